@@ -1,0 +1,1 @@
+//! Places buffers in static memory regions.
