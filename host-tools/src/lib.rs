@@ -1,1 +1,6 @@
-//! The host-side compiler.
+//! The host-side compiler of tadpool: from a trained ONNX file to a `no_std`
+//! crate with static buffers.
+//!
+//! One module a stage, in the order of the data flow.
+
+pub mod ir;
