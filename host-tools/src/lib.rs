@@ -4,3 +4,6 @@
 //! One module a stage, in the order of the data flow.
 
 pub mod ir;
+pub mod quant_model;
+pub mod quantize;
+pub mod ranges;
