@@ -101,7 +101,9 @@ class MetaFormer(nn.Module):
             self.embeddings.append(
                 nn.Conv2d(channels, dim, kernel, stride=stride, padding=padding)
             )
-            self.stages.append(nn.Sequential(*(Block(dim, config) for _ in range(depth))))
+            self.stages.append(
+                nn.Sequential(*(Block(dim, config) for _ in range(depth)))
+            )
             channels = dim
         self.norm = nn.GroupNorm(1, channels)
         self.head = nn.Linear(channels, config.classes)
