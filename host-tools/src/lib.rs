@@ -3,7 +3,26 @@
 //!
 //! One module a stage, in the order of the data flow.
 
+// The float network.
 pub mod ir;
-pub mod quant_model;
+
+// The integer network.
 pub mod quantize;
 pub mod ranges;
+
+pub mod quant_model;
+
+// Steps, buffers and their places.
+pub mod schedule;
+
+pub mod memory;
+
+pub mod program;
+
+// What becomes of it.
+pub mod codegen;
+pub mod evaluate;
+
+// Shared by the stages.
+pub mod output;
+pub mod progress;

@@ -1,5 +1,7 @@
 //! Channel MLP: the norm goes into `fc1`, the layer scale into `fc2`.
 
+use tadpool_kernels::norm::Norm;
+
 use super::fixed::{Rows, affine, product_bound};
 use super::{Context, QuantError};
 use crate::ir::{Activation, ChannelMlp};
@@ -26,7 +28,7 @@ pub(super) fn quantize(
     let index = affine(useful(op.activation, pre_activation), 0);
     let hidden = affine(activated(op.activation, index), -128);
 
-    let fc1 = normed_fc1(context, op, &norm, stream, index)?;
+    let fc1 = normed_fc1(context, op, &norm, index)?;
     let fc2 = residual_fc2(context, op, stream, hidden, output)?;
     Ok(QuantChannelMlp {
         norm,
@@ -83,8 +85,7 @@ struct NormedFc1 {
 fn normed_fc1(
     context: &Context<'_>,
     op: &ChannelMlp,
-    norm: &tadpool_kernels::norm::Norm,
-    stream: Quant,
+    norm: &Norm,
     index: Quant,
 ) -> Result<NormedFc1, QuantError> {
     let fc1 = &op.fc1;
@@ -100,9 +101,6 @@ fn normed_fc1(
     // Largest deviation of int8 values, with epsilon.
     let sigma_max =
         (128f64.powi(2) + norm.epsilon as f64 / f64::from(norm.elements).powi(2)).sqrt();
-    // A deviation of one step of the stream is `stream.scale` in real units,
-    // but the norm divides by it: the scale cancels.
-    debug_assert!(stream.scale > 0.0);
     let mut bias = Vec::with_capacity(matrix.outputs);
     let mut multiplier = Vec::with_capacity(matrix.outputs);
     for (channel, (row, scale)) in matrix.rows().zip(&scales).enumerate() {
