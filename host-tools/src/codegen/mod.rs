@@ -42,7 +42,7 @@ pub struct Generated {
 pub fn generate(program: &Program<'_>, description: &Description) -> Generated {
     let mut tables = tables::Tables::default();
     let body = model::generate(program, description, &mut tables);
-    let tables_rs = format!("{HEADER}\n{}", tables.source);
+    let tables_rs = format!("{HEADER}{}", tables.source);
     let hash = [body.as_bytes(), tables_rs.as_bytes(), &tables.weights].concat();
     let hash = fnv1a(&hash);
     Generated {

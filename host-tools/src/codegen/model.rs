@@ -1,6 +1,6 @@
 //! `model.rs`: constants, steps and `infer`.
 
-use proc_macro2::{Ident, TokenStream};
+use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{format_ident, quote};
 use tadpool_kernels::Buffer;
 use tadpool_kernels::norm::Norm;
@@ -46,7 +46,7 @@ fn spaced(source: &str) -> String {
     let mut spaced = String::with_capacity(source.len());
     let mut previous = "";
     for line in source.lines() {
-        let starts_item = ["///", "#[", "mod ", "pub ", "static ", "const "]
+        let starts_item = ["///", "#[", "mod ", "pub ", "impl ", "static ", "const "]
             .iter()
             .any(|start| line.starts_with(start));
         let continues = previous.starts_with("///") || previous.starts_with("#[");
@@ -98,17 +98,20 @@ fn uses(program: &Program<'_>) -> TokenStream {
 fn face(program: &Program<'_>, description: &Description) -> TokenStream {
     let name = &description.name;
     let labels = &description.labels;
-    let classes = program.logits.size / 4;
+    let classes = plain(program.logits.size / 4);
     let [height, width, channels] = [
-        program.input.height,
-        program.input.width,
-        program.input.channels,
+        plain(program.input.height),
+        plain(program.input.width),
+        plain(program.input.channels),
     ];
-    let arena_size = program.arena_size;
+    let arena_size = plain(program.arena_size);
     let (image, logits) = (buffer(program.image), buffer(program.logits));
-    let steps = program.steps.len();
+    let steps = plain(program.steps.len());
     let names = program.steps.iter().map(|step| step.name);
-    let macs = program.steps.iter().map(|step| step.macs as u32);
+    let macs = program
+        .steps
+        .iter()
+        .map(|step| Literal::u64_unsuffixed(step.macs));
     quote! {
         /// Name of the network.
         pub const NAME: &str = #name;
@@ -179,6 +182,7 @@ fn infer(program: &Program<'_>) -> TokenStream {
             _ if number == last => quote!(#module::run(&#ident, &stats, arena)?;),
             _ => quote!(let stats = #module::run(&#ident, &stats, arena)?;),
         };
+        let number = plain(number);
         quote! {
             #call
             observer.step(#number, #ident.#field.of(arena)?);
@@ -253,7 +257,11 @@ fn kernel(step: &str, kernel: &Kernel<'_>, tables: &mut Tables) -> (Ident, Token
                 (buffer(op.input), buffer(op.output), buffer(op.scratch));
             let (input_shape, output_shape) = (array(op.input_shape), array(op.output_shape));
             let (kernel, stride, padding) = (array(op.kernel), array(op.stride), array(op.padding));
-            let (tile_tokens, flip, zero_point) = (op.tile_tokens, op.flip, op.zero_point);
+            let (tile_tokens, flip, zero_point) = (
+                plain(op.tile_tokens),
+                Literal::u8_unsuffixed(op.flip),
+                signed(op.zero_point),
+            );
             let pad = tables.i8s(step, "PAD", op.pad);
             let weights = tables.weights(op.weights);
             let bias = tables.i32s(step, "BIAS", op.bias);
@@ -279,7 +287,7 @@ fn kernel(step: &str, kernel: &Kernel<'_>, tables: &mut Tables) -> (Ident, Token
         }
         Kernel::Pooling(op) => {
             let (map, scratch, shape) = (buffer(op.map), buffer(op.scratch), array(op.shape));
-            let (norm, residual, offset) = (norm(&op.norm), op.residual, op.offset);
+            let (norm, residual, offset) = (norm(&op.norm), signed(op.residual), signed(op.offset));
             let factor = tables.i32s(step, "FACTOR", op.factor);
             let value = quote!(Pooling {
                 map: #map,
@@ -293,8 +301,8 @@ fn kernel(step: &str, kernel: &Kernel<'_>, tables: &mut Tables) -> (Ident, Token
             (format_ident!("Pooling"), value)
         }
         Kernel::Identity(op) => {
-            let (map, channels, norm) = (buffer(op.map), op.channels, norm(&op.norm));
-            let residual = op.residual;
+            let (map, channels, norm) = (buffer(op.map), plain(op.channels), norm(&op.norm));
+            let residual = signed(op.residual);
             let factor = tables.i32s(step, "FACTOR", op.factor);
             let offset = tables.i32s(step, "OFFSET", op.offset);
             let value = quote!(Identity {
@@ -309,8 +317,9 @@ fn kernel(step: &str, kernel: &Kernel<'_>, tables: &mut Tables) -> (Ident, Token
         }
         Kernel::ChannelMlp(op) => {
             let (map, scratch, norm) = (buffer(op.map), buffer(op.scratch), norm(&op.norm));
-            let (channels, hidden, tile_tokens) = (op.channels, op.hidden, op.tile_tokens);
-            let (hidden_zero, zero_point) = (op.hidden_zero, op.fc2.zero_point);
+            let (channels, hidden) = (plain(op.channels), plain(op.hidden));
+            let tile_tokens = plain(op.tile_tokens);
+            let (hidden_zero, zero_point) = (signed(op.hidden_zero), signed(op.fc2.zero_point));
             let fc1_weights = tables.weights(op.fc1.weights);
             let row_sums = tables.i32s(step, "FC1_ROW_SUMS", op.fc1.row_sums);
             let fc1_bias = tables.i32s(step, "FC1_BIAS", op.fc1.bias);
@@ -347,7 +356,8 @@ fn kernel(step: &str, kernel: &Kernel<'_>, tables: &mut Tables) -> (Ident, Token
         }
         Kernel::Head(op) => {
             let (map, output, scratch) = (buffer(op.map), buffer(op.output), buffer(op.scratch));
-            let (tokens, channels, zero_point) = (op.tokens, op.channels, op.zero_point);
+            let (tokens, channels) = (plain(op.tokens), plain(op.channels));
+            let zero_point = Literal::i8_unsuffixed(op.zero_point);
             let norm = match &op.norm {
                 Some(op) => {
                     let norm = norm(op);
@@ -378,16 +388,27 @@ fn kernel(step: &str, kernel: &Kernel<'_>, tables: &mut Tables) -> (Ident, Token
 }
 
 fn buffer(buffer: Buffer) -> TokenStream {
-    let Buffer { offset, size } = buffer;
+    let (offset, size) = (plain(buffer.offset), plain(buffer.size));
     quote!(Buffer { offset: #offset, size: #size })
 }
 
 fn norm(norm: &Norm) -> TokenStream {
-    let Norm { elements, epsilon } = norm;
+    let elements = Literal::u32_unsuffixed(norm.elements);
+    let epsilon = Literal::u64_unsuffixed(norm.epsilon);
     quote!(Norm { elements: #elements, epsilon: #epsilon })
 }
 
+/// A literal without its type's name.
+fn plain(value: usize) -> Literal {
+    Literal::usize_unsuffixed(value)
+}
+
+fn signed(value: i32) -> Literal {
+    Literal::i32_unsuffixed(value)
+}
+
 fn array<const N: usize>(values: [usize; N]) -> TokenStream {
+    let values = values.map(plain);
     quote!([#(#values),*])
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Literal, TokenStream};
 use quote::{format_ident, quote};
 
 /// Numbers of a line.
@@ -32,8 +32,8 @@ impl Tables {
 
     /// Adds a matrix to the blob and returns an expression for it.
     pub(super) fn weights(&mut self, values: &[u8]) -> TokenStream {
-        let offset = self.weights.len();
-        let size = values.len();
+        let offset = Literal::usize_unsuffixed(self.weights.len());
+        let size = Literal::usize_unsuffixed(values.len());
         self.weights.extend_from_slice(values);
         self.weights
             .resize(self.weights.len().next_multiple_of(WEIGHT_ALIGNMENT), 0);
