@@ -71,6 +71,17 @@ pub(crate) fn disjoint(
     Ok((first, second))
 }
 
+/// The product of dimensions; `usize::MAX`, which fits no buffer, if it is too
+/// large to be represented.
+pub(crate) fn volume(dims: &[usize]) -> usize {
+    dims.iter().fold(1, |size, &dim| size.saturating_mul(dim))
+}
+
+/// [`Fault::Geometry`] unless `fits`.
+pub(crate) fn ensure(fits: bool) -> Result<(), Fault> {
+    if fits { Ok(()) } else { Err(Fault::Geometry) }
+}
+
 /// Cuts `count` elements of type `i32` off the head of a scratch buffer.
 pub(crate) fn take_i32s<'a>(
     scratch: &mut &'a mut [u8],

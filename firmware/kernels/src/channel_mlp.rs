@@ -11,7 +11,7 @@
 //! multiplier of each hidden channel, once a run.
 
 use crate::arch::cast;
-use crate::arena::{self, Buffer, Fault};
+use crate::arena::{self, Buffer, Fault, ensure, volume};
 use crate::fixed::{requantize, saturate_i8, saturate_u8};
 use crate::matmul::{dot, expand};
 use crate::norm::{Norm, NormScale, Partial, Stats};
@@ -78,6 +78,17 @@ impl ChannelMlp<'_> {
     }
 }
 
+impl ChannelMlp<'_> {
+    fn check(&self, map: &[u8]) -> Result<(), Fault> {
+        let (fc1, fc2) = (&self.fc1, &self.fc2);
+        ensure(self.channels > 0 && map.len().is_multiple_of(self.channels))?;
+        ensure(fc1.weights.len() == volume(&[self.channels, self.hidden]))?;
+        ensure(fc2.weights.len() == fc1.weights.len())?;
+        ensure([fc1.row_sums, fc1.bias, fc1.multiplier].map(<[_]>::len) == [self.hidden; 3])?;
+        ensure([fc2.bias, fc2.residual, fc2.multiplier].map(<[_]>::len) == [self.channels; 3])
+    }
+}
+
 /// Runs the step; `stats` are those of the map as it is read, and the sums of
 /// what was written are returned.
 ///
@@ -85,10 +96,12 @@ impl ChannelMlp<'_> {
 /// A [`Fault`] if buffers and dimensions do not match.
 pub fn run(step: &ChannelMlp<'_>, stats: &Stats, arena: &mut [u8]) -> Result<Stats, Fault> {
     let (map, mut scratch) = arena::disjoint(arena, step.map, step.scratch)?;
+    let tile_tokens = step.tile_tokens.max(1);
+    step.check(map)?;
     let start = arena::take_i32s(&mut scratch, step.hidden)?;
     let multiplier = arena::take_i32s(&mut scratch, step.hidden)?;
-    let tile = arena::take_i16s(&mut scratch, step.tile_tokens * step.channels)?;
-    let hidden_tile = arena::take_i16s(&mut scratch, step.tile_tokens * step.hidden)?;
+    let tile = arena::take_i16s(&mut scratch, volume(&[tile_tokens, step.channels]))?;
+    let hidden_tile = arena::take_i16s(&mut scratch, volume(&[tile_tokens, step.hidden]))?;
     fold_norm(
         &step.fc1,
         &NormScale::new(stats, &step.norm),
@@ -97,8 +110,7 @@ pub fn run(step: &ChannelMlp<'_>, stats: &Stats, arena: &mut [u8]) -> Result<Sta
     );
 
     let mut written = Stats::default();
-    let tile_size = (step.tile_tokens * step.channels).max(1);
-    for tokens in cast::i8s_mut(map).chunks_mut(tile_size) {
+    for tokens in cast::i8s_mut(map).chunks_mut(tile.len().max(1)) {
         expand(tokens, tile);
         hidden_layer(step, tile, start, multiplier, hidden_tile);
         written.merge(update(step, hidden_tile, tokens));

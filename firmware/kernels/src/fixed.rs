@@ -48,7 +48,7 @@ pub const fn saturate_i32(value: i64) -> i32 {
 /// `value / 2^shift`, rounded to nearest, ties towards plus infinity.
 #[inline(always)]
 pub(crate) const fn round_shift(value: i64, shift: u32) -> i64 {
-    (value + (1 << (shift - 1))) >> shift
+    value.wrapping_add(1 << (shift - 1)) >> shift
 }
 
 #[cfg(test)]

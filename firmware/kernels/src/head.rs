@@ -10,7 +10,7 @@
 //! Logits are Q16.16 numbers in the network's own units.
 
 use crate::arch::cast;
-use crate::arena::{self, Buffer, Fault};
+use crate::arena::{self, Buffer, Fault, ensure, volume};
 use crate::fixed::{round_shift, saturate_i32};
 use crate::norm::{Norm, NormScale, Stats};
 
@@ -58,6 +58,7 @@ pub fn run(step: &Head<'_>, stats: &Stats, arena: &mut [u8]) -> Result<(), Fault
         None => NormScale::identity(step.zero_point),
     };
     let (map, mut scratch) = arena::disjoint(arena, step.map, step.scratch)?;
+    ensure(!map.is_empty() && map.len() == volume(&[step.tokens, step.channels]))?;
     let sums = arena::take_i32s(&mut scratch, step.channels)?;
     sums.fill(0);
     for token in cast::i8s(map).chunks_exact(step.channels.max(1)) {
@@ -68,6 +69,10 @@ pub fn run(step: &Head<'_>, stats: &Stats, arena: &mut [u8]) -> Result<(), Fault
 
     let (output, mut scratch) = arena::disjoint(arena, step.output, step.scratch)?;
     let sums = arena::take_i32s(&mut scratch, step.channels)?;
+    let classes = step.bias.len();
+    ensure(output.len() == volume(&[4, classes]))?;
+    ensure(step.weights.len() == volume(&[classes, step.channels]))?;
+    ensure(step.row_sums.len() == classes && step.multiplier.len() == classes)?;
     let rows = cast::i8s(step.weights).chunks_exact(step.channels.max(1));
     let constants = step.row_sums.iter().zip(step.multiplier).zip(step.bias);
     for ((logit, row), ((&row_sum, &base), &bias)) in
@@ -79,8 +84,9 @@ pub fn run(step: &Head<'_>, stats: &Stats, arena: &mut [u8]) -> Result<(), Fault
             .fold(0i64, |acc, (&weight, &sum)| {
                 acc + i64::from(weight) * i64::from(sum)
             });
-        let mean = i64::from(norm.mean) * step.tokens as i64;
-        let acc = saturate_i32(product - round_shift(mean * i64::from(row_sum), 16));
+        let mean = i64::from(norm.mean).wrapping_mul(step.tokens as i64);
+        let mean = round_shift(mean.wrapping_mul(i64::from(row_sum)), 16);
+        let acc = saturate_i32(product.wrapping_sub(mean));
         // From Q36 to Q40, so that the shift by 24 leaves Q16.
         let scaled = i64::from(acc) * i64::from(norm.multiplier(base));
         let value = saturate_i32(round_shift(scaled, 24) + i64::from(bias));

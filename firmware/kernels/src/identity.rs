@@ -8,7 +8,7 @@
 //! ```
 
 use crate::arch::cast;
-use crate::arena::{Buffer, Fault};
+use crate::arena::{Buffer, Fault, ensure};
 use crate::fixed::{round_shift, saturate_i8, saturate_i32};
 use crate::norm::{Norm, NormScale, Partial, Stats};
 
@@ -39,6 +39,8 @@ pub struct Identity<'a> {
 /// A [`Fault`] if buffers and dimensions do not match.
 pub fn run(step: &Identity<'_>, stats: &Stats, arena: &mut [u8]) -> Result<Stats, Fault> {
     let map = cast::i8s_mut(step.map.of_mut(arena)?);
+    ensure(step.channels > 0 && map.len().is_multiple_of(step.channels))?;
+    ensure(step.factor.len() == step.channels && step.offset.len() == step.channels)?;
     let norm = NormScale::new(stats, &step.norm);
     let constants = step.factor.iter().zip(step.offset);
     let mut written = Stats::default();
@@ -62,6 +64,6 @@ fn affine(factor: i32, offset: i32, residual: i32, norm: &NormScale) -> (i32, i3
     let slope = (i64::from(residual) + branch).clamp(-i64::from(SLOPE_MAX), i64::from(SLOPE_MAX));
     let offset = i64::from(offset) - round_shift(branch * i64::from(norm.mean), 16);
     // Beyond this every value saturates anyway, and the sum above cannot wrap.
-    let bound = 1 << 30;
+    let bound = (1 << 30) - 1;
     (slope as i32, saturate_i32(offset.clamp(-bound, bound)))
 }

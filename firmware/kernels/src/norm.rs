@@ -110,7 +110,7 @@ impl NormScale {
             (elements.get() << inv_shift) / root
         };
 
-        let mean = ((stats.sum.unsigned_abs() << 16) + elements.get() / 2) / elements;
+        let mean = (stats.sum.unsigned_abs() << 16).wrapping_add(elements.get() / 2) / elements;
         let mean = saturate(mean);
         Self {
             mean: if stats.sum < 0 { -mean } else { mean },
@@ -133,7 +133,7 @@ impl NormScale {
     pub(crate) fn start(&self, bias: i32, row_sum: i32) -> i32 {
         let bias = i64::from(bias) * i64::from(self.sigma);
         let mean = (i64::from(row_sum) * i64::from(self.mean)) << 8;
-        saturate_i32(round_shift(bias - mean, 24))
+        saturate_i32(round_shift(bias.wrapping_sub(mean), 24))
     }
 
     /// `base / sigma`, with four more fractional bits than `base`.

@@ -7,7 +7,7 @@
 //! far enough that no input byte is overwritten before its last reader.
 
 use crate::arch::cast;
-use crate::arena::{self, Buffer, Fault};
+use crate::arena::{self, Buffer, Fault, ensure, volume};
 use crate::fixed::{requantize, saturate_i8};
 use crate::matmul::dot;
 use crate::norm::{Partial, Stats};
@@ -61,18 +61,20 @@ impl PatchEmbedding<'_> {
 pub fn run(step: &PatchEmbedding<'_>, arena: &mut [u8]) -> Result<Stats, Fault> {
     let [rows, columns, channels] = step.output_shape;
     let [.., input_channels] = step.input_shape;
-    let inputs = step.kernel.iter().product::<usize>() * input_channels;
+    let inputs = volume(&[step.kernel[0], step.kernel[1], input_channels]);
+    let output_size = step.output.of(arena)?.len();
+    ensure(output_size > 0 && output_size == volume(&step.output_shape))?;
+    ensure(inputs > 0 && step.weights.len() == volume(&[inputs, channels]))?;
+    ensure(step.bias.len() == channels && step.multiplier.len() == channels)?;
+    ensure(step.input.size == volume(&step.input_shape) && step.pad.len() == input_channels)?;
     let tokens = rows * columns;
-    if step.output.size != tokens * channels || step.pad.len() != input_channels {
-        return Err(Fault::Geometry);
-    }
 
     let mut written = Stats::default();
     let (mut row, mut column, mut done) = (0, 0, 0);
     while done < tokens {
         let count = step.tile_tokens.clamp(1, tokens - done);
         let (input, mut scratch) = arena::disjoint(arena, step.input, step.scratch)?;
-        let tile = arena::take_i16s(&mut scratch, count * inputs)?;
+        let tile = arena::take_i16s(&mut scratch, volume(&[count, inputs]))?;
         for window in tile.chunks_exact_mut(inputs.max(1)) {
             gather(step, input, row, column, window)?;
             column += 1;
@@ -107,16 +109,18 @@ fn gather(
     let [top, left] = step.padding;
 
     // In window columns: `skipped` lie left of the map, `inside` on it.
-    let first = column * stride_across;
+    let first = column.saturating_mul(stride_across);
     let skipped = left.saturating_sub(first).min(kernel_columns);
-    let start = first.saturating_sub(left);
-    let inside = width.saturating_sub(start).min(kernel_columns - skipped);
+    let start = first.saturating_sub(left).min(width);
+    let inside = (width - start).min(kernel_columns - skipped);
 
     for (y, line) in window
         .chunks_exact_mut((kernel_columns * channels).max(1))
         .enumerate()
     {
-        let Some(y) = (row * stride_down + y)
+        let Some(y) = row
+            .saturating_mul(stride_down)
+            .saturating_add(y)
             .checked_sub(top)
             .filter(|&y| y < height)
         else {

@@ -13,7 +13,7 @@
 //! reaches over an edge (1, 2, 3, 4, 6 and 9), so `e` is an exact integer.
 
 use crate::arch::cast;
-use crate::arena::{self, Buffer, Fault};
+use crate::arena::{self, Buffer, Fault, ensure, volume};
 use crate::fixed::{requantize, saturate_i8};
 use crate::norm::{Norm, NormScale, Partial, Stats};
 
@@ -57,11 +57,10 @@ impl Pooling<'_> {
 pub fn run(step: &Pooling<'_>, stats: &Stats, arena: &mut [u8]) -> Result<Stats, Fault> {
     let [height, width, channels] = step.shape;
     let (map, mut scratch) = arena::disjoint(arena, step.map, step.scratch)?;
+    ensure(!map.is_empty() && map.len() == volume(&step.shape))?;
+    ensure(step.factor.len() == channels)?;
     let factor = arena::take_i32s(&mut scratch, channels)?;
     let above = arena::take_i16s(&mut scratch, width * channels)?;
-    if map.len() != height * width * channels || step.factor.len() != channels {
-        return Err(Fault::Geometry);
-    }
 
     let norm = NormScale::new(stats, &step.norm);
     for (factor, &base) in factor.iter_mut().zip(step.factor) {
@@ -156,7 +155,9 @@ fn columns<const N: usize>(
         for ((q, ((left, centre), right)), factor) in row.iter_mut().zip(sums).zip(factor) {
             let value = i32::from(*q);
             let e = (left + centre + right) * weight - 36 * value;
-            let acc = (step.residual * value)
+            let acc = step
+                .residual
+                .wrapping_mul(value)
                 .wrapping_add(step.offset)
                 .wrapping_add(factor * e);
             *q = saturate_i8(acc >> 16);
