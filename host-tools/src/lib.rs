@@ -3,4 +3,18 @@
 //!
 //! One module a stage, in the order of the data flow.
 
+pub mod graph;
+
+pub mod onnx;
+
+pub mod fold;
+
+pub mod recognise;
+
+pub mod import;
+
 pub mod ir;
+
+pub mod float;
+
+pub mod reference;
