@@ -44,16 +44,22 @@ pub enum View {
 ///
 /// # Panics
 /// The image does not have [`MetaFormer::input`]'s number of elements.
-pub fn run(
-    model: &MetaFormer,
-    image: &[f32],
-    mut observe: impl FnMut(LayerView<'_>),
-) -> Vec<f32> {
-    assert_eq!(image.len(), model.input.elements(), "the image's size is not the network's");
+pub fn run(model: &MetaFormer, image: &[f32], mut observe: impl FnMut(LayerView<'_>)) -> Vec<f32> {
+    assert_eq!(
+        image.len(),
+        model.input.elements(),
+        "the image's size is not the network's"
+    );
     let mut x = image.to_vec();
     for (index, layer) in model.layers.iter().enumerate() {
         let mut view = |kind, channels, values: &[f32]| {
-            observe(LayerView { index, layer, kind, channels, values });
+            observe(LayerView {
+                index,
+                layer,
+                kind,
+                channels,
+                values,
+            });
         };
         match &layer.op {
             Op::PatchEmbedding(op) => x = patch_embedding(op, layer, &x),
@@ -84,7 +90,10 @@ fn patch_embedding(op: &PatchEmbedding, layer: &Layer, x: &[f32]) -> Vec<f32> {
     let window = op.linear.inputs;
     let mut patches = vec![0.0; output.width * window];
     let mut y = vec![0.0; output.elements()];
-    for (row, y) in y.chunks_exact_mut(output.width * output.channels).enumerate() {
+    for (row, y) in y
+        .chunks_exact_mut(output.width * output.channels)
+        .enumerate()
+    {
         for (column, patch) in patches.chunks_exact_mut(window).enumerate() {
             gather(op, input, x, [row, column], patch);
         }
@@ -98,8 +107,12 @@ fn gather(op: &PatchEmbedding, input: Shape, x: &[f32], at: [usize; 2], patch: &
     let [top, left, ..] = op.padding;
     let places = (0..op.kernel[0]).flat_map(|dy| (0..op.kernel[1]).map(move |dx| (dy, dx)));
     for ((dy, dx), values) in places.zip(patch.chunks_exact_mut(input.channels)) {
-        let y = (at[0] * op.stride[0] + dy).checked_sub(top).filter(|&y| y < input.height);
-        let x_at = (at[1] * op.stride[1] + dx).checked_sub(left).filter(|&x| x < input.width);
+        let y = (at[0] * op.stride[0] + dy)
+            .checked_sub(top)
+            .filter(|&y| y < input.height);
+        let x_at = (at[1] * op.stride[1] + dx)
+            .checked_sub(left)
+            .filter(|&x| x < input.width);
         match (y, x_at) {
             (Some(y), Some(x_at)) => {
                 let token = y * input.width + x_at;
@@ -161,7 +174,9 @@ fn head(op: &Head, x: &[f32]) -> Vec<f32> {
     let channels = op.linear.inputs;
     let mut sum = vec![0.0f64; channels];
     for token in x.chunks_exact(channels.max(1)) {
-        sum.iter_mut().zip(token).for_each(|(sum, x)| *sum += f64::from(*x));
+        sum.iter_mut()
+            .zip(token)
+            .for_each(|(sum, x)| *sum += f64::from(*x));
     }
     let tokens = x.len() as f64 / channels as f64;
     let mean: Vec<f32> = sum.iter().map(|sum| (sum / tokens) as f32).collect();
@@ -173,7 +188,10 @@ fn head(op: &Head, x: &[f32]) -> Vec<f32> {
 /// `x += layer_scale * branch`, token by token.
 fn add_branch(x: &mut [f32], branch: &[f32], layer_scale: &[f32]) {
     let channels = layer_scale.len().max(1);
-    for (x, branch) in x.chunks_exact_mut(channels).zip(branch.chunks_exact(channels)) {
+    for (x, branch) in x
+        .chunks_exact_mut(channels)
+        .zip(branch.chunks_exact(channels))
+    {
         for ((x, branch), scale) in x.iter_mut().zip(branch).zip(layer_scale) {
             *x += scale * branch;
         }
@@ -185,14 +203,27 @@ fn add_branch(x: &mut [f32], branch: &[f32], layer_scale: &[f32]) {
 fn normalise(norm: &Norm, x: &[f32]) -> Vec<f32> {
     let count = x.len() as f64;
     let mean = x.iter().map(|&x| f64::from(x)).sum::<f64>() / count;
-    let variance = x.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / count;
+    let variance = x
+        .iter()
+        .map(|&x| (f64::from(x) - mean).powi(2))
+        .sum::<f64>()
+        / count;
     let inverse = 1.0 / (variance + f64::from(norm.epsilon)).sqrt();
-    let factors: Vec<f32> = norm.gamma.iter().map(|g| (f64::from(*g) * inverse) as f32).collect();
+    let factors: Vec<f32> = norm
+        .gamma
+        .iter()
+        .map(|g| (f64::from(*g) * inverse) as f32)
+        .collect();
     let mean = mean as f32;
     let mut n = Vec::with_capacity(x.len());
     for token in x.chunks_exact(norm.gamma.len().max(1)) {
         let parameters = factors.iter().zip(&norm.beta);
-        n.extend(token.iter().zip(parameters).map(|(x, (f, beta))| (x - mean) * f + beta));
+        n.extend(
+            token
+                .iter()
+                .zip(parameters)
+                .map(|(x, (f, beta))| (x - mean) * f + beta),
+        );
     }
     n
 }
@@ -203,23 +234,42 @@ mod tests {
 
     #[test]
     fn a_norm_has_mean_beta_and_deviation_gamma() {
-        let norm = Norm { gamma: vec![2.0, 2.0], beta: vec![1.0, 1.0], epsilon: 0.0 };
+        let norm = Norm {
+            gamma: vec![2.0, 2.0],
+            beta: vec![1.0, 1.0],
+            epsilon: 0.0,
+        };
         let n = normalise(&norm, &[1.0, 2.0, 3.0, 6.0]);
         let mean = n.iter().sum::<f32>() / 4.0;
         let variance = n.iter().map(|n| (n - mean).powi(2)).sum::<f32>() / 4.0;
-        assert!((mean - 1.0).abs() < 1e-6 && (variance - 4.0).abs() < 1e-5, "{mean} {variance}");
+        assert!(
+            (mean - 1.0).abs() < 1e-6 && (variance - 4.0).abs() < 1e-5,
+            "{mean} {variance}"
+        );
     }
 
     #[test]
     fn a_pool_does_not_count_padding() {
         let op = Pooling {
-            norm: Norm { gamma: vec![1.0], beta: vec![5.0], epsilon: 1e-6 },
+            norm: Norm {
+                gamma: vec![1.0],
+                beta: vec![5.0],
+                epsilon: 1e-6,
+            },
             kernel: 3,
             layer_scale: vec![1.0],
         };
         // A constant map is its own pool: the mixer adds nothing, also at borders.
         let mut x = vec![3.0; 12];
-        pooling(&op, Shape { height: 3, width: 4, channels: 1 }, &mut x);
+        pooling(
+            &op,
+            Shape {
+                height: 3,
+                width: 4,
+                channels: 1,
+            },
+            &mut x,
+        );
         assert_eq!(x, vec![3.0; 12]);
     }
 

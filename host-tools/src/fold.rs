@@ -9,7 +9,6 @@ mod shape;
 
 pub(crate) use shape::{Window, reduced_axes};
 
-
 use std::sync::Arc;
 
 use crate::graph::{Graph, Node, Tensor, element_count};
@@ -43,7 +42,11 @@ pub fn fold(mut graph: Graph) -> Result<Graph, FoldError> {
     let mut budget = MAX_FOLDED_ELEMENTS;
     for index in 0..graph.nodes.len() {
         let node = &graph.nodes[index];
-        let fail = |what: String| FoldError { node: node.name.clone(), op: node.op.clone(), what };
+        let fail = |what: String| FoldError {
+            node: node.name.clone(),
+            op: node.op.clone(),
+            what,
+        };
         let constant = constant(&graph, node, budget).map_err(fail)?;
         let shape = match &constant {
             Some(tensor) => Some(tensor.shape.clone()),

@@ -166,7 +166,10 @@ impl Node {
 impl Tensor {
     /// A tensor of whole numbers with one axis.
     pub fn ints(values: Vec<i64>) -> Self {
-        Self { shape: vec![values.len()], data: Data::Int(values) }
+        Self {
+            shape: vec![values.len()],
+            data: Data::Int(values),
+        }
     }
 
     /// Number of elements.
@@ -209,5 +212,7 @@ impl Tensor {
 
 /// Product of the sizes, unless it overflows.
 pub fn element_count(shape: &[usize]) -> Option<usize> {
-    shape.iter().try_fold(1usize, |count, &size| count.checked_mul(size))
+    shape
+        .iter()
+        .try_fold(1usize, |count, &size| count.checked_mul(size))
 }

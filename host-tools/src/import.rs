@@ -52,8 +52,10 @@ pub enum ImportError {
 /// See [`ImportError`].
 pub fn import_file(path: &Path) -> Result<Imported, ImportError> {
     let file = path.display().to_string();
-    let bytes = onnx::read_file(path)
-        .map_err(|source| ImportError::Onnx { file: file.clone(), source })?;
+    let bytes = onnx::read_file(path).map_err(|source| ImportError::Onnx {
+        file: file.clone(),
+        source,
+    })?;
     let model = import(&bytes, &file)?;
     Ok(Imported { model, bytes })
 }
@@ -64,9 +66,18 @@ pub fn import_file(path: &Path) -> Result<Imported, ImportError> {
 /// See [`ImportError`].
 pub fn import(bytes: &[u8], file: &str) -> Result<MetaFormer, ImportError> {
     let file = || file.to_owned();
-    let graph = onnx::read(bytes).map_err(|source| ImportError::Onnx { file: file(), source })?;
-    let graph = fold(graph).map_err(|source| ImportError::Fold { file: file(), source })?;
-    recognise(&graph).map_err(|problems| ImportError::Unsupported { file: file(), problems })
+    let graph = onnx::read(bytes).map_err(|source| ImportError::Onnx {
+        file: file(),
+        source,
+    })?;
+    let graph = fold(graph).map_err(|source| ImportError::Fold {
+        file: file(),
+        source,
+    })?;
+    recognise(&graph).map_err(|problems| ImportError::Unsupported {
+        file: file(),
+        problems,
+    })
 }
 
 fn list(problems: &[Unsupported]) -> String {

@@ -78,7 +78,9 @@ pub enum OnnxError {
         sizes: Vec<i64>,
     },
     /// Sizes and data disagree.
-    #[error("tensor `{name}` needs {expected} elements for its sizes {sizes:?}, the file has {found}")]
+    #[error(
+        "tensor `{name}` needs {expected} elements for its sizes {sizes:?}, the file has {found}"
+    )]
     TensorData {
         /// Name of the tensor.
         name: String,
@@ -154,16 +156,23 @@ pub enum OnnxError {
 /// # Errors
 /// The file cannot be read or is larger than [`MAX_FILE_BYTES`].
 pub fn read_file(path: &Path) -> Result<Vec<u8>, OnnxError> {
-    let failed = |source| OnnxError::Read { path: path.to_owned(), source };
+    let failed = |source| OnnxError::Read {
+        path: path.to_owned(),
+        source,
+    };
     let file = File::open(path).map_err(failed)?;
     let bytes = file.metadata().map_err(failed)?.len();
     if bytes > MAX_FILE_BYTES {
         return Err(OnnxError::FileTooLarge { bytes });
     }
     let mut content = Vec::new();
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content).map_err(failed)?;
+    file.take(MAX_FILE_BYTES + 1)
+        .read_to_end(&mut content)
+        .map_err(failed)?;
     if content.len() as u64 > MAX_FILE_BYTES {
-        return Err(OnnxError::FileTooLarge { bytes: content.len() as u64 });
+        return Err(OnnxError::FileTooLarge {
+            bytes: content.len() as u64,
+        });
     }
     Ok(content)
 }
@@ -177,14 +186,19 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>, OnnxError> {
 /// Every way in which the bytes are not one image-to-scores network.
 pub fn read(bytes: &[u8]) -> Result<Graph, OnnxError> {
     if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(OnnxError::FileTooLarge { bytes: bytes.len() as u64 });
+        return Err(OnnxError::FileTooLarge {
+            bytes: bytes.len() as u64,
+        });
     }
     wire::check(bytes)?;
     let model =
         pb::ModelProto::decode(bytes).map_err(|error| OnnxError::Decode(error.to_string()))?;
     if !model.functions.is_empty() {
         return Err(OnnxError::Unreadable {
-            what: format!("the file defines {} functions of its own", model.functions.len()),
+            what: format!(
+                "the file defines {} functions of its own",
+                model.functions.len()
+            ),
             remedy: "inline the functions when exporting",
         });
     }
@@ -208,7 +222,9 @@ struct Reader {
 impl Reader {
     fn graph(mut self, graph: pb::GraphProto, opset: i64) -> Result<Graph, OnnxError> {
         if graph.node.len() > MAX_NODES {
-            return Err(OnnxError::TooManyNodes { nodes: graph.node.len() });
+            return Err(OnnxError::TooManyNodes {
+                nodes: graph.node.len(),
+            });
         }
         if let Some(sparse) = graph.sparse_initializer.first() {
             let name = sparse.values.as_ref().map_or("", |values| &values.name);
@@ -228,10 +244,16 @@ impl Reader {
             })?;
         }
         // Up to version 3 of the format, initializers are listed as inputs too.
-        let images: Vec<_> =
-            graph.input.iter().filter(|info| !self.ids.contains_key(&info.name)).collect();
+        let images: Vec<_> = graph
+            .input
+            .iter()
+            .filter(|info| !self.ids.contains_key(&info.name))
+            .collect();
         let [image] = images[..] else {
-            return Err(terminals("inputs", images.iter().map(|info| info.name.as_str())));
+            return Err(terminals(
+                "inputs",
+                images.iter().map(|info| info.name.as_str()),
+            ));
         };
         let shape = image_shape(image)?;
         let input = self.define(Value {
@@ -240,7 +262,10 @@ impl Reader {
             ..Value::default()
         })?;
         let [output] = &graph.output[..] else {
-            return Err(terminals("outputs", graph.output.iter().map(|info| info.name.as_str())));
+            return Err(terminals(
+                "outputs",
+                graph.output.iter().map(|info| info.name.as_str()),
+            ));
         };
         check_symbols(output)?;
 
@@ -250,7 +275,10 @@ impl Reader {
             for name in &proto.output {
                 ids.push(match name.as_str() {
                     "" => None,
-                    _ => Some(self.define(Value { name: name.clone(), ..Value::default() })?),
+                    _ => Some(self.define(Value {
+                        name: name.clone(),
+                        ..Value::default()
+                    })?),
                 });
             }
             outputs.push(ids);
@@ -262,8 +290,16 @@ impl Reader {
         let output = *self
             .ids
             .get(&output.name)
-            .ok_or_else(|| OnnxError::UndefinedOutput { name: output.name.clone() })?;
-        order::sort(Graph { opset, input, output, values: self.values, nodes })
+            .ok_or_else(|| OnnxError::UndefinedOutput {
+                name: output.name.clone(),
+            })?;
+        order::sort(Graph {
+            opset,
+            input,
+            output,
+            values: self.values,
+            nodes,
+        })
     }
 
     fn define(&mut self, value: Value) -> Result<ValueId, OnnxError> {
@@ -275,11 +311,7 @@ impl Reader {
         Ok(id)
     }
 
-    fn node(
-        &self,
-        proto: pb::NodeProto,
-        outputs: Vec<Option<ValueId>>,
-    ) -> Result<Node, OnnxError> {
+    fn node(&self, proto: pb::NodeProto, outputs: Vec<Option<ValueId>>) -> Result<Node, OnnxError> {
         let op = match is_default_domain(&proto.domain) {
             true => proto.op_type,
             false => format!("{}.{}", proto.domain, proto.op_type),
@@ -295,7 +327,11 @@ impl Reader {
                 (_, Some(&id)) => Some(id),
                 (_, None) => {
                     let input = input.clone();
-                    return Err(OnnxError::UndefinedInput { node: name, op, input });
+                    return Err(OnnxError::UndefinedInput {
+                        node: name,
+                        op,
+                        input,
+                    });
                 }
             });
         }
@@ -303,12 +339,20 @@ impl Reader {
         let mut seen = HashSet::new();
         for proto in proto.attribute {
             if !seen.insert(proto.name.clone()) {
-                return Err(OnnxError::DuplicateName { name: format!("{name}.{}", proto.name) });
+                return Err(OnnxError::DuplicateName {
+                    name: format!("{name}.{}", proto.name),
+                });
             }
             let key = proto.name.clone();
             attributes.insert(key, attribute(proto, &name)?);
         }
-        Ok(Node { name, op, inputs, outputs, attributes })
+        Ok(Node {
+            name,
+            op,
+            inputs,
+            outputs,
+            attributes,
+        })
     }
 }
 
@@ -323,7 +367,11 @@ fn terminals<'a>(what: &'static str, names: impl Iterator<Item = &'a str>) -> On
         1..=8 => names.join(", "),
         _ => format!("{}, ...", names[..8].join(", ")),
     };
-    OnnxError::Terminals { what, count: names.len(), names: shown }
+    OnnxError::Terminals {
+        what,
+        count: names.len(),
+        names: shown,
+    }
 }
 
 fn attribute(proto: pb::AttributeProto, node: &str) -> Result<Attribute, OnnxError> {
@@ -382,7 +430,11 @@ fn image_shape(info: &pb::ValueInfoProto) -> Result<Vec<usize>, OnnxError> {
             true => "unknown".to_owned(),
             false => shown.join("x"),
         };
-        Err(OnnxError::InputShape { name: info.name.clone(), shape, remedy })
+        Err(OnnxError::InputShape {
+            name: info.name.clone(),
+            shape,
+            remedy,
+        })
     };
     let &[batch, channels, height, width] = &sizes[..] else {
         return refuse("export with an input of batch x channels x height x width");

@@ -48,7 +48,12 @@ pub struct Unsupported {
 
 impl fmt::Display for Unsupported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { node, op, what, remedy } = self;
+        let Self {
+            node,
+            op,
+            what,
+            remedy,
+        } = self;
         write!(f, "node `{node}` ({op}): {what}; {remedy}")
     }
 }
@@ -88,16 +93,17 @@ struct Problem {
 
 impl Problem {
     fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { what: what.into(), remedy: remedy.into() }
+        Self {
+            what: what.into(),
+            remedy: remedy.into(),
+        }
     }
 }
 
 /// The meaning of a node's first output.
 fn meaning(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
     match node.op.as_str() {
-        "Identity" | "Dropout" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" => {
-            walk.form(node)
-        }
+        "Identity" | "Dropout" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" => walk.form(node),
         "Cast" => reshape::cast(walk, node),
         "Transpose" => reshape::transpose(walk, node),
         "Add" | "Sub" | "Mul" | "Div" | "Pow" => arithmetic::lower(walk, node),

@@ -112,7 +112,11 @@ impl Reference {
     /// # Errors
     /// The image has another size, or tract fails.
     pub fn run(&self, image: &[f32]) -> Result<Vec<f32>, ReferenceError> {
-        let Shape { height, width, channels } = self.input;
+        let Shape {
+            height,
+            width,
+            channels,
+        } = self.input;
         if image.len() != self.input.elements() {
             return Err(ReferenceError::ImageSize {
                 shape: self.input,
@@ -126,14 +130,20 @@ impl Reference {
         guarded("run an image", || {
             let tensor = Tensor::from_shape(&[1, channels, height, width], &planes)?;
             let outputs = self.plan.run(tvec!(tensor.into()))?;
-            Ok(outputs[0].cast_to::<f32>()?.try_as_plain_ram()?.as_slice::<f32>()?.to_vec())
+            Ok(outputs[0]
+                .cast_to::<f32>()?
+                .try_as_plain_ram()?
+                .as_slice::<f32>()?
+                .to_vec())
         })
     }
 }
 
 impl std::fmt::Debug for Reference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Reference").field("input", &self.input).finish_non_exhaustive()
+        f.debug_struct("Reference")
+            .field("input", &self.input)
+            .finish_non_exhaustive()
     }
 }
 
@@ -148,8 +158,12 @@ pub fn compare<I: AsRef<[f32]>>(
     images: impl IntoIterator<Item = I>,
     tolerance: f32,
 ) -> Result<Comparison, ReferenceError> {
-    let mut comparison =
-        Comparison { images: 0, max_abs_diff: 0.0, mean_abs_diff: 0.0, same_top1: 0 };
+    let mut comparison = Comparison {
+        images: 0,
+        max_abs_diff: 0.0,
+        mean_abs_diff: 0.0,
+        same_top1: 0,
+    };
     let (mut total, mut count) = (0.0f64, 0u64);
     for (image, values) in images.into_iter().enumerate() {
         let expected = reference.run(values.as_ref())?;

@@ -28,18 +28,31 @@ impl Matrix {
             }
             bias[output / LANES][output % LANES] = linear.bias[output];
         }
-        Self { inputs, outputs, panels, bias }
+        Self {
+            inputs,
+            outputs,
+            panels,
+            bias,
+        }
     }
 
     /// `y = weight * x + bias` for each token; `x` is `tokens x inputs`, `y` is
     /// `tokens x outputs`.
     pub(super) fn apply(&self, x: &[f32], y: &mut [f32]) {
-        let Self { inputs, outputs, .. } = *self;
-        let blocks = x.chunks(TOKENS * inputs).zip(y.chunks_mut(TOKENS * outputs));
+        let Self {
+            inputs, outputs, ..
+        } = *self;
+        let blocks = x
+            .chunks(TOKENS * inputs)
+            .zip(y.chunks_mut(TOKENS * outputs));
         for (x, y) in blocks {
-            for (panel, bias) in self.panels.chunks_exact(inputs).zip(&self.bias).enumerate().map(
-                |(index, (weights, bias))| ((index, weights), bias),
-            ) {
+            for (panel, bias) in self
+                .panels
+                .chunks_exact(inputs)
+                .zip(&self.bias)
+                .enumerate()
+                .map(|(index, (weights, bias))| ((index, weights), bias))
+            {
                 let (index, weights) = panel;
                 if x.len() == TOKENS * inputs {
                     let mut tokens = [&x[..inputs]; TOKENS];

@@ -52,30 +52,50 @@ pub(super) fn evaluate(
         "Reshape" => match ints(1, "shape") {
             Some(target) => {
                 let keep_zero = node.int("allowzero", 0) != 0;
-                Some(with_shape(first, shape::reshape(&first.shape, target, keep_zero)?))
+                Some(with_shape(
+                    first,
+                    shape::reshape(&first.shape, target, keep_zero)?,
+                ))
             }
             None => None,
         },
-        "Flatten" => Some(with_shape(first, shape::flatten(&first.shape, node.int("axis", 1))?)),
-        "Squeeze" => Some(with_shape(first, shape::squeeze(&first.shape, ints(1, "axes"))?)),
+        "Flatten" => Some(with_shape(
+            first,
+            shape::flatten(&first.shape, node.int("axis", 1))?,
+        )),
+        "Squeeze" => Some(with_shape(
+            first,
+            shape::squeeze(&first.shape, ints(1, "axes"))?,
+        )),
         "Unsqueeze" => match ints(1, "axes") {
             Some(axes) => Some(with_shape(first, shape::unsqueeze(&first.shape, axes)?)),
             None => None,
         },
-        "Transpose" => Some(transpose(first, &shape::permutation(node, first.shape.len())?)),
+        "Transpose" => Some(transpose(
+            first,
+            &shape::permutation(node, first.shape.len())?,
+        )),
         "Gather" => match input(1) {
             Some(indices) => gather(node, first, indices, limit)?,
             None => None,
         },
         "Slice" => match (ints(1, "starts"), ints(2, "ends")) {
-            (Some(starts), Some(ends)) => {
-                Some(slice(first, starts, ends, ints(3, "axes"), ints(4, "steps"))?)
-            }
+            (Some(starts), Some(ends)) => Some(slice(
+                first,
+                starts,
+                ends,
+                ints(3, "axes"),
+                ints(4, "steps"),
+            )?),
             _ => None,
         },
         "Concat" => concat(node, inputs, limit)?,
         "ReduceProd" => first.as_ints().map(|values| {
-            scalar(values.iter().fold(1i64, |product, &v| product.wrapping_mul(v)))
+            scalar(
+                values
+                    .iter()
+                    .fold(1i64, |product, &v| product.wrapping_mul(v)),
+            )
         }),
         _ => None,
     })
@@ -84,26 +104,43 @@ pub(super) fn evaluate(
 /// Result of a `Shape` node.
 pub(super) fn shape_of(node: &Node, shape: &[usize]) -> Tensor {
     let rank = shape.len() as i64;
-    let clamp = |value: i64| (if value < 0 { value.saturating_add(rank) } else { value }).clamp(0, rank);
+    let clamp = |value: i64| {
+        (if value < 0 {
+            value.saturating_add(rank)
+        } else {
+            value
+        })
+        .clamp(0, rank)
+    };
     let (start, end) = (clamp(node.int("start", 0)), clamp(node.int("end", rank)));
     let kept = shape.get(start as usize..end as usize).unwrap_or(&[]);
     Tensor::ints(kept.iter().map(|&size| size as i64).collect())
 }
 
 fn scalar(value: i64) -> Tensor {
-    Tensor { shape: vec![], data: Data::Int(vec![value]) }
+    Tensor {
+        shape: vec![],
+        data: Data::Int(vec![value]),
+    }
 }
 
 fn constant(node: &Node) -> Option<Tensor> {
-    let (_, attribute) = node.attributes.iter().find(|(name, _)| name.starts_with("value"))?;
+    let (_, attribute) = node
+        .attributes
+        .iter()
+        .find(|(name, _)| name.starts_with("value"))?;
     match attribute {
         Attribute::Tensor(tensor) => Some(Arc::unwrap_or_clone(tensor.clone())),
         Attribute::Int(value) => Some(scalar(*value)),
         Attribute::Ints(values) => Some(Tensor::ints(values.clone())),
-        Attribute::Float(value) => Some(Tensor { shape: vec![], data: Data::Float(vec![*value]) }),
-        Attribute::Floats(values) => {
-            Some(Tensor { shape: vec![values.len()], data: Data::Float(values.clone()) })
-        }
+        Attribute::Float(value) => Some(Tensor {
+            shape: vec![],
+            data: Data::Float(vec![*value]),
+        }),
+        Attribute::Floats(values) => Some(Tensor {
+            shape: vec![values.len()],
+            data: Data::Float(values.clone()),
+        }),
         Attribute::Text(_) | Attribute::Other => None,
     }
 }
@@ -121,7 +158,10 @@ fn cast(input: &Tensor, to: i64) -> Option<Tensor> {
         (6 | 7, Data::Int(values)) => Data::Int(values.clone()),
         _ => return None,
     };
-    Some(Tensor { shape: input.shape.clone(), data })
+    Some(Tensor {
+        shape: input.shape.clone(),
+        data,
+    })
 }
 
 fn map(input: &Tensor, float: fn(f32) -> f32, int: fn(i64) -> i64) -> Tensor {
@@ -129,7 +169,10 @@ fn map(input: &Tensor, float: fn(f32) -> f32, int: fn(i64) -> i64) -> Tensor {
         Data::Float(values) => Data::Float(values.iter().map(|&v| float(v)).collect()),
         Data::Int(values) => Data::Int(values.iter().map(|&v| int(v)).collect()),
     };
-    Tensor { shape: input.shape.clone(), data }
+    Tensor {
+        shape: input.shape.clone(),
+        data,
+    }
 }
 
 fn map_float(input: &Tensor, apply: fn(f32) -> f32) -> Option<Tensor> {
@@ -141,7 +184,10 @@ fn map_float(input: &Tensor, apply: fn(f32) -> f32) -> Option<Tensor> {
 }
 
 fn with_shape(input: &Tensor, shape: Vec<usize>) -> Tensor {
-    Tensor { shape, data: input.data.clone() }
+    Tensor {
+        shape,
+        data: input.data.clone(),
+    }
 }
 
 fn limited(shape: &[usize], limit: usize) -> Result<usize, String> {
@@ -230,7 +276,10 @@ fn select(
     other: &Tensor,
     limit: usize,
 ) -> Result<Option<Tensor>, String> {
-    let shape = shape::broadcast(&condition.shape, &shape::broadcast(&then.shape, &other.shape)?)?;
+    let shape = shape::broadcast(
+        &condition.shape,
+        &shape::broadcast(&then.shape, &other.shape)?,
+    )?;
     limited(&shape, limit)?;
     let (Data::Int(c), Data::Int(a), Data::Int(b)) = (&condition.data, &then.data, &other.data)
     else {
@@ -240,7 +289,10 @@ fn select(
         .zip(positions(&then.shape, &shape).zip(positions(&other.shape, &shape)))
         .map(|(i, (j, k))| if c[i] != 0 { a[j] } else { b[k] })
         .collect();
-    Ok(Some(Tensor { shape, data: Data::Int(values) }))
+    Ok(Some(Tensor {
+        shape,
+        data: Data::Int(values),
+    }))
 }
 
 fn expand(input: &Tensor, target: &[i64], limit: usize) -> Result<Tensor, String> {
@@ -304,8 +356,10 @@ fn gather(
     };
     let along = axis(node.int("axis", 0), input.shape.len())?;
     let size = input.shape[along];
-    let places: Vec<usize> =
-        places.iter().map(|&place| axis(place, size)).collect::<Result<_, _>>()?;
+    let places: Vec<usize> = places
+        .iter()
+        .map(|&place| axis(place, size))
+        .collect::<Result<_, _>>()?;
     let outer: usize = input.shape[..along].iter().product();
     let inner: usize = input.shape[along + 1..].iter().product();
     let mut shape = input.shape[..along].to_vec();
@@ -335,7 +389,10 @@ fn slice(
             None => index as i64,
         };
         let along = axis(along, result.shape.len())?;
-        let step = steps.and_then(|steps| steps.get(index)).copied().unwrap_or(1);
+        let step = steps
+            .and_then(|steps| steps.get(index))
+            .copied()
+            .unwrap_or(1);
         let step = usize::try_from(step)
             .ok()
             .filter(|&step| step > 0)
@@ -375,12 +432,16 @@ fn concat(node: &Node, inputs: &[Option<&Tensor>], limit: usize) -> Result<Optio
     let count = limited(&shape, limit)?;
     let outer: usize = shape[..along].iter().product();
     let run = |part: &Tensor| part.shape[along..].iter().product::<usize>();
-    let data = if let Some(parts) =
-        parts.iter().map(|p| Some((p.as_floats()?, run(p)))).collect::<Option<Vec<_>>>()
+    let data = if let Some(parts) = parts
+        .iter()
+        .map(|p| Some((p.as_floats()?, run(p))))
+        .collect::<Option<Vec<_>>>()
     {
         Data::Float(interleave(&parts, outer, count))
-    } else if let Some(parts) =
-        parts.iter().map(|p| Some((p.as_ints()?, run(p)))).collect::<Option<Vec<_>>>()
+    } else if let Some(parts) = parts
+        .iter()
+        .map(|p| Some((p.as_ints()?, run(p))))
+        .collect::<Option<Vec<_>>>()
     {
         Data::Int(interleave(&parts, outer, count))
     } else {

@@ -28,16 +28,26 @@ pub(super) fn infer(graph: &Graph, node: &Node) -> Result<Option<Shape>, String>
         "Conv" => other.map(|weight| conv(node, input, weight)).transpose()?,
         "AveragePool" | "MaxPool" => {
             let kernel = node.ints("kernel_shape").ok_or("it has no kernel_shape")?;
-            Some(window(node, input, &sizes(kernel)?, input.get(1).copied().unwrap_or(1))?)
+            Some(window(
+                node,
+                input,
+                &sizes(kernel)?,
+                input.get(1).copied().unwrap_or(1),
+            )?)
         }
-        "GlobalAveragePool" | "GlobalMaxPool" => {
-            Some(input.iter().enumerate().map(|(axis, &n)| if axis < 2 { n } else { 1 }).collect())
+        "GlobalAveragePool" | "GlobalMaxPool" => Some(
+            input
+                .iter()
+                .enumerate()
+                .map(|(axis, &n)| if axis < 2 { n } else { 1 })
+                .collect(),
+        ),
+        "ReduceMean" | "ReduceSum" | "ReduceMax" | "ReduceMin" | "ReduceL2" | "ReduceSumSquare" => {
+            match (node.input(1), ints(1, "axes")) {
+                (Some(_), None) => None,
+                (_, axes) => Some(reduce(node, input, axes.as_deref())?),
+            }
         }
-        "ReduceMean" | "ReduceSum" | "ReduceMax" | "ReduceMin" | "ReduceL2"
-        | "ReduceSumSquare" => match (node.input(1), ints(1, "axes")) {
-            (Some(_), None) => None,
-            (_, axes) => Some(reduce(node, input, axes.as_deref())?),
-        },
         "MatMul" => other.map(|other| matmul(input, other)).transpose()?,
         "Gemm" => other.map(|other| gemm(node, input, other)).transpose()?,
         "Reshape" => match ints(1, "shape") {
@@ -53,7 +63,12 @@ pub(super) fn infer(graph: &Graph, node: &Node) -> Result<Option<Shape>, String>
             Some(axes) => Some(unsqueeze(input, &axes)?),
             None => None,
         },
-        "Transpose" => Some(permutation(node, input.len())?.iter().map(|&a| input[a]).collect()),
+        "Transpose" => Some(
+            permutation(node, input.len())?
+                .iter()
+                .map(|&a| input[a])
+                .collect(),
+        ),
         op if keeps_shape(op) => Some(input.to_vec()),
         _ => None,
     })
@@ -64,19 +79,55 @@ fn keeps_shape(op: &str) -> bool {
     let name = op.rsplit('.').next().unwrap_or(op);
     matches!(
         name,
-        "Identity" | "Dropout" | "Cast" | "Erf" | "Sqrt" | "Reciprocal" | "Neg" | "Abs" | "Exp"
-            | "Log" | "Relu" | "Gelu" | "FastGelu" | "QuickGelu" | "LeakyRelu" | "PRelu" | "Elu"
-            | "Selu" | "Celu" | "Clip" | "Sigmoid" | "HardSigmoid" | "HardSwish" | "Mish" | "Tanh"
-            | "Swish" | "Softplus" | "Softsign" | "Softmax" | "LogSoftmax" | "LRN"
-            | "BatchNormalization" | "InstanceNormalization" | "GroupNormalization"
-            | "LayerNormalization" | "RMSNormalization" | "SimplifiedLayerNormalization"
-            | "LpNormalization" | "MeanVarianceNormalization"
+        "Identity"
+            | "Dropout"
+            | "Cast"
+            | "Erf"
+            | "Sqrt"
+            | "Reciprocal"
+            | "Neg"
+            | "Abs"
+            | "Exp"
+            | "Log"
+            | "Relu"
+            | "Gelu"
+            | "FastGelu"
+            | "QuickGelu"
+            | "LeakyRelu"
+            | "PRelu"
+            | "Elu"
+            | "Selu"
+            | "Celu"
+            | "Clip"
+            | "Sigmoid"
+            | "HardSigmoid"
+            | "HardSwish"
+            | "Mish"
+            | "Tanh"
+            | "Swish"
+            | "Softplus"
+            | "Softsign"
+            | "Softmax"
+            | "LogSoftmax"
+            | "LRN"
+            | "BatchNormalization"
+            | "InstanceNormalization"
+            | "GroupNormalization"
+            | "LayerNormalization"
+            | "RMSNormalization"
+            | "SimplifiedLayerNormalization"
+            | "LpNormalization"
+            | "MeanVarianceNormalization"
     )
 }
 
 /// An axis that may count from the end.
 pub(super) fn axis(value: i64, rank: usize) -> Result<usize, String> {
-    let shifted = if value < 0 { value.saturating_add(rank as i64) } else { value };
+    let shifted = if value < 0 {
+        value.saturating_add(rank as i64)
+    } else {
+        value
+    };
     usize::try_from(shifted)
         .ok()
         .filter(|&axis| axis < rank)
@@ -88,7 +139,10 @@ pub(super) fn permutation(node: &Node, rank: usize) -> Result<Vec<usize>, String
     let Some(order) = node.ints("perm") else {
         return Ok((0..rank).rev().collect());
     };
-    let order: Vec<usize> = order.iter().map(|&a| axis(a, rank)).collect::<Result<_, _>>()?;
+    let order: Vec<usize> = order
+        .iter()
+        .map(|&a| axis(a, rank))
+        .collect::<Result<_, _>>()?;
     let mut sorted = order.clone();
     sorted.sort_unstable();
     match sorted.iter().copied().eq(0..rank) {
@@ -148,25 +202,40 @@ pub(super) fn flatten(input: &[usize], value: i64) -> Result<Shape, String> {
         true => input.len(),
         false => axis(value, input.len())?,
     };
-    Ok(vec![input[..at].iter().product(), input[at..].iter().product()])
+    Ok(vec![
+        input[..at].iter().product(),
+        input[at..].iter().product(),
+    ])
 }
 
 /// Shape without the given axes of size 1, or without all of them.
 pub(super) fn squeeze(input: &[usize], axes: Option<&[i64]>) -> Result<Shape, String> {
     let dropped: Vec<usize> = match axes {
-        Some(axes) => axes.iter().map(|&a| axis(a, input.len())).collect::<Result<_, _>>()?,
+        Some(axes) => axes
+            .iter()
+            .map(|&a| axis(a, input.len()))
+            .collect::<Result<_, _>>()?,
         None => (0..input.len()).filter(|&a| input[a] == 1).collect(),
     };
     if let Some(&wide) = dropped.iter().find(|&&a| input[a] != 1) {
-        return Err(format!("axis {wide} has size {} and cannot be dropped", input[wide]));
+        return Err(format!(
+            "axis {wide} has size {} and cannot be dropped",
+            input[wide]
+        ));
     }
-    Ok((0..input.len()).filter(|a| !dropped.contains(a)).map(|a| input[a]).collect())
+    Ok((0..input.len())
+        .filter(|a| !dropped.contains(a))
+        .map(|a| input[a])
+        .collect())
 }
 
 /// Shape with axes of size 1 at the given places of the result.
 pub(super) fn unsqueeze(input: &[usize], axes: &[i64]) -> Result<Shape, String> {
     let rank = input.len() + axes.len();
-    let mut added: Vec<usize> = axes.iter().map(|&a| axis(a, rank)).collect::<Result<_, _>>()?;
+    let mut added: Vec<usize> = axes
+        .iter()
+        .map(|&a| axis(a, rank))
+        .collect::<Result<_, _>>()?;
     added.sort_unstable();
     added.dedup();
     if added.len() != axes.len() {
@@ -174,7 +243,13 @@ pub(super) fn unsqueeze(input: &[usize], axes: &[i64]) -> Result<Shape, String> 
     }
     let mut rest = input.iter();
     Ok((0..rank)
-        .map(|a| if added.contains(&a) { 1 } else { rest.next().copied().unwrap_or(1) })
+        .map(|a| {
+            if added.contains(&a) {
+                1
+            } else {
+                rest.next().copied().unwrap_or(1)
+            }
+        })
         .collect())
 }
 
@@ -210,7 +285,9 @@ fn window(
     channels: usize,
 ) -> Result<Shape, String> {
     if input.len() != kernel.len() + 2 {
-        return Err(format!("a window of sizes {kernel:?} does not fit sizes {input:?}"));
+        return Err(format!(
+            "a window of sizes {kernel:?} does not fit sizes {input:?}"
+        ));
     }
     let spatial = Window::of(node, kernel, &input[2..])?;
     let mut shape = vec![input[0], channels];
@@ -286,7 +363,11 @@ impl Window {
             }
             mode => return Err(format!("auto_pad `{mode}` does not exist")),
         };
-        Ok(Self { strides, dilations, padding })
+        Ok(Self {
+            strides,
+            dilations,
+            padding,
+        })
     }
 }
 
@@ -336,6 +417,8 @@ fn gemm(node: &Node, a: &[usize], b: &[usize]) -> Result<Shape, String> {
     };
     match (turned(a, "transA"), turned(b, "transB")) {
         (Some((rows, inner)), Some((other, columns))) if inner == other => Ok(vec![rows, columns]),
-        _ => Err(format!("matrices of sizes {a:?} and {b:?} cannot be multiplied")),
+        _ => Err(format!(
+            "matrices of sizes {a:?} and {b:?} cannot be multiplied"
+        )),
     }
 }

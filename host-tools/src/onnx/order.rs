@@ -16,7 +16,10 @@ pub(super) fn sort(mut graph: Graph) -> Result<Graph, OnnxError> {
     }
     let order = reachable(&graph.nodes, &producers, producers[graph.output.0])?;
     let mut nodes: Vec<Option<Node>> = graph.nodes.into_iter().map(Some).collect();
-    graph.nodes = order.iter().filter_map(|&index| nodes[index].take()).collect();
+    graph.nodes = order
+        .iter()
+        .filter_map(|&index| nodes[index].take())
+        .collect();
     for (index, node) in graph.nodes.iter().enumerate() {
         for output in node.outputs.iter().flatten() {
             graph.values[output.0].producer = Some(NodeId(index));
@@ -62,7 +65,9 @@ fn reachable(
         match marks[producer] {
             Mark::Done => {}
             Mark::Open => {
-                return Err(OnnxError::Cycle { node: nodes[producer].name.clone() });
+                return Err(OnnxError::Cycle {
+                    node: nodes[producer].name.clone(),
+                });
             }
             Mark::New => {
                 marks[producer] = Mark::Open;

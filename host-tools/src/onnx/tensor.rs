@@ -128,9 +128,13 @@ fn from_fields(proto: &TensorProto, element: DataType) -> Option<Data> {
         DataType::Float16 => Data::Float(bits().map(|b| f16::from_bits(b).to_f32()).collect()),
         DataType::Bfloat16 => Data::Float(bits().map(|b| bf16::from_bits(b).to_f32()).collect()),
         DataType::Int64 => Data::Int(proto.int64_data.clone()),
-        DataType::Uint64 | DataType::Uint32 => {
-            Data::Int(proto.uint64_data.iter().map(|&value| clamp(value)).collect())
-        }
+        DataType::Uint64 | DataType::Uint32 => Data::Int(
+            proto
+                .uint64_data
+                .iter()
+                .map(|&value| clamp(value))
+                .collect(),
+        ),
         DataType::Int32
         | DataType::Int16
         | DataType::Uint16
@@ -146,7 +150,11 @@ fn clamp(value: u64) -> i64 {
 }
 
 fn each<const N: usize, T>(raw: &[u8], convert: impl Fn([u8; N]) -> T) -> Vec<T> {
-    raw.as_chunks::<N>().0.iter().map(|&bytes| convert(bytes)).collect()
+    raw.as_chunks::<N>()
+        .0
+        .iter()
+        .map(|&bytes| convert(bytes))
+        .collect()
 }
 
 #[cfg(test)]
@@ -164,7 +172,11 @@ mod tests {
 
     #[test]
     fn half_precision_becomes_f32() {
-        let raw = [f16::from_f32(1.5).to_le_bytes(), f16::from_f32(-0.25).to_le_bytes()].concat();
+        let raw = [
+            f16::from_f32(1.5).to_le_bytes(),
+            f16::from_f32(-0.25).to_le_bytes(),
+        ]
+        .concat();
         let read = read(tensor(DataType::Float16, &[2], &raw), "t").unwrap();
         assert_eq!(read.as_floats(), Some(&[1.5, -0.25][..]));
     }
@@ -179,7 +191,10 @@ mod tests {
     fn sizes_that_do_not_match_are_refused() {
         for (dims, raw) in [(&[2][..], 4), (&[1], 5), (&[1], 8), (&[], 0)] {
             let error = read(tensor(DataType::Float, dims, &vec![0; raw]), "t").unwrap_err();
-            assert!(matches!(error, OnnxError::TensorData { .. }), "{dims:?} {raw}: {error}");
+            assert!(
+                matches!(error, OnnxError::TensorData { .. }),
+                "{dims:?} {raw}: {error}"
+            );
         }
     }
 
@@ -187,7 +202,10 @@ mod tests {
     fn impossible_sizes_are_refused() {
         for dims in [&[-1][..], &[i64::MAX, i64::MAX], &[1 << 40], &[1; 17]] {
             let error = read(tensor(DataType::Float, dims, &[0; 4]), "t").unwrap_err();
-            assert!(matches!(error, OnnxError::Sizes { .. }), "{dims:?}: {error}");
+            assert!(
+                matches!(error, OnnxError::Sizes { .. }),
+                "{dims:?}: {error}"
+            );
         }
     }
 

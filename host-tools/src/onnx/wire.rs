@@ -140,8 +140,9 @@ fn varint(bytes: &mut &[u8]) -> Result<u64, OnnxError> {
 
 fn take<'a>(bytes: &mut &'a [u8], count: u64) -> Result<&'a [u8], OnnxError> {
     let count = usize::try_from(count).unwrap_or(usize::MAX);
-    let (head, tail) =
-        bytes.split_at_checked(count).ok_or_else(|| malformed("it ends in the middle of a field"))?;
+    let (head, tail) = bytes
+        .split_at_checked(count)
+        .ok_or_else(|| malformed("it ends in the middle of a field"))?;
     *bytes = tail;
     Ok(head)
 }

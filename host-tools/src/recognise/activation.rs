@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
+use super::Problem;
 use super::form::{Form, Hidden, Shared, Sum, Term, all, close};
 use super::walk::Walk;
-use super::Problem;
 use crate::graph::Node;
 use crate::ir::Activation;
 
@@ -21,7 +21,9 @@ pub(super) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
         walk.report(
             node,
             Problem::new(
-                format!("GELU is approximated (`approximate` is `{mode}`), which is another function"),
+                format!(
+                    "GELU is approximated (`approximate` is `{mode}`), which is another function"
+                ),
                 "train with exact GELU (`GELU()` without approximation), or export with \
                  `approximate` = `none` and check the accuracy",
             ),
@@ -56,7 +58,10 @@ pub(super) fn erf(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
             Ok(Form::Map(Rc::new(Sum::of(term, sum.shape, sum.order))))
         }
         _ => Err(Problem::new(
-            format!("the error function of {}, where GELU takes that of `u / sqrt 2`", sum.describe()),
+            format!(
+                "the error function of {}, where GELU takes that of `u / sqrt 2`",
+                sum.describe()
+            ),
             "use exact GELU (`GELU()` without approximation)",
         )),
     }
@@ -70,8 +75,7 @@ pub(super) fn gelu_product(outer: &Sum, inner: &Sum) -> Option<Sum> {
     let (Term::Erf(argument), inner_factors) = inner.single()? else {
         return None;
     };
-    let fits =
-        hidden == argument && all(&outer.bias, 0.0) && close(inner_factors, &inner.bias);
+    let fits = hidden == argument && all(&outer.bias, 0.0) && close(inner_factors, &inner.bias);
     fits.then(|| {
         let term = Term::Activated(hidden.clone(), Activation::Gelu);
         Sum::of(term, outer.shape, outer.order)
@@ -88,5 +92,8 @@ fn hidden(sum: &Sum) -> Option<Shared<Hidden>> {
 }
 
 fn outside(what: &str) -> Problem {
-    Problem::new(format!("an activation of {what} belongs to no known layer"), OUTSIDE)
+    Problem::new(
+        format!("an activation of {what} belongs to no known layer"),
+        OUTSIDE,
+    )
 }

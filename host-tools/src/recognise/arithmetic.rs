@@ -6,13 +6,13 @@
 
 use std::rc::Rc;
 
+use super::Problem;
 use super::activation;
 use super::form::{Form, Scores, Shared, Statistic, StatisticKind, Sum, Term, add_scaled, all};
 use super::layout;
 use super::linear;
 use super::norm;
 use super::walk::{Operand, Walk};
-use super::Problem;
 use crate::graph::{Node, Tensor};
 
 /// The meaning of a binary operator's result.
@@ -98,7 +98,11 @@ fn with_constant_as(
             let order = super::form::Order::ChannelsFirst;
             let values = layout::per_channel(constant, shape, classes, 1, order)?;
             let mut scores = Scores::clone(&scores);
-            add_scaled(&mut scores.linear.bias, &values, if op == "Add" { 1.0 } else { -1.0 });
+            add_scaled(
+                &mut scores.linear.bias,
+                &values,
+                if op == "Add" { 1.0 } else { -1.0 },
+            );
             Ok(Form::Scores(Shared::new(scores)))
         }
         Form::Scores(_) => Err(Problem::new(
@@ -168,7 +172,9 @@ fn pair(walk: &mut Walk<'_>, node: &Node, left: Form, right: Form) -> Result<For
             let sum = match op {
                 "Add" => Some(a.plus(&b, 1.0)),
                 "Sub" => Some(a.plus(&b, -1.0)),
-                "Mul" => activation::gelu_product(&a, &b).or_else(|| activation::gelu_product(&b, &a)),
+                "Mul" => {
+                    activation::gelu_product(&a, &b).or_else(|| activation::gelu_product(&b, &a))
+                }
                 _ => None,
             };
             sum.map(|sum| Form::Map(Rc::new(sum))).ok_or(refuse)
@@ -184,15 +190,17 @@ fn pair(walk: &mut Walk<'_>, node: &Node, left: Form, right: Form) -> Result<For
             })
         }
         (_, Form::Opaque, _) | (_, _, Form::Opaque) => Ok(Form::Opaque),
-        ("Sub", Form::Map(map), Form::Statistic(mean)) if mean.kind == Mean => {
-            match map.plain() {
-                Some(Term::Stream(id)) if *id == mean.source => {
-                    Ok(of(Statistic { order: map.order, ..mean }, Centred))
-                }
-                _ if map.is_unknown() => Ok(unknown_like(&map)),
-                _ => Err(refuse),
-            }
-        }
+        ("Sub", Form::Map(map), Form::Statistic(mean)) if mean.kind == Mean => match map.plain() {
+            Some(Term::Stream(id)) if *id == mean.source => Ok(of(
+                Statistic {
+                    order: map.order,
+                    ..mean
+                },
+                Centred,
+            )),
+            _ if map.is_unknown() => Ok(unknown_like(&map)),
+            _ => Err(refuse),
+        },
         ("Mul", Form::Statistic(a), Form::Statistic(b)) if a == b && a.kind == Centred => {
             Ok(of(a, Square))
         }

@@ -189,7 +189,9 @@ impl Sum {
         for (term, factors) in &other.terms {
             match sum.terms.iter_mut().find(|(known, _)| known == term) {
                 Some((_, known)) => add_scaled(known, factors, sign),
-                None => sum.terms.push((term.clone(), factors.iter().map(|f| sign * f).collect())),
+                None => sum
+                    .terms
+                    .push((term.clone(), factors.iter().map(|f| sign * f).collect())),
             }
         }
         sum.terms.retain(|(_, factors)| !all(factors, 0.0));
@@ -198,9 +200,19 @@ impl Sum {
 
     /// Every factor and the bias changed by a function of value and channel.
     pub(super) fn scaled(&self, apply: impl Fn(f32, usize) -> f32) -> Self {
-        let each = |values: &[f32]| values.iter().enumerate().map(|(c, &v)| apply(v, c)).collect();
+        let each = |values: &[f32]| {
+            values
+                .iter()
+                .enumerate()
+                .map(|(c, &v)| apply(v, c))
+                .collect()
+        };
         Self {
-            terms: self.terms.iter().map(|(term, factors)| (term.clone(), each(factors))).collect(),
+            terms: self
+                .terms
+                .iter()
+                .map(|(term, factors)| (term.clone(), each(factors)))
+                .collect(),
             bias: each(&self.bias),
             ..self.clone()
         }
@@ -217,13 +229,24 @@ impl Sum {
         let gamma = product(&inner.norm.gamma, factors);
         let mut beta = product(&inner.norm.beta, factors);
         add_scaled(&mut beta, &self.bias, 1.0);
-        let norm = Norm { gamma, beta, epsilon: inner.norm.epsilon };
-        Some(Shared::new(NormTerm { source: inner.source, norm }))
+        let norm = Norm {
+            gamma,
+            beta,
+            epsilon: inner.norm.epsilon,
+        };
+        Some(Shared::new(NormTerm {
+            source: inner.source,
+            norm,
+        }))
     }
 
     /// What the sum is, for error texts.
     pub(super) fn describe(&self) -> String {
-        let names: Vec<_> = self.terms.iter().map(|(term, _)| term.to_string()).collect();
+        let names: Vec<_> = self
+            .terms
+            .iter()
+            .map(|(term, _)| term.to_string())
+            .collect();
         match names.is_empty() {
             true => "a constant".to_owned(),
             false => names.join(" and "),

@@ -37,7 +37,11 @@ pub(super) fn mean_of(walk: &mut Walk<'_>, node: &Node, sum: &Rc<Sum>) -> Form {
 /// A linear layer on the mean of a norm or of a feature map.
 pub(super) fn scores(mean: &Sum, mut linear: Linear) -> Result<Scores, Problem> {
     if let Some(norm) = mean.as_norm() {
-        return Ok(Scores { source: norm.source, norm: Some(norm.norm.clone()), linear });
+        return Ok(Scores {
+            source: norm.source,
+            norm: Some(norm.norm.clone()),
+            linear,
+        });
     }
     let Some((Term::Stream(source), factors)) = mean.single() else {
         return Err(Problem::new(
@@ -52,10 +56,17 @@ pub(super) fn scores(mean: &Sum, mut linear: Linear) -> Result<Scores, Problem> 
     if !all(factors, 1.0) {
         linear.scale_columns(factors);
     }
-    Ok(Scores { source: *source, norm: None, linear })
+    Ok(Scores {
+        source: *source,
+        norm: None,
+        linear,
+    })
 }
 
 /// The head as a layer.
 pub(super) fn layer(scores: &Scores) -> Op {
-    Op::Head(Head { norm: scores.norm.clone(), linear: scores.linear.clone() })
+    Op::Head(Head {
+        norm: scores.norm.clone(),
+        linear: scores.linear.clone(),
+    })
 }

@@ -28,10 +28,18 @@ pub(super) fn axes(shape: &[usize], channels: usize, tokens: usize, order: Order
             && shape[..at].iter().product::<usize>() == outer
             && shape[at..].iter().product::<usize>() == inner
     };
-    let at = Some(usual).filter(fits).or_else(|| (0..=shape.len()).find(fits))?;
+    let at = Some(usual)
+        .filter(fits)
+        .or_else(|| (0..=shape.len()).find(fits))?;
     Some(match order {
-        Order::ChannelsFirst => Axes { channels: 0..at, tokens: at..shape.len() },
-        Order::ChannelsLast => Axes { channels: at..shape.len(), tokens: 0..at },
+        Order::ChannelsFirst => Axes {
+            channels: 0..at,
+            tokens: at..shape.len(),
+        },
+        Order::ChannelsLast => Axes {
+            channels: at..shape.len(),
+            tokens: 0..at,
+        },
     })
 }
 
@@ -85,7 +93,10 @@ pub(super) fn per_channel(
     order: Order,
 ) -> Result<Vec<f32>, Problem> {
     let values = constant.as_floats().ok_or_else(|| {
-        Problem::new("the constant holds integers", "export in float32".to_owned())
+        Problem::new(
+            "the constant holds integers",
+            "export in float32".to_owned(),
+        )
     })?;
     if let &[value] = values {
         return Ok(vec![value; channels]);
@@ -138,13 +149,19 @@ pub(super) fn permuted(
     order: Order,
     permutation: &[usize],
 ) -> Option<Order> {
-    let wide = |axes: Vec<usize>| axes.into_iter().filter(|&a| shape[a] != 1).collect::<Vec<_>>();
+    let wide = |axes: Vec<usize>| {
+        axes.into_iter()
+            .filter(|&a| shape[a] != 1)
+            .collect::<Vec<_>>()
+    };
     let result = wide(permutation.to_vec());
     let joined = |first: &Range<usize>, second: &Range<usize>| {
         wide(first.clone().chain(second.clone()).collect())
     };
-    let (first, last) =
-        (joined(&axes.channels, &axes.tokens), joined(&axes.tokens, &axes.channels));
+    let (first, last) = (
+        joined(&axes.channels, &axes.tokens),
+        joined(&axes.tokens, &axes.channels),
+    );
     match () {
         () if first == last && result == first => Some(order),
         () if result == first => Some(Order::ChannelsFirst),

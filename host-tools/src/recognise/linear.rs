@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
+use super::Problem;
 use super::form::{Branch, Form, Hidden, Order, Shared, Sum, Term, add_scaled, all};
 use super::head;
 use super::walk::Walk;
-use super::Problem;
 use crate::graph::Node;
 use crate::ir::Linear;
 
@@ -40,7 +40,10 @@ pub(super) fn apply(form: Form, linear: Linear) -> Result<Form, Problem> {
         Form::Mean(sum) => head::scores(&sum, linear).map(|s| Form::Scores(Shared::new(s))),
         Form::Opaque => Ok(Form::Opaque),
         form => Err(Problem::new(
-            format!("a linear layer of {} belongs to no known layer", form.describe()),
+            format!(
+                "a linear layer of {} belongs to no known layer",
+                form.describe()
+            ),
             "use linear layers in channel MLPs and in the head only, one in the head",
         )),
     }
@@ -48,7 +51,10 @@ pub(super) fn apply(form: Form, linear: Linear) -> Result<Form, Problem> {
 
 /// `fc1` behind a norm, `fc2` behind an activation.
 fn pointwise(sum: &Sum, mut linear: Linear) -> Result<Form, Problem> {
-    let shape = crate::ir::Shape { channels: linear.outputs, ..sum.shape };
+    let shape = crate::ir::Shape {
+        channels: linear.outputs,
+        ..sum.shape
+    };
     let term = match sum.single() {
         Some((Term::Norm(_), _)) => match sum.as_norm() {
             Some(norm) => Term::Hidden(Shared::new(Hidden { norm, fc1: linear })),
@@ -59,7 +65,11 @@ fn pointwise(sum: &Sum, mut linear: Linear) -> Result<Form, Problem> {
             add_scaled(&mut linear.bias, &offset, 1.0);
             linear.scale_columns(factors);
             let (hidden, activation) = (hidden.clone(), *activation);
-            Term::Branch(Shared::new(Branch { hidden, activation, fc2: linear }))
+            Term::Branch(Shared::new(Branch {
+                hidden,
+                activation,
+                fc2: linear,
+            }))
         }
         _ => return Err(stray(sum)),
     };
@@ -68,16 +78,26 @@ fn pointwise(sum: &Sum, mut linear: Linear) -> Result<Form, Problem> {
 
 fn stray(sum: &Sum) -> Problem {
     Problem::new(
-        format!("a linear layer of {} belongs to no known layer", sum.describe()),
+        format!(
+            "a linear layer of {} belongs to no known layer",
+            sum.describe()
+        ),
         "use channel MLPs of norm, linear, activation, linear",
     )
 }
 
 /// Weights and bias of a `MatMul` or `Gemm` from the right.
 fn weights(walk: &Walk<'_>, node: &Node) -> Result<Linear, Problem> {
-    let refuse = |what: &str| Err(Problem::new(what, "use linear layers with trained weights only"));
+    let refuse = |what: &str| {
+        Err(Problem::new(
+            what,
+            "use linear layers with trained weights only",
+        ))
+    };
     let Some(matrix) = walk.constant(node, 1) else {
-        return refuse("a product of two values that depend on the image (attention) is not supported");
+        return refuse(
+            "a product of two values that depend on the image (attention) is not supported",
+        );
     };
     let (Some(values), &[first, second]) = (matrix.as_floats(), &matrix.shape[..]) else {
         return refuse("the weights are no matrix of floats");
@@ -85,16 +105,32 @@ fn weights(walk: &Walk<'_>, node: &Node) -> Result<Linear, Problem> {
     if node.int("transA", 0) != 0 {
         return refuse("the input of the linear layer is transposed");
     }
-    let alpha = if node.op == "Gemm" { node.float("alpha", 1.0) } else { 1.0 };
+    let alpha = if node.op == "Gemm" {
+        node.float("alpha", 1.0)
+    } else {
+        1.0
+    };
     let transposed = node.int("transB", 0) != 0;
-    let (outputs, inputs) = if transposed { (first, second) } else { (second, first) };
+    let (outputs, inputs) = if transposed {
+        (first, second)
+    } else {
+        (second, first)
+    };
     let mut weight = Vec::with_capacity(values.len());
     for output in 0..outputs {
         weight.extend((0..inputs).map(|input| {
-            alpha * values[if transposed { output * inputs + input } else { input * outputs + output }]
+            alpha
+                * values[if transposed {
+                    output * inputs + input
+                } else {
+                    input * outputs + output
+                }]
         }));
     }
-    let bias = match (node.input(2), walk.constant(node, 2).and_then(|bias| bias.as_floats())) {
+    let bias = match (
+        node.input(2),
+        walk.constant(node, 2).and_then(|bias| bias.as_floats()),
+    ) {
         (None, _) => vec![0.0; outputs],
         (_, Some(&[value])) => vec![node.float("beta", 1.0) * value; outputs],
         (_, Some(values)) if values.len() == outputs => {
@@ -102,7 +138,12 @@ fn weights(walk: &Walk<'_>, node: &Node) -> Result<Linear, Problem> {
         }
         _ => return refuse("the bias does not have one value per output"),
     };
-    Ok(Linear { outputs, inputs, weight, bias })
+    Ok(Linear {
+        outputs,
+        inputs,
+        weight,
+        bias,
+    })
 }
 
 /// Moves factors and bias of a lone linear layer's output into its weights.
@@ -162,7 +203,11 @@ impl Linear {
 
     /// Multiplies each output.
     pub(super) fn scale_rows(&mut self, factors: &[f32]) {
-        for (row, factor) in self.weight.chunks_exact_mut(self.inputs.max(1)).zip(factors) {
+        for (row, factor) in self
+            .weight
+            .chunks_exact_mut(self.inputs.max(1))
+            .zip(factors)
+        {
             row.iter_mut().for_each(|weight| *weight *= factor);
         }
         for (bias, factor) in self.bias.iter_mut().zip(factors) {

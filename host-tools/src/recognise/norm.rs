@@ -2,11 +2,11 @@
 
 use std::rc::Rc;
 
+use super::Problem;
 use super::form::{Form, NormTerm, Order, Shared, Statistic, StatisticKind, Sum, Term};
 use super::head;
 use super::layout::{self, Reduced};
 use super::walk::Walk;
-use super::Problem;
 use crate::fold::reduced_axes;
 use crate::graph::{Node, Tensor};
 use crate::ir::Norm;
@@ -36,7 +36,10 @@ pub(super) fn instance(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem
 pub(super) fn group(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
     let groups = node.int("num_groups", 1);
     if groups != 1 {
-        walk.report(node, Problem::new(format!("the norm has {groups} groups"), ONE_GROUP));
+        walk.report(
+            node,
+            Problem::new(format!("the norm has {groups} groups"), ONE_GROUP),
+        );
         return normalised(walk, node, [None, None]);
     }
     let parameters = [walk.constant(node, 1), walk.constant(node, 2)];
@@ -59,7 +62,8 @@ pub(super) fn layer(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
     if everything {
         let parameters = [walk.constant(node, 1), walk.constant(node, 2)];
         let ones = parameters[0].is_some_and(|scale| scale.as_scalar().is_some());
-        let zeros = node.input(2).is_none() || parameters[1].is_some_and(|b| b.as_scalar().is_some());
+        let zeros =
+            node.input(2).is_none() || parameters[1].is_some_and(|b| b.as_scalar().is_some());
         if ones && zeros {
             return normalised(walk, node, parameters.map(|p| p.map(AsRef::as_ref)));
         }
@@ -72,7 +76,12 @@ pub(super) fn layer(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
                 ONE_GROUP,
             ),
         ),
-        _ => return Err(Problem::new("a LayerNorm here belongs to no known layer", ONE_GROUP)),
+        _ => {
+            return Err(Problem::new(
+                "a LayerNorm here belongs to no known layer",
+                ONE_GROUP,
+            ));
+        }
     }
     normalised(walk, node, [None, None])
 }
@@ -120,7 +129,10 @@ pub(super) fn reduce_mean(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Prob
                     kind: StatisticKind::Variance,
                     ..statistic
                 })),
-                _ => Err(Problem::new("the variance is not over the whole feature map", ONE_GROUP)),
+                _ => Err(Problem::new(
+                    "the variance is not over the whole feature map",
+                    ONE_GROUP,
+                )),
             }
         }
         form => Err(Problem::new(
@@ -139,9 +151,15 @@ pub(super) fn root(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
     match form {
         Form::Opaque => Ok(Form::Opaque),
         Form::Map(sum) if sum.is_unknown() => Ok(walk.unknown(node)),
-        Form::Statistic(statistic @ Statistic { kind: StatisticKind::Raised(epsilon), .. }) => {
-            Ok(Form::Statistic(Statistic { kind: StatisticKind::Deviation(epsilon), ..statistic }))
-        }
+        Form::Statistic(
+            statistic @ Statistic {
+                kind: StatisticKind::Raised(epsilon),
+                ..
+            },
+        ) => Ok(Form::Statistic(Statistic {
+            kind: StatisticKind::Deviation(epsilon),
+            ..statistic
+        })),
         form => Err(outside(&form)),
     }
 }
@@ -150,9 +168,15 @@ pub(super) fn root(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
 pub(super) fn reciprocal(form: Form) -> Result<Form, Problem> {
     match form {
         Form::Opaque => Ok(Form::Opaque),
-        Form::Statistic(statistic @ Statistic { kind: StatisticKind::Deviation(epsilon), .. }) => {
-            Ok(Form::Statistic(Statistic { kind: StatisticKind::Inverse(epsilon), ..statistic }))
-        }
+        Form::Statistic(
+            statistic @ Statistic {
+                kind: StatisticKind::Deviation(epsilon),
+                ..
+            },
+        ) => Ok(Form::Statistic(Statistic {
+            kind: StatisticKind::Inverse(epsilon),
+            ..statistic
+        })),
         form => Err(outside(&form)),
     }
 }
@@ -174,7 +198,10 @@ pub(super) fn with_constant(statistic: Statistic, op: &str, value: Option<f32>) 
 pub(super) fn complete(walk: &Walk<'_>, statistic: Statistic, epsilon: f32) -> Form {
     let shape = walk.stream_shape(statistic.source);
     let norm = plain(shape.channels, epsilon);
-    let term = Term::Norm(Shared::new(NormTerm { source: statistic.source, norm }));
+    let term = Term::Norm(Shared::new(NormTerm {
+        source: statistic.source,
+        norm,
+    }));
     Form::Map(Rc::new(Sum::of(term, shape, statistic.order)))
 }
 
@@ -201,7 +228,10 @@ fn normalised(
             Some(&[value]) => Ok(vec![value; channels]),
             Some(values) if values.len() == channels => Ok(values.to_vec()),
             _ => Err(Problem::new(
-                format!("{} norm weights do not fit {channels} channels", tensor.len()),
+                format!(
+                    "{} norm weights do not fit {channels} channels",
+                    tensor.len()
+                ),
                 "export the network again",
             )),
         },
@@ -221,16 +251,26 @@ fn normalised(
 }
 
 fn plain(channels: usize, epsilon: f32) -> Norm {
-    Norm { gamma: vec![1.0; channels], beta: vec![0.0; channels], epsilon }
+    Norm {
+        gamma: vec![1.0; channels],
+        beta: vec![0.0; channels],
+        epsilon,
+    }
 }
 
 fn computed() -> Problem {
-    Problem::new("the norm's weights depend on the image", "export the network in inference mode")
+    Problem::new(
+        "the norm's weights depend on the image",
+        "export the network in inference mode",
+    )
 }
 
 fn outside(form: &Form) -> Problem {
     Problem::new(
-        format!("a root or a reciprocal of {} belongs to no known layer", form.describe()),
+        format!(
+            "a root or a reciprocal of {} belongs to no known layer",
+            form.describe()
+        ),
         "use them in norms only",
     )
 }

@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
+use super::Problem;
 use super::form::{Form, Order, Sum, Term};
 use super::linear;
 use super::walk::Walk;
-use super::Problem;
 use crate::fold::Window;
 use crate::graph::Node;
 use crate::ir::{Linear, Op, PatchEmbedding, Shape};
@@ -15,12 +15,18 @@ pub(super) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
     let form = walk.form(node)?;
     let refuse = |what: String, remedy: &str| Err(Problem::new(what, remedy));
     let Some(weight) = walk.constant(node, 1) else {
-        return refuse("the weights depend on the image".to_owned(), "use trained weights only");
+        return refuse(
+            "the weights depend on the image".to_owned(),
+            "use trained weights only",
+        );
     };
     let (Some(values), &[outputs, inputs, height, width]) = (weight.as_floats(), &weight.shape[..])
     else {
         return refuse(
-            format!("weights of sizes {:?} are not those of a 2-d convolution", weight.shape),
+            format!(
+                "weights of sizes {:?} are not those of a 2-d convolution",
+                weight.shape
+            ),
             "use 2-d convolutions",
         );
     };
@@ -32,15 +38,22 @@ pub(super) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
             "use pooling or identity as token mixer, and convolutions of one group as patch embeddings",
         );
     }
-    let window = Window::of(node, &kernel, walk.shape(node, 0).get(2..).unwrap_or(&[1, 1]))
-        .map_err(|what| Problem::new(what, "export the network again"))?;
+    let window = Window::of(
+        node,
+        &kernel,
+        walk.shape(node, 0).get(2..).unwrap_or(&[1, 1]),
+    )
+    .map_err(|what| Problem::new(what, "export the network again"))?;
     if window.dilations != [1, 1] {
         return refuse(
             format!("the convolution has the dilations {:?}", window.dilations),
             "use a dilation of 1",
         );
     }
-    let bias = match (node.input(2), walk.constant(node, 2).and_then(|bias| bias.as_floats())) {
+    let bias = match (
+        node.input(2),
+        walk.constant(node, 2).and_then(|bias| bias.as_floats()),
+    ) {
         (None, _) => vec![0.0; outputs],
         (_, Some(values)) if values.len() == outputs => values.to_vec(),
         _ => {
@@ -68,7 +81,10 @@ pub(super) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
         Form::Map(sum) => {
             let inside = matches!(
                 sum.single(),
-                Some((Term::Norm(_) | Term::Activated(..) | Term::Hidden(_) | Term::Erf(_), _))
+                Some((
+                    Term::Norm(_) | Term::Activated(..) | Term::Hidden(_) | Term::Erf(_),
+                    _
+                ))
             );
             match (inside, pointwise) {
                 (true, true) => linear::apply(Form::Map(sum), linear),
@@ -87,7 +103,10 @@ pub(super) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
         Form::Opaque => Ok(walk.unknown(node)),
         form if pointwise => linear::apply(form, linear),
         form => refuse(
-            format!("a convolution of {} belongs to no known layer", form.describe()),
+            format!(
+                "a convolution of {} belongs to no known layer",
+                form.describe()
+            ),
             "let patch embeddings read the feature map itself",
         ),
     }
@@ -101,13 +120,22 @@ fn embed(
     window: &Window,
     linear: Linear,
 ) -> Result<Form, Problem> {
-    let (&[_, channels, height, width], &[top, left, bottom, right], &[down, across]) =
-        (walk.output_shape(node), &window.padding[..], &window.strides[..])
-    else {
-        return Err(Problem::new("its output is no feature map", "export the network again"));
+    let (&[_, channels, height, width], &[top, left, bottom, right], &[down, across]) = (
+        walk.output_shape(node),
+        &window.padding[..],
+        &window.strides[..],
+    ) else {
+        return Err(Problem::new(
+            "its output is no feature map",
+            "export the network again",
+        ));
     };
     let source = walk.stream(node, sum);
-    let output = Shape { height, width, channels };
+    let output = Shape {
+        height,
+        width,
+        channels,
+    };
     let op = Op::PatchEmbedding(PatchEmbedding {
         kernel,
         stride: [down, across],
@@ -116,7 +144,11 @@ fn embed(
     });
     let producer = node.output().and_then(|id| walk.graph.value(id).producer);
     let id = walk.push(producer, source, output, op, None);
-    Ok(Form::Map(Rc::new(Sum::of(Term::Stream(id), output, Order::ChannelsFirst))))
+    Ok(Form::Map(Rc::new(Sum::of(
+        Term::Stream(id),
+        output,
+        Order::ChannelsFirst,
+    ))))
 }
 
 /// From `outputs x channels x window` to `outputs x window x channels`.

@@ -21,7 +21,10 @@ pub(super) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
         .collect();
     let spatial = walk.shape(node, 0).get(2..).unwrap_or(&[]);
     if kernel.len() != 2 || spatial.len() != 2 {
-        return Err(Problem::new("the pooling is not over height and width", "use 2-d pooling"));
+        return Err(Problem::new(
+            "the pooling is not over height and width",
+            "use 2-d pooling",
+        ));
     }
     let window = Window::of(node, &kernel, spatial)
         .map_err(|what| Problem::new(what, "export the network again"))?;
@@ -120,10 +123,15 @@ pub(super) fn layer(
         return refuse("the pooled norm is added to another feature map than the one it reads");
     }
     let negated = |values: &[f32]| -> Vec<f32> {
-        product(values, layer_scale).iter().map(|value| -value).collect()
+        product(values, layer_scale)
+            .iter()
+            .map(|value| -value)
+            .collect()
     };
     if !close(&factor, &negated(&pooled.norm.gamma)) {
-        return refuse("the norm is not subtracted from its pool, so this is no pooling token mixer");
+        return refuse(
+            "the norm is not subtracted from its pool, so this is no pooling token mixer",
+        );
     }
     if !close(&term, &negated(&pooled.norm.beta)) {
         return refuse("a constant is added to the pooling token mixer");

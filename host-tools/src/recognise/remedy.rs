@@ -10,8 +10,11 @@ pub(super) fn unsupported(op: &str) -> Problem {
             "BatchNorm is not supported",
             "train with GroupNorm of one group (`GroupNorm(1, channels)`)",
         ),
-        "RMSNormalization" | "SimplifiedLayerNormalization" | "LpNormalization"
-        | "MeanVarianceNormalization" | "LRN" => (
+        "RMSNormalization"
+        | "SimplifiedLayerNormalization"
+        | "LpNormalization"
+        | "MeanVarianceNormalization"
+        | "LRN" => (
             "this norm is not supported",
             "train with GroupNorm of one group (`GroupNorm(1, channels)`)",
         ),
@@ -34,14 +37,20 @@ pub(super) fn unsupported(op: &str) -> Problem {
             "attention is not supported",
             "use pooling or identity as token mixer",
         ),
-        "QuantizeLinear" | "DequantizeLinear" | "QLinearConv" | "QLinearMatMul" | "ConvInteger"
-        | "MatMulInteger" | "DynamicQuantizeLinear" => (
+        "QuantizeLinear"
+        | "DequantizeLinear"
+        | "QLinearConv"
+        | "QLinearMatMul"
+        | "ConvInteger"
+        | "MatMulInteger"
+        | "DynamicQuantizeLinear" => (
             "the network is quantized already",
             "export it in float32, before quantization",
         ),
-        "If" | "Loop" | "Scan" => {
-            ("control flow is not supported", "export a network without branches and loops")
-        }
+        "If" | "Loop" | "Scan" => (
+            "control flow is not supported",
+            "export a network without branches and loops",
+        ),
         _ => (
             "no layer of a PoolFormer or IdentityFormer has this operator",
             "use patch embeddings, blocks of token mixer and channel MLP, and a linear head only",

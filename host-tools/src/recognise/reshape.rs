@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
+use super::Problem;
 use super::form::{Form, Sum};
 use super::layout;
 use super::walk::Walk;
-use super::Problem;
 use crate::graph::Node;
 
 /// `Cast`: only to single precision, in which everything is computed.
@@ -30,10 +30,17 @@ pub(super) fn transpose(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
         )
     };
     let order = match node.ints("perm") {
-        Some(order) => order.iter().map(|&axis| axis.rem_euclid(shape.len() as i64) as usize).collect(),
+        Some(order) => order
+            .iter()
+            .map(|&axis| axis.rem_euclid(shape.len() as i64) as usize)
+            .collect(),
         None => (0..shape.len()).rev().collect::<Vec<_>>(),
     };
-    let wide: Vec<usize> = order.iter().copied().filter(|&axis| shape[axis] != 1).collect();
+    let wide: Vec<usize> = order
+        .iter()
+        .copied()
+        .filter(|&axis| shape[axis] != 1)
+        .collect();
     if wide.is_sorted() {
         return Ok(form);
     }
@@ -43,7 +50,10 @@ pub(super) fn transpose(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
             let axes = layout::axes(shape, sum.shape.channels, sum.shape.tokens(), sum.order)
                 .ok_or_else(torn)?;
             let order = layout::permuted(shape, &axes, sum.order, &order).ok_or_else(torn)?;
-            Ok(Form::Map(Rc::new(Sum { order, ..(*sum).clone() })))
+            Ok(Form::Map(Rc::new(Sum {
+                order,
+                ..(*sum).clone()
+            })))
         }
         Form::Opaque => Ok(Form::Opaque),
         _ => Err(torn()),

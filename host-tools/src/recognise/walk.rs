@@ -52,8 +52,16 @@ impl<'a> Walk<'a> {
             problems: Vec::new(),
         };
         let shape = match graph.shape(graph.input) {
-            Some(&[_, channels, height, width]) => Shape { height, width, channels },
-            _ => Shape { height: 0, width: 0, channels: 0 },
+            Some(&[_, channels, height, width]) => Shape {
+                height,
+                width,
+                channels,
+            },
+            _ => Shape {
+                height: 0,
+                width: 0,
+                channels: 0,
+            },
         };
         let image = walk.add_stream(shape);
         walk.forms[graph.input.0] = Some(image);
@@ -81,7 +89,10 @@ impl<'a> Walk<'a> {
                 "the operator is not evaluated on constants",
                 "export with constant folding",
             )),
-            None => Err(Problem::new("an input is missing", "export the network again")),
+            None => Err(Problem::new(
+                "an input is missing",
+                "export the network again",
+            )),
         }
     }
 
@@ -92,12 +103,16 @@ impl<'a> Walk<'a> {
 
     /// Shape of the input at `index`; empty if not known.
     pub(super) fn shape(&self, node: &Node, index: usize) -> &'a [usize] {
-        node.input(index).and_then(|id| self.graph.shape(id)).unwrap_or(&[])
+        node.input(index)
+            .and_then(|id| self.graph.shape(id))
+            .unwrap_or(&[])
     }
 
     /// Shape of the first output; empty if not known.
     pub(super) fn output_shape(&self, node: &Node) -> &'a [usize] {
-        node.output().and_then(|id| self.graph.shape(id)).unwrap_or(&[])
+        node.output()
+            .and_then(|id| self.graph.shape(id))
+            .unwrap_or(&[])
     }
 
     pub(super) fn set(&mut self, value: ValueId, form: Form) {
@@ -118,7 +133,11 @@ impl<'a> Walk<'a> {
     pub(super) fn unknown(&self, node: &Node) -> Form {
         match self.output_shape(node) {
             &[1, channels, height, width] if height * width > 0 => {
-                let shape = Shape { height, width, channels };
+                let shape = Shape {
+                    height,
+                    width,
+                    channels,
+                };
                 Form::Map(Rc::new(Sum::of(Term::Unknown, shape, Order::ChannelsFirst)))
             }
             _ => Form::Opaque,
@@ -194,7 +213,13 @@ impl<'a> Walk<'a> {
         let name = self.names.next(&op);
         let nodes = last_node.map_or(Vec::new(), |id| self.claim(id));
         let input = self.stream_shape(source);
-        self.layers.push(Layer { name, nodes, input, output, op });
+        self.layers.push(Layer {
+            name,
+            nodes,
+            input,
+            output,
+            op,
+        });
         let id = StreamId(self.streams.len());
         self.streams.push(output);
         if let Some(sum) = sum {
@@ -208,7 +233,11 @@ impl<'a> Walk<'a> {
         let producer = self.graph.value(self.graph.output).producer;
         match self.forms[self.graph.output.0].clone() {
             Some(Form::Scores(scores)) => {
-                let output = Shape { height: 1, width: 1, channels: scores.linear.outputs };
+                let output = Shape {
+                    height: 1,
+                    width: 1,
+                    channels: scores.linear.outputs,
+                };
                 self.push(producer, scores.source, output, head::layer(&scores), None);
             }
             _ if !self.problems.is_empty() => {}
@@ -230,7 +259,10 @@ impl<'a> Walk<'a> {
             }
         }
         match self.problems.is_empty() {
-            true => Ok(MetaFormer { input: self.streams[0], layers: self.layers }),
+            true => Ok(MetaFormer {
+                input: self.streams[0],
+                layers: self.layers,
+            }),
             false => Err(self.problems),
         }
     }
@@ -238,12 +270,21 @@ impl<'a> Walk<'a> {
     fn add_stream(&mut self, shape: Shape) -> Form {
         let id = StreamId(self.streams.len());
         self.streams.push(shape);
-        Form::Map(Rc::new(Sum::of(Term::Stream(id), shape, Order::ChannelsFirst)))
+        Form::Map(Rc::new(Sum::of(
+            Term::Stream(id),
+            shape,
+            Order::ChannelsFirst,
+        )))
     }
 
     /// The sum in terms of the newest feature maps.
     fn settle(&self, sum: Rc<Sum>) -> Rc<Sum> {
-        match self.settled.iter().rev().find(|(known, _)| known.same_map(&sum)) {
+        match self
+            .settled
+            .iter()
+            .rev()
+            .find(|(known, _)| known.same_map(&sum))
+        {
             Some((_, id)) => Rc::new(Sum::of(Term::Stream(*id), sum.shape, sum.order)),
             None => sum,
         }
@@ -265,7 +306,10 @@ impl<'a> Walk<'a> {
             }
             (None, _) => {
                 return Err(Problem::new(
-                    format!("{} is used as feature map without a residual add", sum.describe()),
+                    format!(
+                        "{} is used as feature map without a residual add",
+                        sum.describe()
+                    ),
                     "add every branch to its input, as in `x + mixer(norm(x))`",
                 ));
             }
@@ -276,8 +320,11 @@ impl<'a> Walk<'a> {
                 "train with a layer scale on the branch only",
             ));
         }
-        let branch: Vec<_> =
-            sum.terms.iter().filter(|(term, _)| !matches!(term, Term::Stream(_))).collect();
+        let branch: Vec<_> = sum
+            .terms
+            .iter()
+            .filter(|(term, _)| !matches!(term, Term::Stream(_)))
+            .collect();
         if let Some(op) = pooling::layer(source, &branch, &sum.bias) {
             return Ok((op?, source));
         }
@@ -288,7 +335,10 @@ impl<'a> Walk<'a> {
             return Ok((op?, source));
         }
         Err(Problem::new(
-            format!("{} is neither a token mixer nor a channel MLP", sum.describe()),
+            format!(
+                "{} is neither a token mixer nor a channel MLP",
+                sum.describe()
+            ),
             "use pooling or identity as token mixer, and linear, activation, linear as channel MLP",
         ))
     }
@@ -302,14 +352,20 @@ impl<'a> Walk<'a> {
                 continue;
             }
             let node = self.graph.node(id);
-            if node.output().is_none_or(|output| self.graph.constant(output).is_none()) {
+            if node
+                .output()
+                .is_none_or(|output| self.graph.constant(output).is_none())
+            {
                 found.push(id);
             }
             let inputs = node.inputs.iter().flatten();
             stack.extend(inputs.filter_map(|&input| self.graph.value(input).producer));
         }
         found.sort_unstable();
-        found.into_iter().map(|id| self.graph.node(id).name.clone()).collect()
+        found
+            .into_iter()
+            .map(|id| self.graph.node(id).name.clone())
+            .collect()
     }
 }
 
@@ -317,7 +373,10 @@ impl Names {
     fn next(&mut self, op: &Op) -> String {
         match op {
             Op::PatchEmbedding(_) => {
-                *self = Self { stage: self.stage + 1, ..Self::default() };
+                *self = Self {
+                    stage: self.stage + 1,
+                    ..Self::default()
+                };
                 return format!("stage{}.embedding", self.stage);
             }
             Op::Head(_) => return "head".to_owned(),
