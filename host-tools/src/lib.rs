@@ -3,12 +3,27 @@
 //!
 //! One module a stage, in the order of the data flow.
 
-// The float network.
+// From the ONNX file to the float network.
+pub mod graph;
+
+pub mod onnx;
+
+pub mod fold;
+
+pub mod recognise;
+
+pub mod import;
+
 pub mod ir;
 
-// The integer network.
-pub mod quantize;
+pub mod float;
+
+pub mod reference;
+
+// From the float network to integers.
 pub mod ranges;
+
+pub mod quantize;
 
 pub mod quant_model;
 
@@ -21,6 +36,7 @@ pub mod program;
 
 // What becomes of it.
 pub mod codegen;
+
 pub mod evaluate;
 
 // Shared by the stages.

@@ -1,4 +1,4 @@
-"""Optional: the MLPs of a network by mlp.cpp, about twice as fast on a processor.
+"""Optional: a faster way to compute the blocks, with the MLPs in mlp.cpp.
 
 Without a C++ compiler PyTorch's own layers are used; the results are the same
 up to rounding.
@@ -12,8 +12,9 @@ import tempfile
 from pathlib import Path
 
 import torch
+from torch.nn.functional import group_norm
 
-from metaformer import Mlp
+from metaformer import Block
 
 SOURCE = Path(__file__).with_name("mlp.cpp")
 _library = None
@@ -62,22 +63,28 @@ class FastMlp(torch.autograd.Function):
         return gx, gw1, gb1, gw2, gy.sum(0)
 
 
-def forward(mlp, x):
-    rows = x.permute(0, 2, 3, 1)
+def forward(block, x):
+    """The forward pass of a block, with the layer scales moved into the weights."""
+    norm, scale = block.norm1, block.layer_scale_1
+    x = x + block.token_mixer(
+        group_norm(x, 1, norm.weight * scale, norm.bias * scale, norm.eps)
+    )
+    mlp, scale = block.mlp, block.layer_scale_2
+    rows = block.norm2(x).permute(0, 2, 3, 1)
     y = FastMlp.apply(
         rows.reshape(-1, rows.shape[3]),
         mlp.fc1.weight.flatten(1),
         mlp.fc1.bias,
-        mlp.fc2.weight.flatten(1),
-        mlp.fc2.bias,
+        mlp.fc2.weight.flatten(1) * scale[:, None],
+        mlp.fc2.bias * scale,
     )
-    return y.view(rows.shape).permute(0, 3, 1, 2)
+    return x + y.view(rows.shape).permute(0, 3, 1, 2)
 
 
 def install(model):
-    """Let the MLPs of the model use mlp.cpp where their widths allow it."""
+    """Let the blocks of the model use mlp.cpp where their widths allow it."""
     if library() is None:
         return
     for module in model.modules():
-        if isinstance(module, Mlp) and module.fc1.in_channels % 16 == 0:
+        if isinstance(module, Block) and module.norm1.num_channels % 16 == 0:
             module.forward = forward.__get__(module)
