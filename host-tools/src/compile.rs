@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use tadpool_kernels::layout::Layout;
+
 use crate::calibrate;
 use crate::codegen::{self, Description, Generated};
 use crate::images::{self, ImageError, ImageFile};
@@ -195,9 +197,9 @@ impl Compiled {
         program::program(&self.quantized, &self.schedule, &self.memory)
     }
 
-    /// The source of the generated crate.
-    pub fn generate(&self) -> Generated {
-        codegen::generate(&self.program(), &self.description)
+    /// The source of the generated crate, for kernels that read `layout`.
+    pub fn generate(&self, layout: Layout) -> Generated {
+        codegen::generate(&self.program(), &self.description, layout)
     }
 }
 

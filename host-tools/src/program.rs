@@ -1,10 +1,13 @@
 //! The program: every step's kernel with its constants and its buffers.
 //!
 //! The one form that the simulator executes and the code generator writes out.
+//! Weights are row-major here; the generator packs them for the board's kernels,
+//! which write the same bytes in every layout.
 
 use tadpool_kernels::channel_mlp::{self, ChannelMlp, NormedLinear, ResidualLinear};
 use tadpool_kernels::head::{self, Head};
 use tadpool_kernels::identity::{self, Identity};
+use tadpool_kernels::layout::Rows;
 use tadpool_kernels::norm::Stats;
 use tadpool_kernels::patch_embedding::{self, PatchEmbedding};
 use tadpool_kernels::pooling::{self, Pooling};
@@ -181,10 +184,10 @@ impl Kernel<'_> {
     /// A [`Fault`] if buffers and dimensions do not match.
     pub fn run(&self, stats: &Stats, arena: &mut [u8]) -> Result<Stats, Fault> {
         match self {
-            Self::PatchEmbedding(step) => patch_embedding::run(step, arena),
+            Self::PatchEmbedding(step) => patch_embedding::run::<Rows>(step, arena),
             Self::Pooling(step) => pooling::run(step, stats, arena),
             Self::Identity(step) => identity::run(step, stats, arena),
-            Self::ChannelMlp(step) => channel_mlp::run(step, stats, arena),
+            Self::ChannelMlp(step) => channel_mlp::run::<Rows>(step, stats, arena),
             Self::Head(step) => head::run(step, stats, arena).map(|()| *stats),
         }
     }

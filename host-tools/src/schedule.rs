@@ -12,7 +12,7 @@ use tadpool_kernels::head::Head;
 use tadpool_kernels::patch_embedding::PatchEmbedding;
 use tadpool_kernels::pooling::Pooling;
 
-use crate::quant_model::{QuantLayer, QuantModel, QuantOp, QuantPatchEmbedding};
+use crate::quant_model::{QuantLayer, QuantMatrix, QuantModel, QuantOp, QuantPatchEmbedding};
 
 /// Alignment of scratch buffers, for views as 32-bit integers and double loads.
 const SCRATCH_ALIGNMENT: u64 = 8;
@@ -117,7 +117,10 @@ fn new_output(layer: &QuantLayer) -> Option<(String, usize)> {
 fn scratch_size(layer: &QuantLayer, tile_tokens: usize) -> Option<usize> {
     match &layer.op {
         QuantOp::PatchEmbedding(op) => {
-            Some(PatchEmbedding::scratch_size(op.matrix.inputs, tile_tokens))
+            let QuantMatrix {
+                inputs, outputs, ..
+            } = op.matrix;
+            Some(PatchEmbedding::scratch_size(inputs, outputs, tile_tokens))
         }
         QuantOp::Pooling(_) => Some(Pooling::scratch_size(
             layer.input.width,

@@ -171,4 +171,3 @@ fn overlaps(task: &Task<'_>, items: &[Item]) -> Vec<(usize, usize)> {
     let pairs = task.problem.relations.iter().filter_map(overlap);
     pairs.filter(|(lower, upper)| lower != upper).collect()
 }
-

@@ -32,8 +32,6 @@ mod portfolio;
 
 pub use error::PlanError;
 pub use plan::{Budget, Goal, Placement, Plan, Proof, Solution};
-pub use problem::{
-    Buffer, BufferId, MAX_BUFFERS, MAX_BYTES, Problem, Region, RegionId, Relation,
-};
+pub use problem::{Buffer, BufferId, MAX_BUFFERS, MAX_BYTES, Problem, Region, RegionId, Relation};
 pub use sliding_window::{Axis, SlidingWindow, sliding_window_overlap};
 pub use solve::{lower_bound, solve};

@@ -27,8 +27,17 @@ pub fn solve(problem: &Problem, budget: &Budget) -> Result<Solution, PlanError> 
     let plain = items(problem, &allowances, false)?;
     let merged = items(problem, &allowances, true)?;
     let both = [merged.as_slice(), plain.as_slice()];
-    let variants = if merged.len() < plain.len() { &both } else { &both[1..] };
-    let task = Task { problem, allowances, apart: apart(problem), goal: budget.goal };
+    let variants = if merged.len() < plain.len() {
+        &both
+    } else {
+        &both[1..]
+    };
+    let task = Task {
+        problem,
+        allowances,
+        apart: apart(problem),
+        goal: budget.goal,
+    };
     let capacities: Vec<u64> = problem
         .regions
         .iter()
@@ -145,11 +154,15 @@ fn improve(task: &Task<'_>, variants: &[&[Item]], best: &mut Attempt, clock: &mu
     let Some((plain, merged)) = variants.split_last() else {
         return false;
     };
-    let mut complete = plain.iter().all(|item| choices(problem, item).nth(1).is_none());
+    let mut complete = plain
+        .iter()
+        .all(|item| choices(problem, item).nth(1).is_none());
     for region in (0..problem.regions.len()).rev() {
         for items in merged {
             let steps = clock.left() / 4;
-            clock.slice(steps, |clock| improve_region(task, items, region, best, clock));
+            clock.slice(steps, |clock| {
+                improve_region(task, items, region, best, clock)
+            });
         }
         complete &= improve_region(task, plain, region, best, clock);
     }
@@ -179,7 +192,11 @@ fn improve_region(
         return false;
     }
     let spans: Vec<u64> = here.iter().map(|item| item.span).collect();
-    let mut range = Range { least: bound, most: (height - 1).min(capacity), grain: 1 };
+    let mut range = Range {
+        least: bound,
+        most: (height - 1).min(capacity),
+        grain: 1,
+    };
     let outcome = if let Some(mut search) = Portfolio::new(&here) {
         range.grain = search.grain;
         minimise(&mut search, &spans, range, task.goal, clock)

@@ -12,6 +12,7 @@ mod tables;
 use std::path::Path;
 
 use tadpool_kernels::checksum::fnv1a;
+use tadpool_kernels::layout::Layout;
 
 use crate::output::{self, OutputError};
 use crate::program::Program;
@@ -38,10 +39,11 @@ pub struct Generated {
     pub hash: u32,
 }
 
-/// Generates the source for `program`.
-pub fn generate(program: &Program<'_>, description: &Description) -> Generated {
+/// Generates the source for `program`, with matrices packed in `layout` where
+/// they fit it and row-major elsewhere.
+pub fn generate(program: &Program<'_>, description: &Description, layout: Layout) -> Generated {
     let mut tables = tables::Tables::default();
-    let body = model::generate(program, description, &mut tables);
+    let body = model::generate(program, description, layout, &mut tables);
     let tables_rs = format!("{HEADER}{}", tables.source);
     let hash = [body.as_bytes(), tables_rs.as_bytes(), &tables.weights].concat();
     let hash = fnv1a(&hash);

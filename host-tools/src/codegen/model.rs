@@ -3,6 +3,7 @@
 use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{format_ident, quote};
 use tadpool_kernels::Buffer;
+use tadpool_kernels::layout::Layout;
 use tadpool_kernels::norm::Norm;
 
 use super::Description;
@@ -13,17 +14,18 @@ use crate::program::{Kernel, Program, ProgramStep};
 pub(super) fn generate(
     program: &Program<'_>,
     description: &Description,
+    layout: Layout,
     tables: &mut Tables,
 ) -> String {
     let steps: Vec<TokenStream> = program
         .steps
         .iter()
-        .map(|step| step_static(step, tables))
+        .map(|step| step_static(step, layout_of(&step.kernel, layout), tables))
         .collect();
     let face = face(program, description);
     let arena = arena();
-    let infer = infer(program);
-    let uses = uses(program);
+    let infer = infer(program, layout);
+    let uses = uses(program, layout);
     let weights = weights(tables.weights.len());
     let file = quote! {
         #uses
@@ -60,7 +62,26 @@ fn spaced(source: &str) -> String {
     spaced
 }
 
-fn uses(program: &Program<'_>) -> TokenStream {
+/// The layout of a step's matrices: `layout` if all of them fit it.
+fn layout_of(kernel: &Kernel<'_>, layout: Layout) -> Layout {
+    let fits = match kernel {
+        Kernel::PatchEmbedding(op) => {
+            let [.., outputs] = op.output_shape;
+            layout.fits(outputs, op.weights.len() / outputs)
+        }
+        Kernel::ChannelMlp(op) => {
+            layout.fits(op.hidden, op.channels) && layout.fits(op.channels, op.hidden)
+        }
+        Kernel::Pooling(_) | Kernel::Identity(_) | Kernel::Head(_) => false,
+    };
+    if fits { layout } else { Layout::Rows }
+}
+
+fn layout_ident(layout: Layout) -> Ident {
+    format_ident!("{}", layout.name())
+}
+
+fn uses(program: &Program<'_>, layout: Layout) -> TokenStream {
     let uses = |matches: fn(&Kernel<'_>) -> bool, tokens: TokenStream| {
         let used = program.steps.iter().any(|step| matches(&step.kernel));
         used.then_some(tokens)
@@ -83,10 +104,24 @@ fn uses(program: &Program<'_>) -> TokenStream {
             use tadpool_kernels::pooling::{self, Pooling};
         ),
     );
+    let mut layouts: Vec<Ident> = program
+        .steps
+        .iter()
+        .filter(|step| {
+            matches!(
+                step.kernel,
+                Kernel::PatchEmbedding(_) | Kernel::ChannelMlp(_)
+            )
+        })
+        .map(|step| layout_ident(layout_of(&step.kernel, layout)))
+        .collect();
+    layouts.sort();
+    layouts.dedup();
     quote! {
         #channel_mlp
         use tadpool_kernels::head::{self, Head};
         #identity
+        use tadpool_kernels::layout::{#(#layouts),*};
         use tadpool_kernels::norm::Norm;
         use tadpool_kernels::patch_embedding::{self, PatchEmbedding};
         #pooling
@@ -171,15 +206,19 @@ fn arena() -> TokenStream {
     }
 }
 
-fn infer(program: &Program<'_>) -> TokenStream {
-    let last = program.steps.len().saturating_sub(1);
+fn infer(program: &Program<'_>, layout: Layout) -> TokenStream {
     let calls = program.steps.iter().enumerate().map(|(number, step)| {
         let ident = ident(step);
         let (module, field) = kernel_module(&step.kernel);
+        let layout = layout_ident(layout_of(&step.kernel, layout));
         let call = match &step.kernel {
-            Kernel::PatchEmbedding(_) => quote!(let stats = #module::run(&#ident, arena)?;),
+            Kernel::PatchEmbedding(_) => {
+                quote!(let stats = #module::run::<#layout>(&#ident, arena)?;)
+            }
+            Kernel::ChannelMlp(_) => {
+                quote!(let stats = #module::run::<#layout>(&#ident, &stats, arena)?;)
+            }
             Kernel::Head(_) => quote!(#module::run(&#ident, &stats, arena)?;),
-            _ if number == last => quote!(#module::run(&#ident, &stats, arena)?;),
             _ => quote!(let stats = #module::run(&#ident, &stats, arena)?;),
         };
         let number = plain(number);
@@ -240,17 +279,22 @@ fn constant_name(name: &str) -> String {
         .collect()
 }
 
-fn step_static(step: &ProgramStep<'_>, tables: &mut Tables) -> TokenStream {
+fn step_static(step: &ProgramStep<'_>, layout: Layout, tables: &mut Tables) -> TokenStream {
     let ident = ident(step);
     let constant = constant_name(step.name);
-    let (ty, value) = kernel(&constant, &step.kernel, tables);
+    let (ty, value) = kernel(&constant, &step.kernel, layout, tables);
     quote! {
         static #ident: #ty<'static> = #value;
     }
 }
 
 /// Type and value of one step's constants.
-fn kernel(step: &str, kernel: &Kernel<'_>, tables: &mut Tables) -> (Ident, TokenStream) {
+fn kernel(
+    step: &str,
+    kernel: &Kernel<'_>,
+    layout: Layout,
+    tables: &mut Tables,
+) -> (Ident, TokenStream) {
     match kernel {
         Kernel::PatchEmbedding(op) => {
             let (input, output, scratch) =
@@ -263,7 +307,8 @@ fn kernel(step: &str, kernel: &Kernel<'_>, tables: &mut Tables) -> (Ident, Token
                 signed(op.zero_point),
             );
             let pad = tables.i8s(step, "PAD", op.pad);
-            let weights = tables.weights(op.weights);
+            let inputs = op.weights.len() / op.bias.len().max(1);
+            let weights = tables.weights(layout, op.weights, inputs);
             let bias = tables.i32s(step, "BIAS", op.bias);
             let multiplier = tables.i32s(step, "MULTIPLIER", op.multiplier);
             let value = quote!(PatchEmbedding {
@@ -320,12 +365,12 @@ fn kernel(step: &str, kernel: &Kernel<'_>, tables: &mut Tables) -> (Ident, Token
             let (channels, hidden) = (plain(op.channels), plain(op.hidden));
             let tile_tokens = plain(op.tile_tokens);
             let (hidden_zero, zero_point) = (signed(op.hidden_zero), signed(op.fc2.zero_point));
-            let fc1_weights = tables.weights(op.fc1.weights);
+            let fc1_weights = tables.weights(layout, op.fc1.weights, op.channels);
             let row_sums = tables.i32s(step, "FC1_ROW_SUMS", op.fc1.row_sums);
             let fc1_bias = tables.i32s(step, "FC1_BIAS", op.fc1.bias);
             let fc1_multiplier = tables.i32s(step, "FC1_MULTIPLIER", op.fc1.multiplier);
             let activation = tables.i8s(step, "ACTIVATION", op.activation);
-            let fc2_weights = tables.weights(op.fc2.weights);
+            let fc2_weights = tables.weights(layout, op.fc2.weights, op.hidden);
             let fc2_bias = tables.i32s(step, "FC2_BIAS", op.fc2.bias);
             let residual = tables.i32s(step, "FC2_RESIDUAL", op.fc2.residual);
             let fc2_multiplier = tables.i32s(step, "FC2_MULTIPLIER", op.fc2.multiplier);
@@ -365,7 +410,7 @@ fn kernel(step: &str, kernel: &Kernel<'_>, tables: &mut Tables) -> (Ident, Token
                 }
                 None => quote!(None::<Norm>),
             };
-            let weights = tables.weights(op.weights);
+            let weights = tables.weights(Layout::Rows, op.weights, op.channels);
             let row_sums = tables.i32s(step, "ROW_SUMS", op.row_sums);
             let multiplier = tables.i32s(step, "MULTIPLIER", op.multiplier);
             let bias = tables.i32s(step, "BIAS", op.bias);

@@ -4,6 +4,7 @@ use std::fmt::{Display, Write as _};
 
 use proc_macro2::{Literal, TokenStream};
 use quote::{format_ident, quote};
+use tadpool_kernels::layout::Layout;
 
 /// Numbers of a line.
 const LINE_WIDTH: usize = 96;
@@ -30,11 +31,19 @@ impl Tables {
         self.table(step, name, "i8", values)
     }
 
-    /// Adds a matrix to the blob and returns an expression for it.
-    pub(super) fn weights(&mut self, values: &[u8]) -> TokenStream {
+    /// Adds a row-major matrix to the blob, packed, and returns an expression
+    /// for it.
+    ///
+    /// The matrix fits `layout`, as [`Layout::fits`] told.
+    pub(super) fn weights(&mut self, layout: Layout, rows: &[u8], inputs: usize) -> TokenStream {
+        let outputs = rows.len() / inputs.max(1);
+        let mut packed = vec![0; layout.packed_size(outputs, inputs)];
+        layout
+            .pack(bytemuck::cast_slice(rows), inputs, &mut packed)
+            .expect("the matrix fits its layout");
         let offset = Literal::usize_unsuffixed(self.weights.len());
-        let size = Literal::usize_unsuffixed(values.len());
-        self.weights.extend_from_slice(values);
+        let size = Literal::usize_unsuffixed(packed.len());
+        self.weights.append(&mut packed);
         self.weights
             .resize(self.weights.len().next_multiple_of(WEIGHT_ALIGNMENT), 0);
         quote!(weights(#offset, #size))
