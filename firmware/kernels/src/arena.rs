@@ -71,6 +71,16 @@ pub(crate) fn disjoint(
     Ok((first, second))
 }
 
+/// Three buffers that do not overlap.
+pub(crate) fn disjoint_three(
+    arena: &mut [u8],
+    buffers: [Buffer; 3],
+) -> Result<[&mut [u8]; 3], Fault> {
+    arena
+        .get_disjoint_mut(buffers.map(Buffer::range))
+        .map_err(|_| Fault::Buffer)
+}
+
 /// The product of dimensions; `usize::MAX`, which fits no buffer, if it is too
 /// large to be represented.
 pub(crate) fn volume(dims: &[usize]) -> usize {
@@ -106,6 +116,6 @@ pub(crate) fn take_i16s<'a>(
     cast::i16s_mut(take(scratch, count.saturating_mul(2))?)
 }
 
-fn take<'a>(scratch: &mut &'a mut [u8], size: usize) -> Result<&'a mut [u8], Fault> {
+pub(crate) fn take<'a>(scratch: &mut &'a mut [u8], size: usize) -> Result<&'a mut [u8], Fault> {
     scratch.split_off_mut(..size).ok_or(Fault::Buffer)
 }

@@ -105,6 +105,12 @@ impl Layout {
         inputs > 0 && outputs.is_multiple_of(self.group())
     }
 
+    /// Whether tokens of `inputs` values can be read where they lie in a map,
+    /// without padding between them.
+    pub(crate) const fn reads_whole(self, inputs: usize) -> bool {
+        !matches!(self, Self::Dsp) || inputs.is_multiple_of(4)
+    }
+
     /// Bytes of a packed matrix.
     pub const fn packed_size(self, outputs: usize, inputs: usize) -> usize {
         outputs.saturating_mul(inputs.saturating_add(self.step() - 1) / self.step() * self.step())

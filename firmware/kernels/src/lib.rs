@@ -50,7 +50,11 @@ pub mod layout;
 mod matmul;
 pub mod norm;
 pub mod patch_embedding;
+pub mod pointwise;
 pub mod pooling;
+
+#[cfg(feature = "cases")]
+pub mod cases;
 
 pub use arena::{Buffer, Fault};
 

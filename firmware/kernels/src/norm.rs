@@ -69,6 +69,26 @@ pub struct Partial {
 }
 
 impl Partial {
+    /// From sums.
+    #[cfg(all(feature = "dsp", target_arch = "arm"))]
+    pub(crate) fn of(sum: i32, sum_of_squares: u32) -> Self {
+        Self {
+            sum,
+            sum_of_squares,
+        }
+    }
+
+    /// From the sums of `q + 128` over `count` values.
+    #[cfg(all(feature = "dsp", target_arch = "arm"))]
+    pub(crate) fn of_biased(sum: u32, sum_of_squares: u32, count: u32) -> Self {
+        Self {
+            sum: sum.wrapping_sub(count << 7) as i32,
+            sum_of_squares: sum_of_squares
+                .wrapping_sub(sum << 8)
+                .wrapping_add(count << 14),
+        }
+    }
+
     /// Counts one value in.
     #[inline(always)]
     pub(crate) fn add(&mut self, value: i8) {

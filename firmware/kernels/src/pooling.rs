@@ -12,7 +12,7 @@
 //! 36 is a common multiple of every window size `n` of a 3x3 window that
 //! reaches over an edge (1, 2, 3, 4, 6 and 9), so `e` is an exact integer.
 
-use crate::arch::cast;
+use crate::arch::{self, cast};
 use crate::arena::{self, Buffer, Fault, ensure, volume};
 use crate::fixed::{requantize, saturate_i8};
 use crate::norm::{Norm, NormScale, Partial, Stats};
@@ -45,7 +45,26 @@ pub struct Pooling<'a> {
 impl Pooling<'_> {
     /// Scratch bytes that a run needs.
     pub const fn scratch_size(width: usize, channels: usize) -> usize {
-        4 * channels + 2 * width * channels
+        16 * channels + 2 * width * channels
+    }
+}
+
+impl Pooling<'_> {
+    /// The factor of a channel for this deviation, Q16.
+    pub(crate) fn factor(&self, base: i32, norm: &NormScale) -> i32 {
+        requantize(base, norm.inv_sigma).clamp(-FACTOR_MAX, FACTOR_MAX)
+    }
+}
+
+/// `36 / n` for a window of `n` values.
+pub(crate) const fn weight(n: i32) -> i32 {
+    match n {
+        9 => 4,
+        6 => 6,
+        4 => 9,
+        3 => 12,
+        2 => 18,
+        _ => 36,
     }
 }
 
@@ -59,12 +78,15 @@ pub fn run(step: &Pooling<'_>, stats: &Stats, arena: &mut [u8]) -> Result<Stats,
     let (map, mut scratch) = arena::disjoint(arena, step.map, step.scratch)?;
     ensure(!map.is_empty() && map.len() == volume(&step.shape))?;
     ensure(step.factor.len() == channels)?;
-    let factor = arena::take_i32s(&mut scratch, channels)?;
-    let above = arena::take_i16s(&mut scratch, width * channels)?;
 
     let norm = NormScale::new(stats, &step.norm);
-    for (factor, &base) in factor.iter_mut().zip(step.factor) {
-        *factor = requantize(base, norm.inv_sigma).clamp(-FACTOR_MAX, FACTOR_MAX);
+    if arch::POOLS && channels.is_multiple_of(4) {
+        return arch::pool(step, &norm, cast::i8s_mut(map), scratch);
+    }
+    let factor = arena::take_i32s(&mut scratch, channels)?;
+    let above = arena::take_i16s(&mut scratch, width * channels)?;
+    for (factor, base) in factor.iter_mut().zip(step.factor) {
+        *factor = step.factor(*base, &norm);
     }
 
     let mut rest = cast::i8s_mut(map);
@@ -121,18 +143,8 @@ fn columns<const N: usize>(
 ) -> Result<Partial, Fault> {
     let [_, width, channels] = step.shape;
     let factor: &[i32; N] = lanes(factor, channel)?;
-    // 36 / n for windows of two columns (at an edge) and three; both edges at
-    // once make one.
-    let weight = |columns: i32| match columns * rows.window_rows {
-        9 => 4,
-        6 => 6,
-        4 => 9,
-        3 => 12,
-        2 => 18,
-        _ => 36,
-    };
-    let (inner, edge) = (weight(3), weight(2));
-    let only = weight(1);
+    let (inner, edge) = (weight(3 * rows.window_rows), weight(2 * rows.window_rows));
+    let only = weight(rows.window_rows);
 
     let mut written = Partial::default();
     let mut left = [0i32; N];

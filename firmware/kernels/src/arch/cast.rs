@@ -17,6 +17,13 @@ pub(crate) fn i8s_mut(bytes: &mut [u8]) -> &mut [i8] {
     unsafe { core::slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), bytes.len()) }
 }
 
+/// Two's complement values as bytes, to be written.
+#[cfg(feature = "cases")]
+pub(crate) fn bytes_mut(values: &mut [i8]) -> &mut [u8] {
+    // SAFETY: as in `i8s_mut`, the other way round.
+    unsafe { core::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), values.len()) }
+}
+
 /// Aligned bytes as `i16` values, to be written.
 pub(crate) fn i16s_mut(bytes: &mut [u8]) -> Result<&mut [i16], Fault> {
     // SAFETY: every bit pattern is a valid `i16`, and `align_to_mut` itself

@@ -13,3 +13,28 @@ mod dsp;
 mod helium;
 #[cfg(not(target_arch = "arm"))]
 mod model;
+
+#[cfg(all(feature = "dsp", target_arch = "arm"))]
+pub(crate) use dsp::pool;
+#[cfg(not(all(feature = "dsp", target_arch = "arm")))]
+pub(crate) use portable::pool;
+
+/// Whether [`pool`] runs the pooling mixer, on maps of a multiple of four
+/// channels.
+pub(crate) const POOLS: bool = cfg!(all(feature = "dsp", target_arch = "arm"));
+
+#[cfg(not(all(feature = "dsp", target_arch = "arm")))]
+mod portable {
+    use crate::Fault;
+    use crate::norm::{NormScale, Stats};
+    use crate::pooling::Pooling;
+
+    pub(crate) fn pool(
+        _step: &Pooling<'_>,
+        _norm: &NormScale,
+        _map: &mut [i8],
+        _scratch: &mut [u8],
+    ) -> Result<Stats, Fault> {
+        Err(Fault::Geometry)
+    }
+}
