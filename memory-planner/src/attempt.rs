@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use crate::bounds::choices;
 use crate::clock::Clock;
-use crate::greedy::{lowest_offset, orders};
+use crate::greedy::{Shelf, orders};
 use crate::items::Item;
 use crate::plan::{Placement, Plan};
 use crate::problem::{Problem, RegionId, Relation};
@@ -52,11 +52,10 @@ impl Attempt {
     /// Places the items one by one, each in the first region that has room.
     fn greedy(task: &Task<'_>, items: &[Item], order: &[usize], clock: &mut Clock) -> Self {
         let problem = task.problem;
-        let mut placed: Vec<Vec<(usize, u64)>> =
-            problem.regions.iter().map(|_| Vec::new()).collect();
+        let mut shelves: Vec<Shelf> = problem.regions.iter().map(|_| Shelf::default()).collect();
         let mut region_of = alloc::vec![usize::MAX; problem.buffers.len()];
-        let mut scratch = Vec::new();
         let mut broken = false;
+        let mut looked_at = 0;
         for &index in order {
             let item = &items[index];
             let mut choice = None;
@@ -66,12 +65,9 @@ impl Attempt {
                 if members().any(|&other| region_of[other] == region) {
                     continue;
                 }
-                clock.spend(1);
-                let beside = placed[region]
-                    .iter()
-                    .map(|&(other, at)| (&items[other], at));
-                let unbounded = u64::MAX / 4;
-                let at = lowest_offset(&task.allowances, item, beside, unbounded, &mut scratch);
+                let shelf = &mut shelves[region];
+                looked_at += shelf.len() as u64;
+                let at = shelf.lowest_offset(&task.allowances, items, index);
                 match at {
                     Some(at) if at + item.span <= problem.regions[region].capacity => {
                         choice = Some((region, at));
@@ -85,15 +81,17 @@ impl Attempt {
             let region = choices(problem, item).next().unwrap_or(0);
             broken |= choice.or(overflow).is_none();
             let (region, at) = choice.or(overflow).unwrap_or((region, u64::MAX / 4));
-            placed[region].push((index, at));
+            shelves[region].put(items, index, at);
             for member in &item.members {
                 region_of[member.buffer] = region;
             }
         }
-        Self::new(problem, items, &placed, broken)
+        // So many items are looked at in the time of one step.
+        clock.spend(1 + looked_at / 4096);
+        Self::new(problem, items, &shelves, broken)
     }
 
-    fn new(problem: &Problem, items: &[Item], placed: &[Vec<(usize, u64)>], broken: bool) -> Self {
+    fn new(problem: &Problem, items: &[Item], shelves: &[Shelf], broken: bool) -> Self {
         let nowhere = Placement {
             region: RegionId(0),
             offset: 0,
@@ -101,8 +99,8 @@ impl Attempt {
         let mut plan = Plan {
             placements: alloc::vec![nowhere; problem.buffers.len()],
         };
-        for (region, placed) in (0..).map(RegionId).zip(placed) {
-            for &(index, at) in placed {
+        for (region, shelf) in (0..).map(RegionId).zip(shelves) {
+            for (index, at) in shelf.placed() {
                 for member in &items[index].members {
                     plan.placements[member.buffer] = Placement {
                         region,

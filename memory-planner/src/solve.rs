@@ -179,7 +179,7 @@ fn improve_region(
         return false;
     }
     let spans: Vec<u64> = here.iter().map(|item| item.span).collect();
-    let mut range = Range { least: bound, most: (height - 1).min(capacity), grain: 1 };
+    let mut range = Range { least: bound, most: (height - 1).min(capacity), grain: 1, fits: height <= capacity };
     let outcome = if let Some(mut search) = Portfolio::new(&here) {
         range.grain = search.grain;
         minimise(&mut search, &spans, range, task.goal, clock)
