@@ -61,15 +61,18 @@ impl Attempt {
             let mut choice = None;
             let mut overflow = None;
             for region in choices(problem, item) {
-                let members = || item.members.iter().flat_map(|m| &task.apart[m.buffer]);
-                if members().any(|&other| region_of[other] == region) {
+                if task
+                    .rules
+                    .apart(item)
+                    .any(|other| region_of[other] == region)
+                {
                     continue;
                 }
                 let shelf = &mut shelves[region];
                 looked_at += shelf.len() as u64;
-                let at = shelf.lowest_offset(&task.allowances, items, index);
+                let at = shelf.lowest_offset(&task.rules, items, index);
                 match at {
-                    Some(at) if at + item.span <= problem.regions[region].capacity => {
+                    Some(at) if at + item.span <= problem.regions[region].usable() => {
                         choice = Some((region, at));
                         break;
                     }
@@ -77,10 +80,10 @@ impl Attempt {
                     None => {}
                 }
             }
-            // A place that breaks a rule is marked by an offset that overflows.
+            // A place that breaks a rule is marked by an offset that overflows any region.
             let region = choices(problem, item).next().unwrap_or(0);
             broken |= choice.or(overflow).is_none();
-            let (region, at) = choice.or(overflow).unwrap_or((region, u64::MAX / 4));
+            let (region, at) = choice.or(overflow).unwrap_or((region, 1 << 62));
             shelves[region].put(items, index, at);
             for member in &item.members {
                 region_of[member.buffer] = region;
@@ -117,15 +120,27 @@ impl Attempt {
         }
     }
 
+    /// Moves some items to new offsets in a region.
+    pub(crate) fn put(&mut self, task: &Task<'_>, region: usize, items: &[Item], offsets: &[u64]) {
+        let region = RegionId(u32::try_from(region).unwrap_or(u32::MAX));
+        for (item, at) in items.iter().zip(offsets) {
+            for member in &item.members {
+                let offset = at + member.relative;
+                self.plan.placements[member.buffer] = Placement { region, offset };
+            }
+        }
+        self.heights = self.plan.heights(task.problem);
+    }
+
     /// A region that is too small for this attempt.
     pub(crate) fn overflow(&self, problem: &Problem) -> Option<usize> {
-        (0..self.heights.len()).find(|&r| self.heights[r] > problem.regions[r].capacity)
+        (0..self.heights.len()).find(|&r| self.heights[r] > problem.regions[r].usable())
     }
 
     /// Less is better: the bytes that overflow, then the heights from the last region on.
     fn rank(&self, problem: &Problem) -> (bool, u64, impl Ord + use<>) {
         let over = self.heights.iter().zip(&problem.regions);
-        let over = over.map(|(height, region)| height.saturating_sub(region.capacity));
+        let over = over.map(|(height, region)| height.saturating_sub(region.usable()));
         let heights: Vec<u64> = self.heights.iter().rev().copied().collect();
         (self.broken, over.fold(0, u64::saturating_add), heights)
     }
@@ -149,7 +164,7 @@ fn shuffle(count: usize, orders: &mut Vec<Vec<usize>>) {
 
 /// The pairs of items (lower, upper) for which an overlap is allowed.
 fn overlaps(task: &Task<'_>, items: &[Item]) -> Vec<(usize, usize)> {
-    if task.allowances.is_empty() {
+    if task.rules.allow_nothing() {
         return Vec::new();
     }
     let mut item_of = alloc::vec![0; task.problem.buffers.len()];
@@ -169,4 +184,3 @@ fn overlaps(task: &Task<'_>, items: &[Item]) -> Vec<(usize, usize)> {
     let pairs = task.problem.relations.iter().filter_map(overlap);
     pairs.filter(|(lower, upper)| lower != upper).collect()
 }
-

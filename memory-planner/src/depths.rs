@@ -32,7 +32,10 @@ impl Depths {
 
     /// The largest depth in the set.
     pub(crate) fn last(&self) -> Option<u32> {
-        let (index, word) = (0_u32..).zip(&self.0).filter(|entry| *entry.1 != 0).last()?;
+        let (index, word) = (0_u32..)
+            .zip(&self.0)
+            .filter(|entry| *entry.1 != 0)
+            .last()?;
         Some(index * 64 + 63 - word.leading_zeros())
     }
 }

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use crate::items::{Allowances, Item, intersect, signed};
+use crate::items::{Item, Rules, intersect, signed};
 
 /// The items that are placed in one region so far.
 #[derive(Debug, Default)]
@@ -39,19 +39,27 @@ impl Shelf {
         let place = self.entries.partition_point(|entry| entry.start < start);
         let (end, live) = (start + items[item].span, items[item].live.clone());
         self.has_groups |= items[item].members.len() > 1;
-        self.entries.insert(place, Entry { start, end, live, item });
+        self.entries.insert(
+            place,
+            Entry {
+                start,
+                end,
+                live,
+                item,
+            },
+        );
     }
 
     /// The lowest aligned offset that is free for an item; none if its fixed offset is not.
     pub(crate) fn lowest_offset(
         &mut self,
-        allowances: &Allowances,
+        rules: &Rules,
         items: &[Item],
         item: usize,
     ) -> Option<u64> {
         let new = &items[item];
         if self.has_groups || new.members.len() > 1 || new.related || new.fixed_offset.is_some() {
-            return self.lowest_offset_of_any(allowances, items, new);
+            return self.lowest_offset_of_any(rules, items, new);
         }
         let mut offset = new.align_up(0);
         for entry in &self.entries {
@@ -66,16 +74,11 @@ impl Shelf {
     }
 
     /// The same by the forbidden differences, which know every relation.
-    fn lowest_offset_of_any(
-        &mut self,
-        allowances: &Allowances,
-        items: &[Item],
-        new: &Item,
-    ) -> Option<u64> {
+    fn lowest_offset_of_any(&mut self, rules: &Rules, items: &[Item], new: &Item) -> Option<u64> {
         self.scratch.clear();
         for entry in &self.entries {
             let at = signed(entry.start);
-            allowances.forbidden_items(&items[entry.item], new, |low, high| {
+            rules.forbidden_items(&items[entry.item], new, |low, high| {
                 if at + high >= 0 {
                     self.scratch.push((at + low, at + high));
                 }

@@ -23,17 +23,20 @@ mod items;
 mod validate;
 
 // The exact searches.
+mod assign;
 mod clock;
 mod depths;
 mod disjunctive;
+mod improve;
 mod minimise;
 mod packing;
 mod portfolio;
 
+#[doc(hidden)]
+pub mod fuzzing;
+
 pub use error::PlanError;
 pub use plan::{Budget, Goal, Placement, Plan, Proof, Solution};
-pub use problem::{
-    Buffer, BufferId, MAX_BUFFERS, MAX_BYTES, Problem, Region, RegionId, Relation,
-};
+pub use problem::{Buffer, BufferId, MAX_BUFFERS, MAX_BYTES, Problem, Region, RegionId, Relation};
 pub use sliding_window::{Axis, SlidingWindow, sliding_window_overlap};
 pub use solve::{lower_bound, solve};

@@ -91,7 +91,11 @@ pub(crate) fn minimise(
             Ending::Nothing => least = target + grain,
             Ending::OutOfBudget => {
                 if clock.is_over() {
-                    return Outcome { offsets, lower_bound: least, complete: false };
+                    return Outcome {
+                        offsets,
+                        lower_bound: least,
+                        complete: false,
+                    };
                 }
                 round += 1;
                 if round % 3 == 0 {
@@ -100,5 +104,9 @@ pub(crate) fn minimise(
             }
         }
     }
-    Outcome { offsets, lower_bound: least, complete: true }
+    Outcome {
+        offsets,
+        lower_bound: least,
+        complete: true,
+    }
 }

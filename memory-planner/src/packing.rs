@@ -59,10 +59,16 @@ impl Stacks {
                 section.push(index);
             }
             let meets = |other: &Rect| other.first < rect.end && rect.first < other.end;
-            let others = (0..).zip(&rects).filter(|&(other, rect)| other != index && meets(rect));
+            let others = (0..)
+                .zip(&rects)
+                .filter(|&(other, rect)| other != index && meets(rect));
             neighbours.push(others.map(|(other, _)| other).collect());
         }
-        Self { rects, sections, neighbours }
+        Self {
+            rects,
+            sections,
+            neighbours,
+        }
     }
 }
 
@@ -74,7 +80,9 @@ pub(crate) struct Memory {
 
 impl Memory {
     pub(crate) fn new(stacks: &Stacks) -> Self {
-        Self { weights: alloc::vec![1; stacks.sections.len()] }
+        Self {
+            weights: alloc::vec![1; stacks.sections.len()],
+        }
     }
 }
 
@@ -155,7 +163,11 @@ impl<'a> Search<'a> {
             placed_at: alloc::vec![UNPLACED; count],
             history: alloc::vec![Vec::new(); count],
             trail: Vec::new(),
-            rest: stacks.sections.iter().map(|s| s.iter().map(size).sum()).collect(),
+            rest: stacks
+                .sections
+                .iter()
+                .map(|s| s.iter().map(size).sum())
+                .collect(),
             frames: Vec::new(),
             unplaced: (0..).take(count).collect(),
             place_in_unplaced: (0..).take(count).collect(),
@@ -210,7 +222,8 @@ impl<'a> Search<'a> {
             let slack = self.capacity - level - self.rest[section];
             let branches = if slack == 0 { count } else { count + 1 };
             let (branches, slack) = (u64::from(branches), slack >> self.shift);
-            let score = (((10 * branches - 9) * ((self.capacity >> self.shift) + 40 * slack)) << 10)
+            let score = (((10 * branches - 9) * ((self.capacity >> self.shift) + 40 * slack))
+                << 10)
                 / self.memory.weights[section];
             if best.is_none_or(|(least, _)| score < least) {
                 best = Some((score, section));
@@ -222,9 +235,7 @@ impl<'a> Search<'a> {
         let mut candidates: Vec<u32> = self.stacks.sections[section]
             .iter()
             .copied()
-            .filter(|&i| {
-                self.placed_at[i as usize] == UNPLACED && self.low[i as usize] == level
-            })
+            .filter(|&i| self.placed_at[i as usize] == UNPLACED && self.low[i as usize] == level)
             .collect();
         let all = candidates.len();
         candidates.retain(|&i| self.is_supported(i as usize));
@@ -285,7 +296,11 @@ impl<'a> Search<'a> {
         for &i in &self.stacks.sections[section] {
             let i = i as usize;
             if self.placed_at[i] == UNPLACED {
-                let value = if self.low[i] == level { level } else { level + 1 };
+                let value = if self.low[i] == level {
+                    level
+                } else {
+                    level + 1
+                };
                 self.explain(i, value, &mut conflict);
             }
         }
@@ -293,7 +308,11 @@ impl<'a> Search<'a> {
             conflict.add_all(&self.raise_reasons(depth));
         }
         conflict.remove(depth);
-        if conflict.last().is_none() { Err(None) } else { Err(Some(conflict)) }
+        if conflict.last().is_none() {
+            Err(None)
+        } else {
+            Err(Some(conflict))
+        }
     }
 
     /// Adds the decision that raised the lowest offset of `i` to `value` or more.
@@ -362,7 +381,14 @@ impl<'a> Search<'a> {
             let other = stacks.rects[j];
             let value = other.align_up(top);
             if self.low[j] < value || self.low[j] == value && !self.is_supported(j) {
-                self.set_low(j, Low { value, depth, supported: true });
+                self.set_low(
+                    j,
+                    Low {
+                        value,
+                        depth,
+                        supported: true,
+                    },
+                );
                 first = first.min(other.first);
                 end = end.max(other.end);
             }
@@ -387,7 +413,14 @@ impl<'a> Search<'a> {
                     conflict.add(depth);
                     return Err(conflict);
                 }
-                self.set_low(i, Low { value: next, depth, supported: false });
+                self.set_low(
+                    i,
+                    Low {
+                        value: next,
+                        depth,
+                        supported: false,
+                    },
+                );
                 first = first.min(rect.first);
                 end = end.max(rect.end);
             }
@@ -438,7 +471,8 @@ impl<'a> Search<'a> {
             let rest = self.rest[section];
             // One rectangle that still fits below all others shows that nothing is lost.
             let fits = |i: u32| {
-                self.placed_at[i as usize] == UNPLACED && self.low[i as usize] + rest <= self.capacity
+                self.placed_at[i as usize] == UNPLACED
+                    && self.low[i as usize] + rest <= self.capacity
             };
             if rest == 0 || fits(self.witness[section]) {
                 continue;

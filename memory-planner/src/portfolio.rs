@@ -21,9 +21,8 @@ impl Portfolio {
     /// None if an item has a relation, several members or a fixed offset, which this
     /// search does not know.
     pub(crate) fn new(items: &[Item]) -> Option<Self> {
-        let simple = |item: &Item| {
-            item.members.len() == 1 && !item.related && item.fixed_offset.is_none()
-        };
+        let simple =
+            |item: &Item| item.members.len() == 1 && !item.related && item.fixed_offset.is_none();
         if !items.iter().all(simple) {
             return None;
         }
@@ -38,11 +37,17 @@ impl Portfolio {
         };
         let stacks = Stacks::new(solid.iter().map(rect).collect());
         let mut next = 0..;
-        let rect_of = items.iter().map(|item| (item.span > 0).then(|| next.next()).flatten());
+        let rect_of = items
+            .iter()
+            .map(|item| (item.span > 0).then(|| next.next()).flatten());
         let alignments = solid.iter().map(|item| item.alignment).filter(|&a| a > 1);
         Some(Self {
             rect_of: rect_of.collect(),
-            grain: solid.iter().map(|item| item.span).chain(alignments).fold(0, gcd),
+            grain: solid
+                .iter()
+                .map(|item| item.span)
+                .chain(alignments)
+                .fold(0, gcd),
             memory: Memory::new(&stacks),
             stacks,
         })
@@ -88,9 +93,15 @@ fn sections(items: &[&Item]) -> Vec<u32> {
 fn preference(rects: &[Rect], round: u32) -> Vec<u128> {
     let mut state = u64::from(round) + 1;
     let mut noise = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         // From 70 % to 130 %, in parts of 1024.
-        if round < 3 { 1024 } else { 717 + u128::from(state >> 33) % 614 }
+        if round < 3 {
+            1024
+        } else {
+            717 + u128::from(state >> 33) % 614
+        }
     };
     let key = |rect: &Rect| {
         let width = (rect.end - rect.first) as u128;
