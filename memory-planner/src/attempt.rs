@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use crate::bounds::choices;
 use crate::clock::Clock;
-use crate::greedy::{lowest_offset, orders};
+use crate::greedy::{Shelf, orders};
 use crate::items::Item;
 use crate::plan::{Placement, Plan};
 use crate::problem::{Problem, RegionId, Relation};
@@ -52,28 +52,27 @@ impl Attempt {
     /// Places the items one by one, each in the first region that has room.
     fn greedy(task: &Task<'_>, items: &[Item], order: &[usize], clock: &mut Clock) -> Self {
         let problem = task.problem;
-        let mut placed: Vec<Vec<(usize, u64)>> =
-            problem.regions.iter().map(|_| Vec::new()).collect();
+        let mut shelves: Vec<Shelf> = problem.regions.iter().map(|_| Shelf::default()).collect();
         let mut region_of = alloc::vec![usize::MAX; problem.buffers.len()];
-        let mut scratch = Vec::new();
         let mut broken = false;
+        let mut looked_at = 0;
         for &index in order {
             let item = &items[index];
             let mut choice = None;
             let mut overflow = None;
             for region in choices(problem, item) {
-                let members = || item.members.iter().flat_map(|m| &task.apart[m.buffer]);
-                if members().any(|&other| region_of[other] == region) {
+                if task
+                    .rules
+                    .apart(item)
+                    .any(|other| region_of[other] == region)
+                {
                     continue;
                 }
-                clock.spend(1);
-                let beside = placed[region]
-                    .iter()
-                    .map(|&(other, at)| (&items[other], at));
-                let unbounded = u64::MAX / 4;
-                let at = lowest_offset(&task.allowances, item, beside, unbounded, &mut scratch);
+                let shelf = &mut shelves[region];
+                looked_at += shelf.len() as u64;
+                let at = shelf.lowest_offset(&task.rules, items, index);
                 match at {
-                    Some(at) if at + item.span <= problem.regions[region].capacity => {
+                    Some(at) if at + item.span <= problem.regions[region].usable() => {
                         choice = Some((region, at));
                         break;
                     }
@@ -81,19 +80,21 @@ impl Attempt {
                     None => {}
                 }
             }
-            // A place that breaks a rule is marked by an offset that overflows.
+            // A place that breaks a rule is marked by an offset that overflows any region.
             let region = choices(problem, item).next().unwrap_or(0);
             broken |= choice.or(overflow).is_none();
-            let (region, at) = choice.or(overflow).unwrap_or((region, u64::MAX / 4));
-            placed[region].push((index, at));
+            let (region, at) = choice.or(overflow).unwrap_or((region, 1 << 62));
+            shelves[region].put(items, index, at);
             for member in &item.members {
                 region_of[member.buffer] = region;
             }
         }
-        Self::new(problem, items, &placed, broken)
+        // So many items are looked at in the time of one step.
+        clock.spend(1 + looked_at / 4096);
+        Self::new(problem, items, &shelves, broken)
     }
 
-    fn new(problem: &Problem, items: &[Item], placed: &[Vec<(usize, u64)>], broken: bool) -> Self {
+    fn new(problem: &Problem, items: &[Item], shelves: &[Shelf], broken: bool) -> Self {
         let nowhere = Placement {
             region: RegionId(0),
             offset: 0,
@@ -101,8 +102,8 @@ impl Attempt {
         let mut plan = Plan {
             placements: alloc::vec![nowhere; problem.buffers.len()],
         };
-        for (region, placed) in (0..).map(RegionId).zip(placed) {
-            for &(index, at) in placed {
+        for (region, shelf) in (0..).map(RegionId).zip(shelves) {
+            for (index, at) in shelf.placed() {
                 for member in &items[index].members {
                     plan.placements[member.buffer] = Placement {
                         region,
@@ -119,15 +120,27 @@ impl Attempt {
         }
     }
 
+    /// Moves some items to new offsets in a region.
+    pub(crate) fn put(&mut self, task: &Task<'_>, region: usize, items: &[Item], offsets: &[u64]) {
+        let region = RegionId(u32::try_from(region).unwrap_or(u32::MAX));
+        for (item, at) in items.iter().zip(offsets) {
+            for member in &item.members {
+                let offset = at + member.relative;
+                self.plan.placements[member.buffer] = Placement { region, offset };
+            }
+        }
+        self.heights = self.plan.heights(task.problem);
+    }
+
     /// A region that is too small for this attempt.
     pub(crate) fn overflow(&self, problem: &Problem) -> Option<usize> {
-        (0..self.heights.len()).find(|&r| self.heights[r] > problem.regions[r].capacity)
+        (0..self.heights.len()).find(|&r| self.heights[r] > problem.regions[r].usable())
     }
 
     /// Less is better: the bytes that overflow, then the heights from the last region on.
     fn rank(&self, problem: &Problem) -> (bool, u64, impl Ord + use<>) {
         let over = self.heights.iter().zip(&problem.regions);
-        let over = over.map(|(height, region)| height.saturating_sub(region.capacity));
+        let over = over.map(|(height, region)| height.saturating_sub(region.usable()));
         let heights: Vec<u64> = self.heights.iter().rev().copied().collect();
         (self.broken, over.fold(0, u64::saturating_add), heights)
     }
@@ -151,7 +164,7 @@ fn shuffle(count: usize, orders: &mut Vec<Vec<usize>>) {
 
 /// The pairs of items (lower, upper) for which an overlap is allowed.
 fn overlaps(task: &Task<'_>, items: &[Item]) -> Vec<(usize, usize)> {
-    if task.allowances.is_empty() {
+    if task.rules.allow_nothing() {
         return Vec::new();
     }
     let mut item_of = alloc::vec![0; task.problem.buffers.len()];

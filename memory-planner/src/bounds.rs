@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::items::{Allowances, Item};
+use crate::items::{Item, Rules};
 use crate::problem::Problem;
 use crate::validate::allows;
 
@@ -12,7 +12,7 @@ use crate::validate::allows;
 /// or less where that is known.
 pub(crate) fn region_bound(
     problem: &Problem,
-    allowances: &Allowances,
+    rules: &Rules,
     items: &[Item],
     region: usize,
     heights: &[u64],
@@ -21,7 +21,7 @@ pub(crate) fn region_bound(
         .iter()
         .filter(|item| choices(problem, item).eq([region]))
         .collect();
-    let mut bound = height_bound(allowances, &forced);
+    let mut bound = height_bound(rules, &forced);
     if problem.regions.len() > 1 {
         // What the other regions cannot hold at the busiest moment is left for this one.
         let all: Vec<&Item> = items.iter().collect();
@@ -29,7 +29,7 @@ pub(crate) fn region_bound(
         let room = others
             .map(|other| heights[other])
             .fold(0, u64::saturating_add);
-        bound = bound.max(peak(allowances, &all).saturating_sub(room));
+        bound = bound.max(peak(rules, &all).saturating_sub(room));
     }
     bound
 }
@@ -47,14 +47,14 @@ pub(crate) fn choices<'a>(
 }
 
 /// A height below which no plan of these items in one region can get.
-pub(crate) fn height_bound(allowances: &Allowances, items: &[&Item]) -> u64 {
+pub(crate) fn height_bound(rules: &Rules, items: &[&Item]) -> u64 {
     let end = |item: &&Item| item.fixed_offset.unwrap_or_else(|| item.align_up(0)) + item.span;
     let single = items.iter().map(end).max().unwrap_or(0);
-    single.max(peak(allowances, items))
+    single.max(peak(rules, items))
 }
 
 /// The peak live bytes, less what relations may save.
-fn peak(allowances: &Allowances, items: &[&Item]) -> u64 {
+fn peak(rules: &Rules, items: &[&Item]) -> u64 {
     // Two events a buffer; at one moment, ends come before starts.
     let mut events: Vec<(u32, bool, usize, usize)> = Vec::new();
     for (index, item) in items.iter().enumerate() {
@@ -75,7 +75,7 @@ fn peak(allowances: &Allowances, items: &[&Item]) -> u64 {
                 live.related_bytes += member.size;
             }
             if live.bytes > bound {
-                bound = bound.max(live.bytes - live.related_bytes + live.union(allowances, items));
+                bound = bound.max(live.bytes - live.related_bytes + live.union(rules, items));
             }
         } else {
             live.bytes -= member.size;
@@ -103,7 +103,7 @@ impl Live {
     ///
     /// Any set of buffers covers at least its sum of sizes less what its pairs can
     /// share. The set is chosen greedily, the largest buffers first.
-    fn union(&self, allowances: &Allowances, items: &[&Item]) -> u64 {
+    fn union(&self, rules: &Rules, items: &[&Item]) -> u64 {
         // Keeps the work for one moment small; beyond it the bound is only weaker.
         const MOST_BUFFERS: usize = 128;
         let mut order = self.related.clone();
@@ -114,7 +114,7 @@ impl Live {
             let member = &items[index].members[place];
             let shared = chosen.iter().fold(0_u64, |shared, &(other, other_place)| {
                 let other = &items[other].members[other_place];
-                shared.saturating_add(allowances.most_shared(member, other))
+                shared.saturating_add(rules.most_shared(member, other))
             });
             if shared < size {
                 total += size - shared;

@@ -11,7 +11,7 @@
 use alloc::vec::Vec;
 
 use crate::clock::Clock;
-use crate::items::{Allowances, Item, signed};
+use crate::items::{Item, Rules, signed};
 use crate::minimise::{Decide, Ending};
 
 /// The largest number of pairs that get in each other's way for which the search runs.
@@ -25,10 +25,10 @@ pub(crate) struct Disjunctive<'a> {
 
 impl<'a> Disjunctive<'a> {
     /// None if there are too many pairs.
-    pub(crate) fn new(allowances: &Allowances, items: &'a [Item]) -> Option<Self> {
+    pub(crate) fn new(rules: &Rules, items: &'a [Item]) -> Option<Self> {
         Some(Self {
             items,
-            pairs: pairs(allowances, items)?,
+            pairs: pairs(rules, items)?,
         })
     }
 }
@@ -50,13 +50,13 @@ struct Pair {
 /// Far outside every difference of offsets.
 const FAR: i64 = i64::MAX / 4;
 
-fn pairs(allowances: &Allowances, items: &[Item]) -> Option<Vec<Pair>> {
+fn pairs(rules: &Rules, items: &[Item]) -> Option<Vec<Pair>> {
     let mut pairs = Vec::new();
     let mut forbidden = Vec::new();
     for a in 0..items.len() {
         for b in a + 1..items.len() {
             forbidden.clear();
-            allowances.forbidden_items(&items[a], &items[b], |low, high| {
+            rules.forbidden_items(&items[a], &items[b], |low, high| {
                 forbidden.push((low, high));
             });
             if forbidden.is_empty() {

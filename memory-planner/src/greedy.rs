@@ -1,46 +1,105 @@
 //! The greedy heuristic: items in some order, each at the lowest offset that is free.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
-use crate::items::{Allowances, Item, signed};
+use crate::items::{Item, Rules, intersect, signed};
 
-/// The lowest aligned offset for `item` beside the items that are placed already.
-///
-/// `capacity` bounds the end of the item. `scratch` is working memory.
-pub(crate) fn lowest_offset<'a>(
-    allowances: &Allowances,
-    item: &Item,
-    placed: impl Iterator<Item = (&'a Item, u64)>,
-    capacity: u64,
-    scratch: &mut Vec<(i64, i64)>,
-) -> Option<u64> {
-    scratch.clear();
-    for (other, at) in placed {
-        let at = signed(at);
-        allowances.forbidden_items(other, item, |low, high| {
-            if at + high >= 0 {
-                scratch.push((at + low, at + high));
+/// The items that are placed in one region so far.
+#[derive(Debug, Default)]
+pub(crate) struct Shelf {
+    /// In the order of their offsets.
+    entries: Vec<Entry>,
+    /// Whether one of them has several members.
+    has_groups: bool,
+    scratch: Vec<(i64, i64)>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    start: u64,
+    end: u64,
+    live: Range<u32>,
+    item: usize,
+}
+
+impl Shelf {
+    /// The items and their offsets.
+    pub(crate) fn placed(&self) -> impl Iterator<Item = (usize, u64)> {
+        self.entries.iter().map(|entry| (entry.item, entry.start))
+    }
+
+    /// The number of items.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Adds an item.
+    pub(crate) fn put(&mut self, items: &[Item], item: usize, start: u64) {
+        let place = self.entries.partition_point(|entry| entry.start < start);
+        let (end, live) = (start + items[item].span, items[item].live.clone());
+        self.has_groups |= items[item].members.len() > 1;
+        self.entries.insert(
+            place,
+            Entry {
+                start,
+                end,
+                live,
+                item,
+            },
+        );
+    }
+
+    /// The lowest aligned offset that is free for an item; none if its fixed offset is not.
+    pub(crate) fn lowest_offset(
+        &mut self,
+        rules: &Rules,
+        items: &[Item],
+        item: usize,
+    ) -> Option<u64> {
+        let new = &items[item];
+        if self.has_groups || new.members.len() > 1 || new.related || new.fixed_offset.is_some() {
+            return self.lowest_offset_of_any(rules, items, new);
+        }
+        let mut offset = new.align_up(0);
+        for entry in &self.entries {
+            if entry.start >= offset + new.span {
+                break;
             }
-        });
-    }
-    let highest = capacity.checked_sub(item.span)?;
-    if let Some(fixed) = item.fixed_offset {
-        let free = scratch
-            .iter()
-            .all(|&(low, high)| !(low..=high).contains(&signed(fixed)));
-        return (free && fixed <= highest).then_some(fixed);
-    }
-    scratch.sort_unstable();
-    let mut offset = item.align_up(0);
-    for &(low, high) in scratch.iter() {
-        if low > signed(offset) {
-            break;
+            if entry.end > offset && intersect(&entry.live, &new.live) && entry.end > entry.start {
+                offset = new.align_up(entry.end);
+            }
         }
-        if high >= signed(offset) {
-            offset = item.align_up(high.unsigned_abs() + 1);
-        }
+        Some(offset)
     }
-    (offset <= highest).then_some(offset)
+
+    /// The same by the forbidden differences, which know every relation.
+    fn lowest_offset_of_any(&mut self, rules: &Rules, items: &[Item], new: &Item) -> Option<u64> {
+        self.scratch.clear();
+        for entry in &self.entries {
+            let at = signed(entry.start);
+            rules.forbidden_items(&items[entry.item], new, |low, high| {
+                if at + high >= 0 {
+                    self.scratch.push((at + low, at + high));
+                }
+            });
+        }
+        if let Some(fixed) = new.fixed_offset {
+            let clashes = |&(low, high): &(i64, i64)| (low..=high).contains(&signed(fixed));
+            return (!self.scratch.iter().any(clashes)).then_some(fixed);
+        }
+        self.scratch.sort_unstable();
+        let mut offset = new.align_up(0);
+        for &(low, high) in &self.scratch {
+            if low > signed(offset) {
+                break;
+            }
+            if high >= signed(offset) {
+                offset = new.align_up(high.unsigned_abs() + 1);
+            }
+        }
+        Some(offset)
+    }
 }
 
 /// The orders that are tried, each a permutation of the items.

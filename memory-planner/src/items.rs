@@ -79,39 +79,58 @@ enum Allowance {
     SecondBelow(u64),
 }
 
-/// The allowances of all pairs, by the two buffers' indices in increasing order.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Allowances(BTreeMap<(usize, usize), Vec<Allowance>>);
+/// What the relations say about pairs of buffers, but for contiguity.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    /// The allowances of all pairs, by the two buffers' indices in increasing order.
+    allowances: BTreeMap<(usize, usize), Vec<Allowance>>,
+    /// For each buffer, those that must be in another region.
+    apart: Vec<Vec<usize>>,
+}
 
-impl Allowances {
+impl Rules {
     pub(crate) fn new(problem: &Problem) -> Self {
-        let mut map: BTreeMap<_, Vec<Allowance>> = BTreeMap::new();
+        let mut allowances: BTreeMap<_, Vec<Allowance>> = BTreeMap::new();
+        let mut apart: Vec<Vec<usize>> = problem.buffers.iter().map(|_| Vec::new()).collect();
         for relation in &problem.relations {
             let (a, b) = relation.buffers();
             let (a, b) = (a.index(), b.index());
-            let key = (a.min(b), a.max(b));
             let allowance = match *relation {
                 Relation::MayAlias { .. } => Allowance::SameOffset,
                 Relation::MayOverlap { bytes, .. } if a < b => Allowance::FirstBelow(bytes),
                 Relation::MayOverlap { bytes, .. } => Allowance::SecondBelow(bytes),
-                Relation::Contiguous { .. } | Relation::DifferentRegion { .. } => continue,
+                Relation::Contiguous { .. } => continue,
+                Relation::DifferentRegion { .. } => {
+                    apart[a].push(b);
+                    apart[b].push(a);
+                    continue;
+                }
             };
             let live = |id: usize| &problem.buffers[id].live;
             if intersect(live(a), live(b)) {
-                map.entry(key).or_default().push(allowance);
+                let key = (a.min(b), a.max(b));
+                allowances.entry(key).or_default().push(allowance);
             }
         }
-        Self(map)
+        Self { allowances, apart }
     }
 
-    /// Whether there are none at all.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// The buffers that must be in another region than some member of `item`.
+    pub(crate) fn apart<'a>(&'a self, item: &'a Item) -> impl Iterator<Item = usize> + 'a {
+        item.members
+            .iter()
+            .flat_map(|member| &self.apart[member.buffer])
+            .copied()
+    }
+
+    /// Whether nothing is allowed between any two buffers.
+    pub(crate) fn allow_nothing(&self) -> bool {
+        self.allowances.is_empty()
     }
 
     /// The pairs of buffers that have an allowance.
     pub(crate) fn pairs(&self) -> impl Iterator<Item = (usize, usize)> {
-        self.0.keys().copied()
+        self.allowances.keys().copied()
     }
 
     /// Calls `forbid` with the inclusive intervals of `offset(b) - offset(a)` at which
@@ -124,7 +143,7 @@ impl Allowances {
         let (mut low, mut high) = (1 - size_b, size_a - 1);
         let mut same_offset = false;
         let key = (a.buffer.min(b.buffer), a.buffer.max(b.buffer));
-        for allowance in self.0.get(&key).into_iter().flatten() {
+        for allowance in self.allowances.get(&key).into_iter().flatten() {
             let reach = |bytes: u64| signed(bytes.min(a.size + b.size));
             match (*allowance, a.buffer < b.buffer) {
                 (Allowance::SameOffset, _) => same_offset = true,
@@ -153,7 +172,7 @@ impl Allowances {
         let smaller = a.size.min(b.size);
         let key = (a.buffer.min(b.buffer), a.buffer.max(b.buffer));
         let shared = self
-            .0
+            .allowances
             .get(&key)
             .into_iter()
             .flatten()
@@ -209,7 +228,7 @@ pub(crate) fn signed(bytes: u64) -> i64 {
 /// cannot be met together.
 pub(crate) fn items(
     problem: &Problem,
-    allowances: &Allowances,
+    rules: &Rules,
     merge_aliases: bool,
 ) -> Result<Vec<Item>, PlanError> {
     let count = problem.buffers.len();
@@ -223,7 +242,7 @@ pub(crate) fn items(
         }
     }
     for members in groups.members.iter().filter(|members| !members.is_empty()) {
-        item(problem, allowances, members, &groups.offset)?;
+        item(problem, rules, members, &groups.offset)?;
     }
     if merge_aliases {
         for relation in &problem.relations {
@@ -234,16 +253,16 @@ pub(crate) fn items(
                 )
                 && problem.buffers[a.index()].regions == problem.buffers[b.index()].regions
             {
-                groups.merge_alias(problem, allowances, a, b);
+                groups.merge_alias(problem, rules, a, b);
             }
         }
     }
     let mut items = Vec::with_capacity(count);
     for members in groups.members.iter().filter(|members| !members.is_empty()) {
-        items.push(item(problem, allowances, members, &groups.offset)?);
+        items.push(item(problem, rules, members, &groups.offset)?);
     }
-    if !allowances.is_empty() {
-        mark_related(allowances, &mut items, count);
+    if !rules.allow_nothing() {
+        mark_related(rules, &mut items, count);
     }
     Ok(items)
 }
@@ -293,13 +312,7 @@ impl Groups {
     }
 
     /// Gives two buffers the same offset, if the result is consistent.
-    fn merge_alias(
-        &mut self,
-        problem: &Problem,
-        allowances: &Allowances,
-        a: BufferId,
-        b: BufferId,
-    ) {
+    fn merge_alias(&mut self, problem: &Problem, rules: &Rules, a: BufferId, b: BufferId) {
         // Larger groups are left alone, so that the consistency check stays cheap.
         const MOST_MEMBERS: usize = 64;
         let sides = [self.group[a.index()], self.group[b.index()]];
@@ -311,7 +324,7 @@ impl Groups {
         let (offsets_a, offsets_b) = (offsets(&before_a), offsets(&before_b));
         self.join(a.index(), b.index(), 0);
         let merged = &self.members[self.group[a.index()]];
-        if item(problem, allowances, merged, &self.offset).is_ok() {
+        if item(problem, rules, merged, &self.offset).is_ok() {
             return;
         }
         let undo = [(before_a, offsets_a), (before_b, offsets_b)];
@@ -328,7 +341,7 @@ impl Groups {
 /// Builds the item of one group and checks it for contradictions.
 fn item(
     problem: &Problem,
-    allowances: &Allowances,
+    rules: &Rules,
     group: &[usize],
     offset: &[i64],
 ) -> Result<Item, PlanError> {
@@ -383,7 +396,7 @@ fn item(
         }
     }
     if item.members.len() > 1 {
-        check_inside(problem, allowances, &item)?;
+        check_inside(problem, rules, &item)?;
         let region = (0..problem.regions.len()).find(|&region| {
             let all_allow = |m: &Member| allows(&problem.buffers[m.buffer], region);
             item.members.iter().all(all_allow) && item.span <= problem.regions[region].capacity
@@ -396,7 +409,11 @@ fn item(
 }
 
 /// Whether the members of one item get in each other's way.
-fn check_inside(problem: &Problem, allowances: &Allowances, item: &Item) -> Result<(), PlanError> {
+fn check_inside(problem: &Problem, rules: &Rules, item: &Item) -> Result<(), PlanError> {
+    let mut apart = rules.apart(item);
+    if let Some(buffer) = apart.find(|&other| item.members.iter().any(|m| m.buffer == other)) {
+        return Err(contradiction(problem, buffer));
+    }
     for (index, a) in item.members.iter().enumerate() {
         for b in &item.members[index + 1..] {
             // Members are sorted: from here on they lie above `a`.
@@ -405,7 +422,7 @@ fn check_inside(problem: &Problem, allowances: &Allowances, item: &Item) -> Resu
             }
             let difference = signed(b.relative) - signed(a.relative);
             let mut clash = false;
-            allowances.forbidden(a, b, |low, high| {
+            rules.forbidden(a, b, |low, high| {
                 clash |= (low..=high).contains(&difference);
             });
             if clash {
@@ -416,10 +433,10 @@ fn check_inside(problem: &Problem, allowances: &Allowances, item: &Item) -> Resu
     Ok(())
 }
 
-/// Marks the items for which the allowances have to be looked up.
-fn mark_related(allowances: &Allowances, items: &mut [Item], count: usize) {
+/// Marks the items for which the rules have to be looked up.
+fn mark_related(rules: &Rules, items: &mut [Item], count: usize) {
     let mut related = alloc::vec![false; count];
-    for (a, b) in allowances.pairs() {
+    for (a, b) in rules.pairs() {
         related[a] = true;
         related[b] = true;
     }

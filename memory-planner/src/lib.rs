@@ -23,12 +23,17 @@ mod items;
 mod validate;
 
 // The exact searches.
+mod assign;
 mod clock;
 mod depths;
 mod disjunctive;
+mod improve;
 mod minimise;
 mod packing;
 mod portfolio;
+
+#[doc(hidden)]
+pub mod fuzzing;
 
 pub use error::PlanError;
 pub use plan::{Budget, Goal, Placement, Plan, Proof, Solution};

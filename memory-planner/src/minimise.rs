@@ -42,6 +42,8 @@ pub(crate) struct Range {
     pub(crate) most: u64,
     /// All heights of interest are multiples of this.
     pub(crate) grain: u64,
+    /// Whether a plan that fits is known already.
+    pub(crate) fits: bool,
 }
 
 /// The first slice of steps, per item and at least.
@@ -50,8 +52,9 @@ const LEAST_STEPS: u64 = 2000;
 
 /// Searches for a lower plan again and again, in slices that grow.
 ///
-/// The heights asked for jump between the lower bound, where there is nothing to waste
-/// and a search is short, and the best height so far, where a plan is most likely.
+/// Once there is a plan that fits, the heights asked for jump between the lower bound,
+/// where there is nothing to waste and a search is short, and the best height so far,
+/// where a plan is most likely.
 pub(crate) fn minimise(
     search: &mut dyn Decide,
     spans: &[u64],
@@ -66,11 +69,15 @@ pub(crate) fn minimise(
     let mut offsets = None;
     let mut round = 0;
     while least <= most {
+        let known = range.fits || offsets.is_some();
         let fraction = match goal {
-            Goal::Lowest => [0, 4, 1, 8][round as usize % 4],
-            Goal::Fits => 8,
+            Goal::Lowest if known => [3, 0, 5, 8][round as usize % 4],
+            Goal::Lowest | Goal::Fits => 8,
         };
-        let target = least + (most - least) / 8 / grain * grain * fraction;
+        let target = match fraction {
+            8 => most,
+            _ => least + (most - least) / 8 * fraction / grain * grain,
+        };
         match clock.slice(steps, |clock| search.decide(target, round, clock)) {
             Ending::Plan(plan) => {
                 let tops = spans.iter().zip(&plan).map(|(span, at)| span + at);

@@ -130,6 +130,9 @@ pub(crate) struct Search<'a> {
     history: Vec<Vec<Low>>,
     /// The rectangles whose lowest offset was raised, in order.
     trail: Vec<u32>,
+    /// The rectangles that are not placed, in no order, and the place of each in it.
+    unplaced: Vec<u32>,
+    place_in_unplaced: Vec<u32>,
     /// The total size of what is not placed yet, for each section.
     rest: Vec<u64>,
     frames: Vec<Frame>,
@@ -166,6 +169,8 @@ impl<'a> Search<'a> {
                 .map(|s| s.iter().map(size).sum())
                 .collect(),
             frames: Vec::new(),
+            unplaced: (0..).take(count).collect(),
+            place_in_unplaced: (0..).take(count).collect(),
             witness: stacks.sections.iter().map(|section| section[0]).collect(),
             counts: alloc::vec![0; stacks.sections.len()],
             shift: (64 - capacity.leading_zeros()).saturating_sub(20),
@@ -197,17 +202,13 @@ impl<'a> Search<'a> {
 
     /// Chooses the next section to decide about; false if everything is placed.
     fn push_frame(&mut self) -> bool {
-        let unplaced = self
-            .placed_at
-            .iter()
-            .zip(&self.low)
-            .filter(|entry| *entry.0 == UNPLACED);
-        let Some(level) = unplaced.map(|entry| *entry.1).min() else {
+        let Some(level) = self.unplaced.iter().map(|&i| self.low[i as usize]).min() else {
             return false;
         };
         self.counts.fill(0);
-        for (i, rect) in self.stacks.rects.iter().enumerate() {
-            if self.placed_at[i] == UNPLACED && self.low[i] == level {
+        for &i in &self.unplaced {
+            if self.low[i as usize] == level {
+                let rect = self.stacks.rects[i as usize];
                 for count in &mut self.counts[rect.first..rect.end] {
                     *count += 1;
                 }
@@ -337,6 +338,14 @@ impl<'a> Search<'a> {
         if let Some(i) = frame.placed.take() {
             let rect = self.stacks.rects[i as usize];
             self.placed_at[i as usize] = UNPLACED;
+            // The places of the others are as they were just after `i` was taken out.
+            let place = self.place_in_unplaced[i as usize] as usize;
+            self.unplaced.push(i);
+            let last = self.unplaced.len() - 1;
+            self.unplaced.swap(place, last);
+            if let Some(&moved) = self.unplaced.get(last) {
+                self.place_in_unplaced[moved as usize] = last as u32;
+            }
             for rest in &mut self.rest[rect.first..rect.end] {
                 *rest += rect.size;
             }
@@ -354,6 +363,11 @@ impl<'a> Search<'a> {
         let stacks = self.stacks;
         let rect = stacks.rects[i as usize];
         self.placed_at[i as usize] = depth;
+        let place = self.place_in_unplaced[i as usize];
+        self.unplaced.swap_remove(place as usize);
+        if let Some(&moved) = self.unplaced.get(place as usize) {
+            self.place_in_unplaced[moved as usize] = place;
+        }
         for rest in &mut self.rest[rect.first..rect.end] {
             *rest -= rect.size;
         }

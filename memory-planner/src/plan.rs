@@ -112,6 +112,12 @@ impl Budget {
         }
     }
 
+    /// A budget that is spent in some tens of milliseconds for a thousand buffers: the
+    /// greedy orders and one short search.
+    pub const fn quick() -> Self {
+        Self::steps(2_700)
+    }
+
     /// The same budget for the first plan that fits the capacities.
     #[must_use]
     pub const fn until_it_fits(mut self) -> Self {

@@ -85,6 +85,14 @@ pub struct Region {
     pub capacity: u64,
 }
 
+impl Region {
+    /// The capacity, or if that is more than any plan can need, something smaller, so that
+    /// sums do not overflow.
+    pub(crate) fn usable(&self) -> u64 {
+        self.capacity.min(1 << 58)
+    }
+}
+
 /// A buffer to place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Buffer {
@@ -141,7 +149,7 @@ impl Buffer {
 /// Something that is allowed or asked for between two buffers.
 ///
 /// Without a relation, two buffers that are live at the same time and in the same
-/// region are disjoint. Several allowances for one pair add up: satisfying any one
+/// region are disjoint. Several rules for one pair add up: satisfying any one
 /// of them is enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Relation {

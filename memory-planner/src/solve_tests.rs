@@ -3,7 +3,7 @@ use alloc::string::ToString;
 
 use super::*;
 use crate::checker::check;
-use crate::problem::{Buffer, BufferId, Region};
+use crate::problem::{Buffer, BufferId, Relation};
 
 fn solved(problem: &Problem) -> Solution {
     let solution = solve(problem, &Budget::default()).unwrap();
