@@ -18,3 +18,7 @@ pub mod ir;
 pub mod float;
 
 pub mod reference;
+
+pub mod model_toml;
+
+pub mod images;
