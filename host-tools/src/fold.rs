@@ -5,9 +5,12 @@
 //! image its elements.
 
 mod evaluate;
+mod moves;
 mod shape;
+mod window;
 
-pub(crate) use shape::{Window, reduced_axes};
+pub(crate) use shape::{permutation, reduced_axes};
+pub(crate) use window::Window;
 
 use std::sync::Arc;
 
@@ -15,6 +18,8 @@ use crate::graph::{Graph, Node, Tensor, element_count};
 
 /// Most elements of a value that depends on the image.
 pub const MAX_MAP_ELEMENTS: usize = 1 << 24;
+/// Most elements of all windows of a convolution together.
+const MAX_PATCH_ELEMENTS: usize = 1 << 27;
 /// Most elements that are computed while folding a graph.
 const MAX_FOLDED_ELEMENTS: usize = 1 << 26;
 

@@ -1,10 +1,13 @@
 //! The model description: what an ONNX file does not say about its network.
 
+mod error;
+
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use crate::ir::{MetaFormer, Shape};
+pub use error::DescriptionError;
 
 /// Largest description that is read.
 const MAX_BYTES: u64 = 1 << 20;
@@ -75,57 +78,6 @@ pub enum Method {
     /// From the smallest to the largest value.
     #[default]
     MinMax,
-}
-
-/// Why a model description cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum DescriptionError {
-    /// The file system refused.
-    #[error("cannot read `{}`: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the file system said.
-        source: std::io::Error,
-    },
-    /// Not a description, but something else.
-    #[error("`{}` has {bytes} bytes, a model description has at most {MAX_BYTES}", path.display())]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-        /// Its size.
-        bytes: u64,
-    },
-    /// Not TOML, or a field is missing, unknown or of the wrong type.
-    #[error("`{}` is no model description: {message}", path.display())]
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// Place and reason.
-        message: String,
-    },
-    /// A field has a value that makes no sense.
-    #[error("`{}`: `{field}` {problem}", path.display())]
-    Field {
-        /// The file.
-        path: PathBuf,
-        /// Such as `input.mean`.
-        field: &'static str,
-        /// What is wrong with the value.
-        problem: String,
-    },
-    /// The description does not fit the network.
-    #[error("`{field}` {described} does not fit the network of `{}`: it has {network}", onnx.display())]
-    Network {
-        /// Such as `input`.
-        field: &'static str,
-        /// What the description says.
-        described: String,
-        /// What the network has.
-        network: String,
-        /// The ONNX file.
-        onnx: PathBuf,
-    },
 }
 
 /// Reads the description at `path`; paths in it are relative to its folder.
@@ -350,33 +302,16 @@ fn check(file: &File) -> Result<(), (&'static str, String)> {
 }
 
 fn is_crate_name(name: &str) -> bool {
-    const RESERVED: [&str; 45] = [
-        "abstract", "alloc", "as", "async", "await", "become", "box", "break", "const", "continue",
-        "core", "crate", "do", "dyn", "else", "enum", "extern", "false", "final", "fn", "for",
-        "gen", "if", "impl", "in", "let", "loop", "match", "mod", "move", "mut", "pub", "ref",
-        "return", "self", "static", "std", "struct", "super", "test", "trait", "true", "type",
-        "use", "where",
-    ];
-    const ALSO_RESERVED: [&str; 11] = [
-        "macro",
-        "override",
-        "priv",
-        "try",
-        "typeof",
-        "unsafe",
-        "unsized",
-        "virtual",
-        "while",
-        "yield",
-        "proc_macro",
-    ];
+    const RESERVED: &str = "abstract alloc as async await become box break const continue core \
+        crate do dyn else enum extern false final fn for gen if impl in let loop macro match mod \
+        move mut override priv proc_macro pub ref return self static std struct super test trait \
+        true try type typeof unsafe unsized use virtual where while yield";
     name.len() <= MAX_NAME
         && name.starts_with(|c: char| c.is_ascii_lowercase())
         && name
             .chars()
             .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c))
-        && !RESERVED.contains(&name)
-        && !ALSO_RESERVED.contains(&name)
+        && RESERVED.split_whitespace().all(|word| word != name)
 }
 
 /// A crate's name made from a file's.

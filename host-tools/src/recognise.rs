@@ -19,6 +19,7 @@ mod head;
 mod identity;
 mod layout;
 mod linear;
+mod names;
 mod norm;
 mod patch_embedding;
 mod pooling;
@@ -103,7 +104,8 @@ impl Problem {
 /// The meaning of a node's first output.
 fn meaning(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
     match node.op.as_str() {
-        "Identity" | "Dropout" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" => walk.form(node),
+        "Identity" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" => walk.form(node),
+        "Dropout" => reshape::dropout(walk, node),
         "Cast" => reshape::cast(walk, node),
         "Transpose" => reshape::transpose(walk, node),
         "Add" | "Sub" | "Mul" | "Div" | "Pow" => arithmetic::lower(walk, node),

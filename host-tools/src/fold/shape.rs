@@ -1,6 +1,8 @@
 //! The shape of a node's first output.
 
+use super::window::{self, sizes};
 use crate::graph::{Graph, Node};
+use crate::onnx::MAX_RANK;
 
 type Shape = Vec<usize>;
 
@@ -25,10 +27,12 @@ pub(super) fn infer(graph: &Graph, node: &Node) -> Result<Option<Shape>, String>
             Some(other) => Some(broadcast(input, other)?),
             None => None,
         },
-        "Conv" => other.map(|weight| conv(node, input, weight)).transpose()?,
+        "Conv" => other
+            .map(|weight| window::conv(node, input, weight))
+            .transpose()?,
         "AveragePool" | "MaxPool" => {
             let kernel = node.ints("kernel_shape").ok_or("it has no kernel_shape")?;
-            Some(window(
+            Some(window::pool(
                 node,
                 input,
                 &sizes(kernel)?,
@@ -135,7 +139,7 @@ pub(super) fn axis(value: i64, rank: usize) -> Result<usize, String> {
 }
 
 /// Order in which a `Transpose` takes its input's axes.
-pub(super) fn permutation(node: &Node, rank: usize) -> Result<Vec<usize>, String> {
+pub(crate) fn permutation(node: &Node, rank: usize) -> Result<Vec<usize>, String> {
     let Some(order) = node.ints("perm") else {
         return Ok((0..rank).rev().collect());
     };
@@ -170,6 +174,9 @@ pub(super) fn broadcast(a: &[usize], b: &[usize]) -> Result<Shape, String> {
 
 /// Shape after `Reshape`: 0 keeps a size, -1 takes what is left.
 pub(super) fn reshape(input: &[usize], target: &[i64], allow_zero: bool) -> Result<Shape, String> {
+    if target.len() > MAX_RANK {
+        return Err(format!("its result would have {} axes", target.len()));
+    }
     let mismatch = || format!("sizes {input:?} cannot become {target:?}");
     let total: usize = input.iter().product();
     let mut shape = Vec::new();
@@ -232,6 +239,9 @@ pub(super) fn squeeze(input: &[usize], axes: Option<&[i64]>) -> Result<Shape, St
 /// Shape with axes of size 1 at the given places of the result.
 pub(super) fn unsqueeze(input: &[usize], axes: &[i64]) -> Result<Shape, String> {
     let rank = input.len() + axes.len();
+    if rank > MAX_RANK {
+        return Err(format!("its result would have {rank} axes"));
+    }
     let mut added: Vec<usize> = axes
         .iter()
         .map(|&a| axis(a, rank))
@@ -251,124 +261,6 @@ pub(super) fn unsqueeze(input: &[usize], axes: &[i64]) -> Result<Shape, String> 
             }
         })
         .collect())
-}
-
-fn sizes(values: &[i64]) -> Result<Vec<usize>, String> {
-    values
-        .iter()
-        .map(|&v| usize::try_from(v).ok().filter(|&v| v > 0 && v < 1 << 20))
-        .collect::<Option<_>>()
-        .ok_or_else(|| format!("{values:?} are no sizes"))
-}
-
-fn conv(node: &Node, input: &[usize], weight: &[usize]) -> Result<Shape, String> {
-    let groups = node.int("group", 1);
-    let fits = weight.len() == input.len()
-        && input.len() > 2
-        && usize::try_from(groups)
-            .ok()
-            .and_then(|groups| groups.checked_mul(weight[1]))
-            .is_some_and(|channels| channels == input[1]);
-    if !fits {
-        return Err(format!(
-            "weights of sizes {weight:?} in {groups} groups do not fit an input of sizes {input:?}"
-        ));
-    }
-    window(node, input, &weight[2..], weight[0])
-}
-
-/// Shape after a window moved over the spatial axes.
-fn window(
-    node: &Node,
-    input: &[usize],
-    kernel: &[usize],
-    channels: usize,
-) -> Result<Shape, String> {
-    if input.len() != kernel.len() + 2 {
-        return Err(format!(
-            "a window of sizes {kernel:?} does not fit sizes {input:?}"
-        ));
-    }
-    let spatial = Window::of(node, kernel, &input[2..])?;
-    let mut shape = vec![input[0], channels];
-    for (axis, &size) in input[2..].iter().enumerate() {
-        let reach = (kernel[axis] - 1) * spatial.dilations[axis] + 1;
-        let padded = size + spatial.padding[axis] + spatial.padding[axis + kernel.len()];
-        let steps = padded
-            .checked_sub(reach)
-            .ok_or_else(|| format!("a window of {reach} does not fit {padded} values"))?;
-        let stride = spatial.strides[axis];
-        shape.push(match node.int("ceil_mode", 0) {
-            0 => steps / stride + 1,
-            _ => steps.div_ceil(stride) + 1,
-        });
-    }
-    Ok(shape)
-}
-
-/// How a window moves over the spatial axes of a map.
-#[derive(Debug)]
-pub(crate) struct Window {
-    /// One per axis.
-    pub(crate) strides: Vec<usize>,
-    /// One per axis.
-    pub(crate) dilations: Vec<usize>,
-    /// Before each axis, then after each axis.
-    pub(crate) padding: Vec<usize>,
-}
-
-impl Window {
-    /// Reads the attributes shared by convolutions and pools.
-    ///
-    /// # Errors
-    /// Attributes that are negative, absurd or of the wrong number.
-    pub(crate) fn of(node: &Node, kernel: &[usize], input: &[usize]) -> Result<Self, String> {
-        let axes = kernel.len();
-        let list = |name: &str| -> Result<Vec<usize>, String> {
-            let Some(values) = node.ints(name) else {
-                return Ok(vec![1; axes]);
-            };
-            match sizes(values)? {
-                list if list.len() == axes => Ok(list),
-                _ => Err(format!("{name} {values:?} do not fit {axes} axes")),
-            }
-        };
-        if kernel.iter().any(|&k| k == 0 || k >= 1 << 20) {
-            return Err(format!("a window of sizes {kernel:?} is impossible"));
-        }
-        let (strides, dilations) = (list("strides")?, list("dilations")?);
-        let padding = match node.text("auto_pad").unwrap_or("NOTSET") {
-            "NOTSET" => match node.ints("pads") {
-                None => vec![0; 2 * axes],
-                Some(pads) => pads
-                    .iter()
-                    .map(|&p| usize::try_from(p).ok().filter(|&p| p < 1 << 20))
-                    .collect::<Option<Vec<_>>>()
-                    .filter(|pads| pads.len() == 2 * axes)
-                    .ok_or_else(|| format!("pads {pads:?} do not fit {axes} axes"))?,
-            },
-            "VALID" => vec![0; 2 * axes],
-            mode @ ("SAME_UPPER" | "SAME_LOWER") => {
-                let mut padding = vec![0; 2 * axes];
-                for axis in 0..axes {
-                    let reach = (kernel[axis] - 1) * dilations[axis] + 1;
-                    let steps = input[axis].div_ceil(strides[axis]).saturating_sub(1);
-                    let total = (steps * strides[axis] + reach).saturating_sub(input[axis]);
-                    let small = total / 2;
-                    let upper = mode == "SAME_UPPER";
-                    padding[axis] = if upper { small } else { total - small };
-                    padding[axis + axes] = total - padding[axis];
-                }
-                padding
-            }
-            mode => return Err(format!("auto_pad `{mode}` does not exist")),
-        };
-        Ok(Self {
-            strides,
-            dilations,
-            padding,
-        })
-    }
 }
 
 fn reduce(node: &Node, input: &[usize], axes: Option<&[i64]>) -> Result<Shape, String> {
@@ -420,5 +312,51 @@ fn gemm(node: &Node, a: &[usize], b: &[usize]) -> Result<Shape, String> {
         _ => Err(format!(
             "matrices of sizes {a:?} and {b:?} cannot be multiplied"
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reshape_keeps_zeros_and_fills_minus_one() {
+        assert_eq!(reshape(&[2, 3, 4], &[0, -1], false), Ok(vec![2, 12]));
+        assert_eq!(reshape(&[2, 3, 4], &[4, 6], false), Ok(vec![4, 6]));
+        for target in [
+            &[-1, -1][..],
+            &[5, -1],
+            &[-2, 12],
+            &[0, 0, 0, 0],
+            &[25],
+            &[0, -1, 0],
+        ] {
+            let allow_zero = target == [0, -1, 0];
+            assert!(
+                reshape(&[2, 3, 4], target, allow_zero).is_err(),
+                "{target:?}"
+            );
+        }
+        assert!(reshape(&[2], &[i64::MAX, i64::MAX], false).is_err());
+    }
+
+    #[test]
+    fn broadcast_aligns_the_last_axes() {
+        assert_eq!(broadcast(&[2, 1, 4], &[3, 1]), Ok(vec![2, 3, 4]));
+        assert_eq!(broadcast(&[], &[3]), Ok(vec![3]));
+        assert!(broadcast(&[2, 3], &[2]).is_err());
+    }
+
+    #[test]
+    fn axes_come_and_go() {
+        assert_eq!(unsqueeze(&[5], &[0, -1]), Ok(vec![1, 5, 1]));
+        assert_eq!(squeeze(&[1, 5, 1], Some(&[-1])), Ok(vec![1, 5]));
+        assert_eq!(squeeze(&[1, 5, 1], None), Ok(vec![5]));
+        assert_eq!(flatten(&[2, 3, 4], 3), Ok(vec![24, 1]));
+        assert_eq!(matmul(&[1, 6, 3], &[3, 5]), Ok(vec![1, 6, 5]));
+        assert!(unsqueeze(&[5], &[0, 0]).is_err());
+        assert!(squeeze(&[2], Some(&[0])).is_err());
+        assert!(flatten(&[2], i64::MIN).is_err());
+        assert!(matmul(&[3], &[3, 5]).is_err());
     }
 }

@@ -150,3 +150,42 @@ fn take<'a>(bytes: &mut &'a [u8], count: u64) -> Result<&'a [u8], OnnxError> {
 fn malformed(what: &str) -> OnnxError {
     OnnxError::Decode(what.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn framing_is_checked() {
+        assert!(check(&[]).is_ok());
+        // The format's version, and an empty graph.
+        assert!(check(&[0x08, 0x08, 0x3a, 0x00]).is_ok());
+        for bytes in [
+            &[0x3a][..],
+            &[0x3a, 0x05, 0x00],
+            &[0x08],
+            &[0x0b],
+            &[0x08; 1],
+            &[0xff; 12],
+        ] {
+            assert!(check(bytes).is_err(), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn nesting_is_limited() {
+        let mut bytes = vec![];
+        for level in 0..201 {
+            // A subgraph in an attribute in a node, over and over.
+            let key = [0x32, 0x2a, 0x0a][level % 3];
+            let mut outer = vec![key];
+            prost::encoding::encode_varint(bytes.len() as u64, &mut outer);
+            outer.extend(bytes);
+            bytes = outer;
+        }
+        let mut model = vec![0x3a];
+        prost::encoding::encode_varint(bytes.len() as u64, &mut model);
+        model.extend(bytes);
+        assert!(check(&model).is_err());
+    }
+}

@@ -169,3 +169,97 @@ pub(super) fn permuted(
         () => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::Data;
+    use Order::{ChannelsFirst, ChannelsLast};
+
+    fn find(shape: &[usize], order: Order) -> Option<Axes> {
+        axes(shape, 4, 6, order)
+    }
+
+    #[test]
+    fn axes_are_found_in_any_view() {
+        assert_eq!(
+            find(&[1, 4, 2, 3], ChannelsFirst),
+            Some(Axes {
+                channels: 0..2,
+                tokens: 2..4
+            })
+        );
+        assert_eq!(
+            find(&[1, 4, 6], ChannelsFirst),
+            Some(Axes {
+                channels: 0..2,
+                tokens: 2..3
+            })
+        );
+        assert_eq!(
+            find(&[1, 2, 3, 4], ChannelsLast),
+            Some(Axes {
+                channels: 3..4,
+                tokens: 0..3
+            })
+        );
+        assert_eq!(find(&[1, 1, 24], ChannelsFirst), None);
+    }
+
+    #[test]
+    fn reductions_are_told_apart() {
+        let shape = [1, 4, 2, 3];
+        let kind = |axes: &[usize]| reduced(&shape, find(&shape, ChannelsFirst), axes);
+        assert_eq!(kind(&[1, 2, 3]), Reduced::Everything);
+        assert_eq!(kind(&[2, 3]), Reduced::Tokens);
+        assert_eq!(kind(&[1]), Reduced::Channels);
+        assert_eq!(kind(&[3]), Reduced::Other);
+        assert_eq!(reduced(&[1, 1, 24], None, &[2]), Reduced::Everything);
+        // One token, or one channel: the place of the axis decides.
+        let one = [1, 4, 1, 1];
+        let found = axes(&one, 4, 1, ChannelsFirst);
+        assert_eq!(reduced(&one, found.clone(), &[2, 3]), Reduced::Tokens);
+        assert_eq!(reduced(&one, found, &[1, 2, 3]), Reduced::Everything);
+        let gray = [1, 1, 2, 3];
+        let found = axes(&gray, 1, 6, ChannelsFirst);
+        assert_eq!(reduced(&gray, found, &[2, 3]), Reduced::Tokens);
+    }
+
+    #[test]
+    fn constants_meet_channels() {
+        let tensor = |shape: &[usize]| {
+            let count = shape.iter().product::<usize>();
+            let data = Data::Float((0..count).map(|v| v as f32).collect());
+            Tensor {
+                shape: shape.to_vec(),
+                data,
+            }
+        };
+        let spread = |shape: &[usize], map: &[usize], order| {
+            per_channel(&tensor(shape), map, 4, 6, order).ok()
+        };
+        let counted = Some(vec![0.0, 1.0, 2.0, 3.0]);
+        assert_eq!(spread(&[4, 1, 1], &[1, 4, 2, 3], ChannelsFirst), counted);
+        assert_eq!(spread(&[1, 4, 1, 1], &[1, 4, 2, 3], ChannelsFirst), counted);
+        assert_eq!(spread(&[4], &[1, 6, 4], ChannelsLast), counted);
+        assert_eq!(
+            spread(&[2, 1, 1], &[1, 2, 2, 6], ChannelsFirst),
+            Some(vec![0.0, 0.0, 1.0, 1.0])
+        );
+        assert_eq!(spread(&[], &[1, 1, 24], ChannelsFirst), Some(vec![0.0; 4]));
+        for shape in [
+            &[4][..],
+            &[3],
+            &[2, 1],
+            &[4, 2, 3],
+            &[2, 4, 1, 1],
+            &[1, 1, 4, 1, 1],
+        ] {
+            assert_eq!(
+                spread(shape, &[1, 4, 2, 3], ChannelsFirst),
+                None,
+                "{shape:?}"
+            );
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::Problem;
-use super::form::{Form, NormTerm, Order, Shared, Statistic, StatisticKind, Sum, Term};
+use super::form::{Form, NormTerm, Shared, Statistic, StatisticKind, Sum, Term};
 use super::head;
 use super::layout::{self, Reduced};
 use super::walk::Walk;
@@ -242,12 +242,8 @@ fn normalised(
         epsilon: node.float("epsilon", 1e-5),
     };
     let source = walk.stream(node, &sum);
-    let order = match walk.shape(node, 0).len() {
-        0 => Order::ChannelsFirst,
-        _ => sum.order,
-    };
     let term = Term::Norm(Shared::new(NormTerm { source, norm }));
-    Ok(Form::Map(Rc::new(Sum::of(term, sum.shape, order))))
+    Ok(Form::Map(Rc::new(Sum::of(term, sum.shape, sum.order))))
 }
 
 fn plain(channels: usize, epsilon: f32) -> Norm {

@@ -6,6 +6,7 @@ use super::Problem;
 use super::form::{Form, Sum};
 use super::layout;
 use super::walk::Walk;
+use crate::fold::permutation;
 use crate::graph::Node;
 
 /// `Cast`: only to single precision, in which everything is computed.
@@ -15,6 +16,21 @@ pub(super) fn cast(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
         _ => Err(Problem::new(
             "the network computes in another type than float32",
             "export it in float32; the weights may be stored in float16",
+        )),
+    }
+}
+
+/// `Dropout`: does nothing, unless the network was exported for training.
+pub(super) fn dropout(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
+    let training = match (node.input(2), walk.constant(node, 2)) {
+        (None, _) => false,
+        (Some(_), flag) => flag.and_then(|flag| flag.as_ints()) != Some(&[0]),
+    };
+    match training {
+        false => walk.form(node),
+        true => Err(Problem::new(
+            "dropout is active",
+            "export the network in inference mode (`model.eval()`)",
         )),
     }
 }
@@ -29,13 +45,11 @@ pub(super) fn transpose(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
             "only change between channels first and channels last",
         )
     };
-    let order = match node.ints("perm") {
-        Some(order) => order
-            .iter()
-            .map(|&axis| axis.rem_euclid(shape.len() as i64) as usize)
-            .collect(),
-        None => (0..shape.len()).rev().collect::<Vec<_>>(),
-    };
+    if shape.is_empty() {
+        return Ok(walk.unknown(node));
+    }
+    let order = permutation(node, shape.len())
+        .map_err(|what| Problem::new(what, "export the network again"))?;
     let wide: Vec<usize> = order
         .iter()
         .copied()

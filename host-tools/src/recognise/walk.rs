@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::form::{Form, Order, StreamId, Sum, Term};
+use super::names::Names;
 use super::{Problem, Unsupported, channel_mlp, head, identity, pooling};
 use crate::graph::{Graph, Node, NodeId, Tensor, ValueId};
 use crate::ir::{Layer, MetaFormer, Op, Shape};
@@ -27,15 +28,6 @@ pub(super) struct Walk<'a> {
     claimed: Vec<bool>,
     names: Names,
     problems: Vec<Unsupported>,
-}
-
-/// Place in the network, for names.
-#[derive(Default)]
-struct Names {
-    stage: usize,
-    block: usize,
-    has_mixer: bool,
-    has_mlp: bool,
 }
 
 impl<'a> Walk<'a> {
@@ -200,7 +192,7 @@ impl<'a> Walk<'a> {
                     ),
                 );
             }
-            if self.names.stage == 0 && !matches!(op, Op::PatchEmbedding(_)) {
+            if !self.names.has_stage() && !matches!(op, Op::PatchEmbedding(_)) {
                 self.report(
                     node,
                     Problem::new(
@@ -366,36 +358,6 @@ impl<'a> Walk<'a> {
             .into_iter()
             .map(|id| self.graph.node(id).name.clone())
             .collect()
-    }
-}
-
-impl Names {
-    fn next(&mut self, op: &Op) -> String {
-        match op {
-            Op::PatchEmbedding(_) => {
-                *self = Self {
-                    stage: self.stage + 1,
-                    ..Self::default()
-                };
-                return format!("stage{}.embedding", self.stage);
-            }
-            Op::Head(_) => return "head".to_owned(),
-            Op::Pooling(_) | Op::Identity(_) => {
-                if self.has_mixer || self.has_mlp {
-                    self.block += 1;
-                }
-                (self.has_mixer, self.has_mlp) = (true, false);
-            }
-            Op::ChannelMlp(_) => {
-                if self.has_mlp {
-                    self.block += 1;
-                    self.has_mixer = false;
-                }
-                self.has_mlp = true;
-            }
-        }
-        let part = if self.has_mlp { "mlp" } else { "mixer" };
-        format!("stage{}.block{}.{part}", self.stage, self.block)
     }
 }
 

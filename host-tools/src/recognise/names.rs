@@ -1,0 +1,48 @@
+//! Names of layers by their place in the network.
+
+use crate::ir::Op;
+
+/// Place in the network, for names.
+#[derive(Default)]
+pub(super) struct Names {
+    stage: usize,
+    block: usize,
+    has_mixer: bool,
+    has_mlp: bool,
+}
+
+impl Names {
+    /// Whether there was a patch embedding.
+    pub(super) fn has_stage(&self) -> bool {
+        self.stage > 0
+    }
+
+    /// The next layer's name.
+    pub(super) fn next(&mut self, op: &Op) -> String {
+        match op {
+            Op::PatchEmbedding(_) => {
+                *self = Self {
+                    stage: self.stage + 1,
+                    ..Self::default()
+                };
+                return format!("stage{}.embedding", self.stage);
+            }
+            Op::Head(_) => return "head".to_owned(),
+            Op::Pooling(_) | Op::Identity(_) => {
+                if self.has_mixer || self.has_mlp {
+                    self.block += 1;
+                }
+                (self.has_mixer, self.has_mlp) = (true, false);
+            }
+            Op::ChannelMlp(_) => {
+                if self.has_mlp {
+                    self.block += 1;
+                    self.has_mixer = false;
+                }
+                self.has_mlp = true;
+            }
+        }
+        let part = if self.has_mlp { "mlp" } else { "mixer" };
+        format!("stage{}.block{}.{part}", self.stage, self.block)
+    }
+}
