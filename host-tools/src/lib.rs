@@ -3,4 +3,42 @@
 //!
 //! One module a stage, in the order of the data flow.
 
+// From the ONNX file to the float network.
+pub mod graph;
+
+pub mod onnx;
+
+pub mod fold;
+
+pub mod recognise;
+
+pub mod import;
+
 pub mod ir;
+
+pub mod float;
+
+pub mod reference;
+
+// From the float network to integers.
+pub mod ranges;
+
+pub mod quantize;
+
+pub mod quant_model;
+
+// Steps, buffers and their places.
+pub mod schedule;
+
+pub mod memory;
+
+pub mod program;
+
+// What becomes of it.
+pub mod codegen;
+
+pub mod evaluate;
+
+// Shared by the stages.
+pub mod output;
+pub mod progress;

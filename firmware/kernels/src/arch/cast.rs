@@ -1,0 +1,38 @@
+//! Views of bytes as other integers.
+
+#![allow(unsafe_code)]
+
+use crate::Fault;
+
+/// Bytes as two's complement values.
+pub(crate) fn i8s(bytes: &[u8]) -> &[i8] {
+    // SAFETY: `i8` and `u8` have the same size and alignment, and every bit
+    // pattern is a valid `i8`; the length and lifetime are those of `bytes`.
+    unsafe { core::slice::from_raw_parts(bytes.as_ptr().cast(), bytes.len()) }
+}
+
+/// Bytes as two's complement values, to be written.
+pub(crate) fn i8s_mut(bytes: &mut [u8]) -> &mut [i8] {
+    // SAFETY: as in `i8s`; the borrow of `bytes` is exclusive.
+    unsafe { core::slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), bytes.len()) }
+}
+
+/// Aligned bytes as `i16` values, to be written.
+pub(crate) fn i16s_mut(bytes: &mut [u8]) -> Result<&mut [i16], Fault> {
+    // SAFETY: every bit pattern is a valid `i16`, and `align_to_mut` itself
+    // keeps size and alignment.
+    match unsafe { bytes.align_to_mut() } {
+        ([], values, []) => Ok(values),
+        _ => Err(Fault::Alignment),
+    }
+}
+
+/// Aligned bytes as `i32` values, to be written.
+pub(crate) fn i32s_mut(bytes: &mut [u8]) -> Result<&mut [i32], Fault> {
+    // SAFETY: every bit pattern is a valid `i32`, and `align_to_mut` itself
+    // keeps size and alignment.
+    match unsafe { bytes.align_to_mut() } {
+        ([], values, []) => Ok(values),
+        _ => Err(Fault::Alignment),
+    }
+}

@@ -1,0 +1,129 @@
+//! Products of tokens with a weight matrix.
+
+use crate::ir::Linear;
+
+/// Outputs computed together.
+const LANES: usize = 8;
+/// Tokens computed together.
+const TOKENS: usize = 4;
+
+/// Weights in panels of [`LANES`] outputs, outputs fastest; padded with zeros.
+pub(super) struct Matrix {
+    inputs: usize,
+    outputs: usize,
+    panels: Vec<[f32; LANES]>,
+    bias: Vec<[f32; LANES]>,
+}
+
+impl Matrix {
+    pub(super) fn new(linear: &Linear) -> Self {
+        let (inputs, outputs) = (linear.inputs, linear.outputs);
+        let count = outputs.div_ceil(LANES);
+        let mut panels = vec![[0.0; LANES]; count * inputs];
+        let mut bias = vec![[0.0; LANES]; count];
+        for (output, row) in linear.weight.chunks_exact(inputs.max(1)).enumerate() {
+            let panel = &mut panels[output / LANES * inputs..][..inputs];
+            for (lanes, weight) in panel.iter_mut().zip(row) {
+                lanes[output % LANES] = *weight;
+            }
+            bias[output / LANES][output % LANES] = linear.bias[output];
+        }
+        Self {
+            inputs,
+            outputs,
+            panels,
+            bias,
+        }
+    }
+
+    /// `y = weight * x + bias` for each token; `x` is `tokens x inputs`, `y` is
+    /// `tokens x outputs`.
+    pub(super) fn apply(&self, x: &[f32], y: &mut [f32]) {
+        let Self {
+            inputs, outputs, ..
+        } = *self;
+        let blocks = x
+            .chunks(TOKENS * inputs)
+            .zip(y.chunks_mut(TOKENS * outputs));
+        for (x, y) in blocks {
+            for (panel, bias) in self
+                .panels
+                .chunks_exact(inputs)
+                .zip(&self.bias)
+                .enumerate()
+                .map(|(index, (weights, bias))| ((index, weights), bias))
+            {
+                let (index, weights) = panel;
+                if x.len() == TOKENS * inputs {
+                    let mut tokens = [&x[..inputs]; TOKENS];
+                    for (token, x) in tokens.iter_mut().zip(x.chunks_exact(inputs)) {
+                        *token = x;
+                    }
+                    store(&product(tokens, weights, bias), index, outputs, y);
+                } else {
+                    for (x, y) in x.chunks_exact(inputs).zip(y.chunks_exact_mut(outputs)) {
+                        store(&product([x], weights, bias), index, outputs, y);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// One panel's outputs of some tokens.
+#[inline(always)]
+fn product<const N: usize>(
+    tokens: [&[f32]; N],
+    weights: &[[f32; LANES]],
+    bias: &[f32; LANES],
+) -> [[f32; LANES]; N] {
+    let mut acc = [*bias; N];
+    let tokens = tokens.map(|token| &token[..weights.len()]);
+    for (index, weights) in weights.iter().enumerate() {
+        for (acc, token) in acc.iter_mut().zip(tokens) {
+            let x = token[index];
+            for (acc, weight) in acc.iter_mut().zip(weights) {
+                *acc += x * weight;
+            }
+        }
+    }
+    acc
+}
+
+fn store(acc: &[[f32; LANES]], panel: usize, outputs: usize, y: &mut [f32]) {
+    let start = panel * LANES;
+    let width = LANES.min(outputs - start);
+    for (y, acc) in y.chunks_exact_mut(outputs).zip(acc) {
+        y[start..start + width].copy_from_slice(&acc[..width]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every number of tokens and outputs around the block sizes.
+    #[test]
+    fn blocks_agree_with_a_plain_loop() {
+        for (tokens, inputs, outputs) in [(1, 1, 1), (3, 5, 7), (4, 3, 8), (9, 2, 17), (8, 6, 16)] {
+            let value = |i: usize| ((i * 37 % 23) as f32 - 11.0) / 8.0;
+            let linear = Linear {
+                outputs,
+                inputs,
+                weight: (0..inputs * outputs).map(value).collect(),
+                bias: (0..outputs).map(value).collect(),
+            };
+            let x: Vec<f32> = (0..tokens * inputs).map(|i| value(i + 5)).collect();
+            let mut y = vec![f32::NAN; tokens * outputs];
+            Matrix::new(&linear).apply(&x, &mut y);
+            for token in 0..tokens {
+                for output in 0..outputs {
+                    let expected = (0..inputs).fold(linear.bias[output], |acc, i| {
+                        acc + linear.weight[output * inputs + i] * x[token * inputs + i]
+                    });
+                    assert_eq!(y[token * outputs + output], expected);
+                }
+            }
+        }
+    }
+}

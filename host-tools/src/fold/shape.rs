@@ -1,0 +1,424 @@
+//! The shape of a node's first output.
+
+use crate::graph::{Graph, Node};
+
+type Shape = Vec<usize>;
+
+/// Shape of the first output; `None` if an input's shape or the operator is not
+/// known.
+///
+/// # Errors
+/// Arguments that contradict each other.
+pub(super) fn infer(graph: &Graph, node: &Node) -> Result<Option<Shape>, String> {
+    let Some(input) = node.input(0).and_then(|id| graph.shape(id)) else {
+        return Ok(None);
+    };
+    let other = node.input(1).and_then(|id| graph.shape(id));
+    let ints = |index: usize, name: &str| -> Option<Vec<i64>> {
+        match node.input(index) {
+            Some(id) => graph.constant(id)?.as_ints().map(<[_]>::to_vec),
+            None => node.ints(name).map(<[_]>::to_vec),
+        }
+    };
+    Ok(match node.op.as_str() {
+        "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Min" | "Max" => match other {
+            Some(other) => Some(broadcast(input, other)?),
+            None => None,
+        },
+        "Conv" => other.map(|weight| conv(node, input, weight)).transpose()?,
+        "AveragePool" | "MaxPool" => {
+            let kernel = node.ints("kernel_shape").ok_or("it has no kernel_shape")?;
+            Some(window(
+                node,
+                input,
+                &sizes(kernel)?,
+                input.get(1).copied().unwrap_or(1),
+            )?)
+        }
+        "GlobalAveragePool" | "GlobalMaxPool" => Some(
+            input
+                .iter()
+                .enumerate()
+                .map(|(axis, &n)| if axis < 2 { n } else { 1 })
+                .collect(),
+        ),
+        "ReduceMean" | "ReduceSum" | "ReduceMax" | "ReduceMin" | "ReduceL2" | "ReduceSumSquare" => {
+            match (node.input(1), ints(1, "axes")) {
+                (Some(_), None) => None,
+                (_, axes) => Some(reduce(node, input, axes.as_deref())?),
+            }
+        }
+        "MatMul" => other.map(|other| matmul(input, other)).transpose()?,
+        "Gemm" => other.map(|other| gemm(node, input, other)).transpose()?,
+        "Reshape" => match ints(1, "shape") {
+            Some(target) => Some(reshape(input, &target, node.int("allowzero", 0) != 0)?),
+            None => None,
+        },
+        "Flatten" => Some(flatten(input, node.int("axis", 1))?),
+        "Squeeze" => match (node.input(1), ints(1, "axes")) {
+            (Some(_), None) => None,
+            (_, axes) => Some(squeeze(input, axes.as_deref())?),
+        },
+        "Unsqueeze" => match ints(1, "axes") {
+            Some(axes) => Some(unsqueeze(input, &axes)?),
+            None => None,
+        },
+        "Transpose" => Some(
+            permutation(node, input.len())?
+                .iter()
+                .map(|&a| input[a])
+                .collect(),
+        ),
+        op if keeps_shape(op) => Some(input.to_vec()),
+        _ => None,
+    })
+}
+
+/// Operators whose first output has the shape of the first input.
+fn keeps_shape(op: &str) -> bool {
+    let name = op.rsplit('.').next().unwrap_or(op);
+    matches!(
+        name,
+        "Identity"
+            | "Dropout"
+            | "Cast"
+            | "Erf"
+            | "Sqrt"
+            | "Reciprocal"
+            | "Neg"
+            | "Abs"
+            | "Exp"
+            | "Log"
+            | "Relu"
+            | "Gelu"
+            | "FastGelu"
+            | "QuickGelu"
+            | "LeakyRelu"
+            | "PRelu"
+            | "Elu"
+            | "Selu"
+            | "Celu"
+            | "Clip"
+            | "Sigmoid"
+            | "HardSigmoid"
+            | "HardSwish"
+            | "Mish"
+            | "Tanh"
+            | "Swish"
+            | "Softplus"
+            | "Softsign"
+            | "Softmax"
+            | "LogSoftmax"
+            | "LRN"
+            | "BatchNormalization"
+            | "InstanceNormalization"
+            | "GroupNormalization"
+            | "LayerNormalization"
+            | "RMSNormalization"
+            | "SimplifiedLayerNormalization"
+            | "LpNormalization"
+            | "MeanVarianceNormalization"
+    )
+}
+
+/// An axis that may count from the end.
+pub(super) fn axis(value: i64, rank: usize) -> Result<usize, String> {
+    let shifted = if value < 0 {
+        value.saturating_add(rank as i64)
+    } else {
+        value
+    };
+    usize::try_from(shifted)
+        .ok()
+        .filter(|&axis| axis < rank)
+        .ok_or_else(|| format!("axis {value} does not exist, its input has {rank} axes"))
+}
+
+/// Order in which a `Transpose` takes its input's axes.
+pub(super) fn permutation(node: &Node, rank: usize) -> Result<Vec<usize>, String> {
+    let Some(order) = node.ints("perm") else {
+        return Ok((0..rank).rev().collect());
+    };
+    let order: Vec<usize> = order
+        .iter()
+        .map(|&a| axis(a, rank))
+        .collect::<Result<_, _>>()?;
+    let mut sorted = order.clone();
+    sorted.sort_unstable();
+    match sorted.iter().copied().eq(0..rank) {
+        true => Ok(order),
+        false => Err(format!("perm {order:?} is no order of {rank} axes")),
+    }
+}
+
+/// The common shape of two operands.
+pub(super) fn broadcast(a: &[usize], b: &[usize]) -> Result<Shape, String> {
+    let rank = a.len().max(b.len());
+    let size = |shape: &[usize], axis: usize| match (axis + shape.len()).checked_sub(rank) {
+        Some(axis) => shape[axis],
+        None => 1,
+    };
+    (0..rank)
+        .map(|axis| match (size(a, axis), size(b, axis)) {
+            (x, y) if x == y => Ok(x),
+            (1, y) => Ok(y),
+            (x, 1) => Ok(x),
+            _ => Err(format!("sizes {a:?} and {b:?} do not fit together")),
+        })
+        .collect()
+}
+
+/// Shape after `Reshape`: 0 keeps a size, -1 takes what is left.
+pub(super) fn reshape(input: &[usize], target: &[i64], allow_zero: bool) -> Result<Shape, String> {
+    let mismatch = || format!("sizes {input:?} cannot become {target:?}");
+    let total: usize = input.iter().product();
+    let mut shape = Vec::new();
+    let mut open = None;
+    for (index, &size) in target.iter().enumerate() {
+        shape.push(match size {
+            -1 if open.is_none() => {
+                open = Some(index);
+                1
+            }
+            0 if !allow_zero => *input.get(index).ok_or_else(mismatch)?,
+            _ => usize::try_from(size).map_err(|_| mismatch())?,
+        });
+    }
+    let known = crate::graph::element_count(&shape).ok_or_else(mismatch)?;
+    if let Some(index) = open {
+        if known == 0 || !total.is_multiple_of(known) {
+            return Err(mismatch());
+        }
+        shape[index] = total / known;
+    } else if known != total {
+        return Err(mismatch());
+    }
+    Ok(shape)
+}
+
+/// Shape after `Flatten`: two axes, split before `axis`.
+pub(super) fn flatten(input: &[usize], value: i64) -> Result<Shape, String> {
+    let at = match value == input.len() as i64 {
+        true => input.len(),
+        false => axis(value, input.len())?,
+    };
+    Ok(vec![
+        input[..at].iter().product(),
+        input[at..].iter().product(),
+    ])
+}
+
+/// Shape without the given axes of size 1, or without all of them.
+pub(super) fn squeeze(input: &[usize], axes: Option<&[i64]>) -> Result<Shape, String> {
+    let dropped: Vec<usize> = match axes {
+        Some(axes) => axes
+            .iter()
+            .map(|&a| axis(a, input.len()))
+            .collect::<Result<_, _>>()?,
+        None => (0..input.len()).filter(|&a| input[a] == 1).collect(),
+    };
+    if let Some(&wide) = dropped.iter().find(|&&a| input[a] != 1) {
+        return Err(format!(
+            "axis {wide} has size {} and cannot be dropped",
+            input[wide]
+        ));
+    }
+    Ok((0..input.len())
+        .filter(|a| !dropped.contains(a))
+        .map(|a| input[a])
+        .collect())
+}
+
+/// Shape with axes of size 1 at the given places of the result.
+pub(super) fn unsqueeze(input: &[usize], axes: &[i64]) -> Result<Shape, String> {
+    let rank = input.len() + axes.len();
+    let mut added: Vec<usize> = axes
+        .iter()
+        .map(|&a| axis(a, rank))
+        .collect::<Result<_, _>>()?;
+    added.sort_unstable();
+    added.dedup();
+    if added.len() != axes.len() {
+        return Err(format!("axes {axes:?} repeat"));
+    }
+    let mut rest = input.iter();
+    Ok((0..rank)
+        .map(|a| {
+            if added.contains(&a) {
+                1
+            } else {
+                rest.next().copied().unwrap_or(1)
+            }
+        })
+        .collect())
+}
+
+fn sizes(values: &[i64]) -> Result<Vec<usize>, String> {
+    values
+        .iter()
+        .map(|&v| usize::try_from(v).ok().filter(|&v| v > 0 && v < 1 << 20))
+        .collect::<Option<_>>()
+        .ok_or_else(|| format!("{values:?} are no sizes"))
+}
+
+fn conv(node: &Node, input: &[usize], weight: &[usize]) -> Result<Shape, String> {
+    let groups = node.int("group", 1);
+    let fits = weight.len() == input.len()
+        && input.len() > 2
+        && usize::try_from(groups)
+            .ok()
+            .and_then(|groups| groups.checked_mul(weight[1]))
+            .is_some_and(|channels| channels == input[1]);
+    if !fits {
+        return Err(format!(
+            "weights of sizes {weight:?} in {groups} groups do not fit an input of sizes {input:?}"
+        ));
+    }
+    window(node, input, &weight[2..], weight[0])
+}
+
+/// Shape after a window moved over the spatial axes.
+fn window(
+    node: &Node,
+    input: &[usize],
+    kernel: &[usize],
+    channels: usize,
+) -> Result<Shape, String> {
+    if input.len() != kernel.len() + 2 {
+        return Err(format!(
+            "a window of sizes {kernel:?} does not fit sizes {input:?}"
+        ));
+    }
+    let spatial = Window::of(node, kernel, &input[2..])?;
+    let mut shape = vec![input[0], channels];
+    for (axis, &size) in input[2..].iter().enumerate() {
+        let reach = (kernel[axis] - 1) * spatial.dilations[axis] + 1;
+        let padded = size + spatial.padding[axis] + spatial.padding[axis + kernel.len()];
+        let steps = padded
+            .checked_sub(reach)
+            .ok_or_else(|| format!("a window of {reach} does not fit {padded} values"))?;
+        let stride = spatial.strides[axis];
+        shape.push(match node.int("ceil_mode", 0) {
+            0 => steps / stride + 1,
+            _ => steps.div_ceil(stride) + 1,
+        });
+    }
+    Ok(shape)
+}
+
+/// How a window moves over the spatial axes of a map.
+#[derive(Debug)]
+pub(crate) struct Window {
+    /// One per axis.
+    pub(crate) strides: Vec<usize>,
+    /// One per axis.
+    pub(crate) dilations: Vec<usize>,
+    /// Before each axis, then after each axis.
+    pub(crate) padding: Vec<usize>,
+}
+
+impl Window {
+    /// Reads the attributes shared by convolutions and pools.
+    ///
+    /// # Errors
+    /// Attributes that are negative, absurd or of the wrong number.
+    pub(crate) fn of(node: &Node, kernel: &[usize], input: &[usize]) -> Result<Self, String> {
+        let axes = kernel.len();
+        let list = |name: &str| -> Result<Vec<usize>, String> {
+            let Some(values) = node.ints(name) else {
+                return Ok(vec![1; axes]);
+            };
+            match sizes(values)? {
+                list if list.len() == axes => Ok(list),
+                _ => Err(format!("{name} {values:?} do not fit {axes} axes")),
+            }
+        };
+        if kernel.iter().any(|&k| k == 0 || k >= 1 << 20) {
+            return Err(format!("a window of sizes {kernel:?} is impossible"));
+        }
+        let (strides, dilations) = (list("strides")?, list("dilations")?);
+        let padding = match node.text("auto_pad").unwrap_or("NOTSET") {
+            "NOTSET" => match node.ints("pads") {
+                None => vec![0; 2 * axes],
+                Some(pads) => pads
+                    .iter()
+                    .map(|&p| usize::try_from(p).ok().filter(|&p| p < 1 << 20))
+                    .collect::<Option<Vec<_>>>()
+                    .filter(|pads| pads.len() == 2 * axes)
+                    .ok_or_else(|| format!("pads {pads:?} do not fit {axes} axes"))?,
+            },
+            "VALID" => vec![0; 2 * axes],
+            mode @ ("SAME_UPPER" | "SAME_LOWER") => {
+                let mut padding = vec![0; 2 * axes];
+                for axis in 0..axes {
+                    let reach = (kernel[axis] - 1) * dilations[axis] + 1;
+                    let steps = input[axis].div_ceil(strides[axis]).saturating_sub(1);
+                    let total = (steps * strides[axis] + reach).saturating_sub(input[axis]);
+                    let small = total / 2;
+                    let upper = mode == "SAME_UPPER";
+                    padding[axis] = if upper { small } else { total - small };
+                    padding[axis + axes] = total - padding[axis];
+                }
+                padding
+            }
+            mode => return Err(format!("auto_pad `{mode}` does not exist")),
+        };
+        Ok(Self {
+            strides,
+            dilations,
+            padding,
+        })
+    }
+}
+
+fn reduce(node: &Node, input: &[usize], axes: Option<&[i64]>) -> Result<Shape, String> {
+    let axes = reduced_axes(node, input.len(), axes)?;
+    let keep = node.int("keepdims", 1) != 0;
+    Ok((0..input.len())
+        .filter_map(|a| match axes.contains(&a) {
+            true if keep => Some(1),
+            true => None,
+            false => Some(input[a]),
+        })
+        .collect())
+}
+
+/// Axes that a reduction removes; all of them if none are given.
+pub(crate) fn reduced_axes(
+    node: &Node,
+    rank: usize,
+    axes: Option<&[i64]>,
+) -> Result<Vec<usize>, String> {
+    match axes {
+        Some(axes) if !axes.is_empty() => axes.iter().map(|&a| axis(a, rank)).collect(),
+        _ if node.int("noop_with_empty_axes", 0) != 0 => Ok(Vec::new()),
+        _ => Ok((0..rank).collect()),
+    }
+}
+
+fn matmul(a: &[usize], b: &[usize]) -> Result<Shape, String> {
+    let mismatch = || format!("matrices of sizes {a:?} and {b:?} cannot be multiplied");
+    let ([a_batch @ .., rows, inner], [b_batch @ .., other, columns]) = (a, b) else {
+        return Err(mismatch());
+    };
+    if inner != other {
+        return Err(mismatch());
+    }
+    let mut shape = broadcast(a_batch, b_batch)?;
+    shape.extend([*rows, *columns]);
+    Ok(shape)
+}
+
+fn gemm(node: &Node, a: &[usize], b: &[usize]) -> Result<Shape, String> {
+    let turned = |shape: &[usize], name: &str| match (shape, node.int(name, 0)) {
+        (&[rows, columns], 0) => Some((rows, columns)),
+        (&[rows, columns], _) => Some((columns, rows)),
+        _ => None,
+    };
+    match (turned(a, "transA"), turned(b, "transB")) {
+        (Some((rows, inner)), Some((other, columns))) if inner == other => Ok(vec![rows, columns]),
+        _ => Err(format!(
+            "matrices of sizes {a:?} and {b:?} cannot be multiplied"
+        )),
+    }
+}

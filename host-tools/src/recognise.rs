@@ -1,0 +1,123 @@
+//! Recognises a MetaFormer in a float graph.
+//!
+//! Every value gets a meaning in terms of the network's feature maps
+//! ([`form::Form`]): a sum of terms such as the map itself, its norm or the
+//! pooled norm, each with a factor per channel. One rule an operator says how
+//! meanings combine, so the order of operands and the place of a constant factor
+//! do not matter. When a sum is read as a feature map, it must be a residual
+//! layer: that is where layers are found.
+//!
+//! A rule that does not apply is reported, and the walk goes on with an unknown
+//! meaning that later rules pass on silently. So everything that is not
+//! supported is reported at once.
+
+mod activation;
+mod arithmetic;
+mod channel_mlp;
+mod form;
+mod head;
+mod identity;
+mod layout;
+mod linear;
+mod norm;
+mod patch_embedding;
+mod pooling;
+mod remedy;
+mod reshape;
+mod walk;
+
+use std::fmt;
+
+use crate::graph::{Graph, Node};
+use crate::ir::MetaFormer;
+use form::Form;
+use walk::Walk;
+
+/// Something in the network that has no place in the MetaFormer IR.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsupported {
+    /// Name of the node.
+    pub node: String,
+    /// Its operator.
+    pub op: String,
+    /// What is not supported about it.
+    pub what: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+impl fmt::Display for Unsupported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            node,
+            op,
+            what,
+            remedy,
+        } = self;
+        write!(f, "node `{node}` ({op}): {what}; {remedy}")
+    }
+}
+
+/// Lowers a graph to the MetaFormer IR. The graph must have been
+/// [folded](crate::fold::fold).
+///
+/// # Errors
+/// Everything that is not supported, in execution order.
+pub fn recognise(graph: &Graph) -> Result<MetaFormer, Vec<Unsupported>> {
+    let mut walk = Walk::new(graph);
+    for node in &graph.nodes {
+        let Some(output) = node.output() else {
+            continue;
+        };
+        if graph.constant(output).is_some() {
+            continue;
+        }
+        let form = match meaning(&mut walk, node) {
+            Ok(form) => form,
+            Err(problem) => {
+                walk.report(node, problem);
+                walk.unknown(node)
+            }
+        };
+        walk.set(output, form);
+    }
+    walk.finish()
+}
+
+/// What is wrong with a node, and what to do about it.
+#[derive(Debug)]
+struct Problem {
+    what: String,
+    remedy: String,
+}
+
+impl Problem {
+    fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            remedy: remedy.into(),
+        }
+    }
+}
+
+/// The meaning of a node's first output.
+fn meaning(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
+    match node.op.as_str() {
+        "Identity" | "Dropout" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" => walk.form(node),
+        "Cast" => reshape::cast(walk, node),
+        "Transpose" => reshape::transpose(walk, node),
+        "Add" | "Sub" | "Mul" | "Div" | "Pow" => arithmetic::lower(walk, node),
+        "Sqrt" | "Reciprocal" => norm::root(walk, node),
+        "InstanceNormalization" => norm::instance(walk, node),
+        "GroupNormalization" => norm::group(walk, node),
+        "LayerNormalization" => norm::layer(walk, node),
+        "ReduceMean" => norm::reduce_mean(walk, node),
+        "GlobalAveragePool" => head::mean(walk, node),
+        "AveragePool" => pooling::lower(walk, node),
+        "Relu" | "Gelu" | "com.microsoft.Gelu" => activation::lower(walk, node),
+        "Erf" => activation::erf(walk, node),
+        "Conv" => patch_embedding::lower(walk, node),
+        "MatMul" | "Gemm" => linear::lower(walk, node),
+        op => Err(remedy::unsupported(op)),
+    }
+}

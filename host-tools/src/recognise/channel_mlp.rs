@@ -1,0 +1,38 @@
+//! The channel MLP: `x + layer_scale * fc2(activation(fc1(norm(x))))`.
+
+use super::Problem;
+use super::form::{StreamId, Term, add_scaled, all};
+use crate::ir::{ChannelMlp, Op};
+
+/// The layer whose branch is `branch` plus `bias`, if it is a channel MLP.
+pub(super) fn layer(
+    source: StreamId,
+    branch: &[&(Term, Vec<f32>)],
+    bias: &[f32],
+) -> Option<Result<Op, Problem>> {
+    let [(Term::Branch(mlp), factors)] = branch else {
+        return None;
+    };
+    let norm = &mlp.hidden.norm;
+    if norm.source != source {
+        return Some(Err(Problem::new(
+            "the channel MLP is added to another feature map than the one it reads",
+            "use blocks of the form `x + layer_scale * mlp(norm(x))`",
+        )));
+    }
+    let mut fc2 = mlp.fc2.clone();
+    let mut layer_scale = factors.clone();
+    if !all(bias, 0.0) {
+        // A term behind the layer scale: no place for it but the bias of fc2.
+        fc2.scale_rows(&layer_scale);
+        add_scaled(&mut fc2.bias, bias, 1.0);
+        layer_scale.fill(1.0);
+    }
+    Some(Ok(Op::ChannelMlp(ChannelMlp {
+        norm: norm.norm.clone(),
+        fc1: mlp.hidden.fc1.clone(),
+        activation: mlp.activation,
+        fc2,
+        layer_scale,
+    })))
+}

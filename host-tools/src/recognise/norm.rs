@@ -1,0 +1,276 @@
+//! GroupNorm with one group, as one operator or written out.
+
+use std::rc::Rc;
+
+use super::Problem;
+use super::form::{Form, NormTerm, Order, Shared, Statistic, StatisticKind, Sum, Term};
+use super::head;
+use super::layout::{self, Reduced};
+use super::walk::Walk;
+use crate::fold::reduced_axes;
+use crate::graph::{Node, Tensor};
+use crate::ir::Norm;
+
+const ONE_GROUP: &str = "train with GroupNorm of one group (`GroupNorm(1, channels)`)";
+
+/// `InstanceNormalization` of a map that was reshaped to one channel.
+pub(super) fn instance(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
+    let groups = walk.shape(node, 0).get(1).copied().unwrap_or(1);
+    if let (Form::Map(sum), true) = (walk.form(node)?, groups != 1) {
+        let (what, remedy) = match groups == sum.shape.channels {
+            true => ("the norm is over each channel".to_owned(), ONE_GROUP),
+            false => (format!("the norm has {groups} groups"), ONE_GROUP),
+        };
+        walk.report(node, Problem::new(what, remedy));
+        return normalised(walk, node, [None, None]);
+    }
+    let parameters = [walk.constant(node, 1), walk.constant(node, 2)];
+    let [Some(_), Some(_)] = parameters else {
+        return Err(computed());
+    };
+    normalised(walk, node, parameters.map(|p| p.map(AsRef::as_ref)))
+}
+
+/// `GroupNormalization`: weights per group before operator set 21, per channel
+/// from then on.
+pub(super) fn group(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
+    let groups = node.int("num_groups", 1);
+    if groups != 1 {
+        walk.report(
+            node,
+            Problem::new(format!("the norm has {groups} groups"), ONE_GROUP),
+        );
+        return normalised(walk, node, [None, None]);
+    }
+    let parameters = [walk.constant(node, 1), walk.constant(node, 2)];
+    let [Some(_), Some(_)] = parameters else {
+        return Err(computed());
+    };
+    normalised(walk, node, parameters.map(|p| p.map(AsRef::as_ref)))
+}
+
+/// `LayerNormalization` over all axes of the map.
+pub(super) fn layer(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
+    let shape = walk.shape(node, 0);
+    let rank = shape.len() as i64;
+    let first = node.int("axis", -1);
+    let first = if first < 0 { first + rank } else { first };
+    let everything = usize::try_from(first)
+        .ok()
+        .and_then(|first| shape.get(..first))
+        .is_some_and(|outer| outer.iter().all(|&size| size == 1));
+    if everything {
+        let parameters = [walk.constant(node, 1), walk.constant(node, 2)];
+        let ones = parameters[0].is_some_and(|scale| scale.as_scalar().is_some());
+        let zeros =
+            node.input(2).is_none() || parameters[1].is_some_and(|b| b.as_scalar().is_some());
+        if ones && zeros {
+            return normalised(walk, node, parameters.map(|p| p.map(AsRef::as_ref)));
+        }
+    }
+    match walk.form(node)? {
+        Form::Map(_) => walk.report(
+            node,
+            Problem::new(
+                "LayerNorm, with a mean and a variance for every token, is not supported",
+                ONE_GROUP,
+            ),
+        ),
+        _ => {
+            return Err(Problem::new(
+                "a LayerNorm here belongs to no known layer",
+                ONE_GROUP,
+            ));
+        }
+    }
+    normalised(walk, node, [None, None])
+}
+
+/// `ReduceMean`: a step of a norm, or the head's mean over tokens.
+pub(super) fn reduce_mean(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
+    let form = walk.form(node)?;
+    let shape = walk.shape(node, 0);
+    let axes = match walk.constant(node, 1) {
+        Some(tensor) => tensor.as_ints(),
+        None => node.ints("axes"),
+    };
+    let axes = reduced_axes(node, shape.len(), axes)
+        .map_err(|what| Problem::new(what, "export the network again"))?;
+    match form {
+        Form::Opaque => Ok(Form::Opaque),
+        Form::Map(sum) => {
+            let (channels, tokens) = (sum.shape.channels, sum.shape.tokens());
+            let places = layout::axes(shape, channels, tokens, sum.order);
+            match layout::reduced(shape, places, &axes) {
+                Reduced::Everything if sum.is_unknown() => Ok(Form::Opaque),
+                Reduced::Everything => Ok(Form::Statistic(Statistic {
+                    kind: StatisticKind::Mean,
+                    source: walk.stream(node, &sum),
+                    order: sum.order,
+                })),
+                Reduced::Tokens => Ok(head::mean_of(walk, node, &sum)),
+                Reduced::Channels => Err(Problem::new(
+                    "a mean over the channels of each token is not supported",
+                    ONE_GROUP,
+                )),
+                Reduced::Other => Err(Problem::new(
+                    format!("a mean over the axes {axes:?} is not supported"),
+                    "take means over all tokens of all channels in norms, and over all tokens in \
+                     the head",
+                )),
+            }
+        }
+        Form::Statistic(statistic) if statistic.kind == StatisticKind::Square => {
+            let shape_of_map = walk.stream_shape(statistic.source);
+            let (channels, tokens) = (shape_of_map.channels, shape_of_map.tokens());
+            let places = layout::axes(shape, channels, tokens, statistic.order);
+            match layout::reduced(shape, places, &axes) {
+                Reduced::Everything => Ok(Form::Statistic(Statistic {
+                    kind: StatisticKind::Variance,
+                    ..statistic
+                })),
+                _ => Err(Problem::new(
+                    "the variance is not over the whole feature map",
+                    ONE_GROUP,
+                )),
+            }
+        }
+        form => Err(Problem::new(
+            format!("a mean of {} belongs to no known layer", form.describe()),
+            "take means of feature maps only",
+        )),
+    }
+}
+
+/// `Sqrt` and `Reciprocal`, which occur in norms only.
+pub(super) fn root(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
+    let form = walk.form(node)?;
+    if node.op == "Reciprocal" {
+        return reciprocal(form);
+    }
+    match form {
+        Form::Opaque => Ok(Form::Opaque),
+        Form::Map(sum) if sum.is_unknown() => Ok(walk.unknown(node)),
+        Form::Statistic(
+            statistic @ Statistic {
+                kind: StatisticKind::Raised(epsilon),
+                ..
+            },
+        ) => Ok(Form::Statistic(Statistic {
+            kind: StatisticKind::Deviation(epsilon),
+            ..statistic
+        })),
+        form => Err(outside(&form)),
+    }
+}
+
+/// `1 / form`.
+pub(super) fn reciprocal(form: Form) -> Result<Form, Problem> {
+    match form {
+        Form::Opaque => Ok(Form::Opaque),
+        Form::Statistic(
+            statistic @ Statistic {
+                kind: StatisticKind::Deviation(epsilon),
+                ..
+            },
+        ) => Ok(Form::Statistic(Statistic {
+            kind: StatisticKind::Inverse(epsilon),
+            ..statistic
+        })),
+        form => Err(outside(&form)),
+    }
+}
+
+/// A step of a norm that takes a constant, if there is one of this kind.
+pub(super) fn with_constant(statistic: Statistic, op: &str, value: Option<f32>) -> Option<Form> {
+    use StatisticKind::*;
+    let kind = match (statistic.kind, op, value?) {
+        (Variance, "Add", epsilon) if epsilon >= 0.0 => Raised(epsilon),
+        (Centred, "Pow", 2.0) => Square,
+        (Raised(epsilon), "Pow", 0.5) => Deviation(epsilon),
+        (Raised(epsilon), "Pow", -0.5) => Inverse(epsilon),
+        _ => return None,
+    };
+    Some(Form::Statistic(Statistic { kind, ..statistic }))
+}
+
+/// The norm that a last step completes; its weights may still follow.
+pub(super) fn complete(walk: &Walk<'_>, statistic: Statistic, epsilon: f32) -> Form {
+    let shape = walk.stream_shape(statistic.source);
+    let norm = plain(shape.channels, epsilon);
+    let term = Term::Norm(Shared::new(NormTerm {
+        source: statistic.source,
+        norm,
+    }));
+    Form::Map(Rc::new(Sum::of(term, shape, statistic.order)))
+}
+
+/// The norm of the first input, with scale and bias per group or per channel.
+fn normalised(
+    walk: &mut Walk<'_>,
+    node: &Node,
+    [scale, bias]: [Option<&Tensor>; 2],
+) -> Result<Form, Problem> {
+    let sum = match walk.form(node)? {
+        Form::Map(sum) if !sum.is_unknown() => sum,
+        Form::Map(_) | Form::Opaque => return Ok(walk.unknown(node)),
+        form => {
+            return Err(Problem::new(
+                format!("a norm of {} belongs to no known layer", form.describe()),
+                "put norms in front of token mixers, channel MLPs and the head only",
+            ));
+        }
+    };
+    let channels = sum.shape.channels;
+    let spread = |tensor: Option<&Tensor>, default: f32| match tensor {
+        None => Ok(vec![default; channels]),
+        Some(tensor) => match tensor.as_floats() {
+            Some(&[value]) => Ok(vec![value; channels]),
+            Some(values) if values.len() == channels => Ok(values.to_vec()),
+            _ => Err(Problem::new(
+                format!(
+                    "{} norm weights do not fit {channels} channels",
+                    tensor.len()
+                ),
+                "export the network again",
+            )),
+        },
+    };
+    let norm = Norm {
+        gamma: spread(scale, 1.0)?,
+        beta: spread(bias, 0.0)?,
+        epsilon: node.float("epsilon", 1e-5),
+    };
+    let source = walk.stream(node, &sum);
+    let order = match walk.shape(node, 0).len() {
+        0 => Order::ChannelsFirst,
+        _ => sum.order,
+    };
+    let term = Term::Norm(Shared::new(NormTerm { source, norm }));
+    Ok(Form::Map(Rc::new(Sum::of(term, sum.shape, order))))
+}
+
+fn plain(channels: usize, epsilon: f32) -> Norm {
+    Norm {
+        gamma: vec![1.0; channels],
+        beta: vec![0.0; channels],
+        epsilon,
+    }
+}
+
+fn computed() -> Problem {
+    Problem::new(
+        "the norm's weights depend on the image",
+        "export the network in inference mode",
+    )
+}
+
+fn outside(form: &Form) -> Problem {
+    Problem::new(
+        format!(
+            "a root or a reciprocal of {} belongs to no known layer",
+            form.describe()
+        ),
+        "use them in norms only",
+    )
+}

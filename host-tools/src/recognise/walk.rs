@@ -1,0 +1,415 @@
+//! State of the recognition: meanings of values, layers found, problems met.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::form::{Form, Order, StreamId, Sum, Term};
+use super::{Problem, Unsupported, channel_mlp, head, identity, pooling};
+use crate::graph::{Graph, Node, NodeId, Tensor, ValueId};
+use crate::ir::{Layer, MetaFormer, Op, Shape};
+
+/// An input of a node.
+#[derive(Debug, Clone)]
+pub(super) enum Operand {
+    Constant(Arc<Tensor>),
+    Form(Form),
+}
+
+pub(super) struct Walk<'a> {
+    pub(super) graph: &'a Graph,
+    forms: Vec<Option<Form>>,
+    /// Shapes of the feature maps, the image first.
+    streams: Vec<Shape>,
+    /// Sums that became feature maps.
+    settled: Vec<(Rc<Sum>, StreamId)>,
+    layers: Vec<Layer>,
+    /// Nodes that belong to a layer.
+    claimed: Vec<bool>,
+    names: Names,
+    problems: Vec<Unsupported>,
+}
+
+/// Place in the network, for names.
+#[derive(Default)]
+struct Names {
+    stage: usize,
+    block: usize,
+    has_mixer: bool,
+    has_mlp: bool,
+}
+
+impl<'a> Walk<'a> {
+    /// A walk that knows the image.
+    pub(super) fn new(graph: &'a Graph) -> Self {
+        let mut walk = Self {
+            graph,
+            forms: vec![None; graph.values.len()],
+            streams: Vec::new(),
+            settled: Vec::new(),
+            layers: Vec::new(),
+            claimed: vec![false; graph.nodes.len()],
+            names: Names::default(),
+            problems: Vec::new(),
+        };
+        let shape = match graph.shape(graph.input) {
+            Some(&[_, channels, height, width]) => Shape {
+                height,
+                width,
+                channels,
+            },
+            _ => Shape {
+                height: 0,
+                width: 0,
+                channels: 0,
+            },
+        };
+        let image = walk.add_stream(shape);
+        walk.forms[graph.input.0] = Some(image);
+        walk
+    }
+
+    /// The meaning of a node's input; `None` if it was omitted.
+    pub(super) fn operand(&self, node: &Node, index: usize) -> Option<Operand> {
+        let id = node.input(index)?;
+        if let Some(constant) = self.graph.constant(id) {
+            return Some(Operand::Constant(constant.clone()));
+        }
+        let form = self.forms[id.0].clone().unwrap_or(Form::Opaque);
+        Some(Operand::Form(match form {
+            Form::Map(sum) => Form::Map(self.settle(sum)),
+            other => other,
+        }))
+    }
+
+    /// The meaning of the first input; constants there are refused.
+    pub(super) fn form(&self, node: &Node) -> Result<Form, Problem> {
+        match self.operand(node, 0) {
+            Some(Operand::Form(form)) => Ok(form),
+            Some(Operand::Constant(_)) => Err(Problem::new(
+                "the operator is not evaluated on constants",
+                "export with constant folding",
+            )),
+            None => Err(Problem::new(
+                "an input is missing",
+                "export the network again",
+            )),
+        }
+    }
+
+    /// The constant input at `index`, if it is one.
+    pub(super) fn constant(&self, node: &Node, index: usize) -> Option<&'a Arc<Tensor>> {
+        self.graph.constant(node.input(index)?)
+    }
+
+    /// Shape of the input at `index`; empty if not known.
+    pub(super) fn shape(&self, node: &Node, index: usize) -> &'a [usize] {
+        node.input(index)
+            .and_then(|id| self.graph.shape(id))
+            .unwrap_or(&[])
+    }
+
+    /// Shape of the first output; empty if not known.
+    pub(super) fn output_shape(&self, node: &Node) -> &'a [usize] {
+        node.output()
+            .and_then(|id| self.graph.shape(id))
+            .unwrap_or(&[])
+    }
+
+    pub(super) fn set(&mut self, value: ValueId, form: Form) {
+        self.forms[value.0] = Some(form);
+    }
+
+    /// Records what is wrong with a node.
+    pub(super) fn report(&mut self, node: &Node, problem: Problem) {
+        self.problems.push(Unsupported {
+            node: node.name.clone(),
+            op: node.op.clone(),
+            what: problem.what,
+            remedy: problem.remedy,
+        });
+    }
+
+    /// The meaning of a node's output after a report: a map if it looks like one.
+    pub(super) fn unknown(&self, node: &Node) -> Form {
+        match self.output_shape(node) {
+            &[1, channels, height, width] if height * width > 0 => {
+                let shape = Shape {
+                    height,
+                    width,
+                    channels,
+                };
+                Form::Map(Rc::new(Sum::of(Term::Unknown, shape, Order::ChannelsFirst)))
+            }
+            _ => Form::Opaque,
+        }
+    }
+
+    /// Shape of a feature map.
+    pub(super) fn stream_shape(&self, id: StreamId) -> Shape {
+        self.streams[id.0]
+    }
+
+    /// The feature map that the first input of `node` is, found as a layer's
+    /// output if need be.
+    pub(super) fn stream(&mut self, node: &Node, sum: &Rc<Sum>) -> StreamId {
+        if let Some(Term::Stream(id)) = sum.plain() {
+            return *id;
+        }
+        let producer = node.input(0).and_then(|id| self.graph.value(id).producer);
+        if !sum.is_unknown() {
+            match self.residual(sum) {
+                Ok((op, source)) => {
+                    let shape = self.stream_shape(source);
+                    return self.push(producer, source, shape, op, Some(sum));
+                }
+                Err(problem) => {
+                    let culprit = producer.map_or(node, |id| self.graph.node(id));
+                    self.report(culprit, problem);
+                }
+            }
+        }
+        let id = StreamId(self.streams.len());
+        self.streams.push(sum.shape);
+        self.settled.push((sum.clone(), id));
+        id
+    }
+
+    /// Adds a layer that reads `source`; the feature map it writes.
+    pub(super) fn push(
+        &mut self,
+        last_node: Option<NodeId>,
+        source: StreamId,
+        output: Shape,
+        op: Op,
+        sum: Option<&Rc<Sum>>,
+    ) -> StreamId {
+        let culprit = last_node.map(|id| self.graph.node(id));
+        if let Some(node) = culprit {
+            if source.0 + 1 != self.streams.len() {
+                self.report(node, Problem::new(
+                    "it reads a feature map of an earlier layer than the one before it",
+                    "connect the layers in a chain; skip connections across blocks have no place in this family",
+                ));
+            }
+            if !is_finite(&op) {
+                self.report(
+                    node,
+                    Problem::new(
+                        "a parameter of its layer is infinite or not a number",
+                        "train again, with a lower learning rate",
+                    ),
+                );
+            }
+            if self.names.stage == 0 && !matches!(op, Op::PatchEmbedding(_)) {
+                self.report(
+                    node,
+                    Problem::new(
+                        "a layer comes before the first patch embedding",
+                        "let the network begin with a convolution",
+                    ),
+                );
+            }
+        }
+        let name = self.names.next(&op);
+        let nodes = last_node.map_or(Vec::new(), |id| self.claim(id));
+        let input = self.stream_shape(source);
+        self.layers.push(Layer {
+            name,
+            nodes,
+            input,
+            output,
+            op,
+        });
+        let id = StreamId(self.streams.len());
+        self.streams.push(output);
+        if let Some(sum) = sum {
+            self.settled.push((sum.clone(), id));
+        }
+        id
+    }
+
+    /// The network, or everything that stood in the way.
+    pub(super) fn finish(mut self) -> Result<MetaFormer, Vec<Unsupported>> {
+        let producer = self.graph.value(self.graph.output).producer;
+        match self.forms[self.graph.output.0].clone() {
+            Some(Form::Scores(scores)) => {
+                let output = Shape {
+                    height: 1,
+                    width: 1,
+                    channels: scores.linear.outputs,
+                };
+                self.push(producer, scores.source, output, head::layer(&scores), None);
+            }
+            _ if !self.problems.is_empty() => {}
+            form => {
+                let what = form.map_or("nothing".to_owned(), |form| form.describe());
+                let problem = Problem::new(
+                    format!("the graph's output is {what}, not the scores of a classifier"),
+                    "export the whole network, with its head",
+                );
+                match producer {
+                    Some(id) => self.report(self.graph.node(id), problem),
+                    None => self.problems.push(Unsupported {
+                        node: self.graph.value(self.graph.output).name.clone(),
+                        op: "output".to_owned(),
+                        what: problem.what,
+                        remedy: problem.remedy,
+                    }),
+                }
+            }
+        }
+        match self.problems.is_empty() {
+            true => Ok(MetaFormer {
+                input: self.streams[0],
+                layers: self.layers,
+            }),
+            false => Err(self.problems),
+        }
+    }
+
+    fn add_stream(&mut self, shape: Shape) -> Form {
+        let id = StreamId(self.streams.len());
+        self.streams.push(shape);
+        Form::Map(Rc::new(Sum::of(
+            Term::Stream(id),
+            shape,
+            Order::ChannelsFirst,
+        )))
+    }
+
+    /// The sum in terms of the newest feature maps.
+    fn settle(&self, sum: Rc<Sum>) -> Rc<Sum> {
+        match self
+            .settled
+            .iter()
+            .rev()
+            .find(|(known, _)| known.same_map(&sum))
+        {
+            Some((_, id)) => Rc::new(Sum::of(Term::Stream(*id), sum.shape, sum.order)),
+            None => sum,
+        }
+    }
+
+    /// The residual layer that computes a sum, and the feature map it reads.
+    fn residual(&self, sum: &Sum) -> Result<(Op, StreamId), Problem> {
+        let mut streams = sum.terms.iter().filter_map(|(term, factors)| match term {
+            Term::Stream(id) => Some((*id, factors)),
+            _ => None,
+        });
+        let (source, factors) = match (streams.next(), streams.next()) {
+            (Some(stream), None) => stream,
+            (Some(_), Some(_)) => {
+                return Err(Problem::new(
+                    "it adds two feature maps",
+                    "connect the layers in a chain; skip connections across blocks have no place in this family",
+                ));
+            }
+            (None, _) => {
+                return Err(Problem::new(
+                    format!(
+                        "{} is used as feature map without a residual add",
+                        sum.describe()
+                    ),
+                    "add every branch to its input, as in `x + mixer(norm(x))`",
+                ));
+            }
+        };
+        if !super::form::all(factors, 1.0) {
+            return Err(Problem::new(
+                "the residual stream itself is multiplied (res scale)",
+                "train with a layer scale on the branch only",
+            ));
+        }
+        let branch: Vec<_> = sum
+            .terms
+            .iter()
+            .filter(|(term, _)| !matches!(term, Term::Stream(_)))
+            .collect();
+        if let Some(op) = pooling::layer(source, &branch, &sum.bias) {
+            return Ok((op?, source));
+        }
+        if let Some(op) = identity::layer(source, &branch, &sum.bias) {
+            return Ok((op?, source));
+        }
+        if let Some(op) = channel_mlp::layer(source, &branch, &sum.bias) {
+            return Ok((op?, source));
+        }
+        Err(Problem::new(
+            format!(
+                "{} is neither a token mixer nor a channel MLP",
+                sum.describe()
+            ),
+            "use pooling or identity as token mixer, and linear, activation, linear as channel MLP",
+        ))
+    }
+
+    /// Names of the nodes that `last` depends on and that no layer has yet.
+    fn claim(&mut self, last: NodeId) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut stack = vec![last];
+        while let Some(id) = stack.pop() {
+            if std::mem::replace(&mut self.claimed[id.0], true) {
+                continue;
+            }
+            let node = self.graph.node(id);
+            if node
+                .output()
+                .is_none_or(|output| self.graph.constant(output).is_none())
+            {
+                found.push(id);
+            }
+            let inputs = node.inputs.iter().flatten();
+            stack.extend(inputs.filter_map(|&input| self.graph.value(input).producer));
+        }
+        found.sort_unstable();
+        found
+            .into_iter()
+            .map(|id| self.graph.node(id).name.clone())
+            .collect()
+    }
+}
+
+impl Names {
+    fn next(&mut self, op: &Op) -> String {
+        match op {
+            Op::PatchEmbedding(_) => {
+                *self = Self {
+                    stage: self.stage + 1,
+                    ..Self::default()
+                };
+                return format!("stage{}.embedding", self.stage);
+            }
+            Op::Head(_) => return "head".to_owned(),
+            Op::Pooling(_) | Op::Identity(_) => {
+                if self.has_mixer || self.has_mlp {
+                    self.block += 1;
+                }
+                (self.has_mixer, self.has_mlp) = (true, false);
+            }
+            Op::ChannelMlp(_) => {
+                if self.has_mlp {
+                    self.block += 1;
+                    self.has_mixer = false;
+                }
+                self.has_mlp = true;
+            }
+        }
+        let part = if self.has_mlp { "mlp" } else { "mixer" };
+        format!("stage{}.block{}.{part}", self.stage, self.block)
+    }
+}
+
+fn is_finite(op: &Op) -> bool {
+    let all = |values: &[f32]| values.iter().all(|v| v.is_finite());
+    let linear = |l: &crate::ir::Linear| all(&l.weight) && all(&l.bias);
+    let norm = |n: &crate::ir::Norm| all(&n.gamma) && all(&n.beta) && n.epsilon.is_finite();
+    match op {
+        Op::PatchEmbedding(embedding) => linear(&embedding.linear),
+        Op::Pooling(pooling) => norm(&pooling.norm) && all(&pooling.layer_scale),
+        Op::Identity(identity) => norm(&identity.norm) && all(&identity.layer_scale),
+        Op::ChannelMlp(mlp) => {
+            norm(&mlp.norm) && linear(&mlp.fc1) && linear(&mlp.fc2) && all(&mlp.layer_scale)
+        }
+        Op::Head(head) => head.norm.as_ref().is_none_or(norm) && linear(&head.linear),
+    }
+}

@@ -1,0 +1,90 @@
+"""Optional: a faster way to compute the blocks, with the MLPs in mlp.cpp.
+
+Without a C++ compiler PyTorch's own layers are used; the results are the same
+up to rounding.
+"""
+
+import ctypes
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import torch
+from torch.nn.functional import group_norm
+
+from metaformer import Block
+
+SOURCE = Path(__file__).with_name("mlp.cpp")
+_library = None
+
+
+def library():
+    """The compiled mlp.cpp, or None without a compiler."""
+    global _library
+    if _library is None:
+        compiler = os.environ.get("CXX") or shutil.which("g++")
+        if compiler is None:
+            return None
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "mlp.so"
+            options = ["-O3", "-march=native", "-ffast-math", "-fopenmp"]
+            shared = ["-shared", "-fPIC", "-o", str(path), str(SOURCE)]
+            subprocess.run([compiler, *options, *shared], check=True)
+            _library = ctypes.CDLL(str(path))
+    return _library
+
+
+def address(tensor):
+    return ctypes.c_void_p(tensor.data_ptr())
+
+
+class FastMlp(torch.autograd.Function):
+    """The MLP on rows [N, width], with the weights of two 1x1 convolutions."""
+
+    @staticmethod
+    def forward(ctx, x, w1, b1, w2, b2):
+        x, w1, w2 = x.contiguous(), w1.contiguous(), w2.contiguous()
+        ctx.save_for_backward(x, w1, b1, w2)
+        y = torch.empty_like(x)
+        sizes = torch.get_num_threads(), ctypes.c_int64(x.shape[0]), *w1.shape[::-1]
+        library().mlp_forward(*sizes, *map(address, (x, w1, b1, w2, b2, y)))
+        return y
+
+    @staticmethod
+    def backward(ctx, gy):
+        x, w1, b1, w2 = ctx.saved_tensors
+        gy = gy.contiguous()
+        gx, gw1, gb1, gw2 = map(torch.empty_like, (x, w1, b1, w2))
+        sizes = torch.get_num_threads(), ctypes.c_int64(x.shape[0]), *w1.shape[::-1]
+        tensors = (x, w1, b1, w2, gy, gx, gw1, gb1, gw2)
+        library().mlp_backward(*sizes, *map(address, tensors))
+        return gx, gw1, gb1, gw2, gy.sum(0)
+
+
+def forward(block, x):
+    """The forward pass of a block, with the layer scales moved into the weights."""
+    norm, scale = block.norm1, block.layer_scale_1
+    x = x + block.token_mixer(
+        group_norm(x, 1, norm.weight * scale, norm.bias * scale, norm.eps)
+    )
+    mlp, scale = block.mlp, block.layer_scale_2
+    rows = block.norm2(x).permute(0, 2, 3, 1)
+    y = FastMlp.apply(
+        rows.reshape(-1, rows.shape[3]),
+        mlp.fc1.weight.flatten(1),
+        mlp.fc1.bias,
+        mlp.fc2.weight.flatten(1) * scale[:, None],
+        mlp.fc2.bias * scale,
+    )
+    return x + y.view(rows.shape).permute(0, 3, 1, 2)
+
+
+def install(model):
+    """Let the blocks of the model use mlp.cpp where their widths allow it."""
+    if library() is None:
+        return
+    for module in model.modules():
+        if isinstance(module, Block) and module.norm1.num_channels % 16 == 0:
+            module.forward = forward.__get__(module)
