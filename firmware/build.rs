@@ -8,8 +8,6 @@ use std::{env, fs};
 
 use serde::Deserialize;
 
-const DEFAULT_BOARD: &str = "qemu-mps2-an386";
-
 /// The part of a board's file that the image depends on.
 #[derive(Deserialize)]
 struct Board {
@@ -52,16 +50,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         None => PathBuf::from(env::var("CARGO_MANIFEST_DIR")?),
     };
     let boards = firmware.join("boards");
-    let name = env::var("TADPOOL_BOARD").unwrap_or_else(|_| DEFAULT_BOARD.into());
+    let name = chosen(&boards)?;
     let file = boards.join(format!("{name}.toml"));
-    println!("cargo::rerun-if-env-changed=TADPOOL_BOARD");
     println!("cargo::rerun-if-env-changed=TADPOOL_FIRMWARE");
     println!("cargo::rerun-if-changed={}", boards.display());
-    println!(
-        "cargo::rustc-check-cfg=cfg(board, values({}))",
-        known(&boards)?
-    );
-    println!("cargo::rustc-cfg=board=\"{name}\"");
 
     let text = fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))?;
     let board: Board = toml::from_str(&text).map_err(|e| format!("{}: {e}", file.display()))?;
@@ -70,6 +62,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         "cargo::rustc-env=TADPOOL_COUNTER_HZ={}",
         board.counter.frequency_hz
     );
+    // Messages below this level are not compiled in.
+    println!("cargo::rerun-if-env-changed=DEFMT_LOG");
+    let level = env::var("DEFMT_LOG").unwrap_or_else(|_| "info".into());
+    println!("cargo::rustc-env=DEFMT_LOG={level}");
     if env::var("CARGO_CFG_TARGET_OS")? != "none" {
         return Ok(()); // the host's tests of the library
     }
@@ -87,19 +83,32 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The names of all boards, quoted, for `cfg(board)`.
-fn known(boards: &Path) -> Result<String, Box<dyn Error>> {
-    let mut names = Vec::new();
+/// The board whose feature is on.
+fn chosen(boards: &Path) -> Result<String, Box<dyn Error>> {
+    let mut chosen = Vec::new();
     for entry in fs::read_dir(boards).map_err(|e| format!("{}: {e}", boards.display()))? {
         let path = entry?.path();
-        if let (Some(name), Some("toml")) =
-            (path.file_stem(), path.extension().and_then(|e| e.to_str()))
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+            && let Some(name) = path.file_stem().and_then(|name| name.to_str())
+            && env::var_os(feature_variable(name)).is_some()
         {
-            names.push(format!("{:?}", name.to_string_lossy()));
+            chosen.push(name.to_owned());
         }
     }
-    names.sort();
-    Ok(names.join(", "))
+    match <[String; 1]>::try_from(chosen) {
+        Ok([name]) => Ok(name),
+        Err(chosen) => Err(format!(
+            "choose one board, by --no-default-features --features BOARD; chosen are {chosen:?}"
+        )
+        .into()),
+    }
+}
+
+/// What cargo sets if the feature named `name` is on.
+fn feature_variable(name: &str) -> String {
+    format!("CARGO_FEATURE_{}", name.to_uppercase().replace('-', "_"))
 }
 
 /// `memory.x` for cortex-m-rt's linker script.

@@ -45,6 +45,7 @@ fn counted_loop(instructions: u32) {
     }
 }
 
+#[expect(unconditional_recursion, reason = "its purpose")]
 #[inline(never)]
 fn recurse(depth: u32) -> u32 {
     let frame = black_box([depth; 64]);

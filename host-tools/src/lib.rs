@@ -39,6 +39,21 @@ pub mod codegen;
 
 pub mod evaluate;
 
+// Images, and the boards that they run on.
+pub mod boards;
+
+pub mod toolchain;
+
+pub mod firmware;
+
+pub mod elf;
+
+pub mod session;
+
+pub mod emulator;
+
+pub mod logs;
+
 // Shared by the stages.
 pub mod output;
 pub mod progress;

@@ -47,12 +47,6 @@ pub struct Arena([u8; ARENA_BYTES]);
 /// Scores of the classes, Q16.16.
 pub type Logits = [i32; CLASSES];
 
-struct Nobody;
-
-impl Observer for Nobody {
-    fn step(&mut self, _: usize, _: &[u8]) {}
-}
-
 impl Arena {
     /// An arena of zeros.
     pub const fn new() -> Self {
@@ -73,7 +67,7 @@ impl Default for Arena {
 
 /// Scores the image in the arena.
 pub fn infer(arena: &mut Arena) -> Result<Logits, Fault> {
-    infer_observed(arena, &mut Nobody)
+    infer_observed(arena, &mut ())
 }
 
 /// Scores the image in the arena and shows each step to `observer`.
@@ -81,7 +75,7 @@ pub fn infer_observed(arena: &mut Arena, observer: &mut impl Observer) -> Result
     let (pixels, scratch) = arena
         .0
         .split_first_chunk_mut::<INPUT_BYTES>()
-        .ok_or(Fault::Shape)?;
+        .ok_or(Fault::Geometry)?;
     for (pixel, weight) in pixels.iter_mut().zip(WEIGHTS.iter().cycle()) {
         *pixel = ((i32::from(*pixel) * i32::from(*weight)) >> 8) as u8;
     }
@@ -92,7 +86,7 @@ pub fn infer_observed(arena: &mut Arena, observer: &mut impl Observer) -> Result
             *logit += i32::from(value.cast_signed()) << 8;
         }
     }
-    let output = scratch.get_mut(..4 * CLASSES).ok_or(Fault::Shape)?;
+    let output = scratch.get_mut(..4 * CLASSES).ok_or(Fault::Geometry)?;
     for (bytes, logit) in output.chunks_exact_mut(4).zip(&logits) {
         bytes.copy_from_slice(&logit.to_le_bytes());
     }

@@ -107,7 +107,7 @@ pub enum Response {
 }
 
 /// Who answers: enough to tell whether host, image and model belong together.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
     /// [`VERSION`] of the firmware.
     pub version: u16,
@@ -132,7 +132,7 @@ pub struct Hello {
 }
 
 /// The counter that costs are measured with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counter {
     /// Ticks in a second of the board's time.
     pub frequency_hz: u32,

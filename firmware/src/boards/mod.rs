@@ -1,15 +1,15 @@
-//! The boards: one file each, chosen by `TADPOOL_BOARD`.
+//! The boards: one file each, chosen by the feature of its name.
 //!
 //! A board's file has `init`, which starts its timer and returns its pin,
 //! `TIMER`, and `on_interrupt`, which is true if the interrupt was the board's.
 
-#[cfg(board = "qemu-lm3s6965evb")]
+#[cfg(feature = "qemu-lm3s6965evb")]
 #[path = "qemu_lm3s6965evb.rs"]
 mod board;
-#[cfg(board = "qemu-mps2-an386")]
+#[cfg(feature = "qemu-mps2-an386")]
 #[path = "qemu_mps2_an386.rs"]
 mod board;
-#[cfg(board = "qemu-mps2-an500")]
+#[cfg(feature = "qemu-mps2-an500")]
 #[path = "qemu_mps2_an500.rs"]
 mod board;
 
