@@ -3,6 +3,10 @@
 //!
 //! One module a stage, in the order of the data flow.
 
+// What the user gives.
+pub mod images;
+pub mod model_toml;
+
 // From the ONNX file to the float network.
 pub mod graph;
 
@@ -21,6 +25,8 @@ pub mod float;
 pub mod reference;
 
 // From the float network to integers.
+pub mod calibrate;
+
 pub mod ranges;
 
 pub mod quantize;
@@ -34,7 +40,9 @@ pub mod memory;
 
 pub mod program;
 
-// What becomes of it.
+// The whole way, and what becomes of it.
+pub mod compile;
+
 pub mod codegen;
 
 pub mod evaluate;

@@ -32,6 +32,11 @@ impl Clock {
         self.taken
     }
 
+    /// The steps that are left.
+    pub(crate) fn left(&self) -> u64 {
+        self.limit.saturating_sub(self.taken)
+    }
+
     /// Counts some steps; false when the budget is used up.
     pub(crate) fn spend(&mut self, steps: u64) -> bool {
         self.taken = self.taken.saturating_add(steps);

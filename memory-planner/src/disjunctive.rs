@@ -12,58 +12,30 @@ use alloc::vec::Vec;
 
 use crate::clock::Clock;
 use crate::items::{Allowances, Item, signed};
+use crate::minimise::{Decide, Ending};
 
 /// The largest number of pairs that get in each other's way for which the search runs.
 const MOST_PAIRS: usize = 20_000;
 
-/// What a search found out.
-#[derive(Debug)]
-pub(crate) struct Outcome {
-    /// The offsets of the best plan of at most the given height, if one was found.
-    pub(crate) offsets: Option<Vec<u64>>,
-    /// Whether everything was tried, so that nothing better exists.
-    pub(crate) complete: bool,
+/// The search and the pairs that it is about.
+pub(crate) struct Disjunctive<'a> {
+    items: &'a [Item],
+    pairs: Vec<Pair>,
 }
 
-/// Looks for offsets whose height is at most `height`, then for ever lower ones, until
-/// `lower_bound` is reached.
-pub(crate) fn search(
-    allowances: &Allowances,
-    items: &[Item],
-    mut height: u64,
-    lower_bound: u64,
-    clock: &mut Clock,
-) -> Outcome {
-    let mut outcome = Outcome {
-        offsets: None,
-        complete: false,
-    };
-    let Some(pairs) = pairs(allowances, items) else {
-        return outcome;
-    };
-    loop {
-        match Search::new(items, &pairs).run(height, clock) {
-            Found::Plan(offsets) => {
-                let found = items
-                    .iter()
-                    .zip(&offsets)
-                    .map(|(item, at)| at + item.span)
-                    .max();
-                outcome.offsets = Some(offsets);
-                match found.and_then(|found| found.checked_sub(1)) {
-                    Some(next) if next >= lower_bound => height = next,
-                    _ => {
-                        outcome.complete = true;
-                        return outcome;
-                    }
-                }
-            }
-            Found::Nothing => {
-                outcome.complete = true;
-                return outcome;
-            }
-            Found::OutOfBudget => return outcome,
-        }
+impl<'a> Disjunctive<'a> {
+    /// None if there are too many pairs.
+    pub(crate) fn new(allowances: &Allowances, items: &'a [Item]) -> Option<Self> {
+        Some(Self {
+            items,
+            pairs: pairs(allowances, items)?,
+        })
+    }
+}
+
+impl Decide for Disjunctive<'_> {
+    fn decide(&mut self, height: u64, _round: u32, clock: &mut Clock) -> Ending {
+        Search::new(self.items, &self.pairs).run(height, clock)
     }
 }
 
@@ -107,12 +79,6 @@ fn pairs(allowances: &Allowances, items: &[Item]) -> Option<Vec<Pair>> {
         }
     }
     Some(pairs)
-}
-
-enum Found {
-    Plan(Vec<u64>),
-    Nothing,
-    OutOfBudget,
 }
 
 /// `offset(to) >= offset(from) + distance`.
@@ -174,15 +140,15 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn run(&mut self, height: u64, clock: &mut Clock) -> Found {
+    fn run(&mut self, height: u64, clock: &mut Clock) -> Ending {
         let Some(mut windows) = self.windows(height) else {
-            return Found::Nothing;
+            return Ending::Nothing;
         };
         let mut stack: Vec<Node> = Vec::new();
         loop {
             match self.settle(&mut windows, clock) {
-                Verdict::OutOfBudget => return Found::OutOfBudget,
-                Verdict::Solved => return Found::Plan(windows.low),
+                Verdict::OutOfBudget => return Ending::OutOfBudget,
+                Verdict::Solved => return Ending::Plan(windows.low),
                 Verdict::Branch(pair) => {
                     let gaps = self.ranked_gaps(&windows, pair);
                     let (arcs, chosen) = (self.arcs.len(), self.chosen.len());
@@ -199,7 +165,7 @@ impl<'a> Search<'a> {
             // The next alternative of the deepest node that has one.
             loop {
                 let Some(node) = stack.last_mut() else {
-                    return Found::Nothing;
+                    return Ending::Nothing;
                 };
                 let Some(gap) = node.gaps.pop() else {
                     stack.pop();
@@ -212,7 +178,7 @@ impl<'a> Search<'a> {
                     break;
                 }
                 if clock.is_over() {
-                    return Found::OutOfBudget;
+                    return Ending::OutOfBudget;
                 }
             }
         }
@@ -243,7 +209,7 @@ impl<'a> Search<'a> {
     fn settle(&mut self, windows: &mut Windows, clock: &mut Clock) -> Verdict {
         let pairs = self.pairs;
         loop {
-            if !clock.spend(1 + pairs.len() as u64 / 8) {
+            if !clock.spend(1 + pairs.len() as u64 / 256) {
                 return Verdict::OutOfBudget;
             }
             let mut forced = false;

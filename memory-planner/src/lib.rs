@@ -7,21 +7,33 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
-mod bounds;
+// What callers see.
 pub mod checker;
-mod clock;
-mod disjunctive;
 mod error;
-mod greedy;
-mod items;
 mod plan;
 mod problem;
 mod sliding_window;
 mod solve;
+
+// From a problem to items, and what is known about them at once.
+mod attempt;
+mod bounds;
+mod greedy;
+mod items;
 mod validate;
 
+// The exact searches.
+mod clock;
+mod depths;
+mod disjunctive;
+mod minimise;
+mod packing;
+mod portfolio;
+
 pub use error::PlanError;
-pub use plan::{Budget, Placement, Plan, Proof, Solution};
-pub use problem::{Buffer, BufferId, MAX_BUFFERS, MAX_BYTES, Problem, Region, RegionId, Relation};
+pub use plan::{Budget, Goal, Placement, Plan, Proof, Solution};
+pub use problem::{
+    Buffer, BufferId, MAX_BUFFERS, MAX_BYTES, Problem, Region, RegionId, Relation,
+};
 pub use sliding_window::{Axis, SlidingWindow, sliding_window_overlap};
 pub use solve::{lower_bound, solve};

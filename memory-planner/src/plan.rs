@@ -87,13 +87,15 @@ impl Solution {
 
 /// How much work a solver may do.
 ///
-/// One step is one placement tried. With steps alone, the same problem gives the same
+/// A step is a placement tried, a few microseconds. With steps alone, the same problem gives the same
 /// plan on every machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Budget {
     /// The most steps to take. The first greedy plan is made whatever this says.
     pub steps: u64,
+    /// When to stop early.
+    pub goal: Goal,
     /// The longest time to take, if that is limited too.
     #[cfg(feature = "std")]
     pub time: Option<Duration>,
@@ -104,9 +106,17 @@ impl Budget {
     pub const fn steps(steps: u64) -> Self {
         Self {
             steps,
+            goal: Goal::Lowest,
             #[cfg(feature = "std")]
             time: None,
         }
+    }
+
+    /// The same budget for the first plan that fits the capacities.
+    #[must_use]
+    pub const fn until_it_fits(mut self) -> Self {
+        self.goal = Goal::Fits;
+        self
     }
 
     /// The same budget with a time limit. The plan then depends on the machine.
@@ -118,9 +128,19 @@ impl Budget {
     }
 }
 
+/// What a solver is to reach before it stops.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Goal {
+    /// The lowest plan, and the proof that it is.
+    #[default]
+    Lowest,
+    /// Any plan that fits the capacities.
+    Fits,
+}
+
 impl Default for Budget {
-    /// Some seconds on a desktop computer.
+    /// Some seconds on a desktop computer, where the problem needs them.
     fn default() -> Self {
-        Self::steps(20_000_000)
+        Self::steps(500_000)
     }
 }

@@ -90,6 +90,14 @@ pub(crate) fn take_i32s<'a>(
     cast::i32s_mut(take(scratch, count.saturating_mul(4))?)
 }
 
+/// Cuts `count` elements of type `i8` off the head of a scratch buffer.
+pub(crate) fn take_i8s<'a>(
+    scratch: &mut &'a mut [u8],
+    count: usize,
+) -> Result<&'a mut [i8], Fault> {
+    Ok(cast::i8s_mut(take(scratch, count)?))
+}
+
 /// Cuts `count` elements of type `i16` off the head of a scratch buffer.
 pub(crate) fn take_i16s<'a>(
     scratch: &mut &'a mut [u8],

@@ -12,9 +12,9 @@
 
 use crate::arch::cast;
 use crate::arena::{self, Buffer, Fault, ensure, volume};
-use crate::fixed::{requantize, saturate_i8, saturate_u8};
-use crate::matmul::{dot, expand};
-use crate::norm::{Norm, NormScale, Partial, Stats};
+use crate::layout::Kernel;
+use crate::matmul::{Linear, tile_words};
+use crate::norm::{Norm, NormScale, Stats};
 
 /// Constants of one channel MLP.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +27,8 @@ pub struct ChannelMlp<'a> {
     pub channels: usize,
     /// Values per token between `fc1` and `fc2`.
     pub hidden: usize,
-    /// Tokens expanded at a time.
+    /// Tokens expanded at a time, rounded up to full tiles of the layout. One
+    /// tile is as fast as many unless weights come through a cache.
     pub tile_tokens: usize,
     /// The norm before `fc1`.
     pub norm: Norm,
@@ -44,9 +45,9 @@ pub struct ChannelMlp<'a> {
 /// A linear layer that reads a normalised feature map.
 #[derive(Debug, Clone, Copy)]
 pub struct NormedLinear<'a> {
-    /// `outputs x inputs`, two's complement.
+    /// `outputs x inputs` in the step's layout, 4-byte aligned.
     pub weights: &'a [u8],
-    /// Sum of each row of `weights`.
+    /// Sum of each row of the matrix.
     pub row_sums: &'a [i32],
     /// Bias per output in units of `sigma` accumulator steps, Q8.
     pub bias: &'a [i32],
@@ -59,7 +60,7 @@ pub struct NormedLinear<'a> {
 /// `q' = zero_point + requantize(bias + residual * q + weights . h, multiplier)`
 #[derive(Debug, Clone, Copy)]
 pub struct ResidualLinear<'a> {
-    /// `outputs x inputs`, two's complement.
+    /// `outputs x inputs` in the step's layout, 4-byte aligned.
     pub weights: &'a [u8],
     /// Accumulator start per output, all zero points folded in.
     pub bias: &'a [i32],
@@ -72,20 +73,33 @@ pub struct ResidualLinear<'a> {
 }
 
 impl ChannelMlp<'_> {
-    /// Scratch bytes that a run needs.
+    /// Scratch bytes that a run needs, in any layout.
     pub const fn scratch_size(channels: usize, hidden: usize, tile_tokens: usize) -> usize {
-        8 * hidden + 2 * tile_tokens * (channels + hidden)
+        let constants = 8 * (channels + hidden);
+        let tile = 4 * (tile_words(channels) + tile_words(hidden));
+        constants + tiles(tile_tokens) * tile
+    }
+
+    fn check<K: Kernel>(&self, map: &[u8]) -> Result<(), Fault> {
+        let (fc1, fc2) = (&self.fc1, &self.fc2);
+        let (channels, hidden) = (self.channels, self.hidden);
+        let layout = K::LAYOUT;
+        ensure(channels > 0 && hidden > 0 && map.len().is_multiple_of(channels))?;
+        ensure(layout.fits(hidden, channels) && layout.fits(channels, hidden))?;
+        ensure(fc1.weights.len() == layout.packed_size(hidden, channels))?;
+        ensure(fc2.weights.len() == layout.packed_size(channels, hidden))?;
+        ensure([fc1.row_sums, fc1.bias, fc1.multiplier].map(<[_]>::len) == [hidden; 3])?;
+        ensure([fc2.bias, fc2.residual, fc2.multiplier].map(<[_]>::len) == [channels; 3])
     }
 }
 
-impl ChannelMlp<'_> {
-    fn check(&self, map: &[u8]) -> Result<(), Fault> {
-        let (fc1, fc2) = (&self.fc1, &self.fc2);
-        ensure(self.channels > 0 && map.len().is_multiple_of(self.channels))?;
-        ensure(fc1.weights.len() == volume(&[self.channels, self.hidden]))?;
-        ensure(fc2.weights.len() == fc1.weights.len())?;
-        ensure([fc1.row_sums, fc1.bias, fc1.multiplier].map(<[_]>::len) == [self.hidden; 3])?;
-        ensure([fc2.bias, fc2.residual, fc2.multiplier].map(<[_]>::len) == [self.channels; 3])
+/// Tiles that hold `tile_tokens` tokens: of two tokens in most layouts, of four
+/// narrower ones in the others.
+const fn tiles(tile_tokens: usize) -> usize {
+    if tile_tokens > 2 {
+        tile_tokens.div_ceil(2)
+    } else {
+        1
     }
 }
 
@@ -94,86 +108,63 @@ impl ChannelMlp<'_> {
 ///
 /// # Errors
 /// A [`Fault`] if buffers and dimensions do not match.
-pub fn run(step: &ChannelMlp<'_>, stats: &Stats, arena: &mut [u8]) -> Result<Stats, Fault> {
+pub fn run<K: Kernel>(
+    step: &ChannelMlp<'_>,
+    stats: &Stats,
+    arena: &mut [u8],
+) -> Result<Stats, Fault> {
     let (map, mut scratch) = arena::disjoint(arena, step.map, step.scratch)?;
-    let tile_tokens = step.tile_tokens.max(1);
-    step.check(map)?;
-    let start = arena::take_i32s(&mut scratch, step.hidden)?;
-    let multiplier = arena::take_i32s(&mut scratch, step.hidden)?;
-    let tile = arena::take_i16s(&mut scratch, volume(&[tile_tokens, step.channels]))?;
-    let hidden_tile = arena::take_i16s(&mut scratch, volume(&[tile_tokens, step.hidden]))?;
-    fold_norm(
-        &step.fc1,
-        &NormScale::new(stats, &step.norm),
-        start,
-        multiplier,
-    );
+    step.check::<K>(map)?;
+    let (channels, hidden) = (step.channels, step.hidden);
+    let count = tiles(step.tile_tokens);
+    let [tile_size, next_size] = [tile_words(channels), tile_words(hidden)];
+    let tiles = arena::take_i32s(&mut scratch, volume(&[count, tile_size]))?;
+    let nexts = arena::take_i32s(&mut scratch, volume(&[count, next_size]))?;
+    let fc1_constants = arena::take_i32s(&mut scratch, volume(&[2, hidden]))?;
+    let fc2_constants = arena::take_i32s(&mut scratch, volume(&[2, channels]))?;
+    let fc1 = Linear {
+        weights: step.fc1.weights,
+        inputs: channels,
+        outputs: hidden,
+        constants: fold_norm::<K>(&step.fc1, &NormScale::new(stats, &step.norm), fc1_constants),
+        zero: step.hidden_zero,
+    };
+    let fc2 = Linear {
+        weights: step.fc2.weights,
+        inputs: hidden,
+        outputs: channels,
+        constants: Linear::constants::<K>(step.fc2.bias, step.fc2.multiplier, fc2_constants),
+        zero: step.fc2.zero_point,
+    };
 
     let mut written = Stats::default();
-    for tokens in cast::i8s_mut(map).chunks_mut(tile.len().max(1)) {
-        expand(tokens, tile);
-        hidden_layer(step, tile, start, multiplier, hidden_tile);
-        written.merge(update(step, hidden_tile, tokens));
+    let tile_tokens = K::TOKENS * channels;
+    for tokens in cast::i8s_mut(map).chunks_mut(count * tile_tokens) {
+        let tokens_of_tiles = tokens.chunks(tile_tokens);
+        let memory = tiles.chunks_mut(tile_size).zip(nexts.chunks_mut(next_size));
+        for (tokens, (tile, next)) in tokens_of_tiles.zip(memory) {
+            K::expand(tokens, channels, channels, 0, tile);
+            K::activate(&fc1, step.activation, tile, tokens.len() / channels, next);
+        }
+        for (tokens, tile) in tokens.chunks_mut(tile_tokens).zip(nexts.chunks(next_size)) {
+            written.merge(K::update(&fc2, step.fc2.residual, tile, tokens));
+        }
     }
     Ok(written)
 }
 
 /// Accumulator starts and multipliers for this mean and deviation.
-fn fold_norm(fc1: &NormedLinear<'_>, norm: &NormScale, start: &mut [i32], multiplier: &mut [i32]) {
-    let constants = fc1.row_sums.iter().zip(fc1.bias).zip(fc1.multiplier);
-    for ((start, multiplier), ((&row_sum, &bias), &base)) in
-        start.iter_mut().zip(multiplier).zip(constants)
-    {
+fn fold_norm<'a, K: Kernel>(
+    fc1: &NormedLinear<'_>,
+    norm: &NormScale,
+    constants: &'a mut [i32],
+) -> &'a [i32] {
+    let (pairs, _) = constants.as_chunks_mut::<2>();
+    let each = fc1.row_sums.iter().zip(fc1.bias).zip(fc1.multiplier);
+    for ([start, multiplier], ((&row_sum, &bias), &base)) in pairs.iter_mut().zip(each) {
         *start = norm.start(bias, row_sum);
         *multiplier = norm.multiplier(base);
     }
-}
-
-/// `fc1` and the activation for every token of the tile.
-fn hidden_layer(
-    step: &ChannelMlp<'_>,
-    tile: &[i16],
-    start: &[i32],
-    multiplier: &[i32],
-    hidden_tile: &mut [i16],
-) {
-    let rows = cast::i8s(step.fc1.weights).chunks_exact(step.channels.max(1));
-    let tokens = tile.chunks_exact(step.channels.max(1));
-    for (token, hidden) in tokens.zip(hidden_tile.chunks_exact_mut(step.hidden.max(1))) {
-        let constants = start.iter().zip(multiplier);
-        for ((value, row), (&start, &multiplier)) in
-            hidden.iter_mut().zip(rows.clone()).zip(constants)
-        {
-            let acc = start.wrapping_add(dot(row, token));
-            let index = saturate_u8(requantize(acc, multiplier).saturating_add(step.hidden_zero));
-            *value = i16::from(activate(step.activation, index));
-        }
-    }
-}
-
-#[inline(always)]
-#[expect(clippy::indexing_slicing, reason = "a table of 256 holds every u8")]
-fn activate(table: &[i8; 256], index: u8) -> i8 {
-    table[usize::from(index)]
-}
-
-/// `fc2`, layer scale and the residual add for every token of the tile.
-fn update(step: &ChannelMlp<'_>, hidden_tile: &[i16], tokens: &mut [i8]) -> Partial {
-    let fc2 = &step.fc2;
-    let rows = cast::i8s(fc2.weights).chunks_exact(step.hidden.max(1));
-    let hidden = hidden_tile.chunks_exact(step.hidden.max(1));
-    let mut written = Partial::default();
-    for (token, hidden) in tokens.chunks_exact_mut(step.channels.max(1)).zip(hidden) {
-        let constants = fc2.bias.iter().zip(fc2.residual).zip(fc2.multiplier);
-        for ((q, row), ((&bias, &residual), &multiplier)) in
-            token.iter_mut().zip(rows.clone()).zip(constants)
-        {
-            let acc = bias
-                .wrapping_add(residual.wrapping_mul(i32::from(*q)))
-                .wrapping_add(dot(row, hidden));
-            *q = saturate_i8(requantize(acc, multiplier).saturating_add(fc2.zero_point));
-            written.add(*q);
-        }
-    }
-    written
+    K::arrange(constants);
+    constants
 }

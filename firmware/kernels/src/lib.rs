@@ -46,6 +46,7 @@ pub mod checksum;
 pub mod fixed;
 pub mod head;
 pub mod identity;
+pub mod layout;
 mod matmul;
 pub mod norm;
 pub mod patch_embedding;

@@ -63,7 +63,7 @@ impl Stats {
 
 /// Sums in single registers, for at most `2^16` values.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Partial {
+pub struct Partial {
     sum: i32,
     sum_of_squares: u32,
 }

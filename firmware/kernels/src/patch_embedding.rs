@@ -1,16 +1,17 @@
 //! Patch embedding and downsampling: a convolution whose output may overwrite
 //! its input.
 //!
-//! Windows are gathered for one tile of tokens at a time, so no im2col of the
-//! whole map exists. Output tokens are written in order, each tile after its
-//! windows were read; the memory planner places the output below the input,
-//! far enough that no input byte is overwritten before its last reader.
+//! Windows are gathered for a few tokens at a time, so no im2col of the whole
+//! map exists. Output tokens are written in order, `tile_tokens` or a multiple
+//! of it at a time after their windows were read; the memory planner places the
+//! output below the input, far enough that no input byte is overwritten before
+//! its last reader.
 
 use crate::arch::cast;
 use crate::arena::{self, Buffer, Fault, ensure, volume};
-use crate::fixed::{requantize, saturate_i8};
-use crate::matmul::dot;
-use crate::norm::{Partial, Stats};
+use crate::layout::Kernel;
+use crate::matmul::{Linear, row_size, tile_words};
+use crate::norm::Stats;
 
 /// Constants of one patch embedding.
 #[derive(Debug, Clone, Copy)]
@@ -19,7 +20,7 @@ pub struct PatchEmbedding<'a> {
     pub input: Buffer,
     /// The map that is written.
     pub output: Buffer,
-    /// At least [`PatchEmbedding::scratch_size`] bytes, 2-byte aligned.
+    /// At least [`PatchEmbedding::scratch_size`] bytes, 4-byte aligned.
     pub scratch: Buffer,
     /// Rows, columns and channels of the input.
     pub input_shape: [usize; 3],
@@ -31,13 +32,14 @@ pub struct PatchEmbedding<'a> {
     pub stride: [usize; 2],
     /// Rows of padding at the top and columns at the left.
     pub padding: [usize; 2],
-    /// Tokens gathered at a time.
+    /// Tokens that are gathered before the first of them is written, at least.
     pub tile_tokens: usize,
     /// `0x80` if the input is `u8` pixels, which are read as `pixel - 128`; else 0.
     pub flip: u8,
     /// Value per input channel that stands for zero.
     pub pad: &'a [i8],
-    /// `outputs x (kernel rows * kernel columns * channels)`, two's complement.
+    /// `outputs x (kernel rows * kernel columns * channels)` in the step's
+    /// layout, 4-byte aligned.
     pub weights: &'a [u8],
     /// Accumulator start per output, zero points folded in.
     pub bias: &'a [i32],
@@ -48,9 +50,34 @@ pub struct PatchEmbedding<'a> {
 }
 
 impl PatchEmbedding<'_> {
-    /// Scratch bytes that a run needs, for windows of `inputs` values.
-    pub const fn scratch_size(inputs: usize, tile_tokens: usize) -> usize {
-        2 * tile_tokens * inputs
+    /// Scratch bytes that a run needs, for windows of `inputs` values and
+    /// `outputs` channels, in any layout.
+    pub const fn scratch_size(inputs: usize, outputs: usize, tile_tokens: usize) -> usize {
+        8 * outputs + tiles(tile_tokens) * 4 * tile_words(inputs) + ROWS * row_size(inputs)
+    }
+
+    fn check<K: Kernel>(&self, output_size: usize) -> Result<usize, Fault> {
+        let [.., input_channels] = self.input_shape;
+        let [.., channels] = self.output_shape;
+        let inputs = volume(&[self.kernel[0], self.kernel[1], input_channels]);
+        ensure(output_size > 0 && output_size == volume(&self.output_shape))?;
+        ensure(inputs > 0 && K::LAYOUT.fits(channels, inputs))?;
+        ensure(self.weights.len() == K::LAYOUT.packed_size(channels, inputs))?;
+        ensure(self.bias.len() == channels && self.multiplier.len() == channels)?;
+        ensure(self.input.size == volume(&self.input_shape) && self.pad.len() == input_channels)?;
+        Ok(inputs)
+    }
+}
+
+/// Rows that are gathered before they become part of a tile.
+const ROWS: usize = 2;
+
+/// Tiles that hold `tile_tokens` tokens.
+const fn tiles(tile_tokens: usize) -> usize {
+    if tile_tokens > 2 {
+        tile_tokens.div_ceil(2)
+    } else {
+        1
     }
 }
 
@@ -58,39 +85,71 @@ impl PatchEmbedding<'_> {
 ///
 /// # Errors
 /// A [`Fault`] if buffers and dimensions do not match.
-pub fn run(step: &PatchEmbedding<'_>, arena: &mut [u8]) -> Result<Stats, Fault> {
-    let [rows, columns, channels] = step.output_shape;
-    let [.., input_channels] = step.input_shape;
-    let inputs = volume(&[step.kernel[0], step.kernel[1], input_channels]);
-    let output_size = step.output.of(arena)?.len();
-    ensure(output_size > 0 && output_size == volume(&step.output_shape))?;
-    ensure(inputs > 0 && step.weights.len() == volume(&[inputs, channels]))?;
-    ensure(step.bias.len() == channels && step.multiplier.len() == channels)?;
-    ensure(step.input.size == volume(&step.input_shape) && step.pad.len() == input_channels)?;
-    let tokens = rows * columns;
+pub fn run<K: Kernel>(step: &PatchEmbedding<'_>, arena: &mut [u8]) -> Result<Stats, Fault> {
+    let inputs = step.check::<K>(step.output.of(arena)?.len())?;
+    let [_, columns, channels] = step.output_shape;
+    let tile_size = tile_words(inputs);
+    let row_size = row_size(inputs);
+    let count = tiles(step.tile_tokens);
+
+    // The constants are written once and stay in the scratch.
+    let mut scratch = step.scratch.of_mut(arena)?;
+    let constants = arena::take_i32s(&mut scratch, volume(&[2, channels]))?;
+    Linear::constants::<K>(step.bias, step.multiplier, constants);
 
     let mut written = Stats::default();
     let (mut row, mut column, mut done) = (0, 0, 0);
+    let tokens = step.output.size / channels;
+    // A multiple of `tile_tokens`, so that nothing is written earlier than the
+    // planner allows.
+    let at_once = K::TOKENS * count / step.tile_tokens.max(1) * step.tile_tokens.max(1);
     while done < tokens {
-        let count = step.tile_tokens.clamp(1, tokens - done);
+        let now = at_once.min(tokens - done);
         let (input, mut scratch) = arena::disjoint(arena, step.input, step.scratch)?;
-        let tile = arena::take_i16s(&mut scratch, volume(&[count, inputs]))?;
-        for window in tile.chunks_exact_mut(inputs.max(1)) {
-            gather(step, input, row, column, window)?;
-            column += 1;
-            if column == columns {
-                (row, column) = (row + 1, 0);
+        arena::take_i32s(&mut scratch, 2 * channels)?;
+        let tiles = arena::take_i32s(&mut scratch, volume(&[count, tile_size]))?;
+        let rows = arena::take_i8s(&mut scratch, ROWS * row_size)?;
+        let mut gathered = 0;
+        for tile in tiles.chunks_mut(tile_size) {
+            for first in (0..K::TOKENS).step_by(ROWS) {
+                let windows = rows.chunks_mut(row_size).take(now - gathered);
+                let mut size = 0;
+                for window in windows {
+                    gather(step, input, row, column, window)?;
+                    (size, gathered) = (size + row_size, gathered + 1);
+                    column += 1;
+                    if column == columns {
+                        (row, column) = (row + 1, 0);
+                    }
+                }
+                K::expand(
+                    rows.get(..size).unwrap_or(&[]),
+                    row_size,
+                    inputs,
+                    first,
+                    tile,
+                );
             }
         }
 
         let output = Buffer {
             offset: step.output.offset + done * channels,
-            size: count * channels,
+            size: now * channels,
         };
         let (output, mut scratch) = arena::disjoint(arena, output, step.scratch)?;
-        let tile = arena::take_i16s(&mut scratch, count * inputs)?;
-        written.merge(embed(step, tile, inputs, cast::i8s_mut(output)));
-        done += count;
+        let linear = Linear {
+            weights: step.weights,
+            inputs,
+            outputs: channels,
+            constants: arena::take_i32s(&mut scratch, 2 * channels)?,
+            zero: step.zero_point,
+        };
+        let tiles = arena::take_i32s(&mut scratch, count * tile_size)?;
+        let output = cast::i8s_mut(output).chunks_mut(K::TOKENS * channels);
+        for (tokens, tile) in output.zip(tiles.chunks(tile_size)) {
+            written.merge(K::write_counted(&linear, tile, tokens));
+        }
+        done += now;
     }
     Ok(written)
 }
@@ -101,10 +160,10 @@ fn gather(
     input: &[u8],
     row: usize,
     column: usize,
-    window: &mut [i16],
+    window: &mut [i8],
 ) -> Result<(), Fault> {
     let [height, width, channels] = step.input_shape;
-    let [_, kernel_columns] = step.kernel;
+    let [kernel_rows, kernel_columns] = step.kernel;
     let [stride_down, stride_across] = step.stride;
     let [top, left] = step.padding;
 
@@ -114,10 +173,10 @@ fn gather(
     let start = first.saturating_sub(left).min(width);
     let inside = (width - start).min(kernel_columns - skipped);
 
-    for (y, line) in window
-        .chunks_exact_mut((kernel_columns * channels).max(1))
-        .enumerate()
-    {
+    let line_size = kernel_columns * channels;
+    let (window, padding) = split(window, line_size * kernel_rows)?;
+    padding.fill(0);
+    for (y, line) in window.chunks_exact_mut(line_size.max(1)).enumerate() {
         let Some(y) = row
             .saturating_mul(stride_down)
             .saturating_add(y)
@@ -134,39 +193,20 @@ fn gather(
             .get(offset..offset + middle.len())
             .ok_or(Fault::Geometry)?;
         fill(before, step.pad);
-        for (wide, &value) in middle.iter_mut().zip(values) {
-            *wide = i16::from((value ^ step.flip) as i8);
+        for (q, &value) in middle.iter_mut().zip(values) {
+            *q = (value ^ step.flip) as i8;
         }
         fill(after, step.pad);
     }
     Ok(())
 }
 
-fn split(line: &mut [i16], at: usize) -> Result<(&mut [i16], &mut [i16]), Fault> {
+fn split(line: &mut [i8], at: usize) -> Result<(&mut [i8], &mut [i8]), Fault> {
     line.split_at_mut_checked(at).ok_or(Fault::Geometry)
 }
 
-fn fill(line: &mut [i16], pad: &[i8]) {
+fn fill(line: &mut [i8], pad: &[i8]) {
     for token in line.chunks_exact_mut(pad.len().max(1)) {
-        for (wide, &value) in token.iter_mut().zip(pad) {
-            *wide = i16::from(value);
-        }
+        token.copy_from_slice(pad);
     }
-}
-
-/// The product of every window with every output channel's weights.
-fn embed(step: &PatchEmbedding<'_>, tile: &[i16], inputs: usize, output: &mut [i8]) -> Partial {
-    let [.., channels] = step.output_shape;
-    let rows = cast::i8s(step.weights).chunks_exact(inputs.max(1));
-    let tokens = output.chunks_exact_mut(channels.max(1));
-    let mut written = Partial::default();
-    for (token, window) in tokens.zip(tile.chunks_exact(inputs.max(1))) {
-        let constants = step.bias.iter().zip(step.multiplier);
-        for ((q, row), (&bias, &multiplier)) in token.iter_mut().zip(rows.clone()).zip(constants) {
-            let acc = bias.wrapping_add(dot(row, window));
-            *q = saturate_i8(requantize(acc, multiplier).saturating_add(step.zero_point));
-            written.add(*q);
-        }
-    }
-    written
 }

@@ -4,12 +4,14 @@
 mod oracle;
 
 use std::fmt::Debug;
+use std::ops::Range;
 
 use oracle::{Classifier, Convolution, Linear, Mixer, Mlp};
 use proptest::prelude::*;
 use tadpool_kernels::channel_mlp::{self, ChannelMlp, NormedLinear, ResidualLinear};
 use tadpool_kernels::head::{self, Head};
 use tadpool_kernels::identity::{self, Identity};
+use tadpool_kernels::layout::{Dsp, Helium, Kernel, Layout, Rows};
 use tadpool_kernels::norm::{Norm, Stats};
 use tadpool_kernels::patch_embedding::{self, PatchEmbedding};
 use tadpool_kernels::pooling::{self, Pooling};
@@ -18,7 +20,12 @@ use tadpool_kernels::{Buffer, Fault};
 /// One step with all its data, made from a small description.
 trait Case: Debug + Clone {
     /// What the kernel writes, after it has checked the sums that it returned.
-    fn kernel(&self) -> Result<Vec<u8>, Fault>;
+    fn kernel<K: Kernel>(&self) -> Result<Vec<u8>, Fault>;
+    /// Whether the step's matrices fit a layout; without any, only the first
+    /// layout is asked.
+    fn fits(&self, layout: Layout) -> bool {
+        layout == Layout::Rows
+    }
     /// What the oracle says.
     fn naive(&self) -> Vec<u8>;
     /// Shapes that every run covers.
@@ -28,7 +35,17 @@ trait Case: Debug + Clone {
 }
 
 fn check<C: Case>(case: &C) {
-    assert_eq!(case.kernel().as_deref(), Ok(&case.naive()[..]), "{case:?}");
+    let naive = case.naive();
+    check_layout::<C, Rows>(case, &naive);
+    check_layout::<C, Dsp>(case, &naive);
+    check_layout::<C, Helium>(case, &naive);
+}
+
+fn check_layout<C: Case, K: Kernel>(case: &C, naive: &[u8]) {
+    if case.fits(K::LAYOUT) {
+        let written = case.kernel::<K>();
+        assert_eq!(written.as_deref(), Ok(naive), "{:?} {case:?}", K::LAYOUT);
+    }
 }
 
 macro_rules! against_the_oracle {
@@ -143,6 +160,18 @@ impl Source {
     }
 }
 
+/// Weights in a layout, on a 4-byte boundary at `.1`.
+fn packed(layout: Layout, weights: &[i8], inputs: usize) -> (Vec<u8>, Range<usize>) {
+    let size = layout.packed_size(weights.len() / inputs, inputs);
+    let mut storage = vec![0xee; size + 3];
+    let start = storage.as_ptr().align_offset(4);
+    let range = start..start + size;
+    layout
+        .pack(weights, inputs, &mut storage[range.clone()])
+        .unwrap();
+    (storage, range)
+}
+
 fn bytes(values: &[i8]) -> Vec<u8> {
     values.iter().map(|&q| q as u8).collect()
 }
@@ -242,10 +271,12 @@ impl MlpCase {
 }
 
 impl Case for MlpCase {
-    fn kernel(&self) -> Result<Vec<u8>, Fault> {
+    fn kernel<K: Kernel>(&self) -> Result<Vec<u8>, Fault> {
         let (mlp, map) = self.data();
         let scratch = ChannelMlp::scratch_size(self.channels, self.hidden, self.tile_tokens);
         let mut arena = Arena::new(&map, scratch);
+        let (fc1, fc1_range) = packed(K::LAYOUT, &mlp.fc1.weights, self.channels);
+        let (fc2, fc2_range) = packed(K::LAYOUT, &mlp.fc2.weights, self.hidden);
         let step = ChannelMlp {
             map: arena.map,
             scratch: arena.scratch,
@@ -254,7 +285,7 @@ impl Case for MlpCase {
             tile_tokens: self.tile_tokens,
             norm: norm(map.len(), mlp.epsilon),
             fc1: NormedLinear {
-                weights: &bytes(&mlp.fc1.weights),
+                weights: &fc1[fc1_range],
                 row_sums: &oracle::row_sums(&mlp.fc1.weights, self.channels),
                 bias: &mlp.fc1.bias,
                 multiplier: &mlp.fc1.multiplier,
@@ -262,15 +293,19 @@ impl Case for MlpCase {
             hidden_zero: self.hidden_zero,
             activation: &mlp.activation,
             fc2: ResidualLinear {
-                weights: &bytes(&mlp.fc2.weights),
+                weights: &fc2[fc2_range],
                 bias: &mlp.fc2.bias,
                 residual: &mlp.fc2.residual,
                 multiplier: &mlp.fc2.multiplier,
                 zero_point: self.zero_point,
             },
         };
-        let stats = channel_mlp::run(&step, &Stats::of(&map), arena.bytes())?;
+        let stats = channel_mlp::run::<K>(&step, &Stats::of(&map), arena.bytes())?;
         Ok(written(stats, &arena.output()))
+    }
+
+    fn fits(&self, layout: Layout) -> bool {
+        layout.fits(self.hidden, self.channels) && layout.fits(self.channels, self.hidden)
     }
 
     fn naive(&self) -> Vec<u8> {
@@ -310,7 +345,9 @@ impl Case for MlpCase {
     }
 
     fn any() -> BoxedStrategy<Self> {
-        let shape = (1usize..20, 1usize..40, 1usize..80, 1usize..=5);
+        // Most shapes are of the kind that fits every layout.
+        let width = |end: usize| prop_oneof![1 => 1..end, 3 => (1..end / 4).prop_map(|n| 4 * n)];
+        let shape = (1usize..20, width(40), width(80), 1usize..=5);
         let zeros = (0i32..=255, -128i32..=127);
         (shape, fills(), any::<bool>(), zeros, any::<u64>())
             .prop_map(|(shape, fill, full_range, zeros, seed)| Self {
@@ -381,7 +418,7 @@ impl ConvolutionCase {
 }
 
 impl Case for ConvolutionCase {
-    fn kernel(&self) -> Result<Vec<u8>, Fault> {
+    fn kernel<K: Kernel>(&self) -> Result<Vec<u8>, Fault> {
         let (conv, input) = self.data();
         let output_size = conv.output_shape.iter().product();
         let distance = if self.in_place {
@@ -396,12 +433,13 @@ impl Case for ConvolutionCase {
         }
         let [.., channels] = self.input_shape;
         let inputs = self.kernel[0] * self.kernel[1] * channels;
-        let scratch = PatchEmbedding::scratch_size(inputs, self.tile_tokens);
+        let scratch = PatchEmbedding::scratch_size(inputs, self.outputs, self.tile_tokens);
         let mut arena = Arena::new(&map, scratch);
         let output = Buffer {
             offset: 0,
             size: output_size,
         };
+        let (weights, range) = packed(K::LAYOUT, &conv.linear.weights, inputs);
         let step = PatchEmbedding {
             input: Buffer {
                 offset: distance,
@@ -417,13 +455,18 @@ impl Case for ConvolutionCase {
             tile_tokens: self.tile_tokens,
             flip,
             pad: &conv.pad,
-            weights: &bytes(&conv.linear.weights),
+            weights: &weights[range],
             bias: &conv.linear.bias,
             multiplier: &conv.linear.multiplier,
             zero_point: self.zero_point,
         };
-        let stats = patch_embedding::run(&step, arena.bytes())?;
+        let stats = patch_embedding::run::<K>(&step, arena.bytes())?;
         Ok(written(stats, output.of(arena.bytes())?))
+    }
+
+    fn fits(&self, layout: Layout) -> bool {
+        let [.., channels] = self.input_shape;
+        layout.fits(self.outputs, self.kernel[0] * self.kernel[1] * channels)
     }
 
     fn naive(&self) -> Vec<u8> {
@@ -502,7 +545,8 @@ impl Case for ConvolutionCase {
     }
 
     fn any() -> BoxedStrategy<Self> {
-        let shape = ([1usize..10, 1..10, 1..8], 1usize..12, 1usize..=5);
+        let outputs = prop_oneof![1usize..12, Just(4), Just(8)];
+        let shape = ([1usize..10, 1..10, 1..8], outputs, 1usize..=5);
         let windows = (
             [1usize..=7, 1..=7],
             [1usize..=4, 1..=4],
@@ -613,7 +657,7 @@ impl MixerCase {
 }
 
 impl Case for PoolingCase {
-    fn kernel(&self) -> Result<Vec<u8>, Fault> {
+    fn kernel<K: Kernel>(&self) -> Result<Vec<u8>, Fault> {
         let (mixer, map) = self.0.data(1, 22);
         let [_, width, channels] = mixer.shape;
         let mut arena = Arena::new(&map, Pooling::scratch_size(width, channels));
@@ -645,7 +689,7 @@ impl Case for PoolingCase {
 }
 
 impl Case for IdentityCase {
-    fn kernel(&self) -> Result<Vec<u8>, Fault> {
+    fn kernel<K: Kernel>(&self) -> Result<Vec<u8>, Fault> {
         let (mixer, map) = self.0.data(self.0.shape[2], 20);
         let mut arena = Arena::new(&map, 0);
         let step = Identity {
@@ -729,7 +773,7 @@ impl HeadCase {
 }
 
 impl Case for HeadCase {
-    fn kernel(&self) -> Result<Vec<u8>, Fault> {
+    fn kernel<K: Kernel>(&self) -> Result<Vec<u8>, Fault> {
         let (classifier, map) = self.data();
         let mut arena = Arena::new(&map, Head::scratch_size(self.channels) + 4 * self.classes);
         let scratch = Buffer {
@@ -866,7 +910,9 @@ proptest! {
                 zero_point: i32::MAX,
             },
         };
-        let _ = channel_mlp::run(&mlp, &stats, arena);
+        let _ = channel_mlp::run::<Rows>(&mlp, &stats, arena);
+        let _ = channel_mlp::run::<Dsp>(&mlp, &stats, arena);
+        let _ = channel_mlp::run::<Helium>(&mlp, &stats, arena);
 
         let embedding = PatchEmbedding {
             input: map,
@@ -885,7 +931,9 @@ proptest! {
             multiplier: ints(6),
             zero_point: i32::MIN,
         };
-        let _ = patch_embedding::run(&embedding, arena);
+        let _ = patch_embedding::run::<Rows>(&embedding, arena);
+        let _ = patch_embedding::run::<Dsp>(&embedding, arena);
+        let _ = patch_embedding::run::<Helium>(&embedding, arena);
 
         let mixer = Pooling {
             map,
@@ -959,8 +1007,9 @@ fn a_step_that_does_not_fit_is_a_fault() {
         },
     };
     let stats = Stats::of(&map);
-    let run =
-        |step: &ChannelMlp<'_>, arena: &mut Arena| channel_mlp::run(step, &stats, arena.bytes());
+    let run = |step: &ChannelMlp<'_>, arena: &mut Arena| {
+        channel_mlp::run::<Rows>(step, &stats, arena.bytes())
+    };
     assert!(run(&fits, &mut arena).is_ok());
 
     let mut step = fits;

@@ -36,3 +36,29 @@ pub(crate) fn i32s_mut(bytes: &mut [u8]) -> Result<&mut [i32], Fault> {
         _ => Err(Fault::Alignment),
     }
 }
+
+/// Words as pairs of `i16` values.
+pub(crate) fn words_as_i16s(words: &[i32]) -> &[i16] {
+    // SAFETY: an `i32` is two valid `i16` and aligned for them; the length
+    // counts the same bytes and the lifetime is that of `words`.
+    unsafe { core::slice::from_raw_parts(words.as_ptr().cast(), words.len() * 2) }
+}
+
+/// Words as pairs of `i16` values, to be written.
+pub(crate) fn words_as_i16s_mut(words: &mut [i32]) -> &mut [i16] {
+    // SAFETY: as in `words_as_i16s`; the borrow of `words` is exclusive.
+    unsafe { core::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), words.len() * 2) }
+}
+
+/// Words as bytes, to be written.
+pub(crate) fn words_as_bytes_mut(words: &mut [i32]) -> &mut [u8] {
+    // SAFETY: an `i32` is four valid `u8`; the length counts the same bytes,
+    // the borrow of `words` is exclusive and its lifetime is kept.
+    unsafe { core::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), words.len() * 4) }
+}
+
+/// Words as bytes.
+pub(crate) fn words_as_bytes(words: &[i32]) -> &[u8] {
+    // SAFETY: as in `words_as_bytes_mut`, without writing.
+    unsafe { core::slice::from_raw_parts(words.as_ptr().cast(), words.len() * 4) }
+}
