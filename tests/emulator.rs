@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use tadpool::audit;
 use tadpool::boards::{self, Board};
 use tadpool::emulator::{self, Emulator, EmulatorError};
 use tadpool::firmware::{self, Build, Image};
@@ -273,4 +274,29 @@ fn an_image_that_is_not_there_or_not_the_right_one_is_told() {
     let error = start(&garbage, None);
     let gone = matches!(error, EmulatorError::Session(SessionError::Gone { .. }));
     assert!(gone, "{error}");
+}
+
+#[test]
+fn an_inference_cannot_panic_and_has_a_bounded_stack() {
+    let firmware = &Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware");
+    for name in boards::names() {
+        let board = &boards::find(name).unwrap();
+        let build = Build { firmware, board, model: None, self_test: false };
+        let audit = audit::inference(&build).unwrap_or_else(|error| panic!("{name}: {error}"));
+        audit.check(board).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(audit.functions.iter().any(|name| name == "tadpool_inference"), "{audit:?}");
+
+        let (_, mut session) = start(name);
+        let measured = session.infer(&picture(5)).unwrap().stack_bytes;
+        assert!(audit.stack_bytes.clone().unwrap() <= measured, "{measured}: {audit:?}");
+    }
+}
+
+#[test]
+fn the_audit_sees_panics_and_recursion() {
+    let (_, image) = image(boards::DEFAULT_BOARD);
+    let bytes = std::fs::read(&image.path).unwrap();
+    let audit = audit::audit(&image.path, &bytes, "main").unwrap();
+    assert!(!audit.panics.is_empty(), "{audit:?}");
+    assert!(audit.stack_bytes.is_err(), "{audit:?}");
 }

@@ -91,6 +91,8 @@ pub struct Budget {
     pub flash_bytes: Option<u32>,
     /// Bytes of the memory that holds stack and statics.
     pub ram_bytes: Option<u32>,
+    /// Stack of the inference itself, below the request loop's.
+    pub inference_stack_bytes: Option<u32>,
 }
 
 /// What costs are measured with.

@@ -95,6 +95,16 @@ pub enum FirmwareError {
 /// # Errors
 /// A [`FirmwareError`]; [`FirmwareError::DoesNotFit`] if the board is too small.
 pub fn build(build: &Build<'_>) -> Result<Image, FirmwareError> {
+    let (path, bytes) = build_program(build, PROGRAM)?;
+    let sizes = elf::sizes(&path, &bytes)?;
+    Ok(Image { path, sizes })
+}
+
+/// Builds one program of the firmware; returns its path and its bytes.
+pub(crate) fn build_program(
+    build: &Build<'_>,
+    program: &str,
+) -> Result<(PathBuf, Vec<u8>), FirmwareError> {
     let target_folder = build.firmware.join("target");
     // Cargo locks the folder too, but gives every board's program one name.
     let _lock = lock(&target_folder)?;
@@ -102,26 +112,22 @@ pub fn build(build: &Build<'_>) -> Result<Image, FirmwareError> {
         Some(model) => stage(build.firmware, model, &target_folder)?,
         None => build.firmware.join("Cargo.toml"),
     };
-    let built = cargo_build(build, PROGRAM, &manifest, &target_folder)?;
+    let bytes = read(&cargo_build(build, program, &manifest, &target_folder)?)?;
     // The next board or model of the same processor writes over it.
     let kind = if build.self_test {
         "self-test"
     } else {
         "release"
     };
-    let path = target_folder
-        .join("images")
-        .join(kind)
-        .join(format!("{}.elf", build.board.name));
-    let bytes = read(&built)?;
-    let sizes = elf::sizes(&path, &bytes)?;
-    output::create_folder(path.parent().unwrap_or(&target_folder))?;
+    let folder = target_folder.join("images").join(program).join(kind);
+    let path = folder.join(format!("{}.elf", build.board.name));
+    output::create_folder(&folder)?;
     output::write(&path, &bytes)?;
-    Ok(Image { path, sizes })
+    Ok((path, bytes))
 }
 
 /// Builds `program` and returns its path.
-pub(crate) fn cargo_build(
+fn cargo_build(
     build: &Build<'_>,
     program: &str,
     manifest: &Path,
@@ -164,11 +170,7 @@ pub(crate) fn cargo_build(
 ///
 /// Cargo cannot replace a dependency that is a path, so the manifest moves and
 /// every path in it becomes absolute.
-pub(crate) fn stage(
-    firmware: &Path,
-    model: &Path,
-    target_folder: &Path,
-) -> Result<PathBuf, FirmwareError> {
+fn stage(firmware: &Path, model: &Path, target_folder: &Path) -> Result<PathBuf, FirmwareError> {
     let firmware = absolute(firmware)?;
     let model = absolute(model)?;
     if !model.join("Cargo.toml").is_file() {

@@ -56,6 +56,10 @@ pub mod firmware;
 
 pub mod elf;
 
+mod thumb;
+
+pub mod audit;
+
 pub mod session;
 
 pub mod emulator;
