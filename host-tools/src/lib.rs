@@ -50,7 +50,7 @@ pub mod evaluate;
 // Images, and the boards that they run on.
 pub mod boards;
 
-pub mod toolchain;
+mod toolchain;
 
 pub mod firmware;
 

@@ -12,25 +12,25 @@ const DISTRIBUTION: [&str; 2] = ["/usr/bin/rustc", "/usr/bin/cargo"];
 
 /// A cargo, and what it needs to build for one target.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Toolchain {
+pub(crate) struct Toolchain {
     /// The program.
-    pub cargo: OsString,
+    pub(crate) cargo: OsString,
     /// Arguments after those of the build.
-    pub arguments: Vec<String>,
+    pub(crate) arguments: Vec<String>,
     /// Environment.
-    pub variables: Vec<(String, OsString)>,
+    pub(crate) variables: Vec<(String, OsString)>,
 }
 
 /// The toolchain that builds for `target`; none if `core` is not installed for
 /// it in any way.
-pub fn for_target(target: &str) -> Option<Toolchain> {
+pub(crate) fn for_target(target: &str) -> Option<Toolchain> {
     installed(target).or_else(|| from_source(target))
 }
 
 impl Toolchain {
     /// A call of cargo for `target`, to which its subcommand's own arguments are
     /// yet to be added.
-    pub fn command(&self, subcommand: &str, target: &str) -> Command {
+    pub(crate) fn command(&self, subcommand: &str, target: &str) -> Command {
         let mut command = Command::new(&self.cargo);
         command
             .args([subcommand, "--target", target])
