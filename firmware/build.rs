@@ -51,7 +51,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let boards = firmware.join("boards");
     let name = chosen(&boards)?;
-    let file = boards.join(format!("{name}.toml"));
+    // A description of one's own, for the start-up code of the same name.
+    println!("cargo::rerun-if-env-changed=TADPOOL_BOARD_FILE");
+    let file = match env::var_os("TADPOOL_BOARD_FILE") {
+        Some(file) => PathBuf::from(file),
+        None => boards.join(format!("{name}.toml")),
+    };
+    println!("cargo::rerun-if-changed={}", file.display());
     println!("cargo::rerun-if-env-changed=TADPOOL_FIRMWARE");
     println!("cargo::rerun-if-changed={}", boards.display());
 

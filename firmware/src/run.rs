@@ -352,3 +352,6 @@ fn cut<const N: usize>(text: &str) -> heapless::String<N> {
         .map(|(_, c)| c)
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

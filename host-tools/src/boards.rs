@@ -9,7 +9,7 @@ use serde::Deserialize;
 pub const DEFAULT_BOARD: &str = "qemu-mps2-an386";
 
 /// Boards of this version of the tool, by name.
-const BUILT_IN: [(&str, &str); 3] = [
+const BUILT_IN: [(&str, &str); 5] = [
     (
         "qemu-lm3s6965evb",
         include_str!("../../firmware/boards/qemu-lm3s6965evb.toml"),
@@ -22,14 +22,26 @@ const BUILT_IN: [(&str, &str); 3] = [
         "qemu-mps2-an500",
         include_str!("../../firmware/boards/qemu-mps2-an500.toml"),
     ),
+    (
+        "qemu-mps2-an505",
+        include_str!("../../firmware/boards/qemu-mps2-an505.toml"),
+    ),
+    (
+        "qemu-mps3-an547",
+        include_str!("../../firmware/boards/qemu-mps3-an547.toml"),
+    ),
 ];
 
 /// A board.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Board {
-    /// Name of the board, and of its file.
+    /// Name of the board, and of the feature of the firmware that chooses its
+    /// start-up code.
     pub name: String,
+    /// The file that describes it; none if it is built in.
+    #[serde(skip)]
+    pub file: Option<PathBuf>,
     /// The microcontroller.
     pub chip: String,
     /// Its processor core.
@@ -199,7 +211,11 @@ pub fn load(path: &Path) -> Result<Board, BoardError> {
         path: path.to_owned(),
         source,
     })?;
-    parse(path, &text)
+    let board = parse(path, &text)?;
+    Ok(Board {
+        file: Some(path.to_owned()),
+        ..board
+    })
 }
 
 /// The board that `text`, from the file at `path`, describes.

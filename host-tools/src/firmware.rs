@@ -147,6 +147,10 @@ fn cargo_build(
         .arg("--target-dir")
         .arg(absolute(target_folder)?)
         .env("TADPOOL_FIRMWARE", absolute(build.firmware)?)
+        .envs(match &build.board.file {
+            Some(file) => Some(("TADPOOL_BOARD_FILE", absolute(file)?)),
+            None => None,
+        })
         // Flags for the host's processor are none for the board's.
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")

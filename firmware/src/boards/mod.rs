@@ -12,6 +12,12 @@ mod board;
 #[cfg(feature = "qemu-mps2-an500")]
 #[path = "qemu_mps2_an500.rs"]
 mod board;
+#[cfg(feature = "qemu-mps2-an505")]
+#[path = "qemu_mps2_an505.rs"]
+mod board;
+#[cfg(feature = "qemu-mps3-an547")]
+#[path = "qemu_mps3_an547.rs"]
+mod board;
 
 use cortex_m_semihosting::debug;
 
