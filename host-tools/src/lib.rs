@@ -47,6 +47,25 @@ pub mod codegen;
 
 pub mod evaluate;
 
+// Images, and the boards that they run on.
+pub mod boards;
+
+mod toolchain;
+
+pub mod firmware;
+
+pub mod elf;
+
+mod thumb;
+
+pub mod audit;
+
+pub mod session;
+
+pub mod emulator;
+
+pub mod logs;
+
 // Shared by the stages.
 pub mod output;
 pub mod progress;

@@ -1,1 +1,63 @@
-fn main() {}
+//! `cargo xtask`: sets up, checks and shows the workspace.
+#![expect(clippy::print_stdout, reason = "a command prints")]
+
+mod ci;
+mod demo;
+mod generate;
+mod run;
+mod setup;
+// The library's own file, which is written to be shared: depending on the
+// library would take minutes before the first word.
+#[path = "../../src/toolchain.rs"]
+mod toolchain;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Sets up, checks and shows tadpool's workspace.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Installs what is missing: Rust targets, the emulator.
+    Setup,
+    /// Compiles a trained PoolFormer, builds its firmware and classifies a
+    /// picture on an emulated board.
+    Demo,
+    /// All checks and tests; stops at the first that fails.
+    Ci,
+    /// Writes the generated crate in `firmware/model` anew.
+    Generate {
+        /// Writes nothing, and fails if the crate is not what it would write.
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Setup => setup::setup(),
+        Command::Demo => demo::demo(),
+        Command::Ci => return ci::ci(),
+        Command::Generate { check: false } => generate::generate(),
+        Command::Generate { check: true } => generate::check(),
+    };
+    report(done)
+}
+
+fn report(done: Result<()>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The messages.
+
+use heapless::{String, Vec};
+use serde::{Deserialize, Serialize};
+
+/// Changes whenever a message changes; both sides compare it in [`Hello`].
+pub const VERSION: u16 = 1;
+/// Most pixel bytes in one [`Request::Pixels`].
+pub const PIXELS_PER_FRAME: usize = 512;
+/// Most values in one [`LogitsPiece`].
+pub const LOGITS_PER_FRAME: usize = 64;
+
+/// Name of a model; longer ones are cut.
+pub type ModelName = String<64>;
+/// Name of a board.
+pub type BoardName = String<32>;
+/// Text of a fault; longer ones are cut.
+pub type Message = String<160>;
+/// Log bytes of one frame.
+pub type LogBytes = Vec<u8, 256>;
+
+/// What the host asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request<'a> {
+    /// Who are you? Answered by [`Response::Hello`].
+    Hello,
+    /// The next bytes of the image; offset 0 starts a new one. Not answered
+    /// unless refused.
+    Pixels {
+        /// Bytes of the image sent before these.
+        offset: u32,
+        /// At most [`PIXELS_PER_FRAME`] bytes.
+        #[serde(borrow)]
+        bytes: &'a [u8],
+    },
+    /// Run the model on the image that was sent. Answered by one
+    /// [`Response::Step`] a step, the [`Response::Logits`] and
+    /// [`Response::Done`].
+    Infer {
+        /// FNV-1a of the whole image.
+        checksum: u32,
+    },
+    /// Wait for so long by the board's counter. Answered by
+    /// [`Response::Ticks`].
+    Wait {
+        /// The time to wait.
+        microseconds: u32,
+    },
+    /// Only images built for it obey; others refuse.
+    SelfTest(SelfTest),
+    /// Stop; answered by [`Response::Bye`]. An emulator ends with success.
+    Shutdown,
+}
+
+/// What an image built with self tests can be told to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SelfTest {
+    /// A loop of this many instructions (two a turn, so even). Answered by
+    /// [`Response::Ticks`].
+    Loop {
+        /// Length of the loop.
+        instructions: u32,
+    },
+    /// Panics.
+    Panic,
+    /// Reads an address where nothing is.
+    BadAddress,
+    /// Recurses until the stack is used up.
+    StackOverflow,
+    /// Never answers.
+    Hang,
+}
+
+/// What the firmware answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Response {
+    /// Who answers.
+    Hello(Hello),
+    /// What one step cost and wrote.
+    Step {
+        /// Index of the step.
+        step: u16,
+        /// FNV-1a of the bytes it wrote.
+        checksum: u32,
+        /// Counter ticks it took.
+        ticks: u64,
+    },
+    /// Some of the output.
+    Logits(LogitsPiece),
+    /// The inference is complete.
+    Done {
+        /// Counter ticks of the whole inference, without the observer's.
+        ticks: u64,
+        /// Most bytes of stack that were in use.
+        stack_bytes: u32,
+    },
+    /// Ticks that passed.
+    Ticks(u64),
+    /// defmt frames, to be decoded with the image's table.
+    Log(LogBytes),
+    /// The request was not obeyed.
+    Refused(Refusal),
+    /// The program cannot go on; nothing follows.
+    Fault(FaultReport),
+    /// The program stops.
+    Bye,
+}
+
+/// Who answers: enough to tell whether host, image and model belong together.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// [`VERSION`] of the firmware.
+    pub version: u16,
+    /// Board that the image was built for.
+    pub board: BoardName,
+    /// Name of the model.
+    pub model: ModelName,
+    /// First bytes of the model's hash.
+    pub model_hash: u32,
+    /// Rows, columns and channels of the image.
+    pub input: [u16; 3],
+    /// Length of the output.
+    pub classes: u16,
+    /// Kernel calls of an inference.
+    pub steps: u16,
+    /// Static memory of an inference.
+    pub arena_bytes: u32,
+    /// Bytes between the ends of the stack.
+    pub stack_bytes: u32,
+    /// What the ticks are.
+    pub counter: Counter,
+}
+
+/// The counter that costs are measured with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counter {
+    /// Ticks in a second of the board's time.
+    pub frequency_hz: u32,
+    /// Ticks that reading it costs; already taken off every figure sent.
+    pub overhead_ticks: u32,
+}
+
+/// Some of the output.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogitsPiece {
+    /// Values sent before these.
+    pub offset: u16,
+    /// Q16.16.
+    pub values: Vec<i32, LOGITS_PER_FRAME>,
+}
+
+/// Why a request was not obeyed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Refusal {
+    /// The frame was broken.
+    BrokenFrame,
+    /// Pixels arrived out of order, or more than the image has.
+    BadOffset {
+        /// Bytes of the image received so far.
+        expected: u32,
+        /// Where the pixels said they belong.
+        found: u32,
+    },
+    /// Pixels are missing; also after an inference, which uses the image up.
+    Incomplete {
+        /// Bytes of the image received so far.
+        received: u32,
+        /// Bytes of an image.
+        expected: u32,
+    },
+    /// The image that arrived is not the one sent.
+    BadChecksum {
+        /// FNV-1a of the pixels received.
+        received: u32,
+    },
+    /// The image was built without self tests.
+    NoSelfTests,
+}
+
+/// Why the program cannot go on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultReport {
+    /// What happened.
+    pub kind: FaultKind,
+    /// Step that was running; none outside an inference.
+    pub step: Option<u16>,
+    /// The panic's message or the like.
+    pub message: Message,
+    /// What the processor saved; absent for panics and kernel faults, and
+    /// where the stack is not usable.
+    pub registers: Option<Registers>,
+}
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FaultKind {
+    /// A Rust panic.
+    Panic,
+    /// A kernel refused its input.
+    Kernel,
+    /// The processor took the HardFault exception.
+    HardFault,
+    /// The stack ran into its end.
+    StackOverflow,
+    /// An exception without a handler.
+    Exception,
+}
+
+/// What the processor saved on entry to the fault handler, and its fault
+/// status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registers {
+    /// Program counter.
+    pub pc: u32,
+    /// Link register.
+    pub lr: u32,
+    /// Stack pointer.
+    pub sp: u32,
+    /// Configurable fault status register; 0 on cores without.
+    pub cfsr: u32,
+    /// Bus fault address register; 0 on cores without.
+    pub bfar: u32,
+}

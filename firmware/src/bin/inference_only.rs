@@ -1,0 +1,37 @@
+//! Nothing but an inference, for `tadpool` to look through: what it can reach,
+//! what it can panic on, and how much stack it can need.
+#![no_std]
+#![no_main]
+#![allow(unsafe_code)]
+
+use core::hint::black_box;
+use core::panic::PanicInfo;
+
+use static_cell::ConstStaticCell;
+use tadpool_model::{Arena, Logits, infer};
+
+static ARENA: ConstStaticCell<Arena> = ConstStaticCell::new(Arena::new());
+
+/// Where the inference begins; its name is the one that `tadpool` looks for.
+// SAFETY: no other symbol has this name.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub fn tadpool_inference(arena: &mut Arena) -> Option<Logits> {
+    infer(arena).ok()
+}
+
+#[cortex_m_rt::entry]
+fn main() -> ! {
+    let arena = ARENA.take();
+    loop {
+        black_box(tadpool_inference(black_box(arena)));
+    }
+}
+
+#[panic_handler]
+#[inline(never)]
+fn panicked(_: &PanicInfo<'_>) -> ! {
+    loop {
+        black_box(());
+    }
+}

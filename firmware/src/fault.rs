@@ -1,0 +1,134 @@
+//! What cannot go on: panics and processor faults, reported to the host.
+//!
+//! A processor fault may be the stack's overflow, so its handler starts by
+//! moving to a stack of its own.
+#![allow(unsafe_code)]
+
+use core::cell::UnsafeCell;
+use core::fmt::Write as _;
+use core::panic::PanicInfo;
+use core::ptr;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use cortex_m_rt::exception;
+use embedded_io::Write;
+use tadpool_protocol::{FaultKind, FaultReport, MAX_FRAME, Message, Registers, Response};
+
+use crate::boards;
+use crate::link::Semihosting;
+use crate::log::DefmtLog;
+use crate::measure::current_step;
+use crate::mmio::Register;
+use crate::run::{Log, write_frame};
+use crate::stack;
+
+const OWN_STACK_BYTES: usize = 4096;
+/// Words that the processor saves on the stack before the handler runs.
+const SAVED_WORDS: usize = 8;
+const SAVED_LR: usize = 5;
+const SAVED_PC: usize = 6;
+
+// SAFETY: fixed addresses of the Armv7-M system control block; on Armv6-M they
+// read as zero.
+const CFSR: Register = unsafe { Register::at(0xe000_ed28) };
+// SAFETY: as above.
+const BFAR: Register = unsafe { Register::at(0xe000_ed38) };
+
+#[repr(align(8))]
+#[allow(dead_code, reason = "used by address")]
+struct OwnStack(UnsafeCell<[u8; OWN_STACK_BYTES]>);
+
+// SAFETY: only `HardFault` uses it, by address, and it never returns.
+unsafe impl Sync for OwnStack {}
+
+static OWN_STACK: OwnStack = OwnStack(UnsafeCell::new([0; OWN_STACK_BYTES]));
+
+#[panic_handler]
+fn panicked(info: &PanicInfo<'_>) -> ! {
+    let mut message = Message::new();
+    write!(message, "{info}").ok(); // as much of it as fits
+    report(FaultKind::Panic, message, None)
+}
+
+/// Entered by the processor; the name is the one cortex-m-rt's vector table
+/// asks for.
+///
+/// # Safety
+///
+/// Only the processor may enter it.
+#[unsafe(no_mangle)]
+#[unsafe(naked)]
+#[unsafe(link_section = ".HardFault.user")]
+unsafe extern "C" fn HardFault() -> ! {
+    core::arch::naked_asm!(
+        "mrs r0, msp",
+        "ldr r1, 2f",
+        "msr msp, r1",
+        "bl {hard_fault}",
+        "udf #0",
+        ".p2align 2",
+        "2: .word {own_stack} + {own_stack_bytes}",
+        hard_fault = sym hard_fault,
+        own_stack = sym OWN_STACK,
+        own_stack_bytes = const OWN_STACK_BYTES,
+    )
+}
+
+/// `sp` is the main stack's pointer after the processor saved its registers, or
+/// tried to.
+extern "C" fn hard_fault(sp: usize) -> ! {
+    let overflow = sp < stack::bottom();
+    let is_readable = !overflow && sp + SAVED_WORDS * 4 <= stack::top() && sp.is_multiple_of(4);
+    let saved = |word: usize| {
+        // SAFETY: aligned and within the stack, as was just checked.
+        is_readable.then(|| unsafe { ptr::with_exposed_provenance::<u32>(sp + word * 4).read() })
+    };
+    let registers = Registers {
+        pc: saved(SAVED_PC).unwrap_or(0),
+        lr: saved(SAVED_LR).unwrap_or(0),
+        sp: sp as u32,
+        cfsr: CFSR.read(),
+        bfar: BFAR.read(),
+    };
+    let kind = if overflow {
+        FaultKind::StackOverflow
+    } else {
+        FaultKind::HardFault
+    };
+    report(kind, Message::new(), Some(registers))
+}
+
+/// Exceptions and interrupts that have no handler of their own.
+#[exception]
+unsafe fn DefaultHandler(interrupt: i16) {
+    if !boards::on_interrupt(interrupt) {
+        let mut message = Message::new();
+        write!(message, "exception {}", interrupt + 16).ok(); // it fits
+        report(FaultKind::Exception, message, None);
+    }
+}
+
+fn report(kind: FaultKind, message: Message, registers: Option<Registers>) -> ! {
+    static IS_REPORTING: AtomicBool = AtomicBool::new(false);
+    if !IS_REPORTING.load(Ordering::Relaxed) {
+        IS_REPORTING.store(true, Ordering::Relaxed);
+        cortex_m::interrupt::disable();
+        let mut frame = [0; MAX_FRAME];
+        let mut link = Semihosting::open();
+        // Ends the frame that was being written, if one was. Should the link
+        // fail there is nobody left to tell.
+        link.write_all(&[0]).ok();
+        DefmtLog.drain(|bytes| {
+            let log = Response::Log(bytes.iter().copied().collect());
+            write_frame(&mut link, &log, &mut frame).ok();
+        });
+        let report = FaultReport {
+            kind,
+            step: current_step(),
+            message,
+            registers,
+        };
+        write_frame(&mut link, &Response::Fault(report), &mut frame).ok();
+    }
+    boards::stop(false)
+}

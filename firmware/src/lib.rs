@@ -1,0 +1,30 @@
+//! Boots a board, runs the model on the images that a host sends, and measures
+//! what it costs.
+//!
+//! [`run`] is the request loop. It knows the board through traits only, so that
+//! it can be tested on the host: [`embedded_io`] for the link,
+//! [`embedded_hal`] for the pin, [`measure::Clock`] and [`run::StackGauge`].
+//! The other modules are the board's side of these traits.
+#![cfg_attr(target_os = "none", no_std)]
+
+pub mod measure;
+pub mod run;
+
+#[cfg(target_os = "none")]
+pub mod boards;
+#[cfg(target_os = "none")]
+mod fault;
+#[cfg(target_os = "none")]
+mod link;
+#[cfg(target_os = "none")]
+mod log;
+#[cfg(target_os = "none")]
+mod mmio;
+#[cfg(target_os = "none")]
+mod pins;
+#[cfg(all(target_os = "none", feature = "self-test"))]
+mod self_test;
+#[cfg(target_os = "none")]
+mod stack;
+#[cfg(target_os = "none")]
+mod timers;

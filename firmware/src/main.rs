@@ -1,0 +1,19 @@
+//! The firmware image.
+#![no_std]
+#![no_main]
+#![forbid(unsafe_code)]
+
+use static_cell::ConstStaticCell;
+use tadpool_firmware::boards;
+use tadpool_firmware::run::{Buffers, End, serve};
+use tadpool_model::Arena;
+
+static ARENA: ConstStaticCell<Arena> = ConstStaticCell::new(Arena::new());
+static BUFFERS: ConstStaticCell<Buffers> = ConstStaticCell::new(Buffers::new());
+
+#[cortex_m_rt::entry]
+fn main() -> ! {
+    let mut board = boards::init();
+    let end = serve(&mut board, ARENA.take(), BUFFERS.take());
+    boards::stop(end == End::Shutdown)
+}

@@ -1,0 +1,357 @@
+//! The request loop: images in, predictions and their cost out.
+
+use core::fmt::Write as _;
+
+use embedded_hal::delay::DelayNs;
+use embedded_hal::digital::OutputPin;
+use embedded_io::{Read, Write};
+use tadpool_kernels::checksum::fnv1a;
+use tadpool_model::{
+    ARENA_BYTES, Arena, CLASSES, INPUT_BYTES, INPUT_CHANNELS, INPUT_HEIGHT, INPUT_WIDTH,
+    MODEL_HASH, NAME, STEPS,
+};
+use tadpool_protocol::{
+    Counter, FaultKind, FaultReport, FrameReader, Hello, LOGITS_PER_FRAME, LogitsPiece, MAX_FRAME,
+    Message, Refusal, Request, Response, SelfTest, VERSION, encode,
+};
+
+use crate::measure::{Clock, Delay, Recorder, StepRecord, current_step, overhead_ticks};
+
+/// What the request loop needs of a board.
+#[derive(Debug)]
+pub struct Board<L, P, C, S, G> {
+    /// Name of the board's file.
+    pub name: &'static str,
+    /// Bytes from and to the host.
+    pub link: L,
+    /// High while an inference runs: an LED, or a point for a scope.
+    pub busy: P,
+    /// What costs are measured with.
+    pub clock: C,
+    /// How much of the stack is used.
+    pub stack: S,
+    /// What happens is written here.
+    pub log: G,
+    /// Obeys a [`SelfTest`], in images that are built to.
+    pub self_test: Option<fn(SelfTest)>,
+}
+
+/// How much of the stack is used.
+pub trait StackGauge {
+    /// Bytes between the stack's ends.
+    fn size_bytes(&self) -> usize;
+
+    /// Forgets what was used before.
+    fn paint(&mut self);
+
+    /// Most bytes in use since [`Self::paint`].
+    fn used_bytes(&self) -> usize;
+}
+
+/// Writes down what happens, for the host to read.
+pub trait Log {
+    /// An inference is complete.
+    fn inferred(&mut self, ticks: u64, stack_bytes: u32);
+
+    /// A request was not obeyed.
+    fn refused(&mut self, refusal: Refusal);
+
+    /// Hands what was written to `send`, piece by piece, and forgets it.
+    fn drain(&mut self, send: impl FnMut(&[u8]));
+}
+
+/// Memory of the request loop beside the arena.
+#[derive(Debug)]
+pub struct Buffers {
+    reader: FrameReader,
+    frame: [u8; MAX_FRAME],
+    records: [StepRecord; STEPS],
+}
+
+impl Buffers {
+    /// Empty buffers.
+    pub const fn new() -> Self {
+        let record = StepRecord {
+            ticks: 0,
+            checksum: 0,
+        };
+        Self {
+            reader: FrameReader::new(),
+            frame: [0; MAX_FRAME],
+            records: [record; STEPS],
+        }
+    }
+}
+
+impl Default for Buffers {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Why [`serve`] came to an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The host asked for it.
+    Shutdown,
+    /// The link broke or was closed.
+    LinkClosed,
+    /// A kernel refused its input; it was reported.
+    Fault,
+}
+
+/// Answers requests until the host has no more.
+pub fn serve<L, P, C, S, G>(
+    board: &mut Board<L, P, C, S, G>,
+    arena: &mut Arena,
+    buffers: &mut Buffers,
+) -> End
+where
+    L: Read + Write,
+    P: OutputPin,
+    C: Clock,
+    S: StackGauge,
+    G: Log,
+{
+    let overhead_ticks = overhead_ticks(&board.clock);
+    let Buffers {
+        reader,
+        frame,
+        records,
+    } = buffers;
+    let mut session = Session {
+        board,
+        arena,
+        frame,
+        records,
+        overhead_ticks,
+        received: 0,
+    };
+    let mut bytes = [0; 256];
+    loop {
+        let Ok(length @ 1..) = session.board.link.read(&mut bytes) else {
+            return End::LinkClosed;
+        };
+        for &byte in bytes.iter().take(length) {
+            if reader.push(byte)
+                && let Err(end) = session.answer(reader)
+            {
+                return end;
+            }
+        }
+    }
+}
+
+struct Session<'a, L, P, C, S, G> {
+    board: &'a mut Board<L, P, C, S, G>,
+    arena: &'a mut Arena,
+    frame: &'a mut [u8; MAX_FRAME],
+    records: &'a mut [StepRecord; STEPS],
+    overhead_ticks: u32,
+    /// Bytes of the image in the arena.
+    received: usize,
+}
+
+impl<L, P, C, S, G> Session<'_, L, P, C, S, G>
+where
+    L: Read + Write,
+    P: OutputPin,
+    C: Clock,
+    S: StackGauge,
+    G: Log,
+{
+    fn answer(&mut self, reader: &mut FrameReader) -> Result<(), End> {
+        let Ok(request) = reader.message() else {
+            return self.refuse(Refusal::BrokenFrame);
+        };
+        match request {
+            Request::Hello => {
+                let hello = self.hello();
+                self.send(&Response::Hello(hello))
+            }
+            Request::Pixels { offset, bytes } => self.take_pixels(offset, bytes),
+            Request::Infer { checksum } => self.infer(checksum),
+            Request::Wait { microseconds } => {
+                let start = self.board.clock.now();
+                Delay(&self.board.clock).delay_us(microseconds);
+                let ticks = self.ticks_since(start);
+                self.send(&Response::Ticks(ticks))
+            }
+            Request::SelfTest(test) => match self.board.self_test {
+                Some(run) => {
+                    let start = self.board.clock.now();
+                    run(test);
+                    let ticks = self.ticks_since(start);
+                    self.send(&Response::Ticks(ticks))
+                }
+                None => self.refuse(Refusal::NoSelfTests),
+            },
+            Request::Shutdown => {
+                self.send(&Response::Bye)?;
+                Err(End::Shutdown)
+            }
+        }
+    }
+
+    fn hello(&self) -> Hello {
+        Hello {
+            version: VERSION,
+            board: cut(self.board.name),
+            model: cut(NAME),
+            model_hash: MODEL_HASH,
+            input: [
+                INPUT_HEIGHT as u16,
+                INPUT_WIDTH as u16,
+                INPUT_CHANNELS as u16,
+            ],
+            classes: CLASSES as u16,
+            steps: STEPS as u16,
+            arena_bytes: ARENA_BYTES as u32,
+            stack_bytes: self.board.stack.size_bytes() as u32,
+            counter: Counter {
+                frequency_hz: C::FREQUENCY_HZ,
+                overhead_ticks: self.overhead_ticks,
+            },
+        }
+    }
+
+    fn take_pixels(&mut self, offset: u32, bytes: &[u8]) -> Result<(), End> {
+        let start = offset as usize;
+        if start == 0 {
+            self.received = 0;
+        }
+        let end = start.saturating_add(bytes.len());
+        let room = self.arena.input_mut().get_mut(start..end);
+        match room.filter(|_| start == self.received) {
+            Some(room) => {
+                room.copy_from_slice(bytes);
+                self.received = end;
+                Ok(())
+            }
+            None => {
+                let expected = self.received as u32;
+                self.refuse(Refusal::BadOffset {
+                    expected,
+                    found: offset,
+                })
+            }
+        }
+    }
+
+    fn infer(&mut self, checksum: u32) -> Result<(), End> {
+        // The first steps write over the image, so it serves once.
+        let received = core::mem::take(&mut self.received) as u32;
+        if received as usize != INPUT_BYTES {
+            let expected = INPUT_BYTES as u32;
+            return self.refuse(Refusal::Incomplete { received, expected });
+        }
+        let found = fnv1a(self.arena.input_mut());
+        if found != checksum {
+            return self.refuse(Refusal::BadChecksum { received: found });
+        }
+
+        let Board {
+            clock,
+            stack,
+            busy,
+            log,
+            ..
+        } = &mut *self.board;
+        stack.paint();
+        busy.set_high().ok(); // a pin that fails is not worth an inference
+        let mut recorder = Recorder::start(clock, self.records, self.overhead_ticks);
+        let result = tadpool_model::infer_observed(self.arena, &mut recorder);
+        let running = current_step();
+        let ticks = recorder.finish();
+        busy.set_low().ok();
+        let stack_bytes = stack.used_bytes() as u32;
+        log.inferred(ticks, stack_bytes);
+
+        match result {
+            Ok(logits) => {
+                self.send_steps()?;
+                self.send_logits(&logits)?;
+                self.send(&Response::Done { ticks, stack_bytes })
+            }
+            Err(fault) => {
+                let mut message = Message::new();
+                write!(message, "{fault:?}").ok(); // as much of it as fits
+                let kind = FaultKind::Kernel;
+                let report = FaultReport {
+                    kind,
+                    step: running,
+                    message,
+                    registers: None,
+                };
+                self.send(&Response::Fault(report))?;
+                Err(End::Fault)
+            }
+        }
+    }
+
+    fn send_steps(&mut self) -> Result<(), End> {
+        for step in 0..STEPS {
+            let StepRecord { ticks, checksum } = self.records[step];
+            self.send(&Response::Step {
+                step: step as u16,
+                checksum,
+                ticks,
+            })?;
+        }
+        Ok(())
+    }
+
+    fn send_logits(&mut self, logits: &[i32]) -> Result<(), End> {
+        for (piece, values) in logits.chunks(LOGITS_PER_FRAME).enumerate() {
+            let offset = (piece * LOGITS_PER_FRAME) as u16;
+            let values = values.iter().copied().collect();
+            self.send(&Response::Logits(LogitsPiece { offset, values }))?;
+        }
+        Ok(())
+    }
+
+    fn ticks_since(&self, start: u64) -> u64 {
+        let passed = self.board.clock.now() - start;
+        passed.saturating_sub(self.overhead_ticks.into())
+    }
+
+    fn refuse(&mut self, refusal: Refusal) -> Result<(), End> {
+        self.board.log.refused(refusal);
+        self.send(&Response::Refused(refusal))
+    }
+
+    /// Sends what was logged, then `response`.
+    fn send(&mut self, response: &Response) -> Result<(), End> {
+        let Self { board, frame, .. } = self;
+        let mut sent = Ok(());
+        let Board { link, log, .. } = &mut **board;
+        log.drain(|bytes| {
+            let log = Response::Log(bytes.iter().copied().collect());
+            sent = sent.and(write_frame(link, &log, frame));
+        });
+        sent.and(write_frame(link, response, frame))
+    }
+}
+
+/// Sends one frame.
+pub(crate) fn write_frame(
+    link: &mut impl Write,
+    response: &Response,
+    frame: &mut [u8; MAX_FRAME],
+) -> Result<(), End> {
+    let bytes = encode(response, frame).map_err(|_| End::LinkClosed)?;
+    link.write_all(bytes)
+        .and_then(|()| link.flush())
+        .map_err(|_| End::LinkClosed)
+}
+
+/// As much of `text` as fits.
+fn cut<const N: usize>(text: &str) -> heapless::String<N> {
+    text.char_indices()
+        .take_while(|(start, c)| start + c.len_utf8() <= N)
+        .map(|(_, c)| c)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

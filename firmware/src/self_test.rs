@@ -1,0 +1,53 @@
+//! Faults on demand, to test how they are caught and reported.
+#![allow(unsafe_code)]
+
+use core::hint::black_box;
+use core::ptr;
+
+use tadpool_protocol::SelfTest;
+
+/// Where no board has memory.
+const NOWHERE: usize = 0x9000_0000;
+
+/// Does what `test` says.
+pub(crate) fn run(test: SelfTest) {
+    match test {
+        SelfTest::Loop { instructions } => counted_loop(instructions),
+        SelfTest::Panic => panic!("the host asked for a panic"),
+        SelfTest::BadAddress => {
+            // SAFETY: the read faults, which is its purpose.
+            let value = unsafe { ptr::with_exposed_provenance::<u32>(NOWHERE).read_volatile() };
+            defmt::error!("read {=u32} from nowhere", value);
+        }
+        SelfTest::StackOverflow => {
+            recurse(1);
+        }
+        SelfTest::Hang => loop {
+            core::hint::spin_loop();
+        },
+    }
+}
+
+/// A loop of two instructions a turn.
+fn counted_loop(instructions: u32) {
+    let turns = instructions / 2;
+    if turns == 0 {
+        return;
+    }
+    // SAFETY: only a register and the flags are changed.
+    unsafe {
+        core::arch::asm!(
+            "2: subs {turns}, #1",
+            "bne 2b",
+            turns = inout(reg) turns => _,
+            options(nomem, nostack),
+        );
+    }
+}
+
+#[expect(unconditional_recursion, reason = "its purpose")]
+#[inline(never)]
+fn recurse(depth: u32) -> u32 {
+    let frame = black_box([depth; 64]);
+    recurse(depth.wrapping_add(1)).wrapping_add(black_box(frame)[0])
+}

@@ -1,0 +1,346 @@
+//! Boards: what `firmware/boards/*.toml` says about where an image runs.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+/// The board that is used when none is named; it needs no hardware.
+pub const DEFAULT_BOARD: &str = "qemu-mps2-an386";
+
+/// Boards of this version of the tool, by name.
+const BUILT_IN: [(&str, &str); 5] = [
+    (
+        "qemu-lm3s6965evb",
+        include_str!("../../firmware/boards/qemu-lm3s6965evb.toml"),
+    ),
+    (
+        "qemu-mps2-an386",
+        include_str!("../../firmware/boards/qemu-mps2-an386.toml"),
+    ),
+    (
+        "qemu-mps2-an500",
+        include_str!("../../firmware/boards/qemu-mps2-an500.toml"),
+    ),
+    (
+        "qemu-mps2-an505",
+        include_str!("../../firmware/boards/qemu-mps2-an505.toml"),
+    ),
+    (
+        "qemu-mps3-an547",
+        include_str!("../../firmware/boards/qemu-mps3-an547.toml"),
+    ),
+];
+
+/// A board.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Board {
+    /// Name of the board, and of the feature of the firmware that chooses its
+    /// start-up code.
+    pub name: String,
+    /// The file that describes it; none if it is built in.
+    #[serde(skip)]
+    pub file: Option<PathBuf>,
+    /// The microcontroller.
+    pub chip: String,
+    /// Its processor core.
+    pub core: String,
+    /// Rust's target triple.
+    pub target: String,
+    /// Which kernels run on it.
+    pub kernels: KernelVariant,
+    /// Memories that the linker may use, by name.
+    pub memory: BTreeMap<String, Region>,
+    /// What goes into which memory.
+    pub layout: Layout,
+    /// Less than the memories' lengths, where the image shall need less.
+    #[serde(default)]
+    pub budget: Budget,
+    /// What costs are measured with.
+    pub counter: Counter,
+    /// How an image is run.
+    pub runner: Runner,
+}
+
+/// Which kernels run on a board.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KernelVariant {
+    /// Plain Rust.
+    Portable,
+}
+
+/// A memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Region {
+    /// First address.
+    pub origin: u32,
+    /// Length in bytes.
+    pub length: u32,
+}
+
+/// What goes into which memory, by name.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Layout {
+    /// Vector table, code and constants.
+    pub code: String,
+    /// The model's statics.
+    pub weights: String,
+    /// Stack and statics.
+    pub ram: String,
+    /// Length of the stack.
+    pub stack_bytes: u32,
+}
+
+/// What an image may use; more fails its build.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Budget {
+    /// Bytes of the memory that holds the code.
+    pub flash_bytes: Option<u32>,
+    /// Bytes of the memory that holds stack and statics.
+    pub ram_bytes: Option<u32>,
+    /// Stack of the inference itself, below the request loop's.
+    pub inference_stack_bytes: Option<u32>,
+}
+
+/// What costs are measured with.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Counter {
+    /// The timer's name.
+    pub name: String,
+    /// Ticks in a second of the board's time.
+    pub frequency_hz: u32,
+}
+
+/// How an image is run.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum Runner {
+    /// By QEMU.
+    Qemu(Qemu),
+}
+
+/// How QEMU runs an image.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Qemu {
+    /// QEMU's name of the board.
+    pub machine: String,
+    /// An instruction takes `2^icount_shift` ns of the board's time.
+    pub icount_shift: u32,
+}
+
+/// A board that is not known or whose file is wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum BoardError {
+    /// No built-in board has this name.
+    #[error(
+        "no board is named `{name}`; there are {known}, or give the path of a board file",
+        known = names().collect::<Vec<_>>().join(", ")
+    )]
+    Unknown {
+        /// The name asked for.
+        name: String,
+    },
+    /// The file cannot be read.
+    #[error("cannot read the board file `{}`: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The file is not TOML, or a field is missing, unknown or of a wrong type.
+    #[error("`{}` is not a board file: {source}", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: Box<toml::de::Error>,
+    },
+    /// A field's value cannot be.
+    #[error("`{}`: {field} = {value} {problem}", path.display())]
+    Field {
+        /// The file.
+        path: PathBuf,
+        /// The field, as `table.field`.
+        field: String,
+        /// Its value.
+        value: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// Names of the built-in boards.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    BUILT_IN.iter().map(|(name, _)| *name)
+}
+
+/// The board named `board`, or the one in the file `board` if that ends in
+/// `.toml`.
+///
+/// # Errors
+/// A [`BoardError`] that names the board or the file and the field.
+pub fn find(board: &str) -> Result<Board, BoardError> {
+    if Path::new(board)
+        .extension()
+        .is_some_and(|end| end == "toml")
+    {
+        return load(Path::new(board));
+    }
+    match BUILT_IN.iter().find(|(name, _)| *name == board) {
+        Some((name, text)) => parse(Path::new(&format!("{name}.toml")), text),
+        None => Err(BoardError::Unknown {
+            name: board.to_owned(),
+        }),
+    }
+}
+
+/// The board in a file.
+///
+/// # Errors
+/// A [`BoardError`] that names the file and the field.
+pub fn load(path: &Path) -> Result<Board, BoardError> {
+    let text = std::fs::read_to_string(path).map_err(|source| BoardError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let board = parse(path, &text)?;
+    Ok(Board {
+        file: Some(path.to_owned()),
+        ..board
+    })
+}
+
+/// The board that `text`, from the file at `path`, describes.
+///
+/// # Errors
+/// A [`BoardError`] that names the file and the field.
+pub fn parse(path: &Path, text: &str) -> Result<Board, BoardError> {
+    let board: Board = toml::from_str(text).map_err(|source| BoardError::Parse {
+        path: path.to_owned(),
+        source: Box::new(source),
+    })?;
+    check(&board).map_err(|(field, value, problem)| BoardError::Field {
+        path: path.to_owned(),
+        field: field.to_owned(),
+        value,
+        problem: problem.to_owned(),
+    })?;
+    Ok(board)
+}
+
+/// The first field whose value cannot be, with the value and what is wrong.
+fn check(board: &Board) -> Result<(), (&'static str, String, &'static str)> {
+    let layout = &board.layout;
+    let places = [
+        ("layout.code", &layout.code),
+        ("layout.weights", &layout.weights),
+        ("layout.ram", &layout.ram),
+    ];
+    for (field, region) in places {
+        if !board.memory.contains_key(region) {
+            return Err((
+                field,
+                format!("`{region}`"),
+                "is not the name of a [memory]",
+            ));
+        }
+    }
+    let ram = board.memory[&layout.ram].length;
+    let stack = layout.stack_bytes;
+    if stack == 0 || !stack.is_multiple_of(8) || stack >= ram {
+        let problem = "is not a multiple of 8 between 0 and the RAM's length";
+        return Err(("layout.stack_bytes", stack.to_string(), problem));
+    }
+    if board.counter.frequency_hz == 0 {
+        return Err(("counter.frequency_hz", "0".into(), "must be positive"));
+    }
+    let Runner::Qemu(qemu) = &board.runner;
+    if qemu.icount_shift > 10 {
+        let problem = "is more than QEMU takes, 10";
+        return Err((
+            "runner.qemu.icount_shift",
+            qemu.icount_shift.to_string(),
+            problem,
+        ));
+    }
+    Ok(())
+}
+
+impl Board {
+    /// Instructions that took `ticks` of the counter, to the nearest.
+    ///
+    /// An emulated board's clock advances by the same time for each
+    /// instruction, so its counter counts instructions. They are no measure of
+    /// latency.
+    pub fn instructions(&self, ticks: u64) -> u64 {
+        let Runner::Qemu(qemu) = &self.runner;
+        let nanoseconds = u128::from(ticks) * 1_000_000_000;
+        let per_instruction = u128::from(self.counter.frequency_hz) << qemu.icount_shift;
+        let instructions = (nanoseconds + per_instruction / 2) / per_instruction;
+        u64::try_from(instructions).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AN386: &str = BUILT_IN[1].1;
+
+    #[test]
+    fn every_board_file_is_built_in_and_right() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware/boards");
+        let mut files: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
+            .collect();
+        files.sort();
+        assert_eq!(files, names().collect::<Vec<_>>());
+        for name in names() {
+            assert_eq!(find(name).unwrap().name, name);
+        }
+    }
+
+    #[test]
+    fn ticks_become_instructions() {
+        let board = find("qemu-mps2-an386").unwrap();
+        assert_eq!(board.instructions(0), 0);
+        assert_eq!(board.instructions(16), 10);
+        assert_eq!(board.instructions(16_000_000_000_000), 10_000_000_000_000);
+    }
+
+    #[test]
+    fn errors_name_the_file_and_the_field() {
+        let error = |text: &str| parse(Path::new("my.toml"), text).unwrap_err().to_string();
+        let text = AN386.replace("stack_bytes = 16384", "stack_bytes = 12");
+        let problem = "is not a multiple of 8 between 0 and the RAM's length";
+        assert_eq!(
+            error(&text),
+            format!("`my.toml`: layout.stack_bytes = 12 {problem}")
+        );
+        let text = AN386.replace("ram = \"ssram23\"", "ram = \"dram\"");
+        assert_eq!(
+            error(&text),
+            "`my.toml`: layout.ram = `dram` is not the name of a [memory]"
+        );
+        let text = AN386.replace("icount_shift = 6", "icount_shift = \"6\"");
+        let error = error(&text);
+        assert!(
+            error.starts_with("`my.toml` is not a board file: "),
+            "{error}"
+        );
+        assert!(error.contains("icount_shift"), "{error}");
+        let error = find("nucleo").unwrap_err().to_string();
+        assert!(error.contains("no board is named `nucleo`"), "{error}");
+        assert!(error.contains(DEFAULT_BOARD), "{error}");
+    }
+}

@@ -1,0 +1,114 @@
+//! What an image takes of a board's memory, read from its ELF file.
+
+use std::path::{Path, PathBuf};
+
+use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, SectionKind, elf};
+
+/// What an image takes of a board's memory.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// Vector table and machine code.
+    pub code_bytes: u64,
+    /// Constants that are not the model's: messages, tables.
+    pub constants_bytes: u64,
+    /// The model's statics: weights, biases, multipliers, tables.
+    pub weights_bytes: u64,
+    /// Initial values of variables; in flash and again in RAM.
+    pub data_bytes: u64,
+    /// Variables that start as zero, the arena among them.
+    pub zeroed_bytes: u64,
+    /// The stack, whether used or not.
+    pub stack_bytes: u64,
+    /// The sections that these figures are sums of, by address.
+    pub sections: Vec<Section>,
+}
+
+/// A section that takes memory of the board.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Section {
+    /// Its name, such as `.text`.
+    pub name: String,
+    /// Where it lies when the program runs.
+    pub address: u64,
+    /// Its length in bytes.
+    pub size: u64,
+}
+
+/// An image that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("`{}` is not an image of tadpool's firmware: {problem}; build it again", path.display())]
+pub struct ElfError {
+    path: PathBuf,
+    problem: String,
+}
+
+impl ElfError {
+    pub(crate) fn new(path: &Path, problem: impl ToString) -> Self {
+        Self {
+            path: path.to_owned(),
+            problem: problem.to_string(),
+        }
+    }
+}
+
+impl Sizes {
+    /// What must fit the flash, and the memory for weights where that is
+    /// another.
+    pub fn flash_bytes(&self) -> u64 {
+        self.code_bytes + self.constants_bytes + self.weights_bytes + self.data_bytes
+    }
+
+    /// Variables, without the stack.
+    pub fn static_ram_bytes(&self) -> u64 {
+        self.data_bytes + self.zeroed_bytes
+    }
+
+    /// What must fit the RAM.
+    pub fn ram_bytes(&self) -> u64 {
+        self.static_ram_bytes() + self.stack_bytes
+    }
+}
+
+/// What the image in `bytes`, from the file at `path`, takes.
+///
+/// # Errors
+/// An [`ElfError`] if it is not such an image.
+pub fn sizes(path: &Path, bytes: &[u8]) -> Result<Sizes, ElfError> {
+    let file = object::File::parse(bytes).map_err(|error| ElfError::new(path, error))?;
+    let symbol = |name: &str| {
+        let symbol = file.symbols().find(|symbol| symbol.name() == Ok(name));
+        let missing = || ElfError::new(path, format!("it has no symbol `{name}`"));
+        symbol.map(|symbol| symbol.address()).ok_or_else(missing)
+    };
+    let stack_bytes = symbol("_stack_start")?.saturating_sub(symbol("_stack_end")?);
+    let mut sizes = Sizes {
+        stack_bytes,
+        ..Sizes::default()
+    };
+    for section in file.sections() {
+        let SectionFlags::Elf { sh_flags } = section.flags() else {
+            continue;
+        };
+        let is_allocated = sh_flags & u64::from(elf::SHF_ALLOC) != 0;
+        let (name, size) = (section.name().unwrap_or_default(), section.size());
+        if !is_allocated || size == 0 {
+            continue;
+        }
+        let figure = match (name, section.kind()) {
+            (".weights", _) => &mut sizes.weights_bytes,
+            (_, SectionKind::UninitializedData) => &mut sizes.zeroed_bytes,
+            (_, SectionKind::Text) | (".vector_table", _) => &mut sizes.code_bytes,
+            (_, SectionKind::Data) => &mut sizes.data_bytes,
+            _ => &mut sizes.constants_bytes,
+        };
+        *figure += size;
+        let name = name.to_owned();
+        sizes.sections.push(Section {
+            name,
+            address: section.address(),
+            size,
+        });
+    }
+    sizes.sections.sort_by_key(|section| section.address);
+    Ok(sizes)
+}

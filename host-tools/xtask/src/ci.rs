@@ -1,0 +1,240 @@
+//! All checks and tests, in the order in which they are cheap.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::run::{cargo, root, run, shown, succeeds};
+use crate::setup::{Board, boards, setup};
+use crate::{generate, toolchain};
+
+/// Checks models' Python, at one version so that its advice does not change.
+const RUFF: &str = "ruff==0.17.6";
+const FIRMWARE: &str = "firmware/Cargo.toml";
+
+/// Tests and checks that passed and failed.
+#[derive(Debug, Default)]
+struct Tally {
+    passed: u64,
+    failed: u64,
+}
+
+/// Runs everything; the last line says how much passed and failed.
+pub(crate) fn ci() -> ExitCode {
+    let mut tally = Tally::default();
+    let done = all(&mut tally);
+    if let Err(error) = &done {
+        println!("\nerror: {error:#}");
+        tally.failed = tally.failed.max(1);
+    }
+    println!("{} passed, {} failed", tally.passed, tally.failed);
+    if done.is_ok() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn all(tally: &mut Tally) -> Result<()> {
+    step(tally, "setup", setup)?;
+    let boards = boards()?;
+    step(tally, "format", || {
+        run(&mut cargo(["fmt", "--all", "--check"]))?;
+        run(&mut cargo(["fmt", "--check", "--manifest-path", FIRMWARE]))
+    })?;
+    step(tally, "clippy", || {
+        let mut clippy = cargo(["clippy", "--workspace", "--all-targets", "--locked"]);
+        run(clippy.args(["--", "--deny", "warnings"]))
+    })?;
+    for board in &boards {
+        step(
+            tally,
+            &format!("clippy of the firmware for {}", board.name),
+            || {
+                let mut clippy = firmware("clippy", board)?;
+                run(clippy.args(["--features", "self-test", "--", "--deny", "warnings"]))
+            },
+        )?;
+    }
+    step(tally, "documentation", || {
+        let mut doc = cargo([
+            "doc",
+            "--workspace",
+            "--no-deps",
+            "--document-private-items",
+            "--locked",
+        ]);
+        run(doc.env("RUSTDOCFLAGS", "--deny warnings"))?;
+        let board = boards.first().context("there is no board")?;
+        let mut doc = firmware("doc", board)?;
+        run(doc
+            .args(["--no-deps", "--lib"])
+            .env("RUSTDOCFLAGS", "--deny warnings"))
+    })?;
+    step(tally, "Python", ruff)?;
+    for board in &boards {
+        step(tally, &format!("firmware for {}", board.name), || {
+            run(firmware("build", board)?.arg("--release"))
+        })?;
+    }
+    step(tally, "generated crate", generate::check)?;
+    let mut firmware_tests = cargo(["test", "--lib", "--manifest-path", FIRMWARE]);
+    // The firmware's folder has a microcontroller as its default.
+    tests(tally, firmware_tests.args(["--target", &host()?]))?;
+    let has_nextest = succeeds(&mut cargo(["nextest", "--version"]));
+    if has_nextest {
+        tests(
+            tally,
+            &mut cargo(["nextest", "run", "--workspace", "--locked"]),
+        )?;
+        tests(
+            tally,
+            &mut cargo(["test", "--doc", "--workspace", "--locked"]),
+        )
+    } else {
+        tests(tally, &mut cargo(["test", "--workspace", "--locked"]))
+    }
+}
+
+/// Runs one check, and says how long it took.
+fn step(tally: &mut Tally, name: &str, check: impl FnOnce() -> Result<()>) -> Result<()> {
+    println!("\n== {name}");
+    let start = Instant::now();
+    check().with_context(|| format!("{name} failed"))?;
+    println!("== {name}: {:.1} s", start.elapsed().as_secs_f64());
+    tally.passed += 1;
+    Ok(())
+}
+
+/// Runs a test runner and adds what it counts.
+fn tests(tally: &mut Tally, command: &mut Command) -> Result<()> {
+    let text = shown(command);
+    println!("\n== tests\n$ {text}");
+    let start = Instant::now();
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot run `{text}`"))?;
+    let (passed, failed) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let watch = |pipe: Box<dyn Read + Send>| {
+        let (passed, failed) = (Arc::clone(&passed), Arc::clone(&failed));
+        thread::spawn(move || {
+            for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+                println!("{line}");
+                if let Some(counts) = counts(&line) {
+                    passed.fetch_add(counts.passed, Ordering::Relaxed);
+                    failed.fetch_add(counts.failed, Ordering::Relaxed);
+                }
+            }
+        })
+    };
+    let out = child.stdout.take().map(|pipe| watch(Box::new(pipe)));
+    let err = child.stderr.take().map(|pipe| watch(Box::new(pipe)));
+    let status = child
+        .wait()
+        .with_context(|| format!("cannot wait for `{text}`"))?;
+    for thread in [out, err].into_iter().flatten() {
+        thread.join().ok(); // it cannot panic
+    }
+    tally.passed += passed.load(Ordering::Relaxed);
+    tally.failed += failed.load(Ordering::Relaxed);
+    ensure!(status.success(), "`{text}` failed");
+    println!("== tests: {:.1} s", start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// What a line of a test runner's output counts, if it is its summary.
+fn counts(line: &str) -> Option<Tally> {
+    // test result: ok. 5 passed; 0 failed; ...
+    // Summary [   1.0s] 7 tests run: 6 passed, 1 failed, 0 skipped
+    let is_summary =
+        line.starts_with("test result: ") || line.trim_start().starts_with("Summary [");
+    if !is_summary {
+        return None;
+    }
+    let words: Vec<&str> = line
+        .split([' ', ',', ';', '(', ')'])
+        .filter(|w| !w.is_empty())
+        .collect();
+    let count = |what: &str| {
+        let place = words.iter().position(|&word| word == what)?;
+        words.get(place.checked_sub(1)?)?.parse().ok()
+    };
+    Some(Tally {
+        passed: count("passed").unwrap_or(0),
+        failed: count("failed").unwrap_or(0),
+    })
+}
+
+/// Cargo for the firmware of `board`.
+fn firmware(subcommand: &str, board: &Board) -> Result<Command> {
+    let Some(toolchain) = toolchain::for_target(&board.target) else {
+        bail!(
+            "no toolchain builds for {}; run `cargo xtask setup`",
+            board.target
+        );
+    };
+    let mut command = toolchain.command(subcommand, &board.target);
+    command
+        .args([
+            "--manifest-path",
+            FIRMWARE,
+            "--target-dir",
+            "firmware/target",
+            "--locked",
+        ])
+        .args(["--no-default-features", "--features", &board.name])
+        .current_dir(root());
+    Ok(command)
+}
+
+/// The target that `cargo` builds for by itself.
+fn host() -> Result<String> {
+    let output = Command::new("rustc")
+        .arg("-vV")
+        .output()
+        .context("cannot run `rustc -vV`")?;
+    let text = String::from_utf8(output.stdout)?;
+    let host = text.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host.context("`rustc -vV` names no host")?.to_owned())
+}
+
+/// Checks models' Python, with ruff installed in a folder of its own if need
+/// be.
+fn ruff() -> Result<()> {
+    let folder = root().join("target/python");
+    let ruff = folder.join("bin/ruff");
+    let version = RUFF.replace("==", " ");
+    let is_right = Command::new(&ruff).arg("--version").output();
+    if !is_right.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).trim() == version) {
+        run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
+        run(Command::new(folder.join("bin/pip")).args(["install", "--quiet", RUFF]))?;
+    }
+    run(Command::new(&ruff)
+        .args(["check", "models"])
+        .current_dir(root()))?;
+    run(Command::new(&ruff)
+        .args(["format", "--check", "models"])
+        .current_dir(root()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::counts;
+
+    #[test]
+    fn summaries_are_counted() {
+        let counted = |line| counts(line).map(|tally| (tally.passed, tally.failed));
+        let libtest = "test result: FAILED. 5 passed; 2 failed; 0 ignored; 0 measured";
+        assert_eq!(counted(libtest), Some((5, 2)));
+        let nextest = "     Summary [  20.1s] 7 tests run: 6 passed (1 slow), 1 failed, 0 skipped";
+        assert_eq!(counted(nextest), Some((6, 1)));
+        assert_eq!(counted("test a_test ... ok"), None);
+    }
+}

@@ -1,0 +1,62 @@
+//! The generated crate in `firmware/model`: written anew, or checked.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::run::{root, run, tadpool};
+
+/// The smallest model, so that a clone builds without compiling one.
+pub(crate) const MODEL: &str = "models/poolformer-cifar10/model.toml";
+const CRATE: &str = "firmware/model";
+
+/// Writes the crate anew.
+pub(crate) fn generate() -> Result<()> {
+    compile_to(&root().join(CRATE))
+}
+
+/// Fails if the crate is not what [`generate`] would write.
+pub(crate) fn check() -> Result<()> {
+    // Beside the crate's own folder, so that relative paths in it are the same.
+    let fresh = root().join("firmware/target/fresh-model");
+    if fresh.exists() {
+        std::fs::remove_dir_all(&fresh).with_context(|| fresh.display().to_string())?;
+    }
+    compile_to(&fresh)?;
+    let (committed, fresh) = (files(&root().join(CRATE))?, files(&fresh)?);
+    let names = committed.keys().chain(fresh.keys());
+    let is_manifest = |name: &Path| name == Path::new("Cargo.toml"); // names the kernels' folder
+    let stale = names
+        .filter(|name| !is_manifest(name))
+        .find(|&name| committed.get(name) != fresh.get(name));
+    match stale {
+        Some(name) => bail!(
+            "{CRATE}/{} is not fresh; run `cargo xtask generate`",
+            name.display()
+        ),
+        None => Ok(()),
+    }
+}
+
+fn compile_to(folder: &Path) -> Result<()> {
+    run(tadpool(["compile", MODEL, "--output"]).arg(folder))
+}
+
+/// Contents of the files under `folder`, by their path in it.
+fn files(folder: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(&next).with_context(|| next.display().to_string())? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
+                files.insert(path.strip_prefix(folder)?.to_owned(), bytes);
+            }
+        }
+    }
+    Ok(files)
+}

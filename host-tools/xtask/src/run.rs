@@ -1,0 +1,77 @@
+//! Running other programs, with their command line shown.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+
+/// The workspace's folder.
+pub(crate) fn root() -> PathBuf {
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.ancestors().nth(2).unwrap_or(xtask).to_owned()
+}
+
+/// Cargo, called in the workspace's folder.
+pub(crate) fn cargo<I: AsRef<OsStr>>(arguments: impl IntoIterator<Item = I>) -> Command {
+    let mut command = Command::new(cargo_program());
+    command.args(arguments).current_dir(root());
+    command
+}
+
+/// The `tadpool` command, built first, with `arguments`.
+pub(crate) fn tadpool<I: AsRef<OsStr>>(arguments: impl IntoIterator<Item = I>) -> Command {
+    let mut command = cargo(["run", "--quiet", "--release", "--package", "tadpool", "--"]);
+    command.args(arguments);
+    command
+}
+
+/// Shows and runs `command`; an error if it cannot be run or fails.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let text = shown(command);
+    println!("$ {text}");
+    let status = command
+        .status()
+        .with_context(|| format!("cannot run `{text}`"))?;
+    ensure!(status.success(), "`{text}` failed");
+    Ok(())
+}
+
+/// Whether `command` can be run and succeeds; it prints nothing.
+pub(crate) fn succeeds(command: &mut Command) -> bool {
+    let status = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    status.is_ok_and(|status| status.success())
+}
+
+/// `command` as it would be typed in the workspace's folder.
+pub(crate) fn shown(command: &Command) -> String {
+    let set = command
+        .get_envs()
+        .filter_map(|(name, value)| Some(format!("{}={}", name.to_string_lossy(), quoted(value?))));
+    let program = command.get_program();
+    let program = if program == cargo_program() {
+        OsStr::new("cargo")
+    } else {
+        program
+    };
+    let words = std::iter::once(program)
+        .chain(command.get_args())
+        .map(quoted);
+    set.chain(words).collect::<Vec<_>>().join(" ")
+}
+
+fn quoted(word: &OsStr) -> String {
+    let word = word.to_string_lossy();
+    match word.is_empty() || word.contains([' ', '"', '$', '*']) {
+        true => format!("'{word}'"),
+        false => word.into_owned(),
+    }
+}
+
+fn cargo_program() -> std::ffi::OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
