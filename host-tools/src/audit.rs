@@ -20,6 +20,10 @@ const PROGRAM: &str = "inference-only";
 /// Where the inference begins in it.
 const ROOT: &str = "tadpool_inference";
 
+/// How the functions of the kernels' assembly begin. What they go to by its
+/// address lies within them, which compiled code does not promise.
+const OWN_ASSEMBLY: &str = "tadpool_dsp_";
+
 /// What can be reached from a function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Audit {
@@ -167,32 +171,53 @@ struct Function {
 fn functions(path: &Path, bytes: &[u8]) -> Result<BTreeMap<u64, Function>, ElfError> {
     let file = object::File::parse(bytes).map_err(|error| ElfError::new(path, error))?;
     let mut functions = BTreeMap::new();
+    let mut ends = BTreeMap::new();
     for section in file
         .sections()
         .filter(|section| section.kind() == SectionKind::Text)
     {
         let code = section.data().map_err(|error| ElfError::new(path, error))?;
-        let symbols = file
-            .symbols()
-            .filter(|s| s.section_index() == Some(section.index()));
+        let end = section.address() + section.size();
         // `$t` and `$d` tell where instructions and data begin.
         let mut marks = BTreeMap::new();
-        let mut spans = Vec::new();
-        for symbol in symbols {
+        let mut spans = BTreeMap::new();
+        for symbol in file
+            .symbols()
+            .filter(|s| s.section_index() == Some(section.index()))
+        {
             let name = symbol.name().unwrap_or_default();
             if name.starts_with("$t") || name.starts_with("$d") {
                 marks.insert(symbol.address(), name.starts_with("$t"));
-            } else if symbol.kind() == SymbolKind::Text && symbol.size() > 0 {
-                spans.push((symbol.address() & !1, symbol.size(), name));
+            } else if symbol.kind() == SymbolKind::Text {
+                spans.insert(symbol.address() & !1, (symbol.size(), name));
             }
         }
-        for (start, size, symbol) in spans {
+        for (&start, &(size, symbol)) in &spans {
+            // Assembly may leave the size out: up to the next function.
+            let next = spans
+                .range(start + 1..)
+                .next()
+                .map_or(end, |(&next, _)| next);
+            let size = if size == 0 { next - start } else { size };
             let first = usize::try_from(start - section.address()).unwrap_or(usize::MAX);
             let body = code.get(first..).and_then(|code| code.get(..size as usize));
             let outside = || ElfError::new(path, format!("`{symbol}` lies outside its section"));
             let function = function(symbol, start, body.ok_or_else(outside)?, &marks);
             functions.insert(start, function);
+            ends.insert(start, start + size);
         }
+    }
+    // A jump into the midst of a function counts as one to its start.
+    let holder = |address: u64| {
+        let (&start, &end) = ends.range(..=address).next_back()?;
+        (address < end).then_some(start)
+    };
+    for function in functions.values_mut() {
+        let calls = std::mem::take(&mut function.calls);
+        function.calls = calls
+            .into_iter()
+            .map(|to| holder(to).unwrap_or(to))
+            .collect();
     }
     Ok(functions)
 }
@@ -226,7 +251,8 @@ fn function(symbol: &str, start: u64, code: &[u8], marks: &BTreeMap<u64, bool>) 
             Effect::Call(target) => drop(function.calls.insert(target)),
             Effect::Jump(target) if (start..end).contains(&target) => {}
             Effect::Jump(target) => drop(function.calls.insert(target)),
-            Effect::Indirect => function.has_indirect_calls = true,
+            Effect::IndirectJump if symbol.starts_with(OWN_ASSEMBLY) => {}
+            Effect::IndirectCall | Effect::IndirectJump => function.has_indirect_calls = true,
             // Each branch may push; their sum is never less than what one does.
             Effect::Push(bytes) => function.frame_bytes += bytes,
             Effect::UnknownPush => function.has_unknown_frame = true,

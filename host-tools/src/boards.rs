@@ -69,6 +69,10 @@ pub struct Board {
 pub enum KernelVariant {
     /// Plain Rust.
     Portable,
+    /// Assembly for the DSP extension.
+    Dsp,
+    /// Assembly for the vector extension.
+    Helium,
 }
 
 /// A memory.
@@ -272,6 +276,18 @@ fn check(board: &Board) -> Result<(), (&'static str, String, &'static str)> {
         ));
     }
     Ok(())
+}
+
+impl KernelVariant {
+    /// How the kernels want the weights.
+    pub fn layout(self) -> tadpool_kernels::layout::Layout {
+        use tadpool_kernels::layout::Layout;
+        match self {
+            Self::Portable => Layout::Rows,
+            Self::Dsp => Layout::Dsp,
+            Self::Helium => Layout::Helium,
+        }
+    }
 }
 
 impl Board {

@@ -14,8 +14,10 @@ pub(crate) enum Effect {
     Call(u64),
     /// Goes to this address, which may be another function's.
     Jump(u64),
-    /// Calls or goes to a function whose address is in a register.
-    Indirect,
+    /// Calls a function whose address is in a register.
+    IndirectCall,
+    /// Goes to an address that is in a register.
+    IndirectJump,
     /// Moves the stack pointer down by so many bytes.
     Push(u32),
     /// Moves the stack pointer by an amount that is not in the instruction.
@@ -47,8 +49,9 @@ fn narrow(address: u64, code: u32) -> Effect {
         0xd000..=0xddff => Effect::Jump(offset(pc, sign_extend(code << 1, 9))),
         // BX LR returns.
         0x4770 => Effect::None,
-        // BX, BLX
-        0x4700..=0x47ff => Effect::Indirect,
+        // BX and BLX
+        0x4700..=0x477f => Effect::IndirectJump,
+        0x4780..=0x47ff => Effect::IndirectCall,
         // ADD SP, Rm and MOV SP, Rm
         _ if code & 0xff87 == 0x4485 || code & 0xff87 == 0x4685 => Effect::UnknownPush,
         // CBZ, CBNZ stay within their function.
@@ -157,8 +160,8 @@ mod tests {
             ("b #-4", 0xe7fe, 0, Effect::Jump(0x1000)),
             ("bne #-4", 0xd1fe, 0, Effect::Jump(0x1000)),
             ("udf #0", 0xde00, 0, Effect::None),
-            ("blx r3", 0x4798, 0, Effect::Indirect),
-            ("bx r3", 0x4718, 0, Effect::Indirect),
+            ("blx r3", 0x4798, 0, Effect::IndirectCall),
+            ("bx r3", 0x4718, 0, Effect::IndirectJump),
             ("bx lr", 0x4770, 0, Effect::None),
             ("vadd.f32 s0, s0, s1", 0xee30, 0x0a20, Effect::Float),
             ("dmb sy", 0xf3bf, 0x8f5f, Effect::None),
