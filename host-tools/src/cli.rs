@@ -1,14 +1,15 @@
 //! Commands and their arguments; one file a command.
 
-// mod bench;
-// mod boards;
-// mod compile;
+mod bench;
+mod board;
+mod boards;
+mod compile;
 mod eval;
 mod inspect;
 mod model;
-// mod progress;
+mod progress;
 mod report;
-// mod run;
+mod run;
 mod simulate;
 
 use clap::{Parser, Subcommand};
