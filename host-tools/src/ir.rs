@@ -169,6 +169,19 @@ impl fmt::Display for Shape {
     }
 }
 
+impl Op {
+    /// What the layer is called.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::PatchEmbedding(_) => "patch embedding",
+            Self::Pooling(_) => "pooling mixer",
+            Self::Identity(_) => "identity mixer",
+            Self::ChannelMlp(_) => "channel MLP",
+            Self::Head(_) => "head",
+        }
+    }
+}
+
 impl Layer {
     /// Multiply-accumulates of one inference: matrix products only.
     pub fn macs(&self) -> u64 {

@@ -3,6 +3,11 @@
 //!
 //! One module a stage, in the order of the data flow.
 
+// What the user gives.
+pub mod images;
+pub mod model_toml;
+
+// From the ONNX file to the float network.
 pub mod graph;
 
 pub mod onnx;
@@ -19,6 +24,29 @@ pub mod float;
 
 pub mod reference;
 
-pub mod model_toml;
+// From the float network to integers.
+pub mod calibrate;
 
-pub mod images;
+pub mod ranges;
+
+pub mod quantize;
+
+pub mod quant_model;
+
+// Steps, buffers and their places.
+pub mod schedule;
+
+pub mod memory;
+
+pub mod program;
+
+// The whole way, and what becomes of it.
+pub mod compile;
+
+pub mod codegen;
+
+pub mod evaluate;
+
+// Shared by the stages.
+pub mod output;
+pub mod progress;

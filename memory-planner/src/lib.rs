@@ -1,1 +1,42 @@
-//! Places buffers in static memory regions.
+//! Places buffers with known live ranges into static memory regions.
+#![no_std]
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
+
+// What callers see.
+pub mod checker;
+mod error;
+mod plan;
+mod problem;
+mod sliding_window;
+mod solve;
+
+// From a problem to items, and what is known about them at once.
+mod attempt;
+mod bounds;
+mod greedy;
+mod items;
+mod validate;
+
+// The exact searches.
+mod assign;
+mod clock;
+mod depths;
+mod disjunctive;
+mod improve;
+mod minimise;
+mod packing;
+mod portfolio;
+
+#[doc(hidden)]
+pub mod fuzzing;
+
+pub use error::PlanError;
+pub use plan::{Budget, Goal, Placement, Plan, Proof, Solution};
+pub use problem::{Buffer, BufferId, MAX_BUFFERS, MAX_BYTES, Problem, Region, RegionId, Relation};
+pub use sliding_window::{Axis, SlidingWindow, sliding_window_overlap};
+pub use solve::{lower_bound, solve};

@@ -53,8 +53,13 @@ def parse():
     add(
         "--crop",
         type=int,
-        help="side of the part cut out of every image before the cooldown, which "
-        "makes these epochs cheaper (default: whole images)",
+        help="side of the part cut out of every image in all but the last epochs, "
+        "which makes them cheaper (default: whole images)",
+    )
+    add(
+        "--whole",
+        type=int,
+        help="epochs with whole images at the end, with --crop (default: --cooldown)",
     )
     add("--smoothing", type=float, default=0.1, help="label smoothing")
     add("--hole", type=int, default=0, help="side of the square cut out, 0 for none")
@@ -69,6 +74,8 @@ def parse():
     arguments = parser.parse_args()
     if arguments.cooldown is None:
         arguments.cooldown = arguments.epochs / 2
+    if arguments.whole is None:
+        arguments.whole = arguments.cooldown
     return arguments
 
 
@@ -139,7 +146,7 @@ def train_epoch(model, average, optimizers, batches, epoch, arguments):
         for epochs in (arguments.epochs, arguments.warmup, arguments.cooldown)
     ]
     loss_sum = correct = seen = 0
-    small = arguments.crop and epoch < arguments.epochs - arguments.cooldown
+    small = arguments.crop and epoch < arguments.epochs - arguments.whole
     size = (arguments.crop,) * 2 if small else None
     for step, (images, labels) in enumerate(batches.epoch(epoch, size), epoch * steps):
         rate = arguments.rate * rate_at(step, *schedule)

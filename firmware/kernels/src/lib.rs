@@ -1,1 +1,70 @@
-//! Integer kernels.
+//! Integer kernels for MetaFormer networks.
+//!
+//! One copy of the arithmetic serves the host's simulator and every
+//! microcontroller: same input, same bytes, on all of them. No floating point,
+//! no heap, no dependency and no panic path.
+//!
+//! # Numbers
+//!
+//! * A **feature map** holds `i8` values `q`, token after token, channels
+//!   fastest; a real value is `scale * (q - zero_point)`, with one scale and
+//!   one zero point for the whole map. Kernels never see scales: the host folds
+//!   them into the integers of a step.
+//! * **Weights** are `i8`, symmetric, one scale per output channel; an
+//!   accumulator is `i32`, and the host has checked that it cannot overflow.
+//! * **Requantization** is [`fixed::requantize`]: one multiplication by a Q32
+//!   fraction, rounded to nearest with ties towards plus infinity.
+//! * **Norms** (GroupNorm with one group) are never materialised. Each step
+//!   returns the exact sum and sum of squares of what it wrote
+//!   ([`norm::Stats`]); the next one turns them into a mean and a reciprocal
+//!   standard deviation ([`norm::NormScale`]) that it folds into its own
+//!   requantization.
+//!
+//! # Shape of a kernel
+//!
+//! A module a step: a struct of constants that the host's code generator
+//! writes, and `run(&step, ..., arena)`. Buffers are named by their place in
+//! the one arena, since most steps work in place. Wrong geometry is a
+//! [`Fault`], never a panic.
+
+#![no_std]
+#![deny(missing_docs)]
+#![deny(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic
+)]
+
+#[cfg(test)]
+extern crate std;
+
+mod arch;
+pub mod arena;
+pub mod channel_mlp;
+pub mod checksum;
+pub mod fixed;
+pub mod head;
+pub mod identity;
+pub mod layout;
+mod matmul;
+pub mod norm;
+pub mod patch_embedding;
+pub mod pointwise;
+pub mod pooling;
+
+#[cfg(feature = "cases")]
+pub mod cases;
+
+pub use arena::{Buffer, Fault};
+
+/// Sees every step's output while a network runs.
+pub trait Observer {
+    /// Called after step number `step` with the bytes that it wrote.
+    fn step(&mut self, step: usize, output: &[u8]);
+}
+
+/// Observes nothing.
+impl Observer for () {
+    fn step(&mut self, _step: usize, _output: &[u8]) {}
+}

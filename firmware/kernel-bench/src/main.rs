@@ -1,0 +1,141 @@
+//! Checks the kernels on a core and counts their instructions.
+//!
+//! Prints one line a case through semihosting:
+//!
+//! ```text
+//! check 3 2 1a2b3c4d                 case, seed, checksum of what was written
+//! count 5 M8 1a2b3c4d 123456         case, its kernels, checksum, instructions
+//! ```
+//!
+//! The emulator advances its clock by a fixed time an instruction, so SysTick
+//! counts instructions. How many make a tick is measured with a loop of known
+//! length. A count is exact to within one tick (40 instructions at 25 MHz) and
+//! is no latency: no wait states, no caches, no pairs of instructions.
+
+#![no_std]
+#![no_main]
+
+use cortex_m::peripheral::SYST;
+use cortex_m::peripheral::syst::SystClkSource;
+use cortex_m_rt::entry;
+use cortex_m_semihosting::{debug, hprintln};
+use panic_halt as _;
+#[cfg(feature = "dsp")]
+use tadpool_kernels::layout::Dsp as Best;
+#[cfg(feature = "helium")]
+use tadpool_kernels::layout::Helium as Best;
+#[cfg(not(any(feature = "dsp", feature = "helium")))]
+use tadpool_kernels::layout::Rows as Best;
+use tadpool_kernels::cases::{self, COUNTED, EDGES, EDGES_MEMORY, Seed};
+use tadpool_kernels::layout::Kernel;
+
+const MEMORY: usize = if cfg!(small) {
+    EDGES_MEMORY
+} else {
+    4 << 20
+};
+
+#[entry]
+fn main() -> ! {
+    #[cfg(not(feature = "empty"))]
+    run();
+    debug::exit(debug::EXIT_SUCCESS);
+    loop {
+        cortex_m::asm::wfi();
+    }
+}
+
+fn run() {
+    #[repr(align(16))]
+    struct Aligned([u8; MEMORY]);
+    let memory = cortex_m::singleton!(: Aligned = Aligned([0; MEMORY]));
+    let Some(Aligned(memory)) = memory else {
+        return;
+    };
+    for (index, case) in EDGES.iter().enumerate() {
+        for seed in 0..6 {
+            match cases::run::<Best>(case, Seed(seed), memory) {
+                Ok(checksum) => hprintln!("check {} {} {:08x}", index, seed, checksum),
+                Err(fault) => hprintln!("check {} {} {}", index, seed, fault),
+            }
+        }
+    }
+
+    let Some(mut counter) = Counter::start() else {
+        return;
+    };
+    for (index, case) in COUNTED.iter().enumerate() {
+        if case.layout(Best::LAYOUT) != Best::LAYOUT && case.has_matrix() {
+            continue;
+        }
+        let Ok(mut ready) = case.ready::<Best>(Seed(2), memory) else {
+            continue;
+        };
+        let mut written = None;
+        let instructions = counter.count(|| written = ready.run::<Best>().ok());
+        match written {
+            Some(written) => hprintln!(
+                "count {} {} {:08x} {}",
+                index,
+                Best::LAYOUT.name(),
+                ready.checksum(&written),
+                instructions
+            ),
+            None => hprintln!("count {} fault", index),
+        }
+    }
+}
+
+/// SysTick, as a counter of instructions.
+struct Counter {
+    systick: SYST,
+    /// Ticks of [`LOOP`] instructions.
+    ticks_of_loop: u32,
+}
+
+/// Instructions of the loop of known length.
+const LOOP: u32 = 2_000_000;
+
+impl Counter {
+    fn start() -> Option<Self> {
+        let mut systick = cortex_m::Peripherals::take()?.SYST;
+        systick.set_clock_source(SystClkSource::Core);
+        systick.set_reload(0x00ff_ffff);
+        systick.clear_current();
+        systick.enable_counter();
+        let mut counter = Self {
+            systick,
+            ticks_of_loop: LOOP,
+        };
+        counter.ticks_of_loop = counter.ticks(|| spin(LOOP / 2));
+        Some(counter)
+    }
+
+    fn ticks(&mut self, work: impl FnOnce()) -> u32 {
+        self.systick.clear_current();
+        // The counter is loaded on the tick after it was cleared.
+        while SYST::get_current() == 0 {}
+        let before = SYST::get_current();
+        work();
+        before.wrapping_sub(SYST::get_current()) & 0x00ff_ffff
+    }
+
+    fn count(&mut self, work: impl FnOnce()) -> u32 {
+        let ticks = u64::from(self.ticks(work));
+        (ticks * u64::from(LOOP) / u64::from(self.ticks_of_loop)) as u32
+    }
+}
+
+/// Two instructions a turn.
+#[inline(never)]
+fn spin(turns: u32) {
+    // SAFETY: counts a register down.
+    unsafe {
+        core::arch::asm!(
+            "2: subs {turns}, #1",
+            "bne 2b",
+            turns = inout(reg) turns => _,
+            options(nomem, nostack),
+        );
+    }
+}

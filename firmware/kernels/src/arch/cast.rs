@@ -1,0 +1,71 @@
+//! Views of bytes as other integers.
+
+#![allow(unsafe_code)]
+
+use crate::Fault;
+
+/// Bytes as two's complement values.
+pub(crate) fn i8s(bytes: &[u8]) -> &[i8] {
+    // SAFETY: `i8` and `u8` have the same size and alignment, and every bit
+    // pattern is a valid `i8`; the length and lifetime are those of `bytes`.
+    unsafe { core::slice::from_raw_parts(bytes.as_ptr().cast(), bytes.len()) }
+}
+
+/// Bytes as two's complement values, to be written.
+pub(crate) fn i8s_mut(bytes: &mut [u8]) -> &mut [i8] {
+    // SAFETY: as in `i8s`; the borrow of `bytes` is exclusive.
+    unsafe { core::slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), bytes.len()) }
+}
+
+/// Two's complement values as bytes, to be written.
+#[cfg(feature = "cases")]
+pub(crate) fn bytes_mut(values: &mut [i8]) -> &mut [u8] {
+    // SAFETY: as in `i8s_mut`, the other way round.
+    unsafe { core::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), values.len()) }
+}
+
+/// Aligned bytes as `i16` values, to be written.
+pub(crate) fn i16s_mut(bytes: &mut [u8]) -> Result<&mut [i16], Fault> {
+    // SAFETY: every bit pattern is a valid `i16`, and `align_to_mut` itself
+    // keeps size and alignment.
+    match unsafe { bytes.align_to_mut() } {
+        ([], values, []) => Ok(values),
+        _ => Err(Fault::Alignment),
+    }
+}
+
+/// Aligned bytes as `i32` values, to be written.
+pub(crate) fn i32s_mut(bytes: &mut [u8]) -> Result<&mut [i32], Fault> {
+    // SAFETY: every bit pattern is a valid `i32`, and `align_to_mut` itself
+    // keeps size and alignment.
+    match unsafe { bytes.align_to_mut() } {
+        ([], values, []) => Ok(values),
+        _ => Err(Fault::Alignment),
+    }
+}
+
+/// Words as pairs of `i16` values.
+pub(crate) fn words_as_i16s(words: &[i32]) -> &[i16] {
+    // SAFETY: an `i32` is two valid `i16` and aligned for them; the length
+    // counts the same bytes and the lifetime is that of `words`.
+    unsafe { core::slice::from_raw_parts(words.as_ptr().cast(), words.len() * 2) }
+}
+
+/// Words as pairs of `i16` values, to be written.
+pub(crate) fn words_as_i16s_mut(words: &mut [i32]) -> &mut [i16] {
+    // SAFETY: as in `words_as_i16s`; the borrow of `words` is exclusive.
+    unsafe { core::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), words.len() * 2) }
+}
+
+/// Words as bytes, to be written.
+pub(crate) fn words_as_bytes_mut(words: &mut [i32]) -> &mut [u8] {
+    // SAFETY: an `i32` is four valid `u8`; the length counts the same bytes,
+    // the borrow of `words` is exclusive and its lifetime is kept.
+    unsafe { core::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), words.len() * 4) }
+}
+
+/// Words as bytes.
+pub(crate) fn words_as_bytes(words: &[i32]) -> &[u8] {
+    // SAFETY: as in `words_as_bytes_mut`, without writing.
+    unsafe { core::slice::from_raw_parts(words.as_ptr().cast(), words.len() * 4) }
+}

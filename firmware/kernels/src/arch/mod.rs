@@ -1,0 +1,40 @@
+//! The only unsafe code and assembly: views of arena bytes as wider or signed
+//! integers, and the inner loops of the layouts that one family of cores reads.
+//!
+//! The one place that asks what is being built for. On the host a model in
+//! plain Rust stands in for the assembly, reads the same packed weights and
+//! writes the same tiles.
+
+pub(crate) mod cast;
+
+#[cfg(all(feature = "dsp", target_arch = "arm"))]
+mod dsp;
+#[cfg(all(feature = "helium", target_arch = "arm"))]
+mod helium;
+#[cfg(not(target_arch = "arm"))]
+mod model;
+
+#[cfg(all(feature = "dsp", target_arch = "arm"))]
+pub(crate) use dsp::pool;
+#[cfg(not(all(feature = "dsp", target_arch = "arm")))]
+pub(crate) use portable::pool;
+
+/// Whether [`pool`] runs the pooling mixer, on maps of a multiple of four
+/// channels.
+pub(crate) const POOLS: bool = cfg!(all(feature = "dsp", target_arch = "arm"));
+
+#[cfg(not(all(feature = "dsp", target_arch = "arm")))]
+mod portable {
+    use crate::Fault;
+    use crate::norm::{NormScale, Stats};
+    use crate::pooling::Pooling;
+
+    pub(crate) fn pool(
+        _step: &Pooling<'_>,
+        _norm: &NormScale,
+        _map: &mut [i8],
+        _scratch: &mut [u8],
+    ) -> Result<Stats, Fault> {
+        Err(Fault::Geometry)
+    }
+}

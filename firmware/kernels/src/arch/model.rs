@@ -1,0 +1,196 @@
+//! The packed layouts' kernels in plain Rust, for the host.
+//!
+//! Slow and for tests: what they prove is that packing, tiles and constants hold
+//! what the assembly is told they hold, and that its sums are exact.
+
+use crate::arch::cast;
+use crate::fixed::{requantize, saturate_i8, saturate_u8};
+use crate::layout::{Dsp, Helium};
+use crate::matmul::{Linear, Product, TILE_HEADER, look_up};
+use crate::norm::Partial;
+
+/// What the two layouts do differently.
+trait Model {
+    const TOKENS: usize;
+    /// Outputs of a group.
+    const GROUP: usize;
+
+    fn put(tile: &mut [i32], token: usize, input: usize, value: i8);
+
+    fn arrange(group: &mut [i32]);
+
+    /// Sums and multipliers of one group of outputs for one token.
+    fn sums(linear: &Linear<'_>, group: usize, tile: &[i32], token: usize) -> [(i32, i32); 4];
+}
+
+impl<M: Model> Product for M {
+    const TOKENS: usize = M::TOKENS;
+
+    fn expand(tokens: &[i8], stride: usize, inputs: usize, first: usize, tile: &mut [i32]) {
+        if first == 0 {
+            tile.fill(0);
+        }
+        let rows = tokens.chunks(stride.max(1));
+        let last = rows.clone().last().unwrap_or(&[]);
+        for (token, row) in (first..M::TOKENS).zip(rows.chain(core::iter::repeat(last))) {
+            for (input, &value) in row.iter().enumerate().take(inputs) {
+                M::put(tile, token, input, value);
+            }
+        }
+    }
+
+    fn arrange(constants: &mut [i32]) {
+        constants.chunks_mut(2 * M::GROUP).for_each(M::arrange);
+    }
+
+    fn write(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]) {
+        let _ = Self::write_counted(linear, tile, tokens);
+    }
+
+    fn write_counted(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]) -> Partial {
+        Self::update(linear, &[], tile, tokens)
+    }
+
+    fn activate(
+        linear: &Linear<'_>,
+        table: &[i8; 256],
+        tile: &[i32],
+        _tokens: usize,
+        next: &mut [i32],
+    ) {
+        next.fill(0);
+        for token in 0..M::TOKENS {
+            for output in 0..linear.outputs {
+                let sums = M::sums(linear, output / M::GROUP, tile, token);
+                let (acc, multiplier) = sums.get(output % M::GROUP).copied().unwrap_or_default();
+                let index = saturate_u8(requantize(acc, multiplier).saturating_add(linear.zero));
+                M::put(next, token, output, look_up(table, index) as i8);
+            }
+        }
+    }
+
+    fn update(linear: &Linear<'_>, residual: &[i32], tile: &[i32], tokens: &mut [i8]) -> Partial {
+        let mut written = Partial::default();
+        for (token, values) in tokens.chunks_mut(linear.outputs.max(1)).enumerate() {
+            for (output, q) in values.iter_mut().enumerate() {
+                let sums = M::sums(linear, output / M::GROUP, tile, token);
+                let (acc, multiplier) = sums.get(output % M::GROUP).copied().unwrap_or_default();
+                let residual = residual.get(output).copied().unwrap_or(0);
+                let acc = acc.wrapping_add(residual.wrapping_mul(i32::from(*q)));
+                *q = saturate_i8(requantize(acc, multiplier).saturating_add(linear.zero));
+                written.add(*q);
+            }
+        }
+        written
+    }
+}
+
+impl Model for Dsp {
+    const TOKENS: usize = 2;
+    const GROUP: usize = 4;
+
+    fn put(tile: &mut [i32], token: usize, input: usize, value: i8) {
+        // The header counts -128 times the token's sum.
+        if let Some(sum) = tile.get_mut(token) {
+            *sum -= 128 * i32::from(value);
+        }
+        let word = TILE_HEADER + input / 4 * 4 + input % 2 * 2 + token;
+        let values = cast::words_as_i16s_mut(tile);
+        if let Some(wide) = values.get_mut(2 * word + input / 2 % 2) {
+            *wide = i16::from(value);
+        }
+    }
+
+    fn arrange(group: &mut [i32]) {
+        if let &mut [
+            ref mut s0,
+            ref mut m0,
+            ref mut s1,
+            ref mut m1,
+            ref mut s2,
+            ref mut m2,
+            ref mut s3,
+            _,
+        ] = group
+        {
+            let even = |even: i32, odd: i32| even.wrapping_add(odd << 8);
+            let starts = [*s1, *s3, even(*s0, *s1), even(*s2, *s3)];
+            let multipliers = [*m0, *m1, *m2];
+            [*s0, *m0, *s1, *m1] = starts;
+            [*s2, *m2, *s3] = multipliers;
+        }
+    }
+
+    fn sums(linear: &Linear<'_>, group: usize, tile: &[i32], token: usize) -> [(i32, i32); 4] {
+        let padded = linear.inputs.next_multiple_of(4);
+        let weights = linear.weights.chunks(4 * padded).nth(group).unwrap_or(&[]);
+        let constants = linear.constants.chunks(8).nth(group).unwrap_or(&[]);
+        let &[s1, s3, c0, c2, m0, m1, m2, m3] = constants else {
+            return [(0, 0); 4];
+        };
+        let header = tile.get(token).copied().unwrap_or(0);
+        let mut both = [header; 2];
+        let mut odd = [s1, s3];
+        // Two words of weights meet one word of the tile: two inputs.
+        for (at, word) in weights.as_chunks::<4>().0.iter().enumerate() {
+            let values = cast::words_as_i16s(tile);
+            let at_tile = 2 * (TILE_HEADER + at / 2 * 2 + token);
+            let [low, high] = [0, 1].map(|half| values.get(at_tile + half).copied().unwrap_or(0));
+            let packed = |low: u8, high: u8| i32::from(i16::from_le_bytes([low, high]));
+            let products = packed(word[0], word[1])
+                .wrapping_mul(low.into())
+                .wrapping_add(packed(word[2], word[3]).wrapping_mul(high.into()));
+            let odds = i32::from(word[1] as i8) * i32::from(low)
+                + i32::from(word[3] as i8) * i32::from(high);
+            if let (Some(both), Some(odd)) = (both.get_mut(at % 2), odd.get_mut(at % 2)) {
+                *both = both.wrapping_add(products);
+                *odd = odd.wrapping_add(odds);
+            }
+        }
+        let even =
+            |both: i32, odd: i32, constant: i32| both.wrapping_sub(odd << 8).wrapping_add(constant);
+        [
+            (even(both[0], odd[0], c0), m0),
+            (odd[0], m1),
+            (even(both[1], odd[1], c2), m2),
+            (odd[1], m3),
+        ]
+    }
+}
+
+impl Model for Helium {
+    const TOKENS: usize = 4;
+    const GROUP: usize = 2;
+
+    fn put(tile: &mut [i32], token: usize, input: usize, value: i8) {
+        let at = 4 * TILE_HEADER + input / 16 * 64 + token * 16 + input % 16;
+        if let Some(byte) = cast::words_as_bytes_mut(tile).get_mut(at) {
+            *byte = value as u8;
+        }
+    }
+
+    fn arrange(group: &mut [i32]) {
+        if let [_, m0, s1, _] = group {
+            core::mem::swap(m0, s1);
+        }
+    }
+
+    fn sums(linear: &Linear<'_>, group: usize, tile: &[i32], token: usize) -> [(i32, i32); 4] {
+        let padded = linear.inputs.next_multiple_of(16);
+        let weights = linear.weights.chunks(2 * padded).nth(group).unwrap_or(&[]);
+        let constants = linear.constants.chunks(4).nth(group).unwrap_or(&[]);
+        let &[s0, s1, m0, m1] = constants else {
+            return [(0, 0); 4];
+        };
+        let mut sums = [s0, s1];
+        let values = cast::words_as_bytes(tile);
+        for (at, &weight) in weights.iter().enumerate() {
+            let place = 4 * TILE_HEADER + at / 32 * 64 + token * 16 + at % 16;
+            let value = values.get(place).map_or(0, |&byte| i32::from(byte as i8));
+            if let Some(sum) = sums.get_mut(at / 16 % 2) {
+                *sum = sum.wrapping_add(i32::from(weight as i8) * value);
+            }
+        }
+        [(sums[0], m0), (sums[1], m1), (0, 0), (0, 0)]
+    }
+}

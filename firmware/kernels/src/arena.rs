@@ -1,0 +1,121 @@
+//! Places in the arena, and disjoint views of them.
+
+use crate::arch::cast;
+
+/// A place in the arena.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Buffer {
+    /// First byte.
+    pub offset: usize,
+    /// Length in bytes.
+    pub size: usize,
+}
+
+/// A step that does not fit its buffers.
+///
+/// The code generator writes only steps that fit, so this tells of a caller
+/// that assembled a step by hand or passed a wrong arena.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// A buffer lies outside the arena, or two that must be disjoint overlap.
+    Buffer,
+    /// A slice's length does not match the step's dimensions.
+    Geometry,
+    /// A buffer of wider integers is not aligned.
+    Alignment,
+}
+
+impl core::fmt::Display for Fault {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Buffer => "a buffer lies outside the arena or overlaps another",
+            Self::Geometry => "a slice does not match the dimensions of its step",
+            Self::Alignment => "a buffer is not aligned",
+        })
+    }
+}
+
+impl core::error::Error for Fault {}
+
+impl Buffer {
+    fn range(self) -> core::ops::Range<usize> {
+        self.offset..self.offset.saturating_add(self.size)
+    }
+
+    /// The bytes of this buffer.
+    ///
+    /// # Errors
+    /// [`Fault::Buffer`] if it lies outside the arena.
+    pub fn of(self, arena: &[u8]) -> Result<&[u8], Fault> {
+        arena.get(self.range()).ok_or(Fault::Buffer)
+    }
+
+    /// The bytes of this buffer, to be written.
+    ///
+    /// # Errors
+    /// [`Fault::Buffer`] if it lies outside the arena.
+    pub fn of_mut(self, arena: &mut [u8]) -> Result<&mut [u8], Fault> {
+        arena.get_mut(self.range()).ok_or(Fault::Buffer)
+    }
+}
+
+/// Two buffers that do not overlap.
+pub(crate) fn disjoint(
+    arena: &mut [u8],
+    first: Buffer,
+    second: Buffer,
+) -> Result<(&mut [u8], &mut [u8]), Fault> {
+    let [first, second] = arena
+        .get_disjoint_mut([first.range(), second.range()])
+        .map_err(|_| Fault::Buffer)?;
+    Ok((first, second))
+}
+
+/// Three buffers that do not overlap.
+pub(crate) fn disjoint_three(
+    arena: &mut [u8],
+    buffers: [Buffer; 3],
+) -> Result<[&mut [u8]; 3], Fault> {
+    arena
+        .get_disjoint_mut(buffers.map(Buffer::range))
+        .map_err(|_| Fault::Buffer)
+}
+
+/// The product of dimensions; `usize::MAX`, which fits no buffer, if it is too
+/// large to be represented.
+pub(crate) fn volume(dims: &[usize]) -> usize {
+    dims.iter().fold(1, |size, &dim| size.saturating_mul(dim))
+}
+
+/// [`Fault::Geometry`] unless `fits`.
+pub(crate) fn ensure(fits: bool) -> Result<(), Fault> {
+    if fits { Ok(()) } else { Err(Fault::Geometry) }
+}
+
+/// Cuts `count` elements of type `i32` off the head of a scratch buffer.
+pub(crate) fn take_i32s<'a>(
+    scratch: &mut &'a mut [u8],
+    count: usize,
+) -> Result<&'a mut [i32], Fault> {
+    cast::i32s_mut(take(scratch, count.saturating_mul(4))?)
+}
+
+/// Cuts `count` elements of type `i8` off the head of a scratch buffer.
+pub(crate) fn take_i8s<'a>(
+    scratch: &mut &'a mut [u8],
+    count: usize,
+) -> Result<&'a mut [i8], Fault> {
+    Ok(cast::i8s_mut(take(scratch, count)?))
+}
+
+/// Cuts `count` elements of type `i16` off the head of a scratch buffer.
+pub(crate) fn take_i16s<'a>(
+    scratch: &mut &'a mut [u8],
+    count: usize,
+) -> Result<&'a mut [i16], Fault> {
+    cast::i16s_mut(take(scratch, count.saturating_mul(2))?)
+}
+
+pub(crate) fn take<'a>(scratch: &mut &'a mut [u8], size: usize) -> Result<&'a mut [u8], Fault> {
+    scratch.split_off_mut(..size).ok_or(Fault::Buffer)
+}

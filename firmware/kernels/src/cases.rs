@@ -1,0 +1,504 @@
+//! Steps with made-up data, the same on every machine.
+//!
+//! The self-test runs [`EDGES`] on a core and compares the checksums with those
+//! of the host; the benchmark counts the instructions of larger ones.
+
+use crate::arch::cast;
+use crate::arena::{self, Buffer, Fault};
+use crate::channel_mlp::{self, ChannelMlp, NormedLinear, ResidualLinear};
+use crate::checksum::fnv1a;
+use crate::head::{self, Head};
+use crate::identity::{self, Identity};
+use crate::layout::{Kernel, Layout, Rows};
+use crate::norm::{Norm, Stats};
+use crate::patch_embedding::{self, PatchEmbedding};
+use crate::pointwise::{self, Pointwise};
+use crate::pooling::{self, Pooling};
+
+/// A step and its shape; a map has its tokens before its channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Case {
+    /// Tokens, inputs, outputs.
+    Pointwise([usize; 3]),
+    /// Tokens, channels, hidden channels, tokens of a tile.
+    ChannelMlp([usize; 4]),
+    /// Rows and columns of a square map, channels, outputs, rows and columns of
+    /// a square window, stride, padding on every side.
+    PatchEmbedding([usize; 6]),
+    /// Rows, columns, channels.
+    Pooling([usize; 3]),
+    /// Tokens, channels.
+    Identity([usize; 2]),
+    /// Tokens, channels, classes.
+    Head([usize; 3]),
+}
+
+/// Shapes at the edges of what the kernels take.
+pub const EDGES: &[Case] = &[
+    Case::Pointwise([1, 4, 4]),
+    Case::Pointwise([5, 12, 8]),
+    Case::Pointwise([2, 68, 12]),
+    Case::Pointwise([7, 20, 36]),
+    Case::Pointwise([3, 5, 7]),
+    Case::Pointwise([4, 64, 4]),
+    Case::Pointwise([3, 132, 4]),
+    Case::ChannelMlp([1, 4, 4, 1]),
+    Case::ChannelMlp([1, 1, 1, 2]),
+    Case::ChannelMlp([3, 5, 7, 1]),
+    Case::ChannelMlp([7, 12, 20, 3]),
+    Case::ChannelMlp([6, 16, 64, 2]),
+    Case::ChannelMlp([5, 20, 68, 5]),
+    Case::ChannelMlp([9, 36, 16, 4]),
+    Case::PatchEmbedding([1, 1, 4, 1, 1, 0]),
+    Case::PatchEmbedding([5, 3, 8, 3, 2, 1]),
+    Case::PatchEmbedding([7, 3, 8, 5, 2, 2]),
+    Case::PatchEmbedding([9, 3, 4, 7, 4, 2]),
+    Case::PatchEmbedding([6, 8, 12, 3, 2, 1]),
+    Case::PatchEmbedding([4, 2, 5, 2, 3, 0]),
+    Case::PatchEmbedding([3, 33, 4, 2, 1, 1]),
+    Case::Pooling([1, 1, 1]),
+    Case::Pooling([1, 1, 4]),
+    Case::Pooling([1, 6, 8]),
+    Case::Pooling([6, 1, 4]),
+    Case::Pooling([2, 2, 4]),
+    Case::Pooling([3, 2, 12]),
+    Case::Pooling([2, 3, 7]),
+    Case::Pooling([7, 5, 20]),
+    Case::Identity([1, 1]),
+    Case::Identity([9, 7]),
+    Case::Identity([16, 32]),
+    Case::Head([1, 1, 1]),
+    Case::Head([16, 20, 10]),
+    Case::Head([7, 5, 3]),
+];
+
+/// What the benchmark counts: matrix products, steps alone, and all steps of a
+/// CIFAR-10 PoolFormer from [`POOLFORMER`] on.
+pub const COUNTED: &[Case] = &[
+    Case::Pointwise([64, 64, 256]),
+    Case::Pointwise([64, 256, 64]),
+    Case::Pointwise([196, 32, 128]),
+    Case::Pointwise([196, 128, 32]),
+    Case::Pointwise([49, 320, 1280]),
+    Case::Pointwise([49, 1280, 320]),
+    Case::Pointwise([16, 48, 192]),
+    Case::Pointwise([16, 192, 48]),
+    Case::PatchEmbedding([32, 3, 32, 7, 4, 2]),
+    Case::Pooling([14, 14, 64]),
+    Case::Identity([256, 32]),
+    // A Cortex-M0 has memory for these.
+    Case::Pointwise([8, 32, 64]),
+    Case::ChannelMlp([16, 16, 64, 2]),
+    Case::PatchEmbedding([16, 3, 8, 5, 2, 2]),
+    Case::Pooling([8, 8, 16]),
+    Case::PatchEmbedding([32, 3, 32, 5, 2, 2]),
+    Case::Pooling([16, 16, 32]),
+    Case::ChannelMlp([256, 32, 128, 2]),
+    Case::Pooling([16, 16, 32]),
+    Case::ChannelMlp([256, 32, 128, 2]),
+    Case::PatchEmbedding([16, 32, 64, 3, 2, 1]),
+    Case::Pooling([8, 8, 64]),
+    Case::ChannelMlp([64, 64, 256, 2]),
+    Case::Pooling([8, 8, 64]),
+    Case::ChannelMlp([64, 64, 256, 2]),
+    Case::PatchEmbedding([8, 64, 128, 3, 2, 1]),
+    Case::Pooling([4, 4, 128]),
+    Case::ChannelMlp([16, 128, 512, 2]),
+    Case::Pooling([4, 4, 128]),
+    Case::ChannelMlp([16, 128, 512, 2]),
+    Case::Head([16, 128, 10]),
+];
+
+/// Where the steps of the PoolFormer begin in [`COUNTED`].
+pub const POOLFORMER: usize = 15;
+
+/// Bytes of memory that [`EDGES`] need.
+pub const EDGES_MEMORY: usize = 10 * 1024;
+
+/// A case with its data, ready to run.
+#[derive(Debug)]
+pub struct Ready<'a> {
+    step: Step<'a>,
+    stats: Stats,
+    arena: &'a mut [u8],
+    output: Buffer,
+}
+
+#[derive(Debug)]
+enum Step<'a> {
+    Pointwise(Pointwise<'a>),
+    ChannelMlp(ChannelMlp<'a>),
+    PatchEmbedding(PatchEmbedding<'a>),
+    Pooling(Pooling<'a>),
+    Identity(Identity<'a>),
+    Head(Head<'a>),
+}
+
+/// Extremes and ordinary values in turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seed(pub u32);
+
+impl Case {
+    /// The layout that a core with kernels for `layout` runs this case in.
+    pub fn layout(&self, layout: Layout) -> Layout {
+        let fits = match *self {
+            Self::Pointwise([_, inputs, outputs]) => {
+                layout.fits(outputs, inputs) && layout.reads_whole(inputs)
+            }
+            Self::ChannelMlp([_, channels, hidden, _]) => {
+                layout.fits(hidden, channels) && layout.fits(channels, hidden)
+            }
+            Self::PatchEmbedding([_, channels, outputs, kernel, ..]) => {
+                layout.fits(outputs, kernel * kernel * channels)
+            }
+            _ => false,
+        };
+        if fits { layout } else { Layout::Rows }
+    }
+
+    /// Whether the case has weights that are packed.
+    pub fn has_matrix(&self) -> bool {
+        !matches!(self, Self::Pooling(_) | Self::Identity(_) | Self::Head(_))
+    }
+
+    /// Multiply-accumulates of the case's matrices.
+    pub fn macs(&self) -> usize {
+        match *self {
+            Self::Pointwise([tokens, inputs, outputs]) => tokens * inputs * outputs,
+            Self::ChannelMlp([tokens, channels, hidden, _]) => 2 * tokens * channels * hidden,
+            Self::PatchEmbedding([_, channels, outputs, kernel, ..]) => {
+                self.side() * self.side() * kernel * kernel * channels * outputs
+            }
+            Self::Pooling(_) | Self::Identity(_) => 0,
+            Self::Head([_, channels, classes]) => channels * classes,
+        }
+    }
+
+    /// Values of the map that the case writes.
+    pub fn elements(&self) -> usize {
+        match *self {
+            Self::Pointwise([tokens, _, outputs]) => tokens * outputs,
+            Self::ChannelMlp([tokens, channels, ..]) | Self::Identity([tokens, channels]) => {
+                tokens * channels
+            }
+            Self::PatchEmbedding([_, _, outputs, ..]) => self.side() * self.side() * outputs,
+            Self::Pooling([rows, columns, channels]) => rows * columns * channels,
+            Self::Head([_, _, classes]) => classes,
+        }
+    }
+
+    /// Rows and columns of what a patch embedding writes.
+    fn side(&self) -> usize {
+        match *self {
+            Self::PatchEmbedding([size, _, _, kernel, stride, padding]) => {
+                (size + 2 * padding - kernel) / stride + 1
+            }
+            _ => 0,
+        }
+    }
+
+    /// Makes the case's data in `memory`, which is 4-byte aligned.
+    ///
+    /// # Errors
+    /// [`Fault::Buffer`] if `memory` is too small.
+    pub fn ready<'a, K: Kernel>(
+        &self,
+        seed: Seed,
+        mut memory: &'a mut [u8],
+    ) -> Result<Ready<'a>, Fault> {
+        let source = &mut Source::new(seed);
+        let memory = &mut memory;
+        let (input_size, output_size, scratch_size) = self.sizes();
+        let in_place = matches!(self, Self::ChannelMlp(_) | Self::Pooling(_) | Self::Identity(_));
+        let input = Buffer {
+            offset: 0,
+            size: input_size,
+        };
+        let output = if in_place {
+            input
+        } else {
+            Buffer {
+                offset: input_size.next_multiple_of(4),
+                size: output_size,
+            }
+        };
+        let scratch = Buffer {
+            offset: (output.offset + output.size).next_multiple_of(4),
+            size: scratch_size,
+        };
+        let arena_size = (scratch.offset + scratch.size).next_multiple_of(4);
+        let arena = cast::i8s_mut(arena::take(memory, arena_size)?);
+        source.fill(arena.get_mut(..input_size).unwrap_or(&mut []), 127);
+        let stats = Stats::of(arena.get(..input_size).unwrap_or(&[]));
+        let norm = Norm {
+            elements: input_size as u32,
+            epsilon: 1000,
+        };
+        let step = match *self {
+            Self::Pointwise([_, inputs, outputs]) => Step::Pointwise(Pointwise {
+                input,
+                output,
+                scratch,
+                inputs,
+                outputs,
+                weights: source.matrix::<K>(outputs, inputs, memory)?.0,
+                bias: source.ints(outputs, 10_000, memory)?,
+                multiplier: source.multipliers(outputs, inputs, memory)?,
+                zero_point: -5,
+            }),
+            Self::ChannelMlp([_, channels, hidden, tile_tokens]) => {
+                let (fc1, row_sums) = source.matrix::<K>(hidden, channels, memory)?;
+                let (fc2, _) = source.matrix::<K>(channels, hidden, memory)?;
+                let table = arena::take_i8s(memory, 256)?;
+                source.fill(table, 127);
+                Step::ChannelMlp(ChannelMlp {
+                    map: input,
+                    scratch,
+                    channels,
+                    hidden,
+                    tile_tokens,
+                    norm,
+                    fc1: NormedLinear {
+                        weights: fc1,
+                        row_sums,
+                        bias: source.ints(hidden, 20_000, memory)?,
+                        multiplier: source.multipliers(hidden, channels, memory)?,
+                    },
+                    hidden_zero: 128,
+                    activation: table.first_chunk().ok_or(Fault::Geometry)?,
+                    fc2: ResidualLinear {
+                        weights: fc2,
+                        bias: source.ints(channels, 10_000, memory)?,
+                        residual: source.ints(channels, 5_000, memory)?,
+                        multiplier: source.multipliers(channels, hidden, memory)?,
+                        zero_point: 7,
+                    },
+                })
+            }
+            Self::PatchEmbedding([size, channels, outputs, kernel, stride, padding]) => {
+                let inputs = kernel * kernel * channels;
+                let pad = arena::take_i8s(memory, channels.next_multiple_of(4))?;
+                source.fill(pad, 100);
+                Step::PatchEmbedding(PatchEmbedding {
+                    input,
+                    output,
+                    scratch,
+                    input_shape: [size, size, channels],
+                    output_shape: [self.side(), self.side(), outputs],
+                    kernel: [kernel; 2],
+                    stride: [stride; 2],
+                    padding: [padding; 2],
+                    tile_tokens: 1 + kernel % 3,
+                    flip: if channels == 3 { 0x80 } else { 0 },
+                    pad: pad.get(..channels).unwrap_or(&[]),
+                    weights: source.matrix::<K>(outputs, inputs, memory)?.0,
+                    bias: source.ints(outputs, 10_000, memory)?,
+                    multiplier: source.multipliers(outputs, inputs, memory)?,
+                    zero_point: 3,
+                })
+            }
+            Self::Pooling(shape) => Step::Pooling(Pooling {
+                map: input,
+                scratch,
+                shape,
+                norm,
+                factor: source.ints(shape[2], 1 << 20, memory)?,
+                residual: 60_000,
+                offset: 40_000,
+            }),
+            Self::Identity([_, channels]) => Step::Identity(Identity {
+                map: input,
+                channels,
+                norm,
+                factor: source.ints(channels, 1 << 22, memory)?,
+                offset: source.ints(channels, 1 << 19, memory)?,
+                residual: 60_000,
+            }),
+            Self::Head([tokens, channels, classes]) => {
+                let (weights, row_sums) = source.matrix::<Rows>(classes, channels, memory)?;
+                Step::Head(Head {
+                    map: input,
+                    output,
+                    scratch,
+                    tokens,
+                    channels,
+                    norm: Some(norm),
+                    zero_point: 0,
+                    weights,
+                    row_sums,
+                    multiplier: source.ints(classes, 1 << 24, memory)?,
+                    bias: source.ints(classes, 1 << 16, memory)?,
+                })
+            }
+        };
+        Ok(Ready {
+            step,
+            stats,
+            arena: cast::bytes_mut(arena),
+            output,
+        })
+    }
+
+    /// Bytes of input, output and scratch.
+    fn sizes(&self) -> (usize, usize, usize) {
+        let elements = self.elements();
+        match *self {
+            Self::Pointwise([tokens, inputs, outputs]) => (
+                tokens * inputs,
+                elements,
+                Pointwise::scratch_size(inputs, outputs),
+            ),
+            Self::ChannelMlp([_, channels, hidden, tile_tokens]) => {
+                let scratch = ChannelMlp::scratch_size(channels, hidden, tile_tokens);
+                (elements, elements, scratch)
+            }
+            Self::PatchEmbedding([size, channels, outputs, kernel, ..]) => {
+                let inputs = kernel * kernel * channels;
+                let scratch = PatchEmbedding::scratch_size(inputs, outputs, 1 + kernel % 3);
+                (size * size * channels, elements, scratch)
+            }
+            Self::Pooling([_, columns, channels]) => {
+                (elements, elements, Pooling::scratch_size(columns, channels))
+            }
+            Self::Identity(_) => (elements, elements, 0),
+            Self::Head([tokens, channels, classes]) => {
+                (tokens * channels, 4 * classes, Head::scratch_size(channels))
+            }
+        }
+    }
+}
+
+impl Ready<'_> {
+    /// Runs the step.
+    ///
+    /// # Errors
+    /// What the step says.
+    pub fn run<K: Kernel>(&mut self) -> Result<Stats, Fault> {
+        let Self {
+            step, stats, arena, ..
+        } = self;
+        match step {
+            Step::Pointwise(step) => {
+                pointwise::run::<K>(step, arena).map(|()| Stats::default())
+            }
+            Step::ChannelMlp(step) => channel_mlp::run::<K>(step, stats, arena),
+            Step::PatchEmbedding(step) => patch_embedding::run::<K>(step, arena),
+            Step::Pooling(step) => pooling::run(step, stats, arena),
+            Step::Identity(step) => identity::run(step, stats, arena),
+            Step::Head(step) => head::run(step, stats, arena).map(|()| Stats::default()),
+        }
+    }
+
+    /// A checksum of what was written and of the sums that were returned.
+    pub fn checksum(&self, written: &Stats) -> u32 {
+        let output = self.output.of(self.arena).unwrap_or(&[]);
+        fnv1a(output)
+            .wrapping_mul(31)
+            .wrapping_add(written.sum as u32)
+            .wrapping_mul(31)
+            .wrapping_add(written.sum_of_squares as u32)
+    }
+}
+
+/// Makes and runs one case, and returns its checksum.
+///
+/// # Errors
+/// [`Fault::Buffer`] if `memory` is too small.
+pub fn run<K: Kernel>(case: &Case, seed: Seed, memory: &mut [u8]) -> Result<u32, Fault> {
+    fn run_in<K: Kernel>(case: &Case, seed: Seed, memory: &mut [u8]) -> Result<u32, Fault> {
+        let mut ready = case.ready::<K>(seed, memory)?;
+        let written = ready.run::<K>()?;
+        Ok(ready.checksum(&written))
+    }
+    if case.layout(K::LAYOUT) == K::LAYOUT {
+        run_in::<K>(case, seed, memory)
+    } else {
+        run_in::<Rows>(case, seed, memory)
+    }
+}
+
+/// A source of values: xorshift, after G. Marsaglia.
+struct Source {
+    state: u32,
+    extreme: bool,
+}
+
+impl Source {
+    fn new(seed: Seed) -> Self {
+        Self {
+            state: seed.0.wrapping_mul(0x9e37_79b9) | 1,
+            extreme: seed.0 % 2 == 1,
+        }
+    }
+
+    fn next(&mut self) -> u32 {
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 17;
+        self.state ^= self.state << 5;
+        self.state
+    }
+
+    /// Values of at most `bound`, or `i8::MIN` and `i8::MAX`.
+    fn fill(&mut self, values: &mut [i8], bound: i8) {
+        for value in values {
+            let random = self.next() >> 8;
+            *value = if self.extreme {
+                if random % 4 < 3 { i8::MIN } else { i8::MAX }
+            } else {
+                (((random & 0xff) as i32 - 128) * i32::from(bound) >> 7) as i8
+            };
+        }
+    }
+
+    /// Values of at most `bound`, and zero now and then.
+    fn ints<'a>(
+        &mut self,
+        count: usize,
+        bound: i32,
+        memory: &mut &'a mut [u8],
+    ) -> Result<&'a [i32], Fault> {
+        let values = arena::take_i32s(memory, count)?;
+        for value in values.iter_mut() {
+            let random = i64::from(self.next() as i32);
+            *value = (random * i64::from(bound) >> 31) as i32;
+        }
+        Ok(values)
+    }
+
+    /// Multipliers that leave about a byte, or any at all.
+    fn multipliers<'a>(
+        &mut self,
+        count: usize,
+        inputs: usize,
+        memory: &mut &'a mut [u8],
+    ) -> Result<&'a [i32], Fault> {
+        let bound = if self.extreme {
+            i32::MAX
+        } else {
+            (1 << 21) / (inputs.isqrt() as i32 + 1)
+        };
+        self.ints(count, bound, memory)
+    }
+
+    /// A packed matrix and the sums of its rows.
+    fn matrix<'a, K: Kernel>(
+        &mut self,
+        outputs: usize,
+        inputs: usize,
+        memory: &mut &'a mut [u8],
+    ) -> Result<(&'a [u8], &'a [i32]), Fault> {
+        let packed_size = K::LAYOUT.packed_size(outputs, inputs);
+        let packed = arena::take(memory, packed_size.next_multiple_of(4))?;
+        let packed = packed.get_mut(..packed_size).unwrap_or(&mut []);
+        let sums = arena::take_i32s(memory, outputs)?;
+        // The rest of the memory serves for a moment.
+        let rows = memory.get_mut(..outputs * inputs).ok_or(Fault::Buffer)?;
+        let rows = cast::i8s_mut(rows);
+        self.fill(rows, 127);
+        for (sum, row) in sums.iter_mut().zip(rows.chunks(inputs)) {
+            *sum = row.iter().map(|&weight| i32::from(weight)).sum();
+        }
+        K::LAYOUT.pack(rows, inputs, packed)?;
+        Ok((packed, sums))
+    }
+}

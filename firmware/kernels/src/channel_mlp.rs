@@ -1,0 +1,170 @@
+//! The channel MLP: `x + layer_scale * fc2(activation(fc1(norm(x))))`, in place.
+//!
+//! Only a tile of tokens is ever expanded: neither the norm's output nor the
+//! hidden layer exists as a whole. The norm before `fc1` is folded:
+//!
+//! ```text
+//! fc1(norm(x)) = (W' q - mean * row_sum(W')) / sigma + (W beta + b),  W' = W diag(gamma)
+//! ```
+//!
+//! so the mean and deviation only change the accumulator's start and the
+//! multiplier of each hidden channel, once a run.
+
+use crate::arch::cast;
+use crate::arena::{self, Buffer, Fault, ensure, volume};
+use crate::layout::Kernel;
+use crate::matmul::{Linear, tile_words};
+use crate::norm::{Norm, NormScale, Stats};
+
+/// Constants of one channel MLP.
+#[derive(Debug, Clone, Copy)]
+pub struct ChannelMlp<'a> {
+    /// The residual stream, `tokens x channels`, read and written.
+    pub map: Buffer,
+    /// At least [`ChannelMlp::scratch_size`] bytes, 4-byte aligned.
+    pub scratch: Buffer,
+    /// Values per token.
+    pub channels: usize,
+    /// Values per token between `fc1` and `fc2`.
+    pub hidden: usize,
+    /// Tokens expanded at a time, rounded up to full tiles of the layout. One
+    /// tile is as fast as many unless weights come through a cache.
+    pub tile_tokens: usize,
+    /// The norm before `fc1`.
+    pub norm: Norm,
+    /// Channels to hidden.
+    pub fc1: NormedLinear<'a>,
+    /// Zero point of the activation's input, in `0..=255`.
+    pub hidden_zero: i32,
+    /// The activation as a table from `u8` to `i8`.
+    pub activation: &'a [i8; 256],
+    /// Hidden to channels.
+    pub fc2: ResidualLinear<'a>,
+}
+
+/// A linear layer that reads a normalised feature map.
+#[derive(Debug, Clone, Copy)]
+pub struct NormedLinear<'a> {
+    /// `outputs x inputs` in the step's layout, 4-byte aligned.
+    pub weights: &'a [u8],
+    /// Sum of each row of the matrix.
+    pub row_sums: &'a [i32],
+    /// Bias per output in units of `sigma` accumulator steps, Q8.
+    pub bias: &'a [i32],
+    /// Multiplier per output for a deviation of one, Q28.
+    pub multiplier: &'a [i32],
+}
+
+/// A linear layer that adds its result to the residual stream.
+///
+/// `q' = zero_point + requantize(bias + residual * q + weights . h, multiplier)`
+#[derive(Debug, Clone, Copy)]
+pub struct ResidualLinear<'a> {
+    /// `outputs x inputs` in the step's layout, 4-byte aligned.
+    pub weights: &'a [u8],
+    /// Accumulator start per output, all zero points folded in.
+    pub bias: &'a [i32],
+    /// Accumulator steps per step of the residual stream.
+    pub residual: &'a [i32],
+    /// Multiplier per output, Q32.
+    pub multiplier: &'a [i32],
+    /// Zero point of the stream that is written.
+    pub zero_point: i32,
+}
+
+impl ChannelMlp<'_> {
+    /// Scratch bytes that a run needs, in any layout.
+    pub const fn scratch_size(channels: usize, hidden: usize, tile_tokens: usize) -> usize {
+        let constants = 8 * (channels + hidden);
+        let tile = 4 * (tile_words(channels) + tile_words(hidden));
+        constants + tiles(tile_tokens) * tile
+    }
+
+    fn check<K: Kernel>(&self, map: &[u8]) -> Result<(), Fault> {
+        let (fc1, fc2) = (&self.fc1, &self.fc2);
+        let (channels, hidden) = (self.channels, self.hidden);
+        let layout = K::LAYOUT;
+        ensure(channels > 0 && hidden > 0 && map.len().is_multiple_of(channels))?;
+        ensure(layout.fits(hidden, channels) && layout.fits(channels, hidden))?;
+        ensure(fc1.weights.len() == layout.packed_size(hidden, channels))?;
+        ensure(fc2.weights.len() == layout.packed_size(channels, hidden))?;
+        ensure([fc1.row_sums, fc1.bias, fc1.multiplier].map(<[_]>::len) == [hidden; 3])?;
+        ensure([fc2.bias, fc2.residual, fc2.multiplier].map(<[_]>::len) == [channels; 3])
+    }
+}
+
+/// Tiles that hold `tile_tokens` tokens: of two tokens in most layouts, of four
+/// narrower ones in the others.
+const fn tiles(tile_tokens: usize) -> usize {
+    if tile_tokens > 2 {
+        tile_tokens.div_ceil(2)
+    } else {
+        1
+    }
+}
+
+/// Runs the step; `stats` are those of the map as it is read, and the sums of
+/// what was written are returned.
+///
+/// # Errors
+/// A [`Fault`] if buffers and dimensions do not match.
+pub fn run<K: Kernel>(
+    step: &ChannelMlp<'_>,
+    stats: &Stats,
+    arena: &mut [u8],
+) -> Result<Stats, Fault> {
+    let (map, mut scratch) = arena::disjoint(arena, step.map, step.scratch)?;
+    step.check::<K>(map)?;
+    let (channels, hidden) = (step.channels, step.hidden);
+    let count = tiles(step.tile_tokens);
+    let [tile_size, next_size] = [tile_words(channels), tile_words(hidden)];
+    let tiles = arena::take_i32s(&mut scratch, volume(&[count, tile_size]))?;
+    let nexts = arena::take_i32s(&mut scratch, volume(&[count, next_size]))?;
+    let fc1_constants = arena::take_i32s(&mut scratch, volume(&[2, hidden]))?;
+    let fc2_constants = arena::take_i32s(&mut scratch, volume(&[2, channels]))?;
+    let fc1 = Linear {
+        weights: step.fc1.weights,
+        inputs: channels,
+        outputs: hidden,
+        constants: fold_norm::<K>(&step.fc1, &NormScale::new(stats, &step.norm), fc1_constants),
+        zero: step.hidden_zero,
+    };
+    let fc2 = Linear {
+        weights: step.fc2.weights,
+        inputs: hidden,
+        outputs: channels,
+        constants: Linear::constants::<K>(step.fc2.bias, step.fc2.multiplier, fc2_constants),
+        zero: step.fc2.zero_point,
+    };
+
+    let mut written = Stats::default();
+    let tile_tokens = K::TOKENS * channels;
+    for tokens in cast::i8s_mut(map).chunks_mut(count * tile_tokens) {
+        let tokens_of_tiles = tokens.chunks(tile_tokens);
+        let memory = tiles.chunks_mut(tile_size).zip(nexts.chunks_mut(next_size));
+        for (tokens, (tile, next)) in tokens_of_tiles.zip(memory) {
+            K::expand(tokens, channels, channels, 0, tile);
+            K::activate(&fc1, step.activation, tile, tokens.len() / channels, next);
+        }
+        for (tokens, tile) in tokens.chunks_mut(tile_tokens).zip(nexts.chunks(next_size)) {
+            written.merge(K::update(&fc2, step.fc2.residual, tile, tokens));
+        }
+    }
+    Ok(written)
+}
+
+/// Accumulator starts and multipliers for this mean and deviation.
+fn fold_norm<'a, K: Kernel>(
+    fc1: &NormedLinear<'_>,
+    norm: &NormScale,
+    constants: &'a mut [i32],
+) -> &'a [i32] {
+    let (pairs, _) = constants.as_chunks_mut::<2>();
+    let each = fc1.row_sums.iter().zip(fc1.bias).zip(fc1.multiplier);
+    for ([start, multiplier], ((&row_sum, &bias), &base)) in pairs.iter_mut().zip(each) {
+        *start = norm.start(bias, row_sum);
+        *multiplier = norm.multiplier(base);
+    }
+    K::arrange(constants);
+    constants
+}

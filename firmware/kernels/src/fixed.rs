@@ -1,0 +1,78 @@
+//! Fixed-point arithmetic: the one rounding rule.
+
+/// `value * multiplier / 2^32`, rounded to nearest, ties towards plus infinity.
+///
+/// `multiplier` is a signed Q32 fraction, so real factors lie in `[-0.5, 0.5)`.
+/// On Armv7E-M this is one instruction (`SMMULR`), on Helium `VRMULH`.
+#[inline(always)]
+pub const fn requantize(value: i32, multiplier: i32) -> i32 {
+    ((value as i64 * multiplier as i64 + (1 << 31)) >> 32) as i32
+}
+
+/// The nearest `i8`.
+#[inline(always)]
+pub const fn saturate_i8(value: i32) -> i8 {
+    if value < i8::MIN as i32 {
+        i8::MIN
+    } else if value > i8::MAX as i32 {
+        i8::MAX
+    } else {
+        value as i8
+    }
+}
+
+/// The nearest `u8`.
+#[inline(always)]
+pub const fn saturate_u8(value: i32) -> u8 {
+    if value < 0 {
+        0
+    } else if value > u8::MAX as i32 {
+        u8::MAX
+    } else {
+        value as u8
+    }
+}
+
+/// The nearest `i32`.
+#[inline(always)]
+pub const fn saturate_i32(value: i64) -> i32 {
+    if value < i32::MIN as i64 {
+        i32::MIN
+    } else if value > i32::MAX as i64 {
+        i32::MAX
+    } else {
+        value as i32
+    }
+}
+
+/// `value / 2^shift`, rounded to nearest, ties towards plus infinity.
+#[inline(always)]
+pub(crate) const fn round_shift(value: i64, shift: u32) -> i64 {
+    value.wrapping_add(1 << (shift - 1)) >> shift
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requantize_rounds_half_up() {
+        let half = 1 << 30; // a quarter in Q32
+        assert_eq!(requantize(2, half), 1); // 0.5
+        assert_eq!(requantize(-2, half), 0); // -0.5
+        assert_eq!(requantize(1, half), 0); // 0.25
+        assert_eq!(requantize(-3, half), -1); // -0.75
+        assert_eq!(requantize(i32::MIN, i32::MIN), 1 << 30);
+        assert_eq!(requantize(i32::MAX, i32::MIN), -(1 << 30) + 1);
+    }
+
+    #[test]
+    fn saturation_keeps_what_fits() {
+        for value in -400..400 {
+            assert_eq!(i32::from(saturate_i8(value)), value.clamp(-128, 127));
+            assert_eq!(i32::from(saturate_u8(value)), value.clamp(0, 255));
+        }
+        assert_eq!(saturate_i32(i64::MIN), i32::MIN);
+        assert_eq!(saturate_i32(i64::MAX), i32::MAX);
+    }
+}

@@ -1,0 +1,113 @@
+//! The head: `linear(mean over tokens of norm(x))`.
+//!
+//! The mean over tokens commutes with the norm, so the head needs only the sum
+//! of each channel:
+//!
+//! ```text
+//! logit = multiplier / sigma * (weights . sums - row_sum * tokens * mean) + bias
+//! ```
+//!
+//! Logits are Q16.16 numbers in the network's own units.
+
+use crate::arch::cast;
+use crate::arena::{self, Buffer, Fault, ensure, volume};
+use crate::fixed::{round_shift, saturate_i32};
+use crate::norm::{Norm, NormScale, Stats};
+
+/// Constants of the head.
+#[derive(Debug, Clone, Copy)]
+pub struct Head<'a> {
+    /// The last feature map, `tokens x channels`.
+    pub map: Buffer,
+    /// Four bytes a class, little-endian.
+    pub output: Buffer,
+    /// At least [`Head::scratch_size`] bytes, 4-byte aligned.
+    pub scratch: Buffer,
+    /// Positions of the map.
+    pub tokens: usize,
+    /// Values per token.
+    pub channels: usize,
+    /// The norm before the mean, if there is one.
+    pub norm: Option<Norm>,
+    /// Zero point of the map.
+    pub zero_point: i8,
+    /// `classes x channels`, two's complement.
+    pub weights: &'a [u8],
+    /// Sum of each row of `weights`.
+    pub row_sums: &'a [i32],
+    /// `weight scale / tokens` per class for a deviation of one, Q36.
+    pub multiplier: &'a [i32],
+    /// Bias per class, Q16.
+    pub bias: &'a [i32],
+}
+
+impl Head<'_> {
+    /// Scratch bytes that a run needs.
+    pub const fn scratch_size(channels: usize) -> usize {
+        4 * channels
+    }
+}
+
+/// Runs the step; `stats` are those of the map.
+///
+/// # Errors
+/// A [`Fault`] if buffers and dimensions do not match.
+pub fn run(step: &Head<'_>, stats: &Stats, arena: &mut [u8]) -> Result<(), Fault> {
+    let norm = match &step.norm {
+        Some(norm) => NormScale::new(stats, norm),
+        None => NormScale::identity(step.zero_point),
+    };
+    let (map, mut scratch) = arena::disjoint(arena, step.map, step.scratch)?;
+    ensure(!map.is_empty() && map.len() == volume(&[step.tokens, step.channels]))?;
+    let sums = arena::take_i32s(&mut scratch, step.channels)?;
+    sums.fill(0);
+    for token in cast::i8s(map).chunks_exact(step.channels.max(1)) {
+        for (sum, &q) in sums.iter_mut().zip(token) {
+            *sum += i32::from(q);
+        }
+    }
+
+    let (output, mut scratch) = arena::disjoint(arena, step.output, step.scratch)?;
+    let sums = arena::take_i32s(&mut scratch, step.channels)?;
+    let classes = step.bias.len();
+    ensure(output.len() == volume(&[4, classes]))?;
+    ensure(step.weights.len() == volume(&[classes, step.channels]))?;
+    ensure(step.row_sums.len() == classes && step.multiplier.len() == classes)?;
+    let rows = cast::i8s(step.weights).chunks_exact(step.channels.max(1));
+    let constants = step.row_sums.iter().zip(step.multiplier).zip(step.bias);
+    for ((logit, row), ((&row_sum, &base), &bias)) in
+        output.chunks_exact_mut(4).zip(rows).zip(constants)
+    {
+        let product = row
+            .iter()
+            .zip(sums.iter())
+            .fold(0i64, |acc, (&weight, &sum)| {
+                acc + i64::from(weight) * i64::from(sum)
+            });
+        let mean = i64::from(norm.mean).wrapping_mul(step.tokens as i64);
+        let mean = round_shift(mean.wrapping_mul(i64::from(row_sum)), 16);
+        let acc = saturate_i32(product.wrapping_sub(mean));
+        // From Q36 to Q40, so that the shift by 24 leaves Q16.
+        let scaled = i64::from(acc) * i64::from(norm.multiplier(base));
+        let value = saturate_i32(round_shift(scaled, 24) + i64::from(bias));
+        logit.copy_from_slice(&value.to_le_bytes());
+    }
+    Ok(())
+}
+
+/// Reads the logits that [`run`] wrote.
+///
+/// # Errors
+/// A [`Fault`] if `output` does not hold `CLASSES` logits.
+pub fn logits<const CLASSES: usize>(output: Buffer, arena: &[u8]) -> Result<[i32; CLASSES], Fault> {
+    let bytes = output.of(arena)?;
+    if bytes.len() != 4 * CLASSES {
+        return Err(Fault::Geometry);
+    }
+    let mut logits = [0; CLASSES];
+    let (words, _) = bytes.as_chunks::<4>();
+    for (logit, word) in logits.iter_mut().zip(words) {
+        *logit = i32::from_le_bytes(*word);
+    }
+    Ok(logits)
+}

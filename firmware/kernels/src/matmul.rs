@@ -1,0 +1,252 @@
+//! Matrix products over a tile of tokens.
+//!
+//! A **tile** holds a few tokens in the form that a layout's inner loop reads,
+//! so what it costs to bring them there is paid once for all outputs. Each
+//! layout implements [`Product`]; what follows the sum of products
+//! (requantization, activation, residual add, statistics) is part of it, since
+//! it happens while the sums are in registers.
+
+use crate::arch::cast;
+use crate::fixed::{requantize, saturate_i8, saturate_u8};
+use crate::layout::Rows;
+use crate::norm::Partial;
+
+/// Words of a tile for tokens of `inputs` values, in every layout.
+pub(crate) const fn tile_words(inputs: usize) -> usize {
+    inputs.saturating_add(15) / 16 * 16 + TILE_HEADER
+}
+
+/// Words at the start of a tile that are not values.
+pub(crate) const TILE_HEADER: usize = 4;
+
+/// Bytes of a row that is gathered before it becomes part of a tile.
+pub(crate) const fn row_size(inputs: usize) -> usize {
+    inputs.saturating_add(15) / 16 * 16
+}
+
+/// A linear layer as the inner loops see it.
+#[derive(Debug, Clone, Copy)]
+pub struct Linear<'a> {
+    /// The packed matrix.
+    pub(crate) weights: &'a [u8],
+    /// Values per token that is read.
+    pub(crate) inputs: usize,
+    /// Values per token that is written.
+    pub(crate) outputs: usize,
+    /// Accumulator starts and multipliers, as [`Product::arrange`] leaves them.
+    pub(crate) constants: &'a [i32],
+    /// Added to the requantized sum.
+    pub(crate) zero: i32,
+}
+
+impl<'a> Linear<'a> {
+    /// Writes accumulator starts and multipliers in the order of `K`.
+    pub(crate) fn constants<K: Product>(
+        bias: &[i32],
+        multiplier: &[i32],
+        constants: &'a mut [i32],
+    ) -> &'a [i32] {
+        let (pairs, _) = constants.as_chunks_mut::<2>();
+        for (pair, (&bias, &multiplier)) in pairs.iter_mut().zip(bias.iter().zip(multiplier)) {
+            *pair = [bias, multiplier];
+        }
+        K::arrange(constants);
+        constants
+    }
+}
+
+/// The kernels of one layout.
+///
+/// Tokens are given as one slice of `1..=TOKENS` tokens; a tile that is not full
+/// is one whose last tokens are repeated.
+pub trait Product {
+    /// Tokens of a tile.
+    const TOKENS: usize;
+
+    /// Puts tokens of `inputs` values, `stride` apart, into the tile as tokens
+    /// `first` and those after it; the last one is repeated up to the tile's
+    /// end. Values between `inputs` and `stride` are zero.
+    fn expand(tokens: &[i8], stride: usize, inputs: usize, first: usize, tile: &mut [i32]);
+
+    /// Brings pairs of accumulator start and multiplier into the order that the
+    /// inner loop reads.
+    fn arrange(constants: &mut [i32]);
+
+    /// Writes the product's requantized sums to `tokens`.
+    fn write(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]);
+
+    /// The same, and counts what was written.
+    fn write_counted(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]) -> Partial;
+
+    /// Looks the requantized sums up in a table and puts the values into the
+    /// tile of the next layer; `tokens` of them count.
+    fn activate(
+        linear: &Linear<'_>,
+        table: &[i8; 256],
+        tile: &[i32],
+        tokens: usize,
+        next: &mut [i32],
+    );
+
+    /// Adds `residual * q` to the sums before they are requantized and written
+    /// over `q`, and counts what was written.
+    fn update(linear: &Linear<'_>, residual: &[i32], tile: &[i32], tokens: &mut [i8]) -> Partial;
+}
+
+impl Product for Rows {
+    const TOKENS: usize = 2;
+
+    fn expand(tokens: &[i8], stride: usize, inputs: usize, _first: usize, tile: &mut [i32]) {
+        let [first, second] = halves_mut(tile, inputs);
+        let mut rows = tokens.chunks(stride.max(1));
+        let token = rows.next().unwrap_or(&[]);
+        widen(token, first);
+        widen(rows.next().unwrap_or(token), second);
+    }
+
+    fn arrange(_constants: &mut [i32]) {}
+
+    fn write(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]) {
+        each_output(linear, tile, |o, sums| {
+            for (token, sum) in tokens.chunks_exact_mut(linear.outputs).zip(sums) {
+                if let Some(q) = token.get_mut(o) {
+                    *q = saturate_i8(sum.requantized(linear.zero));
+                }
+            }
+        });
+    }
+
+    fn write_counted(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]) -> Partial {
+        let mut written = Partial::default();
+        each_output(linear, tile, |o, sums| {
+            for (token, sum) in tokens.chunks_exact_mut(linear.outputs).zip(sums) {
+                if let Some(q) = token.get_mut(o) {
+                    *q = saturate_i8(sum.requantized(linear.zero));
+                    written.add(*q);
+                }
+            }
+        });
+        written
+    }
+
+    fn activate(
+        linear: &Linear<'_>,
+        table: &[i8; 256],
+        tile: &[i32],
+        _tokens: usize,
+        next: &mut [i32],
+    ) {
+        let [first, second] = halves_mut(next, linear.outputs);
+        each_output(linear, tile, |o, [a, b]| {
+            if let (Some(first), Some(second)) = (first.get_mut(o), second.get_mut(o)) {
+                *first = look_up(table, saturate_u8(a.requantized(linear.zero)));
+                *second = look_up(table, saturate_u8(b.requantized(linear.zero)));
+            }
+        });
+    }
+
+    fn update(linear: &Linear<'_>, residual: &[i32], tile: &[i32], tokens: &mut [i8]) -> Partial {
+        let mut written = Partial::default();
+        each_output(linear, tile, |o, sums| {
+            let residual = residual.get(o).copied().unwrap_or(0);
+            for (token, mut sum) in tokens.chunks_exact_mut(linear.outputs).zip(sums) {
+                if let Some(q) = token.get_mut(o) {
+                    sum.acc = sum.acc.wrapping_add(residual.wrapping_mul(i32::from(*q)));
+                    *q = saturate_i8(sum.requantized(linear.zero));
+                    written.add(*q);
+                }
+            }
+        });
+        written
+    }
+}
+
+/// The two tokens of a [`Rows`] tile.
+fn halves_mut(tile: &mut [i32], inputs: usize) -> [&mut [i16]; 2] {
+    let values = cast::words_as_i16s_mut(tile.get_mut(TILE_HEADER..).unwrap_or(&mut []));
+    let (first, rest) = values.split_at_mut(inputs.min(values.len()));
+    let inputs = inputs.min(rest.len());
+    [first, rest.split_at_mut(inputs).0]
+}
+
+fn halves(tile: &[i32], inputs: usize) -> [&[i16]; 2] {
+    let values = cast::words_as_i16s(tile.get(TILE_HEADER..).unwrap_or(&[]));
+    let (first, rest) = values.split_at(inputs.min(values.len()));
+    [first, rest.split_at(inputs.min(rest.len())).0]
+}
+
+fn widen(values: &[i8], wide: &mut [i16]) {
+    for (wide, &value) in wide.iter_mut().zip(values) {
+        *wide = i16::from(value);
+    }
+}
+
+#[inline(always)]
+#[expect(clippy::indexing_slicing, reason = "a table of 256 holds every u8")]
+pub(crate) fn look_up(table: &[i8; 256], index: u8) -> i16 {
+    i16::from(table[usize::from(index)])
+}
+
+/// One output of one token before it is requantized.
+#[derive(Clone, Copy)]
+struct Sum {
+    acc: i32,
+    multiplier: i32,
+}
+
+impl Sum {
+    #[inline(always)]
+    fn requantized(self, zero: i32) -> i32 {
+        requantize(self.acc, self.multiplier).saturating_add(zero)
+    }
+}
+
+/// Hands every output's sums for both tokens of a tile to `sink`.
+///
+/// Two outputs at a time: four products for four loads.
+#[inline(always)]
+fn each_output(linear: &Linear<'_>, tile: &[i32], mut sink: impl FnMut(usize, [Sum; 2])) {
+    let tokens = halves(tile, linear.inputs);
+    let rows = cast::i8s(linear.weights).chunks(2 * linear.inputs.max(1));
+    let (constants, _) = linear.constants.as_chunks::<2>();
+    let mut output = 0;
+    for (rows, constants) in rows.zip(constants.chunks(2)) {
+        let (first, second) = rows.split_at(linear.inputs.min(rows.len()));
+        let sums = if second.is_empty() {
+            [dot(first, tokens[0]), dot(first, tokens[1]), 0, 0]
+        } else {
+            dots(first, second, tokens[0], tokens[1])
+        };
+        for (&[start, multiplier], &[a, b]) in constants.iter().zip(sums.as_chunks::<2>().0) {
+            let sum = |product: i32| Sum {
+                acc: start.wrapping_add(product),
+                multiplier,
+            };
+            sink(output, [sum(a), sum(b)]);
+            output += 1;
+        }
+    }
+}
+
+/// The product of one output channel's weights with one token.
+#[inline(always)]
+fn dot(weights: &[i8], token: &[i16]) -> i32 {
+    let products = weights.iter().zip(token);
+    products.fold(0i32, |acc, (&w, &x)| {
+        acc.wrapping_add(i32::from(w) * i32::from(x))
+    })
+}
+
+/// Two output channels times two tokens: `[w0 x0, w0 x1, w1 x0, w1 x1]`.
+#[inline(always)]
+fn dots(w0: &[i8], w1: &[i8], x0: &[i16], x1: &[i16]) -> [i32; 4] {
+    let mut sums = [0i32; 4];
+    for (((&w0, &w1), &x0), &x1) in w0.iter().zip(w1).zip(x0).zip(x1) {
+        let [w0, w1, x0, x1] = [i32::from(w0), i32::from(w1), x0.into(), x1.into()];
+        let products = [w0 * x0, w0 * x1, w1 * x0, w1 * x1];
+        for (sum, product) in sums.iter_mut().zip(products) {
+            *sum = sum.wrapping_add(product);
+        }
+    }
+    sums
+}

@@ -1,0 +1,225 @@
+//! GroupNorm with one group, as two scalars.
+//!
+//! The mean and the standard deviation of a whole feature map come from its
+//! exact integer sum and sum of squares, so they are the same on every core.
+//! In units of the map's quantization step the scale of the map cancels; only
+//! the norm's epsilon needs it, and the host folds that in.
+
+use core::num::NonZeroU64;
+
+use crate::fixed::{round_shift, saturate_i32};
+
+/// Sums over a feature map's `q` values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stats {
+    /// Sum of `q`.
+    pub sum: i64,
+    /// Sum of `q^2`.
+    pub sum_of_squares: u64,
+}
+
+/// What a norm needs besides [`Stats`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Norm {
+    /// Values in the map: tokens times channels, below `2^24`.
+    pub elements: u32,
+    /// `elements^2 * epsilon / scale^2`, rounded, below `2^62`.
+    pub epsilon: u64,
+}
+
+/// Mean and standard deviation in units of the map's quantization step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NormScale {
+    /// Mean, Q16.
+    pub mean: i32,
+    /// Standard deviation with epsilon, Q16.
+    pub sigma: i32,
+    /// One over the standard deviation, Q24; at most `i32::MAX`.
+    pub inv_sigma: i32,
+}
+
+impl Stats {
+    /// Sums of one slice.
+    pub fn of(values: &[i8]) -> Self {
+        let mut stats = Self::default();
+        // A partial sum of 2^16 squares stays below 2^30.
+        for part in values.chunks(1 << 16) {
+            let mut partial = Partial::default();
+            for &value in part {
+                partial.add(value);
+            }
+            stats.merge(partial);
+        }
+        stats
+    }
+
+    /// Adds the sums of a few values.
+    #[inline(always)]
+    pub(crate) fn merge(&mut self, partial: Partial) {
+        self.sum += i64::from(partial.sum);
+        self.sum_of_squares += u64::from(partial.sum_of_squares);
+    }
+}
+
+/// Sums in single registers, for at most `2^16` values.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Partial {
+    sum: i32,
+    sum_of_squares: u32,
+}
+
+impl Partial {
+    /// From sums.
+    #[cfg(all(feature = "dsp", target_arch = "arm"))]
+    pub(crate) fn of(sum: i32, sum_of_squares: u32) -> Self {
+        Self {
+            sum,
+            sum_of_squares,
+        }
+    }
+
+    /// From the sums of `q + 128` over `count` values.
+    #[cfg(all(feature = "dsp", target_arch = "arm"))]
+    pub(crate) fn of_biased(sum: u32, sum_of_squares: u32, count: u32) -> Self {
+        Self {
+            sum: sum.wrapping_sub(count << 7) as i32,
+            sum_of_squares: sum_of_squares
+                .wrapping_sub(sum << 8)
+                .wrapping_add(count << 14),
+        }
+    }
+
+    /// Counts one value in.
+    #[inline(always)]
+    pub(crate) fn add(&mut self, value: i8) {
+        let value = i32::from(value);
+        self.sum = self.sum.wrapping_add(value);
+        self.sum_of_squares = self
+            .sum_of_squares
+            .wrapping_add(value.wrapping_mul(value) as u32);
+    }
+}
+
+impl NormScale {
+    /// Mean and deviation of a map with these sums.
+    ///
+    /// With `V = elements * sum_of_squares - sum^2 + epsilon`, the standard
+    /// deviation is `sqrt(V) / elements`. The root is taken of `V` shifted to
+    /// fill 64 bits, so it has 32 significant bits; `sigma` is off by less than
+    /// `2^-16`, `inv_sigma` by less than `2^-24` plus a part in `2^31`.
+    pub fn new(stats: &Stats, norm: &Norm) -> Self {
+        let elements = NonZeroU64::new(u64::from(norm.elements)).unwrap_or(NonZeroU64::MIN);
+        let square = stats
+            .sum
+            .unsigned_abs()
+            .wrapping_mul(stats.sum.unsigned_abs());
+        let v = elements
+            .get()
+            .wrapping_mul(stats.sum_of_squares)
+            .saturating_sub(square)
+            .saturating_add(norm.epsilon)
+            .max(1);
+
+        let half_shift = v.leading_zeros() / 2;
+        let root = NonZeroU64::new((v << (2 * half_shift)).isqrt()).unwrap_or(NonZeroU64::MIN);
+        let sigma = ((root.get() << 16) >> half_shift) / elements;
+        let inv_shift = 24 + half_shift;
+        let inv_sigma = if elements.leading_zeros() < inv_shift {
+            u64::MAX
+        } else {
+            (elements.get() << inv_shift) / root
+        };
+
+        let mean = (stats.sum.unsigned_abs() << 16).wrapping_add(elements.get() / 2) / elements;
+        let mean = saturate(mean);
+        Self {
+            mean: if stats.sum < 0 { -mean } else { mean },
+            sigma: saturate(sigma),
+            inv_sigma: saturate(inv_sigma),
+        }
+    }
+
+    /// Takes the map as it is: mean `zero_point`, deviation one.
+    pub fn identity(zero_point: i8) -> Self {
+        Self {
+            mean: i32::from(zero_point) << 16,
+            sigma: 1 << 16,
+            inv_sigma: 1 << 24,
+        }
+    }
+
+    /// Accumulator start of a linear layer that reads the normalised map:
+    /// `bias * sigma - row_sum * mean`, with `bias` in Q8.
+    pub(crate) fn start(&self, bias: i32, row_sum: i32) -> i32 {
+        let bias = i64::from(bias) * i64::from(self.sigma);
+        let mean = (i64::from(row_sum) * i64::from(self.mean)) << 8;
+        saturate_i32(round_shift(bias.wrapping_sub(mean), 24))
+    }
+
+    /// `base / sigma`, with four more fractional bits than `base`.
+    pub(crate) fn multiplier(&self, base: i32) -> i32 {
+        saturate_i32(round_shift(i64::from(base) * i64::from(self.inv_sigma), 20))
+    }
+}
+
+fn saturate(value: u64) -> i32 {
+    i32::try_from(value).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::vec::Vec;
+
+    fn check(values: &[i8], epsilon: u64) {
+        let elements = values.len() as f64;
+        let norm = Norm {
+            elements: values.len() as u32,
+            epsilon,
+        };
+        let scale = NormScale::new(&Stats::of(values), &norm);
+        let mean = values.iter().map(|&q| f64::from(q)).sum::<f64>() / elements;
+        let variance = values
+            .iter()
+            .map(|&q| (f64::from(q) - mean).powi(2))
+            .sum::<f64>()
+            / elements;
+        let sigma = (variance + epsilon as f64 / elements.powi(2)).sqrt();
+        assert!((f64::from(scale.mean) / 65536.0 - mean).abs() <= 1.0 / 65536.0);
+        if sigma > 0.02 {
+            assert!((f64::from(scale.sigma) / 65536.0 - sigma).abs() <= 1.01 / 65536.0);
+            let inverse = f64::from(scale.inv_sigma) / 16_777_216.0;
+            let bound = 1.01 / 16_777_216.0 + 1.0 / sigma / f64::from(1u32 << 30);
+            assert!((inverse - 1.0 / sigma).abs() <= bound, "{inverse} {sigma}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_real_arithmetic(
+            values in prop::collection::vec(any::<i8>(), 1..3000),
+            epsilon in 0u64..1_000_000,
+        ) {
+            check(&values, epsilon);
+        }
+    }
+
+    #[test]
+    fn extremes() {
+        check(&[127; 4096], 4096);
+        check(&[-128; 4096], 4096);
+        let alternating: Vec<i8> = (0..200_704)
+            .map(|i| if i % 2 == 0 { 127 } else { -128 })
+            .collect();
+        check(&alternating, 100);
+        let constant = NormScale::new(
+            &Stats::of(&[5; 64]),
+            &Norm {
+                elements: 64,
+                epsilon: 0,
+            },
+        );
+        assert_eq!(constant.inv_sigma, 1 << 30);
+    }
+}

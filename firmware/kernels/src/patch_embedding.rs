@@ -1,0 +1,212 @@
+//! Patch embedding and downsampling: a convolution whose output may overwrite
+//! its input.
+//!
+//! Windows are gathered for a few tokens at a time, so no im2col of the whole
+//! map exists. Output tokens are written in order, `tile_tokens` or a multiple
+//! of it at a time after their windows were read; the memory planner places the
+//! output below the input, far enough that no input byte is overwritten before
+//! its last reader.
+
+use crate::arch::cast;
+use crate::arena::{self, Buffer, Fault, ensure, volume};
+use crate::layout::Kernel;
+use crate::matmul::{Linear, row_size, tile_words};
+use crate::norm::Stats;
+
+/// Constants of one patch embedding.
+#[derive(Debug, Clone, Copy)]
+pub struct PatchEmbedding<'a> {
+    /// The map or image that is read.
+    pub input: Buffer,
+    /// The map that is written.
+    pub output: Buffer,
+    /// At least [`PatchEmbedding::scratch_size`] bytes, 4-byte aligned.
+    pub scratch: Buffer,
+    /// Rows, columns and channels of the input.
+    pub input_shape: [usize; 3],
+    /// Rows, columns and channels of the output.
+    pub output_shape: [usize; 3],
+    /// Rows and columns of a window.
+    pub kernel: [usize; 2],
+    /// Step between windows, down and across.
+    pub stride: [usize; 2],
+    /// Rows of padding at the top and columns at the left.
+    pub padding: [usize; 2],
+    /// Tokens that are gathered before the first of them is written, at least.
+    pub tile_tokens: usize,
+    /// `0x80` if the input is `u8` pixels, which are read as `pixel - 128`; else 0.
+    pub flip: u8,
+    /// Value per input channel that stands for zero.
+    pub pad: &'a [i8],
+    /// `outputs x (kernel rows * kernel columns * channels)` in the step's
+    /// layout, 4-byte aligned.
+    pub weights: &'a [u8],
+    /// Accumulator start per output, zero points folded in.
+    pub bias: &'a [i32],
+    /// Multiplier per output, Q32.
+    pub multiplier: &'a [i32],
+    /// Zero point of the output.
+    pub zero_point: i32,
+}
+
+impl PatchEmbedding<'_> {
+    /// Scratch bytes that a run needs, for windows of `inputs` values and
+    /// `outputs` channels, in any layout.
+    pub const fn scratch_size(inputs: usize, outputs: usize, tile_tokens: usize) -> usize {
+        8 * outputs + tiles(tile_tokens) * 4 * tile_words(inputs) + ROWS * row_size(inputs)
+    }
+
+    fn check<K: Kernel>(&self, output_size: usize) -> Result<usize, Fault> {
+        let [.., input_channels] = self.input_shape;
+        let [.., channels] = self.output_shape;
+        let inputs = volume(&[self.kernel[0], self.kernel[1], input_channels]);
+        ensure(output_size > 0 && output_size == volume(&self.output_shape))?;
+        ensure(inputs > 0 && K::LAYOUT.fits(channels, inputs))?;
+        ensure(self.weights.len() == K::LAYOUT.packed_size(channels, inputs))?;
+        ensure(self.bias.len() == channels && self.multiplier.len() == channels)?;
+        ensure(self.input.size == volume(&self.input_shape) && self.pad.len() == input_channels)?;
+        Ok(inputs)
+    }
+}
+
+/// Rows that are gathered before they become part of a tile.
+const ROWS: usize = 2;
+
+/// Tiles that hold `tile_tokens` tokens.
+const fn tiles(tile_tokens: usize) -> usize {
+    if tile_tokens > 2 {
+        tile_tokens.div_ceil(2)
+    } else {
+        1
+    }
+}
+
+/// Runs the step and returns the sums of what was written.
+///
+/// # Errors
+/// A [`Fault`] if buffers and dimensions do not match.
+pub fn run<K: Kernel>(step: &PatchEmbedding<'_>, arena: &mut [u8]) -> Result<Stats, Fault> {
+    let inputs = step.check::<K>(step.output.of(arena)?.len())?;
+    let [_, columns, channels] = step.output_shape;
+    let tile_size = tile_words(inputs);
+    let row_size = row_size(inputs);
+    let count = tiles(step.tile_tokens);
+
+    // The constants are written once and stay in the scratch.
+    let mut scratch = step.scratch.of_mut(arena)?;
+    let constants = arena::take_i32s(&mut scratch, volume(&[2, channels]))?;
+    Linear::constants::<K>(step.bias, step.multiplier, constants);
+
+    let mut written = Stats::default();
+    let (mut row, mut column, mut done) = (0, 0, 0);
+    let tokens = step.output.size / channels;
+    // A multiple of `tile_tokens`, so that nothing is written earlier than the
+    // planner allows.
+    let at_once = K::TOKENS * count / step.tile_tokens.max(1) * step.tile_tokens.max(1);
+    while done < tokens {
+        let now = at_once.min(tokens - done);
+        let (input, mut scratch) = arena::disjoint(arena, step.input, step.scratch)?;
+        arena::take_i32s(&mut scratch, 2 * channels)?;
+        let tiles = arena::take_i32s(&mut scratch, volume(&[count, tile_size]))?;
+        let rows = arena::take_i8s(&mut scratch, ROWS * row_size)?;
+        let mut gathered = 0;
+        for tile in tiles.chunks_mut(tile_size) {
+            for first in (0..K::TOKENS).step_by(ROWS) {
+                let windows = rows.chunks_mut(row_size).take(now - gathered);
+                let mut size = 0;
+                for window in windows {
+                    gather(step, input, row, column, window)?;
+                    (size, gathered) = (size + row_size, gathered + 1);
+                    column += 1;
+                    if column == columns {
+                        (row, column) = (row + 1, 0);
+                    }
+                }
+                K::expand(
+                    rows.get(..size).unwrap_or(&[]),
+                    row_size,
+                    inputs,
+                    first,
+                    tile,
+                );
+            }
+        }
+
+        let output = Buffer {
+            offset: step.output.offset + done * channels,
+            size: now * channels,
+        };
+        let (output, mut scratch) = arena::disjoint(arena, output, step.scratch)?;
+        let linear = Linear {
+            weights: step.weights,
+            inputs,
+            outputs: channels,
+            constants: arena::take_i32s(&mut scratch, 2 * channels)?,
+            zero: step.zero_point,
+        };
+        let tiles = arena::take_i32s(&mut scratch, count * tile_size)?;
+        let output = cast::i8s_mut(output).chunks_mut(K::TOKENS * channels);
+        for (tokens, tile) in output.zip(tiles.chunks(tile_size)) {
+            written.merge(K::write_counted(&linear, tile, tokens));
+        }
+        done += now;
+    }
+    Ok(written)
+}
+
+/// Copies the window of one output token, padding included.
+fn gather(
+    step: &PatchEmbedding<'_>,
+    input: &[u8],
+    row: usize,
+    column: usize,
+    window: &mut [i8],
+) -> Result<(), Fault> {
+    let [height, width, channels] = step.input_shape;
+    let [kernel_rows, kernel_columns] = step.kernel;
+    let [stride_down, stride_across] = step.stride;
+    let [top, left] = step.padding;
+
+    // In window columns: `skipped` lie left of the map, `inside` on it.
+    let first = column.saturating_mul(stride_across);
+    let skipped = left.saturating_sub(first).min(kernel_columns);
+    let start = first.saturating_sub(left).min(width);
+    let inside = (width - start).min(kernel_columns - skipped);
+
+    let line_size = kernel_columns * channels;
+    let (window, padding) = split(window, line_size * kernel_rows)?;
+    padding.fill(0);
+    for (y, line) in window.chunks_exact_mut(line_size.max(1)).enumerate() {
+        let Some(y) = row
+            .saturating_mul(stride_down)
+            .saturating_add(y)
+            .checked_sub(top)
+            .filter(|&y| y < height)
+        else {
+            fill(line, step.pad);
+            continue;
+        };
+        let (before, rest) = split(line, skipped * channels)?;
+        let (middle, after) = split(rest, inside * channels)?;
+        let offset = (y * width + start) * channels;
+        let values = input
+            .get(offset..offset + middle.len())
+            .ok_or(Fault::Geometry)?;
+        fill(before, step.pad);
+        for (q, &value) in middle.iter_mut().zip(values) {
+            *q = (value ^ step.flip) as i8;
+        }
+        fill(after, step.pad);
+    }
+    Ok(())
+}
+
+fn split(line: &mut [i8], at: usize) -> Result<(&mut [i8], &mut [i8]), Fault> {
+    line.split_at_mut_checked(at).ok_or(Fault::Geometry)
+}
+
+fn fill(line: &mut [i8], pad: &[i8]) {
+    for token in line.chunks_exact_mut(pad.len().max(1)) {
+        token.copy_from_slice(pad);
+    }
+}

@@ -1,0 +1,22 @@
+//! The self-test's cases: every layout leads to the same checksum.
+
+use tadpool_kernels::cases::{self, EDGES, EDGES_MEMORY, Seed};
+use tadpool_kernels::layout::{Dsp, Helium, Rows};
+
+#[test]
+fn every_layout_agrees() {
+    let mut storage = vec![0; EDGES_MEMORY + 3];
+    let start = storage.as_ptr().align_offset(4);
+    let memory = &mut storage[start..start + EDGES_MEMORY];
+    for case in EDGES {
+        for seed in (0..6).map(Seed) {
+            let rows = cases::run::<Rows>(case, seed, memory).unwrap();
+            assert_eq!(cases::run::<Dsp>(case, seed, memory), Ok(rows), "{case:?}");
+            assert_eq!(
+                cases::run::<Helium>(case, seed, memory),
+                Ok(rows),
+                "{case:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! The naive oracle: every step as whole-tensor arithmetic on `i128`, with
+//! nothing in place, nothing tiled and nothing shared with the kernels.
+
+/// Sum and sum of squares.
+pub(crate) fn sums(values: &[i8]) -> (i64, u64) {
+    let sum = values.iter().map(|&q| i64::from(q)).sum();
+    let squares = values.iter().map(|&q| i64::from(q).pow(2) as u64).sum();
+    (sum, squares)
+}
+
+/// `value / 2^shift`, rounded half up.
+pub(crate) fn rounded(value: i128, shift: u32) -> i128 {
+    (value + (1 << (shift - 1))).div_euclid(1 << shift)
+}
+
+pub(crate) fn requantize(acc: i128, multiplier: i32) -> i128 {
+    rounded(acc * i128::from(multiplier), 32)
+}
+
+pub(crate) fn as_i8(value: i128) -> i8 {
+    value.clamp(-128, 127) as i8
+}
+
+fn as_i32(value: i128) -> i128 {
+    value.clamp(i128::from(i32::MIN), i128::from(i32::MAX))
+}
+
+/// Mean (Q16), deviation (Q16) and reciprocal deviation (Q24).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moments {
+    pub(crate) mean: i128,
+    pub(crate) sigma: i128,
+    pub(crate) inverse: i128,
+}
+
+impl Moments {
+    pub(crate) fn of(values: &[i8], epsilon: u64) -> Self {
+        let (sum, squares) = sums(values);
+        let (n, sum, squares) = (values.len() as i128, i128::from(sum), i128::from(squares));
+        let v = (n * squares - sum * sum + i128::from(epsilon)).max(1);
+        // The root of `v`, with as many fractional bits as leave 32 in all.
+        let mut bits = 0;
+        while v << (2 * bits + 2) < 1 << 64 {
+            bits += 1;
+        }
+        let root = root(v << (2 * bits));
+        let mean = ((sum.abs() << 16) + n / 2) / n;
+        Self {
+            mean: mean * sum.signum(),
+            sigma: as_i32(((root << 16) >> bits) / n),
+            inverse: as_i32((n << (24 + bits)) / root),
+        }
+    }
+
+    /// A map taken as it is.
+    pub(crate) fn none(zero_point: i8) -> Self {
+        Self {
+            mean: i128::from(zero_point) << 16,
+            sigma: 1 << 16,
+            inverse: 1 << 24,
+        }
+    }
+}
+
+/// The largest number whose square is not above `v`.
+fn root(v: i128) -> i128 {
+    let (mut low, mut high) = (0, 1 << 33);
+    while high - low > 1 {
+        let middle = (low + high) / 2;
+        if middle * middle <= v {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    low
+}
+
+/// `outputs` rows of weights, each times `token`.
+fn products(weights: &[i8], token: &[i8]) -> Vec<i128> {
+    weights
+        .chunks(token.len())
+        .map(|row| {
+            let terms = row.iter().zip(token);
+            terms.map(|(&w, &x)| i128::from(w) * i128::from(x)).sum()
+        })
+        .collect()
+}
+
+pub(crate) fn row_sums(weights: &[i8], inputs: usize) -> Vec<i32> {
+    weights
+        .chunks(inputs)
+        .map(|row| row.iter().map(|&w| i32::from(w)).sum())
+        .collect()
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Linear {
+    pub(crate) weights: Vec<i8>,
+    pub(crate) bias: Vec<i32>,
+    pub(crate) residual: Vec<i32>,
+    pub(crate) multiplier: Vec<i32>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Mlp {
+    pub(crate) channels: usize,
+    pub(crate) epsilon: u64,
+    pub(crate) fc1: Linear,
+    pub(crate) hidden_zero: i32,
+    pub(crate) activation: [i8; 256],
+    pub(crate) fc2: Linear,
+    pub(crate) zero_point: i32,
+}
+
+pub(crate) fn channel_mlp(mlp: &Mlp, map: &[i8]) -> Vec<i8> {
+    let moments = Moments::of(map, mlp.epsilon);
+    let sums = row_sums(&mlp.fc1.weights, mlp.channels);
+    let mut output = Vec::new();
+    for token in map.chunks(mlp.channels) {
+        let mut hidden = Vec::new();
+        for (j, product) in products(&mlp.fc1.weights, token).into_iter().enumerate() {
+            let bias = i128::from(mlp.fc1.bias[j]) * moments.sigma;
+            let mean = i128::from(sums[j]) * moments.mean * 256;
+            let acc = as_i32(rounded(bias - mean, 24)) + product;
+            let scale = i128::from(mlp.fc1.multiplier[j]) * moments.inverse;
+            let multiplier = as_i32(rounded(scale, 20)) as i32;
+            let index = requantize(acc, multiplier) + i128::from(mlp.hidden_zero);
+            hidden.push(mlp.activation[index.clamp(0, 255) as usize]);
+        }
+        for (c, product) in products(&mlp.fc2.weights, &hidden).into_iter().enumerate() {
+            let residual = i128::from(mlp.fc2.residual[c]) * i128::from(token[c]);
+            let acc = i128::from(mlp.fc2.bias[c]) + residual + product;
+            let value = requantize(acc, mlp.fc2.multiplier[c]) + i128::from(mlp.zero_point);
+            output.push(as_i8(value));
+        }
+    }
+    output
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Convolution {
+    pub(crate) input_shape: [usize; 3],
+    pub(crate) output_shape: [usize; 3],
+    pub(crate) kernel: [usize; 2],
+    pub(crate) stride: [usize; 2],
+    pub(crate) padding: [usize; 2],
+    pub(crate) pad: Vec<i8>,
+    pub(crate) linear: Linear,
+    pub(crate) zero_point: i32,
+}
+
+/// The input value under a window's place, if it lies on the map.
+fn under(conv: &Convolution, token: [usize; 2], place: [usize; 2]) -> Option<usize> {
+    let [height, width, channels] = conv.input_shape;
+    let at = |axis: usize| {
+        (token[axis] * conv.stride[axis] + place[axis]).checked_sub(conv.padding[axis])
+    };
+    let (y, x) = (at(0)?, at(1)?);
+    (y < height && x < width).then_some((y * width + x) * channels)
+}
+
+/// Every window of the map, padding included.
+fn im2col(conv: &Convolution, input: &[i8]) -> Vec<Vec<i8>> {
+    let mut windows = Vec::new();
+    for y in 0..conv.output_shape[0] {
+        for x in 0..conv.output_shape[1] {
+            let mut window = Vec::new();
+            for ky in 0..conv.kernel[0] {
+                for kx in 0..conv.kernel[1] {
+                    match under(conv, [y, x], [ky, kx]) {
+                        Some(at) => window.extend(&input[at..at + conv.input_shape[2]]),
+                        None => window.extend(&conv.pad),
+                    }
+                }
+            }
+            windows.push(window);
+        }
+    }
+    windows
+}
+
+pub(crate) fn patch_embedding(conv: &Convolution, input: &[i8]) -> Vec<i8> {
+    let mut output = Vec::new();
+    for window in im2col(conv, input) {
+        for (o, product) in products(&conv.linear.weights, &window)
+            .into_iter()
+            .enumerate()
+        {
+            let acc = i128::from(conv.linear.bias[o]) + product;
+            let value = requantize(acc, conv.linear.multiplier[o]);
+            output.push(as_i8(value + i128::from(conv.zero_point)));
+        }
+    }
+    output
+}
+
+/// The least distance from the output's first byte up to the input's at which
+/// no tile of `tile_tokens` overwrites what a later window reads.
+pub(crate) fn overlap_distance(conv: &Convolution, tile_tokens: usize) -> usize {
+    let [rows, columns, channels] = conv.output_shape;
+    let first_read: Vec<usize> = (0..rows * columns)
+        .map(|token| {
+            let token = [token / columns, token % columns];
+            let places = (0..conv.kernel[0]).flat_map(|y| (0..conv.kernel[1]).map(move |x| [y, x]));
+            places
+                .filter_map(|place| under(conv, token, place))
+                .min()
+                .unwrap_or(usize::MAX)
+        })
+        .collect();
+    let mut distance = 0;
+    for written in (1..=rows * columns).filter(|n| n % tile_tokens == 0) {
+        let read = first_read[written..].iter().min().copied();
+        distance = distance.max((written * channels).saturating_sub(read.unwrap_or(usize::MAX)));
+    }
+    distance
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Mixer {
+    /// Rows, columns and channels.
+    pub(crate) shape: [usize; 3],
+    pub(crate) epsilon: u64,
+    pub(crate) factor: Vec<i32>,
+    /// One for the whole map, or one per channel.
+    pub(crate) offset: Vec<i32>,
+    pub(crate) residual: i32,
+}
+
+pub(crate) fn pooling(mixer: &Mixer, map: &[i8]) -> Vec<i8> {
+    let [height, width, channels] = mixer.shape;
+    let inverse = Moments::of(map, mixer.epsilon).inverse;
+    let mut output = Vec::new();
+    for (i, &q) in map.iter().enumerate() {
+        let (y, x, c) = (i / channels / width, i / channels % width, i % channels);
+        let (mut sum, mut count) = (0, 0);
+        for ny in y.saturating_sub(1)..(y + 2).min(height) {
+            for nx in x.saturating_sub(1)..(x + 2).min(width) {
+                sum += i128::from(map[(ny * width + nx) * channels + c]);
+                count += 1;
+            }
+        }
+        let factor = requantize(inverse, mixer.factor[c]).clamp(-(1 << 17), 1 << 17);
+        let difference = 36 / count * sum - 36 * i128::from(q);
+        let acc = i128::from(mixer.residual) * i128::from(q)
+            + i128::from(mixer.offset[0])
+            + factor * difference;
+        output.push(as_i8(acc.div_euclid(1 << 16)));
+    }
+    output
+}
+
+pub(crate) fn identity(mixer: &Mixer, map: &[i8]) -> Vec<i8> {
+    let moments = Moments::of(map, mixer.epsilon);
+    let bound = 1 << 23;
+    let channels = mixer.factor.len();
+    map.iter()
+        .enumerate()
+        .map(|(i, &q)| {
+            let c = i % channels;
+            let branch = rounded(i128::from(mixer.factor[c]) * moments.inverse, 28);
+            let branch = branch.clamp(-bound, bound);
+            let slope = (i128::from(mixer.residual) + branch).clamp(-bound, bound);
+            let offset = i128::from(mixer.offset[c]) - rounded(branch * moments.mean, 16);
+            let offset = offset.clamp(1 - (1 << 30), (1 << 30) - 1);
+            as_i8((slope * i128::from(q) + offset).div_euclid(1 << 16))
+        })
+        .collect()
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Classifier {
+    pub(crate) channels: usize,
+    pub(crate) epsilon: Option<u64>,
+    pub(crate) map_zero: i8,
+    pub(crate) linear: Linear,
+}
+
+pub(crate) fn head(classifier: &Classifier, map: &[i8]) -> Vec<i32> {
+    let channels = classifier.channels;
+    let moments = match classifier.epsilon {
+        Some(epsilon) => Moments::of(map, epsilon),
+        None => Moments::none(classifier.map_zero),
+    };
+    let mut logits = Vec::new();
+    for (k, row) in classifier.linear.weights.chunks(channels).enumerate() {
+        let product: i128 = map
+            .iter()
+            .enumerate()
+            .map(|(i, &q)| i128::from(row[i % channels]) * i128::from(q))
+            .sum();
+        let tokens = (map.len() / channels) as i128;
+        let row_sum: i128 = row.iter().map(|&w| i128::from(w)).sum();
+        let acc = as_i32(product - rounded(moments.mean * tokens * row_sum, 16));
+        let scale = i128::from(classifier.linear.multiplier[k]) * moments.inverse;
+        let scaled = acc * as_i32(rounded(scale, 20));
+        let logit = as_i32(rounded(scaled, 24)) + i128::from(classifier.linear.bias[k]);
+        logits.push(as_i32(logit) as i32);
+    }
+    logits
+}

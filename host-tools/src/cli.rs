@@ -1,0 +1,58 @@
+//! Commands and their arguments; one file a command.
+
+// mod bench;
+// mod boards;
+// mod compile;
+mod eval;
+mod inspect;
+mod model;
+// mod plan;
+mod progress;
+mod report;
+// mod run;
+mod simulate;
+
+use clap::{Parser, Subcommand};
+use report::Report;
+
+/// Puts PoolFormer and IdentityFormer networks on Arm Cortex-M.
+///
+/// MODEL is a model description (`model.toml`: input size, mean, std, labels,
+/// calibration images, default board) or a bare ONNX file.
+///
+/// A first tour:
+///   tadpool inspect models/poolformer-cifar10/model.toml
+///   tadpool compile models/poolformer-cifar10/model.toml
+///   tadpool eval    models/poolformer-cifar10/model.toml
+///   tadpool run     models/poolformer-cifar10/model.toml IMAGE.jpg
+#[derive(Debug, Parser)]
+#[command(version, verbatim_doc_comment, subcommand_required = true)]
+pub(crate) struct Cli {
+    /// Print one line of JSON instead of tables.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show what a network is made of: layers, shapes, parameters, MACs.
+    ///
+    /// A network that is not supported is refused with every reason at once.
+    Inspect(inspect::Inspect),
+    /// Classify images on the host with the firmware's integer kernels.
+    Simulate(simulate::Simulate),
+    /// Measure top-1 accuracy over a folder of labelled images.
+    Eval(eval::Eval),
+}
+
+impl Cli {
+    pub(crate) fn run(self) -> anyhow::Result<Box<dyn Report>> {
+        Ok(match self.command {
+            Command::Inspect(command) => Box::new(command.run()?),
+            Command::Simulate(command) => Box::new(command.run()?),
+            Command::Eval(command) => Box::new(command.run()?),
+        })
+    }
+}

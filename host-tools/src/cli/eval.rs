@@ -1,0 +1,188 @@
+//! `tadpool eval`.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Context as _, bail};
+use clap::{Args, ValueEnum};
+use rayon::prelude::*;
+use serde::Serialize;
+use tadpool::compile::{Compiled, Model};
+use tadpool::evaluate::{Evaluation, agreement, argmax};
+use tadpool::images::{self, ImageFile};
+use tadpool::program::Arena;
+use tadpool::progress::Progress as _;
+
+use super::model::CompileArgs;
+use super::progress::Bars;
+use super::report::{percent, table};
+
+#[derive(Debug, Args)]
+pub(crate) struct Eval {
+    #[command(flatten)]
+    model: CompileArgs,
+    /// Where to run; several are compared with the first.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "float,int8")]
+    on: Vec<Target>,
+    /// Images in class folders, instead of the description's evaluation set.
+    #[arg(long, value_name = "FOLDER")]
+    data: Option<PathBuf>,
+    /// Take only every so many images, spread over the classes.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    every: u32,
+    /// Print how many images of each class are taken for which.
+    #[arg(long)]
+    confusion: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Target {
+    /// The original ONNX file, run by tract.
+    Float,
+    /// The host's simulation, with the firmware's own kernels.
+    Int8,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct EvalReport {
+    model: String,
+    labels: Vec<String>,
+    runs: Vec<RunRow>,
+    #[serde(skip)]
+    show_confusion: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct RunRow {
+    on: Target,
+    top1: f64,
+    #[serde(flatten)]
+    evaluation: Evaluation,
+    /// Share of images with the first run's prediction.
+    agreement: f64,
+    images_per_second: f64,
+}
+
+impl Eval {
+    pub(crate) fn run(self) -> anyhow::Result<EvalReport> {
+        let (model, compiled) = self.model.compile()?;
+        let description = &model.description;
+        let folder = self
+            .data
+            .as_ref()
+            .or(description.evaluation.as_ref())
+            .context("the model description names no evaluation images: pass `--data FOLDER`")?;
+        let images: Vec<ImageFile> = images::list(folder, &description.labels)?
+            .into_iter()
+            .step_by(self.every as usize)
+            .collect();
+        let labels: Vec<usize> = images
+            .iter()
+            .map(|image| match image.label {
+                Some(label) => Ok(label),
+                None => bail!(
+                    "`{}` lies in no class folder, so its class is not known",
+                    image.path.display()
+                ),
+            })
+            .collect::<Result<_, _>>()?;
+
+        let mut runs: Vec<RunRow> = Vec::with_capacity(self.on.len());
+        let mut first: Option<Vec<usize>> = None;
+        for &on in &self.on {
+            let start = Instant::now();
+            let predictions = predict(on, &model, &compiled, &images)?;
+            let seconds = start.elapsed().as_secs_f64();
+            let evaluation = Evaluation::new(description.labels.len(), &labels, &predictions);
+            runs.push(RunRow {
+                on,
+                top1: evaluation.top1(),
+                evaluation,
+                agreement: agreement(first.as_ref().unwrap_or(&predictions), &predictions),
+                images_per_second: images.len() as f64 / seconds,
+            });
+            first.get_or_insert(predictions);
+        }
+        Ok(EvalReport {
+            model: description.name.clone(),
+            labels: description.labels.clone(),
+            runs,
+            show_confusion: self.confusion,
+        })
+    }
+}
+
+/// The predicted class of every image, on all cores.
+fn predict(
+    on: Target,
+    model: &Model,
+    compiled: &Compiled,
+    images: &[ImageFile],
+) -> anyhow::Result<Vec<usize>> {
+    let bars = Bars::default();
+    let input = &model.description.input;
+    let program = compiled.program();
+    let what = match on {
+        Target::Float => "float (tract)",
+        Target::Int8 => "int8 (host simulation)",
+    };
+    bars.begin(what, images.len());
+    let predictions = images
+        .par_iter()
+        .map_init(Arena::default, |arena, image| {
+            let pixels = images::load(&image.path, input)?;
+            let class = match on {
+                Target::Float => argmax(&model.reference.run(&images::normalise(&pixels, input))?),
+                Target::Int8 => argmax(&program.infer(&pixels, arena, &mut ())?),
+            };
+            bars.advance();
+            Ok(class)
+        })
+        .collect();
+    bars.end();
+    predictions
+}
+
+impl fmt::Display for EvalReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let header = ["on", "top-1", "correct", "images", "agreement", "images/s"];
+        let mut rows = table(header, 1);
+        for run in &self.runs {
+            let on = match run.on {
+                Target::Float => "float (tract)",
+                Target::Int8 => "int8 (host simulation)",
+            };
+            rows.add_row([
+                on.to_owned(),
+                percent(run.top1),
+                run.evaluation.correct.to_string(),
+                run.evaluation.images.to_string(),
+                percent(run.agreement),
+                format!("{:.0}", run.images_per_second),
+            ]);
+        }
+        writeln!(f, "{}\n{rows}", self.model)?;
+        if self.show_confusion {
+            for run in &self.runs {
+                writeln!(f, "{}", self.confusion(run))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl EvalReport {
+    fn confusion(&self, run: &RunRow) -> comfy_table::Table {
+        let mut rows = table(["label \\ prediction"], 0);
+        let header =
+            std::iter::once("label \\ prediction").chain(self.labels.iter().map(String::as_str));
+        rows.set_header(header);
+        for (label, counts) in self.labels.iter().zip(&run.evaluation.confusion) {
+            let counts = counts.iter().map(usize::to_string);
+            rows.add_row(std::iter::once(label.clone()).chain(counts));
+        }
+        rows
+    }
+}

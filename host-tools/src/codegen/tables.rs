@@ -1,0 +1,73 @@
+//! `tables.rs` and `weights.bin`: the numbers of all steps.
+
+use std::fmt::{Display, Write as _};
+
+use proc_macro2::{Literal, TokenStream};
+use quote::{format_ident, quote};
+use tadpool_kernels::layout::Layout;
+
+/// Numbers of a line.
+const LINE_WIDTH: usize = 96;
+/// Alignment of every matrix in the blob, for double loads.
+const WEIGHT_ALIGNMENT: usize = 8;
+
+/// Tables and weights, collected step by step.
+#[derive(Debug, Default)]
+pub(super) struct Tables {
+    /// Rust source.
+    pub source: String,
+    /// Weights of all matrices.
+    pub weights: Vec<u8>,
+}
+
+impl Tables {
+    /// Adds a table of 32-bit values and returns an expression for it.
+    pub(super) fn i32s(&mut self, step: &str, name: &str, values: &[i32]) -> TokenStream {
+        self.table(step, name, "i32", values)
+    }
+
+    /// Adds a table of 8-bit values and returns an expression for it.
+    pub(super) fn i8s(&mut self, step: &str, name: &str, values: &[i8]) -> TokenStream {
+        self.table(step, name, "i8", values)
+    }
+
+    /// Adds a row-major matrix to the blob, packed, and returns an expression
+    /// for it.
+    ///
+    /// The matrix fits `layout`, as [`Layout::fits`] told.
+    pub(super) fn weights(&mut self, layout: Layout, rows: &[u8], inputs: usize) -> TokenStream {
+        let outputs = rows.len() / inputs.max(1);
+        let mut packed = vec![0; layout.packed_size(outputs, inputs)];
+        layout
+            .pack(bytemuck::cast_slice(rows), inputs, &mut packed)
+            .expect("the matrix fits its layout");
+        let offset = Literal::usize_unsuffixed(self.weights.len());
+        let size = Literal::usize_unsuffixed(packed.len());
+        self.weights.append(&mut packed);
+        self.weights
+            .resize(self.weights.len().next_multiple_of(WEIGHT_ALIGNMENT), 0);
+        quote!(weights(#offset, #size))
+    }
+
+    fn table<T: Display>(&mut self, step: &str, name: &str, ty: &str, values: &[T]) -> TokenStream {
+        let ident = format_ident!("{step}_{name}");
+        // Writing to a string cannot fail.
+        let _ = write!(
+            self.source,
+            "\n#[rustfmt::skip]\npub(super) static {ident}: [{ty}; {}] = [",
+            values.len()
+        );
+        let mut column = LINE_WIDTH;
+        for value in values {
+            let text = format!(" {value},");
+            if column + text.len() > LINE_WIDTH {
+                self.source.push_str("\n   ");
+                column = 3;
+            }
+            column += text.len();
+            self.source.push_str(&text);
+        }
+        self.source.push_str("\n];\n");
+        quote!(&tables::#ident)
+    }
+}

@@ -1,0 +1,231 @@
+//! The whole way from a model description to a placed, quantized network.
+
+use std::path::{Path, PathBuf};
+
+use tadpool_kernels::layout::Layout;
+
+use crate::calibrate;
+use crate::codegen::{self, Description, Generated};
+use crate::images::{self, ImageError, ImageFile};
+use crate::import::{self, ImportError};
+use crate::ir::MetaFormer;
+use crate::memory::{self, MemoryError, MemoryPlan};
+use crate::model_toml::{self, Channels, DescriptionError, InputDescription, ModelDescription};
+use crate::program::{self, Program};
+use crate::progress::Progress;
+use crate::quant_model::QuantModel;
+use crate::quantize::{self, Pixels, QuantError};
+use crate::ranges::Ranges;
+use crate::reference::{self, Comparison, Reference, ReferenceError};
+use crate::schedule::{self, Schedule, ScheduleConfig};
+
+/// A model as its files say, imported.
+#[derive(Debug)]
+pub struct Model {
+    /// How its images and classes are read.
+    pub description: ModelDescription,
+    /// The float network.
+    pub network: MetaFormer,
+    /// The original file, run by tract.
+    pub reference: Reference,
+}
+
+/// Choices of a compilation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CompileConfig {
+    /// Folder of calibration images, instead of the description's.
+    pub calibration: Option<PathBuf>,
+    /// Largest difference between a logit of the imported network and tract's.
+    pub tolerance: f32,
+    /// Choices of the schedule.
+    pub schedule: ScheduleConfig,
+}
+
+/// A network ready for simulation and code generation.
+#[derive(Debug)]
+pub struct Compiled {
+    /// How far the imported network is from tract, over the calibration images.
+    pub comparison: Comparison,
+    /// What calibration measured.
+    pub ranges: Ranges,
+    /// The integer network.
+    pub quantized: QuantModel,
+    /// Its steps and buffers.
+    pub schedule: Schedule,
+    /// Where the buffers lie.
+    pub memory: MemoryPlan,
+    /// Name and labels for the generated source.
+    pub description: Description,
+}
+
+/// Why a model cannot be compiled.
+#[derive(Debug, thiserror::Error)]
+pub enum CompileError {
+    /// The description cannot be used.
+    #[error(transparent)]
+    Description(#[from] DescriptionError),
+    /// The ONNX file cannot be used.
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    /// An image cannot be used.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// The import is not confirmed by tract.
+    #[error("`{}`: {source}", onnx.display())]
+    Reference {
+        /// The ONNX file.
+        onnx: PathBuf,
+        /// What differs.
+        source: ReferenceError,
+    },
+    /// No calibration images were named.
+    #[error(
+        "`{}` names no calibration images: pass `--calibration FOLDER` (about 200 training \
+         images), or set `data.calibration` in the model description",
+        model.display()
+    )]
+    NoCalibration {
+        /// The ONNX file.
+        model: PathBuf,
+    },
+    /// The network has no integer form.
+    #[error("`{}`: {source}", onnx.display())]
+    Quantize {
+        /// The ONNX file.
+        onnx: PathBuf,
+        /// Which layer, and why.
+        source: QuantError,
+    },
+    /// The buffers have no place.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+}
+
+impl Default for CompileConfig {
+    fn default() -> Self {
+        Self {
+            calibration: None,
+            tolerance: reference::DEFAULT_TOLERANCE,
+            schedule: ScheduleConfig::default(),
+        }
+    }
+}
+
+/// Reads and imports `path`: a model description if its name ends in `.toml`,
+/// else a bare ONNX file.
+///
+/// # Errors
+/// The description, the ONNX file or their combination cannot be used.
+pub fn load(path: &Path) -> Result<Model, CompileError> {
+    let described = match path.extension() {
+        Some(extension) if extension == "toml" => Some(model_toml::read(path)?),
+        _ => None,
+    };
+    let onnx = described
+        .as_ref()
+        .map_or(path, |description| &description.onnx)
+        .to_owned();
+    let imported = import::import_file(&onnx)?;
+    let description = described
+        .unwrap_or_else(|| ModelDescription::of_onnx(&onnx, &imported.model))
+        .fit(&imported.model)?;
+    let reference = Reference::new(&imported.bytes, imported.model.input)
+        .map_err(|source| CompileError::Reference { onnx, source })?;
+    Ok(Model {
+        description,
+        network: imported.model,
+        reference,
+    })
+}
+
+/// Compares `model` with tract, calibrates, quantizes, schedules and places it.
+///
+/// # Errors
+/// A [`CompileError`] of the first stage that fails.
+pub fn compile(
+    model: &Model,
+    config: &CompileConfig,
+    progress: &impl Progress,
+) -> Result<Compiled, CompileError> {
+    let description = &model.description;
+    let onnx = || description.onnx.clone();
+    let images = calibration_images(description, config)?;
+    let load = |image: &ImageFile| -> Result<Vec<f32>, ImageError> {
+        let pixels = images::load(&image.path, &description.input)?;
+        progress.advance();
+        Ok(images::normalise(&pixels, &description.input))
+    };
+
+    progress.begin("comparing with tract", images.len());
+    let inputs = images.iter().map(load).collect::<Result<Vec<_>, _>>()?;
+    let comparison =
+        reference::compare(&model.network, &model.reference, &inputs, config.tolerance).map_err(
+            |source| CompileError::Reference {
+                onnx: onnx(),
+                source,
+            },
+        )?;
+    progress.end();
+
+    progress.begin("calibrating", images.len());
+    let ranges = calibrate::min_max(&model.network, images.len(), |index| load(&images[index]))?;
+    progress.end();
+
+    let quantized = quantize::quantize(&model.network, &ranges, &pixels(&description.input))
+        .map_err(|source| CompileError::Quantize {
+            onnx: onnx(),
+            source,
+        })?;
+    let schedule = schedule::schedule(&quantized, &config.schedule);
+    let memory = memory::plan(&schedule)?;
+    Ok(Compiled {
+        comparison,
+        ranges,
+        quantized,
+        schedule,
+        memory,
+        description: Description {
+            name: description.name.clone(),
+            labels: description.labels.clone(),
+        },
+    })
+}
+
+impl Compiled {
+    /// The steps with their constants and places.
+    pub fn program(&self) -> Program<'_> {
+        program::program(&self.quantized, &self.schedule, &self.memory)
+    }
+
+    /// The source of the generated crate, for kernels that read `layout`.
+    pub fn generate(&self, layout: Layout) -> Generated {
+        codegen::generate(&self.program(), &self.description, layout)
+    }
+}
+
+fn calibration_images(
+    description: &ModelDescription,
+    config: &CompileConfig,
+) -> Result<Vec<ImageFile>, CompileError> {
+    let folder = config
+        .calibration
+        .as_ref()
+        .or(description.calibration.as_ref())
+        .ok_or_else(|| CompileError::NoCalibration {
+            model: description.onnx.clone(),
+        })?;
+    Ok(images::list(folder, &description.labels)?)
+}
+
+/// The description's normalisation, as the quantizer folds it.
+fn pixels(input: &InputDescription) -> Pixels {
+    let count = input.channels.count();
+    Pixels {
+        mean: input.mean.clone(),
+        std: input.std.clone(),
+        order: match input.channels {
+            Channels::Bgr => (0..count).rev().collect(),
+            Channels::Rgb | Channels::Gray => (0..count).collect(),
+        },
+    }
+}

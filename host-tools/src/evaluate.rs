@@ -1,0 +1,81 @@
+//! Evaluation: predictions over a labelled folder, and what they add up to.
+
+use serde::Serialize;
+
+/// How well predictions match labels.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Evaluation {
+    /// Number of images.
+    pub images: usize,
+    /// Images whose largest logit is that of their label.
+    pub correct: usize,
+    /// `confusion[label][prediction]`, in images.
+    pub confusion: Vec<Vec<usize>>,
+}
+
+impl Evaluation {
+    /// Counts `predictions` against `labels`, both class numbers below `classes`.
+    pub fn new(classes: usize, labels: &[usize], predictions: &[usize]) -> Self {
+        let mut confusion = vec![vec![0; classes]; classes];
+        for (&label, &prediction) in labels.iter().zip(predictions) {
+            confusion[label][prediction] += 1;
+        }
+        Self {
+            images: labels.len(),
+            correct: (0..classes).map(|class| confusion[class][class]).sum(),
+            confusion,
+        }
+    }
+
+    /// Share of correct predictions; zero without images.
+    pub fn top1(&self) -> f64 {
+        share(self.correct, self.images)
+    }
+}
+
+/// Share of images on which two runs predict the same class.
+pub fn agreement(first: &[usize], second: &[usize]) -> f64 {
+    let same = first.iter().zip(second).filter(|(a, b)| a == b).count();
+    share(same, first.len())
+}
+
+/// The class with the largest logit, the first of equals.
+pub fn argmax<T: PartialOrd + Copy>(logits: &[T]) -> usize {
+    let mut best = 0;
+    for (class, logit) in logits.iter().enumerate() {
+        if *logit > logits[best] {
+            best = class;
+        }
+    }
+    best
+}
+
+fn share(part: usize, whole: usize) -> f64 {
+    if whole == 0 {
+        0.0
+    } else {
+        part as f64 / whole as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_by_label_and_prediction() {
+        let evaluation = Evaluation::new(3, &[0, 0, 1, 2], &[0, 1, 1, 0]);
+        assert_eq!(evaluation.confusion, [[1, 1, 0], [0, 1, 0], [1, 0, 0]]);
+        assert_eq!((evaluation.correct, evaluation.images), (2, 4));
+        assert_eq!(evaluation.top1(), 0.5);
+        assert_eq!(agreement(&[0, 1, 1], &[0, 1, 2]), 2.0 / 3.0);
+        assert_eq!(Evaluation::new(3, &[], &[]).top1(), 0.0);
+    }
+
+    #[test]
+    fn argmax_takes_the_first_of_equals() {
+        assert_eq!(argmax(&[1, 5, 5, 2]), 1);
+        assert_eq!(argmax(&[f32::NAN, 1.0]), 0);
+        assert_eq!(argmax(&[-1i32]), 0);
+    }
+}

@@ -1,0 +1,197 @@
+//! Channel MLP: the norm goes into `fc1`, the layer scale into `fc2`.
+
+use tadpool_kernels::norm::Norm;
+
+use super::fixed::{Rows, affine, product_bound};
+use super::{Context, QuantError};
+use crate::ir::{Activation, ChannelMlp};
+use crate::quant_model::{Quant, QuantChannelMlp, QuantMatrix};
+use crate::ranges::Range;
+
+pub(super) fn quantize(
+    context: &Context<'_>,
+    op: &ChannelMlp,
+    output: Quant,
+) -> Result<QuantChannelMlp, QuantError> {
+    context.finite(&op.fc1.weight, "the weight of fc1")?;
+    context.finite(&op.fc1.bias, "the bias of fc1")?;
+    context.finite(&op.fc2.weight, "the weight of fc2")?;
+    context.finite(&op.fc2.bias, "the bias of fc2")?;
+    context.finite(&op.layer_scale, "the layer scale")?;
+    let stream = context.stream()?;
+    let norm = context.norm(&op.norm, context.layer.input, stream)?;
+
+    let pre_activation = context.range(
+        context.ranges.pre_activation,
+        "values before the activation",
+    )?;
+    let index = affine(useful(op.activation, pre_activation), 0);
+    let hidden = affine(activated(op.activation, index), -128);
+
+    let fc1 = normed_fc1(context, op, &norm, index)?;
+    let fc2 = residual_fc2(context, op, stream, hidden, output)?;
+    Ok(QuantChannelMlp {
+        norm,
+        fc1_row_sums: fc1.matrix.row_sums(),
+        fc1: fc1.matrix,
+        fc1_bias: fc1.bias,
+        fc1_multiplier: fc1.multiplier,
+        hidden_zero: index.zero_point,
+        activation: table(op.activation, index, hidden),
+        fc2: fc2.matrix,
+        fc2_bias: fc2.bias,
+        fc2_residual: fc2.residual,
+        fc2_multiplier: fc2.multiplier,
+        zero_point: output.zero_point,
+    })
+}
+
+/// The part of the activation's input where its output is not flat.
+///
+/// GELU at -4 is -1.3e-4, a small part of a step of any usual hidden range, so
+/// steps below would be wasted.
+fn useful(activation: Activation, range: Range) -> Range {
+    let floor = match activation {
+        Activation::Gelu => -4.0,
+        Activation::Relu => 0.0,
+    };
+    Range {
+        min: range.min.max(floor),
+        max: range.max.max(floor),
+    }
+}
+
+/// What the activation makes of the 256 values it can be given.
+fn activated(activation: Activation, index: Quant) -> Range {
+    let outputs: Vec<f32> = (0..=255)
+        .map(|q| activation.apply(index.real(q)) as f32)
+        .collect();
+    Range::of(&outputs)
+}
+
+fn table(activation: Activation, index: Quant, hidden: Quant) -> [i8; 256] {
+    std::array::from_fn(|q| {
+        let value = activation.apply(index.real(q as i32)) / hidden.scale;
+        (value.round() + f64::from(hidden.zero_point)).clamp(-128.0, 127.0) as i8
+    })
+}
+
+struct NormedFc1 {
+    matrix: QuantMatrix,
+    bias: Vec<i32>,
+    multiplier: Vec<i32>,
+}
+
+fn normed_fc1(
+    context: &Context<'_>,
+    op: &ChannelMlp,
+    norm: &Norm,
+    index: Quant,
+) -> Result<NormedFc1, QuantError> {
+    let fc1 = &op.fc1;
+    let weights = fc1.weight.chunks_exact(fc1.inputs).flat_map(|row| {
+        row.iter()
+            .zip(&op.norm.gamma)
+            .map(|(&weight, &gamma)| f64::from(weight) * f64::from(gamma))
+    });
+    let rows = Rows::new(fc1.inputs, weights);
+    let scales = rows.scales(index.scale / 4096.0);
+    let matrix = rows.round(&scales);
+
+    // Largest deviation of int8 values, with epsilon.
+    let sigma_max =
+        (128f64.powi(2) + norm.epsilon as f64 / f64::from(norm.elements).powi(2)).sqrt();
+    let mut bias = Vec::with_capacity(matrix.outputs);
+    let mut multiplier = Vec::with_capacity(matrix.outputs);
+    for (channel, (row, scale)) in matrix.rows().zip(&scales).enumerate() {
+        let beta: f64 = fc1.weight[channel * fc1.inputs..][..fc1.inputs]
+            .iter()
+            .zip(&op.norm.beta)
+            .map(|(&weight, &beta)| f64::from(weight) * f64::from(beta))
+            .sum();
+        let real = beta + f64::from(fc1.bias[channel]);
+        // Products with the map and with its mean, then the bias.
+        let room = 2f64.powi(31) - 2.0 * product_bound(row);
+        let limit = (room / sigma_max * 256.0).min(2f64.powi(31) - 1.0);
+        bias.push(context.fits(channel, "the bias of fc1", real / scale * 256.0, limit)? as i32);
+        let factor = 2f64.powi(28) * scale / index.scale;
+        multiplier.push(context.fits_i32(channel, "the requantization factor of fc1", factor)?);
+    }
+    Ok(NormedFc1 {
+        matrix,
+        bias,
+        multiplier,
+    })
+}
+
+struct ResidualFc2 {
+    matrix: QuantMatrix,
+    bias: Vec<i32>,
+    residual: Vec<i32>,
+    multiplier: Vec<i32>,
+}
+
+/// The largest residual factor: `128 * RESIDUAL_MAX` stays below `2^29`.
+const RESIDUAL_MAX: f64 = (1 << 22) as f64;
+
+fn residual_fc2(
+    context: &Context<'_>,
+    op: &ChannelMlp,
+    stream: Quant,
+    hidden: Quant,
+    output: Quant,
+) -> Result<ResidualFc2, QuantError> {
+    let fc2 = &op.fc2;
+    let weights = fc2
+        .weight
+        .chunks_exact(fc2.inputs)
+        .zip(&op.layer_scale)
+        .flat_map(|(row, &layer_scale)| {
+            row.iter()
+                .map(move |&weight| f64::from(weight) * f64::from(layer_scale))
+        });
+    let rows = Rows::new(fc2.inputs, weights);
+
+    // A channel's weight scale is widened until one step of the residual
+    // stream is a whole number of accumulator steps: the residual then enters
+    // the accumulator exactly and the sum is rounded once.
+    let mut residual = Vec::with_capacity(fc2.outputs);
+    let mut scales = Vec::with_capacity(fc2.outputs);
+    for (channel, tight) in rows.scales(0.0).iter().enumerate() {
+        let steps = (stream.scale / (hidden.scale * tight))
+            .floor()
+            .min(RESIDUAL_MAX);
+        if steps < 1.0 {
+            return Err(QuantError::Unrepresentable {
+                layer: context.layer.name.clone(),
+                channel,
+                what: "one step of the branch in steps of the residual stream",
+                value: hidden.scale * tight / stream.scale,
+                limit: 1.0,
+            });
+        }
+        residual.push(steps as i32);
+        scales.push(stream.scale / (hidden.scale * steps));
+    }
+    let matrix = rows.round(&scales);
+
+    let mut bias = Vec::with_capacity(matrix.outputs);
+    let mut multiplier = Vec::with_capacity(matrix.outputs);
+    for (channel, (row, scale)) in matrix.rows().zip(&scales).enumerate() {
+        let step = scale * hidden.scale;
+        let row_sum: f64 = row.iter().map(|&weight| f64::from(weight)).sum();
+        let start = f64::from(fc2.bias[channel]) * f64::from(op.layer_scale[channel]) / step
+            - f64::from(hidden.zero_point) * row_sum
+            - f64::from(stream.zero_point) * f64::from(residual[channel]);
+        let room = 2f64.powi(31) - product_bound(row) - 128.0 * f64::from(residual[channel]);
+        bias.push(context.fits(channel, "the bias of fc2", start, room)? as i32);
+        let factor = 2f64.powi(32) * step / output.scale;
+        multiplier.push(context.fits_i32(channel, "the requantization factor of fc2", factor)?);
+    }
+    Ok(ResidualFc2 {
+        matrix,
+        bias,
+        residual,
+        multiplier,
+    })
+}

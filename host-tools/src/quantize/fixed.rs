@@ -1,0 +1,68 @@
+//! Pieces that several layer kinds share.
+
+use crate::quant_model::{Quant, QuantMatrix};
+use crate::ranges::Range;
+
+/// 256 steps over `range` and zero, the first of them numbered `lowest`.
+pub(super) fn affine(range: Range, lowest: i32) -> Quant {
+    let min = f64::from(range.min).min(0.0);
+    let max = f64::from(range.max).max(0.0);
+    // A map of zeros only has no scale of its own.
+    let scale = ((max - min) / 255.0).max(1e-9);
+    Quant {
+        scale,
+        zero_point: lowest + ((-min / scale).round() as i32).clamp(0, 255),
+    }
+}
+
+/// A weight matrix being quantized, with one scale per output channel.
+pub(super) struct Rows {
+    inputs: usize,
+    weights: Vec<f64>,
+}
+
+impl Rows {
+    /// Real weights `outputs x inputs`, row-major.
+    pub(super) fn new(inputs: usize, weights: impl Iterator<Item = f64>) -> Self {
+        Self {
+            inputs,
+            weights: weights.collect(),
+        }
+    }
+
+    /// The smallest scale of each row that clips no weight, at least `floor`.
+    pub(super) fn scales(&self, floor: f64) -> Vec<f64> {
+        self.weights
+            .chunks_exact(self.inputs)
+            .map(|row| {
+                let largest = row.iter().fold(0.0f64, |max, weight| max.max(weight.abs()));
+                (largest / 127.0).max(floor)
+            })
+            .collect()
+    }
+
+    /// Weights rounded to the nearest multiple of their row's scale.
+    pub(super) fn round(&self, scales: &[f64]) -> QuantMatrix {
+        let weights = self
+            .weights
+            .chunks_exact(self.inputs)
+            .zip(scales)
+            .flat_map(|(row, scale)| {
+                row.iter()
+                    .map(move |weight| (weight / scale).round().clamp(-127.0, 127.0) as i8)
+            })
+            .collect();
+        QuantMatrix {
+            outputs: scales.len(),
+            inputs: self.inputs,
+            weights,
+        }
+    }
+}
+
+/// Largest magnitude of `weights . x` for `x` in `-128..=127`.
+pub(super) fn product_bound(row: &[i8]) -> f64 {
+    row.iter()
+        .map(|weight| 128.0 * f64::from(weight.unsigned_abs()))
+        .sum()
+}

@@ -1,0 +1,37 @@
+//! Identity mixer: gamma, beta and layer scale become an affine per channel.
+
+use tadpool_kernels::identity::SLOPE_MAX;
+
+use super::{Context, QuantError};
+use crate::ir::Identity;
+use crate::quant_model::{Quant, QuantIdentity};
+
+pub(super) fn quantize(
+    context: &Context<'_>,
+    op: &Identity,
+    output: Quant,
+) -> Result<QuantIdentity, QuantError> {
+    context.finite(&op.layer_scale, "the layer scale")?;
+    let stream = context.stream()?;
+    let norm = context.norm(&op.norm, context.layer.input, stream)?;
+    let ratio = stream.scale / output.scale;
+    let zero = f64::from(output.zero_point) - f64::from(stream.zero_point) * ratio;
+
+    let mut factor = Vec::with_capacity(op.layer_scale.len());
+    let mut offset = Vec::with_capacity(op.layer_scale.len());
+    let parameters = op.layer_scale.iter().zip(&op.norm.gamma).zip(&op.norm.beta);
+    for (channel, ((&layer_scale, &gamma), &beta)) in parameters.enumerate() {
+        let layer_scale = f64::from(layer_scale) / output.scale;
+        let slope = layer_scale * f64::from(gamma);
+        factor.push(context.fits_i32(channel, "the identity factor", slope * 2f64.powi(20))?);
+        let start = (zero + layer_scale * f64::from(beta)) * 65_536.0 + 32_768.0;
+        offset.push(context.fits(channel, "the offset", start, 2f64.powi(29))? as i32);
+    }
+    let residual = context.fits(0, "the scale ratio", ratio * 65_536.0, f64::from(SLOPE_MAX))?;
+    Ok(QuantIdentity {
+        norm,
+        factor,
+        offset,
+        residual: residual as i32,
+    })
+}

@@ -1,0 +1,126 @@
+//! Lower bounds on the height of a region.
+
+use alloc::vec::Vec;
+
+use crate::items::{Item, Rules};
+use crate::problem::Problem;
+use crate::validate::allows;
+
+/// A height below which no plan can get, for each region.
+///
+/// `heights` are the heights that the other regions may use at most: their capacities,
+/// or less where that is known.
+pub(crate) fn region_bound(
+    problem: &Problem,
+    rules: &Rules,
+    items: &[Item],
+    region: usize,
+    heights: &[u64],
+) -> u64 {
+    let forced: Vec<&Item> = items
+        .iter()
+        .filter(|item| choices(problem, item).eq([region]))
+        .collect();
+    let mut bound = height_bound(rules, &forced);
+    if problem.regions.len() > 1 {
+        // What the other regions cannot hold at the busiest moment is left for this one.
+        let all: Vec<&Item> = items.iter().collect();
+        let others = (0..heights.len()).filter(|&other| other != region);
+        let room = others
+            .map(|other| heights[other])
+            .fold(0, u64::saturating_add);
+        bound = bound.max(peak(rules, &all).saturating_sub(room));
+    }
+    bound
+}
+
+/// The regions that every member of `item` may be placed in.
+pub(crate) fn choices<'a>(
+    problem: &'a Problem,
+    item: &'a Item,
+) -> impl Iterator<Item = usize> + 'a {
+    (0..problem.regions.len()).filter(|&region| {
+        item.members
+            .iter()
+            .all(|member| allows(&problem.buffers[member.buffer], region))
+    })
+}
+
+/// A height below which no plan of these items in one region can get.
+pub(crate) fn height_bound(rules: &Rules, items: &[&Item]) -> u64 {
+    let end = |item: &&Item| item.fixed_offset.unwrap_or_else(|| item.align_up(0)) + item.span;
+    let single = items.iter().map(end).max().unwrap_or(0);
+    single.max(peak(rules, items))
+}
+
+/// The peak live bytes, less what relations may save.
+fn peak(rules: &Rules, items: &[&Item]) -> u64 {
+    // Two events a buffer; at one moment, ends come before starts.
+    let mut events: Vec<(u32, bool, usize, usize)> = Vec::new();
+    for (index, item) in items.iter().enumerate() {
+        for (place, member) in item.members.iter().enumerate() {
+            events.push((member.live.start, true, index, place));
+            events.push((member.live.end, false, index, place));
+        }
+    }
+    events.sort_unstable();
+    let mut live = Live::default();
+    let mut bound = 0;
+    for (_, starts, index, place) in events {
+        let member = &items[index].members[place];
+        if starts {
+            live.bytes += member.size;
+            if items[index].related {
+                live.related.push((member.size, index, place));
+                live.related_bytes += member.size;
+            }
+            if live.bytes > bound {
+                bound = bound.max(live.bytes - live.related_bytes + live.union(rules, items));
+            }
+        } else {
+            live.bytes -= member.size;
+            if items[index].related {
+                live.related
+                    .retain(|entry| (entry.1, entry.2) != (index, place));
+                live.related_bytes -= member.size;
+            }
+        }
+    }
+    bound
+}
+
+/// The buffers that are live at one moment.
+#[derive(Default)]
+struct Live {
+    bytes: u64,
+    /// Size, item and member of those that have a relation.
+    related: Vec<(u64, usize, usize)>,
+    related_bytes: u64,
+}
+
+impl Live {
+    /// The fewest bytes that the related buffers can cover together.
+    ///
+    /// Any set of buffers covers at least its sum of sizes less what its pairs can
+    /// share. The set is chosen greedily, the largest buffers first.
+    fn union(&self, rules: &Rules, items: &[&Item]) -> u64 {
+        // Keeps the work for one moment small; beyond it the bound is only weaker.
+        const MOST_BUFFERS: usize = 128;
+        let mut order = self.related.clone();
+        order.sort_unstable_by(|a, b| b.cmp(a));
+        let mut chosen: Vec<(usize, usize)> = Vec::new();
+        let mut total = 0;
+        for &(size, index, place) in order.iter().take(MOST_BUFFERS) {
+            let member = &items[index].members[place];
+            let shared = chosen.iter().fold(0_u64, |shared, &(other, other_place)| {
+                let other = &items[other].members[other_place];
+                shared.saturating_add(rules.most_shared(member, other))
+            });
+            if shared < size {
+                total += size - shared;
+                chosen.push((index, place));
+            }
+        }
+        total
+    }
+}

@@ -1,0 +1,114 @@
+//! Searches for lower plans of what already lies in a region.
+
+use alloc::vec::Vec;
+
+use crate::attempt::Attempt;
+use crate::bounds::height_bound;
+use crate::clock::Clock;
+use crate::disjunctive::Disjunctive;
+use crate::items::Item;
+use crate::minimise::{Outcome, Range, minimise};
+use crate::plan::Goal;
+use crate::portfolio::Portfolio;
+use crate::solve::{Known, Task};
+
+/// Improves each region of an attempt, from the last one on.
+///
+/// A broken attempt can be mended too, as long as every item can lie in one region only.
+///
+/// The last variant of the items leaves everything open that the problem leaves open, so
+/// only its searches prove anything.
+pub(crate) fn improve(
+    task: &Task<'_>,
+    variants: &[&[Item]],
+    best: &mut Attempt,
+    clock: &mut Clock,
+) -> Known {
+    let mut known = Known {
+        complete: true,
+        bound: 0,
+    };
+    let Some((plain, merged)) = variants.split_last() else {
+        return Known {
+            complete: false,
+            bound: 0,
+        };
+    };
+    for region in (0..task.problem.regions.len()).rev() {
+        for items in merged {
+            let steps = clock.left() / 4;
+            clock.slice(steps, |clock| {
+                improve_region(task, items, region, best, clock)
+            });
+        }
+        let here = improve_region(task, plain, region, best, clock);
+        known.complete &= here.complete;
+        known.bound = here.bound;
+    }
+    known
+}
+
+fn improve_region(
+    task: &Task<'_>,
+    items: &[Item],
+    region: usize,
+    best: &mut Attempt,
+    clock: &mut Clock,
+) -> Known {
+    let is_here = |item: &&Item| {
+        let placement = best.plan.placements[item.members[0].buffer];
+        placement.region.index() == region
+    };
+    let here: Vec<Item> = items.iter().filter(is_here).cloned().collect();
+    let bound = height_bound(&task.rules, &here.iter().collect::<Vec<_>>());
+    let (height, capacity) = (best.heights[region], task.problem.regions[region].usable());
+    let reached = task.goal == Goal::Fits && height <= capacity;
+    if height <= bound || reached {
+        return Known {
+            complete: height <= bound,
+            bound,
+        };
+    }
+    let most = (height - 1).min(capacity);
+    let outcome = lowest(task, &here, bound, most, height <= capacity, clock);
+    let found = outcome.offsets.is_some();
+    best.put(task, region, &here, &outcome.offsets.unwrap_or_default());
+    Known {
+        complete: outcome.complete && (task.goal == Goal::Lowest || !found),
+        bound: outcome.lower_bound,
+    }
+}
+
+/// Searches for the lowest offsets of some items in one region, from `most` downwards.
+pub(crate) fn lowest(
+    task: &Task<'_>,
+    items: &[Item],
+    bound: u64,
+    most: u64,
+    fits: bool,
+    clock: &mut Clock,
+) -> Outcome {
+    let unknown = Outcome {
+        offsets: None,
+        lower_bound: bound,
+        complete: bound > most,
+    };
+    if unknown.complete || clock.is_over() {
+        return unknown;
+    }
+    let spans: Vec<u64> = items.iter().map(|item| item.span).collect();
+    let mut range = Range {
+        least: bound,
+        most,
+        grain: 1,
+        fits,
+    };
+    if let Some(mut search) = Portfolio::new(items) {
+        range.grain = search.grain;
+        minimise(&mut search, &spans, range, task.goal, clock)
+    } else if let Some(mut search) = Disjunctive::new(&task.rules, items) {
+        minimise(&mut search, &spans, range, task.goal, clock)
+    } else {
+        unknown
+    }
+}

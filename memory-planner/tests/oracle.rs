@@ -1,0 +1,112 @@
+//! Solver against brute force on tiny problems, and against the checker on wild ones.
+
+use memory_planner::fuzzing::{check, check_result, tiny_problem, wild_problem};
+use memory_planner::{Budget, Placement, Plan, PlanError, Problem, Proof, RegionId, checker};
+use proptest::prelude::*;
+
+/// The best heights, from the last region on, of all plans there are.
+fn brute_force(problem: &Problem) -> Option<Vec<u64>> {
+    let mut best = None;
+    let mut plan = Plan::default();
+    extend(problem, &mut plan, &mut best);
+    best
+}
+
+/// Tries every placement of the next buffer.
+fn extend(problem: &Problem, plan: &mut Plan, best: &mut Option<Vec<u64>>) {
+    let placed = plan.placements.len();
+    let mut part = problem.clone();
+    part.buffers.truncate(placed);
+    part.relations.retain(|relation| {
+        let (a, b) = relation.buffers();
+        a.index().max(b.index()) < placed
+    });
+    if checker::check(&part, plan).is_err() {
+        return;
+    }
+    let mut heights = plan.heights(&part);
+    heights.reverse();
+    if best.as_ref().is_some_and(|best| *best <= heights) {
+        return;
+    }
+    if placed == problem.buffers.len() {
+        *best = Some(heights);
+        return;
+    }
+    for (region, id) in problem.regions.iter().zip(0..) {
+        for offset in 0..=region.capacity {
+            plan.placements.push(Placement {
+                region: RegionId(id),
+                offset,
+            });
+            extend(problem, plan, best);
+            plan.placements.pop();
+        }
+    }
+}
+
+fn agrees_with_brute_force(problem: &Problem) {
+    let best = brute_force(problem);
+    match check_result(problem, &Budget::steps(20_000)) {
+        Ok(solution) => {
+            let best = best.expect("brute force finds a plan too");
+            let mut heights = solution.heights.clone();
+            let mut bounds = solution.lower_bounds.clone();
+            heights.reverse();
+            bounds.reverse();
+            if solution.proof == Proof::Optimal {
+                assert_eq!(heights, best, "{problem:?}");
+            }
+            for region in 0..heights.len() {
+                // A bound holds as long as no later region's height differs.
+                if heights[..region] == best[..region] {
+                    assert!(
+                        bounds[region] <= best[region],
+                        "{problem:?} {solution:?} {best:?}"
+                    );
+                }
+            }
+            let single = problem.regions.len() == 1;
+            assert!(
+                !single || solution.proof == Proof::Optimal,
+                "not proved: {problem:?}"
+            );
+        }
+        Err(PlanError::NoPlanFound { .. }) => {
+            assert!(problem.regions.len() > 1, "not decided: {problem:?}");
+        }
+        Err(error) => assert_eq!(best, None, "{error}: {problem:?}"),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn tiny_problems_agree_with_brute_force(bytes in prop::collection::vec(any::<u8>(), 0..48)) {
+        agrees_with_brute_force(&tiny_problem(&bytes));
+    }
+
+    #[test]
+    fn wild_problems_get_a_plan_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = check_result(&wild_problem(&bytes), &Budget::steps(300));
+    }
+}
+
+/// The fuzz target's body, for a second.
+#[test]
+fn fuzz_for_a_second() {
+    let start = std::time::Instant::now();
+    let mut state = 7_u64;
+    while start.elapsed().as_millis() < 1000 {
+        let bytes: Vec<u8> = (0..96)
+            .map(|_| {
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1);
+                (state >> 56) as u8
+            })
+            .collect();
+        check(&bytes);
+    }
+}

@@ -1,0 +1,83 @@
+//! Instances for tests and benchmarks: MiniMalloc's files and random problems.
+#![allow(dead_code)]
+
+use memory_planner::{Buffer, Problem};
+
+/// The eleven hard instances by name.
+pub const HARD: [&str; 11] = ["A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K"];
+
+/// The capacity that they are to fit.
+pub const HARD_CAPACITY: u64 = 1_048_576;
+
+/// Reads one of MiniMalloc's instances.
+pub fn hard(name: &str) -> Problem {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/minimalloc");
+    let text = std::fs::read_to_string(format!("{folder}/{name}.1048576.csv")).unwrap();
+    let mut problem = Problem::with_capacity(HARD_CAPACITY);
+    for line in text.lines().skip(1) {
+        let mut fields = line.split(',');
+        let name = fields.next().unwrap();
+        let mut number = || fields.next().unwrap().parse::<u32>().unwrap();
+        let (start, end, size) = (number(), number(), number());
+        problem.add_buffer(Buffer::new(name, start..end, size.into()));
+    }
+    problem
+}
+
+/// A small generator of numbers that are the same everywhere.
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// A number below `limit`.
+    pub fn below(&mut self, limit: u64) -> u64 {
+        // SplitMix64.
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % limit
+    }
+}
+
+/// The shapes of random problems.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// A network's tensors: most live for a few steps, some for long.
+    Network,
+    /// Live ranges of all lengths, anywhere.
+    Uniform,
+    /// As `Network`, with alignments from 1 to 64 bytes.
+    Aligned,
+}
+
+/// A random problem of `count` buffers, with all the capacity it can need.
+pub fn random(shape: Shape, count: u32, seed: u64) -> Problem {
+    let mut random = Random::new(seed.wrapping_mul(1_000_003).wrapping_add(u64::from(count)));
+    let mut problem = Problem::with_capacity(u64::MAX);
+    for index in 0..count {
+        let horizon = u64::from(count.max(2));
+        let start = random.below(horizon);
+        let length = match shape {
+            Shape::Uniform => 1 + random.below(horizon - start + 1),
+            Shape::Network | Shape::Aligned => match random.below(10) {
+                0 => 1 + random.below(horizon / 2 + 1),
+                1 | 2 => 1 + random.below(horizon / 10 + 2),
+                _ => 1 + random.below(6),
+            },
+        };
+        // Sizes over three orders of magnitude, in multiples of 16 bytes.
+        let size = (1 + random.below(64)) << random.below(7);
+        let live = start as u32..(start + length) as u32;
+        let mut buffer = Buffer::new(format!("b{index}"), live, size * 16);
+        if shape == Shape::Aligned {
+            buffer.alignment = 1 << random.below(7);
+            buffer.size += random.below(16);
+        }
+        problem.add_buffer(buffer);
+    }
+    problem
+}
