@@ -6,8 +6,7 @@
 mod eval;
 mod inspect;
 mod model;
-// mod plan;
-mod progress;
+// mod progress;
 mod report;
 // mod run;
 mod simulate;
@@ -41,18 +40,35 @@ enum Command {
     ///
     /// A network that is not supported is refused with every reason at once.
     Inspect(inspect::Inspect),
+    /// Quantize a network, plan its memory and generate its crate.
+    ///
+    /// Prints what the image needs of the board's flash and RAM, and fails if
+    /// it does not fit.
+    Compile(compile::Compile),
     /// Classify images on the host with the firmware's integer kernels.
     Simulate(simulate::Simulate),
     /// Measure top-1 accuracy over a folder of labelled images.
     Eval(eval::Eval),
+    /// Classify images on a board, and check every step against the host.
+    Run(run::Run),
+    /// Measure each step of an inference on a board.
+    ///
+    /// An emulated board counts instructions, which is not latency.
+    Bench(bench::Bench),
+    /// List the known boards.
+    Boards(boards::Boards),
 }
 
 impl Cli {
     pub(crate) fn run(self) -> anyhow::Result<Box<dyn Report>> {
         Ok(match self.command {
             Command::Inspect(command) => Box::new(command.run()?),
+            Command::Compile(command) => Box::new(command.run()?),
             Command::Simulate(command) => Box::new(command.run()?),
             Command::Eval(command) => Box::new(command.run()?),
+            Command::Run(command) => Box::new(command.run()?),
+            Command::Bench(command) => Box::new(command.run()?),
+            Command::Boards(command) => Box::new(command.run()?),
         })
     }
 }

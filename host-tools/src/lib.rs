@@ -66,6 +66,8 @@ pub mod emulator;
 
 pub mod logs;
 
+pub mod trace;
+
 // Shared by the stages.
 pub mod output;
 pub mod progress;

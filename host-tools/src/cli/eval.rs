@@ -13,7 +13,9 @@ use tadpool::evaluate::{Evaluation, agreement, argmax};
 use tadpool::images::{self, ImageFile};
 use tadpool::program::Arena;
 use tadpool::progress::Progress as _;
+use tadpool::trace::{self, Trace};
 
+use super::board::{BoardArgs, SessionArgs};
 use super::model::CompileArgs;
 use super::progress::Bars;
 use super::report::{percent, table};
@@ -22,6 +24,10 @@ use super::report::{percent, table};
 pub(crate) struct Eval {
     #[command(flatten)]
     model: CompileArgs,
+    #[command(flatten)]
+    board: BoardArgs,
+    #[command(flatten)]
+    session: SessionArgs,
     /// Where to run; several are compared with the first.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "float,int8")]
     on: Vec<Target>,
@@ -43,6 +49,19 @@ enum Target {
     Float,
     /// The host's simulation, with the firmware's own kernels.
     Int8,
+    /// The firmware itself on the emulated board; every step of every image is
+    /// checked against the host's simulation.
+    Emulator,
+}
+
+impl Target {
+    fn describe(self) -> &'static str {
+        match self {
+            Self::Float => "float (tract)",
+            Self::Int8 => "int8 (host simulation)",
+            Self::Emulator => "int8 (emulated board)",
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -93,7 +112,10 @@ impl Eval {
         let mut first: Option<Vec<usize>> = None;
         for &on in &self.on {
             let start = Instant::now();
-            let predictions = predict(on, &model, &compiled, &images)?;
+            let predictions = match on {
+                Target::Emulator => self.on_emulator(&model, &compiled, &images)?,
+                Target::Float | Target::Int8 => on_host(on, &model, &compiled, &images)?,
+            };
             let seconds = start.elapsed().as_secs_f64();
             let evaluation = Evaluation::new(description.labels.len(), &labels, &predictions);
             runs.push(RunRow {
@@ -114,8 +136,8 @@ impl Eval {
     }
 }
 
-/// The predicted class of every image, on all cores.
-fn predict(
+/// The predicted class of every image, on all cores of the host.
+fn on_host(
     on: Target,
     model: &Model,
     compiled: &Compiled,
@@ -124,18 +146,15 @@ fn predict(
     let bars = Bars::default();
     let input = &model.description.input;
     let program = compiled.program();
-    let what = match on {
-        Target::Float => "float (tract)",
-        Target::Int8 => "int8 (host simulation)",
-    };
-    bars.begin(what, images.len());
+    bars.begin(on.describe(), images.len());
     let predictions = images
         .par_iter()
         .map_init(Arena::default, |arena, image| {
             let pixels = images::load(&image.path, input)?;
-            let class = match on {
-                Target::Float => argmax(&model.reference.run(&images::normalise(&pixels, input))?),
-                Target::Int8 => argmax(&program.infer(&pixels, arena, &mut ())?),
+            let class = if on == Target::Float {
+                argmax(&model.reference.run(&images::normalise(&pixels, input))?)
+            } else {
+                argmax(&program.infer(&pixels, arena, &mut ())?)
             };
             bars.advance();
             Ok(class)
@@ -145,17 +164,51 @@ fn predict(
     predictions
 }
 
+impl Eval {
+    /// The predicted class of every image on the emulated board, which runs once
+    /// for each core of the host.
+    fn on_emulator(
+        &self,
+        model: &Model,
+        compiled: &Compiled,
+        images: &[ImageFile],
+    ) -> anyhow::Result<Vec<usize>> {
+        let built = self.board.build(model, compiled)?;
+        let bars = Bars::default();
+        let program = compiled.program();
+        bars.begin(Target::Emulator.describe(), images.len());
+        let share = images.len().div_ceil(rayon::current_num_threads()).max(1);
+        let predictions: anyhow::Result<Vec<Vec<usize>>> = images
+            .par_chunks(share)
+            .map(|images| {
+                let mut session = built.start(&self.session)?;
+                let mut arena = Arena::default();
+                let mut predictions = Vec::with_capacity(images.len());
+                for image in images {
+                    let pixels = images::load(&image.path, &model.description.input)?;
+                    let inference = session.infer(&pixels)?;
+                    built.show_log(&self.session, &mut session)?;
+                    let simulated = Trace::simulate(&program, &pixels, &mut arena)?;
+                    trace::check(&program, &simulated, &inference, &image.path)?;
+                    predictions.push(argmax(&inference.logits));
+                    bars.advance();
+                }
+                session.shut_down()?;
+                Ok(predictions)
+            })
+            .collect();
+        bars.end();
+        Ok(predictions?.concat())
+    }
+}
+
 impl fmt::Display for EvalReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let header = ["on", "top-1", "correct", "images", "agreement", "images/s"];
         let mut rows = table(header, 1);
         for run in &self.runs {
-            let on = match run.on {
-                Target::Float => "float (tract)",
-                Target::Int8 => "int8 (host simulation)",
-            };
             rows.add_row([
-                on.to_owned(),
+                run.on.describe().to_owned(),
                 percent(run.top1),
                 run.evaluation.correct.to_string(),
                 run.evaluation.images.to_string(),
