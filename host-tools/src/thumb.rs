@@ -87,7 +87,7 @@ fn wide(address: u64, first: u32, second: u32) -> Effect {
     }
 }
 
-/// BL, B.W, and B<cond>.W; the other instructions of this space are system
+/// BL, B.W, and `B<cond>.W`; the other instructions of this space are system
 /// control.
 fn branch(pc: u64, first: u32, second: u32) -> Effect {
     let sign = first >> 10 & 1;
