@@ -288,7 +288,7 @@ impl Case {
                     kernel: [kernel; 2],
                     stride: [stride; 2],
                     padding: [padding; 2],
-                    tile_tokens: 1 + kernel % 3,
+                    tile_tokens: tile_tokens(outputs, kernel),
                     flip: if channels == 3 { 0x80 } else { 0 },
                     pad: pad.get(..channels).unwrap_or(&[]),
                     weights: source.matrix::<K>(outputs, inputs, memory)?.0,
@@ -354,7 +354,7 @@ impl Case {
             }
             Self::PatchEmbedding([size, channels, outputs, kernel, ..]) => {
                 let inputs = kernel * kernel * channels;
-                let scratch = PatchEmbedding::scratch_size(inputs, outputs, 1 + kernel % 3);
+                let scratch = PatchEmbedding::scratch_size(inputs, outputs, tile_tokens(outputs, kernel));
                 (size * size * channels, elements, scratch)
             }
             Self::Pooling([_, columns, channels]) => {
@@ -366,6 +366,11 @@ impl Case {
             }
         }
     }
+}
+
+/// Two, or for maps that no network has, any from one to three.
+const fn tile_tokens(outputs: usize, kernel: usize) -> usize {
+    if outputs < 16 { 1 + kernel % 3 } else { 2 }
 }
 
 impl Ready<'_> {

@@ -6,7 +6,7 @@ use core::arch::global_asm;
 
 use crate::arch::cast;
 use crate::arena::{self, Fault, ensure};
-use crate::layout::{Dsp, Layout};
+use crate::layout::Dsp;
 use crate::matmul::{Linear, Product, TILE_HEADER};
 use crate::norm::{NormScale, Partial, Stats};
 use crate::pooling::{Pooling, weight};
@@ -76,39 +76,32 @@ unsafe extern "C" {
 }
 
 impl Job {
-    /// A job whose weights, tile and constants are as long as the dimensions
-    /// say, with nowhere to write yet.
+    /// A job with nowhere to write yet. [`Linear`] has checked its parts.
+    #[inline(always)]
     fn new(linear: &Linear<'_>, tile: &[i32]) -> Option<Self> {
-        let padded = linear.inputs.checked_next_multiple_of(4)?;
-        let (header, values) = tile.split_at_checked(TILE_HEADER)?;
+        let padded = (linear.inputs() + 3) & !3;
+        let (&[first, second, ..], values) = tile.split_first_chunk::<TILE_HEADER>()?;
         let values = values.get(..padded)?;
-        let fits = Layout::Dsp.fits(linear.outputs, linear.inputs)
-            && linear.weights.len() == Layout::Dsp.packed_size(linear.outputs, linear.inputs)
-            && linear.weights.as_ptr().addr() % 4 == 0
-            && linear.constants.len() == 2 * linear.outputs
-            && linear.outputs > 0;
-        let &[first, second, ..] = header else {
-            return None;
-        };
-        fits.then_some(Self {
+        Some(Self {
             tile: values.as_ptr(),
-            constants: linear.constants.as_ptr(),
+            constants: linear.constants().as_ptr(),
             sums: [first, second],
             steps: padded / 2,
             limit: values.as_ptr_range().end,
-            zero: linear.zero,
+            zero: linear.zero(),
             finish: 0,
             end: core::ptr::null(),
             out: [core::ptr::null_mut(); 2],
             counts: [0; 2],
             residual: core::ptr::null(),
-            weights: linear.weights.as_ptr(),
+            weights: linear.weights().as_ptr(),
         })
     }
 
     /// Writes to one or two whole tokens.
+    #[inline(always)]
     fn to_tokens(mut self, linear: &Linear<'_>, tokens: &mut [i8]) -> Option<Self> {
-        let outputs = linear.outputs;
+        let outputs = linear.outputs();
         let first = tokens.get_mut(..outputs)?.as_mut_ptr_range();
         self.end = first.end.cast();
         self.out = [first.start.cast(); 2];
@@ -119,6 +112,7 @@ impl Job {
     }
 
     /// What was counted, of `values` values that were each written `copies` times.
+    #[inline(always)]
     fn counted(&self, outputs: usize) -> Partial {
         let copies = if self.out[0] == self.out[1] { 2 } else { 1 };
         let [sum, squares] = self.counts.map(|count| count / copies);
@@ -130,7 +124,7 @@ impl Product for Dsp {
     const TOKENS: usize = 2;
 
     fn expand(tokens: &[i8], stride: usize, inputs: usize, _first: usize, tile: &mut [i32]) {
-        let padded = inputs.next_multiple_of(4);
+        let padded = (inputs + 3) & !3;
         let Some(first) = tokens.get(..padded) else {
             return;
         };
@@ -174,7 +168,7 @@ impl Product for Dsp {
         job.zero = job.zero.wrapping_add(128);
         // SAFETY: `Job::new` and `to_tokens` checked every length.
         unsafe { tadpool_dsp_write_counted(&mut job) }
-        job.counted(linear.outputs)
+        job.counted(linear.outputs())
     }
 
     fn activate(
@@ -187,7 +181,7 @@ impl Product for Dsp {
         let Some((header, values)) = next.split_at_mut_checked(TILE_HEADER) else {
             return;
         };
-        let values = values.get_mut(..linear.outputs).map(<[i32]>::as_mut_ptr_range);
+        let values = values.get_mut(..linear.outputs()).map(<[i32]>::as_mut_ptr_range);
         if let (Some(mut job), Some(values)) = (Job::new(linear, tile), values) {
             job.end = values.end.cast();
             job.out = [values.start.cast(), table.as_ptr().cast_mut().cast()];
@@ -209,13 +203,13 @@ impl Product for Dsp {
     ) -> Partial {
         let job = Job::new(linear, tile).and_then(|job| job.to_tokens(linear, tokens));
         match job {
-            Some(mut job) if residual.len() == linear.outputs => {
+            Some(mut job) if residual.len() == linear.outputs() => {
                 job.zero = job.zero.wrapping_add(128);
                 job.residual = residual.as_ptr();
                 // SAFETY: `Job::new` and `to_tokens` checked every length but
                 // that of `residual`, which was just checked.
                 unsafe { tadpool_dsp_update(&mut job) }
-                job.counted(linear.outputs)
+                job.counted(linear.outputs())
             }
             _ => Partial::default(),
         }
