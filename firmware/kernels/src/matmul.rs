@@ -7,8 +7,8 @@
 //! it happens while the sums are in registers.
 
 use crate::arch::cast;
-use crate::fixed::{requantize, saturate_i8, saturate_u8};
 use crate::arena::{Fault, ensure, volume};
+use crate::fixed::{requantize, saturate_i8, saturate_u8};
 use crate::layout::{Kernel, Layout, Rows};
 use crate::norm::Partial;
 
@@ -48,6 +48,7 @@ impl<'a> Linear<'a> {
         ensure(outputs > 0 && K::LAYOUT.fits(outputs, inputs))?;
         ensure(weights.len() == K::LAYOUT.packed_size(outputs, inputs))?;
         ensure(constants.len() == volume(&[2, outputs]))?;
+        ensure((-256..=256).contains(&zero))?;
         if K::LAYOUT != Layout::Rows && !weights.as_ptr().addr().is_multiple_of(4) {
             return Err(Fault::Alignment);
         }

@@ -169,7 +169,12 @@ fn gather(
     let line_size = kernel_columns * channels;
     let (window, _) = split(window, line_size * kernel_rows)?;
     let down = Span::new(row.saturating_mul(stride_down), top, kernel_rows, height);
-    let across = Span::new(column.saturating_mul(stride_across), left, kernel_columns, width);
+    let across = Span::new(
+        column.saturating_mul(stride_across),
+        left,
+        kernel_columns,
+        width,
+    );
     if down.inside == 0 || across.inside == 0 {
         fill(window, step.pad);
         return Ok(());
@@ -180,16 +185,14 @@ fn gather(
     fill(above, step.pad);
     fill(below, step.pad);
     let first = (down.start * width + across.start) * channels;
-    let rows = input.get(first..).ok_or(Fault::Geometry)?;
-    for (line, values) in lines
-        .chunks_exact_mut(line_size.max(1))
-        .zip(rows.chunks((width * channels).max(1)))
-    {
+    let mut values = input.get(first..).ok_or(Fault::Geometry)?;
+    for line in lines.chunks_exact_mut(line_size.max(1)) {
         let (before, line) = split(line, across.skipped * channels)?;
         let (middle, after) = split(line, across.inside * channels)?;
         fill(before, step.pad);
         copy(middle, values, step.flip)?;
         fill(after, step.pad);
+        values = values.get(width * channels..).unwrap_or(&[]);
     }
     Ok(())
 }
@@ -222,12 +225,8 @@ fn split(line: &mut [i8], at: usize) -> Result<(&mut [i8], &mut [i8]), Fault> {
 
 #[inline(always)]
 fn fill(line: &mut [i8], pad: &[i8]) {
-    let mut rest = line;
-    while let Some((token, tail)) = rest.split_at_mut_checked(pad.len().max(1)) {
-        for (q, &pad) in token.iter_mut().zip(pad) {
-            *q = pad;
-        }
-        rest = tail;
+    for (q, &pad) in line.iter_mut().zip(pad.iter().cycle()) {
+        *q = pad;
     }
 }
 

@@ -52,7 +52,8 @@ impl Pointwise<'_> {
 /// A [`Fault`] if buffers and dimensions do not match.
 pub fn run<K: Kernel>(step: &Pointwise<'_>, arena: &mut [u8]) -> Result<(), Fault> {
     step.check::<K>()?;
-    let [input, output, mut scratch] = arena::disjoint_three(arena, [step.input, step.output, step.scratch])?;
+    let [input, output, mut scratch] =
+        arena::disjoint_three(arena, [step.input, step.output, step.scratch])?;
     let constants = arena::take_i32s(&mut scratch, volume(&[2, step.outputs]))?;
     let tile = arena::take_i32s(&mut scratch, tile_words(step.inputs))?;
     let constants = matmul::constants::<K>(step.bias, step.multiplier, constants);

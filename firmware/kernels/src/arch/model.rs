@@ -123,7 +123,11 @@ impl Model for Dsp {
 
     fn sums(linear: &Linear<'_>, group: usize, tile: &[i32], token: usize) -> [(i32, i32); 4] {
         let padded = linear.inputs().next_multiple_of(4);
-        let weights = linear.weights().chunks(4 * padded).nth(group).unwrap_or(&[]);
+        let weights = linear
+            .weights()
+            .chunks(4 * padded)
+            .nth(group)
+            .unwrap_or(&[]);
         let constants = linear.constants().chunks(8).nth(group).unwrap_or(&[]);
         let &[s1, s3, c0, c2, m0, m1, m2, m3] = constants else {
             return [(0, 0); 4];
@@ -177,7 +181,11 @@ impl Model for Helium {
 
     fn sums(linear: &Linear<'_>, group: usize, tile: &[i32], token: usize) -> [(i32, i32); 4] {
         let padded = linear.inputs().next_multiple_of(16);
-        let weights = linear.weights().chunks(2 * padded).nth(group).unwrap_or(&[]);
+        let weights = linear
+            .weights()
+            .chunks(2 * padded)
+            .nth(group)
+            .unwrap_or(&[]);
         let constants = linear.constants().chunks(4).nth(group).unwrap_or(&[]);
         let &[s0, s1, m0, m1] = constants else {
             return [(0, 0); 4];
