@@ -18,18 +18,17 @@ global_asm!(
 /// What a product works on; the assembly has the same offsets.
 #[repr(C)]
 struct Job {
-    tile: *const i32,
-    /// Vectors of 16 inputs, at least one.
-    vectors: usize,
-    constants_end: *const i32,
-    table: *const i8,
-    residual: *const i32,
-    finish: usize,
     constants: *const i32,
     weights: *const u8,
-    limit: *const i32,
     out: *mut i8,
+    limit: *const i32,
+    constants_end: *const i32,
     zero: i32,
+    tile: *const i32,
+    /// Vectors of 16 inputs that a token has, at least one.
+    vectors: usize,
+    /// The table of an activation or the residual factors.
+    other: *const (),
     /// Where the results of a pair of outputs go: both of token 0, and so on.
     places: [u16; 8],
     /// Where the first output's results go.
@@ -41,7 +40,13 @@ unsafe extern "C" {
     fn tadpool_helium_write(job: *const Job);
     fn tadpool_helium_activate(job: *const Job);
     fn tadpool_helium_update(job: *const Job);
-    fn tadpool_helium_expand(values: *const i8, count: usize, tile: *mut i32);
+    fn tadpool_helium_expand(
+        values: *const i8,
+        inputs: usize,
+        stride: usize,
+        tile: *mut i32,
+        tokens: usize,
+    );
     /// The sum in the low word and the sum of squares in the high word.
     fn tadpool_helium_count(values: *const i8, count: usize) -> u64;
 }
@@ -57,24 +62,22 @@ impl Job {
         stride: usize,
         tokens: usize,
     ) -> Option<Self> {
-        let vectors = (linear.inputs() + 15) / 16;
+        let vectors = linear.inputs().div_ceil(16);
         let values = tile.get(TILE_HEADER..TILE_HEADER + 16 * vectors)?;
         let last = tokens.checked_sub(1)?;
         let place = |token: usize| (token.min(last) * stride) as u32;
         let first_places = [0, place(1), place(2), place(3)];
         let [_, b, c, d] = first_places.map(|place| place as u16);
         Some(Self {
-            tile: values.as_ptr(),
-            vectors,
-            constants_end: linear.constants().as_ptr_range().end,
-            table: core::ptr::null(),
-            residual: core::ptr::null(),
-            finish: 0,
             constants: linear.constants().as_ptr(),
             weights: linear.weights().as_ptr(),
-            limit: values.as_ptr_range().end,
             out,
+            limit: values.as_ptr_range().end,
+            constants_end: linear.constants().as_ptr_range().end,
             zero: linear.zero(),
+            tile: values.as_ptr(),
+            vectors,
+            other: core::ptr::null(),
             places: [0, 1, b, b + 1, c, c + 1, d, d + 1],
             first_places,
         })
@@ -93,21 +96,27 @@ impl Product for Helium {
     const TOKENS: usize = 4;
 
     fn expand(tokens: &[i8], stride: usize, inputs: usize, first: usize, tile: &mut [i32]) {
-        let vectors = (inputs + 15) / 16;
-        let Some(values) = tile.get_mut(TILE_HEADER..TILE_HEADER + 16 * vectors) else {
+        let size = 16 * inputs.div_ceil(16);
+        let values = tile.get_mut(TILE_HEADER..TILE_HEADER + size);
+        let Some(values) = values.and_then(|values| values.get_mut(4 * first..)) else {
             return;
         };
-        let mut rows = tokens.chunks(stride.max(1));
-        let mut row = rows.next().unwrap_or(&[]);
-        for values in values.chunks_mut(4).take(4).skip(first) {
-            if inputs == 0 || row.len() < inputs {
-                return;
+        let count = tokens.len() / stride.max(1);
+        if inputs == 0 || inputs > stride || count == 0 || first + count > 4 {
+            return;
+        }
+        let (tokens, tile) = (tokens.as_ptr(), values.as_mut_ptr());
+        let missing = 4 - first - count;
+        // SAFETY: `tokens` holds `count` tokens of `stride` values, of which
+        // `inputs` are read. They go 64 bytes apart from a token's first vector
+        // on, the tokens 16 bytes, and the tile has 64 bytes for every 16
+        // inputs. What a last vector has beyond `inputs` meets weights of zero.
+        unsafe {
+            tadpool_helium_expand(tokens, inputs, stride, tile, count);
+            if missing > 0 {
+                let last = tokens.add((count - 1) * stride);
+                tadpool_helium_expand(last, inputs, 0, tile.add(4 * count), missing);
             }
-            // SAFETY: `row` holds `inputs` values. They go 64 bytes apart from
-            // the token's first vector on, and `values` was taken from a tile
-            // of `vectors` times 64 bytes.
-            unsafe { tadpool_helium_expand(row.as_ptr(), inputs, values.as_mut_ptr()) }
-            row = rows.next().unwrap_or(row);
         }
     }
 
@@ -136,12 +145,12 @@ impl Product for Helium {
         _tokens: usize,
         next: &mut [i32],
     ) {
-        let vectors = (linear.outputs() + 15) / 16;
+        let vectors = linear.outputs().div_ceil(16);
         let Some(next) = next.get_mut(TILE_HEADER..TILE_HEADER + 16 * vectors) else {
             return;
         };
         if let Some(mut job) = Job::new(linear, tile, next.as_mut_ptr().cast(), 16, 4) {
-            job.table = table.as_ptr();
+            job.other = table.as_ptr().cast();
             // SAFETY: `Linear` and `Job` checked what is read, `next` has 64
             // bytes for every 16 outputs, and the table an entry for every `u8`.
             unsafe { tadpool_helium_activate(&job) }
@@ -152,7 +161,7 @@ impl Product for Helium {
         if let Some(mut job) = Job::to_tokens(linear, tile, tokens)
             && residual.len() == linear.outputs()
         {
-            job.residual = residual.as_ptr();
+            job.other = residual.as_ptr().cast();
             // SAFETY: `Linear` and `Job` checked every length but that of
             // `residual`, which was just checked.
             unsafe { tadpool_helium_update(&job) }
