@@ -17,10 +17,18 @@ fn check(name: &str, floor: f64) {
     assert!(compiled.comparison.images >= 200);
     assert!(compiled.comparison.max_abs_diff < 1e-3);
     assert!(compiled.memory.optimal);
-    assert!(compiled.memory.arena_size <= 12 * 1024, "{}", compiled.memory.arena_size);
+    assert!(
+        compiled.memory.arena_size <= 12 * 1024,
+        "{}",
+        compiled.memory.arena_size
+    );
 
     let description = &model.description;
-    let files = images::list(description.evaluation.as_ref().unwrap(), &description.labels).unwrap();
+    let files = images::list(
+        description.evaluation.as_ref().unwrap(),
+        &description.labels,
+    )
+    .unwrap();
     assert_eq!(files.len(), 1000);
     let labels: Vec<usize> = files.iter().map(|file| file.label.unwrap()).collect();
     let program = compiled.program();
@@ -30,13 +38,18 @@ fn check(name: &str, floor: f64) {
         let pixels = images::load(&file.path, &description.input).unwrap();
         let input = images::normalise(&pixels, &description.input);
         float.push(argmax(&model.reference.run(&input).unwrap()));
-        int8.push(argmax(&program.infer(&pixels, &mut arena, &mut ()).unwrap()));
+        int8.push(argmax(
+            &program.infer(&pixels, &mut arena, &mut ()).unwrap(),
+        ));
     }
     let float_top1 = Evaluation::new(10, &labels, &float).top1();
     let int8_top1 = Evaluation::new(10, &labels, &int8).top1();
     let agreement = agreement(&float, &int8);
     assert!(float_top1 > floor, "{name}: float {float_top1}");
-    assert!(int8_top1 > float_top1 - 0.01, "{name}: int8 {int8_top1}, float {float_top1}");
+    assert!(
+        int8_top1 > float_top1 - 0.01,
+        "{name}: int8 {int8_top1}, float {float_top1}"
+    );
     assert!(agreement > 0.97, "{name}: {agreement}");
 }
 

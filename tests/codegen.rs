@@ -23,7 +23,9 @@ fn generated(file: &str, layout: Layout) -> Generated {
     } = quantized(fixture, &ScheduleConfig::default());
     let description = Description {
         name: "tiny".to_owned(),
-        labels: (0..model.classes()).map(|class| format!("class {class}")).collect(),
+        labels: (0..model.classes())
+            .map(|class| format!("class {class}"))
+            .collect(),
     };
     generate(&program(&model, &schedule, &memory), &description, layout)
 }
@@ -59,7 +61,9 @@ fn source_has_no_float_and_no_unsafe() {
 
 /// A digit, a point and a digit; ranges and tuple fields have none.
 fn has_decimal_point(source: &str) -> bool {
-    let code = source.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let code = source
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
     code.into_iter().any(|line| {
         line.as_bytes()
             .windows(3)
@@ -75,7 +79,10 @@ fn layouts_share_everything_but_the_order_of_weights() {
     assert_ne!(rows.weights, dsp.weights);
     assert_ne!(rows.hash, dsp.hash);
     let arena = |generated: &Generated| {
-        let line = generated.model_rs.lines().find(|line| line.contains("ARENA_BYTES: usize"));
+        let line = generated
+            .model_rs
+            .lines()
+            .find(|line| line.contains("ARENA_BYTES: usize"));
         line.unwrap().to_owned()
     };
     assert_eq!(arena(&rows), arena(&dsp));
@@ -96,6 +103,12 @@ fn crate_is_written_whole() {
     assert!(manifest.contains("tadpool-kernels = { path = \"../kernels\" }"));
     let weights = std::fs::read(folder.path().join("src/weights.bin")).unwrap();
     assert_eq!(weights, generated.weights);
-    let names: Vec<_> = std::fs::read_dir(folder.path().join("src")).unwrap().collect();
-    assert_eq!(names.len(), 4, "lib.rs, model.rs, tables.rs, weights.bin and nothing else");
+    let names: Vec<_> = std::fs::read_dir(folder.path().join("src"))
+        .unwrap()
+        .collect();
+    assert_eq!(
+        names.len(),
+        4,
+        "lib.rs, model.rs, tables.rs, weights.bin and nothing else"
+    );
 }

@@ -29,7 +29,9 @@ impl Observer for Outputs<'_> {
                 .collect()
         } else {
             let bytes = output.iter();
-            bytes.map(|&byte| quant.real(i32::from(byte as i8))).collect()
+            bytes
+                .map(|&byte| quant.real(i32::from(byte as i8)))
+                .collect()
         };
         self.steps.push(values);
     }
@@ -49,7 +51,11 @@ fn step_sqnr(quantized: &Quantized) -> Vec<(String, f64)> {
     let mut noise = vec![0.0; network.layers.len()];
     for pixels in images(network, 12) {
         let mut outputs = Outputs {
-            quants: model.layers.iter().map(|layer| layer.output_quant).collect(),
+            quants: model
+                .layers
+                .iter()
+                .map(|layer| layer.output_quant)
+                .collect(),
             program: &program,
             steps: Vec::new(),
         };
@@ -102,7 +108,11 @@ fn weights_are_symmetric_and_tables_complete() {
                 // Every row uses its scale, or is all zeros.
                 for row in matrix.rows() {
                     let largest = row.iter().map(|weight| weight.unsigned_abs()).max();
-                    assert!(matches!(largest, Some(0 | 60..)), "{}: {largest:?}", layer.name);
+                    assert!(
+                        matches!(largest, Some(0 | 60..)),
+                        "{}: {largest:?}",
+                        layer.name
+                    );
                 }
             }
         }
@@ -125,9 +135,7 @@ fn tile_size_changes_no_byte() {
         let mut arena = Arena::default();
         images(&network, 3)
             .iter()
-            .map(|pixels| {
-                tadpool::trace::Trace::simulate(&program, pixels, &mut arena).unwrap()
-            })
+            .map(|pixels| tadpool::trace::Trace::simulate(&program, pixels, &mut arena).unwrap())
             .collect::<Vec<_>>()
     };
     let two = trace(2);

@@ -26,7 +26,8 @@ fn every_plan_is_proved_smallest() {
 
 #[test]
 fn scratch_never_overlaps_what_its_step_uses() {
-    let overlap = |a: Buffer, b: Buffer| a.offset < b.offset + b.size && b.offset < a.offset + a.size;
+    let overlap =
+        |a: Buffer, b: Buffer| a.offset < b.offset + b.size && b.offset < a.offset + a.size;
     for fixture in support::manifest().model {
         let quantized = quantized(&fixture, &ScheduleConfig::default());
         for step in &quantized.schedule.steps {
@@ -34,7 +35,11 @@ fn scratch_never_overlaps_what_its_step_uses() {
                 continue;
             };
             for id in [step.input, step.output] {
-                assert!(!overlap(scratch, quantized.memory.place(id)), "{}", fixture.file);
+                assert!(
+                    !overlap(scratch, quantized.memory.place(id)),
+                    "{}",
+                    fixture.file
+                );
             }
         }
     }

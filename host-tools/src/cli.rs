@@ -7,6 +7,7 @@ mod compile;
 mod eval;
 mod inspect;
 mod model;
+mod plan;
 mod progress;
 mod report;
 mod run;
@@ -58,6 +59,11 @@ enum Command {
     Bench(bench::Bench),
     /// List the known boards.
     Boards(boards::Boards),
+    /// Place the buffers of a CSV file in one arena.
+    ///
+    /// FILE has the columns `id,lower,upper,size` (half-open live ranges, bytes)
+    /// and optional ones for alignment, region and relations.
+    Plan(plan::Plan),
 }
 
 impl Cli {
@@ -70,6 +76,7 @@ impl Cli {
             Command::Run(command) => Box::new(command.run()?),
             Command::Bench(command) => Box::new(command.run()?),
             Command::Boards(command) => Box::new(command.run()?),
+            Command::Plan(command) => Box::new(command.run()?),
         })
     }
 }
