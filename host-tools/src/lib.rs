@@ -49,6 +49,8 @@ pub mod compile;
 
 pub mod codegen;
 
+pub mod build_script;
+
 pub mod evaluate;
 
 // Images, and the boards that they run on.

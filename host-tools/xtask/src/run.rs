@@ -20,8 +20,10 @@ pub(crate) fn cargo<I: AsRef<OsStr>>(arguments: impl IntoIterator<Item = I>) -> 
 }
 
 /// The `tadpool` command, built first, with `arguments`.
+///
+/// In the profile of the tests, so that its dependencies are built once.
 pub(crate) fn tadpool<I: AsRef<OsStr>>(arguments: impl IntoIterator<Item = I>) -> Command {
-    let mut command = cargo(["run", "--quiet", "--release", "--package", "tadpool", "--"]);
+    let mut command = cargo(["run", "--package", "tadpool", "--"]);
     command.args(arguments);
     command
 }

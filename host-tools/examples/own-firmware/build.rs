@@ -1,0 +1,11 @@
+//! Generates the model's source into `OUT_DIR`.
+
+use tadpool::boards::KernelVariant;
+
+fn main() {
+    // Plain Rust kernels, so that the example runs on the host too.
+    tadpool::build_script::generate(
+        "../../../models/poolformer-cifar10/model.toml",
+        KernelVariant::Portable,
+    );
+}

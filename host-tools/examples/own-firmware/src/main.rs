@@ -1,0 +1,40 @@
+//! Classifies a picture with a model that the build script generated.
+//!
+//! The same few lines work in a `no_std` firmware; only where the pixels come
+//! from and where the label goes differ.
+
+#![expect(clippy::print_stdout, reason = "a command prints")]
+
+mod model {
+    include!(concat!(env!("OUT_DIR"), "/model.rs"));
+}
+
+use model::{ARENA_BYTES, Arena, INPUT_BYTES, LABELS, NAME};
+use tadpool_kernels::Fault;
+
+fn main() -> Result<(), Fault> {
+    let mut arena = Arena::new();
+    let label = classify(&mut arena, &sky_over_sea())?;
+    println!("{NAME}: {label}, in {ARENA_BYTES} bytes of RAM");
+    Ok(())
+}
+
+/// The label of the class with the largest logit.
+fn classify(arena: &mut Arena, pixels: &[u8; INPUT_BYTES]) -> Result<&'static str, Fault> {
+    arena.input_mut().copy_from_slice(pixels);
+    let logits = model::infer(arena)?;
+    let best = logits.iter().zip(LABELS).max_by_key(|(logit, _)| **logit);
+    Ok(best.map_or("", |(_, label)| label))
+}
+
+/// A made-up picture: light blue above, dark blue below.
+fn sky_over_sea() -> [u8; INPUT_BYTES] {
+    let mut pixels = [0; INPUT_BYTES];
+    let (sky, sea) = pixels.split_at_mut(INPUT_BYTES / 2);
+    for (half, color) in [(sky, [170, 200, 235]), (sea, [30, 70, 120])] {
+        for pixel in half.chunks_exact_mut(3) {
+            pixel.copy_from_slice(&color);
+        }
+    }
+    pixels
+}
