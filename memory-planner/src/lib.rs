@@ -1,4 +1,9 @@
 //! Places buffers with known live ranges into static memory regions.
+//!
+//! [`solve`] takes a [`Problem`] and a [`Budget`] and returns the best plan that it found,
+//! with a lower bound and, often, the proof that there is no better one.
+//! [`checker::check`] checks any plan independently. The README says what the rules mean,
+//! how the searches work and what they reach.
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -40,3 +45,8 @@ pub use plan::{Budget, Goal, Placement, Plan, Proof, Solution};
 pub use problem::{Buffer, BufferId, MAX_BUFFERS, MAX_BYTES, Problem, Region, RegionId, Relation};
 pub use sliding_window::{Axis, SlidingWindow, sliding_window_overlap};
 pub use solve::{lower_bound, solve};
+
+/// The README's example.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -315,12 +315,23 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Adds the decision that raised the lowest offset of `i` to `value` or more.
-    fn explain(&self, i: usize, value: u64, conflict: &mut Depths) {
-        if value > 0
-            && let Some(low) = self.history[i].iter().find(|low| low.value >= value)
-        {
+    /// Adds the decisions that raised the lowest offset of `i` to `value` or more.
+    ///
+    /// A rectangle that was placed at some level raised `i` above itself because `i` could
+    /// not lie below: what had raised `i` that far is part of the reason.
+    fn explain(&self, i: usize, mut value: u64, conflict: &mut Depths) {
+        let size = self.stacks.rects[i].size;
+        while value > 0 {
+            let Some(low) = self.history[i].iter().find(|low| low.value >= value) else {
+                return;
+            };
             conflict.add(low.depth);
+            let frame = &self.frames[low.depth as usize];
+            if frame.raised {
+                return;
+            }
+            // Below the rectangle there is no room from `level - size + 1` on.
+            value = (frame.level + 1).saturating_sub(size).min(value - 1);
         }
     }
 

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 #[cfg(feature = "std")]
 use core::time::Duration;
 
-use crate::problem::{Problem, RegionId};
+use crate::problem::{MAX_BUFFERS, Problem, RegionId};
 
 /// Where one buffer lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -112,10 +112,18 @@ impl Budget {
         }
     }
 
-    /// A budget that is spent in some tens of milliseconds for a thousand buffers: the
-    /// greedy orders and one short search.
-    pub const fn quick() -> Self {
-        Self::steps(2_700)
+    /// A budget for the greedy orders and one short search, which take some tens of
+    /// milliseconds for a thousand buffers.
+    pub const fn quick(buffers: usize) -> Self {
+        // Greedy orders look at the square of the number of buffers, a search places each
+        // buffer about twice.
+        let buffers = if buffers < MAX_BUFFERS {
+            buffers
+        } else {
+            MAX_BUFFERS
+        } as u64;
+        let search = if buffers < 1000 { 1000 } else { buffers };
+        Self::steps(50 + buffers * buffers / 1400 + 2 * search)
     }
 
     /// The same budget for the first plan that fits the capacities.

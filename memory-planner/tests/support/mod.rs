@@ -4,13 +4,13 @@
 use memory_planner::{Buffer, Problem};
 
 /// The eleven hard instances by name.
-pub const HARD: [&str; 11] = ["A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K"];
+pub(crate) const HARD: [&str; 11] = ["A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K"];
 
 /// The capacity that they are to fit.
-pub const HARD_CAPACITY: u64 = 1_048_576;
+pub(crate) const HARD_CAPACITY: u64 = 1_048_576;
 
 /// Reads one of MiniMalloc's instances.
-pub fn hard(name: &str) -> Problem {
+pub(crate) fn hard(name: &str) -> Problem {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/minimalloc");
     let text = std::fs::read_to_string(format!("{folder}/{name}.1048576.csv")).unwrap();
     let mut problem = Problem::with_capacity(HARD_CAPACITY);
@@ -25,15 +25,15 @@ pub fn hard(name: &str) -> Problem {
 }
 
 /// A small generator of numbers that are the same everywhere.
-pub struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
     /// A number below `limit`.
-    pub fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         // SplitMix64.
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -45,7 +45,7 @@ impl Random {
 
 /// The shapes of random problems.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
+pub(crate) enum Shape {
     /// A network's tensors: most live for a few steps, some for long.
     Network,
     /// Live ranges of all lengths, anywhere.
@@ -55,7 +55,7 @@ pub enum Shape {
 }
 
 /// A random problem of `count` buffers, with all the capacity it can need.
-pub fn random(shape: Shape, count: u32, seed: u64) -> Problem {
+pub(crate) fn random(shape: Shape, count: u32, seed: u64) -> Problem {
     let mut random = Random::new(seed.wrapping_mul(1_000_003).wrapping_add(u64::from(count)));
     let mut problem = Problem::with_capacity(u64::MAX);
     for index in 0..count {
@@ -80,4 +80,14 @@ pub fn random(shape: Shape, count: u32, seed: u64) -> Problem {
         problem.add_buffer(buffer);
     }
     problem
+}
+
+/// All shapes.
+pub(crate) const SHAPES: [Shape; 3] = [Shape::Network, Shape::Uniform, Shape::Aligned];
+
+/// The middle of an odd number of figures.
+pub(crate) fn median(figures: impl Iterator<Item = f64>) -> f64 {
+    let mut figures: Vec<f64> = figures.collect();
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
 }
