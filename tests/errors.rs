@@ -8,7 +8,8 @@ use std::path::Path;
 use prost::Message;
 use support::Noise;
 use support::network::{Form, model, write};
-use support::refused::{broken_files, near_misses as near_miss_graphs};
+use support::refused::broken::broken_files;
+use support::refused::near_misses as near_miss_graphs;
 use tadpool::images;
 use tadpool::import::{ImportError, import, import_file};
 use tadpool::model_toml::{self, ModelDescription};
@@ -194,7 +195,7 @@ fn broken_model_descriptions() {
     }
     let network = import(&write(Form::default()), "network.onnx").unwrap();
     let description = model_toml::parse(&good, Path::new("model.toml")).unwrap();
-    let error = description.clone().fit(&network).unwrap_err();
+    let error = description.fit(&network).unwrap_err();
     writeln!(text, "another image size: {error}").unwrap();
     let mut labels = ModelDescription::of_onnx(Path::new("network.onnx"), &network);
     labels.labels.pop();

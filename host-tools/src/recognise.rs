@@ -80,6 +80,10 @@ pub fn recognise(graph: &Graph) -> Result<MetaFormer, Vec<Unsupported>> {
                 walk.unknown(node)
             }
         };
+        if let Err(problem) = walk.spend(form.elements()) {
+            walk.report(node, problem);
+            break;
+        }
         walk.set(output, form);
     }
     walk.finish()

@@ -119,19 +119,19 @@ pub(crate) fn node(
 
 pub(crate) fn int(name: &str, value: i64) -> pb::AttributeProto {
     attribute(name, pb::attribute_proto::AttributeType::Int, |a| {
-        a.i = value
+        a.i = value;
     })
 }
 
 pub(crate) fn ints(name: &str, values: &[i64]) -> pb::AttributeProto {
     attribute(name, pb::attribute_proto::AttributeType::Ints, |a| {
-        a.ints = values.to_vec()
+        a.ints = values.to_vec();
     })
 }
 
 fn float(name: &str, value: f32) -> pb::AttributeProto {
     attribute(name, pb::attribute_proto::AttributeType::Float, |a| {
-        a.f = value
+        a.f = value;
     })
 }
 

@@ -1,12 +1,10 @@
 //! Networks that are refused, with the reason in their names.
 
-mod broken;
+pub(crate) mod broken;
 
 use tract_onnx::pb;
 
 use super::network::{image_info, int, ints, node};
-
-pub(crate) use broken::broken_files;
 
 /// A graph of `image` to `scores`; weights are ones of the sizes given.
 fn graph(nodes: Vec<pb::NodeProto>, weights: &[(&str, &[i64])]) -> pb::GraphProto {

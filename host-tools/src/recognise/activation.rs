@@ -32,7 +32,7 @@ pub(super) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
     match walk.form(node)? {
         Form::Opaque => Ok(Form::Opaque),
         Form::Map(sum) if sum.is_unknown() => Ok(walk.unknown(node)),
-        Form::Map(sum) => match hidden(&sum) {
+        Form::Map(sum) => match walk.spend(sum.weights()).map(|()| hidden(&sum))? {
             Some(hidden) => {
                 let term = Term::Activated(hidden, activation);
                 Ok(Form::Map(Rc::new(Sum::of(term, sum.shape, sum.order))))

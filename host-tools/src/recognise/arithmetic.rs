@@ -56,7 +56,7 @@ fn mismatch(node: &Node, left: &str, right: &str) -> Problem {
 }
 
 fn with_constant(
-    walk: &Walk<'_>,
+    walk: &mut Walk<'_>,
     node: &Node,
     index: usize,
     form: Form,
@@ -67,7 +67,7 @@ fn with_constant(
 
 /// `form op constant`, where `form` is the input at `index`.
 fn with_constant_as(
-    walk: &Walk<'_>,
+    walk: &mut Walk<'_>,
     node: &Node,
     index: usize,
     form: Form,
@@ -79,6 +79,7 @@ fn with_constant_as(
         Form::Opaque => Ok(Form::Opaque),
         Form::Map(sum) if sum.is_unknown() => Ok(walk.unknown(node)),
         Form::Map(sum) => {
+            walk.spend(sum.weights())?;
             let (channels, tokens) = (sum.shape.channels, sum.shape.tokens());
             let values = layout::per_channel(constant, shape, channels, tokens, sum.order)?;
             Ok(Form::Map(Rc::new(affine(node, &sum, &values, op)?)))
@@ -94,6 +95,7 @@ fn with_constant_as(
                 .ok_or_else(|| mismatch(node, "a part of a norm", "a constant"))
         }
         Form::Scores(scores) if matches!(op, "Add" | "Sub") => {
+            walk.spend(scores.linear.weight.len())?;
             let classes = scores.linear.outputs;
             let order = super::form::Order::ChannelsFirst;
             let values = layout::per_channel(constant, shape, classes, 1, order)?;

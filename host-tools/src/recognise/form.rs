@@ -148,6 +148,15 @@ impl<T: PartialEq> PartialEq for Shared<T> {
 }
 
 impl Sum {
+    /// Number of weights of the linear layer that the sum is the output of.
+    pub(super) fn weights(&self) -> usize {
+        match self.single() {
+            Some((Term::Hidden(hidden), _)) => hidden.fc1.weight.len(),
+            Some((Term::Branch(branch), _)) => branch.fc2.weight.len(),
+            _ => 0,
+        }
+    }
+
     /// One term, factor 1.
     pub(super) fn of(term: Term, shape: Shape, order: Order) -> Self {
         Self {
@@ -270,6 +279,15 @@ impl fmt::Display for Term {
 }
 
 impl Form {
+    /// Values that the form itself holds, without the weights of its terms.
+    pub(super) fn elements(&self) -> usize {
+        match self {
+            Self::Map(sum) | Self::Mean(sum) => (sum.terms.len() + 1) * sum.shape.channels,
+            Self::Scores(scores) => scores.linear.weight.len(),
+            Self::Statistic(_) | Self::Opaque => 0,
+        }
+    }
+
     /// What the form is, for error texts.
     pub(super) fn describe(&self) -> String {
         match self {

@@ -69,7 +69,7 @@ pub(super) fn reduced(shape: &[usize], axes: Option<Axes>, reduced: &[usize]) ->
         let wide: Vec<usize> = range.clone().filter(|&a| shape[a] != 1).collect();
         let hit = |a: &usize| reduced.contains(a);
         match wide.is_empty() {
-            true => Some(range.clone().any(|a| hit(&a))),
+            true => Some(range.into_iter().any(|a| hit(&a))),
             false if wide.iter().all(hit) => Some(true),
             false if wide.iter().any(hit) => None,
             false => Some(false),

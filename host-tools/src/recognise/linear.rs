@@ -15,6 +15,7 @@ pub(super) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
     if matches!(form, Form::Opaque) {
         return Ok(Form::Opaque);
     }
+    walk.spend(walk.constant(node, 1).map_or(0, |weight| weight.len()))?;
     let linear = weights(walk, node)?;
     match form {
         Form::Map(sum) if sum.is_unknown() => Ok(walk.unknown(node)),

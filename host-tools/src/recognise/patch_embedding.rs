@@ -30,6 +30,7 @@ pub(super) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
             "use 2-d convolutions",
         );
     };
+    walk.spend(values.len())?;
     let kernel = [height, width];
     let groups = node.int("group", 1);
     if groups != 1 {

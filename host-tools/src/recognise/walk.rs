@@ -9,6 +9,10 @@ use super::{Problem, Unsupported, channel_mlp, head, identity, pooling};
 use crate::graph::{Graph, Node, NodeId, Tensor, ValueId};
 use crate::ir::{Layer, MetaFormer, Op, Shape};
 
+/// Most values that are stored for the meanings of all values of a graph: some
+/// times the weights of the largest MetaFormers.
+const MAX_ELEMENTS: usize = 1 << 28;
+
 /// An input of a node.
 #[derive(Debug, Clone)]
 pub(super) enum Operand {
@@ -28,6 +32,8 @@ pub(super) struct Walk<'a> {
     claimed: Vec<bool>,
     names: Names,
     problems: Vec<Unsupported>,
+    /// Values that may still be stored.
+    budget: usize,
 }
 
 impl<'a> Walk<'a> {
@@ -42,6 +48,7 @@ impl<'a> Walk<'a> {
             claimed: vec![false; graph.nodes.len()],
             names: Names::default(),
             problems: Vec::new(),
+            budget: MAX_ELEMENTS,
         };
         let shape = match graph.shape(graph.input) {
             Some(&[_, channels, height, width]) => Shape {
@@ -109,6 +116,24 @@ impl<'a> Walk<'a> {
 
     pub(super) fn set(&mut self, value: ValueId, form: Form) {
         self.forms[value.0] = Some(form);
+    }
+
+    /// Takes from the values that may be stored, which bounds the memory that a
+    /// file of few bytes can ask for.
+    pub(super) fn spend(&mut self, elements: usize) -> Result<(), Problem> {
+        match self.budget.checked_sub(elements) {
+            Some(budget) => {
+                self.budget = budget;
+                Ok(())
+            }
+            None => {
+                self.budget = 0;
+                Err(Problem::new(
+                    "the network is too large",
+                    "use fewer layers or channels",
+                ))
+            }
+        }
     }
 
     /// Records what is wrong with a node.
