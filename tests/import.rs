@@ -174,6 +174,55 @@ fn layer_scale_and_norm_stay_apart() {
     }
 }
 
+#[test]
+fn each_form_of_each_part_is_recognised() {
+    let plain = Form {
+        pooling: true,
+        head_norm: true,
+        ..Form::default()
+    };
+    for form in 0..8 {
+        check_form(Form {
+            norm: form,
+            ..plain
+        });
+        check_form(Form {
+            norm: form,
+            pooling: false,
+            ..plain
+        });
+        check_form(Form {
+            activation: form,
+            ..plain
+        });
+        check_form(Form { mlp: form, ..plain });
+        check_form(Form {
+            layer_scale: form,
+            ..plain
+        });
+        check_form(Form {
+            layer_scale: form,
+            pooling: false,
+            residual: true,
+            ..plain
+        });
+        check_form(Form {
+            subtraction: form,
+            ..plain
+        });
+        check_form(Form {
+            head: form,
+            ..plain
+        });
+        check_form(Form {
+            head: form,
+            head_norm: false,
+            padding: true,
+            ..plain
+        });
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 

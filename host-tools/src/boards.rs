@@ -64,7 +64,7 @@ pub struct Board {
 }
 
 /// Which kernels run on a board.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum KernelVariant {
     /// Plain Rust.
@@ -279,6 +279,15 @@ fn check(board: &Board) -> Result<(), (&'static str, String, &'static str)> {
 }
 
 impl KernelVariant {
+    /// The name in board files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            Self::Dsp => "dsp",
+            Self::Helium => "helium",
+        }
+    }
+
     /// How the kernels want the weights.
     pub fn layout(self) -> tadpool_kernels::layout::Layout {
         use tadpool_kernels::layout::Layout;
@@ -291,6 +300,27 @@ impl KernelVariant {
 }
 
 impl Board {
+    /// Bytes that code, constants and weights may take.
+    pub fn flash_bytes(&self) -> u64 {
+        let layout = &self.layout;
+        let code = self.length(&layout.code, self.budget.flash_bytes);
+        if layout.weights == layout.code {
+            code
+        } else {
+            code + self.length(&layout.weights, None)
+        }
+    }
+
+    /// Bytes that variables and stack may take.
+    pub fn ram_bytes(&self) -> u64 {
+        self.length(&self.layout.ram, self.budget.ram_bytes)
+    }
+
+    fn length(&self, region: &str, budget: Option<u32>) -> u64 {
+        let length = self.memory.get(region).map_or(0, |region| region.length);
+        u64::from(budget.map_or(length, |budget| budget.min(length)))
+    }
+
     /// Instructions that took `ticks` of the counter, to the nearest.
     ///
     /// An emulated board's clock advances by the same time for each

@@ -1,14 +1,16 @@
 //! Commands and their arguments; one file a command.
 
-// mod bench;
-// mod boards;
-// mod compile;
+mod bench;
+mod board;
+mod boards;
+mod compile;
 mod eval;
 mod inspect;
 mod model;
-// mod progress;
+mod plan;
+mod progress;
 mod report;
-// mod run;
+mod run;
 mod simulate;
 
 use clap::{Parser, Subcommand};
@@ -57,6 +59,11 @@ enum Command {
     Bench(bench::Bench),
     /// List the known boards.
     Boards(boards::Boards),
+    /// Place the buffers of a CSV file in one arena.
+    ///
+    /// FILE has the columns `id,lower,upper,size` (half-open live ranges, bytes)
+    /// and optional ones for alignment, region and relations.
+    Plan(plan::Plan),
 }
 
 impl Cli {
@@ -69,6 +76,7 @@ impl Cli {
             Command::Run(command) => Box::new(command.run()?),
             Command::Bench(command) => Box::new(command.run()?),
             Command::Boards(command) => Box::new(command.run()?),
+            Command::Plan(command) => Box::new(command.run()?),
         })
     }
 }

@@ -153,7 +153,7 @@ pub fn load(path: &Path, input: &InputDescription) -> Result<Vec<u8>, ImageError
     };
     let decode = |error: image::ImageError| ImageError::Decode {
         path: path.to_owned(),
-        message: error.to_string(),
+        message: error.to_string().trim().replace('\n', " "),
     };
     let file = File::open(path).map_err(read)?;
     let bytes = file.metadata().map_err(read)?.len();

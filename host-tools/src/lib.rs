@@ -38,6 +38,10 @@ pub mod schedule;
 
 pub mod memory;
 
+pub mod plan_csv;
+
+pub mod plan_svg;
+
 pub mod program;
 
 // The whole way, and what becomes of it.

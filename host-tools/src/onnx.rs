@@ -70,6 +70,9 @@ pub fn read(bytes: &[u8]) -> Result<Graph, OnnxError> {
             bytes: bytes.len() as u64,
         });
     }
+    if bytes.is_empty() {
+        return Err(OnnxError::Decode("it is empty".to_owned()));
+    }
     wire::check(bytes)?;
     let model =
         pb::ModelProto::decode(bytes).map_err(|error| OnnxError::Decode(error.to_string()))?;
@@ -82,13 +85,13 @@ pub fn read(bytes: &[u8]) -> Result<Graph, OnnxError> {
             remedy: "inline the functions when exporting",
         });
     }
+    let graph = model.graph.ok_or(OnnxError::NoGraph)?;
     let opset = model
         .opset_import
         .iter()
         .find(|set| is_default_domain(&set.domain))
         .map(|set| set.version)
         .ok_or(OnnxError::NoOpset)?;
-    let graph = model.graph.ok_or(OnnxError::NoGraph)?;
     Reader::default().graph(graph, opset)
 }
 

@@ -104,7 +104,10 @@ impl Problem {
 /// The meaning of a node's first output.
 fn meaning(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
     match node.op.as_str() {
-        "Identity" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" => walk.form(node),
+        "Identity" => walk.form(node),
+        "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" => reshape::view(walk, node),
+        // Its input's shape is not known, which was reported where it was lost.
+        "Shape" => Ok(Form::Opaque),
         "Dropout" => reshape::dropout(walk, node),
         "Cast" => reshape::cast(walk, node),
         "Transpose" => reshape::transpose(walk, node),

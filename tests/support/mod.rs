@@ -2,8 +2,8 @@
 
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
-pub mod network;
-pub mod refused;
+pub(crate) mod network;
+pub(crate) mod refused;
 
 use std::path::{Path, PathBuf};
 
@@ -11,38 +11,38 @@ use serde::Deserialize;
 
 /// `fixtures/onnx/manifest.toml`.
 #[derive(Debug, Deserialize)]
-pub struct Manifest {
-    pub model: Vec<Fixture>,
-    pub unsupported: Vec<Fixture>,
+pub(crate) struct Manifest {
+    pub(crate) model: Vec<Fixture>,
+    pub(crate) unsupported: Vec<Fixture>,
 }
 
 /// A file of the manifest and what it holds.
 #[derive(Debug, Deserialize)]
-pub struct Fixture {
-    pub file: String,
-    pub network: String,
-    pub input_shape: [usize; 4],
-    pub dims: Vec<usize>,
-    pub depths: Vec<usize>,
-    pub mlp_ratio: usize,
-    pub classes: usize,
-    pub stem: [usize; 3],
-    pub downsampling: [usize; 3],
-    pub input: Option<String>,
-    pub logits: Option<String>,
+pub(crate) struct Fixture {
+    pub(crate) file: String,
+    pub(crate) network: String,
+    pub(crate) input_shape: [usize; 4],
+    pub(crate) dims: Vec<usize>,
+    pub(crate) depths: Vec<usize>,
+    pub(crate) mlp_ratio: usize,
+    pub(crate) classes: usize,
+    pub(crate) stem: [usize; 3],
+    pub(crate) downsampling: [usize; 3],
+    pub(crate) input: Option<String>,
+    pub(crate) logits: Option<String>,
 }
 
-pub fn manifest() -> Manifest {
+pub(crate) fn manifest() -> Manifest {
     let text = std::fs::read_to_string(fixtures().join("manifest.toml")).expect("the manifest");
     toml::from_str(&text).expect("a well-formed manifest")
 }
 
-pub fn fixtures() -> PathBuf {
+pub(crate) fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/onnx")
 }
 
 /// Little-endian floats of a fixture.
-pub fn floats(file: &str) -> Vec<f32> {
+pub(crate) fn floats(file: &str) -> Vec<f32> {
     let bytes = std::fs::read(fixtures().join(file)).expect("a fixture");
     bytes
         .as_chunks::<4>()
@@ -53,7 +53,7 @@ pub fn floats(file: &str) -> Vec<f32> {
 }
 
 /// From `channels x height x width` to `height x width x channels`.
-pub fn channels_last(planes: &[f32], channels: usize) -> Vec<f32> {
+pub(crate) fn channels_last(planes: &[f32], channels: usize) -> Vec<f32> {
     let tokens = planes.len() / channels;
     (0..tokens)
         .flat_map(|t| (0..channels).map(move |c| planes[c * tokens + t]))
@@ -61,21 +61,21 @@ pub fn channels_last(planes: &[f32], channels: usize) -> Vec<f32> {
 }
 
 /// Pseudo-random values between -2 and 2, the same for the same seed.
-pub struct Noise(u64);
+pub(crate) struct Noise(u64);
 
 impl Noise {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    pub fn value(&mut self) -> f32 {
+    pub(crate) fn value(&mut self) -> f32 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         (self.0 >> 40) as f32 / (1 << 22) as f32 - 2.0
     }
 
-    pub fn values(&mut self, count: usize) -> Vec<f32> {
+    pub(crate) fn values(&mut self, count: usize) -> Vec<f32> {
         (0..count).map(|_| self.value()).collect()
     }
 }

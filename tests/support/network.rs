@@ -6,8 +6,8 @@ use tract_onnx::pb;
 
 use super::Noise;
 
-pub const HEIGHT: usize = 6;
-pub const WIDTH: usize = 5;
+pub(crate) const HEIGHT: usize = 6;
+pub(crate) const WIDTH: usize = 5;
 const CHANNELS: usize = 4;
 const HIDDEN: usize = 6;
 const CLASSES: usize = 3;
@@ -15,25 +15,25 @@ const CLASSES: usize = 3;
 /// Which form each part of the network takes; numbers are taken modulo the
 /// number of forms.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Form {
-    pub pooling: bool,
-    pub norm: usize,
-    pub activation: usize,
-    pub mlp: usize,
-    pub layer_scale: usize,
-    pub subtraction: usize,
-    pub residual: bool,
-    pub head: usize,
-    pub head_norm: bool,
+pub(crate) struct Form {
+    pub(crate) pooling: bool,
+    pub(crate) norm: usize,
+    pub(crate) activation: usize,
+    pub(crate) mlp: usize,
+    pub(crate) layer_scale: usize,
+    pub(crate) subtraction: usize,
+    pub(crate) residual: bool,
+    pub(crate) head: usize,
+    pub(crate) head_norm: bool,
     /// Nodes that do nothing, between the others.
-    pub padding: bool,
+    pub(crate) padding: bool,
     /// Weights stored in half precision.
-    pub half: bool,
-    pub seed: u64,
+    pub(crate) half: bool,
+    pub(crate) seed: u64,
 }
 
 /// Writes the network: patch embedding, two blocks, downsampling, a block, head.
-pub fn write(form: Form) -> Vec<u8> {
+pub(crate) fn write(form: Form) -> Vec<u8> {
     let mut network = Network {
         form,
         noise: Noise::new(form.seed + 1),
@@ -61,7 +61,7 @@ pub fn write(form: Form) -> Vec<u8> {
 }
 
 /// A model around a graph.
-pub fn model(graph: pb::GraphProto, opset: i64) -> pb::ModelProto {
+pub(crate) fn model(graph: pb::GraphProto, opset: i64) -> pb::ModelProto {
     pb::ModelProto {
         ir_version: 8,
         opset_import: vec![pb::OperatorSetIdProto {
@@ -74,7 +74,7 @@ pub fn model(graph: pb::GraphProto, opset: i64) -> pb::ModelProto {
 }
 
 /// The declaration of the input `image`.
-pub fn image_info(sizes: [Option<i64>; 4]) -> pb::ValueInfoProto {
+pub(crate) fn image_info(sizes: [Option<i64>; 4]) -> pb::ValueInfoProto {
     use pb::tensor_shape_proto::{Dimension, dimension::Value};
     let dim = sizes
         .into_iter()
@@ -101,7 +101,7 @@ pub fn image_info(sizes: [Option<i64>; 4]) -> pb::ValueInfoProto {
 }
 
 /// A node with one output, named like its output.
-pub fn node(
+pub(crate) fn node(
     op: &str,
     inputs: &[&str],
     output: &str,
@@ -117,13 +117,13 @@ pub fn node(
     }
 }
 
-pub fn int(name: &str, value: i64) -> pb::AttributeProto {
+pub(crate) fn int(name: &str, value: i64) -> pb::AttributeProto {
     attribute(name, pb::attribute_proto::AttributeType::Int, |a| {
         a.i = value
     })
 }
 
-pub fn ints(name: &str, values: &[i64]) -> pb::AttributeProto {
+pub(crate) fn ints(name: &str, values: &[i64]) -> pb::AttributeProto {
     attribute(name, pb::attribute_proto::AttributeType::Ints, |a| {
         a.ints = values.to_vec()
     })
@@ -168,7 +168,7 @@ impl Network {
     fn op(&mut self, op: &str, inputs: &[&str], attributes: Vec<pb::AttributeProto>) -> String {
         let output = self.fresh(op);
         self.graph.node.push(node(op, inputs, &output, attributes));
-        if !self.form.padding {
+        if !self.form.padding || op == "Shape" {
             return output;
         }
         let next = self.fresh("same");

@@ -6,7 +6,7 @@ use tract_onnx::pb;
 
 use super::network::{image_info, int, ints, node};
 
-pub use broken::broken_files;
+pub(crate) use broken::broken_files;
 
 /// A graph of `image` to `scores`; weights are ones of the sizes given.
 fn graph(nodes: Vec<pb::NodeProto>, weights: &[(&str, &[i64])]) -> pb::GraphProto {
@@ -65,7 +65,7 @@ fn norm(x: &str, output: &str) -> pb::NodeProto {
 }
 
 /// Networks that almost are MetaFormers of the supported kind.
-pub fn near_misses() -> Vec<(&'static str, pb::GraphProto)> {
+pub(crate) fn near_misses() -> Vec<(&'static str, pb::GraphProto)> {
     let pool = |attributes: Vec<pb::AttributeProto>| {
         body(vec![
             norm("x", "n"),

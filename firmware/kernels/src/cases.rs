@@ -209,7 +209,10 @@ impl Case {
         let source = &mut Source::new(seed);
         let memory = &mut memory;
         let (input_size, output_size, scratch_size) = self.sizes();
-        let in_place = matches!(self, Self::ChannelMlp(_) | Self::Pooling(_) | Self::Identity(_));
+        let in_place = matches!(
+            self,
+            Self::ChannelMlp(_) | Self::Pooling(_) | Self::Identity(_)
+        );
         let input = Buffer {
             offset: 0,
             size: input_size,
@@ -288,7 +291,7 @@ impl Case {
                     kernel: [kernel; 2],
                     stride: [stride; 2],
                     padding: [padding; 2],
-                    tile_tokens: 1 + kernel % 3,
+                    tile_tokens: tile_tokens(outputs, kernel),
                     flip: if channels == 3 { 0x80 } else { 0 },
                     pad: pad.get(..channels).unwrap_or(&[]),
                     weights: source.matrix::<K>(outputs, inputs, memory)?.0,
@@ -354,7 +357,8 @@ impl Case {
             }
             Self::PatchEmbedding([size, channels, outputs, kernel, ..]) => {
                 let inputs = kernel * kernel * channels;
-                let scratch = PatchEmbedding::scratch_size(inputs, outputs, 1 + kernel % 3);
+                let scratch =
+                    PatchEmbedding::scratch_size(inputs, outputs, tile_tokens(outputs, kernel));
                 (size * size * channels, elements, scratch)
             }
             Self::Pooling([_, columns, channels]) => {
@@ -368,6 +372,11 @@ impl Case {
     }
 }
 
+/// Two, or for maps that no network has, any from one to three.
+const fn tile_tokens(outputs: usize, kernel: usize) -> usize {
+    if outputs < 16 { 1 + kernel % 3 } else { 2 }
+}
+
 impl Ready<'_> {
     /// Runs the step.
     ///
@@ -378,9 +387,7 @@ impl Ready<'_> {
             step, stats, arena, ..
         } = self;
         match step {
-            Step::Pointwise(step) => {
-                pointwise::run::<K>(step, arena).map(|()| Stats::default())
-            }
+            Step::Pointwise(step) => pointwise::run::<K>(step, arena).map(|()| Stats::default()),
             Step::ChannelMlp(step) => channel_mlp::run::<K>(step, stats, arena),
             Step::PatchEmbedding(step) => patch_embedding::run::<K>(step, arena),
             Step::Pooling(step) => pooling::run(step, stats, arena),

@@ -13,7 +13,7 @@
 use crate::arch::cast;
 use crate::arena::{self, Buffer, Fault, ensure, volume};
 use crate::layout::Kernel;
-use crate::matmul::{Linear, tile_words};
+use crate::matmul::{self, Linear, tile_words};
 use crate::norm::{Norm, NormScale, Stats};
 
 /// Constants of one channel MLP.
@@ -83,11 +83,8 @@ impl ChannelMlp<'_> {
     fn check<K: Kernel>(&self, map: &[u8]) -> Result<(), Fault> {
         let (fc1, fc2) = (&self.fc1, &self.fc2);
         let (channels, hidden) = (self.channels, self.hidden);
-        let layout = K::LAYOUT;
         ensure(channels > 0 && hidden > 0 && map.len().is_multiple_of(channels))?;
-        ensure(layout.fits(hidden, channels) && layout.fits(channels, hidden))?;
-        ensure(fc1.weights.len() == layout.packed_size(hidden, channels))?;
-        ensure(fc2.weights.len() == layout.packed_size(channels, hidden))?;
+        ensure(K::LAYOUT.reads_whole(channels))?;
         ensure([fc1.row_sums, fc1.bias, fc1.multiplier].map(<[_]>::len) == [hidden; 3])?;
         ensure([fc2.bias, fc2.residual, fc2.multiplier].map(<[_]>::len) == [channels; 3])
     }
@@ -122,20 +119,15 @@ pub fn run<K: Kernel>(
     let nexts = arena::take_i32s(&mut scratch, volume(&[count, next_size]))?;
     let fc1_constants = arena::take_i32s(&mut scratch, volume(&[2, hidden]))?;
     let fc2_constants = arena::take_i32s(&mut scratch, volume(&[2, channels]))?;
-    let fc1 = Linear {
-        weights: step.fc1.weights,
-        inputs: channels,
-        outputs: hidden,
-        constants: fold_norm::<K>(&step.fc1, &NormScale::new(stats, &step.norm), fc1_constants),
-        zero: step.hidden_zero,
-    };
-    let fc2 = Linear {
-        weights: step.fc2.weights,
-        inputs: hidden,
-        outputs: channels,
-        constants: Linear::constants::<K>(step.fc2.bias, step.fc2.multiplier, fc2_constants),
-        zero: step.fc2.zero_point,
-    };
+    let fc1 = fold_norm::<K>(&step.fc1, &NormScale::new(stats, &step.norm), fc1_constants);
+    let fc1 = Linear::new::<K>(step.fc1.weights, [channels, hidden], fc1, step.hidden_zero)?;
+    let fc2 = matmul::constants::<K>(step.fc2.bias, step.fc2.multiplier, fc2_constants);
+    let fc2 = Linear::new::<K>(
+        step.fc2.weights,
+        [hidden, channels],
+        fc2,
+        step.fc2.zero_point,
+    )?;
 
     let mut written = Stats::default();
     let tile_tokens = K::TOKENS * channels;

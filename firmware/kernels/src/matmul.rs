@@ -7,8 +7,9 @@
 //! it happens while the sums are in registers.
 
 use crate::arch::cast;
+use crate::arena::{Fault, ensure, volume};
 use crate::fixed::{requantize, saturate_i8, saturate_u8};
-use crate::layout::Rows;
+use crate::layout::{Kernel, Layout, Rows};
 use crate::norm::Partial;
 
 /// Words of a tile for tokens of `inputs` values, in every layout.
@@ -24,35 +25,81 @@ pub(crate) const fn row_size(inputs: usize) -> usize {
     inputs.saturating_add(15) / 16 * 16
 }
 
-/// A linear layer as the inner loops see it.
+/// A linear layer as the inner loops see it: its parts are as long as its
+/// dimensions say, and its weights lie on a 4-byte boundary.
 #[derive(Debug, Clone, Copy)]
 pub struct Linear<'a> {
-    /// The packed matrix.
-    pub(crate) weights: &'a [u8],
-    /// Values per token that is read.
-    pub(crate) inputs: usize,
-    /// Values per token that is written.
-    pub(crate) outputs: usize,
-    /// Accumulator starts and multipliers, as [`Product::arrange`] leaves them.
-    pub(crate) constants: &'a [i32],
-    /// Added to the requantized sum.
-    pub(crate) zero: i32,
+    weights: &'a [u8],
+    inputs: usize,
+    outputs: usize,
+    constants: &'a [i32],
+    zero: i32,
 }
 
 impl<'a> Linear<'a> {
-    /// Writes accumulator starts and multipliers in the order of `K`.
-    pub(crate) fn constants<K: Product>(
-        bias: &[i32],
-        multiplier: &[i32],
-        constants: &'a mut [i32],
-    ) -> &'a [i32] {
-        let (pairs, _) = constants.as_chunks_mut::<2>();
-        for (pair, (&bias, &multiplier)) in pairs.iter_mut().zip(bias.iter().zip(multiplier)) {
-            *pair = [bias, multiplier];
+    /// A layer with weights in the layout of `K` and constants as
+    /// [`constants`] leaves them; `zero` is added to requantized sums.
+    pub(crate) fn new<K: Kernel>(
+        weights: &'a [u8],
+        [inputs, outputs]: [usize; 2],
+        constants: &'a [i32],
+        zero: i32,
+    ) -> Result<Self, Fault> {
+        ensure(outputs > 0 && K::LAYOUT.fits(outputs, inputs))?;
+        ensure(weights.len() == K::LAYOUT.packed_size(outputs, inputs))?;
+        ensure(constants.len() == volume(&[2, outputs]))?;
+        ensure((-256..=256).contains(&zero))?;
+        if K::LAYOUT != Layout::Rows && !weights.as_ptr().addr().is_multiple_of(4) {
+            return Err(Fault::Alignment);
         }
-        K::arrange(constants);
-        constants
+        Ok(Self {
+            weights,
+            inputs,
+            outputs,
+            constants,
+            zero,
+        })
     }
+
+    /// The packed matrix.
+    pub(crate) fn weights(&self) -> &'a [u8] {
+        self.weights
+    }
+
+    /// Values per token that is read, not zero.
+    pub(crate) fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// Values per token that is written, not zero.
+    pub(crate) fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// Accumulator starts and multipliers in the order of the layout, two words
+    /// an output.
+    pub(crate) fn constants(&self) -> &'a [i32] {
+        self.constants
+    }
+
+    /// Added to requantized sums.
+    pub(crate) fn zero(&self) -> i32 {
+        self.zero
+    }
+}
+
+/// Writes accumulator starts and multipliers in the order of `K`.
+pub(crate) fn constants<'a, K: Product>(
+    bias: &[i32],
+    multiplier: &[i32],
+    constants: &'a mut [i32],
+) -> &'a [i32] {
+    let (pairs, _) = constants.as_chunks_mut::<2>();
+    for (pair, (&bias, &multiplier)) in pairs.iter_mut().zip(bias.iter().zip(multiplier)) {
+        *pair = [bias, multiplier];
+    }
+    K::arrange(constants);
+    constants
 }
 
 /// The kernels of one layout.
@@ -108,9 +155,9 @@ impl Product for Rows {
 
     fn write(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]) {
         each_output(linear, tile, |o, sums| {
-            for (token, sum) in tokens.chunks_exact_mut(linear.outputs).zip(sums) {
+            for (token, sum) in tokens.chunks_exact_mut(linear.outputs()).zip(sums) {
                 if let Some(q) = token.get_mut(o) {
-                    *q = saturate_i8(sum.requantized(linear.zero));
+                    *q = saturate_i8(sum.requantized(linear.zero()));
                 }
             }
         });
@@ -119,9 +166,9 @@ impl Product for Rows {
     fn write_counted(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]) -> Partial {
         let mut written = Partial::default();
         each_output(linear, tile, |o, sums| {
-            for (token, sum) in tokens.chunks_exact_mut(linear.outputs).zip(sums) {
+            for (token, sum) in tokens.chunks_exact_mut(linear.outputs()).zip(sums) {
                 if let Some(q) = token.get_mut(o) {
-                    *q = saturate_i8(sum.requantized(linear.zero));
+                    *q = saturate_i8(sum.requantized(linear.zero()));
                     written.add(*q);
                 }
             }
@@ -136,11 +183,11 @@ impl Product for Rows {
         _tokens: usize,
         next: &mut [i32],
     ) {
-        let [first, second] = halves_mut(next, linear.outputs);
+        let [first, second] = halves_mut(next, linear.outputs());
         each_output(linear, tile, |o, [a, b]| {
             if let (Some(first), Some(second)) = (first.get_mut(o), second.get_mut(o)) {
-                *first = look_up(table, saturate_u8(a.requantized(linear.zero)));
-                *second = look_up(table, saturate_u8(b.requantized(linear.zero)));
+                *first = look_up(table, saturate_u8(a.requantized(linear.zero())));
+                *second = look_up(table, saturate_u8(b.requantized(linear.zero())));
             }
         });
     }
@@ -149,10 +196,10 @@ impl Product for Rows {
         let mut written = Partial::default();
         each_output(linear, tile, |o, sums| {
             let residual = residual.get(o).copied().unwrap_or(0);
-            for (token, mut sum) in tokens.chunks_exact_mut(linear.outputs).zip(sums) {
+            for (token, mut sum) in tokens.chunks_exact_mut(linear.outputs()).zip(sums) {
                 if let Some(q) = token.get_mut(o) {
                     sum.acc = sum.acc.wrapping_add(residual.wrapping_mul(i32::from(*q)));
-                    *q = saturate_i8(sum.requantized(linear.zero));
+                    *q = saturate_i8(sum.requantized(linear.zero()));
                     written.add(*q);
                 }
             }
@@ -206,12 +253,12 @@ impl Sum {
 /// Two outputs at a time: four products for four loads.
 #[inline(always)]
 fn each_output(linear: &Linear<'_>, tile: &[i32], mut sink: impl FnMut(usize, [Sum; 2])) {
-    let tokens = halves(tile, linear.inputs);
-    let rows = cast::i8s(linear.weights).chunks(2 * linear.inputs.max(1));
-    let (constants, _) = linear.constants.as_chunks::<2>();
+    let tokens = halves(tile, linear.inputs());
+    let rows = cast::i8s(linear.weights()).chunks(2 * linear.inputs().max(1));
+    let (constants, _) = linear.constants().as_chunks::<2>();
     let mut output = 0;
     for (rows, constants) in rows.zip(constants.chunks(2)) {
-        let (first, second) = rows.split_at(linear.inputs.min(rows.len()));
+        let (first, second) = rows.split_at(linear.inputs().min(rows.len()));
         let sums = if second.is_empty() {
             [dot(first, tokens[0]), dot(first, tokens[1]), 0, 0]
         } else {

@@ -70,7 +70,7 @@ pub struct Partial {
 
 impl Partial {
     /// From sums.
-    #[cfg(all(feature = "dsp", target_arch = "arm"))]
+    #[cfg(all(any(feature = "dsp", feature = "helium"), target_arch = "arm"))]
     pub(crate) fn of(sum: i32, sum_of_squares: u32) -> Self {
         Self {
             sum,

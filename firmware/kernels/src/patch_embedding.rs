@@ -10,7 +10,7 @@
 use crate::arch::cast;
 use crate::arena::{self, Buffer, Fault, ensure, volume};
 use crate::layout::Kernel;
-use crate::matmul::{Linear, row_size, tile_words};
+use crate::matmul::{self, Linear, row_size, tile_words};
 use crate::norm::Stats;
 
 /// Constants of one patch embedding.
@@ -61,8 +61,7 @@ impl PatchEmbedding<'_> {
         let [.., channels] = self.output_shape;
         let inputs = volume(&[self.kernel[0], self.kernel[1], input_channels]);
         ensure(output_size > 0 && output_size == volume(&self.output_shape))?;
-        ensure(inputs > 0 && K::LAYOUT.fits(channels, inputs))?;
-        ensure(self.weights.len() == K::LAYOUT.packed_size(channels, inputs))?;
+        ensure(inputs > 0)?;
         ensure(self.bias.len() == channels && self.multiplier.len() == channels)?;
         ensure(self.input.size == volume(&self.input_shape) && self.pad.len() == input_channels)?;
         Ok(inputs)
@@ -95,7 +94,10 @@ pub fn run<K: Kernel>(step: &PatchEmbedding<'_>, arena: &mut [u8]) -> Result<Sta
     // The constants are written once and stay in the scratch.
     let mut scratch = step.scratch.of_mut(arena)?;
     let constants = arena::take_i32s(&mut scratch, volume(&[2, channels]))?;
-    Linear::constants::<K>(step.bias, step.multiplier, constants);
+    matmul::constants::<K>(step.bias, step.multiplier, constants);
+    // Windows are shorter than rows; what is between stays zero.
+    let rest = scratch.len().saturating_sub(ROWS * row_size);
+    scratch.get_mut(rest..).unwrap_or(&mut []).fill(0);
 
     let mut written = Stats::default();
     let (mut row, mut column, mut done) = (0, 0, 0);
@@ -108,7 +110,8 @@ pub fn run<K: Kernel>(step: &PatchEmbedding<'_>, arena: &mut [u8]) -> Result<Sta
         let (input, mut scratch) = arena::disjoint(arena, step.input, step.scratch)?;
         arena::take_i32s(&mut scratch, 2 * channels)?;
         let tiles = arena::take_i32s(&mut scratch, volume(&[count, tile_size]))?;
-        let rows = arena::take_i8s(&mut scratch, ROWS * row_size)?;
+        let rows = scratch.len().saturating_sub(ROWS * row_size);
+        let rows = cast::i8s_mut(scratch.get_mut(rows..).ok_or(Fault::Buffer)?);
         let mut gathered = 0;
         for tile in tiles.chunks_mut(tile_size) {
             for first in (0..K::TOKENS).step_by(ROWS) {
@@ -137,13 +140,9 @@ pub fn run<K: Kernel>(step: &PatchEmbedding<'_>, arena: &mut [u8]) -> Result<Sta
             size: now * channels,
         };
         let (output, mut scratch) = arena::disjoint(arena, output, step.scratch)?;
-        let linear = Linear {
-            weights: step.weights,
-            inputs,
-            outputs: channels,
-            constants: arena::take_i32s(&mut scratch, 2 * channels)?,
-            zero: step.zero_point,
-        };
+        let constants = arena::take_i32s(&mut scratch, 2 * channels)?;
+        let shape = [inputs, channels];
+        let linear = Linear::new::<K>(step.weights, shape, constants, step.zero_point)?;
         let tiles = arena::take_i32s(&mut scratch, count * tile_size)?;
         let output = cast::i8s_mut(output).chunks_mut(K::TOKENS * channels);
         for (tokens, tile) in output.zip(tiles.chunks(tile_size)) {
@@ -167,46 +166,82 @@ fn gather(
     let [stride_down, stride_across] = step.stride;
     let [top, left] = step.padding;
 
-    // In window columns: `skipped` lie left of the map, `inside` on it.
-    let first = column.saturating_mul(stride_across);
-    let skipped = left.saturating_sub(first).min(kernel_columns);
-    let start = first.saturating_sub(left).min(width);
-    let inside = (width - start).min(kernel_columns - skipped);
-
     let line_size = kernel_columns * channels;
-    let (window, padding) = split(window, line_size * kernel_rows)?;
-    padding.fill(0);
-    for (y, line) in window.chunks_exact_mut(line_size.max(1)).enumerate() {
-        let Some(y) = row
-            .saturating_mul(stride_down)
-            .saturating_add(y)
-            .checked_sub(top)
-            .filter(|&y| y < height)
-        else {
-            fill(line, step.pad);
-            continue;
-        };
-        let (before, rest) = split(line, skipped * channels)?;
-        let (middle, after) = split(rest, inside * channels)?;
-        let offset = (y * width + start) * channels;
-        let values = input
-            .get(offset..offset + middle.len())
-            .ok_or(Fault::Geometry)?;
+    let (window, _) = split(window, line_size * kernel_rows)?;
+    let down = Span::new(row.saturating_mul(stride_down), top, kernel_rows, height);
+    let across = Span::new(
+        column.saturating_mul(stride_across),
+        left,
+        kernel_columns,
+        width,
+    );
+    if down.inside == 0 || across.inside == 0 {
+        fill(window, step.pad);
+        return Ok(());
+    }
+
+    let (above, window) = split(window, down.skipped * line_size)?;
+    let (lines, below) = split(window, down.inside * line_size)?;
+    fill(above, step.pad);
+    fill(below, step.pad);
+    let first = (down.start * width + across.start) * channels;
+    let mut values = input.get(first..).ok_or(Fault::Geometry)?;
+    for line in lines.chunks_exact_mut(line_size.max(1)) {
+        let (before, line) = split(line, across.skipped * channels)?;
+        let (middle, after) = split(line, across.inside * channels)?;
         fill(before, step.pad);
-        for (q, &value) in middle.iter_mut().zip(values) {
-            *q = (value ^ step.flip) as i8;
-        }
+        copy(middle, values, step.flip)?;
         fill(after, step.pad);
+        values = values.get(width * channels..).unwrap_or(&[]);
     }
     Ok(())
 }
 
+/// Where a window lies on one axis of the map.
+struct Span {
+    /// Places of the window before the map.
+    skipped: usize,
+    /// First place on the map, and how many.
+    start: usize,
+    inside: usize,
+}
+
+impl Span {
+    fn new(first: usize, padding: usize, kernel: usize, size: usize) -> Self {
+        let skipped = padding.saturating_sub(first).min(kernel);
+        let start = first.saturating_sub(padding).min(size);
+        Self {
+            skipped,
+            start,
+            inside: (size - start).min(kernel - skipped),
+        }
+    }
+}
+
+#[inline(always)]
 fn split(line: &mut [i8], at: usize) -> Result<(&mut [i8], &mut [i8]), Fault> {
     line.split_at_mut_checked(at).ok_or(Fault::Geometry)
 }
 
+#[inline(always)]
 fn fill(line: &mut [i8], pad: &[i8]) {
-    for token in line.chunks_exact_mut(pad.len().max(1)) {
-        token.copy_from_slice(pad);
+    for (q, &pad) in line.iter_mut().zip(pad.iter().cycle()) {
+        *q = pad;
     }
+}
+
+/// Copies the head of `values`, a word at a time.
+#[inline(always)]
+fn copy(line: &mut [i8], values: &[u8], flip: u8) -> Result<(), Fault> {
+    let values = values.get(..line.len()).ok_or(Fault::Geometry)?;
+    let (words, tail) = cast::bytes_mut(line).as_chunks_mut::<4>();
+    let (word_values, tail_values) = values.as_chunks::<4>();
+    let flips = u32::from_ne_bytes([flip; 4]);
+    for (word, &value) in words.iter_mut().zip(word_values) {
+        *word = (u32::from_ne_bytes(value) ^ flips).to_ne_bytes();
+    }
+    for (q, &value) in tail.iter_mut().zip(tail_values) {
+        *q = value ^ flip;
+    }
+    Ok(())
 }

@@ -3,7 +3,7 @@
 use crate::arch::cast;
 use crate::arena::{self, Buffer, Fault, ensure, volume};
 use crate::layout::Kernel;
-use crate::matmul::{Linear, tile_words};
+use crate::matmul::{self, Linear, tile_words};
 
 /// Constants of one linear layer.
 ///
@@ -38,8 +38,7 @@ impl Pointwise<'_> {
 
     fn check<K: Kernel>(&self) -> Result<(), Fault> {
         let (inputs, outputs) = (self.inputs, self.outputs);
-        ensure(inputs > 0 && outputs > 0 && K::LAYOUT.fits(outputs, inputs))?;
-        ensure(self.weights.len() == K::LAYOUT.packed_size(outputs, inputs))?;
+        ensure(inputs > 0 && outputs > 0)?;
         ensure(self.bias.len() == outputs && self.multiplier.len() == outputs)?;
         ensure(volume(&[self.input.size, outputs]) == volume(&[self.output.size, inputs]))?;
         ensure(K::LAYOUT.reads_whole(inputs))?;
@@ -53,16 +52,13 @@ impl Pointwise<'_> {
 /// A [`Fault`] if buffers and dimensions do not match.
 pub fn run<K: Kernel>(step: &Pointwise<'_>, arena: &mut [u8]) -> Result<(), Fault> {
     step.check::<K>()?;
-    let [input, output, mut scratch] = arena::disjoint_three(arena, [step.input, step.output, step.scratch])?;
+    let [input, output, mut scratch] =
+        arena::disjoint_three(arena, [step.input, step.output, step.scratch])?;
     let constants = arena::take_i32s(&mut scratch, volume(&[2, step.outputs]))?;
     let tile = arena::take_i32s(&mut scratch, tile_words(step.inputs))?;
-    let linear = Linear {
-        weights: step.weights,
-        inputs: step.inputs,
-        outputs: step.outputs,
-        constants: Linear::constants::<K>(step.bias, step.multiplier, constants),
-        zero: step.zero_point,
-    };
+    let constants = matmul::constants::<K>(step.bias, step.multiplier, constants);
+    let shape = [step.inputs, step.outputs];
+    let linear = Linear::new::<K>(step.weights, shape, constants, step.zero_point)?;
     let input = cast::i8s(input).chunks(K::TOKENS * step.inputs);
     let output = cast::i8s_mut(output).chunks_mut(K::TOKENS * step.outputs);
     for (input, output) in input.zip(output) {

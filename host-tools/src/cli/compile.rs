@@ -174,13 +174,27 @@ impl fmt::Display for CompileReport {
         let budget = &self.budget;
         let of = |part: &Part| grouped(part.available_bytes);
         let mut rows = table(["memory", "bytes", "of"], 1);
-        rows.add_row(["flash".to_owned(), grouped(budget.flash.used_bytes), of(&budget.flash)]);
-        rows.add_row(["  weights and tables".to_owned(), grouped(budget.weights_bytes)]);
+        rows.add_row([
+            "flash".to_owned(),
+            grouped(budget.flash.used_bytes),
+            of(&budget.flash),
+        ]);
+        rows.add_row([
+            "  weights and tables".to_owned(),
+            grouped(budget.weights_bytes),
+        ]);
         rows.add_row(["  code".to_owned(), grouped(budget.code_bytes)]);
         rows.add_row(["  constants".to_owned(), grouped(budget.constants_bytes)]);
-        rows.add_row(["RAM".to_owned(), grouped(budget.ram.used_bytes), of(&budget.ram)]);
+        rows.add_row([
+            "RAM".to_owned(),
+            grouped(budget.ram.used_bytes),
+            of(&budget.ram),
+        ]);
         rows.add_row([arena_row(self), grouped(budget.arena_bytes)]);
-        rows.add_row(["  other variables".to_owned(), grouped(budget.other_static_bytes)]);
+        rows.add_row([
+            "  other variables".to_owned(),
+            grouped(budget.other_static_bytes),
+        ]);
         rows.add_row(["  stack, reserved".to_owned(), grouped(budget.stack_bytes)]);
         writeln!(f, "{rows}\n")?;
         writeln!(f, "generated crate: {}", self.crate_folder.display())

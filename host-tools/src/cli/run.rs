@@ -111,7 +111,13 @@ impl Run {
 impl fmt::Display for RunReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} on {} ({})", self.model, self.board, self.core)?;
-        let header = ["image", "board says", "tract says", "logits within", "instructions"];
+        let header = [
+            "image",
+            "board says",
+            "tract says",
+            "logits within",
+            "instructions",
+        ];
         let mut rows = table(header, 3);
         for image in &self.images {
             rows.add_row([

@@ -12,11 +12,6 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// Whether there was a patch embedding.
-    pub(super) fn has_stage(&self) -> bool {
-        self.stage > 0
-    }
-
     /// The next layer's name.
     pub(super) fn next(&mut self, op: &Op) -> String {
         match op {

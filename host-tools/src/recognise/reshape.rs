@@ -9,6 +9,19 @@ use super::walk::Walk;
 use crate::fold::permutation;
 use crate::graph::Node;
 
+/// Operators that keep the elements and their order: the meaning stays.
+pub(super) fn view(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
+    let form = walk.form(node)?;
+    let known = !walk.output_shape(node).is_empty();
+    match known || matches!(form, Form::Opaque) {
+        true => Ok(form),
+        false => Err(Problem::new(
+            "its sizes are not constant",
+            "export with fixed sizes; only the batch may be symbolic",
+        )),
+    }
+}
+
 /// `Cast`: only to single precision, in which everything is computed.
 pub(super) fn cast(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
     match node.int("to", 0) {

@@ -192,7 +192,7 @@ impl<'a> Walk<'a> {
                     ),
                 );
             }
-            if !self.names.has_stage() && !matches!(op, Op::PatchEmbedding(_)) {
+            if self.layers.is_empty() && !matches!(op, Op::PatchEmbedding(_)) {
                 self.report(
                     node,
                     Problem::new(

@@ -7,7 +7,7 @@ use super::body;
 use crate::support::network::{image_info, int, ints, model, node};
 
 /// Files that are no networks.
-pub fn broken_files() -> Vec<(&'static str, Vec<u8>)> {
+pub(crate) fn broken_files() -> Vec<(&'static str, Vec<u8>)> {
     let changed = |change: &dyn Fn(&mut pb::GraphProto)| {
         let mut graph = body(vec![]);
         change(&mut graph);

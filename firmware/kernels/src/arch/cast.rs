@@ -18,7 +18,6 @@ pub(crate) fn i8s_mut(bytes: &mut [u8]) -> &mut [i8] {
 }
 
 /// Two's complement values as bytes, to be written.
-#[cfg(feature = "cases")]
 pub(crate) fn bytes_mut(values: &mut [i8]) -> &mut [u8] {
     // SAFETY: as in `i8s_mut`, the other way round.
     unsafe { core::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), values.len()) }

@@ -1,15 +1,12 @@
-//! [`Dsp`]: the inner loops of `dsp_product.s` and `dsp_pooling.s`.
+//! [`Dsp`]: the inner loops of `dsp_product.s`.
 
 #![allow(unsafe_code)]
 
 use core::arch::global_asm;
 
-use crate::arch::cast;
-use crate::arena::{self, Fault, ensure};
-use crate::layout::{Dsp, Layout};
+use crate::layout::Dsp;
 use crate::matmul::{Linear, Product, TILE_HEADER};
-use crate::norm::{NormScale, Partial, Stats};
-use crate::pooling::{Pooling, weight};
+use crate::norm::Partial;
 
 // The core that the assembler is told to write for; the default of the target
 // is one without the DSP extension on Armv8-M.
@@ -17,14 +14,12 @@ use crate::pooling::{Pooling, weight};
 global_asm!(
     ".cpu cortex-m4",
     include_str!("dsp_product.s"),
-    include_str!("dsp_pooling.s"),
     options(raw)
 );
 #[cfg(tadpool_armv8m)]
 global_asm!(
     ".cpu cortex-m33",
     include_str!("dsp_product.s"),
-    include_str!("dsp_pooling.s"),
     options(raw)
 );
 
@@ -48,26 +43,8 @@ struct Job {
     weights: *const u8,
 }
 
-/// What a row of the pooling mixer works on; the assembly has the same offsets.
-#[repr(C)]
-struct Row {
-    /// One token ahead of the row above as it was, of the row below, and of the
-    /// row itself.
-    ahead: [*mut i8; 3],
-    row: *mut i8,
-    stride: usize,
-    limit: usize,
-    /// Bytes of a row less one token.
-    length: usize,
-    offset: i32,
-    factors: *const i32,
-    sum: i32,
-    sum_of_squares: u32,
-}
-
-// SAFETY: signatures and contract as in `dsp_product.s` and `dsp_pooling.s`.
+// SAFETY: signatures and contract as in `dsp_product.s`.
 unsafe extern "C" {
-    fn tadpool_dsp_pool_row(row: *mut Row);
     fn tadpool_dsp_write(job: *mut Job);
     fn tadpool_dsp_write_counted(job: *mut Job);
     fn tadpool_dsp_activate(job: *mut Job);
@@ -76,39 +53,32 @@ unsafe extern "C" {
 }
 
 impl Job {
-    /// A job whose weights, tile and constants are as long as the dimensions
-    /// say, with nowhere to write yet.
+    /// A job with nowhere to write yet. [`Linear`] has checked its parts.
+    #[inline(always)]
     fn new(linear: &Linear<'_>, tile: &[i32]) -> Option<Self> {
-        let padded = linear.inputs.checked_next_multiple_of(4)?;
-        let (header, values) = tile.split_at_checked(TILE_HEADER)?;
+        let padded = (linear.inputs() + 3) & !3;
+        let (&[first, second, ..], values) = tile.split_first_chunk::<TILE_HEADER>()?;
         let values = values.get(..padded)?;
-        let fits = Layout::Dsp.fits(linear.outputs, linear.inputs)
-            && linear.weights.len() == Layout::Dsp.packed_size(linear.outputs, linear.inputs)
-            && linear.weights.as_ptr().addr() % 4 == 0
-            && linear.constants.len() == 2 * linear.outputs
-            && linear.outputs > 0;
-        let &[first, second, ..] = header else {
-            return None;
-        };
-        fits.then_some(Self {
+        Some(Self {
             tile: values.as_ptr(),
-            constants: linear.constants.as_ptr(),
+            constants: linear.constants().as_ptr(),
             sums: [first, second],
             steps: padded / 2,
             limit: values.as_ptr_range().end,
-            zero: linear.zero,
+            zero: linear.zero(),
             finish: 0,
             end: core::ptr::null(),
             out: [core::ptr::null_mut(); 2],
             counts: [0; 2],
             residual: core::ptr::null(),
-            weights: linear.weights.as_ptr(),
+            weights: linear.weights().as_ptr(),
         })
     }
 
     /// Writes to one or two whole tokens.
+    #[inline(always)]
     fn to_tokens(mut self, linear: &Linear<'_>, tokens: &mut [i8]) -> Option<Self> {
-        let outputs = linear.outputs;
+        let outputs = linear.outputs();
         let first = tokens.get_mut(..outputs)?.as_mut_ptr_range();
         self.end = first.end.cast();
         self.out = [first.start.cast(); 2];
@@ -119,6 +89,7 @@ impl Job {
     }
 
     /// What was counted, of `values` values that were each written `copies` times.
+    #[inline(always)]
     fn counted(&self, outputs: usize) -> Partial {
         let copies = if self.out[0] == self.out[1] { 2 } else { 1 };
         let [sum, squares] = self.counts.map(|count| count / copies);
@@ -130,7 +101,7 @@ impl Product for Dsp {
     const TOKENS: usize = 2;
 
     fn expand(tokens: &[i8], stride: usize, inputs: usize, _first: usize, tile: &mut [i32]) {
-        let padded = inputs.next_multiple_of(4);
+        let padded = (inputs + 3) & !3;
         let Some(first) = tokens.get(..padded) else {
             return;
         };
@@ -174,7 +145,7 @@ impl Product for Dsp {
         job.zero = job.zero.wrapping_add(128);
         // SAFETY: `Job::new` and `to_tokens` checked every length.
         unsafe { tadpool_dsp_write_counted(&mut job) }
-        job.counted(linear.outputs)
+        job.counted(linear.outputs())
     }
 
     fn activate(
@@ -187,7 +158,9 @@ impl Product for Dsp {
         let Some((header, values)) = next.split_at_mut_checked(TILE_HEADER) else {
             return;
         };
-        let values = values.get_mut(..linear.outputs).map(<[i32]>::as_mut_ptr_range);
+        let values = values
+            .get_mut(..linear.outputs())
+            .map(<[i32]>::as_mut_ptr_range);
         if let (Some(mut job), Some(values)) = (Job::new(linear, tile), values) {
             job.end = values.end.cast();
             job.out = [values.start.cast(), table.as_ptr().cast_mut().cast()];
@@ -201,89 +174,18 @@ impl Product for Dsp {
         }
     }
 
-    fn update(
-        linear: &Linear<'_>,
-        residual: &[i32],
-        tile: &[i32],
-        tokens: &mut [i8],
-    ) -> Partial {
+    fn update(linear: &Linear<'_>, residual: &[i32], tile: &[i32], tokens: &mut [i8]) -> Partial {
         let job = Job::new(linear, tile).and_then(|job| job.to_tokens(linear, tokens));
         match job {
-            Some(mut job) if residual.len() == linear.outputs => {
+            Some(mut job) if residual.len() == linear.outputs() => {
                 job.zero = job.zero.wrapping_add(128);
                 job.residual = residual.as_ptr();
                 // SAFETY: `Job::new` and `to_tokens` checked every length but
                 // that of `residual`, which was just checked.
                 unsafe { tadpool_dsp_update(&mut job) }
-                job.counted(linear.outputs)
+                job.counted(linear.outputs())
             }
             _ => Partial::default(),
-        }
-    }
-}
-
-/// Runs the pooling mixer on a map whose channels are a multiple of four.
-pub(crate) fn pool(
-    step: &Pooling<'_>,
-    norm: &NormScale,
-    map: &mut [i8],
-    mut scratch: &mut [u8],
-) -> Result<Stats, Fault> {
-    let [height, width, channels] = step.shape;
-    let row_size = width * channels;
-    ensure(channels.is_multiple_of(4) && map.len() == height * row_size && row_size > 0)?;
-    let factors = arena::take_i32s(&mut scratch, 4 * channels)?;
-    let above = arena::take_i8s(&mut scratch, row_size)?;
-    let none = arena::take_i8s(&mut scratch, row_size)?;
-    above.fill(0);
-    none.fill(0);
-
-    let mut written = Stats::default();
-    let mut rest = map;
-    let mut factors_of = 0;
-    for y in 0..height {
-        let row;
-        (row, rest) = rest.split_at_mut(row_size);
-        let below = rest.get_mut(..row_size).unwrap_or(none);
-        let window_rows = (height - y).min(2) as i32 + i32::from(y > 0);
-        if factors_of != window_rows {
-            fill_factors(step, norm, window_rows, factors);
-            factors_of = window_rows;
-        }
-        let ahead = |row: &mut [i8]| row.as_mut_ptr().wrapping_add(channels);
-        let mut job = Row {
-            ahead: [ahead(above), ahead(below), ahead(row)],
-            row: row.as_mut_ptr(),
-            stride: channels,
-            limit: 0,
-            length: row_size - channels,
-            offset: step.offset,
-            factors: factors.as_ptr(),
-            sum: 0,
-            sum_of_squares: 0,
-        };
-        // SAFETY: the rows hold `length + stride` values each, `stride` is a
-        // multiple of four and there are four factors a channel.
-        unsafe { tadpool_dsp_pool_row(&mut job) }
-        written.merge(Partial::of(job.sum, job.sum_of_squares));
-    }
-    Ok(written)
-}
-
-/// For every four channels: A and B of channels 0, 2, 1 and 3 at the row's ends,
-/// then between them.
-fn fill_factors(step: &Pooling<'_>, norm: &NormScale, window_rows: i32, factors: &mut [i32]) {
-    let [_, width, _] = step.shape;
-    let [ends, between] = [if width > 1 { 2 } else { 1 }, 3].map(|n| weight(n * window_rows));
-    let (groups, _) = factors.as_chunks_mut::<16>();
-    let (bases, _) = step.factor.as_chunks::<4>();
-    for (group, &[b0, b1, b2, b3]) in groups.iter_mut().zip(bases) {
-        let (at_ends, inside) = group.as_chunks_mut::<2>().0.split_at_mut(4);
-        for ((at_end, inside), base) in at_ends.iter_mut().zip(inside).zip([b0, b2, b1, b3]) {
-            let factor = step.factor(base, norm);
-            let own = step.residual.wrapping_sub(36 * factor);
-            *at_end = [own, factor * ends];
-            *inside = [own, factor * between];
         }
     }
 }

@@ -9,21 +9,27 @@ pub(crate) mod cast;
 
 #[cfg(all(feature = "dsp", target_arch = "arm"))]
 mod dsp;
+#[cfg(all(any(feature = "dsp", feature = "helium"), target_arch = "arm"))]
+mod dsp_pooling;
 #[cfg(all(feature = "helium", target_arch = "arm"))]
 mod helium;
 #[cfg(not(target_arch = "arm"))]
 mod model;
 
-#[cfg(all(feature = "dsp", target_arch = "arm"))]
-pub(crate) use dsp::pool;
-#[cfg(not(all(feature = "dsp", target_arch = "arm")))]
+// Cores with the vector extension have the DSP extension too.
+#[cfg(all(any(feature = "dsp", feature = "helium"), target_arch = "arm"))]
+pub(crate) use dsp_pooling::pool;
+#[cfg(not(all(any(feature = "dsp", feature = "helium"), target_arch = "arm")))]
 pub(crate) use portable::pool;
 
 /// Whether [`pool`] runs the pooling mixer, on maps of a multiple of four
 /// channels.
-pub(crate) const POOLS: bool = cfg!(all(feature = "dsp", target_arch = "arm"));
+pub(crate) const POOLS: bool = cfg!(all(
+    any(feature = "dsp", feature = "helium"),
+    target_arch = "arm"
+));
 
-#[cfg(not(all(feature = "dsp", target_arch = "arm")))]
+#[cfg(not(all(any(feature = "dsp", feature = "helium"), target_arch = "arm")))]
 mod portable {
     use crate::Fault;
     use crate::norm::{NormScale, Stats};

@@ -60,10 +60,10 @@ impl<M: Model> Product for M {
     ) {
         next.fill(0);
         for token in 0..M::TOKENS {
-            for output in 0..linear.outputs {
+            for output in 0..linear.outputs() {
                 let sums = M::sums(linear, output / M::GROUP, tile, token);
                 let (acc, multiplier) = sums.get(output % M::GROUP).copied().unwrap_or_default();
-                let index = saturate_u8(requantize(acc, multiplier).saturating_add(linear.zero));
+                let index = saturate_u8(requantize(acc, multiplier).saturating_add(linear.zero()));
                 M::put(next, token, output, look_up(table, index) as i8);
             }
         }
@@ -71,13 +71,13 @@ impl<M: Model> Product for M {
 
     fn update(linear: &Linear<'_>, residual: &[i32], tile: &[i32], tokens: &mut [i8]) -> Partial {
         let mut written = Partial::default();
-        for (token, values) in tokens.chunks_mut(linear.outputs.max(1)).enumerate() {
+        for (token, values) in tokens.chunks_mut(linear.outputs().max(1)).enumerate() {
             for (output, q) in values.iter_mut().enumerate() {
                 let sums = M::sums(linear, output / M::GROUP, tile, token);
                 let (acc, multiplier) = sums.get(output % M::GROUP).copied().unwrap_or_default();
                 let residual = residual.get(output).copied().unwrap_or(0);
                 let acc = acc.wrapping_add(residual.wrapping_mul(i32::from(*q)));
-                *q = saturate_i8(requantize(acc, multiplier).saturating_add(linear.zero));
+                *q = saturate_i8(requantize(acc, multiplier).saturating_add(linear.zero()));
                 written.add(*q);
             }
         }
@@ -122,9 +122,13 @@ impl Model for Dsp {
     }
 
     fn sums(linear: &Linear<'_>, group: usize, tile: &[i32], token: usize) -> [(i32, i32); 4] {
-        let padded = linear.inputs.next_multiple_of(4);
-        let weights = linear.weights.chunks(4 * padded).nth(group).unwrap_or(&[]);
-        let constants = linear.constants.chunks(8).nth(group).unwrap_or(&[]);
+        let padded = linear.inputs().next_multiple_of(4);
+        let weights = linear
+            .weights()
+            .chunks(4 * padded)
+            .nth(group)
+            .unwrap_or(&[]);
+        let constants = linear.constants().chunks(8).nth(group).unwrap_or(&[]);
         let &[s1, s3, c0, c2, m0, m1, m2, m3] = constants else {
             return [(0, 0); 4];
         };
@@ -176,9 +180,13 @@ impl Model for Helium {
     }
 
     fn sums(linear: &Linear<'_>, group: usize, tile: &[i32], token: usize) -> [(i32, i32); 4] {
-        let padded = linear.inputs.next_multiple_of(16);
-        let weights = linear.weights.chunks(2 * padded).nth(group).unwrap_or(&[]);
-        let constants = linear.constants.chunks(4).nth(group).unwrap_or(&[]);
+        let padded = linear.inputs().next_multiple_of(16);
+        let weights = linear
+            .weights()
+            .chunks(2 * padded)
+            .nth(group)
+            .unwrap_or(&[]);
+        let constants = linear.constants().chunks(4).nth(group).unwrap_or(&[]);
         let &[s0, s1, m0, m1] = constants else {
             return [(0, 0); 4];
         };

@@ -1,0 +1,180 @@
+//! [`Helium`]: the inner loops of `helium_product.s`.
+
+#![allow(unsafe_code)]
+
+use core::arch::global_asm;
+
+use crate::layout::Helium;
+use crate::matmul::{Linear, Product, TILE_HEADER};
+use crate::norm::Partial;
+
+// No target of rustc has the vector extension, so the assembler is told.
+global_asm!(
+    ".cpu cortex-m55",
+    include_str!("helium_product.s"),
+    options(raw)
+);
+
+/// What a product works on; the assembly has the same offsets.
+#[repr(C)]
+struct Job {
+    constants: *const i32,
+    weights: *const u8,
+    out: *mut i8,
+    limit: *const i32,
+    constants_end: *const i32,
+    zero: i32,
+    tile: *const i32,
+    /// Vectors of 16 inputs that a token has, at least one.
+    vectors: usize,
+    /// The table of an activation or the residual factors.
+    other: *const (),
+    /// Where the results of a pair of outputs go: both of token 0, and so on.
+    places: [u16; 8],
+    /// Where the first output's results go.
+    first_places: [u32; 4],
+}
+
+// SAFETY: signatures and contract as in `helium_product.s`.
+unsafe extern "C" {
+    fn tadpool_helium_write(job: *const Job);
+    fn tadpool_helium_activate(job: *const Job);
+    fn tadpool_helium_update(job: *const Job);
+    fn tadpool_helium_expand(
+        values: *const i8,
+        inputs: usize,
+        stride: usize,
+        tile: *mut i32,
+        tokens: usize,
+    );
+    /// The sum in the low word and the sum of squares in the high word.
+    fn tadpool_helium_count(values: *const i8, count: usize) -> u64;
+}
+
+impl Job {
+    /// A job that writes tokens `stride` bytes apart, the last of `tokens` once
+    /// more for those that are missing. [`Linear`] has checked its parts.
+    #[inline(always)]
+    fn new(
+        linear: &Linear<'_>,
+        tile: &[i32],
+        out: *mut i8,
+        stride: usize,
+        tokens: usize,
+    ) -> Option<Self> {
+        let vectors = linear.inputs().div_ceil(16);
+        let values = tile.get(TILE_HEADER..TILE_HEADER + 16 * vectors)?;
+        let last = tokens.checked_sub(1)?;
+        let place = |token: usize| (token.min(last) * stride) as u32;
+        let first_places = [0, place(1), place(2), place(3)];
+        let [_, b, c, d] = first_places.map(|place| place as u16);
+        Some(Self {
+            constants: linear.constants().as_ptr(),
+            weights: linear.weights().as_ptr(),
+            out,
+            limit: values.as_ptr_range().end,
+            constants_end: linear.constants().as_ptr_range().end,
+            zero: linear.zero(),
+            tile: values.as_ptr(),
+            vectors,
+            other: core::ptr::null(),
+            places: [0, 1, b, b + 1, c, c + 1, d, d + 1],
+            first_places,
+        })
+    }
+
+    /// Writes to one to four whole tokens.
+    #[inline(always)]
+    fn to_tokens(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]) -> Option<Self> {
+        let outputs = linear.outputs();
+        let count = (tokens.len() / outputs).min(4);
+        Self::new(linear, tile, tokens.as_mut_ptr(), outputs, count)
+    }
+}
+
+impl Product for Helium {
+    const TOKENS: usize = 4;
+
+    fn expand(tokens: &[i8], stride: usize, inputs: usize, first: usize, tile: &mut [i32]) {
+        let size = 16 * inputs.div_ceil(16);
+        let values = tile.get_mut(TILE_HEADER..TILE_HEADER + size);
+        let Some(values) = values.and_then(|values| values.get_mut(4 * first..)) else {
+            return;
+        };
+        let count = tokens.len() / stride.max(1);
+        if inputs == 0 || inputs > stride || count == 0 || first + count > 4 {
+            return;
+        }
+        let (tokens, tile) = (tokens.as_ptr(), values.as_mut_ptr());
+        let missing = 4 - first - count;
+        // SAFETY: `tokens` holds `count` tokens of `stride` values, of which
+        // `inputs` are read. They go 64 bytes apart from a token's first vector
+        // on, the tokens 16 bytes, and the tile has 64 bytes for every 16
+        // inputs. What a last vector has beyond `inputs` meets weights of zero.
+        unsafe {
+            tadpool_helium_expand(tokens, inputs, stride, tile, count);
+            if missing > 0 {
+                let last = tokens.add((count - 1) * stride);
+                tadpool_helium_expand(last, inputs, 0, tile.add(4 * count), missing);
+            }
+        }
+    }
+
+    fn arrange(constants: &mut [i32]) {
+        for [_, m0, s1, _] in constants.as_chunks_mut::<4>().0 {
+            core::mem::swap(m0, s1);
+        }
+    }
+
+    fn write(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]) {
+        if let Some(job) = Job::to_tokens(linear, tile, tokens) {
+            // SAFETY: `Linear` and `Job` checked every length.
+            unsafe { tadpool_helium_write(&job) }
+        }
+    }
+
+    fn write_counted(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]) -> Partial {
+        Self::write(linear, tile, tokens);
+        count(tokens)
+    }
+
+    fn activate(
+        linear: &Linear<'_>,
+        table: &[i8; 256],
+        tile: &[i32],
+        _tokens: usize,
+        next: &mut [i32],
+    ) {
+        let vectors = linear.outputs().div_ceil(16);
+        let Some(next) = next.get_mut(TILE_HEADER..TILE_HEADER + 16 * vectors) else {
+            return;
+        };
+        if let Some(mut job) = Job::new(linear, tile, next.as_mut_ptr().cast(), 16, 4) {
+            job.other = table.as_ptr().cast();
+            // SAFETY: `Linear` and `Job` checked what is read, `next` has 64
+            // bytes for every 16 outputs, and the table an entry for every `u8`.
+            unsafe { tadpool_helium_activate(&job) }
+        }
+    }
+
+    fn update(linear: &Linear<'_>, residual: &[i32], tile: &[i32], tokens: &mut [i8]) -> Partial {
+        if let Some(mut job) = Job::to_tokens(linear, tile, tokens)
+            && residual.len() == linear.outputs()
+        {
+            job.other = residual.as_ptr().cast();
+            // SAFETY: `Linear` and `Job` checked every length but that of
+            // `residual`, which was just checked.
+            unsafe { tadpool_helium_update(&job) }
+        }
+        count(tokens)
+    }
+}
+
+fn count(tokens: &[i8]) -> Partial {
+    if tokens.is_empty() {
+        return Partial::default();
+    }
+    // SAFETY: reads the slice, which is not empty.
+    let sums = unsafe { tadpool_helium_count(tokens.as_ptr(), tokens.len()) };
+    Partial::of(sums as i32, (sums >> 32) as u32)
+}

@@ -1,0 +1,129 @@
+//! `tadpool plan`.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use memory_planner::checker::check;
+use memory_planner::{Budget, Proof, solve};
+use serde::Serialize;
+use tadpool::{output, plan_csv, plan_svg};
+
+use super::report::grouped;
+
+/// Largest CSV file that is read.
+const MAX_BYTES: u64 = 64 << 20;
+
+#[derive(Debug, Args)]
+pub(crate) struct Plan {
+    /// Buffers, a row each.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Bytes of the arena.
+    #[arg(long, value_name = "BYTES")]
+    capacity: u64,
+    /// Where to write the plan: the input with an `offset` column.
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Where to draw the plan.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Most search steps; the same number gives the same plan everywhere.
+    #[arg(long, value_name = "STEPS", default_value_t = Budget::default().steps)]
+    steps: u64,
+    /// Longest search, in seconds; the plan then depends on the machine.
+    #[arg(long, value_name = "SECONDS")]
+    time: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct PlanReport {
+    file: PathBuf,
+    buffers: usize,
+    capacity: u64,
+    height: u64,
+    lower_bound: u64,
+    gap: u64,
+    optimal: bool,
+    steps: u64,
+    seconds: f64,
+    #[serde(skip)]
+    csv: Option<String>,
+}
+
+impl Plan {
+    pub(crate) fn run(self) -> anyhow::Result<PlanReport> {
+        let name = self.file.display();
+        let text = read(&self.file)?;
+        let problem = plan_csv::parse(&text, self.capacity).with_context(|| format!("`{name}`"))?;
+        let mut budget = Budget::steps(self.steps);
+        if let Some(seconds) = self.time {
+            let time = Duration::try_from_secs_f64(seconds).context("`--time`")?;
+            budget = budget.with_time(time);
+        }
+        let start = Instant::now();
+        let solution = solve(&problem, &budget).with_context(|| format!("`{name}`"))?;
+        let seconds = start.elapsed().as_secs_f64();
+        if let Err(violation) = check(&problem, &solution.plan) {
+            bail!("`{name}`: the plan breaks a rule ({violation:?}); please report this file");
+        }
+        if let Some(path) = &self.svg {
+            let drawing = plan_svg::arena_svg(&problem, &solution.plan);
+            output::write(path, drawing.as_bytes())?;
+        }
+        let csv = plan_csv::write(&problem, &solution.plan);
+        if let Some(path) = &self.output {
+            output::write(path, csv.as_bytes())?;
+        }
+        Ok(PlanReport {
+            file: self.file,
+            buffers: problem.buffers.len(),
+            capacity: self.capacity,
+            height: solution.height(),
+            lower_bound: solution.lower_bound(),
+            gap: solution.gap(),
+            optimal: solution.proof == Proof::Optimal,
+            steps: solution.steps,
+            seconds,
+            csv: self.output.is_none().then_some(csv),
+        })
+    }
+}
+
+fn read(path: &Path) -> anyhow::Result<String> {
+    let name = || format!("cannot read `{}`", path.display());
+    let size = std::fs::metadata(path).with_context(name)?.len();
+    if size > MAX_BYTES {
+        bail!(
+            "`{}` has {size} bytes, at most {MAX_BYTES} are read",
+            path.display()
+        );
+    }
+    std::fs::read_to_string(path).with_context(name)
+}
+
+impl fmt::Display for PlanReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(csv) = &self.csv {
+            writeln!(f, "{csv}")?;
+        }
+        let proof = if self.optimal {
+            "proved smallest".to_owned()
+        } else {
+            format!("at most {} bytes above the smallest", grouped(self.gap))
+        };
+        writeln!(
+            f,
+            "{}: {} buffers in {} of {} bytes ({proof}; lower bound {}; {} steps, {:.3} s)",
+            self.file.display(),
+            self.buffers,
+            grouped(self.height),
+            grouped(self.capacity),
+            grouped(self.lower_bound),
+            grouped(self.steps),
+            self.seconds
+        )
+    }
+}

@@ -1,0 +1,71 @@
+//! Fixtures as integer programs.
+
+use tadpool::calibrate;
+use tadpool::import::import_file;
+use tadpool::ir::MetaFormer;
+use tadpool::memory::{self, MemoryPlan};
+use tadpool::quant_model::QuantModel;
+use tadpool::quantize::{self, Pixels};
+use tadpool::schedule::{self, Schedule, ScheduleConfig};
+
+use super::{Fixture, Noise, fixtures};
+
+/// A fixture, taken through every stage.
+pub struct Quantized {
+    pub network: MetaFormer,
+    pub model: QuantModel,
+    pub schedule: Schedule,
+    pub memory: MemoryPlan,
+}
+
+/// Normalisation of the random pixels that fixtures are run on.
+pub const MEAN: f32 = 0.5;
+pub const STD: f32 = 0.25;
+
+/// Quantizes a fixture with ranges from 24 random images.
+pub fn quantized(fixture: &Fixture, config: &ScheduleConfig) -> Quantized {
+    let network = import_file(&fixtures().join(&fixture.file)).unwrap().model;
+    let channels = network.input.channels;
+    let images: Vec<Vec<u8>> = images(&network, 24);
+    let ranges = calibrate::min_max(&network, images.len(), |index| {
+        Ok::<_, ()>(normalised(&images[index]))
+    })
+    .unwrap();
+    let pixels = Pixels {
+        mean: vec![MEAN; channels],
+        std: vec![STD; channels],
+        order: (0..channels).collect(),
+    };
+    let model = quantize::quantize(&network, &ranges, &pixels)
+        .unwrap_or_else(|error| panic!("{}: {error}", fixture.file));
+    let schedule = schedule::schedule(&model, config);
+    let memory = memory::plan(&schedule).unwrap();
+    Quantized {
+        network,
+        model,
+        schedule,
+        memory,
+    }
+}
+
+/// Random raw pixels.
+pub fn images(network: &MetaFormer, count: usize) -> Vec<Vec<u8>> {
+    let mut noise = Noise::new(23);
+    (0..count)
+        .map(|_| {
+            let values = noise.values(network.input.elements());
+            values
+                .iter()
+                .map(|value| (128.0 + 64.0 * value).clamp(0.0, 255.0) as u8)
+                .collect()
+        })
+        .collect()
+}
+
+/// The network's input for raw pixels.
+pub fn normalised(pixels: &[u8]) -> Vec<f32> {
+    pixels
+        .iter()
+        .map(|&pixel| (f32::from(pixel) / 255.0 - MEAN) / STD)
+        .collect()
+}
