@@ -13,7 +13,8 @@ use crate::run::StackGauge;
 
 const PAINT: u32 = 0xcccc_cccc;
 const WORD: usize = size_of::<u32>();
-/// Bytes below the stack pointer that `paint` may be using itself.
+/// Bytes below the stack pointer that `paint` may be using itself, or an
+/// interrupt. They count as used.
 const OWN_BYTES: usize = 256;
 
 unsafe extern "C" {
