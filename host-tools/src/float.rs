@@ -73,17 +73,6 @@ pub fn run(model: &MetaFormer, image: &[f32], mut observe: impl FnMut(LayerView<
     x
 }
 
-/// The index of the largest score; the first one of equals.
-pub fn top1(scores: &[f32]) -> usize {
-    let mut best = 0;
-    for (index, score) in scores.iter().enumerate() {
-        if *score > scores[best] {
-            best = index;
-        }
-    }
-    best
-}
-
 fn patch_embedding(op: &PatchEmbedding, layer: &Layer, x: &[f32]) -> Vec<f32> {
     let (input, output) = (layer.input, layer.output);
     let matrix = Matrix::new(&op.linear);
@@ -271,10 +260,5 @@ mod tests {
             &mut x,
         );
         assert_eq!(x, vec![3.0; 12]);
-    }
-
-    #[test]
-    fn the_first_of_equal_scores_wins() {
-        assert_eq!(top1(&[0.0, 2.0, 2.0, f32::NAN]), 1);
     }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use tract_core::prelude::*;
 use tract_onnx::prelude::{Framework, InferenceFact, InferenceModelExt};
 
+use crate::evaluate::argmax;
 use crate::float;
 use crate::ir::{MetaFormer, Shape};
 
@@ -192,7 +193,7 @@ pub fn compare<I: AsRef<[f32]>>(
             count += 1;
         }
         comparison.images += 1;
-        comparison.same_top1 += usize::from(float::top1(&scores) == float::top1(&expected));
+        comparison.same_top1 += usize::from(argmax(&scores) == argmax(&expected));
     }
     comparison.mean_abs_diff = (total / count.max(1) as f64) as f32;
     Ok(comparison)
