@@ -122,3 +122,53 @@ fn gcd(mut a: u64, mut b: u64) -> u64 {
     }
     a
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disjunctive::Disjunctive;
+    use crate::items::{Rules, items};
+    use crate::{Budget, Buffer, Problem};
+
+    /// Two searches that share nothing but the items have to agree on what fits.
+    #[test]
+    fn packing_agrees_with_the_disjunctive_search() {
+        let mut state = 11_u64;
+        let mut below = |limit: u64| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (state >> 33) % limit
+        };
+        let (mut plans, mut nothings) = (0, 0);
+        for _ in 0..400 {
+            let mut problem = Problem::with_capacity(u64::MAX);
+            for _ in 0..7 + below(6) {
+                let start = below(9) as u32;
+                let live = start..start + 1 + below(4) as u32;
+                let mut buffer = Buffer::new("", live, 1 + below(7));
+                buffer.alignment = 1 << (below(8) / 6);
+                problem.add_buffer(buffer);
+            }
+            let rules = Rules::new(&problem);
+            let items = items(&problem, &rules, false).unwrap();
+            let bound = crate::lower_bound(&problem).unwrap()[0];
+            for height in bound..bound + 3 {
+                let clock = || Clock::new(&Budget::steps(1_000_000));
+                let packed = Portfolio::new(&items)
+                    .unwrap()
+                    .decide(height, 0, &mut clock());
+                let other =
+                    Disjunctive::new(&rules, &items)
+                        .unwrap()
+                        .decide(height, 0, &mut clock());
+                match (&packed, &other) {
+                    (Ending::Plan(_), Ending::Plan(_)) => plans += 1,
+                    (Ending::Nothing, Ending::Nothing) => nothings += 1,
+                    _ => panic!("{packed:?} but {other:?} for {height}: {problem:?}"),
+                }
+            }
+        }
+        assert!(plans > 100 && nothings > 10, "{plans} {nothings}");
+    }
+}

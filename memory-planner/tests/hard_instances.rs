@@ -2,19 +2,18 @@
 
 mod support;
 
-use std::time::{Duration, Instant};
-
 use memory_planner::{Budget, Proof, checker, solve};
 use support::{HARD, HARD_CAPACITY, hard};
 
 #[test]
 fn all_fit_their_capacity() {
     for name in HARD {
-        let (problem, start) = (hard(name), Instant::now());
+        let problem = hard(name);
         let solution = solve(&problem, &Budget::default().until_it_fits()).unwrap();
         assert_eq!(checker::check(&problem, &solution.plan), Ok(()));
         assert!(solution.height() <= HARD_CAPACITY, "{name}");
-        assert!(start.elapsed() < Duration::from_secs(4), "{name}");
+        // Some tenths of a second; `cargo bench` shows the time.
+        assert!(solution.steps < 100_000, "{name}");
     }
 }
 

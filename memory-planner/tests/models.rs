@@ -2,8 +2,6 @@
 
 mod support;
 
-use std::time::Instant;
-
 use memory_planner::{
     Axis, Budget, Buffer, BufferId, Problem, Proof, Relation, SlidingWindow, checker,
     sliding_window_overlap, solve,
@@ -104,11 +102,9 @@ impl Network {
         self.problem.buffers[new.index()].live.end = self.step;
     }
 
-    /// Solves and checks; the milliseconds that the solver took.
-    fn assert_optimal(&self) -> f64 {
-        let start = Instant::now();
+    /// Solves and checks; the steps that the solver took.
+    fn assert_optimal(&self) -> u64 {
         let solution = solve(&self.problem, &Budget::default()).unwrap();
-        let elapsed_ms = start.elapsed().as_secs_f64() * 1e3;
         assert_eq!(checker::check(&self.problem, &solution.plan), Ok(()));
         let figures = (solution.height(), solution.lower_bound(), solution.steps);
         assert_eq!(
@@ -117,9 +113,12 @@ impl Network {
             "{figures:?} {:#?}",
             self.problem
         );
-        elapsed_ms
+        solution.steps
     }
 }
+
+/// A few milliseconds. Tests count steps, as time depends on what else a machine does.
+const MOST_STEPS: u64 = 1000;
 
 /// Four stages with updates in place, as in a MetaFormer.
 fn metaformer(side: u32, dims: [u64; 4], depths: [u32; 4], patch: (u32, u32, u32)) -> Network {
@@ -141,15 +140,15 @@ fn metaformer(side: u32, dims: [u64; 4], depths: [u32; 4], patch: (u32, u32, u32
 fn metaformers_are_planned_optimally() {
     let s12 = metaformer(224, [64, 128, 320, 512], [2, 2, 6, 2], (7, 4, 2));
     assert!(s12.problem.buffers.len() > 20);
-    let mut slowest = s12.assert_optimal();
+    let mut most = s12.assert_optimal();
     let small = metaformer(32, [32, 64, 128, 160], [2, 2, 2, 1], (3, 2, 1));
-    slowest = small.assert_optimal().max(slowest);
-    assert!(slowest < 100.0, "{slowest} ms");
+    most = small.assert_optimal().max(most);
+    assert!(most < MOST_STEPS, "{most} steps");
 }
 
 #[test]
 fn random_networks_are_planned_optimally() {
-    let mut slowest: f64 = 0.0;
+    let mut most = 0;
     for seed in 0..300 {
         let mut random = Random::new(seed);
         let mut network = Network::new(24 + random.below(80) as u32, 1 + random.below(4));
@@ -166,7 +165,7 @@ fn random_networks_are_planned_optimally() {
                 _ => network.update(1 + random.below(4000)),
             }
         }
-        slowest = slowest.max(network.assert_optimal());
+        most = network.assert_optimal().max(most);
     }
-    assert!(slowest < 100.0, "{slowest} ms");
+    assert!(most < MOST_STEPS, "{most} steps");
 }

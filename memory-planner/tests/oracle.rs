@@ -80,7 +80,7 @@ fn agrees_with_brute_force(problem: &Problem) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn tiny_problems_agree_with_brute_force(bytes in prop::collection::vec(any::<u8>(), 0..48)) {
