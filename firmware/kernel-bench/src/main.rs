@@ -37,7 +37,6 @@ const MEMORY: usize = if cfg!(small) {
 
 #[entry]
 fn main() -> ! {
-    #[cfg(not(feature = "empty"))]
     run();
     debug::exit(debug::EXIT_SUCCESS);
     loop {

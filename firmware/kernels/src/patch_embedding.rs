@@ -187,11 +187,15 @@ fn gather(
     let first = (down.start * width + across.start) * channels;
     let mut values = input.get(first..).ok_or(Fault::Geometry)?;
     for line in lines.chunks_exact_mut(line_size.max(1)) {
-        let (before, line) = split(line, across.skipped * channels)?;
-        let (middle, after) = split(line, across.inside * channels)?;
-        fill(before, step.pad);
-        copy(middle, values, step.flip)?;
-        fill(after, step.pad);
+        if across.inside == kernel_columns {
+            copy(line, values, step.flip)?;
+        } else {
+            let (before, line) = split(line, across.skipped * channels)?;
+            let (middle, after) = split(line, across.inside * channels)?;
+            fill(before, step.pad);
+            copy(middle, values, step.flip)?;
+            fill(after, step.pad);
+        }
         values = values.get(width * channels..).unwrap_or(&[]);
     }
     Ok(())
@@ -225,8 +229,15 @@ fn split(line: &mut [i8], at: usize) -> Result<(&mut [i8], &mut [i8]), Fault> {
 
 #[inline(always)]
 fn fill(line: &mut [i8], pad: &[i8]) {
-    for (q, &pad) in line.iter_mut().zip(pad.iter().cycle()) {
-        *q = pad;
+    if pad.len() < 16 {
+        // A call for a few bytes would cost more than they do.
+        for (q, &pad) in line.iter_mut().zip(pad.iter().cycle()) {
+            *q = pad;
+        }
+    } else {
+        for token in line.chunks_exact_mut(pad.len()) {
+            token.copy_from_slice(pad);
+        }
     }
 }
 

@@ -20,8 +20,9 @@ use crate::norm::{Norm, NormScale, Partial, Stats};
 /// The largest factor: `36 * 255 * FACTOR_MAX` stays below `2^31`.
 pub const FACTOR_MAX: i32 = 1 << 17;
 
-/// Channels that are carried along a row together.
-const LANES: usize = 4;
+/// Channels that are carried along a row together. Where `arch` has a faster
+/// kernel this one is left with odd numbers of channels, and is to be small.
+const LANES: usize = if arch::POOLS { 1 } else { 4 };
 
 /// Constants of one pooling mixer; the window is 3x3, the stride 1.
 #[derive(Debug, Clone, Copy)]
@@ -112,7 +113,7 @@ pub fn run(step: &Pooling<'_>, stats: &Stats, arena: &mut [u8]) -> Result<Stats,
             written.merge(columns::<LANES>(step, factor, channel, &mut rows)?);
             channel += LANES;
         }
-        while channel < channels {
+        while LANES > 1 && channel < channels {
             written.merge(columns::<1>(step, factor, channel, &mut rows)?);
             channel += 1;
         }

@@ -1,6 +1,7 @@
 //! `cargo xtask`: sets up, checks and shows the workspace.
 #![expect(clippy::print_stdout, reason = "a command prints")]
 
+mod bench;
 mod ci;
 mod demo;
 mod generate;
@@ -33,6 +34,16 @@ enum Command {
     Demo,
     /// All checks and tests; stops at the first that fails.
     Ci,
+    /// Checks the kernels on every kind of core and counts their instructions,
+    /// in the emulator, next to the counts that were saved.
+    Bench {
+        /// Only this core, such as `Cortex-M4`.
+        #[arg(long)]
+        core: Option<String>,
+        /// Saves the counts.
+        #[arg(long)]
+        save: bool,
+    },
     /// Writes the generated crate in `firmware/model` anew.
     Generate {
         /// Writes nothing, and fails if the crate is not what it would write.
@@ -46,6 +57,7 @@ fn main() -> ExitCode {
         Command::Setup => setup::setup(),
         Command::Demo => demo::demo(),
         Command::Ci => return ci::ci(),
+        Command::Bench { core, save } => bench::bench(core.as_deref(), save),
         Command::Generate { check: false } => generate::generate(),
         Command::Generate { check: true } => generate::check(),
     };

@@ -57,6 +57,7 @@ pub(crate) fn words_as_i16s_mut(words: &mut [i32]) -> &mut [i16] {
 }
 
 /// Words as bytes, to be written.
+#[cfg(not(target_arch = "arm"))]
 pub(crate) fn words_as_bytes_mut(words: &mut [i32]) -> &mut [u8] {
     // SAFETY: an `i32` is four valid `u8`; the length counts the same bytes,
     // the borrow of `words` is exclusive and its lifetime is kept.
@@ -64,6 +65,7 @@ pub(crate) fn words_as_bytes_mut(words: &mut [i32]) -> &mut [u8] {
 }
 
 /// Words as bytes.
+#[cfg(not(target_arch = "arm"))]
 pub(crate) fn words_as_bytes(words: &[i32]) -> &[u8] {
     // SAFETY: as in `words_as_bytes_mut`, without writing.
     unsafe { core::slice::from_raw_parts(words.as_ptr().cast(), words.len() * 4) }
