@@ -42,7 +42,7 @@ def parse():
     add("--epochs", type=int, default=60, help="length of the schedule")
     add("--batch", type=int, default=250, help="images in a step")
     add("--optimizer", choices=["muon", "adamw"], default="muon")
-    add("--rate", type=float, default=4e-3, help="highest learning rate")
+    add("--rate", type=float, default=8e-3, help="highest learning rate")
     add("--decay", type=float, default=0.05, help="weight decay of the matrices")
     add("--warmup", type=float, default=2, help="epochs to reach the highest rate")
     add(
