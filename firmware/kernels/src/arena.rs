@@ -101,6 +101,10 @@ pub(crate) fn take_i32s<'a>(
 }
 
 /// Cuts `count` elements of type `i8` off the head of a scratch buffer.
+#[cfg(any(
+    feature = "cases",
+    all(any(feature = "dsp", feature = "helium"), target_arch = "arm")
+))]
 pub(crate) fn take_i8s<'a>(
     scratch: &mut &'a mut [u8],
     count: usize,

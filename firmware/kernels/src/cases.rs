@@ -452,7 +452,7 @@ impl Source {
             *value = if self.extreme {
                 if random % 4 < 3 { i8::MIN } else { i8::MAX }
             } else {
-                (((random & 0xff) as i32 - 128) * i32::from(bound) >> 7) as i8
+                ((((random & 0xff) as i32 - 128) * i32::from(bound)) >> 7) as i8
             };
         }
     }
@@ -467,7 +467,7 @@ impl Source {
         let values = arena::take_i32s(memory, count)?;
         for value in values.iter_mut() {
             let random = i64::from(self.next() as i32);
-            *value = (random * i64::from(bound) >> 31) as i32;
+            *value = ((random * i64::from(bound)) >> 31) as i32;
         }
         Ok(values)
     }

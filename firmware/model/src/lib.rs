@@ -5,6 +5,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[rustfmt::skip]
 mod model;
 
 pub use model::*;

@@ -90,7 +90,7 @@ impl Compile {
         self.board.write_crate(&generated, &compiled, &folder)?;
         let built = self.board.build_crate(board, &generated, &folder)?;
         Ok(CompileReport {
-            model: model.description.name.clone(),
+            model: model.description.name,
             board: built.board.name.clone(),
             kernels: kernels.name(),
             crate_folder: folder,

@@ -77,7 +77,7 @@ impl Generated {
     ) -> Result<(), OutputError> {
         let lib = format!(
             "{HEADER}\n//! {}: a network as constants, static buffers and `infer`.\n\n\
-             #![no_std]\n#![forbid(unsafe_code)]\n\nmod model;\n\npub use model::*;\n",
+             #![no_std]\n#![forbid(unsafe_code)]\n\n#[rustfmt::skip]\nmod model;\n\npub use model::*;\n",
             description.name
         );
         self.write_module(&folder.join("src"))?;

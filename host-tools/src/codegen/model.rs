@@ -212,14 +212,14 @@ fn infer(program: &Program<'_>, layout: Layout) -> TokenStream {
         let (module, field) = kernel_module(&step.kernel);
         let layout = layout_ident(layout_of(&step.kernel, layout));
         let call = match &step.kernel {
-            Kernel::PatchEmbedding(_) => {
-                quote!(let stats = #module::run::<#layout>(&#ident, arena)?;)
-            }
-            Kernel::ChannelMlp(_) => {
-                quote!(let stats = #module::run::<#layout>(&#ident, &stats, arena)?;)
-            }
-            Kernel::Head(_) => quote!(#module::run(&#ident, &stats, arena)?;),
-            _ => quote!(let stats = #module::run(&#ident, &stats, arena)?;),
+            Kernel::PatchEmbedding(_) => quote!(#module::run::<#layout>(&#ident, arena)?;),
+            Kernel::ChannelMlp(_) => quote!(#module::run::<#layout>(&#ident, &stats, arena)?;),
+            _ => quote!(#module::run(&#ident, &stats, arena)?;),
+        };
+        // The sums of the map, for the norm of the next step.
+        let call = match program.steps.get(number + 1).map(|next| &next.kernel) {
+            None | Some(Kernel::PatchEmbedding(_)) => call,
+            Some(_) => quote!(let stats = #call),
         };
         let number = plain(number);
         quote! {
