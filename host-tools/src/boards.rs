@@ -11,8 +11,8 @@ pub const DEFAULT_BOARD: &str = "qemu-mps2-an386";
 /// Boards of this version of the tool, by name.
 const BUILT_IN: [(&str, &str); 5] = [
     (
-        "qemu-lm3s6965evb",
-        include_str!("../../firmware/boards/qemu-lm3s6965evb.toml"),
+        "qemu-mps2-an385",
+        include_str!("../../firmware/boards/qemu-mps2-an385.toml"),
     ),
     (
         "qemu-mps2-an386",

@@ -10,6 +10,7 @@
 //!
 //! ```ignore
 //! // src/main.rs
+//! #[allow(dead_code, unreachable_pub)]
 //! mod model {
 //!     include!(concat!(env!("OUT_DIR"), "/model.rs"));
 //! }

@@ -11,19 +11,19 @@ use tadpool::schedule::{self, Schedule, ScheduleConfig};
 use super::{Fixture, Noise, fixtures};
 
 /// A fixture, taken through every stage.
-pub struct Quantized {
-    pub network: MetaFormer,
-    pub model: QuantModel,
-    pub schedule: Schedule,
-    pub memory: MemoryPlan,
+pub(crate) struct Quantized {
+    pub(crate) network: MetaFormer,
+    pub(crate) model: QuantModel,
+    pub(crate) schedule: Schedule,
+    pub(crate) memory: MemoryPlan,
 }
 
 /// Normalisation of the random pixels that fixtures are run on.
-pub const MEAN: f32 = 0.5;
-pub const STD: f32 = 0.25;
+pub(crate) const MEAN: f32 = 0.5;
+pub(crate) const STD: f32 = 0.25;
 
 /// Quantizes a fixture with ranges from 24 random images.
-pub fn quantized(fixture: &Fixture, config: &ScheduleConfig) -> Quantized {
+pub(crate) fn quantized(fixture: &Fixture, config: &ScheduleConfig) -> Quantized {
     let network = import_file(&fixtures().join(&fixture.file)).unwrap().model;
     let channels = network.input.channels;
     let images: Vec<Vec<u8>> = images(&network, 24);
@@ -49,7 +49,7 @@ pub fn quantized(fixture: &Fixture, config: &ScheduleConfig) -> Quantized {
 }
 
 /// Random raw pixels.
-pub fn images(network: &MetaFormer, count: usize) -> Vec<Vec<u8>> {
+pub(crate) fn images(network: &MetaFormer, count: usize) -> Vec<Vec<u8>> {
     let mut noise = Noise::new(23);
     (0..count)
         .map(|_| {
@@ -63,7 +63,7 @@ pub fn images(network: &MetaFormer, count: usize) -> Vec<Vec<u8>> {
 }
 
 /// The network's input for raw pixels.
-pub fn normalised(pixels: &[u8]) -> Vec<f32> {
+pub(crate) fn normalised(pixels: &[u8]) -> Vec<f32> {
     pixels
         .iter()
         .map(|&pixel| (f32::from(pixel) / 255.0 - MEAN) / STD)

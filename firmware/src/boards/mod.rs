@@ -1,16 +1,15 @@
-//! The boards: one file each, chosen by the feature of its name.
+//! The boards: one file for each memory map, chosen by the feature of the board's
+//! name.
 //!
 //! A board's file has `init`, which starts its timer and returns its pin,
 //! `TIMER`, and `on_interrupt`, which is true if the interrupt was the board's.
 
-#[cfg(feature = "qemu-lm3s6965evb")]
-#[path = "qemu_lm3s6965evb.rs"]
-mod board;
-#[cfg(feature = "qemu-mps2-an386")]
-#[path = "qemu_mps2_an386.rs"]
-mod board;
-#[cfg(feature = "qemu-mps2-an500")]
-#[path = "qemu_mps2_an500.rs"]
+#[cfg(any(
+    feature = "qemu-mps2-an385",
+    feature = "qemu-mps2-an386",
+    feature = "qemu-mps2-an500"
+))]
+#[path = "qemu_mps2.rs"]
 mod board;
 #[cfg(feature = "qemu-mps2-an505")]
 #[path = "qemu_mps2_an505.rs"]

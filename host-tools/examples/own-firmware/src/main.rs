@@ -5,6 +5,7 @@
 
 #![expect(clippy::print_stdout, reason = "a command prints")]
 
+#[allow(dead_code, unreachable_pub, reason = "generated for every kind of use")]
 mod model {
     include!(concat!(env!("OUT_DIR"), "/model.rs"));
 }

@@ -1,4 +1,5 @@
-//! Arm's MPS2+ FPGA board with application note 386.
+//! Arm's MPS2+ FPGA board with application notes 385, 386 and 500, which share
+//! one memory map.
 #![allow(unsafe_code)]
 
 use crate::mmio::Register;
