@@ -130,8 +130,10 @@ pub fn run<K: Kernel>(
     )?;
 
     let mut written = Stats::default();
-    let tile_tokens = K::TOKENS * channels;
-    for tokens in cast::i8s_mut(map).chunks_mut(count * tile_tokens) {
+    // None of these is zero, as was checked; said again where the compiler sees it.
+    let tile_tokens = (K::TOKENS * channels).max(1);
+    let (tile_size, next_size) = (tile_size.max(1), next_size.max(1));
+    for tokens in cast::i8s_mut(map).chunks_mut((count * tile_tokens).max(1)) {
         let tokens_of_tiles = tokens.chunks(tile_tokens);
         let memory = tiles.chunks_mut(tile_size).zip(nexts.chunks_mut(next_size));
         for (tokens, (tile, next)) in tokens_of_tiles.zip(memory) {

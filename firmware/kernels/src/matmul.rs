@@ -155,7 +155,7 @@ impl Product for Rows {
 
     fn write(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]) {
         each_output(linear, tile, |o, sums| {
-            for (token, sum) in tokens.chunks_exact_mut(linear.outputs()).zip(sums) {
+            for (token, sum) in tokens.chunks_exact_mut(linear.outputs().max(1)).zip(sums) {
                 if let Some(q) = token.get_mut(o) {
                     *q = saturate_i8(sum.requantized(linear.zero()));
                 }
@@ -166,7 +166,7 @@ impl Product for Rows {
     fn write_counted(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]) -> Partial {
         let mut written = Partial::default();
         each_output(linear, tile, |o, sums| {
-            for (token, sum) in tokens.chunks_exact_mut(linear.outputs()).zip(sums) {
+            for (token, sum) in tokens.chunks_exact_mut(linear.outputs().max(1)).zip(sums) {
                 if let Some(q) = token.get_mut(o) {
                     *q = saturate_i8(sum.requantized(linear.zero()));
                     written.add(*q);
@@ -196,7 +196,7 @@ impl Product for Rows {
         let mut written = Partial::default();
         each_output(linear, tile, |o, sums| {
             let residual = residual.get(o).copied().unwrap_or(0);
-            for (token, mut sum) in tokens.chunks_exact_mut(linear.outputs()).zip(sums) {
+            for (token, mut sum) in tokens.chunks_exact_mut(linear.outputs().max(1)).zip(sums) {
                 if let Some(q) = token.get_mut(o) {
                     sum.acc = sum.acc.wrapping_add(residual.wrapping_mul(i32::from(*q)));
                     *q = saturate_i8(sum.requantized(linear.zero()));
@@ -254,7 +254,7 @@ impl Sum {
 #[inline(always)]
 fn each_output(linear: &Linear<'_>, tile: &[i32], mut sink: impl FnMut(usize, [Sum; 2])) {
     let tokens = halves(tile, linear.inputs());
-    let rows = cast::i8s(linear.weights()).chunks(2 * linear.inputs().max(1));
+    let rows = cast::i8s(linear.weights()).chunks((2 * linear.inputs()).max(1));
     let (constants, _) = linear.constants().as_chunks::<2>();
     let mut output = 0;
     for (rows, constants) in rows.zip(constants.chunks(2)) {

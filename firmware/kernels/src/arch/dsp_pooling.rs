@@ -65,7 +65,7 @@ pub(crate) fn pool(
     let mut factors_of = 0;
     for y in 0..height {
         let row;
-        (row, rest) = rest.split_at_mut(row_size);
+        (row, rest) = rest.split_at_mut_checked(row_size).ok_or(Fault::Geometry)?;
         let below = rest.get_mut(..row_size).unwrap_or(none);
         let window_rows = (height - y).min(2) as i32 + i32::from(y > 0);
         if factors_of != window_rows {
