@@ -28,6 +28,37 @@ fn main() -> ExitCode {
 }
 
 fn failure(error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: {error:#}");
+    eprintln!("error: {}", message(error));
     ExitCode::FAILURE
+}
+
+/// The error and its causes, without those that an error already quotes.
+fn message(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.contains(&cause) {
+            continue;
+        }
+        if !text.is_empty() {
+            text.push_str(": ");
+        }
+        text.push_str(&cause);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quoted_causes_are_not_repeated() {
+        let cause = anyhow::anyhow!("no such file");
+        let quoting = cause.context("cannot read `a`: no such file");
+        let outer = quoting.context("`model.toml`");
+        assert_eq!(
+            message(&outer),
+            "`model.toml`: cannot read `a`: no such file"
+        );
+    }
 }
