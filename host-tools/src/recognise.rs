@@ -1,7 +1,7 @@
 //! Recognises a MetaFormer in a float graph.
 //!
 //! Every value gets a meaning in terms of the network's feature maps
-//! ([`form::Form`]): a sum of terms such as the map itself, its norm or the
+//! (`form::Form`): a sum of terms such as the map itself, its norm or the
 //! pooled norm, each with a factor per channel. One rule an operator says how
 //! meanings combine, so the order of operands and the place of a constant factor
 //! do not matter. When a sum is read as a feature map, it must be a residual

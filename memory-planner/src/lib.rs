@@ -1,6 +1,6 @@
 //! Places buffers with known live ranges into static memory regions.
 //!
-//! [`solve`] takes a [`Problem`] and a [`Budget`] and returns the best plan that it found,
+//! [`solve()`] takes a [`Problem`] and a [`Budget`] and returns the best plan that it found,
 //! with a lower bound and, often, the proof that there is no better one.
 //! [`checker::check`] checks any plan independently. The README says what the rules mean,
 //! how the searches work and what they reach.

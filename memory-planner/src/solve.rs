@@ -103,7 +103,7 @@ pub fn solve(problem: &Problem, budget: &Budget) -> Result<Solution, PlanError> 
 /// A height for each region below which no plan can get without a later region growing.
 ///
 /// # Errors
-/// As [`solve`], but for the search itself.
+/// As [`solve()`], but for the search itself.
 pub fn lower_bound(problem: &Problem) -> Result<Vec<u64>, PlanError> {
     validate(problem)?;
     let rules = Rules::new(problem);
