@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use tadpool::audit;
 use tadpool::boards::{self, Board};
-use tadpool::emulator::{self, Emulator, EmulatorError};
+use tadpool::firmware::audit;
 use tadpool::firmware::{self as images, Build, FirmwareError, Image};
-use tadpool::logs::LogTable;
-use tadpool::session::{Inference, Session, SessionError, Transport};
+use tadpool::runner::emulator::{self, Emulator, EmulatorError};
+use tadpool::runner::logs::LogTable;
+use tadpool::runner::session::{Inference, Session, SessionError, Transport};
 use tadpool_kernels::Observer;
 use tadpool_kernels::checksum::fnv1a;
 use tadpool_protocol::{FaultKind, MAX_FRAME, Refusal, Request, SelfTest, encode};

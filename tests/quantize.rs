@@ -135,7 +135,9 @@ fn tile_size_changes_no_byte() {
         let mut arena = Arena::default();
         images(&network, 3)
             .iter()
-            .map(|pixels| tadpool::trace::Trace::simulate(&program, pixels, &mut arena).unwrap())
+            .map(|pixels| {
+                tadpool::runner::trace::Trace::simulate(&program, pixels, &mut arena).unwrap()
+            })
             .collect::<Vec<_>>()
     };
     let two = trace(2);

@@ -1,13 +1,20 @@
-//! Firmware images: built by cargo for a board and a model.
+//! Firmware images: built by cargo for a board and a model, and looked through.
+
+mod toolchain;
+
+pub mod elf;
+
+mod thumb;
+
+pub mod audit;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use crate::boards::Board;
-use crate::elf::{self, ElfError, Sizes};
 use crate::output::{self, OutputError};
-use crate::toolchain;
+use elf::{ElfError, Sizes};
 
 const PROGRAM: &str = "tadpool-firmware";
 /// Lines of cargo's output that an error text quotes at most.

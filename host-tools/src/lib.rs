@@ -53,26 +53,13 @@ pub mod build_script;
 
 pub mod evaluate;
 
-// Images, and the boards that they run on.
+// Boards, the images that are built for them, and what becomes of an image
+// there.
 pub mod boards;
-
-mod toolchain;
 
 pub mod firmware;
 
-pub mod elf;
-
-mod thumb;
-
-pub mod audit;
-
-pub mod session;
-
-pub mod emulator;
-
-pub mod logs;
-
-pub mod trace;
+pub mod runner;
 
 // Shared by the stages.
 pub mod output;

@@ -9,10 +9,10 @@ use clap::Args;
 use tadpool::boards::{self, Board, DEFAULT_BOARD};
 use tadpool::codegen::Generated;
 use tadpool::compile::{Compiled, Model};
-use tadpool::emulator::{self, Emulator};
 use tadpool::firmware::{self, Build, Image};
-use tadpool::logs::LogTable;
-use tadpool::session::Session;
+use tadpool::runner::emulator::{self, Emulator};
+use tadpool::runner::logs::LogTable;
+use tadpool::runner::session::Session;
 
 /// Which board, and where its firmware's source is.
 #[derive(Debug, Args)]

@@ -7,7 +7,7 @@ use clap::Args;
 use serde::Serialize;
 use tadpool::boards::{Board, KernelVariant};
 use tadpool::compile::Compiled;
-use tadpool::elf::Sizes;
+use tadpool::firmware::elf::Sizes;
 
 use super::board::BoardArgs;
 use super::model::CompileArgs;

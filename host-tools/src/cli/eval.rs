@@ -13,7 +13,7 @@ use tadpool::evaluate::{Evaluation, agreement, argmax};
 use tadpool::images::{self, ImageFile};
 use tadpool::program::Arena;
 use tadpool::progress::Progress as _;
-use tadpool::trace::{self, Trace};
+use tadpool::runner::trace::{self, Trace};
 
 use super::board::{BoardArgs, SessionArgs};
 use super::model::CompileArgs;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use tadpool::evaluate::argmax;
 use tadpool::images;
 use tadpool::program::Arena;
-use tadpool::trace::{self, Trace};
+use tadpool::runner::trace::{self, Trace};
 
 use super::board::{BoardArgs, SessionArgs};
 use super::model::CompileArgs;

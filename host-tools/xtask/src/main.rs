@@ -9,7 +9,7 @@ mod run;
 mod setup;
 // The library's own file, which is written to be shared: depending on the
 // library would take minutes before the first word.
-#[path = "../../src/toolchain.rs"]
+#[path = "../../src/firmware/toolchain.rs"]
 mod toolchain;
 
 use std::process::ExitCode;

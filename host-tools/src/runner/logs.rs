@@ -5,7 +5,7 @@ use std::path::Path;
 
 use defmt_decoder::{DecodeError, Table};
 
-use crate::elf::ElfError;
+use crate::firmware::elf::ElfError;
 
 /// The messages of an image.
 #[derive(Debug)]

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::session::{Session, SessionError, Transport, TransportError};
 use crate::boards::{Board, Qemu, Runner};
-use crate::session::{Session, SessionError, Transport, TransportError};
 
 /// Time an answer may take unless another is chosen: a large network takes a
 /// minute or two on a slow machine.

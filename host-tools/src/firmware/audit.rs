@@ -11,9 +11,9 @@ use std::path::Path;
 
 use object::{Object, ObjectSection, ObjectSymbol, SectionKind, SymbolKind};
 
-use crate::elf::ElfError;
-use crate::firmware::{self, Build, FirmwareError};
-use crate::thumb::{self, Effect};
+use super::elf::ElfError;
+use super::thumb::{self, Effect};
+use super::{Build, FirmwareError, build_program};
 
 /// The program that holds nothing but an inference.
 const PROGRAM: &str = "inference-only";
@@ -80,7 +80,7 @@ pub enum AuditError {
 /// # Errors
 /// An [`AuditError`] if it cannot be built or read.
 pub fn inference(build: &Build<'_>) -> Result<Audit, AuditError> {
-    let (path, bytes) = firmware::build_program(build, PROGRAM)?;
+    let (path, bytes) = build_program(build, PROGRAM)?;
     Ok(audit(&path, &bytes, ROOT)?)
 }
 

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use tadpool_kernels::checksum::fnv1a;
 use tadpool_kernels::{Fault, Observer};
 
+use super::session::Inference;
 use crate::program::{Arena, Program};
-use crate::session::Inference;
 
 /// What an inference wrote.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
