@@ -11,6 +11,7 @@ use crate::import::{self, ImportError};
 use crate::ir::MetaFormer;
 use crate::memory::{self, MemoryError, MemoryPlan};
 use crate::model_toml::{self, Channels, DescriptionError, InputDescription, ModelDescription};
+use crate::precision::Precision;
 use crate::program::{self, Program};
 use crate::progress::Progress;
 use crate::quant_model::QuantModel;
@@ -37,6 +38,8 @@ pub struct CompileConfig {
     pub calibration: Option<PathBuf>,
     /// Largest difference between a logit of the imported network and tract's.
     pub tolerance: f32,
+    /// Bits of each layer's weights and stream; eight everywhere without it.
+    pub precision: Option<Precision>,
     /// Choices of the schedule.
     pub schedule: ScheduleConfig,
 }
@@ -106,6 +109,7 @@ impl Default for CompileConfig {
         Self {
             calibration: None,
             tolerance: reference::DEFAULT_TOLERANCE,
+            precision: None,
             schedule: ScheduleConfig::default(),
         }
     }
@@ -171,10 +175,17 @@ pub fn compile(
     let ranges = calibrate::min_max(&model.network, images.len(), |index| load(&images[index]))?;
     progress.end();
 
-    let quantized = quantize::quantize(&model.network, &ranges, &pixels(&description.input))
-        .map_err(|source| CompileError::Quantize {
-            onnx: onnx(),
-            source,
+    let pixels = pixels(&description.input);
+    let precision = match &config.precision {
+        Some(precision) => precision.clone(),
+        None => Precision::int8(&model.network),
+    };
+    let quantized =
+        quantize::quantize(&model.network, &ranges, &pixels, &precision).map_err(|source| {
+            CompileError::Quantize {
+                onnx: onnx(),
+                source,
+            }
         })?;
     let schedule = schedule::schedule(&quantized, &config.schedule);
     let memory = memory::plan(&schedule)?;

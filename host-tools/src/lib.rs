@@ -29,6 +29,8 @@ pub mod calibrate;
 
 pub mod ranges;
 
+pub mod precision;
+
 pub mod quantize;
 
 pub mod quant_model;

@@ -15,7 +15,7 @@ use tadpool_kernels::{Buffer, Fault, Observer};
 
 use crate::ir::Shape;
 use crate::memory::MemoryPlan;
-use crate::quant_model::{QuantLayer, QuantMatrix, QuantModel, QuantOp};
+use crate::quant_model::{QuantLayer, QuantMatrix, QuantModel, QuantOp, QuantResidual};
 use crate::schedule::{Schedule, Step};
 
 /// A network ready to run in one arena.
@@ -138,12 +138,15 @@ fn kernel<'a>(layer: &'a QuantLayer, step: &Step, memory: &MemoryPlan) -> Kernel
             },
             hidden_zero: op.hidden_zero,
             activation: &op.activation,
-            fc2: ResidualLinear {
-                weights: bytes(&op.fc2),
-                bias: &op.fc2_bias,
-                residual: &op.fc2_residual,
-                multiplier: &op.fc2_multiplier,
-                zero_point: op.zero_point,
+            fc2: match &op.fc2_residual {
+                QuantResidual::Int8 { steps, zero_point } => ResidualLinear {
+                    weights: bytes(&op.fc2),
+                    bias: &op.fc2_bias,
+                    residual: steps,
+                    multiplier: &op.fc2_multiplier,
+                    zero_point: *zero_point,
+                },
+                QuantResidual::Int16 { .. } => unreachable!("`quantize` refuses int16 streams"),
             },
         }),
         QuantOp::Head(op) => Kernel::Head(Head {

@@ -25,6 +25,9 @@ pub struct QuantLayer {
     pub input: Shape,
     /// Map that is written.
     pub output: Shape,
+    /// Width of the values that are written. The steps of a stage work in place,
+    /// so only patch embeddings change it; the head's logits are not a stream.
+    pub stream: Stream,
     /// Meaning of the values that are written; of the head's logits, Q16.
     pub output_quant: Quant,
     /// Multiply-accumulates of one run.
@@ -33,7 +36,21 @@ pub struct QuantLayer {
     pub op: QuantOp,
 }
 
-/// `real = scale * (q - zero_point)`.
+/// Width of the values of a residual stream.
+///
+/// Both stand for the same numbers `q` between -128 and 128; an int16 value has
+/// eight more fractional bits. Every constant of a step is in units of `q`, so
+/// most of them do not depend on the width.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub enum Stream {
+    /// `q`, a byte.
+    #[default]
+    Int8,
+    /// `256 * q`, two bytes, little-endian.
+    Int16,
+}
+
+/// `real = scale * (q - zero_point)`; see [`Stream`] for what is stored.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Quant {
     /// Size of one step.
@@ -57,15 +74,30 @@ pub enum QuantOp {
     Head(QuantHead),
 }
 
-/// An `outputs x inputs` matrix of int8 weights, row-major.
+/// An `outputs x inputs` matrix of weights, row-major.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QuantMatrix {
     /// Rows.
     pub outputs: usize,
     /// Columns.
     pub inputs: usize,
-    /// Values in `-127..=127`.
+    /// Bits that a weight takes on the board.
+    pub bits: WeightBits,
+    /// Values in `-127..=127`, multiples of [`WeightBits::step`].
     pub weights: Vec<i8>,
+}
+
+/// Bits of a weight on the board.
+///
+/// An int4 weight is an int8 one whose low four bits are zero, so the
+/// arithmetic of all kernels is that of int8.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub enum WeightBits {
+    /// A byte a weight.
+    #[default]
+    Int8,
+    /// Two weights a byte.
+    Int4,
 }
 
 /// Constants of a patch embedding.
@@ -79,6 +111,9 @@ pub struct QuantPatchEmbedding {
     pub padding: [usize; 2],
     /// Whether the input is raw pixels.
     pub pixels: bool,
+    /// Bits per input channel that are rounded away from the values of an int16
+    /// stream, at most eight; empty if int8 values or pixels are read.
+    pub shift: Vec<u8>,
     /// Value per input channel that stands for zero.
     pub pad: Vec<i8>,
     /// Window to channels.
@@ -122,9 +157,12 @@ pub struct QuantIdentity {
 pub struct QuantChannelMlp {
     /// The norm before `fc1`.
     pub norm: Norm,
+    /// Bits per channel that are rounded away from the values of an int16
+    /// stream, at most eight; empty if the stream is int8.
+    pub shift: Vec<u8>,
     /// Channels to hidden.
     pub fc1: QuantMatrix,
-    /// Sum of each row of `fc1`.
+    /// Sum of each row of `fc1`, each weight times `2^(8 - shift)` of its channel.
     pub fc1_row_sums: Vec<i32>,
     /// Per hidden channel, Q8.
     pub fc1_bias: Vec<i32>,
@@ -138,12 +176,29 @@ pub struct QuantChannelMlp {
     pub fc2: QuantMatrix,
     /// Accumulator start per channel.
     pub fc2_bias: Vec<i32>,
-    /// Accumulator steps per step of the residual stream.
-    pub fc2_residual: Vec<i32>,
+    /// How the residual stream enters the sum.
+    pub fc2_residual: QuantResidual,
     /// Per channel, Q32.
     pub fc2_multiplier: Vec<i32>,
-    /// Zero point of the stream that is written.
-    pub zero_point: i32,
+}
+
+/// How a residual stream enters the sum with its branch.
+#[derive(Debug, Clone, PartialEq)]
+pub enum QuantResidual {
+    /// Through the accumulator.
+    Int8 {
+        /// Accumulator steps per step of the stream, per channel.
+        steps: Vec<i32>,
+        /// Zero point of the stream that is written.
+        zero_point: i32,
+    },
+    /// Beside the accumulator, which holds the branch alone.
+    Int16 {
+        /// Input scale over output scale, Q24.
+        ratio: i32,
+        /// Zero points and half a step, Q16.
+        offset: i32,
+    },
 }
 
 /// Constants of the head.
@@ -174,6 +229,40 @@ impl QuantMatrix {
     /// Rows in order, each with `inputs` values.
     pub fn rows(&self) -> impl Iterator<Item = &[i8]> {
         self.weights.chunks_exact(self.inputs)
+    }
+}
+
+impl WeightBits {
+    /// The least difference of two weights.
+    pub const fn step(self) -> i8 {
+        match self {
+            Self::Int8 => 1,
+            Self::Int4 => 16,
+        }
+    }
+
+    /// The largest weight; the smallest is its negative.
+    pub const fn largest(self) -> i8 {
+        match self {
+            Self::Int8 => 127,
+            Self::Int4 => 112,
+        }
+    }
+
+    /// The nearest weight to `steps` of the weights' scale.
+    pub fn nearest(self, steps: f64) -> i8 {
+        let (step, largest) = (f64::from(self.step()), f64::from(self.largest()));
+        ((steps / step).round() * step).clamp(-largest, largest) as i8
+    }
+}
+
+impl Stream {
+    /// Bytes of a value.
+    pub const fn value_bytes(self) -> usize {
+        match self {
+            Self::Int8 => 1,
+            Self::Int16 => 2,
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use tadpool::calibrate;
 use tadpool::import::import_file;
 use tadpool::ir::MetaFormer;
 use tadpool::memory::{self, MemoryPlan};
+use tadpool::precision::Precision;
 use tadpool::quant_model::QuantModel;
 use tadpool::quantize::{self, Pixels};
 use tadpool::schedule::{self, Schedule, ScheduleConfig};
@@ -24,6 +25,15 @@ pub(crate) const STD: f32 = 0.25;
 
 /// Quantizes a fixture with ranges from 24 random images.
 pub(crate) fn quantized(fixture: &Fixture, config: &ScheduleConfig) -> Quantized {
+    quantized_with(fixture, config, Precision::int8)
+}
+
+/// The same with the precision that `choose` picks.
+pub(crate) fn quantized_with(
+    fixture: &Fixture,
+    config: &ScheduleConfig,
+    choose: impl FnOnce(&MetaFormer) -> Precision,
+) -> Quantized {
     let network = import_file(&fixtures().join(&fixture.file)).unwrap().model;
     let channels = network.input.channels;
     let images: Vec<Vec<u8>> = images(&network, 24);
@@ -36,7 +46,8 @@ pub(crate) fn quantized(fixture: &Fixture, config: &ScheduleConfig) -> Quantized
         std: vec![STD; channels],
         order: (0..channels).collect(),
     };
-    let model = quantize::quantize(&network, &ranges, &pixels)
+    let precision = choose(&network);
+    let model = quantize::quantize(&network, &ranges, &pixels, &precision)
         .unwrap_or_else(|error| panic!("{}: {error}", fixture.file));
     let schedule = schedule::schedule(&model, config);
     let memory = memory::plan(&schedule).unwrap();

@@ -46,6 +46,7 @@ impl CompileArgs {
         let config = CompileConfig {
             calibration: self.calibration.clone(),
             tolerance: self.tolerance,
+            precision: None,
             schedule: ScheduleConfig {
                 tile_tokens: self.tile_tokens,
             },

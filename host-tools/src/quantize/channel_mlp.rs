@@ -2,10 +2,10 @@
 
 use tadpool_kernels::norm::Norm;
 
-use super::fixed::{Rows, affine, product_bound};
+use super::fixed::{Rows, affine, parts, product_bound};
 use super::{Context, QuantError};
 use crate::ir::{Activation, ChannelMlp};
-use crate::quant_model::{Quant, QuantChannelMlp, QuantMatrix};
+use crate::quant_model::{Quant, QuantChannelMlp, QuantMatrix, QuantResidual, Stream};
 use crate::ranges::Range;
 
 pub(super) fn quantize(
@@ -28,11 +28,16 @@ pub(super) fn quantize(
     let index = affine(useful(op.activation, pre_activation), 0);
     let hidden = affine(activated(op.activation, index), -128);
 
-    let fc1 = normed_fc1(context, op, &norm, index)?;
-    let fc2 = residual_fc2(context, op, stream, hidden, output)?;
+    let shift = context.shift()?;
+    let fc1 = normed_fc1(context, op, &norm, index, &shift)?;
+    let fc2 = match context.width {
+        Stream::Int8 => residual_fc2(context, op, stream, hidden, output)?,
+        Stream::Int16 => branch_fc2(context, op, stream, hidden, output)?,
+    };
     Ok(QuantChannelMlp {
         norm,
-        fc1_row_sums: fc1.matrix.row_sums(),
+        shift,
+        fc1_row_sums: fc1.row_sums,
         fc1: fc1.matrix,
         fc1_bias: fc1.bias,
         fc1_multiplier: fc1.multiplier,
@@ -42,7 +47,6 @@ pub(super) fn quantize(
         fc2_bias: fc2.bias,
         fc2_residual: fc2.residual,
         fc2_multiplier: fc2.multiplier,
-        zero_point: output.zero_point,
     })
 }
 
@@ -78,6 +82,7 @@ fn table(activation: Activation, index: Quant, hidden: Quant) -> [i8; 256] {
 
 struct NormedFc1 {
     matrix: QuantMatrix,
+    row_sums: Vec<i32>,
     bias: Vec<i32>,
     multiplier: Vec<i32>,
 }
@@ -87,23 +92,32 @@ fn normed_fc1(
     op: &ChannelMlp,
     norm: &Norm,
     index: Quant,
+    shift: &[u8],
 ) -> Result<NormedFc1, QuantError> {
     let fc1 = &op.fc1;
+    let parts = parts(shift, fc1.inputs);
     let weights = fc1.weight.chunks_exact(fc1.inputs).flat_map(|row| {
         row.iter()
             .zip(&op.norm.gamma)
-            .map(|(&weight, &gamma)| f64::from(weight) * f64::from(gamma))
+            .zip(&parts)
+            .map(|((&weight, &gamma), part)| f64::from(weight) * f64::from(gamma) * part)
     });
-    let rows = Rows::new(fc1.inputs, weights);
+    let rows = Rows::new(fc1.inputs, context.precision.weights[0], weights);
     let scales = rows.scales(index.scale / 4096.0);
     let matrix = rows.round(&scales);
 
     // Largest deviation of int8 values, with epsilon.
     let sigma_max =
         (128f64.powi(2) + norm.epsilon as f64 / f64::from(norm.elements).powi(2)).sqrt();
+    let mut row_sums = Vec::with_capacity(matrix.outputs);
     let mut bias = Vec::with_capacity(matrix.outputs);
     let mut multiplier = Vec::with_capacity(matrix.outputs);
     for (channel, (row, scale)) in matrix.rows().zip(&scales).enumerate() {
+        // Steps of the mean per step of the accumulator.
+        let steps = row.iter().zip(&parts);
+        let steps = steps.map(|(&weight, part)| f64::from(weight) / part);
+        let mean_bound: f64 = steps.clone().map(|steps| 128.0 * steps.abs()).sum();
+        row_sums.push(context.fits_i32(channel, "the sum of the weights of fc1", steps.sum())?);
         let beta: f64 = fc1.weight[channel * fc1.inputs..][..fc1.inputs]
             .iter()
             .zip(&op.norm.beta)
@@ -111,7 +125,7 @@ fn normed_fc1(
             .sum();
         let real = beta + f64::from(fc1.bias[channel]);
         // Products with the map and with its mean, then the bias.
-        let room = 2f64.powi(31) - 2.0 * product_bound(row);
+        let room = 2f64.powi(31) - product_bound(row) - mean_bound;
         let limit = (room / sigma_max * 256.0).min(2f64.powi(31) - 1.0);
         bias.push(context.fits(channel, "the bias of fc1", real / scale * 256.0, limit)? as i32);
         let factor = 2f64.powi(28) * scale / index.scale;
@@ -119,6 +133,7 @@ fn normed_fc1(
     }
     Ok(NormedFc1 {
         matrix,
+        row_sums,
         bias,
         multiplier,
     })
@@ -127,20 +142,15 @@ fn normed_fc1(
 struct ResidualFc2 {
     matrix: QuantMatrix,
     bias: Vec<i32>,
-    residual: Vec<i32>,
+    residual: QuantResidual,
     multiplier: Vec<i32>,
 }
 
 /// The largest residual factor: `128 * RESIDUAL_MAX` stays below `2^29`.
 const RESIDUAL_MAX: f64 = (1 << 22) as f64;
 
-fn residual_fc2(
-    context: &Context<'_>,
-    op: &ChannelMlp,
-    stream: Quant,
-    hidden: Quant,
-    output: Quant,
-) -> Result<ResidualFc2, QuantError> {
+/// `fc2` with the layer scale.
+fn scaled_fc2(context: &Context<'_>, op: &ChannelMlp) -> Rows {
     let fc2 = &op.fc2;
     let weights = fc2
         .weight
@@ -150,7 +160,18 @@ fn residual_fc2(
             row.iter()
                 .map(move |&weight| f64::from(weight) * f64::from(layer_scale))
         });
-    let rows = Rows::new(fc2.inputs, weights);
+    Rows::new(fc2.inputs, context.precision.weights[1], weights)
+}
+
+fn residual_fc2(
+    context: &Context<'_>,
+    op: &ChannelMlp,
+    stream: Quant,
+    hidden: Quant,
+    output: Quant,
+) -> Result<ResidualFc2, QuantError> {
+    let fc2 = &op.fc2;
+    let rows = scaled_fc2(context, op);
 
     // A channel's weight scale is widened until one step of the residual
     // stream is a whole number of accumulator steps: the residual then enters
@@ -191,7 +212,50 @@ fn residual_fc2(
     Ok(ResidualFc2 {
         matrix,
         bias,
-        residual,
+        residual: QuantResidual::Int8 {
+            steps: residual,
+            zero_point: output.zero_point,
+        },
+        multiplier,
+    })
+}
+
+/// `fc2` beside an int16 stream: the sums of the branch alone, and what the
+/// stream is multiplied with when the two are added.
+fn branch_fc2(
+    context: &Context<'_>,
+    op: &ChannelMlp,
+    stream: Quant,
+    hidden: Quant,
+    output: Quant,
+) -> Result<ResidualFc2, QuantError> {
+    let fc2 = &op.fc2;
+    let rows = scaled_fc2(context, op);
+    let scales = rows.scales(output.scale / (hidden.scale * RESIDUAL_MAX));
+    let matrix = rows.round(&scales);
+
+    let mut bias = Vec::with_capacity(matrix.outputs);
+    let mut multiplier = Vec::with_capacity(matrix.outputs);
+    for (channel, (row, scale)) in matrix.rows().zip(&scales).enumerate() {
+        let step = scale * hidden.scale;
+        let row_sum: f64 = row.iter().map(|&weight| f64::from(weight)).sum();
+        let start = f64::from(fc2.bias[channel]) * f64::from(op.layer_scale[channel]) / step
+            - f64::from(hidden.zero_point) * row_sum;
+        let room = 2f64.powi(31) - product_bound(row);
+        bias.push(context.fits(channel, "the bias of fc2", start, room)? as i32);
+        let factor = 2f64.powi(32) * step / output.scale;
+        multiplier.push(context.fits_i32(channel, "the requantization factor of fc2", factor)?);
+    }
+    let ratio = stream.scale / output.scale;
+    let zero = f64::from(output.zero_point) - f64::from(stream.zero_point) * ratio;
+    let offset = zero * 65_536.0 + context.half_step();
+    Ok(ResidualFc2 {
+        matrix,
+        bias,
+        residual: QuantResidual::Int16 {
+            ratio: context.fits_i32(0, "the scale ratio", ratio * 2f64.powi(24))?,
+            offset: context.fits_i32(0, "the zero point", offset)?,
+        },
         multiplier,
     })
 }

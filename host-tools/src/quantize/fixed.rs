@@ -1,6 +1,6 @@
 //! Pieces that several layer kinds share.
 
-use crate::quant_model::{Quant, QuantMatrix};
+use crate::quant_model::{Quant, QuantMatrix, WeightBits};
 use crate::ranges::Range;
 
 /// 256 steps over `range` and zero, the first of them numbered `lowest`.
@@ -18,14 +18,16 @@ pub(super) fn affine(range: Range, lowest: i32) -> Quant {
 /// A weight matrix being quantized, with one scale per output channel.
 pub(super) struct Rows {
     inputs: usize,
+    bits: WeightBits,
     weights: Vec<f64>,
 }
 
 impl Rows {
     /// Real weights `outputs x inputs`, row-major.
-    pub(super) fn new(inputs: usize, weights: impl Iterator<Item = f64>) -> Self {
+    pub(super) fn new(inputs: usize, bits: WeightBits, weights: impl Iterator<Item = f64>) -> Self {
         Self {
             inputs,
+            bits,
             weights: weights.collect(),
         }
     }
@@ -36,7 +38,7 @@ impl Rows {
             .chunks_exact(self.inputs)
             .map(|row| {
                 let largest = row.iter().fold(0.0f64, |max, weight| max.max(weight.abs()));
-                (largest / 127.0).max(floor)
+                (largest / f64::from(self.bits.largest())).max(floor)
             })
             .collect()
     }
@@ -49,12 +51,13 @@ impl Rows {
             .zip(scales)
             .flat_map(|(row, scale)| {
                 row.iter()
-                    .map(move |weight| (weight / scale).round().clamp(-127.0, 127.0) as i8)
+                    .map(move |weight| self.bits.nearest(weight / scale))
             })
             .collect();
         QuantMatrix {
             outputs: scales.len(),
             inputs: self.inputs,
+            bits: self.bits,
             weights,
         }
     }
@@ -65,4 +68,16 @@ pub(super) fn product_bound(row: &[i8]) -> f64 {
     row.iter()
         .map(|weight| 128.0 * f64::from(weight.unsigned_abs()))
         .sum()
+}
+
+/// The part of a step of the stream that is one step of each channel as matrix
+/// products read it: one if the stream is int8 or if eight bits are dropped.
+pub(super) fn parts(shift: &[u8], channels: usize) -> Vec<f64> {
+    if shift.is_empty() {
+        return vec![1.0; channels];
+    }
+    shift
+        .iter()
+        .map(|&shift| 2f64.powi(i32::from(shift) - i32::from(super::STREAM_FRACTION)))
+        .collect()
 }

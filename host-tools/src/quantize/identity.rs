@@ -24,7 +24,7 @@ pub(super) fn quantize(
         let layer_scale = f64::from(layer_scale) / output.scale;
         let slope = layer_scale * f64::from(gamma);
         factor.push(context.fits_i32(channel, "the identity factor", slope * 2f64.powi(20))?);
-        let start = (zero + layer_scale * f64::from(beta)) * 65_536.0 + 32_768.0;
+        let start = (zero + layer_scale * f64::from(beta)) * 65_536.0 + context.half_step();
         offset.push(context.fits(channel, "the offset", start, 2f64.powi(29))? as i32);
     }
     let residual = context.fits(0, "the scale ratio", ratio * 65_536.0, f64::from(SLOPE_MAX))?;

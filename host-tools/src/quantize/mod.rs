@@ -2,8 +2,10 @@
 //!
 //! Norms, layer scales, input normalisation and pixel conversion are folded
 //! here; one file a layer kind, each with the formula of its kernel turned
-//! around. Weights are symmetric int8 with one scale per output channel, maps
-//! are int8 with one scale and zero point each.
+//! around. Weights are symmetric int8 or int4 with one scale per output channel.
+//! Maps have one scale and zero point each, and int16 maps the same units as
+//! int8 ones: `real = scale * (value / 256 - zero_point)`. Which layers have
+//! which width is chosen before, see [`crate::precision`].
 
 mod channel_mlp;
 mod fixed;
@@ -15,7 +17,8 @@ mod pooling;
 use tadpool_kernels::norm::Norm;
 
 use crate::ir::{self, Layer, MetaFormer, Op, Shape};
-use crate::quant_model::{Quant, QuantLayer, QuantModel, QuantOp};
+use crate::precision::{LayerPrecision, Precision};
+use crate::quant_model::{Quant, QuantLayer, QuantModel, QuantOp, Stream};
 use crate::ranges::{LayerRanges, Range, Ranges};
 
 /// How raw pixels become the network's input.
@@ -66,6 +69,36 @@ pub enum QuantError {
         /// The largest that fits.
         limit: f64,
     },
+    /// A step in place cannot change the width of the stream.
+    #[error(
+        "layer `{layer}` updates the residual stream in place and cannot change its width; choose int8 or int16 for the whole stage"
+    )]
+    StreamWidth {
+        /// Place in the network.
+        layer: String,
+    },
+    /// Shifts that do not fit the map.
+    #[error(
+        "layer `{layer}`: {count} shifts of at most {largest} bits were chosen for an int16 stream of {channels} channels; choose one of at most 8 bits per channel, or none"
+    )]
+    Shift {
+        /// Place in the network.
+        layer: String,
+        /// Number of shifts.
+        count: usize,
+        /// The largest of them.
+        largest: u8,
+        /// Channels of the map that is read.
+        channels: usize,
+    },
+    /// The precision is that of another network.
+    #[error("the precision of {found} layers was chosen for a network of {expected}")]
+    Precision {
+        /// Layers with a precision.
+        found: usize,
+        /// Layers of the network.
+        expected: usize,
+    },
     /// A kernel has no integer form for this geometry.
     #[error("layer `{layer}`: {what} is {value}, the kernels support {supported}")]
     Geometry {
@@ -80,7 +113,7 @@ pub enum QuantError {
     },
 }
 
-/// Quantizes `network` with the given activation ranges.
+/// Quantizes `network` with the given activation ranges and precision.
 ///
 /// # Errors
 /// A [`QuantError`] that names the layer and what does not fit.
@@ -88,18 +121,28 @@ pub fn quantize(
     network: &MetaFormer,
     ranges: &Ranges,
     pixels: &Pixels,
+    precision: &Precision,
 ) -> Result<QuantModel, QuantError> {
+    let (found, expected) = (precision.layers.len(), network.layers.len());
+    if found != expected {
+        return Err(QuantError::Precision { found, expected });
+    }
     let mut stream = None;
+    let mut width = Stream::Int8;
     let mut layers = Vec::with_capacity(network.layers.len());
-    for (layer, ranges) in network.layers.iter().zip(&ranges.layers) {
+    let inputs = network.layers.iter().zip(&ranges.layers);
+    for ((layer, ranges), precision) in inputs.zip(&precision.layers) {
         let context = Context {
             layer,
             ranges,
+            precision,
             stream,
+            width,
             pixels,
         };
         let quantized = context.quantize()?;
         stream = Some(quantized.output_quant);
+        width = quantized.stream;
         layers.push(quantized);
     }
     Ok(QuantModel {
@@ -112,8 +155,11 @@ pub fn quantize(
 struct Context<'a> {
     layer: &'a Layer,
     ranges: &'a LayerRanges,
+    precision: &'a LayerPrecision,
     /// Meaning of the map that is read; `None` for raw pixels.
     stream: Option<Quant>,
+    /// Width of the map that is read.
+    width: Stream,
     pixels: &'a Pixels,
 }
 
@@ -125,8 +171,25 @@ impl Context<'_> {
         };
         let output_quant = match self.layer.op {
             Op::Head(_) => logits,
-            _ => map_quant(self.range(self.ranges.output, "output")?),
+            _ => map_quant(
+                self.range(self.ranges.output, "output")?,
+                self.precision.stream,
+            ),
         };
+        if self.precision.stream == Stream::Int16 {
+            return Err(QuantError::Geometry {
+                layer: self.layer.name.clone(),
+                what: "the width of the residual stream",
+                value: 16,
+                supported: "streams of 8 bits",
+            });
+        }
+        let in_place = !matches!(self.layer.op, Op::PatchEmbedding(_) | Op::Head(_));
+        if in_place && self.precision.stream != self.width {
+            return Err(QuantError::StreamWidth {
+                layer: self.layer.name.clone(),
+            });
+        }
         let op = match &self.layer.op {
             Op::PatchEmbedding(op) => {
                 QuantOp::PatchEmbedding(patch_embedding::quantize(self, op, output_quant)?)
@@ -142,6 +205,7 @@ impl Context<'_> {
             name: self.layer.name.clone(),
             input: self.layer.input,
             output: self.layer.output,
+            stream: self.precision.stream,
             output_quant,
             macs: self.layer.macs(),
             op,
@@ -156,6 +220,36 @@ impl Context<'_> {
             value: 0,
             supported: "networks that start with a patch embedding",
         })
+    }
+
+    /// Bits per channel that are rounded away from the map that is read; none
+    /// if it is int8.
+    fn shift(&self) -> Result<Vec<u8>, QuantError> {
+        if self.width == Stream::Int8 {
+            return Ok(Vec::new());
+        }
+        let (shift, channels) = (&self.precision.shift, self.layer.input.channels);
+        if shift.is_empty() {
+            return Ok(vec![STREAM_FRACTION; channels]);
+        }
+        let largest = shift.iter().copied().max().unwrap_or(0);
+        if shift.len() != channels || largest > STREAM_FRACTION {
+            return Err(QuantError::Shift {
+                layer: self.layer.name.clone(),
+                count: shift.len(),
+                largest,
+                channels,
+            });
+        }
+        Ok(shift.clone())
+    }
+
+    /// Half a step of the map that is written, Q16.
+    fn half_step(&self) -> f64 {
+        match self.precision.stream {
+            Stream::Int8 => 32_768.0,
+            Stream::Int16 => 128.0,
+        }
     }
 
     fn range(&self, range: Range, what: &'static str) -> Result<Range, QuantError> {
@@ -236,8 +330,20 @@ impl Context<'_> {
     }
 }
 
-/// Scale and zero point of a map: 256 steps over the range, zero included since
-/// padding stands for it.
-fn map_quant(range: Range) -> Quant {
-    fixed::affine(range, -128)
+/// Fractional bits of an int16 stream.
+const STREAM_FRACTION: u8 = 8;
+
+/// Scale and zero point of a map.
+///
+/// 256 steps over the range, zero included since padding stands for it. An int16
+/// map has steps to spare and is symmetric, so that any channel may drop fewer
+/// bits than others where its values are read.
+fn map_quant(range: Range, stream: Stream) -> Quant {
+    match stream {
+        Stream::Int8 => fixed::affine(range, -128),
+        Stream::Int16 => Quant {
+            scale: (f64::from(range.max.abs().max(range.min.abs())) / 127.5).max(1e-9),
+            zero_point: 0,
+        },
+    }
 }

@@ -1,7 +1,7 @@
 //! Patch embedding: input normalisation or the map's scale goes into the
 //! weights and the bias.
 
-use super::fixed::{Rows, product_bound};
+use super::fixed::{Rows, parts, product_bound};
 use super::{Context, QuantError};
 use crate::ir::PatchEmbedding;
 use crate::quant_model::{Quant, QuantPatchEmbedding};
@@ -13,7 +13,8 @@ pub(super) fn quantize(
 ) -> Result<QuantPatchEmbedding, QuantError> {
     context.finite(&op.linear.weight, "the weight")?;
     context.finite(&op.linear.bias, "the bias")?;
-    let channels = Channels::new(context);
+    let shift = context.shift()?;
+    let channels = Channels::new(context, &shift);
     let count = channels.zero.len();
 
     // Per window value: network weights in the order of the stored channels,
@@ -31,7 +32,7 @@ pub(super) fn quantize(
                     .map(|(&source, step)| f64::from(token[source]) * step)
             })
         });
-    let rows = Rows::new(op.linear.inputs, rows);
+    let rows = Rows::new(op.linear.inputs, context.precision.weights[0], rows);
     let scales = rows.scales(output.scale / 4096.0);
     let matrix = rows.round(&scales);
 
@@ -55,6 +56,7 @@ pub(super) fn quantize(
         stride: op.stride,
         padding: [op.padding[0], op.padding[1]],
         pixels: context.stream.is_none(),
+        shift,
         pad: channels
             .zero
             .iter()
@@ -78,13 +80,15 @@ struct Channels {
 }
 
 impl Channels {
-    fn new(context: &Context<'_>) -> Self {
+    fn new(context: &Context<'_>, shift: &[u8]) -> Self {
         let count = context.layer.input.channels;
         if let Some(stream) = context.stream {
+            let parts = parts(shift, count);
+            let zero = f64::from(stream.zero_point);
             return Self {
                 source: (0..count).collect(),
-                step: vec![stream.scale; count],
-                zero: vec![f64::from(stream.zero_point); count],
+                step: parts.iter().map(|part| stream.scale * part).collect(),
+                zero: parts.iter().map(|part| zero / part).collect(),
             };
         }
         let pixels = context.pixels;

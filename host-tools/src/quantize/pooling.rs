@@ -39,7 +39,12 @@ pub(super) fn quantize(
     let branch_bound = 36.0 * 255.0 * f64::from(FACTOR_MAX);
     let limit = 2f64.powi(30) - branch_bound / 2.0;
     let residual = context.fits(0, "the scale ratio", ratio * 65_536.0, limit / 128.0)?;
-    let offset = context.fits(0, "the zero point", zero * 65_536.0 + 32_768.0, limit)?;
+    let offset = context.fits(
+        0,
+        "the zero point",
+        zero * 65_536.0 + context.half_step(),
+        limit,
+    )?;
     Ok(QuantPooling {
         norm,
         factor,
