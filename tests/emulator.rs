@@ -119,7 +119,7 @@ fn the_counter_counts_instructions() {
             let test = SelfTest::Loop {
                 instructions: length,
             };
-            board.instructions(session.self_test(test).unwrap())
+            board.cost(session.self_test(test).unwrap())
         };
         let around = instructions(2) - 2;
         assert!(around < 100, "{name}: {around}");

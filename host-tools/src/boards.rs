@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// The board that is used when none is named; it needs no hardware.
 pub const DEFAULT_BOARD: &str = "qemu-mps2-an386";
@@ -42,7 +42,8 @@ pub struct Board {
     /// The file that describes it; none if it is built in.
     #[serde(skip)]
     pub file: Option<PathBuf>,
-    /// The microcontroller.
+    /// The microcontroller; of a board with a debug probe, the name that
+    /// probe-rs has for it.
     pub chip: String,
     /// Its processor core.
     pub core: String,
@@ -57,6 +58,9 @@ pub struct Board {
     /// Less than the memories' lengths, where the image shall need less.
     #[serde(default)]
     pub budget: Budget,
+    /// How fast the processor runs; none where that means nothing.
+    #[serde(default)]
+    pub clock: Option<CoreClock>,
     /// What costs are measured with.
     pub counter: Counter,
     /// How an image is run.
@@ -111,6 +115,18 @@ pub struct Budget {
     pub inference_stack_bytes: Option<u32>,
 }
 
+/// How fast the processor runs after start-up: what a latency is reported with.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct CoreClock {
+    /// Cycles of the core in a second.
+    pub core_hz: u32,
+    /// Which caches and prefetch buffers are on.
+    pub caches: String,
+    /// Cycles that a read of the flash waits.
+    pub flash_wait_states: u32,
+}
+
 /// What costs are measured with.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -125,8 +141,33 @@ pub struct Counter {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Runner {
-    /// By QEMU.
+    /// By QEMU, behind a virtual debug probe.
     Qemu(Qemu),
+    /// By the chip itself, behind a debug probe.
+    Probe(Probe),
+}
+
+/// How a debug probe reaches the chip.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Probe {
+    /// Speed of the wires that is tried first; slower ones follow.
+    pub speed_khz: u32,
+    /// Whether the chip is only reached while its reset pin is held.
+    #[serde(default)]
+    pub under_reset: bool,
+}
+
+/// What a board's costs are figures of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unit {
+    /// Instructions that an emulator executed; no measure of latency.
+    Instructions,
+    /// Cycles of the core, counted by the chip.
+    Cycles,
+    /// Ticks of a counter whose relation to the core is not known.
+    Ticks,
 }
 
 /// How QEMU runs an image.
@@ -266,16 +307,21 @@ fn check(board: &Board) -> Result<(), (&'static str, String, &'static str)> {
     if board.counter.frequency_hz == 0 {
         return Err(("counter.frequency_hz", "0".into(), "must be positive"));
     }
-    let Runner::Qemu(qemu) = &board.runner;
-    if qemu.icount_shift > 10 {
-        let problem = "is more than QEMU takes, 10";
-        return Err((
+    let positive = "must be positive";
+    if board.clock.as_ref().is_some_and(|clock| clock.core_hz == 0) {
+        return Err(("clock.core_hz", "0".into(), positive));
+    }
+    match &board.runner {
+        Runner::Qemu(qemu) if qemu.icount_shift > 10 => Err((
             "runner.qemu.icount_shift",
             qemu.icount_shift.to_string(),
-            problem,
-        ));
+            "is more than QEMU takes, 10",
+        )),
+        Runner::Probe(probe) if probe.speed_khz == 0 => {
+            Err(("runner.probe.speed_khz", "0".into(), positive))
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 impl KernelVariant {
@@ -321,17 +367,48 @@ impl Board {
         u64::from(budget.map_or(length, |budget| budget.min(length)))
     }
 
-    /// Instructions that took `ticks` of the counter, to the nearest.
+    /// What [`Self::cost`] counts.
+    pub fn unit(&self) -> Unit {
+        match (&self.runner, &self.clock) {
+            (Runner::Qemu(_), _) => Unit::Instructions,
+            (Runner::Probe(_), Some(_)) => Unit::Cycles,
+            (Runner::Probe(_), None) => Unit::Ticks,
+        }
+    }
+
+    /// What took `ticks` of the counter, in [`Self::unit`], to the nearest.
     ///
     /// An emulated board's clock advances by the same time for each
-    /// instruction, so its counter counts instructions. They are no measure of
-    /// latency.
-    pub fn instructions(&self, ticks: u64) -> u64 {
-        let Runner::Qemu(qemu) = &self.runner;
-        let nanoseconds = u128::from(ticks) * 1_000_000_000;
-        let per_instruction = u128::from(self.counter.frequency_hz) << qemu.icount_shift;
-        let instructions = (nanoseconds + per_instruction / 2) / per_instruction;
-        u64::try_from(instructions).unwrap_or(u64::MAX)
+    /// instruction, so its counter counts instructions.
+    pub fn cost(&self, ticks: u64) -> u64 {
+        let ticks_hz = u128::from(self.counter.frequency_hz);
+        let (costs, per_ticks) = match (&self.runner, &self.clock) {
+            (Runner::Qemu(qemu), _) => (1_000_000_000, ticks_hz << qemu.icount_shift),
+            (Runner::Probe(_), Some(clock)) => (u128::from(clock.core_hz), ticks_hz),
+            (Runner::Probe(_), None) => (1, 1),
+        };
+        let cost = (u128::from(ticks) * costs + per_ticks / 2) / per_ticks;
+        u64::try_from(cost).unwrap_or(u64::MAX)
+    }
+
+    /// Microseconds that `ticks` of the counter are; none where the counter's
+    /// time is an emulator's.
+    pub fn latency_us(&self, ticks: u64) -> Option<f64> {
+        match self.runner {
+            Runner::Qemu(_) => None,
+            Runner::Probe(_) => Some(ticks as f64 * 1e6 / f64::from(self.counter.frequency_hz)),
+        }
+    }
+}
+
+impl Unit {
+    /// The name, in the plural.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Instructions => "instructions",
+            Self::Cycles => "cycles",
+            Self::Ticks => "ticks",
+        }
     }
 }
 
@@ -359,9 +436,36 @@ mod tests {
     #[test]
     fn ticks_become_instructions() {
         let board = find("qemu-mps2-an386").unwrap();
-        assert_eq!(board.instructions(0), 0);
-        assert_eq!(board.instructions(16), 10);
-        assert_eq!(board.instructions(16_000_000_000_000), 10_000_000_000_000);
+        assert_eq!(board.unit(), Unit::Instructions);
+        assert_eq!(board.cost(0), 0);
+        assert_eq!(board.cost(16), 10);
+        assert_eq!(board.cost(16_000_000_000_000), 10_000_000_000_000);
+        assert_eq!(board.latency_us(16), None);
+    }
+
+    #[test]
+    fn ticks_become_cycles_and_latency() {
+        let emulated = find("qemu-mps2-an386").unwrap();
+        let board = Board {
+            clock: Some(CoreClock {
+                core_hz: 200_000_000,
+                caches: "none".into(),
+                flash_wait_states: 6,
+            }),
+            runner: Runner::Probe(Probe {
+                speed_khz: 4000,
+                under_reset: false,
+            }),
+            ..emulated
+        };
+        // 25 MHz ticks of a 200 MHz core.
+        assert_eq!((board.unit(), board.cost(100)), (Unit::Cycles, 800));
+        assert_eq!(board.latency_us(100), Some(4.0));
+        let board = Board {
+            clock: None,
+            ..board
+        };
+        assert_eq!((board.unit(), board.cost(100)), (Unit::Ticks, 100));
     }
 
     #[test]

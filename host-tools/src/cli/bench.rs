@@ -72,7 +72,7 @@ impl Bench {
             .zip(&inference.steps)
             .map(|(layer, step)| StepRow {
                 name: layer.name.clone(),
-                instructions: board.instructions(step.ticks),
+                instructions: board.cost(step.ticks),
                 macs: layer.macs,
                 elements: layer.output.elements() as u64,
             })
@@ -83,7 +83,7 @@ impl Bench {
             core: board.core.clone(),
             counter: board.counter.name.clone(),
             image,
-            instructions: board.instructions(inference.ticks),
+            instructions: board.cost(inference.ticks),
             macs: compiled.quantized.macs(),
             stack_used_bytes: inference.stack_bytes,
             steps,

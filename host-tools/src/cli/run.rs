@@ -87,7 +87,7 @@ impl Run {
                 label: labels[argmax(&logits)].clone(),
                 float_label: labels[argmax(&float_logits)].clone(),
                 largest_difference: differences.fold(0.0, f64::max),
-                instructions: built.board.instructions(inference.ticks),
+                instructions: built.board.cost(inference.ticks),
                 logits,
                 float_logits,
             });

@@ -35,6 +35,9 @@ pub enum EmulatorError {
     /// QEMU cannot be started.
     #[error("cannot start `{QEMU}`: {0}")]
     Start(std::io::Error),
+    /// The board is not one that QEMU runs.
+    #[error("board `{0}` is not emulated")]
+    NotEmulated(String),
     /// There is no image.
     #[error("there is no image at `{}`; build it first", .0.display())]
     NoImage(PathBuf),
@@ -77,7 +80,9 @@ impl Emulator {
         if !image.is_file() {
             return Err(EmulatorError::NoImage(image.to_owned()));
         }
-        let Runner::Qemu(qemu) = &board.runner;
+        let Runner::Qemu(qemu) = &board.runner else {
+            return Err(EmulatorError::NotEmulated(board.name.clone()));
+        };
         let mut child = command(qemu, image)
             .spawn()
             .map_err(|error| match error.kind() {
