@@ -502,6 +502,15 @@ impl Source {
         let rows = memory.get_mut(..outputs * inputs).ok_or(Fault::Buffer)?;
         let rows = cast::i8s_mut(rows);
         self.fill(rows, 127);
+        // Many small ones and few large ones, as in a trained network.
+        for weight in rows.iter_mut() {
+            let large = !self.extreme && self.next() & 0x300 == 0;
+            *weight = if self.extreme || large {
+                (*weight).max(-i8::MAX)
+            } else {
+                *weight / 4
+            };
+        }
         for (sum, row) in sums.iter_mut().zip(rows.chunks(inputs)) {
             *sum = row.iter().map(|&weight| i32::from(weight)).sum();
         }

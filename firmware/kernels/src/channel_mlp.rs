@@ -13,7 +13,7 @@
 use crate::arch::cast;
 use crate::arena::{self, Buffer, Fault, ensure, volume};
 use crate::layout::Kernel;
-use crate::matmul::{self, Linear, tile_words};
+use crate::matmul::{Linear, tile_words};
 use crate::norm::{Norm, NormScale, Stats};
 
 /// Constants of one channel MLP.
@@ -121,11 +121,11 @@ pub fn run<K: Kernel>(
     let fc2_constants = arena::take_i32s(&mut scratch, volume(&[2, channels]))?;
     let fc1 = fold_norm::<K>(&step.fc1, &NormScale::new(stats, &step.norm), fc1_constants);
     let fc1 = Linear::new::<K>(step.fc1.weights, [channels, hidden], fc1, step.hidden_zero)?;
-    let fc2 = matmul::constants::<K>(step.fc2.bias, step.fc2.multiplier, fc2_constants);
+    K::constants(step.fc2.bias, step.fc2.multiplier, fc2_constants);
     let fc2 = Linear::new::<K>(
         step.fc2.weights,
         [hidden, channels],
-        fc2,
+        fc2_constants,
         step.fc2.zero_point,
     )?;
 

@@ -3,7 +3,8 @@
 //! The arithmetic is the same in every layout, modulo `2^32`, so every kernel
 //! writes the same bytes. [`Rows`] holds any matrix and runs on any core; the
 //! others are read by one family of cores and hold the matrices that
-//! [`Layout::fits`] tells. A step that does not fit is packed as [`Rows`].
+//! [`Layout::fits`] and [`Layout::holds`] tell. A step with another one is packed
+//! as [`Rows`].
 //!
 //! The generated code names the layout of a step where it calls it:
 //! `channel_mlp::run::<Dsp>(&STEP, &stats, arena)`. Only the kernels that are
@@ -22,9 +23,9 @@ pub enum Layout {
     ///
     /// Groups of four outputs `a b c d`. For every four inputs there are four
     /// words of two inputs each: inputs 0 and 2 for `a b`, then for `c d`, then
-    /// inputs 1 and 3. The low byte of a halfword is the even output's weight
-    /// plus 128, the high byte the odd output's. Inputs are padded to a multiple
-    /// of four with weights of zero.
+    /// inputs 1 and 3. A halfword is the even output's weight plus 256 times
+    /// the odd output's. Inputs are padded to a multiple of four with weights of
+    /// zero.
     Dsp,
     /// For cores with the M-profile vector extension: Cortex-M55, M85.
     ///
@@ -96,13 +97,27 @@ impl Layout {
         }
     }
 
-    /// Whether this layout can hold a matrix.
-    ///
-    /// Weights may be any `i8` and rows of any length: the kernels' sums are
-    /// exact modulo `2^32` whatever they are. Only the number of outputs has to
-    /// be a multiple of the group. A step with two matrices needs both to fit.
+    /// Whether matrices of this shape have a place in this layout: the number of
+    /// outputs has to be a multiple of the group. A step with two matrices needs
+    /// both to fit.
     pub const fn fits(self, outputs: usize, inputs: usize) -> bool {
         inputs > 0 && outputs.is_multiple_of(self.group())
+    }
+
+    /// Whether the layout's kernels are exact for this matrix, given row after
+    /// row.
+    ///
+    /// [`Layout::Dsp`] takes two outputs' sums out of one accumulator. That is
+    /// exact while two weights make a halfword, so -128 is none of them, and
+    /// while an output's sum of products stays below `2^23`, whatever the values
+    /// are: every row of up to 516 weights does, and a longer one depends on its
+    /// weights. The other layouts' kernels are exact modulo `2^32` for any.
+    pub fn holds(self, rows: &[i8], inputs: usize) -> bool {
+        let is_exact = |row: &[i8]| {
+            let sum: u64 = row.iter().map(|w| u64::from(w.unsigned_abs())).sum();
+            !row.contains(&i8::MIN) && 128 * sum < 1 << 23
+        };
+        self != Self::Dsp || rows.chunks(inputs.max(1)).all(is_exact)
     }
 
     /// Whether tokens of `inputs` values can be read where they lie in a map,
@@ -121,11 +136,12 @@ impl Layout {
     /// The kernels want the packed bytes on a 4-byte boundary.
     ///
     /// # Errors
-    /// [`Fault::Geometry`] if the matrix does not fit the layout, or `packed` is
-    /// not of [`Layout::packed_size`].
+    /// [`Fault::Geometry`] if the matrix does not fit the layout or is not held by
+    /// it, or `packed` is not of [`Layout::packed_size`].
     pub fn pack(self, rows: &[i8], inputs: usize, packed: &mut [u8]) -> Result<(), Fault> {
         let outputs = rows.len() / inputs.max(1);
         ensure(self.fits(outputs, inputs) && rows.len() == volume(&[outputs, inputs]))?;
+        ensure(self.holds(rows, inputs))?;
         ensure(packed.len() == self.packed_size(outputs, inputs))?;
         let group = self.group() * inputs;
         let packed_group = (packed.len() / (outputs / self.group()).max(1)).max(1);
@@ -142,21 +158,22 @@ impl Layout {
 
     /// The byte at `at` of the packed group that `rows` make.
     fn packed_byte(self, rows: &[i8], inputs: usize, at: usize) -> u8 {
-        let (row, column, bias) = match self {
-            Self::Rows => (0, at, 0),
+        let weight = |row: usize, column: usize| match rows.get(row * inputs + column) {
+            Some(&weight) if column < inputs => weight,
+            _ => 0,
+        };
+        match self {
+            Self::Rows => weight(0, at) as u8,
             Self::Dsp => {
                 let (quad, at) = (at / 16, at % 16);
                 let (word, byte) = (at / 4, at % 4);
-                let row = 2 * (word % 2) + byte % 2;
                 let column = 4 * quad + word / 2 + 2 * (byte / 2);
-                (row, column, if byte % 2 == 0 { 128 } else { 0 })
+                let even = i16::from(weight(2 * (word % 2), column));
+                let odd = i16::from(weight(2 * (word % 2) + 1, column));
+                let [low, high] = (even + (odd << 8)).to_le_bytes();
+                if byte % 2 == 0 { low } else { high }
             }
-            Self::Helium => (at / 16 % 2, at / 32 * 16 + at % 16, 0),
-        };
-        let weight = match rows.get(row * inputs + column) {
-            Some(&weight) if column < inputs => weight as u8,
-            _ => 0,
-        };
-        weight.wrapping_add(bias)
+            Self::Helium => weight(at / 16 % 2, at / 32 * 16 + at % 16) as u8,
+        }
     }
 }

@@ -38,7 +38,7 @@ pub struct Linear<'a> {
 
 impl<'a> Linear<'a> {
     /// A layer with weights in the layout of `K` and constants as
-    /// [`constants`] leaves them; `zero` is added to requantized sums.
+    /// [`Product::constants`] leaves them; `zero` is added to requantized sums.
     pub(crate) fn new<K: Kernel>(
         weights: &'a [u8],
         [inputs, outputs]: [usize; 2],
@@ -88,20 +88,6 @@ impl<'a> Linear<'a> {
     }
 }
 
-/// Writes accumulator starts and multipliers in the order of `K`.
-pub(crate) fn constants<'a, K: Product>(
-    bias: &[i32],
-    multiplier: &[i32],
-    constants: &'a mut [i32],
-) -> &'a [i32] {
-    let (pairs, _) = constants.as_chunks_mut::<2>();
-    for (pair, (&bias, &multiplier)) in pairs.iter_mut().zip(bias.iter().zip(multiplier)) {
-        *pair = [bias, multiplier];
-    }
-    K::arrange(constants);
-    constants
-}
-
 /// The kernels of one layout.
 ///
 /// Tokens are given as one slice of `1..=TOKENS` tokens; a tile that is not full
@@ -115,8 +101,17 @@ pub trait Product {
     /// end. Values between `inputs` and `stride` are zero.
     fn expand(tokens: &[i8], stride: usize, inputs: usize, first: usize, tile: &mut [i32]);
 
-    /// Brings pairs of accumulator start and multiplier into the order that the
-    /// inner loop reads.
+    /// Writes accumulator starts and multipliers in the order that the inner loop
+    /// reads.
+    fn constants(bias: &[i32], multiplier: &[i32], constants: &mut [i32]) {
+        let (pairs, _) = constants.as_chunks_mut::<2>();
+        for (pair, (&bias, &multiplier)) in pairs.iter_mut().zip(bias.iter().zip(multiplier)) {
+            *pair = [bias, multiplier];
+        }
+        Self::arrange(constants);
+    }
+
+    /// Brings pairs of accumulator start and multiplier into that order.
     fn arrange(constants: &mut [i32]);
 
     /// Writes the product's requantized sums to `tokens`.

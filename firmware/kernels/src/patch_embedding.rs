@@ -10,7 +10,7 @@
 use crate::arch::cast;
 use crate::arena::{self, Buffer, Fault, ensure, volume};
 use crate::layout::Kernel;
-use crate::matmul::{self, Linear, row_size, tile_words};
+use crate::matmul::{Linear, row_size, tile_words};
 use crate::norm::Stats;
 
 /// Constants of one patch embedding.
@@ -96,7 +96,7 @@ pub fn run<K: Kernel>(step: &PatchEmbedding<'_>, arena: &mut [u8]) -> Result<Sta
     // The constants are written once and stay in the scratch.
     let mut scratch = step.scratch.of_mut(arena)?;
     let constants = arena::take_i32s(&mut scratch, volume(&[2, channels]))?;
-    matmul::constants::<K>(step.bias, step.multiplier, constants);
+    K::constants(step.bias, step.multiplier, constants);
     // Windows are shorter than rows; what is between stays zero.
     let rest = scratch.len().saturating_sub(ROWS * row_size);
     scratch.get_mut(rest..).unwrap_or(&mut []).fill(0);

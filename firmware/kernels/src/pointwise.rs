@@ -3,7 +3,7 @@
 use crate::arch::cast;
 use crate::arena::{self, Buffer, Fault, ensure, volume};
 use crate::layout::Kernel;
-use crate::matmul::{self, Linear, tile_words};
+use crate::matmul::{Linear, tile_words};
 
 /// Constants of one linear layer.
 ///
@@ -56,7 +56,7 @@ pub fn run<K: Kernel>(step: &Pointwise<'_>, arena: &mut [u8]) -> Result<(), Faul
         arena::disjoint_three(arena, [step.input, step.output, step.scratch])?;
     let constants = arena::take_i32s(&mut scratch, volume(&[2, step.outputs]))?;
     let tile = arena::take_i32s(&mut scratch, tile_words(step.inputs))?;
-    let constants = matmul::constants::<K>(step.bias, step.multiplier, constants);
+    K::constants(step.bias, step.multiplier, constants);
     let shape = [step.inputs, step.outputs];
     let linear = Linear::new::<K>(step.weights, shape, constants, step.zero_point)?;
     let input = cast::i8s(input).chunks(K::TOKENS * step.inputs);

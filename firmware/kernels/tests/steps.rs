@@ -152,7 +152,7 @@ impl Source {
 
     fn linear(&mut self, outputs: usize, inputs: usize, full_range: bool) -> Linear {
         Linear {
-            weights: self.values(outputs * inputs, -128, 127),
+            weights: self.values(outputs * inputs, -127, 127),
             bias: self.values(outputs, -100_000, 100_000),
             residual: self.values(outputs, -30_000, 30_000),
             multiplier: self.multipliers(outputs, inputs, full_range),

@@ -62,15 +62,19 @@ fn spaced(source: &str) -> String {
     spaced
 }
 
-/// The layout of a step's matrices: `layout` if all of them fit it.
+/// The layout of a step's matrices: `layout` if it takes all of them.
 fn layout_of(kernel: &Kernel<'_>, layout: Layout) -> Layout {
+    let takes = |weights: &[u8], inputs: usize| {
+        layout.fits(weights.len() / inputs, inputs)
+            && layout.holds(bytemuck::cast_slice(weights), inputs)
+    };
     let fits = match kernel {
         Kernel::PatchEmbedding(op) => {
             let [.., outputs] = op.output_shape;
-            layout.fits(outputs, op.weights.len() / outputs)
+            takes(op.weights, op.weights.len() / outputs)
         }
         Kernel::ChannelMlp(op) => {
-            layout.fits(op.hidden, op.channels) && layout.fits(op.channels, op.hidden)
+            takes(op.fc1.weights, op.channels) && takes(op.fc2.weights, op.hidden)
         }
         Kernel::Pooling(_) | Kernel::Identity(_) | Kernel::Head(_) => false,
     };

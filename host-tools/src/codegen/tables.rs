@@ -34,7 +34,7 @@ impl Tables {
     /// Adds a row-major matrix to the blob, packed, and returns an expression
     /// for it.
     ///
-    /// The matrix fits `layout`, as [`Layout::fits`] told.
+    /// `layout` takes the matrix, as [`Layout::fits`] and [`Layout::holds`] told.
     pub(super) fn weights(&mut self, layout: Layout, rows: &[u8], inputs: usize) -> TokenStream {
         let outputs = rows.len() / inputs.max(1);
         let mut packed = vec![0; layout.packed_size(outputs, inputs)];

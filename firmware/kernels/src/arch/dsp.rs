@@ -5,7 +5,7 @@
 use core::arch::global_asm;
 
 use crate::layout::Dsp;
-use crate::matmul::{Linear, Product, TILE_HEADER};
+use crate::matmul::{Linear, Product};
 use crate::norm::Partial;
 
 // The core that the assembler is told to write for; the default of the target
@@ -27,21 +27,34 @@ global_asm!(
 #[repr(C)]
 struct Job {
     tile: *const i32,
-    constants: *const i32,
-    sums: [i32; 2],
-    /// Pairs of inputs, at least one.
-    steps: usize,
-    limit: *const i32,
-    zero: i32,
-    finish: usize,
+    other: Other,
+    /// `out` after the last group.
     end: *const u8,
-    /// Tokens 0 and 1, or the next tile and the table.
-    out: [*mut u8; 2],
-    /// Sum and sum of squares of `q + 128`, or the next tile's two sums.
-    counts: [u32; 2],
+    zero: i32,
+    constants: *const i32,
+    /// Token 0, or the next tile.
+    out: *mut u8,
     residual: *const i32,
+    /// Pairs of inputs in the first turn of the loop; the first pair is not part
+    /// of it.
+    first_turn: usize,
+    tile_end: *const i32,
+    /// Sum and sum of squares of `q + 128`.
+    counts: [u32; 2],
+    /// Pairs of inputs in the turns after the first one.
+    rest: usize,
     weights: *const u8,
 }
+
+#[repr(C)]
+union Other {
+    /// Bytes from token 0 to token 1.
+    to_second: usize,
+    table: *const i8,
+}
+
+/// Pairs of inputs that a turn of the loop takes; the assembly has the same.
+const UNROLL: usize = 64;
 
 // SAFETY: signatures and contract as in `dsp_product.s`.
 unsafe extern "C" {
@@ -57,20 +70,21 @@ impl Job {
     #[inline(always)]
     fn new(linear: &Linear<'_>, tile: &[i32]) -> Option<Self> {
         let padded = (linear.inputs() + 3) & !3;
-        let (&[first, second, ..], values) = tile.split_first_chunk::<TILE_HEADER>()?;
-        let values = values.get(..padded)?;
+        let values = tile.get(..padded)?;
+        let after_first = (padded / 2).checked_sub(1)?;
+        let rest = after_first.saturating_sub(1) / UNROLL * UNROLL;
         Some(Self {
             tile: values.as_ptr(),
-            constants: linear.constants().as_ptr(),
-            sums: [first, second],
-            steps: padded / 2,
-            limit: values.as_ptr_range().end,
-            zero: linear.zero(),
-            finish: 0,
+            other: Other { to_second: 0 },
             end: core::ptr::null(),
-            out: [core::ptr::null_mut(); 2],
-            counts: [0; 2],
+            zero: linear.zero(),
+            constants: linear.constants().as_ptr(),
+            out: core::ptr::null_mut(),
             residual: core::ptr::null(),
+            first_turn: after_first - rest,
+            tile_end: values.as_ptr_range().end,
+            counts: [0; 2],
+            rest,
             weights: linear.weights().as_ptr(),
         })
     }
@@ -79,19 +93,19 @@ impl Job {
     #[inline(always)]
     fn to_tokens(mut self, linear: &Linear<'_>, tokens: &mut [i8]) -> Option<Self> {
         let outputs = linear.outputs();
+        let copies = tokens.get(outputs..2 * outputs).is_none();
         let first = tokens.get_mut(..outputs)?.as_mut_ptr_range();
         self.end = first.end.cast();
-        self.out = [first.start.cast(); 2];
-        if let Some(second) = tokens.get_mut(outputs..2 * outputs) {
-            self.out = [self.out[0], second.as_mut_ptr().cast()];
-        }
+        self.out = first.start.cast();
+        self.other.to_second = if copies { 0 } else { outputs };
         Some(self)
     }
 
-    /// What was counted, of `values` values that were each written `copies` times.
+    /// What was counted; a single token was counted twice.
     #[inline(always)]
-    fn counted(&self, outputs: usize) -> Partial {
-        let copies = if self.out[0] == self.out[1] { 2 } else { 1 };
+    fn counted(&self, linear: &Linear<'_>, tokens: &[i8]) -> Partial {
+        let outputs = linear.outputs();
+        let copies = if tokens.len() < 2 * outputs { 2 } else { 1 };
         let [sum, squares] = self.counts.map(|count| count / copies);
         Partial::of_biased(sum, squares, 2 * outputs as u32 / copies)
     }
@@ -100,6 +114,7 @@ impl Job {
 impl Product for Dsp {
     const TOKENS: usize = 2;
 
+    #[inline(always)]
     fn expand(tokens: &[i8], stride: usize, inputs: usize, _first: usize, tile: &mut [i32]) {
         let padded = (inputs + 3) & !3;
         let Some(first) = tokens.get(..padded) else {
@@ -107,9 +122,9 @@ impl Product for Dsp {
         };
         let second = tokens.get(stride..).and_then(|rest| rest.get(..padded));
         let second = second.unwrap_or(first);
-        if inputs > 0 && tile.len() >= TILE_HEADER + padded {
-            // SAFETY: both tokens hold `padded` values, the tile as many words
-            // behind its header, and `padded / 4` is not zero.
+        if inputs > 0 && tile.len() >= padded {
+            // SAFETY: both tokens hold `padded` values, the tile as many words,
+            // and `padded / 4` is not zero.
             unsafe {
                 tadpool_dsp_expand(
                     first.as_ptr(),
@@ -121,14 +136,26 @@ impl Product for Dsp {
         }
     }
 
-    fn arrange(constants: &mut [i32]) {
-        for group in constants.as_chunks_mut::<8>().0 {
-            let [s0, m0, s1, m1, s2, m2, s3, m3] = *group;
-            let even = |even: i32, odd: i32| even.wrapping_add(odd << 8);
-            *group = [s1, s3, even(s0, s1), even(s2, s3), m0, m1, m2, m3];
+    fn constants(bias: &[i32], multiplier: &[i32], constants: &mut [i32]) {
+        let (groups, _) = constants.as_chunks_mut::<8>();
+        let each = bias
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .zip(multiplier.as_chunks::<4>().0);
+        for (group, (&[s0, s1, s2, s3], &[m0, m1, m2, m3])) in groups.iter_mut().zip(each) {
+            *group = [s0, s2, s1, s3, m0, m1, m2, m3];
         }
     }
 
+    fn arrange(constants: &mut [i32]) {
+        for group in constants.as_chunks_mut::<8>().0 {
+            let [s0, m0, s1, m1, s2, m2, s3, m3] = *group;
+            *group = [s0, s2, s1, s3, m0, m1, m2, m3];
+        }
+    }
+
+    #[inline(always)]
     fn write(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]) {
         let job = Job::new(linear, tile).and_then(|job| job.to_tokens(linear, tokens));
         if let Some(mut job) = job {
@@ -145,7 +172,7 @@ impl Product for Dsp {
         job.zero = job.zero.wrapping_add(128);
         // SAFETY: `Job::new` and `to_tokens` checked every length.
         unsafe { tadpool_dsp_write_counted(&mut job) }
-        job.counted(linear.outputs())
+        job.counted(linear, tokens)
     }
 
     fn activate(
@@ -155,22 +182,16 @@ impl Product for Dsp {
         _tokens: usize,
         next: &mut [i32],
     ) {
-        let Some((header, values)) = next.split_at_mut_checked(TILE_HEADER) else {
-            return;
-        };
-        let values = values
+        let next = next
             .get_mut(..linear.outputs())
             .map(<[i32]>::as_mut_ptr_range);
-        if let (Some(mut job), Some(values)) = (Job::new(linear, tile), values) {
-            job.end = values.end.cast();
-            job.out = [values.start.cast(), table.as_ptr().cast_mut().cast()];
-            // SAFETY: `Job::new` checked what is read, `values` has a word for
-            // every output, and the table one entry for every `u8`; it is not
-            // written.
+        if let (Some(mut job), Some(next)) = (Job::new(linear, tile), next) {
+            job.end = next.end.cast();
+            job.out = next.start.cast();
+            job.other.table = table.as_ptr();
+            // SAFETY: `Job::new` checked what is read, `next` has a word for
+            // every output, and the table one entry for every `u8`.
             unsafe { tadpool_dsp_activate(&mut job) }
-            for (word, sum) in header.iter_mut().zip(job.counts) {
-                *word = (sum as i32).wrapping_mul(-128);
-            }
         }
     }
 
@@ -183,7 +204,7 @@ impl Product for Dsp {
                 // SAFETY: `Job::new` and `to_tokens` checked every length but
                 // that of `residual`, which was just checked.
                 unsafe { tadpool_dsp_update(&mut job) }
-                job.counted(linear.outputs())
+                job.counted(linear, tokens)
             }
             _ => Partial::default(),
         }

@@ -1,86 +1,87 @@
 @ Products of two tokens with groups of four outputs, for cores with the DSP
 @ extension. Contract and layout: dsp.rs and layout.rs.
 @
-@ A halfword of weights is 256 * odd + (even + 128), so one SMLAD of two of them
-@ adds both outputs' products to one register, and SXTB16 of the high bytes
-@ gives the odd output's weights for a second SMLAD. With S the token's sum,
+@ A halfword of weights is 256 * odd + even, so one SMLAD of two of them adds
+@ both outputs' products to one register, and SXTB16 of the low bytes gives the
+@ even output's weights for a second SMLAD:
 @
-@     both = 256 * ODD + EVEN + 128 * S        modulo 2^32
-@     odd  = ODD
+@     both = 256 * ODD + EVEN     modulo 2^32
+@     even = EVEN
 @
-@ from which EVEN follows exactly, whatever overflowed in between. `both` starts
-@ at -128 * S and `odd` at the odd output's accumulator start.
+@ from which ODD = (both - even) / 256 follows exactly while it is below 2^23,
+@ which `Layout::holds` has made sure of. Both registers start at the even
+@ output's accumulator start; the odd one's is added after the division.
 @
 @ Registers in the loop: r0 weights, r1 tile, r2-r5 operands, and for the
 @ outputs a b c d of the tokens 0 and 1
-@     both: r6 r10 (a b)  r8 r12 (c d)     odd: r7 r11 (b)  r9 lr (d)
-@ All are taken, so everything else lives in the frame, a copy of the caller's
-@ `Job`.
+@     both: r6 r10 (a b)  r8 r12 (c d)     even: r7 r11 (a)  r9 lr (c)
+@ All are taken, so everything else lives in the frame, whose start is a copy of
+@ the caller's `Job`.
 
 	.syntax unified
 
-	.equ CONSTANTS, 4
-	.equ ENTRY, 16		@ where the unrolled loop is entered
-	.equ LIMIT, 20		@ end of the tile
-	.equ ZERO, 24
-	.equ FINISH, 28		@ what follows the sums
-	.equ END, 32		@ `OUT` after the last group
-	.equ OUT, 36		@ tokens 0 and 1, or the next tile and the table
-	.equ TABLE, 40
-	.equ COUNTS, 44		@ sum and squares, or the next tile's two sums
-	.equ RESIDUAL, 52
-	.equ WEIGHTS, 56
-	.equ JOB, 60
-	.equ FRAME, 64
+	.equ TABLE, 4		@ or, to tokens, how far the second one is away
+	.equ ZERO, 12
+	.equ CONSTANTS, 16	@ of the next group, while one is being worked on
+	.equ OUT, 20		@ token 0, or the next tile
+	.equ RESIDUAL, 24
+	.equ ENTRY, 28		@ where the unrolled loop is entered
+	.equ TILE_END, 32
+	.equ COUNTS, 36		@ sum and squares
+	.equ FINISH, 44		@ what follows the sums
+	.equ TURN, 48		@ what follows a turn of the loop
+	.equ WEIGHTS, 52
+	.equ JOB, 56
+	.equ JOB_WEIGHTS, 48
+	.equ FRAME, 60
 
-	.equ UNROLL, 32		@ steps of two inputs
-	.equ STEP_SIZE, 48	@ bytes of code
+	.equ UNROLL, 64		@ steps of two inputs; `UNROLL` in dsp.rs
+	.equ STEP_SIZE, 44	@ bytes of code
 
 	@ Two inputs: 16 products.
 	@ LDRD takes a cycle more on a Cortex-M4 than plain loads that follow
 	@ another load, and saves an issue slot and a fetch on every core.
 	.macro STEP
-	ldrd	r2, r3, [r0], #8
-	ldrd	r4, r5, [r1], #8
+	ldm	r0!, {r2, r3}
+	ldm	r1!, {r4, r5}
 	smlad	r6, r2, r4, r6
 	smlad	r10, r2, r5, r10
 	smlad	r8, r3, r4, r8
 	smlad	r12, r3, r5, r12
-	sxtb16	r2, r2, ror #8
-	sxtb16	r3, r3, ror #8
+	sxtb16	r2, r2
+	sxtb16	r3, r3
 	smlad	r7, r2, r4, r7
 	smlad	r11, r2, r5, r11
 	smlad	r9, r3, r4, r9
 	smlad	lr, r3, r5, lr
 	.endm
 
-	@ The even outputs, less what the constants hold.
+	@ The four outputs' sums: a r7 r11, b r6 r10, c r9 lr, d r8 r12.
+	@ Leaves the zero in r1 and the constants in r2, and takes r3 and r4.
 	.macro SPLIT
-	sub	r6, r6, r7, lsl #8
-	sub	r10, r10, r11, lsl #8
-	sub	r8, r8, r9, lsl #8
-	sub	r12, r12, lr, lsl #8
+	ldrd	r1, r2, [sp, #ZERO]
+	ldrd	r3, r4, [r2, #-24]	@ starts of b and d
+	sub	r6, r6, r7
+	sub	r10, r10, r11
+	sub	r8, r8, r9
+	sub	r12, r12, lr
+	add	r6, r3, r6, asr #8
+	add	r10, r3, r10, asr #8
+	add	r8, r4, r8, asr #8
+	add	r12, r4, r12, asr #8
 	.endm
 
-	@ Requantizes the sums; takes r1-r5.
+	@ Requantizes the sums, with r1 and r2 as SPLIT leaves them; takes r2-r5.
 	.macro REQUANTIZE
-	ldr	r1, [sp, #CONSTANTS]
-	ldm	r1!, {r2-r5}
-	add	r6, r6, r4
-	add	r10, r10, r4
-	add	r8, r8, r5
-	add	r12, r12, r5
-	ldm	r1!, {r2-r5}
-	str	r1, [sp, #CONSTANTS]
-	ldr	r1, [sp, #ZERO]
-	smmlar	r6, r6, r2, r1
-	smmlar	r10, r10, r2, r1
-	smmlar	r7, r7, r3, r1
-	smmlar	r11, r11, r3, r1
-	smmlar	r8, r8, r4, r1
-	smmlar	r12, r12, r4, r1
-	smmlar	r9, r9, r5, r1
-	smmlar	lr, lr, r5, r1
+	ldmdb	r2, {r2-r5}
+	smmlar	r7, r7, r2, r1
+	smmlar	r11, r11, r2, r1
+	smmlar	r6, r6, r3, r1
+	smmlar	r10, r10, r3, r1
+	smmlar	r9, r9, r4, r1
+	smmlar	lr, lr, r4, r1
+	smmlar	r8, r8, r5, r1
+	smmlar	r12, r12, r5, r1
 	.endm
 
 	.macro SATURATE_U8
@@ -96,14 +97,16 @@
 
 	@ Stores four bytes a token, and goes on until the last group.
 	.macro STORE first, second
-	ldrd	r2, r3, [sp, #OUT]
-	ldr	r1, [sp, #END]
-	str	\first, [r2], #4
-	str	\second, [r3], #4
-	strd	r2, r3, [sp, #OUT]
-	cmp	r2, r1
+	ldm	sp, {r1-r6}		@ tile, to token 1, end, zero, constants, out
+	str	\second, [r6, r2]
+	str	\first, [r6], #4
+	cmp	r6, r3
 	bne	.Lgroup
-	b	.Lreturn
+	.endm
+
+	.macro RETURN
+	add	sp, #FRAME
+	pop	{r4-r11, pc}
 	.endm
 
 	.section .text.tadpool_dsp_product, "ax", %progbits
@@ -112,63 +115,58 @@
 	.type	tadpool_dsp_write, %function
 	.thumb_func
 tadpool_dsp_write:
-	adr.w	r3, .Lwrite
+	adr.w	r12, .Lwrite + 1
 	b	.Lstart
 	.global tadpool_dsp_write_counted
 	.type	tadpool_dsp_write_counted, %function
 	.thumb_func
 tadpool_dsp_write_counted:
-	adr.w	r3, .Lwrite_counted
+	adr.w	r12, .Lwrite_counted + 1
 	b	.Lstart
 	.global tadpool_dsp_activate
 	.type	tadpool_dsp_activate, %function
 	.thumb_func
 tadpool_dsp_activate:
-	adr.w	r3, .Lactivate
+	adr.w	r12, .Lactivate + 1
 	b	.Lstart
 	.global tadpool_dsp_update
 	.type	tadpool_dsp_update, %function
 	.thumb_func
 tadpool_dsp_update:
-	adr.w	r3, .Lupdate
+	adr.w	r12, .Lupdate + 1
 
 .Lstart:
 	push	{r4-r11, lr}
 	sub	sp, #FRAME
-	mov	r1, r0
-	ldm	r1!, {r4-r11}
-	stm	sp, {r4-r11}
-	add	r12, sp, #32
-	ldm	r1, {r4-r10}
-	stm	r12, {r4-r10}
+	ldm	r0, {r1-r11, lr}
+	stm	sp, {r1-r11}
 	str	r0, [sp, #JOB]
-	mov	r0, r10			@ weights
-	orr	r3, r3, #1		@ Thumb
-	str	r3, [sp, #FINISH]
-	@ The first step is outside of the loop; the last `(steps - 1) % UNROLL`
-	@ steps of the loop come before its first full turn.
-	ldr	r2, [sp, #ENTRY]
-	subs	r2, #1
-	and	r2, #UNROLL - 1
+	ldr	r0, [r0, #JOB_WEIGHTS]
+	str	r12, [sp, #FINISH]
+	cmp	lr, #0
+	beq	1f
+	adr.w	r12, .Lagain + 1
+1:	str	r12, [sp, #TURN]
+	@ The first turn may be short.
 	movs	r3, #STEP_SIZE
-	mul	r2, r2, r3
-	adr.w	r3, .Lturn
-	subs	r3, r3, r2
-	orr	r3, r3, #1
-	str	r3, [sp, #ENTRY]
+	adr.w	r4, .Lturn + 1
+	mls	r8, r8, r3, r4
+	str	r8, [sp, #ENTRY]
 
+	@ r1 tile, r5 constants, r6 out
 	.p2align 2
 .Lgroup:
-	ldm	sp, {r1, r2, r6, r10}	@ tile, constants, -128 * sums
-	ldrd	r7, r9, [r2]		@ starts of the odd outputs
-	ldrd	r2, r3, [r0], #8
-	ldrd	r4, r5, [r1], #8
-	smlad	r8, r3, r4, r6
-	smlad	r12, r3, r5, r10
-	smlad	r6, r2, r4, r6
-	smlad	r10, r2, r5, r10
-	sxtb16	r2, r2, ror #8
-	sxtb16	r3, r3, ror #8
+	ldrd	r7, r9, [r5], #32	@ starts of a and c
+	strd	r5, r6, [sp, #CONSTANTS]
+	@ The first step sets the sums.
+	ldm	r0!, {r2, r3}
+	ldm	r1!, {r4, r5}
+	smlad	r6, r2, r4, r7
+	smlad	r10, r2, r5, r7
+	smlad	r8, r3, r4, r9
+	smlad	r12, r3, r5, r9
+	sxtb16	r2, r2
+	sxtb16	r3, r3
 	smlad	r11, r2, r5, r7
 	smlad	r7, r2, r4, r7
 	smlad	lr, r3, r5, r9
@@ -181,7 +179,10 @@ tadpool_dsp_update:
 	.endr
 	.p2align 2
 .Lturn:
-	ldr	r2, [sp, #LIMIT]
+	ldr	pc, [sp, #TURN]
+	.p2align 2
+.Lagain:
+	ldr	r2, [sp, #TILE_END]
 	cmp	r1, r2
 	bne	.Lloop
 	ldr	pc, [sp, #FINISH]
@@ -198,13 +199,14 @@ tadpool_dsp_update:
 	ssat	r11, #8, r11
 	ssat	r12, #8, r12
 	ssat	lr, #8, lr
-	bfi	r6, r7, #8, #8
-	bfi	r8, r9, #8, #8
-	pkhbt	r6, r6, r8, lsl #16
-	bfi	r10, r11, #8, #8
-	bfi	r12, lr, #8, #8
-	pkhbt	r10, r10, r12, lsl #16
-	STORE	r6, r10
+	bfi	r7, r6, #8, #8
+	bfi	r9, r8, #8, #8
+	pkhbt	r7, r7, r9, lsl #16
+	bfi	r11, r10, #8, #8
+	bfi	lr, r12, #8, #8
+	pkhbt	r11, r11, lr, lsl #16
+	STORE	r7, r11
+	RETURN
 
 	.p2align 2
 .Lactivate:
@@ -220,24 +222,15 @@ tadpool_dsp_update:
 	ldrsb	r11, [r1, r11]
 	ldrsb	r12, [r1, r12]
 	ldrsb	lr, [r1, lr]
-	pkhbt	r2, r6, r8, lsl #16	@ token 0, inputs 0 and 2 of the next layer
-	pkhbt	r3, r10, r12, lsl #16	@ token 1
-	pkhbt	r4, r7, r9, lsl #16	@ token 0, inputs 1 and 3
-	pkhbt	r5, r11, lr, lsl #16	@ token 1
-	ldr	r1, [sp, #OUT]
-	stm	r1!, {r2-r5}
-	str	r1, [sp, #OUT]
-	ldrd	r6, r7, [sp, #COUNTS]
-	mov	r8, #0x00010001
-	sadd16	r2, r2, r4
-	sadd16	r3, r3, r5
-	smlad	r6, r2, r8, r6
-	smlad	r7, r3, r8, r7
-	strd	r6, r7, [sp, #COUNTS]
-	ldr	r2, [sp, #END]
-	cmp	r1, r2
+	pkhbt	r7, r7, r9, lsl #16	@ token 0, inputs 0 and 2 of the next layer
+	pkhbt	r9, r11, lr, lsl #16	@ token 1
+	pkhbt	r11, r6, r8, lsl #16	@ token 0, inputs 1 and 3
+	pkhbt	r12, r10, r12, lsl #16	@ token 1
+	ldm	sp, {r1-r6}		@ tile, table, end, zero, constants, out
+	stm	r6!, {r7, r9, r11, r12}
+	cmp	r6, r3
 	bne	.Lgroup
-	b	.Lreturn
+	RETURN
 
 	.p2align 2
 .Lwrite_counted:
@@ -248,62 +241,60 @@ tadpool_dsp_update:
 .Lupdate:
 	SPLIT
 	str	r0, [sp, #WEIGHTS]	@ one more register
-	ldr	r1, [sp, #RESIDUAL]
-	ldm	r1!, {r2-r5}
-	str	r1, [sp, #RESIDUAL]
-	ldr	r1, [sp, #OUT]
+	ldrd	r1, r2, [sp, #OUT]	@ and the residual factors
+	ldr	r0, [sp, #TABLE]
+	ldr	r0, [r1, r0]		@ token 1
 	ldr	r1, [r1]
-	sxtb	r0, r1
-	mla	r6, r0, r2, r6
-	sxtb	r0, r1, ror #8
-	mla	r7, r0, r3, r7
-	sxtb	r0, r1, ror #16
-	mla	r8, r0, r4, r8
-	asr	r0, r1, #24
-	mla	r9, r0, r5, r9
-	ldr	r1, [sp, #OUT + 4]
-	ldr	r1, [r1]
-	sxtb	r0, r1
-	mla	r10, r0, r2, r10
-	sxtb	r0, r1, ror #8
-	mla	r11, r0, r3, r11
-	sxtb	r0, r1, ror #16
-	mla	r12, r0, r4, r12
-	asr	r0, r1, #24
-	mla	lr, r0, r5, lr
+	ldrd	r3, r4, [r2], #8
+	sxtb	r5, r1
+	mla	r7, r5, r3, r7
+	sxtb	r5, r0
+	mla	r11, r5, r3, r11
+	sxtb	r5, r1, ror #8
+	mla	r6, r5, r4, r6
+	sxtb	r5, r0, ror #8
+	mla	r10, r5, r4, r10
+	ldrd	r3, r4, [r2], #8
+	str	r2, [sp, #RESIDUAL]
+	sxtb	r5, r1, ror #16
+	mla	r9, r5, r3, r9
+	sxtb	r5, r0, ror #16
+	mla	lr, r5, r3, lr
+	asr	r5, r1, #24
+	mla	r8, r5, r4, r8
+	asr	r5, r0, #24
+	mla	r12, r5, r4, r12
 	ldr	r0, [sp, #WEIGHTS]
+	ldrd	r1, r2, [sp, #ZERO]
 .Lcounted:
 	REQUANTIZE			@ `ZERO` is 128 higher: values are q + 128
 	SATURATE_U8
 	movs	r1, #0
 	ldrd	r2, r3, [sp, #COUNTS]
-	pkhbt	r4, r6, r8, lsl #16
-	pkhbt	r5, r7, r9, lsl #16
-	smlad	r3, r4, r4, r3
-	smlad	r3, r5, r5, r3
-	orr	r4, r4, r5, lsl #8
-	usada8	r2, r4, r1, r2
-	eor	r4, r4, #0x80808080
-	pkhbt	r5, r10, r12, lsl #16
-	pkhbt	r6, r11, lr, lsl #16
-	smlad	r3, r5, r5, r3
+	pkhbt	r7, r7, r9, lsl #16
+	pkhbt	r6, r6, r8, lsl #16
+	smlad	r3, r7, r7, r3
 	smlad	r3, r6, r6, r3
-	orr	r5, r5, r6, lsl #8
-	usada8	r2, r5, r1, r2
-	eor	r5, r5, #0x80808080
+	orr	r7, r7, r6, lsl #8
+	usada8	r2, r7, r1, r2
+	eor	r7, r7, #0x80808080
+	pkhbt	r11, r11, lr, lsl #16
+	pkhbt	r10, r10, r12, lsl #16
+	smlad	r3, r11, r11, r3
+	smlad	r3, r10, r10, r3
+	orr	r11, r11, r10, lsl #8
+	usada8	r2, r11, r1, r2
+	eor	r11, r11, #0x80808080
 	strd	r2, r3, [sp, #COUNTS]
-	STORE	r4, r5
-
-.Lreturn:
+	STORE	r7, r11
 	ldrd	r2, r3, [sp, #COUNTS]
 	ldr	r0, [sp, #JOB]
 	strd	r2, r3, [r0, #COUNTS]
-	add	sp, #FRAME
-	pop	{r4-r11, pc}
+	RETURN
 	.size	tadpool_dsp_update, . - tadpool_dsp_update
 
-@ r0, r1: four values at a time of two tokens; r2: header and values of a tile;
-@ r3: how many fours, at least one.
+@ r0, r1: four values at a time of two tokens; r2: values of a tile; r3: how many
+@ fours, at least one.
 	.section .text.tadpool_dsp_expand, "ax", %progbits
 	.p2align 2
 	.global tadpool_dsp_expand
@@ -311,33 +302,38 @@ tadpool_dsp_update:
 	.thumb_func
 tadpool_dsp_expand:
 	push	{r4-r11, lr}
-	mov	lr, r2
-	adds	r2, #16
-	movs	r10, #0
-	movs	r11, #0
-	mvn	r12, #0x7f		@ -128 in both halves
-	pkhbt	r12, r12, r12, lsl #16
-	lsrs	r3, r3, #1
-	bcc	2f
-	adds	r3, #1
-	b	3f
+	orr	r12, r0, r1
+	tst	r12, #3			@ LDRD wants words on their boundaries
+	bne	3f
+	subs	r3, #4
+	blo	2f
 	.macro EXPAND
-	ldr	r4, [r0], #4
-	ldr	r5, [r1], #4
-	sxtb16	r6, r4
-	sxtb16	r7, r5
-	sxtb16	r8, r4, ror #8
-	sxtb16	r9, r5, ror #8
-	stm	r2!, {r6-r9}
-	sadd16	r6, r6, r8
-	sadd16	r7, r7, r9
-	smlad	r10, r6, r12, r10
-	smlad	r11, r7, r12, r11
+	ldrd	r4, r8, [r0], #8
+	ldrd	r5, r9, [r1], #8
+	sxtb16	r6, r4, ror #8
+	sxtb16	r7, r5, ror #8
+	sxtb16	r10, r8, ror #8
+	sxtb16	r11, r9, ror #8
+	sxtb16	r4, r4
+	sxtb16	r5, r5
+	sxtb16	r8, r8
+	sxtb16	r9, r9
+	stm	r2!, {r4-r11}
 	.endm
-2:	EXPAND
-3:	EXPAND
+1:	EXPAND
+	EXPAND
+	subs	r3, #4
+	bhs	1b
+2:	adds	r3, #4
+	beq	4f
+3:	ldr	r4, [r0], #4
+	ldr	r5, [r1], #4
+	sxtb16	r6, r4, ror #8
+	sxtb16	r7, r5, ror #8
+	sxtb16	r4, r4
+	sxtb16	r5, r5
+	stm	r2!, {r4-r7}
 	subs	r3, #1
-	bne	2b
-	strd	r10, r11, [lr]
-	pop	{r4-r11, pc}
+	bne	3b
+4:	pop	{r4-r11, pc}
 	.size	tadpool_dsp_expand, . - tadpool_dsp_expand

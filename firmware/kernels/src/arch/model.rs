@@ -90,11 +90,7 @@ impl Model for Dsp {
     const GROUP: usize = 4;
 
     fn put(tile: &mut [i32], token: usize, input: usize, value: i8) {
-        // The header counts -128 times the token's sum.
-        if let Some(sum) = tile.get_mut(token) {
-            *sum -= 128 * i32::from(value);
-        }
-        let word = TILE_HEADER + input / 4 * 4 + input % 2 * 2 + token;
+        let word = input / 4 * 4 + input % 2 * 2 + token;
         let values = cast::words_as_i16s_mut(tile);
         if let Some(wide) = values.get_mut(2 * word + input / 2 % 2) {
             *wide = i16::from(value);
@@ -113,8 +109,7 @@ impl Model for Dsp {
             _,
         ] = group
         {
-            let even = |even: i32, odd: i32| even.wrapping_add(odd << 8);
-            let starts = [*s1, *s3, even(*s0, *s1), even(*s2, *s3)];
+            let starts = [*s0, *s2, *s1, *s3];
             let multipliers = [*m0, *m1, *m2];
             [*s0, *m0, *s1, *m1] = starts;
             [*s2, *m2, *s3] = multipliers;
@@ -129,35 +124,34 @@ impl Model for Dsp {
             .nth(group)
             .unwrap_or(&[]);
         let constants = linear.constants().chunks(8).nth(group).unwrap_or(&[]);
-        let &[s1, s3, c0, c2, m0, m1, m2, m3] = constants else {
+        let &[s0, s2, s1, s3, m0, m1, m2, m3] = constants else {
             return [(0, 0); 4];
         };
-        let header = tile.get(token).copied().unwrap_or(0);
-        let mut both = [header; 2];
-        let mut odd = [s1, s3];
+        let mut both = [s0, s2];
+        let mut even = both;
         // Two words of weights meet one word of the tile: two inputs.
         for (at, word) in weights.as_chunks::<4>().0.iter().enumerate() {
             let values = cast::words_as_i16s(tile);
-            let at_tile = 2 * (TILE_HEADER + at / 2 * 2 + token);
+            let at_tile = 2 * (at / 2 * 2 + token);
             let [low, high] = [0, 1].map(|half| values.get(at_tile + half).copied().unwrap_or(0));
             let packed = |low: u8, high: u8| i32::from(i16::from_le_bytes([low, high]));
             let products = packed(word[0], word[1])
                 .wrapping_mul(low.into())
                 .wrapping_add(packed(word[2], word[3]).wrapping_mul(high.into()));
-            let odds = i32::from(word[1] as i8) * i32::from(low)
-                + i32::from(word[3] as i8) * i32::from(high);
-            if let (Some(both), Some(odd)) = (both.get_mut(at % 2), odd.get_mut(at % 2)) {
+            let evens = i32::from(word[0] as i8) * i32::from(low)
+                + i32::from(word[2] as i8) * i32::from(high);
+            if let (Some(both), Some(even)) = (both.get_mut(at % 2), even.get_mut(at % 2)) {
                 *both = both.wrapping_add(products);
-                *odd = odd.wrapping_add(odds);
+                *even = even.wrapping_add(evens);
             }
         }
-        let even =
-            |both: i32, odd: i32, constant: i32| both.wrapping_sub(odd << 8).wrapping_add(constant);
+        let odd =
+            |both: i32, even: i32, start: i32| (both.wrapping_sub(even) >> 8).wrapping_add(start);
         [
-            (even(both[0], odd[0], c0), m0),
-            (odd[0], m1),
-            (even(both[1], odd[1], c2), m2),
-            (odd[1], m3),
+            (even[0], m0),
+            (odd(both[0], even[0], s1), m1),
+            (even[1], m2),
+            (odd(both[1], even[1], s3), m3),
         ]
     }
 }
