@@ -59,16 +59,25 @@ impl Buffer {
     }
 }
 
-/// Two buffers that do not overlap.
+/// Two buffers that do not overlap. One copy serves all kernels.
+#[inline(never)]
 pub(crate) fn disjoint(
     arena: &mut [u8],
     first: Buffer,
     second: Buffer,
 ) -> Result<(&mut [u8], &mut [u8]), Fault> {
-    let [first, second] = arena
-        .get_disjoint_mut([first.range(), second.range()])
-        .map_err(|_| Fault::Buffer)?;
-    Ok((first, second))
+    let is_swapped = (second.offset, second.size) < (first.offset, first.size);
+    let (low, high) = if is_swapped {
+        (second, first)
+    } else {
+        (first, second)
+    };
+    let (below, above) = arena
+        .split_at_mut_checked(high.offset)
+        .ok_or(Fault::Buffer)?;
+    let low = low.of_mut(below)?;
+    let high = above.get_mut(..high.size).ok_or(Fault::Buffer)?;
+    Ok(if is_swapped { (high, low) } else { (low, high) })
 }
 
 /// Three buffers that do not overlap.

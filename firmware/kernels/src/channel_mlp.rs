@@ -85,8 +85,10 @@ impl ChannelMlp<'_> {
         let (channels, hidden) = (self.channels, self.hidden);
         ensure(channels > 0 && hidden > 0 && map.len().is_multiple_of(channels))?;
         ensure(K::LAYOUT.reads_whole(channels))?;
-        ensure([fc1.row_sums, fc1.bias, fc1.multiplier].map(<[_]>::len) == [hidden; 3])?;
-        ensure([fc2.bias, fc2.residual, fc2.multiplier].map(<[_]>::len) == [channels; 3])
+        let each = [fc1.row_sums, fc1.bias, fc1.multiplier];
+        ensure(each.iter().all(|values| values.len() == hidden))?;
+        let each = [fc2.bias, fc2.residual, fc2.multiplier];
+        ensure(each.iter().all(|values| values.len() == channels))
     }
 }
 
@@ -134,14 +136,19 @@ pub fn run<K: Kernel>(
     let tile_tokens = (K::TOKENS * channels).max(1);
     let (tile_size, next_size) = (tile_size.max(1), next_size.max(1));
     for tokens in cast::i8s_mut(map).chunks_mut((count * tile_tokens).max(1)) {
-        let tokens_of_tiles = tokens.chunks(tile_tokens);
-        let memory = tiles.chunks_mut(tile_size).zip(nexts.chunks_mut(next_size));
-        for (tokens, (tile, next)) in tokens_of_tiles.zip(memory) {
-            K::expand(tokens, channels, channels, 0, tile);
-            K::activate(&fc1, step.activation, tile, tokens.len() / channels, next);
+        let mut memory = tiles.chunks_mut(tile_size);
+        let mut hidden = nexts.chunks_mut(next_size);
+        for tokens in tokens.chunks(tile_tokens) {
+            if let (Some(tile), Some(next)) = (memory.next(), hidden.next()) {
+                K::expand(tokens, channels, channels, 0, tile);
+                K::activate(&fc1, step.activation, tile, tokens.len() / channels, next);
+            }
         }
-        for (tokens, tile) in tokens.chunks_mut(tile_tokens).zip(nexts.chunks(next_size)) {
-            written.merge(K::update(&fc2, step.fc2.residual, tile, tokens));
+        let mut hidden = nexts.chunks(next_size);
+        for tokens in tokens.chunks_mut(tile_tokens) {
+            if let Some(tile) = hidden.next() {
+                written.merge(K::update(&fc2, step.fc2.residual, tile, tokens));
+            }
         }
     }
     Ok(written)
@@ -154,10 +161,12 @@ fn fold_norm<'a, K: Kernel>(
     constants: &'a mut [i32],
 ) -> &'a [i32] {
     let (pairs, _) = constants.as_chunks_mut::<2>();
-    let each = fc1.row_sums.iter().zip(fc1.bias).zip(fc1.multiplier);
-    for ([start, multiplier], ((&row_sum, &bias), &base)) in pairs.iter_mut().zip(each) {
-        *start = norm.start(bias, row_sum);
-        *multiplier = norm.multiplier(base);
+    for (output, [start, multiplier]) in pairs.iter_mut().enumerate() {
+        let parts = (fc1.row_sums.get(output), fc1.bias.get(output));
+        if let ((Some(&row_sum), Some(&bias)), Some(&base)) = (parts, fc1.multiplier.get(output)) {
+            *start = norm.start(bias, row_sum);
+            *multiplier = norm.multiplier(base);
+        }
     }
     K::arrange(constants);
     constants

@@ -98,7 +98,8 @@ pub trait Product {
 
     /// Puts tokens of `inputs` values, `stride` apart, into the tile as tokens
     /// `first` and those after it; the last one is repeated up to the tile's
-    /// end. Values between `inputs` and `stride` are zero.
+    /// end. Values between `inputs` and `stride` may be anything: they meet
+    /// weights of zero.
     fn expand(tokens: &[i8], stride: usize, inputs: usize, first: usize, tile: &mut [i32]);
 
     /// Writes accumulator starts and multipliers in the order that the inner loop

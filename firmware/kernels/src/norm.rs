@@ -5,8 +5,6 @@
 //! In units of the map's quantization step the scale of the map cancels; only
 //! the norm's epsilon needs it, and the host folds that in.
 
-use core::num::NonZeroU64;
-
 use crate::fixed::{round_shift, saturate_i32};
 
 /// Sums over a feature map's `q` values.
@@ -108,34 +106,28 @@ impl NormScale {
     /// fill 64 bits, so it has 32 significant bits; `sigma` is off by less than
     /// `2^-16`, `inv_sigma` by less than `2^-24` plus a part in `2^31`.
     pub fn new(stats: &Stats, norm: &Norm) -> Self {
-        let elements = NonZeroU64::new(u64::from(norm.elements)).unwrap_or(NonZeroU64::MIN);
-        let square = stats
-            .sum
-            .unsigned_abs()
-            .wrapping_mul(stats.sum.unsigned_abs());
-        let v = elements
-            .get()
+        let elements = norm.elements.max(1);
+        let sum = stats.sum.unsigned_abs();
+        let v = u64::from(elements)
             .wrapping_mul(stats.sum_of_squares)
-            .saturating_sub(square)
+            .saturating_sub(sum.wrapping_mul(sum))
             .saturating_add(norm.epsilon)
             .max(1);
 
         let half_shift = v.leading_zeros() / 2;
-        let root = NonZeroU64::new((v << (2 * half_shift)).isqrt()).unwrap_or(NonZeroU64::MIN);
-        let sigma = ((root.get() << 16) >> half_shift) / elements;
+        let root = root(v << (2 * half_shift));
+        let sigma = (u64::from(root) << 16) >> half_shift;
         let inv_shift = 24 + half_shift;
-        let inv_sigma = if elements.leading_zeros() < inv_shift {
-            u64::MAX
+        let inv_sigma = if u64::from(elements).leading_zeros() < inv_shift {
+            i32::MAX
         } else {
-            (elements.get() << inv_shift) / root
+            divide(u64::from(elements) << inv_shift, root)
         };
-
-        let mean = (stats.sum.unsigned_abs() << 16).wrapping_add(elements.get() / 2) / elements;
-        let mean = saturate(mean);
+        let mean = divide((sum << 16).wrapping_add(u64::from(elements / 2)), elements);
         Self {
             mean: if stats.sum < 0 { -mean } else { mean },
-            sigma: saturate(sigma),
-            inv_sigma: saturate(inv_sigma),
+            sigma: divide(sigma, elements),
+            inv_sigma,
         }
     }
 
@@ -162,8 +154,45 @@ impl NormScale {
     }
 }
 
-fn saturate(value: u64) -> i32 {
-    i32::try_from(value).unwrap_or(i32::MAX)
+/// The square root, rounded down; smaller than the standard library's.
+fn root(value: u64) -> u32 {
+    let (mut rest, mut root, mut bit) = (value, 0u64, 1u64 << 62);
+    while bit != 0 {
+        let trial = root + bit;
+        root >>= 1;
+        if rest >= trial {
+            rest -= trial;
+            root += bit;
+        }
+        bit >>= 2;
+    }
+    root as u32
+}
+
+/// `dividend / divisor`, rounded down, at most `i32::MAX`; `divisor` is not zero.
+///
+/// Two digits of 16 bits by the processor's own division, which is smaller and
+/// faster than what the compiler calls for 64 bits.
+#[inline(never)]
+fn divide(dividend: u64, divisor: u32) -> i32 {
+    if dividend >> 31 >= u64::from(divisor) {
+        return i32::MAX;
+    }
+    let shift = divisor.leading_zeros();
+    let (mut rest, divisor) = (dividend << shift, u64::from(divisor << shift));
+    // Never too large a digit, and too small by a few at most.
+    let estimate = (divisor >> 16) as u32 + 1;
+    let mut quotient = 0;
+    for place in [16, 0] {
+        let mut digit = (rest >> (16 + place)) as u32 / estimate;
+        rest -= (u64::from(digit) * divisor) << place;
+        while rest >= divisor << place {
+            rest -= divisor << place;
+            digit += 1;
+        }
+        quotient += digit << place;
+    }
+    quotient as i32
 }
 
 #[cfg(test)]
@@ -205,8 +234,28 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn divides(dividend in any::<u64>(), shift in 0u32..64, divisor in 1u32.., less in 0u32..32) {
+            let (dividend, divisor) = (dividend >> shift, (divisor >> less).max(1));
+            let quotient = i32::try_from(dividend / u64::from(divisor)).unwrap_or(i32::MAX);
+            prop_assert_eq!(divide(dividend, divisor), quotient);
+        }
+
+        #[test]
+        fn takes_roots(value in any::<u64>(), shift in 0u32..64) {
+            prop_assert_eq!(u64::from(root(value >> shift)), (value >> shift).isqrt());
+        }
+    }
+
     #[test]
     fn extremes() {
+        for value in [0, 1, u64::MAX, u64::MAX - 1, 1 << 62, (1 << 62) - 1] {
+            assert_eq!(u64::from(root(value)), value.isqrt());
+        }
+        assert_eq!(divide(u64::MAX, u32::MAX), i32::MAX);
+        assert_eq!(divide((1 << 31) - 1, 1), i32::MAX);
+        assert_eq!(divide((1 << 62) - 1, 1 << 31), i32::MAX);
         check(&[127; 4096], 4096);
         check(&[-128; 4096], 4096);
         let alternating: Vec<i8> = (0..200_704)

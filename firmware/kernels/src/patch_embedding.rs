@@ -97,9 +97,6 @@ pub fn run<K: Kernel>(step: &PatchEmbedding<'_>, arena: &mut [u8]) -> Result<Sta
     let mut scratch = step.scratch.of_mut(arena)?;
     let constants = arena::take_i32s(&mut scratch, volume(&[2, channels]))?;
     K::constants(step.bias, step.multiplier, constants);
-    // Windows are shorter than rows; what is between stays zero.
-    let rest = scratch.len().saturating_sub(ROWS * row_size);
-    scratch.get_mut(rest..).unwrap_or(&mut []).fill(0);
 
     let mut written = Stats::default();
     let (mut row, mut column, mut done) = (0, 0, 0);
@@ -120,6 +117,7 @@ pub fn run<K: Kernel>(step: &PatchEmbedding<'_>, arena: &mut [u8]) -> Result<Sta
                 let windows = rows.chunks_mut(row_size).take(now - gathered);
                 let mut size = 0;
                 for window in windows {
+                    let window = window.get_mut(..inputs).ok_or(Fault::Geometry)?;
                     gather(step, input, row, column, window)?;
                     (size, gathered) = (size + row_size, gathered + 1);
                     column += 1;
@@ -164,41 +162,26 @@ fn gather(
     window: &mut [i8],
 ) -> Result<(), Fault> {
     let [height, width, channels] = step.input_shape;
-    let [kernel_rows, kernel_columns] = step.kernel;
+    let [_, kernel_columns] = step.kernel;
     let [stride_down, stride_across] = step.stride;
     let [top, left] = step.padding;
 
-    let line_size = kernel_columns * channels;
-    let (window, _) = split(window, line_size * kernel_rows)?;
-    let down = Span::new(row.saturating_mul(stride_down), top, kernel_rows, height);
-    let across = Span::new(
-        column.saturating_mul(stride_across),
-        left,
-        kernel_columns,
-        width,
-    );
-    if down.inside == 0 || across.inside == 0 {
-        fill(window, step.pad);
-        return Ok(());
-    }
-
-    let (above, window) = split(window, down.skipped * line_size)?;
-    let (lines, below) = split(window, down.inside * line_size)?;
-    fill(above, step.pad);
-    fill(below, step.pad);
-    let first = (down.start * width + across.start) * channels;
-    let mut values = input.get(first..).ok_or(Fault::Geometry)?;
-    for line in lines.chunks_exact_mut(line_size.max(1)) {
-        if across.inside == kernel_columns {
-            copy(line, values, step.flip)?;
-        } else {
-            let (before, line) = split(line, across.skipped * channels)?;
-            let (middle, after) = split(line, across.inside * channels)?;
-            fill(before, step.pad);
-            copy(middle, values, step.flip)?;
-            fill(after, step.pad);
+    let across = Span::new(column * stride_across, left, kernel_columns, width);
+    let first = across.start * channels;
+    let (before, inside) = (across.skipped * channels, across.inside * channels);
+    let mut y = (row * stride_down).wrapping_sub(top);
+    for line in window.chunks_exact_mut((kernel_columns * channels).max(1)) {
+        let mut rest = line;
+        if y < height && inside > 0 {
+            let (start, inner) = split(rest, before)?;
+            let (middle, end) = split(inner, inside)?;
+            let values = input.get(y * width * channels + first..);
+            copy(middle, values.ok_or(Fault::Geometry)?, step.flip)?;
+            fill(start, step.pad)?;
+            rest = end;
         }
-        values = values.get(width * channels..).unwrap_or(&[]);
+        fill(rest, step.pad)?;
+        y = y.wrapping_add(1);
     }
     Ok(())
 }
@@ -213,6 +196,7 @@ struct Span {
 }
 
 impl Span {
+    #[inline(always)]
     fn new(first: usize, padding: usize, kernel: usize, size: usize) -> Self {
         let skipped = padding.saturating_sub(first).min(kernel);
         let start = first.saturating_sub(padding).min(size);
@@ -229,24 +213,25 @@ fn split(line: &mut [i8], at: usize) -> Result<(&mut [i8], &mut [i8]), Fault> {
     line.split_at_mut_checked(at).ok_or(Fault::Geometry)
 }
 
+/// Fills a line of tokens with the value of zero.
 #[inline(always)]
-fn fill(line: &mut [i8], pad: &[i8]) {
-    if pad.len() < 16 {
-        // A call for a few bytes would cost more than they do.
-        for (q, &pad) in line.iter_mut().zip(pad.iter().cycle()) {
-            *q = pad;
-        }
-    } else {
-        for token in line.chunks_exact_mut(pad.len()) {
-            for (q, &pad) in token.iter_mut().zip(pad) {
-                *q = pad;
-            }
-        }
+fn fill(line: &mut [i8], pad: &[i8]) -> Result<(), Fault> {
+    if line.is_empty() {
+        return Ok(());
     }
+    fill_some(line, pad)
+}
+
+#[inline(never)]
+fn fill_some(line: &mut [i8], pad: &[i8]) -> Result<(), Fault> {
+    for token in line.chunks_exact_mut(pad.len().max(1)) {
+        copy(token, cast::bytes(pad), 0)?;
+    }
+    Ok(())
 }
 
 /// Copies the head of `values`, a word at a time.
-#[inline(always)]
+#[inline(never)]
 fn copy(line: &mut [i8], values: &[u8], flip: u8) -> Result<(), Fault> {
     let values = values.get(..line.len()).ok_or(Fault::Geometry)?;
     let (words, tail) = cast::bytes_mut(line).as_chunks_mut::<4>();

@@ -28,7 +28,7 @@ mod poolformer {
     use tadpool_kernels::layout::Helium as Best;
     #[cfg(not(any(feature = "dsp", feature = "helium")))]
     use tadpool_kernels::layout::Rows as Best;
-    use tadpool_kernels::norm::Norm;
+    use tadpool_kernels::norm::{Norm, Stats};
     use tadpool_kernels::patch_embedding::{self, PatchEmbedding};
     use tadpool_kernels::pooling::{self, Pooling};
     use tadpool_kernels::{Buffer, Fault};
@@ -102,13 +102,34 @@ mod poolformer {
         bias: &[],
     };
 
-    /// Every step once; what it works on is hidden from the compiler.
+    /// Every step once; what it works on is hidden from the compiler, and each
+    /// stays a function of its own, whose size can be told.
     #[inline(never)]
     pub(crate) fn infer() -> Result<(), Fault> {
         let arena: &mut [u8] = black_box(&mut []);
-        let stats = patch_embedding::run::<Best>(black_box(&EMBEDDING), arena)?;
-        let stats = pooling::run(black_box(&POOLING), &stats, arena)?;
-        let stats = channel_mlp::run::<Best>(black_box(&MLP), &stats, arena)?;
-        head::run(black_box(&HEAD), &stats, arena)
+        let stats = patch_embedding(arena)?;
+        let stats = pooling(&stats, arena)?;
+        let stats = channel_mlp(&stats, arena)?;
+        head(&stats, arena)
+    }
+
+    #[inline(never)]
+    fn patch_embedding(arena: &mut [u8]) -> Result<Stats, Fault> {
+        patch_embedding::run::<Best>(black_box(&EMBEDDING), arena)
+    }
+
+    #[inline(never)]
+    fn pooling(stats: &Stats, arena: &mut [u8]) -> Result<Stats, Fault> {
+        pooling::run(black_box(&POOLING), stats, arena)
+    }
+
+    #[inline(never)]
+    fn channel_mlp(stats: &Stats, arena: &mut [u8]) -> Result<Stats, Fault> {
+        channel_mlp::run::<Best>(black_box(&MLP), stats, arena)
+    }
+
+    #[inline(never)]
+    fn head(stats: &Stats, arena: &mut [u8]) -> Result<(), Fault> {
+        head::run(black_box(&HEAD), stats, arena)
     }
 }
