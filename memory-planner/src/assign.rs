@@ -7,6 +7,7 @@ use crate::bounds::{choices, height_bound};
 use crate::clock::Clock;
 use crate::improve::lowest;
 use crate::items::Item;
+use crate::minimise::Range;
 use crate::plan::Goal;
 use crate::solve::Task;
 
@@ -162,7 +163,13 @@ impl Assign<'_> {
                 Some(best) if best[..heights.len()] == heights => most.min(best[heights.len()]),
                 _ => most,
             };
-            let outcome = lowest(task, &here, bound, most, false, clock);
+            let range = Range {
+                least: bound,
+                most,
+                grain: 1,
+                fits: false,
+            };
+            let outcome = lowest(task, &here, None, range, clock);
             self.exact &= outcome.complete;
             let Some(offsets) = outcome.offsets else {
                 return;

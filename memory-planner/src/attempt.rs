@@ -8,7 +8,11 @@ use crate::greedy::{Shelf, orders};
 use crate::items::Item;
 use crate::plan::{Placement, Plan};
 use crate::problem::{Problem, RegionId, Relation};
+use crate::skyline::skyline;
 use crate::solve::{Task, lower_bounds};
+
+/// So many items are looked at in the time of one step.
+pub(crate) const LOOKS_PER_STEP: u64 = 4096;
 
 /// A plan that may still overflow its regions.
 #[derive(Clone, Debug)]
@@ -43,6 +47,17 @@ impl Attempt {
                     && best.heights == lower_bounds(task, items, &best.heights);
                 if good || clock.is_over() {
                     return best;
+                }
+            }
+            // A broken attempt has buffers that must not share the only region.
+            let single = problem.regions.len() == 1 && !best.broken;
+            if single && items.iter().all(Item::is_plain) {
+                let (offsets, looked_at) = skyline(items);
+                clock.spend(1 + looked_at / LOOKS_PER_STEP);
+                let mut attempt = best.clone();
+                attempt.put(task, 0, items, &offsets);
+                if attempt.rank(problem) < best.rank(problem) {
+                    best = attempt;
                 }
             }
         }
@@ -89,8 +104,7 @@ impl Attempt {
                 region_of[member.buffer] = region;
             }
         }
-        // So many items are looked at in the time of one step.
-        clock.spend(1 + looked_at / 4096);
+        clock.spend(1 + looked_at / LOOKS_PER_STEP);
         Self::new(problem, items, &shelves, broken)
     }
 

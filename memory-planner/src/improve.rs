@@ -69,8 +69,16 @@ fn improve_region(
             bound,
         };
     }
-    let most = (height - 1).min(capacity);
-    let outcome = lowest(task, &here, bound, most, height <= capacity, clock);
+    let offset = |item: &Item| best.plan.placements[item.members[0].buffer].offset;
+    let start: Vec<u64> = here.iter().map(offset).collect();
+    let start = (!best.broken).then_some(start.as_slice());
+    let range = Range {
+        least: bound,
+        most: (height - 1).min(capacity),
+        grain: 1,
+        fits: height <= capacity,
+    };
+    let outcome = lowest(task, &here, start, range, clock);
     let found = outcome.offsets.is_some();
     best.put(task, region, &here, &outcome.offsets.unwrap_or_default());
     Known {
@@ -79,31 +87,25 @@ fn improve_region(
     }
 }
 
-/// Searches for the lowest offsets of some items in one region, from `most` downwards.
+/// Searches for the lowest offsets of some items in one region. `start` is a plan that is
+/// known already, if there is one; it may be too high.
 pub(crate) fn lowest(
     task: &Task<'_>,
     items: &[Item],
-    bound: u64,
-    most: u64,
-    fits: bool,
+    start: Option<&[u64]>,
+    mut range: Range,
     clock: &mut Clock,
 ) -> Outcome {
     let unknown = Outcome {
         offsets: None,
-        lower_bound: bound,
-        complete: bound > most,
+        lower_bound: range.least,
+        complete: range.least > range.most,
     };
     if unknown.complete || clock.is_over() {
         return unknown;
     }
     let spans: Vec<u64> = items.iter().map(|item| item.span).collect();
-    let mut range = Range {
-        least: bound,
-        most,
-        grain: 1,
-        fits,
-    };
-    if let Some(mut search) = Portfolio::new(items) {
+    if let Some(mut search) = Portfolio::new(items, start) {
         range.grain = search.grain;
         minimise(&mut search, &spans, range, task.goal, clock)
     } else if let Some(mut search) = Disjunctive::new(&task.rules, items) {

@@ -40,6 +40,11 @@ pub(crate) struct Item {
 }
 
 impl Item {
+    /// Whether it is a single buffer that may lie anywhere: no relation, no fixed offset.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.members.len() == 1 && !self.related && self.fixed_offset.is_none()
+    }
+
     /// The lowest offset that is at least `offset` and aligned.
     pub(crate) fn align_up(&self, offset: u64) -> u64 {
         let above = offset.wrapping_sub(self.residue) & (self.alignment - 1);

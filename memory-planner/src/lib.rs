@@ -25,6 +25,7 @@ mod attempt;
 mod bounds;
 mod greedy;
 mod items;
+mod skyline;
 mod validate;
 
 // The exact searches.
@@ -32,10 +33,12 @@ mod assign;
 mod clock;
 mod depths;
 mod disjunctive;
+mod ejection;
 mod improve;
 mod minimise;
 mod packing;
 mod portfolio;
+mod stacks;
 
 #[doc(hidden)]
 pub mod fuzzing;

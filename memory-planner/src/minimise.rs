@@ -14,12 +14,20 @@ pub(crate) enum Ending {
     Nothing,
     /// The budget ended.
     OutOfBudget,
+    /// The budget ended; these offsets are higher than asked for, but better than any
+    /// before.
+    Better(Vec<u64>),
 }
 
 /// A search that can decide whether a height is enough.
 pub(crate) trait Decide {
     /// Looks for a plan of at most `height`. Every `round` searches in another order.
     fn decide(&mut self, height: u64, round: u32, clock: &mut Clock) -> Ending;
+
+    /// The steps in which this round's search tries that many placements.
+    fn steps(&self, placements: u64, _round: u32) -> u64 {
+        placements
+    }
 }
 
 /// What is known after a series of searches.
@@ -46,9 +54,9 @@ pub(crate) struct Range {
     pub(crate) fits: bool,
 }
 
-/// The first slice of steps, per item and at least.
-const STEPS_PER_ITEM: u64 = 2;
-const LEAST_STEPS: u64 = 2000;
+/// The placements tried in the first slice, per four items and at least.
+const PLACEMENTS_PER_FOUR_ITEMS: u64 = 5;
+const LEAST_PLACEMENTS: u64 = 2000;
 
 /// Searches for a lower plan again and again, in slices that grow.
 ///
@@ -65,42 +73,49 @@ pub(crate) fn minimise(
     let grain = range.grain.max(1);
     let mut least = range.least.next_multiple_of(grain);
     let mut most = range.most / grain * grain;
-    let mut steps = (spans.len() as u64 * STEPS_PER_ITEM).max(LEAST_STEPS);
+    let mut placements = spans.len() as u64 * PLACEMENTS_PER_FOUR_ITEMS / 4;
+    placements = placements.max(LEAST_PLACEMENTS);
     let mut offsets = None;
     let mut round = 0;
     while least <= most {
         let known = range.fits || offsets.is_some();
         let fraction = match goal {
-            Goal::Lowest if known => [3, 0, 5, 8][round as usize % 4],
+            Goal::Lowest if known => [3, 0, 5, 8][round as usize / 2 % 4],
             Goal::Lowest | Goal::Fits => 8,
         };
         let target = match fraction {
             8 => most,
             _ => least + (most - least) / 8 * fraction / grain * grain,
         };
-        match clock.slice(steps, |clock| search.decide(target, round, clock)) {
-            Ending::Plan(plan) => {
-                let tops = spans.iter().zip(&plan).map(|(span, at)| span + at);
-                let height = tops.max().unwrap_or(0);
+        let steps = search.steps(placements, round);
+        let ending = clock.slice(steps, |clock| search.decide(target, round, clock));
+        if ending == Ending::Nothing {
+            least = target + grain;
+            continue;
+        }
+        let out_of_budget = !matches!(ending, Ending::Plan(_));
+        if let Ending::Plan(plan) | Ending::Better(plan) = ending {
+            let tops = spans.iter().zip(&plan).map(|(span, at)| span + at);
+            let height = tops.max().unwrap_or(0);
+            if height <= most {
                 offsets = Some(plan);
                 if goal == Goal::Fits || height < grain {
                     break;
                 }
                 most = height - grain;
             }
-            Ending::Nothing => least = target + grain,
-            Ending::OutOfBudget => {
-                if clock.is_over() {
-                    return Outcome {
-                        offsets,
-                        lower_bound: least,
-                        complete: false,
-                    };
-                }
-                round += 1;
-                if round % 3 == 0 {
-                    steps += steps / 2;
-                }
+        }
+        if out_of_budget {
+            if clock.is_over() && least <= most {
+                return Outcome {
+                    offsets,
+                    lower_bound: least,
+                    complete: false,
+                };
+            }
+            round += 1;
+            if round % 6 == 0 {
+                placements += placements / 2;
             }
         }
     }

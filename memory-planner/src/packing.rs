@@ -17,60 +17,13 @@
 //! go back to: decisions about unrelated parts of the problem are skipped.
 
 use alloc::vec::Vec;
+use core::cell::Cell;
 
+use crate::attempt::LOOKS_PER_STEP;
 use crate::clock::Clock;
 use crate::depths::Depths;
 use crate::minimise::Ending;
-
-/// A buffer as this search sees it: a rectangle whose place in time is given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Rect {
-    /// The first section in which it is live, and the one after the last.
-    pub(crate) first: usize,
-    pub(crate) end: usize,
-    pub(crate) size: u64,
-    pub(crate) alignment: u64,
-}
-
-impl Rect {
-    fn align_up(&self, offset: u64) -> u64 {
-        let mask = self.alignment - 1;
-        (offset + mask) & !mask
-    }
-}
-
-/// The rectangles and, derived from them, who is in whose way.
-#[derive(Debug)]
-pub(crate) struct Stacks {
-    pub(crate) rects: Vec<Rect>,
-    /// For each section, the rectangles in it.
-    sections: Vec<Vec<u32>>,
-    /// For each rectangle, those that share a section with it.
-    neighbours: Vec<Vec<u32>>,
-}
-
-impl Stacks {
-    pub(crate) fn new(rects: Vec<Rect>) -> Self {
-        let count = rects.iter().map(|rect| rect.end).max().unwrap_or(0);
-        let mut sections: Vec<Vec<u32>> = (0..count).map(|_| Vec::new()).collect();
-        let mut neighbours: Vec<Vec<u32>> = Vec::with_capacity(rects.len());
-        for (index, rect) in (0..).zip(&rects) {
-            for section in &mut sections[rect.first..rect.end] {
-                section.push(index);
-            }
-            let meets = |other: &Rect| other.first < rect.end && rect.first < other.end;
-            let others = (0..)
-                .zip(&rects)
-                .filter(|&(other, rect)| other != index && meets(rect));
-            neighbours.push(others.map(|(other, _)| other).collect());
-        }
-        Self {
-            rects,
-            sections,
-            neighbours,
-        }
-    }
-}
+use crate::stacks::Stacks;
 
 /// What a search leaves to the next one: how often each section failed.
 #[derive(Debug)]
@@ -142,6 +95,8 @@ pub(crate) struct Search<'a> {
     counts: Vec<u32>,
     /// Scales slacks down to 20 bits.
     shift: u32,
+    /// How many rectangles were looked at since steps were last counted.
+    looked_at: Cell<u64>,
 }
 
 const UNPLACED: u32 = u32::MAX;
@@ -174,6 +129,7 @@ impl<'a> Search<'a> {
             witness: stacks.sections.iter().map(|section| section[0]).collect(),
             counts: alloc::vec![0; stacks.sections.len()],
             shift: (64 - capacity.leading_zeros()).saturating_sub(20),
+            looked_at: Cell::new(0),
             stacks,
         }
     }
@@ -188,7 +144,8 @@ impl<'a> Search<'a> {
             }
             let mut conflict = None;
             loop {
-                if !clock.spend(1) {
+                let looked_at = self.looked_at.take();
+                if !clock.spend(1 + looked_at / LOOKS_PER_STEP) {
                     return Ending::OutOfBudget;
                 }
                 match self.advance(conflict.take()) {
@@ -205,6 +162,7 @@ impl<'a> Search<'a> {
         let Some(level) = self.unplaced.iter().map(|&i| self.low[i as usize]).min() else {
             return false;
         };
+        self.look(self.unplaced.len() + self.counts.len());
         self.counts.fill(0);
         for &i in &self.unplaced {
             if self.low[i as usize] == level {
@@ -322,7 +280,10 @@ impl<'a> Search<'a> {
     fn explain(&self, i: usize, mut value: u64, conflict: &mut Depths) {
         let size = self.stacks.rects[i].size;
         while value > 0 {
-            let Some(low) = self.history[i].iter().find(|low| low.value >= value) else {
+            self.look(1);
+            // The values of a history never fall.
+            let history = &self.history[i];
+            let Some(low) = history.get(history.partition_point(|low| low.value < value)) else {
                 return;
             };
             conflict.add(low.depth);
@@ -333,6 +294,10 @@ impl<'a> Search<'a> {
             // Below the rectangle there is no room from `level - size + 1` on.
             value = (frame.level + 1).saturating_sub(size).min(value - 1);
         }
+    }
+
+    fn look(&self, rects: usize) {
+        self.looked_at.set(self.looked_at.get() + rects as u64);
     }
 
     fn set_low(&mut self, i: usize, low: Low) {
@@ -382,6 +347,7 @@ impl<'a> Search<'a> {
         for rest in &mut self.rest[rect.first..rect.end] {
             *rest -= rect.size;
         }
+        self.look(stacks.neighbours[i as usize].len());
         let top = self.low[i as usize] + rect.size;
         let (mut first, mut end) = (rect.first, rect.end);
         for &j in &stacks.neighbours[i as usize] {
@@ -417,6 +383,7 @@ impl<'a> Search<'a> {
             let i = i as usize;
             if self.placed_at[i] == UNPLACED && self.low[i] == level {
                 let rect = stacks.rects[i];
+                self.look(stacks.neighbours[i].len());
                 let next = self.next_support(i, level);
                 if next > self.capacity - rect.size {
                     // It has no place any more.
@@ -458,12 +425,17 @@ impl<'a> Search<'a> {
     /// What the offsets that [`Self::raise`] chose depend on, besides the decision itself.
     fn raise_reasons(&self, depth: u32) -> Depths {
         let mut reasons = Depths::default();
+        let mut seen = alloc::vec![false; self.low.len()];
         let frame = &self.frames[depth as usize];
         for &i in &self.stacks.sections[frame.section] {
             let i = i as usize;
             if self.placed_at[i] == UNPLACED && self.low[i] == frame.level {
+                self.look(self.stacks.neighbours[i].len());
                 for &j in &self.stacks.neighbours[i] {
                     let j = j as usize;
+                    if core::mem::replace(&mut seen[j], true) {
+                        continue;
+                    }
                     if self.placed_at[j] != UNPLACED {
                         reasons.add(self.placed_at[j]);
                     } else {
@@ -492,6 +464,7 @@ impl<'a> Search<'a> {
                 self.witness[section] = witness;
                 continue;
             }
+            self.look(stacks.sections[section].len());
             self.memory.weights[section] += 1;
             let mut conflict = Depths::default();
             let value = (self.capacity + 1).saturating_sub(rest);

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 #[cfg(feature = "std")]
 use core::time::Duration;
 
-use crate::problem::{MAX_BUFFERS, Problem, RegionId};
+use crate::problem::{Problem, RegionId};
 
 /// Where one buffer lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -112,18 +112,15 @@ impl Budget {
         }
     }
 
-    /// A budget for the greedy orders and one short search, which take some tens of
-    /// milliseconds for a thousand buffers.
+    /// A budget for the heuristics and short searches: some tens of milliseconds up to a
+    /// thousand buffers, from there on by the square of their number, up to some seconds.
     pub const fn quick(buffers: usize) -> Self {
-        // Greedy orders look at the square of the number of buffers, a search places each
-        // buffer about twice.
-        let buffers = if buffers < MAX_BUFFERS {
-            buffers
-        } else {
-            MAX_BUFFERS
-        } as u64;
-        let search = if buffers < 1000 { 1000 } else { buffers };
-        Self::steps(50 + buffers * buffers / 1400 + 2 * search)
+        let buffers = match buffers {
+            ..1000 => 1000,
+            1000..10_000 => buffers as u64,
+            _ => 10_000,
+        };
+        Self::steps(50 + buffers * (buffers - 500) / 200)
     }
 
     /// The same budget for the first plan that fits the capacities.

@@ -1,16 +1,22 @@
-//! Prepares items for the packing search and varies its preferences from round to round.
+//! Prepares items for the searches that know no relations, and runs them in turns.
 
 use alloc::vec::Vec;
 
+use crate::attempt::LOOKS_PER_STEP;
 use crate::clock::Clock;
+use crate::ejection::Ejection;
 use crate::items::Item;
 use crate::minimise::{Decide, Ending};
-use crate::packing::{Memory, Rect, Search, Stacks};
+use crate::packing::{Memory, Search};
+use crate::stacks::{Rect, Stacks, sections};
 
-/// The packing search with what it keeps between rounds.
+/// The ejection search, which finds, and the packing search, which also proves, with what
+/// they keep between rounds.
 pub(crate) struct Portfolio {
-    stacks: Stacks,
-    memory: Memory,
+    rects: Vec<Rect>,
+    ejection: Ejection,
+    /// None if the problem is too large for the packing search.
+    packing: Option<(Stacks, Memory)>,
     /// For each item its rectangle; none if it has no bytes.
     rect_of: Vec<Option<usize>>,
     /// All heights are multiples of this.
@@ -18,12 +24,12 @@ pub(crate) struct Portfolio {
 }
 
 impl Portfolio {
-    /// None if an item has a relation, several members or a fixed offset, which this
-    /// search does not know.
-    pub(crate) fn new(items: &[Item]) -> Option<Self> {
-        let simple =
-            |item: &Item| item.members.len() == 1 && !item.related && item.fixed_offset.is_none();
-        if !items.iter().all(simple) {
+    /// Begins with the offsets `start`, if there are some.
+    ///
+    /// None if an item has a relation, several members or a fixed offset, which these
+    /// searches do not know.
+    pub(crate) fn new(items: &[Item], start: Option<&[u64]>) -> Option<Self> {
+        if !items.iter().all(Item::is_plain) {
             return None;
         }
         let solid: Vec<&Item> = items.iter().filter(|item| item.span > 0).collect();
@@ -35,57 +41,76 @@ impl Portfolio {
             size: item.span,
             alignment: item.alignment,
         };
-        let stacks = Stacks::new(solid.iter().map(rect).collect());
+        let rects: Vec<Rect> = solid.iter().map(rect).collect();
         let mut next = 0..;
         let rect_of = items
             .iter()
             .map(|item| (item.span > 0).then(|| next.next()).flatten());
         let alignments = solid.iter().map(|item| item.alignment).filter(|&a| a > 1);
+        let start = start.map(|offsets| {
+            let pairs = items.iter().zip(offsets);
+            let solid = pairs.filter(|(item, _)| item.span > 0);
+            solid.map(|(_, offset)| *offset).collect::<Vec<_>>()
+        });
+        let stacks = Stacks::new(rects.clone());
         Some(Self {
+            ejection: Ejection::new(&rects, start.as_deref()),
+            packing: stacks.map(|stacks| {
+                let memory = Memory::new(&stacks);
+                (stacks, memory)
+            }),
             rect_of: rect_of.collect(),
             grain: solid
                 .iter()
                 .map(|item| item.span)
                 .chain(alignments)
                 .fold(0, gcd),
-            memory: Memory::new(&stacks),
-            stacks,
+            rects,
         })
     }
+
+    fn search(&mut self, height: u64, round: u32, clock: &mut Clock) -> Ending {
+        let ending = match &mut self.packing {
+            Some((stacks, memory)) if !is_for_ejection(round) => {
+                let preference = preference(&self.rects, round / 2);
+                Search::new(stacks, height, &preference, memory).run(clock)
+            }
+            _ => return self.ejection.run(&self.rects, height, clock),
+        };
+        if let Ending::Plan(offsets) = &ending {
+            self.ejection.learn(&self.rects, offsets);
+        }
+        ending
+    }
+}
+
+/// The two searches take turns.
+fn is_for_ejection(round: u32) -> bool {
+    round % 2 == 1
 }
 
 impl Decide for Portfolio {
     fn decide(&mut self, height: u64, round: u32, clock: &mut Clock) -> Ending {
-        let preference = preference(&self.stacks.rects, round);
-        let ending = Search::new(&self.stacks, height, &preference, &mut self.memory).run(clock);
+        let ending = self.search(height, round, clock);
+        let of_items = |offsets: Vec<u64>| {
+            let offset = |rect: &Option<usize>| rect.map_or(0, |rect| offsets[rect]);
+            self.rect_of.iter().map(offset).collect()
+        };
         match ending {
-            Ending::Plan(offsets) => {
-                let offset = |rect: &Option<usize>| rect.map_or(0, |rect| offsets[rect]);
-                Ending::Plan(self.rect_of.iter().map(offset).collect())
-            }
-            other => other,
+            Ending::Plan(offsets) => Ending::Plan(of_items(offsets)),
+            Ending::Better(offsets) => Ending::Better(of_items(offsets)),
+            Ending::Nothing | Ending::OutOfBudget => ending,
         }
     }
-}
 
-/// The moments at which sections begin.
-///
-/// Between a start and the next end, each further start only adds to what is live, so
-/// the last of them has all the others' conflicts: one section is enough.
-fn sections(items: &[&Item]) -> Vec<u32> {
-    let mut events: Vec<(u32, bool)> = Vec::with_capacity(items.len() * 2);
-    for item in items {
-        events.push((item.live.start, true));
-        events.push((item.live.end, false));
-    }
-    events.sort_unstable();
-    let mut starts = Vec::new();
-    for pair in events.windows(2) {
-        if pair[0].1 && !pair[1].1 {
-            starts.push(pair[0].0);
+    fn steps(&self, placements: u64, round: u32) -> u64 {
+        if is_for_ejection(round) {
+            // A placement looks at two edges of every rectangle, and most lead to another one.
+            placements * (1 + self.rects.len() as u64 * 4 / LOOKS_PER_STEP)
+        } else {
+            placements
         }
     }
-    starts
 }
 
 /// How much each rectangle wants to be placed early: long-lived ones, large areas or
@@ -155,7 +180,7 @@ mod tests {
             let bound = crate::lower_bound(&problem).unwrap()[0];
             for height in bound..bound + 3 {
                 let clock = || Clock::new(&Budget::steps(1_000_000));
-                let packed = Portfolio::new(&items)
+                let packed = Portfolio::new(&items, None)
                     .unwrap()
                     .decide(height, 0, &mut clock());
                 let other =

@@ -63,4 +63,4 @@ fn plans_are_the_same_everywhere() {
     assert_eq!(hash, PLANS);
 }
 
-const PLANS: u64 = 1_948_631_718_161_115_991;
+const PLANS: u64 = 17_386_660_941_122_169_103;
