@@ -5,10 +5,14 @@ use std::{env, fs, path::Path};
 /// Machine, flash and RAM as `[origin, size]`.
 const MACHINES: &[(&str, [u32; 2], [u32; 2])] = &[
     ("microbit", [0, 256 << 10], [0x2000_0000, 16 << 10]),
-    ("lm3s6965evb", [0, 256 << 10], [0x2000_0000, 64 << 10]),
+    ("mps2-an385", [0, 4 << 20], [0x2100_0000, 16 << 20]),
     ("mps2-an386", [0, 4 << 20], [0x2100_0000, 16 << 20]),
     ("mps2-an500", [0, 4 << 20], [0x6000_0000, 16 << 20]),
-    ("mps2-an505", [0x1000_0000, 4 << 20], [0x8000_0000, 16 << 20]),
+    (
+        "mps2-an505",
+        [0x1000_0000, 4 << 20],
+        [0x8000_0000, 16 << 20],
+    ),
     ("mps3-an547", [0, 512 << 10], [0x6000_0000, 16 << 20]),
 ];
 
@@ -25,7 +29,11 @@ fn main() {
     let region = |name, [origin, size]: [u32; 2]| {
         format!("{name} : ORIGIN = {origin:#x}, LENGTH = {size:#x}\n")
     };
-    let map = format!("MEMORY {{\n{}{}}}\n", region("FLASH", *flash), region("RAM", *ram));
+    let map = format!(
+        "MEMORY {{\n{}{}}}\n",
+        region("FLASH", *flash),
+        region("RAM", *ram)
+    );
     let out = env::var("OUT_DIR").unwrap();
     fs::write(Path::new(&out).join("memory.x"), map).unwrap();
     println!("cargo::rustc-link-search={out}");

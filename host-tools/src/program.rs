@@ -188,7 +188,7 @@ impl Kernel<'_> {
     pub fn run(&self, stats: &Stats, arena: &mut [u8]) -> Result<Stats, Fault> {
         match self {
             Self::PatchEmbedding(step) => patch_embedding::run::<Rows>(step, arena),
-            Self::Pooling(step) => pooling::run(step, stats, arena),
+            Self::Pooling(step) => pooling::run::<Rows>(step, stats, arena),
             Self::Identity(step) => identity::run(step, stats, arena),
             Self::ChannelMlp(step) => channel_mlp::run::<Rows>(step, stats, arena),
             Self::Head(step) => head::run(step, stats, arena).map(|()| *stats),

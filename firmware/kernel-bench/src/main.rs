@@ -4,7 +4,8 @@
 //!
 //! ```text
 //! check 3 2 1a2b3c4d                 case, seed, checksum of what was written
-//! count 5 M8 1a2b3c4d 123456         case, its kernels, checksum, instructions
+//! count 5 Dsp 1a2b3c4d 123456        case, its kernels, checksum, instructions
+//! plain 5 loop 1a2b3c4d 123456       the same by a loop as one writes it in C
 //! ```
 //!
 //! The emulator advances its clock by a fixed time an instruction, so SysTick
@@ -20,20 +21,16 @@ use cortex_m::peripheral::syst::SystClkSource;
 use cortex_m_rt::entry;
 use cortex_m_semihosting::{debug, hprintln};
 use panic_halt as _;
+use tadpool_kernels::cases::{self, COUNTED, EDGES, EDGES_MEMORY, Seed};
 #[cfg(feature = "dsp")]
 use tadpool_kernels::layout::Dsp as Best;
 #[cfg(feature = "helium")]
 use tadpool_kernels::layout::Helium as Best;
 #[cfg(not(any(feature = "dsp", feature = "helium")))]
 use tadpool_kernels::layout::Rows as Best;
-use tadpool_kernels::cases::{self, COUNTED, EDGES, EDGES_MEMORY, Seed};
-use tadpool_kernels::layout::Kernel;
+use tadpool_kernels::layout::{Kernel, Rows};
 
-const MEMORY: usize = if cfg!(small) {
-    EDGES_MEMORY
-} else {
-    4 << 20
-};
+const MEMORY: usize = if cfg!(small) { EDGES_MEMORY } else { 4 << 20 };
 
 #[entry]
 fn main() -> ! {
@@ -81,6 +78,17 @@ fn run() {
                 instructions
             ),
             None => hprintln!("count {} fault", index),
+        }
+        // Only where it is what one would have otherwise.
+        if cfg!(not(any(feature = "dsp", feature = "helium")))
+            && let Ok(mut ready) = case.ready::<Rows>(Seed(2), memory)
+        {
+            let mut written = None;
+            let instructions = counter.count(|| written = ready.run_plain());
+            if let Some(written) = written {
+                let checksum = ready.checksum(&written);
+                hprintln!("plain {} loop {:08x} {}", index, checksum, instructions);
+            }
         }
     }
 }

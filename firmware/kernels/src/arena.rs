@@ -110,10 +110,7 @@ pub(crate) fn take_i32s<'a>(
 }
 
 /// Cuts `count` elements of type `i8` off the head of a scratch buffer.
-#[cfg(any(
-    feature = "cases",
-    all(any(feature = "dsp", feature = "helium"), target_arch = "arm")
-))]
+#[cfg(feature = "cases")]
 pub(crate) fn take_i8s<'a>(
     scratch: &mut &'a mut [u8],
     count: usize,
@@ -127,6 +124,15 @@ pub(crate) fn take_i16s<'a>(
     count: usize,
 ) -> Result<&'a mut [i16], Fault> {
     cast::i16s_mut(take(scratch, count.saturating_mul(2))?)
+}
+
+/// Fills with zeros, by a loop: the compiler is not to see that they are zeros,
+/// since what it calls then is ten times larger.
+pub(crate) fn clear(values: &mut [i32]) {
+    let zero = core::hint::black_box(0);
+    for value in values {
+        *value = zero;
+    }
 }
 
 pub(crate) fn take<'a>(scratch: &mut &'a mut [u8], size: usize) -> Result<&'a mut [u8], Fault> {

@@ -7,6 +7,7 @@ use crate::arch::cast;
 use crate::arena::{self, Buffer, Fault};
 use crate::channel_mlp::{self, ChannelMlp, NormedLinear, ResidualLinear};
 use crate::checksum::fnv1a;
+use crate::fixed::{requantize, saturate_i8};
 use crate::head::{self, Head};
 use crate::identity::{self, Identity};
 use crate::layout::{Kernel, Layout, Rows};
@@ -390,9 +391,21 @@ impl Ready<'_> {
             Step::Pointwise(step) => pointwise::run::<K>(step, arena).map(|()| Stats::default()),
             Step::ChannelMlp(step) => channel_mlp::run::<K>(step, stats, arena),
             Step::PatchEmbedding(step) => patch_embedding::run::<K>(step, arena),
-            Step::Pooling(step) => pooling::run(step, stats, arena),
+            Step::Pooling(step) if K::LAYOUT.pools(step.shape[2]) => {
+                pooling::run::<K>(step, stats, arena)
+            }
+            Step::Pooling(step) => pooling::run::<Rows>(step, stats, arena),
             Step::Identity(step) => identity::run(step, stats, arena),
             Step::Head(step) => head::run(step, stats, arena).map(|()| Stats::default()),
+        }
+    }
+
+    /// Runs a matrix product in rows by the loop that one writes first, to have
+    /// something to compare with; nothing for other cases.
+    pub fn run_plain(&mut self) -> Option<Stats> {
+        match &self.step {
+            Step::Pointwise(step) => plain_product(step, self.arena).map(|()| Stats::default()),
+            _ => None,
         }
     }
 
@@ -405,6 +418,27 @@ impl Ready<'_> {
             .wrapping_mul(31)
             .wrapping_add(written.sum_of_squares as u32)
     }
+}
+
+/// One output after the other, one product after the other.
+#[inline(never)]
+fn plain_product(step: &Pointwise<'_>, arena: &mut [u8]) -> Option<()> {
+    let (input, output) = arena::disjoint(arena, step.input, step.output).ok()?;
+    let weights = cast::i8s(step.weights);
+    let tokens = cast::i8s(input).chunks_exact(step.inputs.max(1));
+    let results = cast::i8s_mut(output).chunks_exact_mut(step.outputs.max(1));
+    for (token, results) in tokens.zip(results) {
+        let constants = step.bias.iter().zip(step.multiplier);
+        let rows = weights.chunks_exact(step.inputs.max(1)).zip(constants);
+        for (q, (row, (&bias, &multiplier))) in results.iter_mut().zip(rows) {
+            let mut acc = bias;
+            for (&weight, &value) in row.iter().zip(token) {
+                acc = acc.wrapping_add(i32::from(weight) * i32::from(value));
+            }
+            *q = saturate_i8(requantize(acc, multiplier).saturating_add(step.zero_point));
+        }
+    }
+    Some(())
 }
 
 /// Makes and runs one case, and returns its checksum.

@@ -60,7 +60,7 @@ pub fn run(step: &Head<'_>, stats: &Stats, arena: &mut [u8]) -> Result<(), Fault
     let (map, mut scratch) = arena::disjoint(arena, step.map, step.scratch)?;
     ensure(!map.is_empty() && map.len() == volume(&[step.tokens, step.channels]))?;
     let sums = arena::take_i32s(&mut scratch, step.channels)?;
-    sums.fill(0);
+    arena::clear(sums);
     for token in cast::i8s(map).chunks_exact(step.channels.max(1)) {
         for (sum, &q) in sums.iter_mut().zip(token) {
             *sum += i32::from(q);
@@ -74,10 +74,11 @@ pub fn run(step: &Head<'_>, stats: &Stats, arena: &mut [u8]) -> Result<(), Fault
     ensure(step.weights.len() == volume(&[classes, step.channels]))?;
     ensure(step.row_sums.len() == classes && step.multiplier.len() == classes)?;
     let rows = cast::i8s(step.weights).chunks_exact(step.channels.max(1));
-    let constants = step.row_sums.iter().zip(step.multiplier).zip(step.bias);
-    for ((logit, row), ((&row_sum, &base), &bias)) in
-        output.chunks_exact_mut(4).zip(rows).zip(constants)
-    {
+    for (class, (logit, row)) in output.chunks_exact_mut(4).zip(rows).enumerate() {
+        let constants = (step.row_sums.get(class), step.multiplier.get(class));
+        let ((Some(&row_sum), Some(&base)), Some(&bias)) = (constants, step.bias.get(class)) else {
+            break;
+        };
         let product = row
             .iter()
             .zip(sums.iter())

@@ -120,6 +120,12 @@ impl Layout {
         self != Self::Dsp || rows.chunks(inputs.max(1)).all(is_exact)
     }
 
+    /// Whether the pooling mixer of this layout's cores takes maps of this many
+    /// channels.
+    pub const fn pools(self, channels: usize) -> bool {
+        matches!(self, Self::Rows) || channels.is_multiple_of(4)
+    }
+
     /// Whether tokens of `inputs` values can be read where they lie in a map,
     /// without padding between them.
     pub(crate) const fn reads_whole(self, inputs: usize) -> bool {

@@ -39,19 +39,15 @@ pub struct Linear<'a> {
 impl<'a> Linear<'a> {
     /// A layer with weights in the layout of `K` and constants as
     /// [`Product::constants`] leaves them; `zero` is added to requantized sums.
+    #[inline(always)]
     pub(crate) fn new<K: Kernel>(
         weights: &'a [u8],
         [inputs, outputs]: [usize; 2],
         constants: &'a [i32],
         zero: i32,
     ) -> Result<Self, Fault> {
-        ensure(outputs > 0 && K::LAYOUT.fits(outputs, inputs))?;
-        ensure(weights.len() == K::LAYOUT.packed_size(outputs, inputs))?;
-        ensure(constants.len() == volume(&[2, outputs]))?;
+        check(K::LAYOUT, weights, [inputs, outputs], constants.len())?;
         ensure((-256..=256).contains(&zero))?;
-        if K::LAYOUT != Layout::Rows && !weights.as_ptr().addr().is_multiple_of(4) {
-            return Err(Fault::Alignment);
-        }
         Ok(Self {
             weights,
             inputs,
@@ -86,6 +82,24 @@ impl<'a> Linear<'a> {
     pub(crate) fn zero(&self) -> i32 {
         self.zero
     }
+}
+
+/// Whether a layer's parts are as long as its dimensions say. One copy for all
+/// layers.
+#[inline(never)]
+fn check(
+    layout: Layout,
+    weights: &[u8],
+    [inputs, outputs]: [usize; 2],
+    constants: usize,
+) -> Result<(), Fault> {
+    ensure(outputs > 0 && layout.fits(outputs, inputs))?;
+    ensure(weights.len() == layout.packed_size(outputs, inputs))?;
+    ensure(constants == volume(&[2, outputs]))?;
+    if layout != Layout::Rows && !weights.as_ptr().addr().is_multiple_of(4) {
+        return Err(Fault::Alignment);
+    }
+    Ok(())
 }
 
 /// The kernels of one layout.

@@ -142,6 +142,7 @@ impl NormScale {
 
     /// Accumulator start of a linear layer that reads the normalised map:
     /// `bias * sigma - row_sum * mean`, with `bias` in Q8.
+    #[inline(never)]
     pub(crate) fn start(&self, bias: i32, row_sum: i32) -> i32 {
         let bias = i64::from(bias) * i64::from(self.sigma);
         let mean = (i64::from(row_sum) * i64::from(self.mean)) << 8;
@@ -149,6 +150,7 @@ impl NormScale {
     }
 
     /// `base / sigma`, with four more fractional bits than `base`.
+    #[inline(never)]
     pub(crate) fn multiplier(&self, base: i32) -> i32 {
         saturate_i32(round_shift(i64::from(base) * i64::from(self.inv_sigma), 20))
     }

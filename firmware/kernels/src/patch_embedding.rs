@@ -94,9 +94,9 @@ pub fn run<K: Kernel>(step: &PatchEmbedding<'_>, arena: &mut [u8]) -> Result<Sta
     let count = tiles(step.tile_tokens);
 
     // The constants are written once and stay in the scratch.
-    let mut scratch = step.scratch.of_mut(arena)?;
-    let constants = arena::take_i32s(&mut scratch, volume(&[2, channels]))?;
-    K::constants(step.bias, step.multiplier, constants);
+    let sizes = [volume(&[2, channels]), volume(&[count, tile_size])];
+    let parts = Parts::of(step.scratch.of_mut(arena)?, sizes)?;
+    K::constants(step.bias, step.multiplier, parts.constants);
 
     let mut written = Stats::default();
     let (mut row, mut column, mut done) = (0, 0, 0);
@@ -106,11 +106,8 @@ pub fn run<K: Kernel>(step: &PatchEmbedding<'_>, arena: &mut [u8]) -> Result<Sta
     let at_once = K::TOKENS * count / step.tile_tokens.max(1) * step.tile_tokens.max(1);
     while done < tokens {
         let now = at_once.min(tokens - done);
-        let (input, mut scratch) = arena::disjoint(arena, step.input, step.scratch)?;
-        arena::take_i32s(&mut scratch, 2 * channels)?;
-        let tiles = arena::take_i32s(&mut scratch, volume(&[count, tile_size]))?;
-        let rows = scratch.len().saturating_sub(ROWS * row_size);
-        let rows = cast::i8s_mut(scratch.get_mut(rows..).ok_or(Fault::Buffer)?);
+        let (input, scratch) = arena::disjoint(arena, step.input, step.scratch)?;
+        let Parts { tiles, rows, .. } = Parts::of(scratch, sizes)?;
         let mut gathered = 0;
         for tile in tiles.chunks_mut(tile_size) {
             for first in (0..K::TOKENS).step_by(ROWS) {
@@ -139,21 +136,44 @@ pub fn run<K: Kernel>(step: &PatchEmbedding<'_>, arena: &mut [u8]) -> Result<Sta
             offset: step.output.offset + done * channels,
             size: now * channels,
         };
-        let (output, mut scratch) = arena::disjoint(arena, output, step.scratch)?;
-        let constants = arena::take_i32s(&mut scratch, 2 * channels)?;
+        let (output, scratch) = arena::disjoint(arena, output, step.scratch)?;
+        let Parts {
+            constants, tiles, ..
+        } = Parts::of(scratch, sizes)?;
         let shape = [inputs, channels];
         let linear = Linear::new::<K>(step.weights, shape, constants, step.zero_point)?;
-        let tiles = arena::take_i32s(&mut scratch, count * tile_size)?;
-        let output = cast::i8s_mut(output).chunks_mut((K::TOKENS * channels).max(1));
-        for (tokens, tile) in output.zip(tiles.chunks(tile_size)) {
-            written.merge(K::write_counted(&linear, tile, tokens));
+        let mut tiles = tiles.chunks(tile_size);
+        for tokens in cast::i8s_mut(output).chunks_mut((K::TOKENS * channels).max(1)) {
+            if let Some(tile) = tiles.next() {
+                written.merge(K::write_counted(&linear, tile, tokens));
+            }
         }
         done += now;
     }
     Ok(written)
 }
 
+/// What lies in the scratch.
+struct Parts<'a> {
+    constants: &'a mut [i32],
+    tiles: &'a mut [i32],
+    /// Rows that windows are gathered in; at least [`ROWS`].
+    rows: &'a mut [i8],
+}
+
+impl<'a> Parts<'a> {
+    #[inline(never)]
+    fn of(mut scratch: &'a mut [u8], [constants, tiles]: [usize; 2]) -> Result<Self, Fault> {
+        Ok(Self {
+            constants: arena::take_i32s(&mut scratch, constants)?,
+            tiles: arena::take_i32s(&mut scratch, tiles)?,
+            rows: cast::i8s_mut(scratch),
+        })
+    }
+}
+
 /// Copies the window of one output token, padding included.
+#[inline(never)]
 fn gather(
     step: &PatchEmbedding<'_>,
     input: &[u8],
@@ -167,21 +187,29 @@ fn gather(
     let [top, left] = step.padding;
 
     let across = Span::new(column * stride_across, left, kernel_columns, width);
-    let first = across.start * channels;
     let (before, inside) = (across.skipped * channels, across.inside * channels);
+    let pitch = width * channels;
     let mut y = (row * stride_down).wrapping_sub(top);
-    for line in window.chunks_exact_mut((kernel_columns * channels).max(1)) {
-        let mut rest = line;
+    let mut first = y.wrapping_mul(pitch).wrapping_add(across.start * channels);
+    for mut line in window.chunks_exact_mut((kernel_columns * channels).max(1)) {
         if y < height && inside > 0 {
-            let (start, inner) = split(rest, before)?;
-            let (middle, end) = split(inner, inside)?;
-            let values = input.get(y * width * channels + first..);
-            copy(middle, values.ok_or(Fault::Geometry)?, step.flip)?;
-            fill(start, step.pad)?;
-            rest = end;
+            if before > 0 {
+                let start;
+                (start, line) = split(line, before)?;
+                fill(start, step.pad)?;
+            }
+            let middle;
+            (middle, line) = split(line, inside)?;
+            copy(
+                middle,
+                input.get(first..).ok_or(Fault::Geometry)?,
+                step.flip,
+            )?;
         }
-        fill(rest, step.pad)?;
-        y = y.wrapping_add(1);
+        if !line.is_empty() {
+            fill(line, step.pad)?;
+        }
+        (y, first) = (y.wrapping_add(1), first.wrapping_add(pitch));
     }
     Ok(())
 }
@@ -214,16 +242,8 @@ fn split(line: &mut [i8], at: usize) -> Result<(&mut [i8], &mut [i8]), Fault> {
 }
 
 /// Fills a line of tokens with the value of zero.
-#[inline(always)]
-fn fill(line: &mut [i8], pad: &[i8]) -> Result<(), Fault> {
-    if line.is_empty() {
-        return Ok(());
-    }
-    fill_some(line, pad)
-}
-
 #[inline(never)]
-fn fill_some(line: &mut [i8], pad: &[i8]) -> Result<(), Fault> {
+fn fill(line: &mut [i8], pad: &[i8]) -> Result<(), Fault> {
     for token in line.chunks_exact_mut(pad.len().max(1)) {
         copy(token, cast::bytes(pad), 0)?;
     }

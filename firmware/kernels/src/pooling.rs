@@ -15,14 +15,14 @@
 use crate::arch::{self, cast};
 use crate::arena::{self, Buffer, Fault, ensure, volume};
 use crate::fixed::{requantize, saturate_i8};
+use crate::layout::{Kernel, Layout};
 use crate::norm::{Norm, NormScale, Partial, Stats};
 
 /// The largest factor: `36 * 255 * FACTOR_MAX` stays below `2^31`.
 pub const FACTOR_MAX: i32 = 1 << 17;
 
-/// Channels that are carried along a row together. Where `arch` has a faster
-/// kernel this one is left with odd numbers of channels, and is to be small.
-const LANES: usize = if arch::POOLS { 1 } else { 4 };
+/// Channels that are carried along a row together.
+const LANES: usize = 4;
 
 /// Constants of one pooling mixer; the window is 3x3, the stride 1.
 #[derive(Debug, Clone, Copy)]
@@ -73,15 +73,16 @@ pub(crate) const fn weight(n: i32) -> i32 {
 /// what was written are returned.
 ///
 /// # Errors
-/// A [`Fault`] if buffers and dimensions do not match.
-pub fn run(step: &Pooling<'_>, stats: &Stats, arena: &mut [u8]) -> Result<Stats, Fault> {
+/// A [`Fault`] if buffers and dimensions do not match, or if the kernel of `K`
+/// does not take as many channels, as [`Layout::pools`] tells.
+pub fn run<K: Kernel>(step: &Pooling<'_>, stats: &Stats, arena: &mut [u8]) -> Result<Stats, Fault> {
     let [height, width, channels] = step.shape;
     let (map, mut scratch) = arena::disjoint(arena, step.map, step.scratch)?;
     ensure(!map.is_empty() && map.len() == volume(&step.shape))?;
-    ensure(step.factor.len() == channels)?;
+    ensure(step.factor.len() == channels && K::LAYOUT.pools(channels))?;
 
     let norm = NormScale::new(stats, &step.norm);
-    if arch::POOLS && channels.is_multiple_of(4) {
+    if arch::POOLS && K::LAYOUT != Layout::Rows {
         return arch::pool(step, &norm, cast::i8s_mut(map), scratch);
     }
     let factor = arena::take_i32s(&mut scratch, channels)?;
@@ -113,7 +114,7 @@ pub fn run(step: &Pooling<'_>, stats: &Stats, arena: &mut [u8]) -> Result<Stats,
             written.merge(columns::<LANES>(step, factor, channel, &mut rows)?);
             channel += LANES;
         }
-        while LANES > 1 && channel < channels {
+        while channel < channels {
             written.merge(columns::<1>(step, factor, channel, &mut rows)?);
             channel += 1;
         }

@@ -670,8 +670,12 @@ impl Case for PoolingCase {
             residual: mixer.residual,
             offset: mixer.offset[0],
         };
-        let stats = pooling::run(&step, &Stats::of(&map), arena.bytes())?;
+        let stats = pooling::run::<K>(&step, &Stats::of(&map), arena.bytes())?;
         Ok(written(stats, &arena.output()))
+    }
+
+    fn fits(&self, layout: Layout) -> bool {
+        layout.pools(self.0.shape[2])
     }
 
     fn naive(&self) -> Vec<u8> {
@@ -944,7 +948,8 @@ proptest! {
             residual: elements as i32,
             offset: i32::MAX,
         };
-        let _ = pooling::run(&mixer, &stats, arena);
+        let _ = pooling::run::<Rows>(&mixer, &stats, arena);
+        let _ = pooling::run::<Dsp>(&mixer, &stats, arena);
 
         let identity = Identity {
             map,

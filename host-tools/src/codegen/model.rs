@@ -62,7 +62,7 @@ fn spaced(source: &str) -> String {
     spaced
 }
 
-/// The layout of a step's matrices: `layout` if it takes all of them.
+/// The layout whose kernel runs a step: `layout` if it takes all of it.
 fn layout_of(kernel: &Kernel<'_>, layout: Layout) -> Layout {
     let takes = |weights: &[u8], inputs: usize| {
         layout.fits(weights.len() / inputs, inputs)
@@ -76,7 +76,8 @@ fn layout_of(kernel: &Kernel<'_>, layout: Layout) -> Layout {
         Kernel::ChannelMlp(op) => {
             takes(op.fc1.weights, op.channels) && takes(op.fc2.weights, op.hidden)
         }
-        Kernel::Pooling(_) | Kernel::Identity(_) | Kernel::Head(_) => false,
+        Kernel::Pooling(op) => layout.pools(op.shape[2]),
+        Kernel::Identity(_) | Kernel::Head(_) => false,
     };
     if fits { layout } else { Layout::Rows }
 }
@@ -114,7 +115,7 @@ fn uses(program: &Program<'_>, layout: Layout) -> TokenStream {
         .filter(|step| {
             matches!(
                 step.kernel,
-                Kernel::PatchEmbedding(_) | Kernel::ChannelMlp(_)
+                Kernel::PatchEmbedding(_) | Kernel::Pooling(_) | Kernel::ChannelMlp(_)
             )
         })
         .map(|step| layout_ident(layout_of(&step.kernel, layout)))
@@ -217,7 +218,9 @@ fn infer(program: &Program<'_>, layout: Layout) -> TokenStream {
         let layout = layout_ident(layout_of(&step.kernel, layout));
         let call = match &step.kernel {
             Kernel::PatchEmbedding(_) => quote!(#module::run::<#layout>(&#ident, arena)?;),
-            Kernel::ChannelMlp(_) => quote!(#module::run::<#layout>(&#ident, &stats, arena)?;),
+            Kernel::Pooling(_) | Kernel::ChannelMlp(_) => {
+                quote!(#module::run::<#layout>(&#ident, &stats, arena)?;)
+            }
             _ => quote!(#module::run(&#ident, &stats, arena)?;),
         };
         // The sums of the map, for the norm of the next step.

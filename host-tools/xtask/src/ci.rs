@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::run::{cargo, root, run, shown, succeeds};
 use crate::setup::{Board, boards, setup};
-use crate::{generate, toolchain};
+use crate::{bench, generate, toolchain};
 
 /// Checks models' Python, at one version so that its advice does not change.
 const RUFF: &str = "ruff==0.17.6";
@@ -47,6 +47,7 @@ fn all(tally: &mut Tally) -> Result<()> {
         run(&mut cargo(["fmt", "--all", "--check"]))?;
         run(&mut cargo(["fmt", "--check", "--manifest-path", FIRMWARE]))
     })?;
+    step(tally, "style of the kernels' benchmark", bench::lint)?;
     step(tally, "clippy", || {
         let mut clippy = cargo(["clippy", "--workspace", "--all-targets", "--locked"]);
         run(clippy.args(["--", "--deny", "warnings"]))
@@ -83,6 +84,11 @@ fn all(tally: &mut Tally) -> Result<()> {
         })?;
     }
     step(tally, "generated crate", generate::check)?;
+    step(
+        tally,
+        "kernels on every core, and their counts",
+        bench::check,
+    )?;
     let mut firmware_tests = cargo(["test", "--lib", "--manifest-path", FIRMWARE]);
     // The firmware's folder has a microcontroller as its default.
     tests(tally, firmware_tests.args(["--target", &host()?]))?;

@@ -120,7 +120,7 @@ mod poolformer {
 
     #[inline(never)]
     fn pooling(stats: &Stats, arena: &mut [u8]) -> Result<Stats, Fault> {
-        pooling::run(black_box(&POOLING), stats, arena)
+        pooling::run::<Best>(black_box(&POOLING), stats, arena)
     }
 
     #[inline(never)]

@@ -62,6 +62,14 @@ pub(crate) fn words_as_i16s_mut(words: &mut [i32]) -> &mut [i16] {
     unsafe { core::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), words.len() * 2) }
 }
 
+/// Words as two's complement values, to be written.
+#[cfg(all(any(feature = "dsp", feature = "helium"), target_arch = "arm"))]
+pub(crate) fn words_as_i8s_mut(words: &mut [i32]) -> &mut [i8] {
+    // SAFETY: an `i32` is four valid `i8`; the length counts the same bytes and
+    // the borrow of `words` is exclusive.
+    unsafe { core::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), words.len() * 4) }
+}
+
 /// Words as bytes, to be written.
 #[cfg(not(target_arch = "arm"))]
 pub(crate) fn words_as_bytes_mut(words: &mut [i32]) -> &mut [u8] {

@@ -91,14 +91,15 @@ impl Job {
 
     /// Writes to one or two whole tokens.
     #[inline(always)]
-    fn to_tokens(mut self, linear: &Linear<'_>, tokens: &mut [i8]) -> Option<Self> {
+    fn to_tokens(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]) -> Option<Self> {
+        let mut job = Self::new(linear, tile)?;
         let outputs = linear.outputs();
         let copies = tokens.get(outputs..2 * outputs).is_none();
         let first = tokens.get_mut(..outputs)?.as_mut_ptr_range();
-        self.end = first.end.cast();
-        self.out = first.start.cast();
-        self.other.to_second = if copies { 0 } else { outputs };
-        Some(self)
+        job.end = first.end.cast();
+        job.out = first.start.cast();
+        job.other.to_second = if copies { 0 } else { outputs };
+        Some(job)
     }
 
     /// What was counted; a single token was counted twice.
@@ -157,7 +158,7 @@ impl Product for Dsp {
 
     #[inline(always)]
     fn write(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]) {
-        let job = Job::new(linear, tile).and_then(|job| job.to_tokens(linear, tokens));
+        let job = Job::to_tokens(linear, tile, tokens);
         if let Some(mut job) = job {
             // SAFETY: `Job::new` and `to_tokens` checked every length.
             unsafe { tadpool_dsp_write(&mut job) }
@@ -165,14 +166,7 @@ impl Product for Dsp {
     }
 
     fn write_counted(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]) -> Partial {
-        let job = Job::new(linear, tile).and_then(|job| job.to_tokens(linear, tokens));
-        let Some(mut job) = job else {
-            return Partial::default();
-        };
-        job.zero = job.zero.wrapping_add(128);
-        // SAFETY: `Job::new` and `to_tokens` checked every length.
-        unsafe { tadpool_dsp_write_counted(&mut job) }
-        job.counted(linear, tokens)
+        counted(linear, tile, tokens, None)
     }
 
     fn activate(
@@ -196,17 +190,34 @@ impl Product for Dsp {
     }
 
     fn update(linear: &Linear<'_>, residual: &[i32], tile: &[i32], tokens: &mut [i8]) -> Partial {
-        let job = Job::new(linear, tile).and_then(|job| job.to_tokens(linear, tokens));
-        match job {
-            Some(mut job) if residual.len() == linear.outputs() => {
-                job.zero = job.zero.wrapping_add(128);
-                job.residual = residual.as_ptr();
-                // SAFETY: `Job::new` and `to_tokens` checked every length but
-                // that of `residual`, which was just checked.
-                unsafe { tadpool_dsp_update(&mut job) }
-                job.counted(linear, tokens)
-            }
-            _ => Partial::default(),
-        }
+        counted(linear, tile, tokens, Some(residual))
     }
+}
+
+/// Writes and counts, or updates and counts. One copy for both.
+#[inline(never)]
+fn counted(
+    linear: &Linear<'_>,
+    tile: &[i32],
+    tokens: &mut [i8],
+    residual: Option<&[i32]>,
+) -> Partial {
+    let job = Job::to_tokens(linear, tile, tokens);
+    let Some(mut job) = job else {
+        return Partial::default();
+    };
+    job.zero = job.zero.wrapping_add(128);
+    if let Some(residual) = residual {
+        if residual.len() != linear.outputs() {
+            return Partial::default();
+        }
+        job.residual = residual.as_ptr();
+        // SAFETY: `Job::new` and `to_tokens` checked every length but that of
+        // `residual`, which was just checked.
+        unsafe { tadpool_dsp_update(&mut job) }
+    } else {
+        // SAFETY: `Job::new` and `to_tokens` checked every length.
+        unsafe { tadpool_dsp_write_counted(&mut job) }
+    }
+    job.counted(linear, tokens)
 }

@@ -4,6 +4,7 @@
 
 use core::arch::global_asm;
 
+use crate::arch::cast;
 use crate::arena::{self, Fault, ensure};
 use crate::norm::{NormScale, Partial, Stats};
 use crate::pooling::{Pooling, weight};
@@ -55,10 +56,11 @@ pub(crate) fn pool(
     let row_size = width * channels;
     ensure(channels.is_multiple_of(4) && map.len() == height * row_size && row_size > 0)?;
     let factors = arena::take_i32s(&mut scratch, 4 * channels)?;
-    let above = arena::take_i8s(&mut scratch, row_size)?;
-    let none = arena::take_i8s(&mut scratch, row_size)?;
-    above.fill(0);
-    none.fill(0);
+    let rows = arena::take_i32s(&mut scratch, row_size / 2)?;
+    arena::clear(rows);
+    let (above, none) = cast::words_as_i8s_mut(rows)
+        .split_at_mut_checked(row_size)
+        .ok_or(Fault::Buffer)?;
 
     let mut written = Stats::default();
     let mut rest = map;

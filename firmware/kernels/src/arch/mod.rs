@@ -22,8 +22,7 @@ pub(crate) use dsp_pooling::pool;
 #[cfg(not(all(any(feature = "dsp", feature = "helium"), target_arch = "arm")))]
 pub(crate) use portable::pool;
 
-/// Whether [`pool`] runs the pooling mixer, on maps of a multiple of four
-/// channels.
+/// Whether [`pool`] runs the pooling mixer in the layouts that are not `Rows`.
 pub(crate) const POOLS: bool = cfg!(all(
     any(feature = "dsp", feature = "helium"),
     target_arch = "arm"

@@ -1,0 +1,297 @@
+//! The cores, and what the benchmark's image does on each.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+use tadpool_kernels::cases::{self, COUNTED, Case, EDGES, POOLFORMER, Seed};
+use tadpool_kernels::layout::Rows;
+
+use super::elf;
+use super::table::Row;
+use crate::run::{root, run, shown};
+use crate::toolchain;
+
+/// A core, the machine that has it, and how the kernels are built for it.
+pub(super) struct Core {
+    pub(super) name: &'static str,
+    machine: &'static str,
+    target: &'static str,
+    pub(super) kernels: &'static str,
+    /// What rustc calls the core where the target alone does not tell.
+    cpu: Option<&'static str>,
+}
+
+pub(super) const CORES: &[Core] = &[
+    core("Cortex-M0", "microbit", "thumbv6m-none-eabi", "portable"),
+    core("Cortex-M3", "mps2-an385", "thumbv7m-none-eabi", "portable"),
+    core("Cortex-M4", "mps2-an386", "thumbv7em-none-eabihf", "dsp"),
+    core("Cortex-M7", "mps2-an500", "thumbv7em-none-eabihf", "dsp"),
+    core(
+        "Cortex-M33",
+        "mps2-an505",
+        "thumbv8m.main-none-eabihf",
+        "dsp",
+    ),
+    Core {
+        cpu: Some("cortex-m55"),
+        ..core(
+            "Cortex-M55",
+            "mps3-an547",
+            "thumbv8m.main-none-eabihf",
+            "helium",
+        )
+    },
+];
+
+const fn core(
+    name: &'static str,
+    machine: &'static str,
+    target: &'static str,
+    kernels: &'static str,
+) -> Core {
+    Core {
+        name,
+        machine,
+        target,
+        kernels,
+        cpu: None,
+    }
+}
+
+impl Core {
+    /// Runs the image and checks what it writes against the host; the number of
+    /// checks, and what was counted.
+    pub(super) fn measure(&self) -> Result<(usize, Vec<Row>)> {
+        let lines = self.run()?;
+        let mut memory = Memory::new();
+        let checked = self.check(&lines, &mut memory)?;
+        let mut rows = self.counted(&lines, &mut memory)?;
+        rows.append(&mut self.code_size()?);
+        Ok((checked, rows))
+    }
+
+    /// Checks the style of the image's source, as it is built for this core.
+    pub(super) fn clippy(&self) -> Result<()> {
+        let mut clippy = self.cargo("clippy", &[])?;
+        run(clippy.args(["--bins", "--", "--deny", "warnings"]))
+    }
+
+    /// Cargo for the benchmark, as this core wants it.
+    fn cargo(&self, subcommand: &str, features: &[&str]) -> Result<Command> {
+        let toolchain = toolchain::for_target(self.target)
+            .with_context(|| format!("no compiler for {}: run `cargo xtask setup`", self.target))?;
+        let mut features = features.to_vec();
+        if self.kernels != "portable" {
+            features.push(self.kernels);
+        }
+        let mut cargo = toolchain.command(subcommand, self.target);
+        cargo
+            .args(["--release", "--quiet", "--locked"])
+            .args(["--features", &features.join(",")])
+            .current_dir(root().join("firmware/kernel-bench"))
+            .env("CARGO_TARGET_DIR", self.target_folder())
+            .env("TADPOOL_MACHINE", self.machine);
+        if let Some(cpu) = self.cpu {
+            cargo.env("RUSTFLAGS", format!("-Ctarget-cpu={cpu}"));
+        }
+        Ok(cargo)
+    }
+
+    fn target_folder(&self) -> PathBuf {
+        root().join("target/kernel-bench").join(self.machine)
+    }
+
+    /// Builds one of the two programs.
+    fn build(&self, program: &str, features: &[&str]) -> Result<PathBuf> {
+        let mut build = self.cargo("build", features)?;
+        build.args(["--bin", program]);
+        ensure!(build.status()?.success(), "`{}` failed", shown(&build));
+        let folder = self.target_folder().join(self.target);
+        Ok(folder.join("release").join(program))
+    }
+
+    /// The lines that the image prints.
+    fn run(&self) -> Result<Vec<String>> {
+        let image = self.build("tadpool-kernel-bench", &[])?;
+        let mut emulator = Command::new("qemu-system-arm");
+        emulator
+            .args(["-machine", self.machine, "-nographic", "-icount", "shift=0"])
+            .args(["-semihosting-config", "enable=on,target=native", "-kernel"])
+            .arg(image)
+            .stdin(Stdio::null());
+        let output = emulator.output().context("cannot run qemu-system-arm")?;
+        ensure!(output.status.success(), "`{}` failed", shown(&emulator));
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        Ok(text.lines().map(str::to_owned).collect())
+    }
+
+    /// Compares the self-test's checksums with the host's.
+    fn check(&self, lines: &[String], memory: &mut Memory) -> Result<usize> {
+        let mut checked = 0;
+        for fields in fields(lines, "check") {
+            let [index, seed, checksum] = fields[..] else {
+                bail!("{}: a check has {} fields", self.name, fields.len());
+            };
+            let case = EDGES.get(index.parse::<usize>()?).context("no such case")?;
+            let expected = memory.checksum(case, Seed(seed.parse()?))?;
+            ensure!(
+                checksum == expected,
+                "{}: {case:?} with seed {seed} differs",
+                self.name
+            );
+            checked += 1;
+        }
+        ensure!(
+            checked == 6 * EDGES.len(),
+            "{}: {checked} checks were run",
+            self.name
+        );
+        Ok(checked)
+    }
+
+    /// What was counted, each with the operations that it has.
+    fn counted(&self, lines: &[String], memory: &mut Memory) -> Result<Vec<Row>> {
+        let mut rows: Vec<Row> = Vec::new();
+        let (mut network, mut steps, mut macs) = (0, 0, 0);
+        let counts = fields(lines, "count").map(|fields| (false, fields));
+        let plain = fields(lines, "plain").map(|fields| (true, fields));
+        for (is_plain, fields) in counts.chain(plain) {
+            let [index, layout, checksum, count] = fields[..] else {
+                bail!("{}: a case could not be counted", self.name);
+            };
+            let (index, count) = (index.parse::<usize>()?, count.parse::<u64>()?);
+            let case = COUNTED.get(index).context("no such case")?;
+            let expected = memory.checksum(case, Seed(2))?;
+            ensure!(
+                checksum == expected,
+                "{}: {case:?} differs in {layout}",
+                self.name
+            );
+            if !is_plain && index >= POOLFORMER {
+                (network, steps) = (network + count, steps + 1);
+                macs += case.macs() as u64;
+            }
+            let mut what = name(case);
+            if is_plain {
+                what.push_str(", plain loop");
+            }
+            if !rows.iter().any(|row| row.what == what) {
+                rows.push(Row {
+                    what,
+                    count,
+                    operations: operations(case),
+                });
+            }
+        }
+        if steps == COUNTED.len() - POOLFORMER {
+            rows.push(Row {
+                what: "CIFAR-10 PoolFormer, all steps".into(),
+                count: network,
+                operations: macs,
+            });
+        }
+        Ok(rows)
+    }
+
+    /// Bytes of code that a PoolFormer's kernels add to an image, in all and by
+    /// the step that they are for.
+    fn code_size(&self) -> Result<Vec<Row>> {
+        let image = |features| anyhow::Ok(fs::read(self.build("size", features)?)?);
+        // The same file: the first is read before the second is built.
+        let empty = image(&["empty"])?;
+        let full = image(&[])?;
+        let all = elf::code_size(&full)?.saturating_sub(elf::code_size(&empty)?);
+        let functions = elf::functions(&full)?;
+        let size = |is_part: &dyn Fn(&str) -> bool| -> u64 {
+            let parts = functions.iter().filter(|(name, _)| is_part(name));
+            parts.map(|(_, size)| size).sum()
+        };
+        let mut rows = Vec::new();
+        let mut row = |what: &str, count| {
+            rows.push(Row {
+                what: format!("code, {what}"),
+                count,
+                operations: 0,
+            });
+        };
+        let mut rest = all;
+        for (what, function) in [
+            ("patch embedding", "15patch_embedding"),
+            ("pooling mixer", "7pooling"),
+            ("channel MLP", "11channel_mlp"),
+            ("head", "4head"),
+        ] {
+            let own = size(&|name| name.contains(&format!("10poolformer{function}")));
+            ensure!(
+                own > 0,
+                "{}: the image has no function of the {what}",
+                self.name
+            );
+            rest = rest.saturating_sub(own);
+            row(what, own);
+        }
+        let assembly = size(&|name| name.starts_with("tadpool_"));
+        row("assembly", assembly);
+        row("what they share", rest.saturating_sub(assembly));
+        row("all of a PoolFormer", all);
+        Ok(rows)
+    }
+}
+
+/// Memory in which the host makes cases.
+struct Memory(Vec<u8>);
+
+impl Memory {
+    fn new() -> Self {
+        Self(vec![0; (4 << 20) + 3])
+    }
+
+    /// The checksum that a core is to have.
+    fn checksum(&mut self, case: &Case, seed: Seed) -> Result<String> {
+        let start = self.0.as_ptr().align_offset(4);
+        let memory = &mut self.0[start..];
+        match cases::run::<Rows>(case, seed, memory) {
+            Ok(checksum) => Ok(format!("{checksum:08x}")),
+            Err(fault) => bail!("{case:?}: {fault}"),
+        }
+    }
+}
+
+fn fields<'a>(lines: &'a [String], kind: &'a str) -> impl Iterator<Item = Vec<&'a str>> {
+    lines.iter().filter_map(move |line| {
+        let mut fields = line.split_whitespace();
+        (fields.next()? == kind).then(|| fields.collect())
+    })
+}
+
+fn name(case: &Case) -> String {
+    match case {
+        Case::Pointwise([tokens, inputs, outputs]) => {
+            format!("matrix product {tokens}x({inputs}->{outputs})")
+        }
+        Case::ChannelMlp([tokens, channels, hidden, _]) => {
+            format!("channel MLP {tokens}x({channels}->{hidden}->{channels})")
+        }
+        Case::PatchEmbedding([size, channels, outputs, kernel, stride, padding]) => format!(
+            "patch embedding {size}x{size}x{channels} k{kernel} s{stride} p{padding} -> {outputs}"
+        ),
+        Case::Pooling([rows, columns, channels]) => {
+            format!("pooling mixer {rows}x{columns}x{channels}")
+        }
+        Case::Identity([tokens, channels]) => format!("identity mixer {tokens}x{channels}"),
+        Case::Head([tokens, channels, classes]) => {
+            format!("head {tokens}x{channels} -> {classes}")
+        }
+    }
+}
+
+/// Multiply-accumulates, or elements where there are none.
+fn operations(case: &Case) -> u64 {
+    match case {
+        Case::Head([tokens, channels, _]) => (tokens * channels) as u64,
+        _ if case.has_matrix() => case.macs() as u64,
+        _ => case.elements() as u64,
+    }
+}

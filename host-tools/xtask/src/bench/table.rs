@@ -1,0 +1,106 @@
+//! What was counted, beside what was saved.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// Something that was counted on one core.
+pub(super) struct Row {
+    pub(super) what: String,
+    /// Instructions, or bytes of code.
+    pub(super) count: u64,
+    /// Multiply-accumulates or elements that `count` is for; zero for code.
+    pub(super) operations: u64,
+}
+
+/// A saved table: the compiler, and counts by core and what was counted.
+#[derive(Default)]
+pub(super) struct Saved {
+    pub(super) compiler: String,
+    pub(super) counts: BTreeMap<(String, String), u64>,
+}
+
+const HEADER: &str = "# Written by `cargo xtask bench --save`: instructions, and bytes of code.";
+const COMPILER: &str = "# Compiler: ";
+
+impl Saved {
+    pub(super) fn parse(text: &str) -> Self {
+        let mut saved = Self::default();
+        for line in text.lines() {
+            if let Some(compiler) = line.strip_prefix(COMPILER) {
+                saved.compiler = compiler.to_owned();
+            }
+            let mut fields = line.split('\t').map(str::to_owned);
+            if let (Some(core), Some(what), Some(count)) =
+                (fields.next(), fields.next(), fields.next())
+                && let Ok(count) = count.parse()
+            {
+                saved.counts.insert((core, what), count);
+            }
+        }
+        saved
+    }
+
+    pub(super) fn render(&self) -> String {
+        let mut text = format!("{HEADER}\n{COMPILER}{}\n", self.compiler);
+        for ((core, what), count) in &self.counts {
+            let _ = writeln!(text, "{core}\t{what}\t{count}");
+        }
+        text
+    }
+
+    pub(super) fn get(&self, core: &str, what: &str) -> Option<u64> {
+        self.counts
+            .get(&(core.to_owned(), what.to_owned()))
+            .copied()
+    }
+
+    /// What a run counted of a core, and the rows that it did not count.
+    pub(super) fn replace(&mut self, core: &str, rows: &[Row]) -> Vec<String> {
+        let is_counted = |what: &String| rows.iter().any(|row| row.what == *what);
+        let (gone, kept) = std::mem::take(&mut self.counts)
+            .into_iter()
+            .partition::<BTreeMap<_, _>, _>(|((of, what), _)| of == core && !is_counted(what));
+        self.counts = kept;
+        for row in rows {
+            self.counts
+                .insert((core.to_owned(), row.what.clone()), row.count);
+        }
+        gone.into_keys().map(|(_, what)| what).collect()
+    }
+}
+
+/// One core's table.
+pub(super) fn table(core: &str, rows: &[Row], saved: &Saved) -> String {
+    let mut text = format!(
+        "{:<52} {:>11} {:>9} {:>11} {:>8}\n",
+        "", "count", "per op", "saved", "change"
+    );
+    for Row {
+        what,
+        count,
+        operations,
+    } in rows
+    {
+        let ratio = match operations {
+            0 => "bytes".into(),
+            _ => format!("{:.4}", *count as f64 / *operations as f64),
+        };
+        let (before, change) = match saved.get(core, what) {
+            Some(before) if before > 0 => (
+                before.to_string(),
+                format!("{:+.2} %", change(*count, before)),
+            ),
+            _ => ("none".into(), String::new()),
+        };
+        let _ = writeln!(
+            text,
+            "{what:<52} {count:>11} {ratio:>9} {before:>11} {change:>8}"
+        );
+    }
+    text
+}
+
+/// By how many percent `count` is more than `before`.
+pub(super) fn change(count: u64, before: u64) -> f64 {
+    100.0 * (count as f64 / before as f64 - 1.0)
+}
