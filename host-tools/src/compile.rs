@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 
 use tadpool_kernels::layout::Layout;
 
+use crate::as_written::{self, ConfirmError, Confirmation};
 use crate::calibrate;
 use crate::codegen::{self, Description, Generated};
+use crate::grids::Kept;
 use crate::images::{self, ImageError, ImageFile};
-use crate::import::{self, ImportError};
+use crate::import::{self, ImportError, Rounding};
 use crate::ir::MetaFormer;
 use crate::memory::{self, MemoryError, MemoryPlan};
 use crate::model_toml::{self, Channels, DescriptionError, InputDescription, ModelDescription};
@@ -27,6 +29,8 @@ pub struct Model {
     pub description: ModelDescription,
     /// The float network.
     pub network: MetaFormer,
+    /// What the file rounds its values to, if it was trained for integers.
+    pub rounding: Option<Rounding>,
     /// The original file, run by tract.
     pub reference: Reference,
 }
@@ -49,8 +53,10 @@ pub struct CompileConfig {
 pub struct Compiled {
     /// How far the imported network is from tract, over the calibration images.
     pub comparison: Comparison,
-    /// What calibration measured.
+    /// What calibration measured, or what the network was trained with.
     pub ranges: Ranges,
+    /// What became of the file's own grids, if it has any.
+    pub trained: Option<Trained>,
     /// The integer network.
     pub quantized: QuantModel,
     /// Its steps and buffers.
@@ -59,6 +65,15 @@ pub struct Compiled {
     pub memory: MemoryPlan,
     /// Name and labels for the generated source.
     pub description: Description,
+}
+
+/// What became of the grids that a network was trained for.
+#[derive(Debug)]
+pub struct Trained {
+    /// Which of them the integer network has.
+    pub kept: Kept,
+    /// How it compares with the file as written.
+    pub confirmation: Confirmation,
 }
 
 /// Why a model cannot be compiled.
@@ -80,6 +95,14 @@ pub enum CompileError {
         onnx: PathBuf,
         /// What differs.
         source: ReferenceError,
+    },
+    /// The integer network is not what the file says.
+    #[error("`{}`: {source}", onnx.display())]
+    Confirm {
+        /// The ONNX file.
+        onnx: PathBuf,
+        /// What differs.
+        source: ConfirmError,
     },
     /// No calibration images were named.
     #[error(
@@ -138,6 +161,7 @@ pub fn load(path: &Path) -> Result<Model, CompileError> {
     Ok(Model {
         description,
         network: imported.model,
+        rounding: imported.rounding,
         reference,
     })
 }
@@ -172,13 +196,19 @@ pub fn compile(
     progress.end();
 
     progress.begin("calibrating", images.len());
-    let ranges = calibrate::min_max(&model.network, images.len(), |index| load(&images[index]))?;
+    let mut ranges =
+        calibrate::min_max(&model.network, images.len(), |index| load(&images[index]))?;
     progress.end();
 
+    let grids = model.rounding.as_ref().map(|rounding| &rounding.grids);
+    if let Some(grids) = grids {
+        grids.apply(&mut ranges);
+    }
     let pixels = pixels(&description.input);
-    let precision = match &config.precision {
-        Some(precision) => precision.clone(),
-        None => Precision::int8(&model.network),
+    let precision = match (&config.precision, grids) {
+        (Some(precision), _) => precision.clone(),
+        (None, Some(grids)) => grids.precision(&model.network),
+        (None, None) => Precision::int8(&model.network),
     };
     let quantized =
         quantize::quantize(&model.network, &ranges, &pixels, &precision).map_err(|source| {
@@ -189,9 +219,20 @@ pub fn compile(
         })?;
     let schedule = schedule::schedule(&quantized, &config.schedule);
     let memory = memory::plan(&schedule)?;
+    let trained = match &model.rounding {
+        Some(rounding) => {
+            progress.begin("comparing with the file as written", 1);
+            let program = program::program(&quantized, &schedule, &memory);
+            let trained = confirm(model, rounding, &program, &images, config.tolerance)?;
+            progress.end();
+            Some(trained)
+        }
+        None => None,
+    };
     Ok(Compiled {
         comparison,
         ranges,
+        trained,
         quantized,
         schedule,
         memory,
@@ -212,6 +253,40 @@ impl Compiled {
     pub fn generate(&self, layout: Layout) -> Generated {
         codegen::generate(&self.program(), &self.description, layout)
     }
+}
+
+/// Images on which a file with rounding is evaluated as it is written: slowly.
+const CONFIRMED_IMAGES: usize = 4;
+
+/// Compares the integer network with the file as written.
+fn confirm(
+    model: &Model,
+    rounding: &Rounding,
+    program: &Program<'_>,
+    images: &[ImageFile],
+    tolerance: f32,
+) -> Result<Trained, CompileError> {
+    let input = &model.description.input;
+    let every = (images.len() / CONFIRMED_IMAGES).max(1);
+    let inputs = images
+        .iter()
+        .step_by(every)
+        .take(CONFIRMED_IMAGES)
+        .map(|image| {
+            let pixels = images::load(&image.path, input)?;
+            Ok((images::normalise(&pixels, input), pixels))
+        })
+        .collect::<Result<Vec<_>, ImageError>>()?;
+    let file = &rounding.as_written;
+    let confirmation = as_written::confirm(file, &model.network, program, &inputs, tolerance)
+        .map_err(|source| CompileError::Confirm {
+            onnx: model.description.onnx.clone(),
+            source,
+        })?;
+    Ok(Trained {
+        kept: rounding.grids.kept(&model.network),
+        confirmation,
+    })
 }
 
 fn calibration_images(

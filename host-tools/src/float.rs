@@ -44,14 +44,24 @@ pub enum View {
 ///
 /// # Panics
 /// The image does not have [`MetaFormer::input`]'s number of elements.
-pub fn run(model: &MetaFormer, image: &[f32], mut observe: impl FnMut(LayerView<'_>)) -> Vec<f32> {
+pub fn run(model: &MetaFormer, image: &[f32], observe: impl FnMut(LayerView<'_>)) -> Vec<f32> {
     assert_eq!(
         image.len(),
         model.input.elements(),
         "the image's size is not the network's"
     );
-    let mut x = image.to_vec();
-    for (index, layer) in model.layers.iter().enumerate() {
+    resume(model, 0, image.to_vec(), observe)
+}
+
+/// Runs the layers from `first` on, on the map `x` that it reads; the class
+/// scores, or `x` itself behind the last layer.
+pub fn resume(
+    model: &MetaFormer,
+    first: usize,
+    mut x: Vec<f32>,
+    mut observe: impl FnMut(LayerView<'_>),
+) -> Vec<f32> {
+    for (index, layer) in model.layers.iter().enumerate().skip(first) {
         let mut view = |kind, channels, values: &[f32]| {
             observe(LayerView {
                 index,

@@ -6,9 +6,11 @@
 
 mod evaluate;
 mod moves;
+mod rounding;
 mod shape;
 mod window;
 
+pub(crate) use rounding::Rounding;
 pub(crate) use shape::{permutation, reduced_axes};
 pub(crate) use window::Window;
 
@@ -81,6 +83,9 @@ fn constant(graph: &Graph, node: &Node, limit: usize) -> Result<Option<Tensor>, 
     if node.op == "Shape" {
         let shape = node.input(0).and_then(|id| graph.shape(id));
         return Ok(shape.map(|shape| evaluate::shape_of(node, shape)));
+    }
+    if matches!(node.op.as_str(), "QuantizeLinear" | "DequantizeLinear") {
+        return rounding::evaluate(graph, node, limit);
     }
     let mut inputs = Vec::new();
     for input in &node.inputs {

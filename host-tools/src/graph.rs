@@ -40,6 +40,9 @@ pub struct Value {
     pub shape: Option<Vec<usize>>,
     /// The elements, if they do not depend on the image.
     pub constant: Option<Arc<Tensor>>,
+    /// Smallest and largest value of the stored element type, if it is one of
+    /// whole numbers that values are quantized to.
+    pub limits: Option<(i64, i64)>,
     /// The node that computes it; none for inputs and stored constants.
     pub producer: Option<NodeId>,
 }

@@ -3,7 +3,9 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use crate::as_written::AsWritten;
 use crate::fold::{FoldError, fold};
+use crate::grids::Grids;
 use crate::ir::MetaFormer;
 use crate::onnx::{self, OnnxError};
 use crate::recognise::{Unsupported, recognise};
@@ -13,8 +15,28 @@ use crate::recognise::{Unsupported, recognise};
 pub struct Imported {
     /// The recognised network.
     pub model: MetaFormer,
-    /// The ONNX file, for the float reference.
+    /// What the file rounds its values to, if it was trained for integers.
+    pub rounding: Option<Rounding>,
+    /// The ONNX file for the float reference, which rounds no feature maps.
     pub bytes: Vec<u8>,
+}
+
+/// What a file says of the integers that it was trained for.
+#[derive(Debug)]
+pub struct Rounding {
+    /// The grids of the layers.
+    pub grids: Grids,
+    /// The file's own graph, to confirm the integer network.
+    pub as_written: AsWritten,
+}
+
+/// A recognised network, and what its file rounds.
+#[derive(Debug)]
+pub struct Rounded {
+    /// The recognised network.
+    pub model: MetaFormer,
+    /// None if the file rounds nothing.
+    pub rounding: Option<Rounding>,
 }
 
 /// Why a file could not be imported; `file` is the name given by the caller.
@@ -56,15 +78,35 @@ pub fn import_file(path: &Path) -> Result<Imported, ImportError> {
         file: file.clone(),
         source,
     })?;
-    let model = import(&bytes, &file)?;
-    Ok(Imported { model, bytes })
+    let Rounded { model, rounding } = import_rounded(&bytes, &file)?;
+    let bytes = match rounding {
+        Some(_) => onnx::without_rounding(&bytes).map_err(|source| ImportError::Onnx {
+            file: file.clone(),
+            source,
+        })?,
+        None => bytes,
+    };
+    Ok(Imported {
+        model,
+        rounding,
+        bytes,
+    })
+}
+
+/// Imports an ONNX file's bytes without what it says of rounding; `file` names it
+/// in errors.
+///
+/// # Errors
+/// See [`ImportError`].
+pub fn import(bytes: &[u8], file: &str) -> Result<MetaFormer, ImportError> {
+    import_rounded(bytes, file).map(|imported| imported.model)
 }
 
 /// Imports an ONNX file's bytes; `file` names it in errors.
 ///
 /// # Errors
 /// See [`ImportError`].
-pub fn import(bytes: &[u8], file: &str) -> Result<MetaFormer, ImportError> {
+pub fn import_rounded(bytes: &[u8], file: &str) -> Result<Rounded, ImportError> {
     let file = || file.to_owned();
     let graph = onnx::read(bytes).map_err(|source| ImportError::Onnx {
         file: file(),
@@ -74,10 +116,16 @@ pub fn import(bytes: &[u8], file: &str) -> Result<MetaFormer, ImportError> {
         file: file(),
         source,
     })?;
-    recognise(&graph).map_err(|problems| ImportError::Unsupported {
+    let (model, grids) = recognise(&graph).map_err(|problems| ImportError::Unsupported {
         file: file(),
         problems,
-    })
+    })?;
+    let input = model.input;
+    let rounding = grids.map(|grids| Rounding {
+        grids,
+        as_written: AsWritten::new(graph, input),
+    });
+    Ok(Rounded { model, rounding })
 }
 
 fn list(problems: &[Unsupported]) -> String {

@@ -16,6 +16,8 @@ pub mod fold;
 
 pub mod recognise;
 
+pub mod grids;
+
 pub mod import;
 
 pub mod ir;
@@ -23,6 +25,8 @@ pub mod ir;
 pub mod float;
 
 pub mod reference;
+
+pub mod as_written;
 
 // From the float network to integers.
 pub mod calibrate;

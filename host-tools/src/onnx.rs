@@ -5,6 +5,7 @@
 
 mod error;
 mod order;
+mod rounding;
 mod tensor;
 mod wire;
 
@@ -19,6 +20,7 @@ use tract_onnx::pb;
 
 use crate::graph::{Attribute, Graph, Node, Value, ValueId};
 pub use error::OnnxError;
+pub use rounding::without_rounding;
 
 /// Largest file that is read.
 pub const MAX_FILE_BYTES: u64 = 512 << 20;
@@ -118,12 +120,14 @@ impl Reader {
         }
         for proto in graph.initializer {
             let name = proto.name.clone();
+            let limits = tensor::limits(proto.data_type);
             let constant = tensor::read(proto, &name)?;
             self.define(Value {
                 name,
                 shape: Some(constant.shape.clone()),
                 constant: Some(Arc::new(constant)),
-                producer: None,
+                limits,
+                ..Value::default()
             })?;
         }
         // Up to version 3 of the format, initializers are listed as inputs too.
@@ -154,12 +158,14 @@ impl Reader {
 
         let mut outputs = Vec::new();
         for proto in &graph.node {
+            let limits = constant_limits(proto);
             let mut ids = Vec::new();
             for name in &proto.output {
                 ids.push(match name.as_str() {
                     "" => None,
                     _ => Some(self.define(Value {
                         name: name.clone(),
+                        limits,
                         ..Value::default()
                     })?),
                 });
@@ -237,6 +243,18 @@ impl Reader {
             attributes,
         })
     }
+}
+
+/// The limits of what a `Constant` node holds.
+fn constant_limits(node: &pb::NodeProto) -> Option<(i64, i64)> {
+    let constant = node.op_type == "Constant" && is_default_domain(&node.domain);
+    let tensor = node
+        .attribute
+        .iter()
+        .find_map(|attribute| attribute.t.as_ref());
+    tensor
+        .filter(|_| constant)
+        .and_then(|tensor| tensor::limits(tensor.data_type))
 }
 
 fn is_default_domain(domain: &str) -> bool {

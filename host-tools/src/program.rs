@@ -181,6 +181,17 @@ impl Kernel<'_> {
         }
     }
 
+    /// What the step reads: raw pixels or a feature map.
+    pub fn input(&self) -> Buffer {
+        match self {
+            Self::PatchEmbedding(step) => step.input,
+            Self::Pooling(step) => step.map,
+            Self::Identity(step) => step.map,
+            Self::ChannelMlp(step) => step.map,
+            Self::Head(step) => step.map,
+        }
+    }
+
     /// Runs the step on `arena`; the sums of the map go in and come out.
     ///
     /// # Errors
@@ -226,6 +237,32 @@ impl Program<'_> {
             .iter()
             .map(|&logit| i32::from_le_bytes(logit))
             .collect())
+    }
+}
+
+impl Program<'_> {
+    /// Runs the step `number` alone on `map`, the bytes that it reads and whose
+    /// sums are `stats`; the bytes that it writes.
+    ///
+    /// # Errors
+    /// A [`Fault`] if the map has another size than the step reads, or there is
+    /// no such step.
+    pub fn step<'a>(
+        &self,
+        number: usize,
+        map: &[u8],
+        stats: &Stats,
+        arena: &'a mut Arena,
+    ) -> Result<&'a [u8], Fault> {
+        let kernel = &self.steps.get(number).ok_or(Fault::Geometry)?.kernel;
+        let arena = arena.bytes(self.arena_size);
+        let input = kernel.input().of_mut(arena)?;
+        if input.len() != map.len() {
+            return Err(Fault::Geometry);
+        }
+        input.copy_from_slice(map);
+        kernel.run(stats, arena)?;
+        kernel.output().of(arena)
     }
 }
 

@@ -18,6 +18,19 @@ pub struct LayerRanges {
     pub pre_activation: Range,
     /// Of a channel MLP's values between the activation and `fc2`.
     pub hidden: Range,
+    /// Which of them the network was trained with, to be taken as they are.
+    pub trained: Trained,
+}
+
+/// What a network was trained with, by quantization-aware training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Trained {
+    /// [`LayerRanges::pre_activation`].
+    pub pre_activation: bool,
+    /// [`LayerRanges::hidden`].
+    pub hidden: bool,
+    /// The weights: rows that are whole numbers of steps keep these.
+    pub weights: bool,
 }
 
 /// A closed interval of real values; empty until a value was seen.
@@ -70,6 +83,7 @@ impl LayerRanges {
             output: self.output.union(other.output),
             pre_activation: self.pre_activation.union(other.pre_activation),
             hidden: self.hidden.union(other.hidden),
+            trained: self.trained,
         }
     }
 }

@@ -25,11 +25,13 @@ mod patch_embedding;
 mod pooling;
 mod remedy;
 mod reshape;
+mod rounding;
 mod walk;
 
 use std::fmt;
 
 use crate::graph::{Graph, Node};
+use crate::grids::Grids;
 use crate::ir::MetaFormer;
 use form::Form;
 use walk::Walk;
@@ -59,12 +61,13 @@ impl fmt::Display for Unsupported {
     }
 }
 
-/// Lowers a graph to the MetaFormer IR. The graph must have been
-/// [folded](crate::fold::fold).
+/// Lowers a graph to the MetaFormer IR, and gives the grids that its pairs of
+/// `QuantizeLinear` and `DequantizeLinear` round to, if it has any. The graph must
+/// have been [folded](crate::fold::fold).
 ///
 /// # Errors
 /// Everything that is not supported, in execution order.
-pub fn recognise(graph: &Graph) -> Result<MetaFormer, Vec<Unsupported>> {
+pub fn recognise(graph: &Graph) -> Result<(MetaFormer, Option<Grids>), Vec<Unsupported>> {
     let mut walk = Walk::new(graph);
     for node in &graph.nodes {
         let Some(output) = node.output() else {
@@ -112,6 +115,9 @@ fn meaning(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
         "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" => reshape::view(walk, node),
         // Its input's shape is not known, which was reported where it was lost.
         "Shape" => Ok(Form::Opaque),
+        "QuantizeLinear" => rounding::quantize(walk, node),
+        "Clip" if rounding::narrows(walk, node) => Ok(Form::Opaque),
+        "DequantizeLinear" => rounding::dequantize(walk, node),
         "Dropout" => reshape::dropout(walk, node),
         "Cast" => reshape::cast(walk, node),
         "Transpose" => reshape::transpose(walk, node),

@@ -41,15 +41,21 @@ def address(tensor):
 
 
 class FastMlp(torch.autograd.Function):
-    """The MLP on rows [N, width], with the weights of two 1x1 convolutions."""
+    """The MLP on rows [N, width], with the weights of two 1x1 convolutions.
+
+    `grids`, if given, are size, lowest and highest step of the integer grid before
+    the activation, and the same after it: six floats.
+    """
 
     @staticmethod
-    def forward(ctx, x, w1, b1, w2, b2):
+    def forward(ctx, x, w1, b1, w2, b2, grids=None):
         x, w1, w2 = x.contiguous(), w1.contiguous(), w2.contiguous()
         ctx.save_for_backward(x, w1, b1, w2)
+        ctx.grids = None if grids is None else (ctypes.c_float * 6)(*grids)
         y = torch.empty_like(x)
         sizes = torch.get_num_threads(), ctypes.c_int64(x.shape[0]), *w1.shape[::-1]
-        library().mlp_forward(*sizes, *map(address, (x, w1, b1, w2, b2, y)))
+        tensors = map(address, (x, w1, b1, w2, b2))
+        library().mlp_forward(*sizes, *tensors, ctx.grids, address(y))
         return y
 
     @staticmethod
@@ -58,9 +64,10 @@ class FastMlp(torch.autograd.Function):
         gy = gy.contiguous()
         gx, gw1, gb1, gw2 = map(torch.empty_like, (x, w1, b1, w2))
         sizes = torch.get_num_threads(), ctypes.c_int64(x.shape[0]), *w1.shape[::-1]
-        tensors = (x, w1, b1, w2, gy, gx, gw1, gb1, gw2)
-        library().mlp_backward(*sizes, *map(address, tensors))
-        return gx, gw1, gb1, gw2, gy.sum(0)
+        inputs = map(address, (x, w1, b1, w2))
+        gradients = map(address, (gy, gx, gw1, gb1, gw2))
+        library().mlp_backward(*sizes, *inputs, ctx.grids, *gradients)
+        return gx, gw1, gb1, gw2, gy.sum(0), None
 
 
 def forward(block, x):

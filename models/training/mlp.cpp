@@ -4,6 +4,10 @@
 // computes it again. Widths must be multiples of 16.
 //
 //   x, y [rows, width]   W1 [hidden, width]   W2 [width, hidden]
+//
+// With `grids`, the values before and after gelu are rounded to the steps of an
+// integer grid, as quantized inference does; the gradient passes through the
+// rounding, and is zero where a value was clipped.
 
 #include <cmath>
 #include <cstdint>
@@ -113,6 +117,30 @@ inline float distribution(float x, float bell) {
     return x < 0 ? tail : 1.0f - tail;
 }
 
+// Steps of one size, from the lowest to the highest that an integer can hold,
+// counted from zero.
+struct Grid {
+    float size, lowest, highest;
+};
+
+struct Grids {
+    Grid before, after;
+};
+
+// `value` in steps, not yet rounded.
+inline float steps(const Grid &grid, float value) { return value * (1.0f / grid.size); }
+
+inline float rounded(const Grid &grid, float steps) {
+    steps = steps < grid.lowest ? grid.lowest : steps;
+    steps = steps > grid.highest ? grid.highest : steps;
+    return grid.size * std::nearbyint(steps);
+}
+
+// Whether rounding to the nearest step stays on the grid; 1 or 0.
+inline float inside(const Grid &grid, float steps) {
+    return steps >= grid.lowest - 0.5f && steps <= grid.highest + 0.5f ? 1.0f : 0.0f;
+}
+
 void fill_rows(float *out, const float *row, int rows, int columns) {
     for (int i = 0; i < rows; i++)
         std::memcpy(out + int64_t(i) * columns, row, sizeof(float) * columns);
@@ -122,7 +150,8 @@ void fill_rows(float *out, const float *row, int rows, int columns) {
 
 extern "C" void mlp_forward(int threads, int64_t rows, int width, int hidden,
                             const float *x, const float *w1, const float *b1,
-                            const float *w2, const float *b2, float *y) {
+                            const float *w2, const float *b2, const Grids *grids,
+                            float *y) {
     const auto first = pack(w1, width, hidden, true);
     const auto second = pack(w2, hidden, width, true);
     const int64_t tiles = (rows + TILE - 1) / TILE;
@@ -137,9 +166,19 @@ extern "C" void mlp_forward(int threads, int64_t rows, int width, int hidden,
             multiply(count, hidden, width, x + start * width, width, 1, first.data(),
                      int64_t(width) * COLUMNS, COLUMNS, h.data(), true);
             float *values = h.data();
+            if (grids) {
+                const Grids g = *grids;
 #pragma omp simd
-            for (int i = 0; i < count * hidden; i++)
-                values[i] *= distribution(values[i], bell(values[i]));
+                for (int i = 0; i < count * hidden; i++) {
+                    const float v = rounded(g.before, steps(g.before, values[i]));
+                    const float output = v * distribution(v, bell(v));
+                    values[i] = rounded(g.after, steps(g.after, output));
+                }
+            } else {
+#pragma omp simd
+                for (int i = 0; i < count * hidden; i++)
+                    values[i] *= distribution(values[i], bell(values[i]));
+            }
             fill_rows(y + start * width, b2, count, width);
             multiply(count, width, hidden, h.data(), hidden, 1, second.data(),
                      int64_t(hidden) * COLUMNS, COLUMNS, y + start * width, true);
@@ -151,8 +190,8 @@ extern "C" void mlp_forward(int threads, int64_t rows, int width, int hidden,
 // is gb1; the gradient of b2 is a plain sum and left to the caller.
 extern "C" void mlp_backward(int threads, int64_t rows, int width, int hidden,
                              const float *x, const float *w1, const float *b1,
-                             const float *w2, const float *gy, float *gx, float *gw1,
-                             float *gb1, float *gw2) {
+                             const float *w2, const Grids *grids, const float *gy,
+                             float *gx, float *gw1, float *gb1, float *gw2) {
     const auto first = pack(w1, width, hidden, true);
     const auto second_back = pack(w2, width, hidden, false);
     const auto first_back = pack(w1, hidden, width, false);
@@ -177,12 +216,26 @@ extern "C" void mlp_backward(int threads, int64_t rows, int width, int hidden,
             multiply(count, hidden, width, gy_tile, width, 1, second_back.data(),
                      int64_t(width) * COLUMNS, COLUMNS, gh.data(), false);
             float *value = h.data(), *gradient = gh.data();
+            if (grids) {
+                const Grids g = *grids;
 #pragma omp simd
-            for (int i = 0; i < count * hidden; i++) {
-                const float v = value[i], density = bell(v);
-                const float share = distribution(v, density);
-                value[i] = v * share;
-                gradient[i] *= share + v * density * 0.39894228f;
+                for (int i = 0; i < count * hidden; i++) {
+                    const float before = steps(g.before, value[i]);
+                    const float v = rounded(g.before, before), density = bell(v);
+                    const float share = distribution(v, density);
+                    const float after = steps(g.after, v * share);
+                    value[i] = rounded(g.after, after);
+                    gradient[i] *= (share + v * density * 0.39894228f) *
+                                   inside(g.before, before) * inside(g.after, after);
+                }
+            } else {
+#pragma omp simd
+                for (int i = 0; i < count * hidden; i++) {
+                    const float v = value[i], density = bell(v);
+                    const float share = distribution(v, density);
+                    value[i] = v * share;
+                    gradient[i] *= share + v * density * 0.39894228f;
+                }
             }
             for (int i = 0; i < count; i++)
                 for (int j = 0; j < hidden; j++)

@@ -41,6 +41,7 @@ pub(super) fn evaluate(
             Some(second) => binary(&node.op, first, second, limit)?,
             None => None,
         },
+        "Clip" => clip(node, first, input(1), input(2)),
         "Where" => match (input(1), input(2)) {
             (Some(then), Some(other)) => select(first, then, other, limit)?,
             _ => None,
@@ -157,6 +158,12 @@ fn cast(input: &Tensor, to: i64) -> Option<Tensor> {
         (9, Data::Int(values)) => Data::Int(values.iter().map(|&v| (v != 0).into()).collect()),
         (6 | 7, Data::Float(values)) => Data::Int(values.iter().map(|&v| v as i64).collect()),
         (6 | 7, Data::Int(values)) => Data::Int(values.clone()),
+        // Zero points, which exporters store wider than they are.
+        (2 | 3, Data::Int(values)) => {
+            let (lowest, highest) = if to == 2 { (0, 255) } else { (-128, 127) };
+            let fits = values.iter().all(|v| (lowest..=highest).contains(v));
+            fits.then(|| Data::Int(values.clone()))?
+        }
         _ => return None,
     };
     Some(Tensor {
@@ -174,6 +181,41 @@ fn map(input: &Tensor, float: fn(f32) -> f32, int: fn(i64) -> i64) -> Tensor {
         shape: input.shape.clone(),
         data,
     }
+}
+
+/// `Clip`; older versions of it have their bounds in attributes.
+fn clip(
+    node: &Node,
+    input: &Tensor,
+    lowest: Option<&Tensor>,
+    highest: Option<&Tensor>,
+) -> Option<Tensor> {
+    let data = match &input.data {
+        Data::Float(values) => {
+            let bound = |tensor: Option<&Tensor>, name, none| match tensor {
+                Some(tensor) => tensor.as_scalar(),
+                None => Some(node.float(name, none)),
+            };
+            let lowest = bound(lowest, "min", f32::NEG_INFINITY)?;
+            let highest = bound(highest, "max", f32::INFINITY)?;
+            Data::Float(values.iter().map(|v| v.max(lowest).min(highest)).collect())
+        }
+        Data::Int(values) => {
+            let bound = |tensor: Option<&Tensor>, none| match tensor {
+                Some(tensor) => match tensor.as_ints() {
+                    Some(&[bound]) => Some(bound),
+                    _ => None,
+                },
+                None => Some(none),
+            };
+            let (lowest, highest) = (bound(lowest, i64::MIN)?, bound(highest, i64::MAX)?);
+            Data::Int(values.iter().map(|&v| v.max(lowest).min(highest)).collect())
+        }
+    };
+    Some(Tensor {
+        shape: input.shape.clone(),
+        data,
+    })
 }
 
 fn map_float(input: &Tensor, apply: fn(f32) -> f32) -> Option<Tensor> {

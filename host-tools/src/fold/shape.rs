@@ -103,6 +103,8 @@ fn keeps_shape(op: &str) -> bool {
             | "Selu"
             | "Celu"
             | "Clip"
+            | "QuantizeLinear"
+            | "DequantizeLinear"
             | "Sigmoid"
             | "HardSigmoid"
             | "HardSwish"

@@ -30,9 +30,16 @@ pub(super) fn read(proto: TensorProto, name: &str) -> Result<Tensor, OnnxError> 
         Some(element) => element,
         None => return Err(refuse(&proto, name)),
     };
-    let data = match proto.raw_data.is_empty() {
-        true => from_fields(&proto, elements),
-        false => from_raw(&proto.raw_data, elements),
+    let data = match (elements, proto.raw_data.is_empty()) {
+        (DataType::Int4 | DataType::Uint4, true) => {
+            let bytes: Vec<u8> = proto.int32_data.iter().map(|&v| v as u8).collect();
+            Some(Data::Int(halves(&bytes, elements, count)))
+        }
+        (DataType::Int4 | DataType::Uint4, false) => {
+            Some(Data::Int(halves(&proto.raw_data, elements, count)))
+        }
+        (_, true) => from_fields(&proto, elements),
+        (_, false) => from_raw(&proto.raw_data, elements),
     };
     let data = data.ok_or_else(|| refuse(&proto, name))?;
     let found = match &data {
@@ -51,6 +58,20 @@ pub(super) fn read(proto: TensorProto, name: &str) -> Result<Tensor, OnnxError> 
     Ok(Tensor { shape, data })
 }
 
+/// Smallest and largest value of an element type that values are quantized to.
+pub(super) fn limits(element: i32) -> Option<(i64, i64)> {
+    Some(match element_type(element)? {
+        DataType::Int4 => (-8, 7),
+        DataType::Uint4 => (0, 15),
+        DataType::Int8 => (-128, 127),
+        DataType::Uint8 => (0, 255),
+        DataType::Int16 => (-32_768, 32_767),
+        DataType::Uint16 => (0, 65_535),
+        DataType::Int32 => (i32::MIN.into(), i32::MAX.into()),
+        _ => return None,
+    })
+}
+
 /// Name of an element type, as ONNX spells it but in lower case.
 pub(super) fn type_name(element: i32) -> String {
     match DataType::try_from(element) {
@@ -63,7 +84,7 @@ fn refuse(proto: &TensorProto, name: &str) -> OnnxError {
     OnnxError::ElementType {
         name: name.to_owned(),
         element: type_name(proto.data_type),
-        accepted: "floats, integers of 8 to 64 bits and truth values",
+        accepted: "floats, integers of 4 to 64 bits and truth values",
     }
 }
 
@@ -145,6 +166,23 @@ fn from_fields(proto: &TensorProto, element: DataType) -> Option<Data> {
     })
 }
 
+/// Values of four bits, two a byte, the lower half first; a last half byte that
+/// is left over is padding.
+fn halves(bytes: &[u8], element: DataType, count: usize) -> Vec<i64> {
+    let mut values: Vec<i64> = bytes
+        .iter()
+        .flat_map(|byte| [byte & 15, byte >> 4])
+        .map(|half| match element {
+            DataType::Int4 => i64::from((half << 4) as i8 >> 4),
+            _ => i64::from(half),
+        })
+        .collect();
+    if count % 2 == 1 && values.len() == count + 1 {
+        values.pop();
+    }
+    values
+}
+
 fn clamp(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
@@ -207,6 +245,17 @@ mod tests {
                 "{dims:?}: {error}"
             );
         }
+    }
+
+    #[test]
+    fn four_bits_are_unpacked_from_the_lower_half_on() {
+        let read = |element, count, raw: &[u8]| read(tensor(element, &[count], raw), "t");
+        let int4 = read(DataType::Int4, 3, &[0x8f, 0x07]).unwrap();
+        assert_eq!(int4.as_ints(), Some(&[-1, -8, 7][..]));
+        let uint4 = read(DataType::Uint4, 2, &[0x8f]).unwrap();
+        assert_eq!(uint4.as_ints(), Some(&[15, 8][..]));
+        assert!(read(DataType::Int4, 5, &[0, 0]).is_err());
+        assert!(read(DataType::Int4, 1, &[0, 0]).is_err());
     }
 
     #[test]

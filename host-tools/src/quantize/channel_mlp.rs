@@ -25,8 +25,15 @@ pub(super) fn quantize(
         context.ranges.pre_activation,
         "values before the activation",
     )?;
-    let index = affine(useful(op.activation, pre_activation), 0);
-    let hidden = affine(activated(op.activation, index), -128);
+    let trained = context.ranges.trained;
+    let index = match trained.pre_activation {
+        true => affine(pre_activation, 0),
+        false => affine(useful(op.activation, pre_activation), 0),
+    };
+    let hidden = match trained.hidden {
+        true => affine(context.range(context.ranges.hidden, "hidden values")?, -128),
+        false => affine(activated(op.activation, index), -128),
+    };
 
     let shift = context.shift()?;
     let fc1 = normed_fc1(context, op, &norm, index, &shift)?;
@@ -102,7 +109,8 @@ fn normed_fc1(
             .zip(&parts)
             .map(|((&weight, &gamma), part)| f64::from(weight) * f64::from(gamma) * part)
     });
-    let rows = Rows::new(fc1.inputs, context.precision.weights[0], weights);
+    let rows = Rows::new(fc1.inputs, context.precision.weights[0], weights)
+        .trained(context.ranges.trained.weights);
     let scales = rows.scales(index.scale / 4096.0);
     let matrix = rows.round(&scales);
 
@@ -161,6 +169,7 @@ fn scaled_fc2(context: &Context<'_>, op: &ChannelMlp) -> Rows {
                 .map(move |&weight| f64::from(weight) * f64::from(layer_scale))
         });
     Rows::new(fc2.inputs, context.precision.weights[1], weights)
+        .trained(context.ranges.trained.weights)
 }
 
 fn residual_fc2(
@@ -175,13 +184,17 @@ fn residual_fc2(
 
     // A channel's weight scale is widened until one step of the residual
     // stream is a whole number of accumulator steps: the residual then enters
-    // the accumulator exactly and the sum is rounded once.
+    // the accumulator exactly and the sum is rounded once. The scale of trained
+    // weights moves to the nearest such number; the weights stay what they were.
     let mut residual = Vec::with_capacity(fc2.outputs);
     let mut scales = Vec::with_capacity(fc2.outputs);
     for (channel, tight) in rows.scales(0.0).iter().enumerate() {
-        let steps = (stream.scale / (hidden.scale * tight))
-            .floor()
-            .min(RESIDUAL_MAX);
+        let steps = stream.scale / (hidden.scale * tight);
+        let steps = match rows.trained {
+            true => steps.round(),
+            false => steps.floor(),
+        };
+        let steps = steps.min(RESIDUAL_MAX);
         if steps < 1.0 {
             return Err(QuantError::Unrepresentable {
                 layer: context.layer.name.clone(),

@@ -1,5 +1,6 @@
 //! Pieces that several layer kinds share.
 
+use super::lattice;
 use crate::quant_model::{Quant, QuantMatrix, WeightBits};
 use crate::ranges::Range;
 
@@ -20,6 +21,8 @@ pub(super) struct Rows {
     inputs: usize,
     bits: WeightBits,
     weights: Vec<f64>,
+    /// Whether rows that are whole numbers of steps keep their step.
+    pub(super) trained: bool,
 }
 
 impl Rows {
@@ -29,16 +32,26 @@ impl Rows {
             inputs,
             bits,
             weights: weights.collect(),
+            trained: false,
         }
     }
 
-    /// The smallest scale of each row that clips no weight, at least `floor`.
+    /// The same, with the steps that the weights were trained for.
+    pub(super) fn trained(self, trained: bool) -> Self {
+        Self { trained, ..self }
+    }
+
+    /// The smallest scale of each row that clips no weight, or the one that it was
+    /// trained for; at least `floor`.
     pub(super) fn scales(&self, floor: f64) -> Vec<f64> {
         self.weights
             .chunks_exact(self.inputs)
             .map(|row| {
                 let largest = row.iter().fold(0.0f64, |max, weight| max.max(weight.abs()));
-                (largest / f64::from(self.bits.largest())).max(floor)
+                let tight = largest / f64::from(self.bits.largest());
+                let trained = lattice::step(row, self.bits).filter(|_| self.trained);
+                let step = f64::from(self.bits.step());
+                trained.map_or(tight, |size| size / step).max(floor)
             })
             .collect()
     }

@@ -30,7 +30,8 @@ pub(super) fn quantize(context: &Context<'_>, op: &Head) -> Result<QuantHead, Qu
             .enumerate()
             .map(|(input, &weight)| f64::from(weight) * gamma(input))
     });
-    let rows = Rows::new(linear.inputs, context.precision.weights[0], weights);
+    let rows = Rows::new(linear.inputs, context.precision.weights[0], weights)
+        .trained(context.ranges.trained.weights);
     let scales = rows.scales(1e-9);
     let matrix = rows.round(&scales);
 

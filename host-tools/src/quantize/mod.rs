@@ -11,6 +11,7 @@ mod channel_mlp;
 mod fixed;
 mod head;
 mod identity;
+mod lattice;
 mod patch_embedding;
 mod pooling;
 
@@ -18,7 +19,7 @@ use tadpool_kernels::norm::Norm;
 
 use crate::ir::{self, Layer, MetaFormer, Op, Shape};
 use crate::precision::{LayerPrecision, Precision};
-use crate::quant_model::{Quant, QuantLayer, QuantModel, QuantOp, Stream};
+use crate::quant_model::{Quant, QuantLayer, QuantModel, QuantOp, Stream, WeightBits};
 use crate::ranges::{LayerRanges, Range, Ranges};
 
 /// How raw pixels become the network's input.
@@ -149,6 +150,35 @@ pub fn quantize(
         input: network.input,
         layers,
     })
+}
+
+/// The bits that hold the trained steps of each matrix of a layer, and whether
+/// its rows are whole numbers of steps at all once everything is folded into them.
+///
+/// In the order of [`LayerPrecision::weights`]; a matrix that the layer does not
+/// have is taken as kept in eight bits.
+pub fn trained_weights(layer: &Layer) -> [(WeightBits, bool); 2] {
+    let columns = |linear: &ir::Linear, gamma: Option<&[f32]>| {
+        let inputs = linear.inputs.max(1);
+        let weights = linear.weight.iter().enumerate().map(|(index, &weight)| {
+            let factor = gamma.map_or(1.0, |gamma| gamma[index % inputs]);
+            f64::from(weight) * f64::from(factor)
+        });
+        lattice::fit(inputs, &weights.collect::<Vec<_>>())
+    };
+    let none = (WeightBits::Int8, true);
+    match &layer.op {
+        Op::PatchEmbedding(op) => [columns(&op.linear, None), none],
+        Op::ChannelMlp(op) => [
+            columns(&op.fc1, Some(&op.norm.gamma)),
+            columns(&op.fc2, None),
+        ],
+        Op::Head(op) => [
+            columns(&op.linear, op.norm.as_ref().map(|norm| &norm.gamma[..])),
+            none,
+        ],
+        Op::Pooling(_) | Op::Identity(_) => [none; 2],
+    }
 }
 
 /// What one layer's quantization may look at.

@@ -32,7 +32,8 @@ pub(super) fn quantize(
                     .map(|(&source, step)| f64::from(token[source]) * step)
             })
         });
-    let rows = Rows::new(op.linear.inputs, context.precision.weights[0], rows);
+    let rows = Rows::new(op.linear.inputs, context.precision.weights[0], rows)
+        .trained(context.ranges.trained.weights);
     let scales = rows.scales(output.scale / 4096.0);
     let matrix = rows.round(&scales);
 

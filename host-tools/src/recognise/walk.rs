@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::form::{Form, Order, StreamId, Sum, Term};
 use super::names::Names;
-use super::{Problem, Unsupported, channel_mlp, head, identity, pooling};
+use super::{Problem, Unsupported, channel_mlp, head, identity, pooling, rounding};
 use crate::graph::{Graph, Node, NodeId, Tensor, ValueId};
+use crate::grids::{Grid, Grids};
 use crate::ir::{Layer, MetaFormer, Op, Shape};
 
 /// Most values that are stored for the meanings of all values of a graph: some
@@ -26,12 +27,14 @@ pub(super) struct Walk<'a> {
     /// Shapes of the feature maps, the image first.
     streams: Vec<Shape>,
     /// Sums that became feature maps.
-    settled: Vec<(Rc<Sum>, StreamId)>,
-    layers: Vec<Layer>,
+    pub(super) settled: Vec<(Rc<Sum>, StreamId)>,
+    pub(super) layers: Vec<Layer>,
     /// Nodes that belong to a layer.
     claimed: Vec<bool>,
     names: Names,
     problems: Vec<Unsupported>,
+    /// Values that are rounded, and to what.
+    pub(super) rounded: Vec<(Form, Grid)>,
     /// Values that may still be stored.
     budget: usize,
 }
@@ -48,6 +51,7 @@ impl<'a> Walk<'a> {
             claimed: vec![false; graph.nodes.len()],
             names: Names::default(),
             problems: Vec::new(),
+            rounded: Vec::new(),
             budget: MAX_ELEMENTS,
         };
         let shape = match graph.shape(graph.input) {
@@ -246,7 +250,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The network, or everything that stood in the way.
-    pub(super) fn finish(mut self) -> Result<MetaFormer, Vec<Unsupported>> {
+    pub(super) fn finish(mut self) -> Result<(MetaFormer, Option<Grids>), Vec<Unsupported>> {
         let producer = self.graph.value(self.graph.output).producer;
         match self.forms[self.graph.output.0].clone() {
             Some(Form::Scores(scores)) => {
@@ -276,10 +280,14 @@ impl<'a> Walk<'a> {
             }
         }
         match self.problems.is_empty() {
-            true => Ok(MetaFormer {
-                input: self.streams[0],
-                layers: self.layers,
-            }),
+            true => {
+                let grids = rounding::grids(&self);
+                let network = MetaFormer {
+                    input: self.streams[0],
+                    layers: self.layers,
+                };
+                Ok((network, grids))
+            }
             false => Err(self.problems),
         }
     }
@@ -295,7 +303,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The sum in terms of the newest feature maps.
-    fn settle(&self, sum: Rc<Sum>) -> Rc<Sum> {
+    pub(super) fn settle(&self, sum: Rc<Sum>) -> Rc<Sum> {
         match self
             .settled
             .iter()

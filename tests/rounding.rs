@@ -1,0 +1,269 @@
+//! Networks whose files round their values: the scales of the file become those
+//! of the integer network, and three oracles say so. ONNX Runtime's logits confirm
+//! the evaluation of the file as written, tract confirms it without the rounding,
+//! and the integer network is compared with it step for step of its scores.
+
+mod support;
+
+use support::Noise;
+use tadpool::as_written::{ConfirmError, Confirmation, confirm};
+use tadpool::calibrate;
+use tadpool::graph::{Data, Graph};
+use tadpool::grids::Grids;
+use tadpool::import::{Imported, Rounding, import, import_file};
+use tadpool::memory::{self, MemoryPlan};
+use tadpool::onnx;
+use tadpool::program::{self, Program};
+use tadpool::quant_model::{QuantMatrix, QuantModel, QuantOp};
+use tadpool::quantize::{self, Pixels};
+use tadpool::reference::{Reference, compare};
+use tadpool::schedule::{self, Schedule, ScheduleConfig};
+
+/// Files, and whether they were trained for exactly what the kernels compute.
+const FILES: [(&str, bool); 6] = [
+    ("rounded_float_weights", true),
+    ("rounded_integers", true),
+    ("rounded_identity", true),
+    ("rounded_clips", true),
+    ("rounded_int4", true),
+    ("rounded_usual", false),
+];
+
+#[test]
+fn files_are_evaluated_as_their_runtime_does() {
+    for (name, _) in FILES {
+        let (imported, rounding) = imported(name);
+        let image = support::floats(&format!("{name}.input.f32"));
+        let image = support::channels_last(&image, imported.model.input.channels);
+        let expected = support::floats(&format!("{name}.logits.f32"));
+        let scores = rounding.as_written.run(&image, true).unwrap();
+        assert_eq!(scores.len(), expected.len());
+        for (score, &expected) in scores.iter().zip(&expected) {
+            let apart = (score - f64::from(expected)).abs();
+            assert!(apart < 1e-4, "{name}: {scores:?} {expected:?}");
+        }
+        let plain = rounding.as_written.run(&image, false).unwrap();
+        assert!(
+            plain.iter().zip(&scores).any(|(a, b)| (a - b).abs() > 1e-3),
+            "{name}: rounding changes nothing"
+        );
+    }
+}
+
+#[test]
+fn without_rounding_the_reference_confirms_the_import() {
+    for (name, _) in FILES {
+        let (imported, rounding) = imported(name);
+        let reference = Reference::new(&imported.bytes, imported.model.input).unwrap();
+        let images: Vec<_> = images(&imported)
+            .into_iter()
+            .map(|(image, _)| image)
+            .collect();
+        compare(&imported.model, &reference, &images, 1e-4)
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        for image in &images {
+            let plain = rounding.as_written.run(image, false).unwrap();
+            let reference = reference.run(image).unwrap();
+            for (plain, reference) in plain.iter().zip(&reference) {
+                assert!((plain - f64::from(*reference)).abs() < 1e-4, "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_integer_network_computes_the_file_as_written() {
+    for (name, exact) in FILES {
+        let (imported, rounding) = imported(name);
+        let integer = Integer::new(&imported, &rounding.grids);
+        let confirmation = integer
+            .confirm(&imported, &rounding)
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        let Confirmation {
+            difference,
+            rounding: moved,
+            ..
+        } = confirmation;
+        assert!(moved > 0.0, "{name}: {confirmation:?}");
+        if exact {
+            assert!(difference < 0.3 * moved, "{name}: {confirmation:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_kept_is_said() {
+    for (name, exact) in FILES {
+        let (imported, rounding) = imported(name);
+        let kept = rounding.grids.kept(&imported.model);
+        let said = [&kept.calibrated, &kept.rounded_anew].map(Vec::is_empty);
+        assert_eq!(said, [exact, exact], "{name}: {kept:?}");
+        assert_eq!(kept.exact == 0, exact, "{name}: {kept:?}");
+    }
+    let (imported, rounding) = imported("rounded_usual");
+    insta::assert_json_snapshot!(rounding.grids.kept(&imported.model));
+}
+
+/// Weights by value: those in the file are those that the kernels multiply with.
+#[test]
+fn the_integers_of_the_file_are_the_integers_of_the_network() {
+    for name in ["rounded_integers", "rounded_identity", "rounded_int4"] {
+        let (imported, rounding) = imported(name);
+        let integer = Integer::new(&imported, &rounding.grids);
+        let path = support::fixtures().join(format!("{name}.onnx"));
+        let stored = pointwise_weights(&onnx::read(&std::fs::read(path).unwrap()).unwrap());
+        let mut found = Vec::new();
+        for layer in &integer.model.layers {
+            match &layer.op {
+                QuantOp::ChannelMlp(mlp) => found.extend([steps(&mlp.fc1), steps(&mlp.fc2)]),
+                QuantOp::Head(head) => found.push(steps(&head.matrix)),
+                _ => {}
+            }
+        }
+        assert_eq!(found.len(), 5, "{name}");
+        assert_eq!(found, stored, "{name}");
+    }
+}
+
+/// A scale that was misunderstood does not pass.
+#[test]
+fn a_wrong_grid_is_noticed() {
+    let (imported, rounding) = imported("rounded_integers");
+    let layers = rounding.grids.layers.len();
+    let mut wrong = Vec::new();
+    for layer in 0..layers {
+        let grids = &rounding.grids;
+        let mut shifted = grids.clone();
+        if let Some(grid) = &mut shifted.layers[layer].output {
+            grid.zero_point += 120;
+            wrong.push(shifted);
+        }
+        let mut narrow = grids.clone();
+        if let Some(grid) = &mut narrow.layers[layer].output {
+            grid.scale *= 0.2;
+            wrong.push(narrow);
+        }
+        let mut hidden = grids.clone();
+        if let Some(grid) = &mut hidden.layers[layer].hidden {
+            grid.scale *= 0.2;
+            wrong.push(hidden);
+        }
+    }
+    assert!(wrong.len() >= 6);
+    for grids in wrong {
+        let result = Integer::new(&imported, &grids).confirm(&imported, &rounding);
+        assert!(
+            matches!(result, Err(ConfirmError::Integer { .. })),
+            "{result:?}"
+        );
+    }
+}
+
+#[test]
+fn rounding_that_has_no_integer_form_is_refused() {
+    for name in ["refuse_rounded_per_channel", "refuse_rounded_other_scale"] {
+        let file = format!("{name}.onnx");
+        let bytes = std::fs::read(support::fixtures().join(&file)).unwrap();
+        insta::assert_snapshot!(name, import(&bytes, &file).unwrap_err().to_string());
+    }
+}
+
+fn imported(name: &str) -> (Imported, Rounding) {
+    let path = support::fixtures().join(format!("{name}.onnx"));
+    let mut imported = import_file(&path).unwrap_or_else(|error| panic!("{error}"));
+    let rounding = imported.rounding.take().expect("a file that rounds");
+    (imported, rounding)
+}
+
+/// The pixel that stands for zero, so that padding is exact.
+const MEAN: f32 = 128.0 / 255.0;
+
+/// Random images, normalised and as pixels.
+fn images(imported: &Imported) -> Vec<(Vec<f32>, Vec<u8>)> {
+    let mut noise = Noise::new(5);
+    (0..8)
+        .map(|_| {
+            let values = noise.values(imported.model.input.elements());
+            let pixels: Vec<u8> = values.iter().map(|v| ((v + 2.0) * 63.9) as u8).collect();
+            let normalised = pixels.iter().map(|&p| f32::from(p) / 255.0 - MEAN);
+            (normalised.collect(), pixels)
+        })
+        .collect()
+}
+
+/// The integer network of a file's grids.
+struct Integer {
+    model: QuantModel,
+    schedule: Schedule,
+    memory: MemoryPlan,
+}
+
+impl Integer {
+    fn new(imported: &Imported, grids: &Grids) -> Self {
+        let images = images(imported);
+        let network = &imported.model;
+        let mut ranges = calibrate::min_max(network, images.len(), |index| {
+            Ok::<_, ()>(images[index].0.clone())
+        })
+        .unwrap();
+        grids.apply(&mut ranges);
+        let pixels = Pixels {
+            mean: vec![MEAN; 3],
+            std: vec![1.0; 3],
+            order: vec![0, 1, 2],
+        };
+        let precision = grids.precision(network);
+        let model = quantize::quantize(network, &ranges, &pixels, &precision).unwrap();
+        let schedule = schedule::schedule(&model, &ScheduleConfig::default());
+        let memory = memory::plan(&schedule).unwrap();
+        Self {
+            model,
+            schedule,
+            memory,
+        }
+    }
+
+    fn program(&self) -> Program<'_> {
+        program::program(&self.model, &self.schedule, &self.memory)
+    }
+
+    fn confirm(
+        &self,
+        imported: &Imported,
+        rounding: &Rounding,
+    ) -> Result<Confirmation, ConfirmError> {
+        confirm(
+            &rounding.as_written,
+            &imported.model,
+            &self.program(),
+            &images(imported),
+            1e-4,
+        )
+    }
+}
+
+/// Weights in steps of their own grid.
+fn steps(matrix: &QuantMatrix) -> Vec<i64> {
+    let step = i64::from(matrix.bits.step());
+    matrix
+        .weights
+        .iter()
+        .map(|&weight| i64::from(weight) / step)
+        .collect()
+}
+
+/// Stored whole numbers of 1x1 convolutions and of the head, in execution order.
+fn pointwise_weights(graph: &Graph) -> Vec<Vec<i64>> {
+    let dequantized = graph
+        .nodes
+        .iter()
+        .filter(|node| node.op == "DequantizeLinear");
+    dequantized
+        .filter_map(|node| graph.constant(node.input(0)?))
+        .filter(|tensor| matches!(tensor.shape[..], [_, _] | [_, _, 1, 1]))
+        .filter_map(|tensor| match &tensor.data {
+            Data::Int(values) => Some(values.clone()),
+            Data::Float(_) => None,
+        })
+        .collect()
+}
