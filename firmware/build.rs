@@ -1,4 +1,5 @@
-//! Turns the board's file into the linker's memory map.
+//! Turns the board's file into the linker's memory map, and into the constants
+//! that the start-up code needs.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -11,12 +12,16 @@ use serde::Deserialize;
 /// The part of a board's file that the image depends on.
 #[derive(Deserialize)]
 struct Board {
+    name: String,
+    startup: Option<String>,
     target: String,
+    kernels: String,
     memory: BTreeMap<String, Region>,
     layout: Layout,
     #[serde(default)]
     budget: Budget,
     counter: Counter,
+    busy_register: Option<BusyRegister>,
 }
 
 #[derive(Deserialize)]
@@ -31,6 +36,17 @@ struct Layout {
     weights: String,
     ram: String,
     stack_bytes: u32,
+    boot: Option<Boot>,
+}
+
+/// What the boot ROM reads beside the vector table.
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+enum Boot {
+    /// A second boot loader, in the 256 bytes before it.
+    SecondStage,
+    /// What kind of image this is, within the first 4 KB.
+    ImageDefinition,
 }
 
 #[derive(Deserialize, Default)]
@@ -44,44 +60,58 @@ struct Counter {
     frequency_hz: u32,
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let firmware = match env::var_os("TADPOOL_FIRMWARE") {
-        Some(folder) => PathBuf::from(folder),
-        None => PathBuf::from(env::var("CARGO_MANIFEST_DIR")?),
-    };
-    let boards = firmware.join("boards");
-    let name = chosen(&boards)?;
-    // A description of one's own, for the start-up code of the same name.
-    println!("cargo::rerun-if-env-changed=TADPOOL_BOARD_FILE");
-    let file = match env::var_os("TADPOOL_BOARD_FILE") {
-        Some(file) => PathBuf::from(file),
-        None => boards.join(format!("{name}.toml")),
-    };
-    println!("cargo::rerun-if-changed={}", file.display());
-    println!("cargo::rerun-if-env-changed=TADPOOL_FIRMWARE");
-    println!("cargo::rerun-if-changed={}", boards.display());
+#[derive(Deserialize)]
+struct BusyRegister {
+    address: u32,
+    mask: u32,
+}
 
-    let text = fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))?;
-    let board: Board = toml::from_str(&text).map_err(|e| format!("{}: {e}", file.display()))?;
-    println!("cargo::rustc-env=TADPOOL_BOARD_NAME={name}");
-    println!(
-        "cargo::rustc-env=TADPOOL_COUNTER_HZ={}",
-        board.counter.frequency_hz
-    );
+const SECOND_STAGE_BYTES: u32 = 0x100;
+
+fn main() -> Result<(), Box<dyn Error>> {
     // Messages below this level are not compiled in.
     println!("cargo::rerun-if-env-changed=DEFMT_LOG");
     let level = env::var("DEFMT_LOG").unwrap_or_else(|_| "info".into());
     println!("cargo::rustc-env=DEFMT_LOG={level}");
+    println!("cargo::rustc-check-cfg=cfg(tadpool_armv6m)");
     if env::var("CARGO_CFG_TARGET_OS")? != "none" {
         return Ok(()); // the host's tests of the library
     }
-    let target = env::var("TARGET")?;
+    let firmware = match env::var_os("TADPOOL_FIRMWARE") {
+        Some(folder) => PathBuf::from(folder),
+        None => PathBuf::from(env::var("CARGO_MANIFEST_DIR")?),
+    };
+    println!("cargo::rerun-if-env-changed=TADPOOL_FIRMWARE");
+    println!("cargo::rerun-if-env-changed=TADPOOL_BOARD_FILE");
+    let (file, board) = match env::var_os("TADPOOL_BOARD_FILE") {
+        Some(file) => {
+            let file = PathBuf::from(file);
+            let board = read(&file)?;
+            (file, board)
+        }
+        None => the_only_match(&firmware.join("boards"))?,
+    };
+    println!("cargo::rerun-if-changed={}", file.display());
+    let (name, target) = (&board.name, env::var("TARGET")?);
+    if !matches(&board) {
+        return Err(format!(
+            "board `{name}` needs --no-default-features --features {},{}",
+            startup(&board),
+            board.kernels
+        )
+        .into());
+    }
     if target != board.target {
         let needed = &board.target;
         return Err(format!("board `{name}` needs --target {needed}, not {target}").into());
     }
+    if target.starts_with("thumbv6m") {
+        println!("cargo::rustc-cfg=tadpool_armv6m");
+    }
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    fs::write(out.join("memory.x"), memory_map(&name, &board)?)?;
+    let map = memory_map(&board).map_err(|e| format!("{}: {e}", file.display()))?;
+    fs::write(out.join("memory.x"), map)?;
+    fs::write(out.join("board.rs"), constants(&board)?)?;
     println!("cargo::rustc-link-search={}", out.display());
     println!("cargo::rustc-link-arg-bins=--nmagic");
     println!("cargo::rustc-link-arg-bins=-Tlink.x");
@@ -89,27 +119,50 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The board whose feature is on.
-fn chosen(boards: &Path) -> Result<String, Box<dyn Error>> {
-    let mut chosen = Vec::new();
+fn read(file: &Path) -> Result<Board, Box<dyn Error>> {
+    let wrong = |e: &dyn Error| format!("{}: {e}", file.display());
+    let text = fs::read_to_string(file).map_err(|e| wrong(&e))?;
+    Ok(toml::from_str(&text).map_err(|e| wrong(&e))?)
+}
+
+/// The board whose start-up code and kernels are on, if no file was named.
+fn the_only_match(boards: &Path) -> Result<(PathBuf, Board), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed={}", boards.display());
+    let target = env::var("TARGET")?;
+    let mut found = Vec::new();
     for entry in fs::read_dir(boards).map_err(|e| format!("{}: {e}", boards.display()))? {
-        let path = entry?.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "toml")
-            && let Some(name) = path.file_stem().and_then(|name| name.to_str())
-            && env::var_os(feature_variable(name)).is_some()
-        {
-            chosen.push(name.to_owned());
+        let file = entry?.path();
+        let board = read(&file)?;
+        if matches(&board) && board.target == target {
+            found.push((file, board));
         }
     }
-    match <[String; 1]>::try_from(chosen) {
-        Ok([name]) => Ok(name),
-        Err(chosen) => Err(format!(
-            "choose one board, by --no-default-features --features BOARD; chosen are {chosen:?}"
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    let names: Vec<&str> = found.iter().map(|(_, board)| board.name.as_str()).collect();
+    match names[..] {
+        [] => Err(format!(
+            "no board of {target} has these features; see {}",
+            boards.display()
         )
         .into()),
+        [_] => Ok(found.remove(0)),
+        _ => Err(format!("name one of {names:?}: TADPOOL_BOARD_FILE=its file").into()),
     }
+}
+
+/// Whether the features that are on are those of the board.
+fn matches(board: &Board) -> bool {
+    let is_on = |feature: &str| env::var_os(feature_variable(feature)).is_some();
+    let kernels = ["dsp", "helium"];
+    is_on(startup(board))
+        && kernels
+            .iter()
+            .all(|&variant| is_on(variant) == (variant == board.kernels))
+}
+
+/// The feature of the board's start-up code.
+fn startup(board: &Board) -> &str {
+    board.startup.as_deref().unwrap_or(&board.name)
 }
 
 /// What cargo sets if the feature named `name` is on.
@@ -117,28 +170,49 @@ fn feature_variable(name: &str) -> String {
     format!("CARGO_FEATURE_{}", name.to_uppercase().replace('-', "_"))
 }
 
+/// What the start-up code needs of the board's file, as source.
+fn constants(board: &Board) -> Result<String, Box<dyn Error>> {
+    let Board { name, counter, .. } = board;
+    let weights = region(board, "weights", &board.layout.weights)?.origin;
+    let mut source = format!(
+        "/// The board's name.
+pub(crate) const NAME: &str = {name:?};
+/// Ticks of the counter in a second.
+pub(crate) const COUNTER_HZ: u32 = {};
+/// Where the memory begins that holds the weights.
+#[allow(dead_code)]
+pub(crate) const WEIGHTS_ORIGIN: u32 = {weights:#x};
+",
+        counter.frequency_hz
+    );
+    if let Some(BusyRegister { address, mask }) = board.busy_register {
+        write!(
+            source,
+            "/// Output register of the busy pin, and its bit.
+#[allow(dead_code)]
+pub(crate) const BUSY_REGISTER: (usize, u32) = ({address:#x}, {mask:#x});
+"
+        )?;
+    }
+    Ok(source)
+}
+
 /// `memory.x` for cortex-m-rt's linker script.
 ///
 /// The stack lies below everything else in RAM, so that one that grows too
 /// large runs into nothing and faults. The model's statics get a section of
 /// their own, so that its weights can be weighed, or lie in another memory.
-fn memory_map(name: &str, board: &Board) -> Result<String, Box<dyn Error>> {
-    let region = |field: &str, region: &str| {
-        board.memory.get(region).ok_or_else(|| {
-            format!(
-                "boards/{name}.toml: layout.{field} names `{region}`, which is not under [memory]"
-            )
-        })
-    };
+fn memory_map(board: &Board) -> Result<String, Box<dyn Error>> {
     let Layout {
         code,
         weights,
         ram,
         stack_bytes,
+        boot,
     } = &board.layout;
-    let flash = region("code", code)?;
-    let weights_region = region("weights", weights)?;
-    let ram = region("ram", ram)?;
+    let flash = region(board, "code", code)?;
+    let weights_region = region(board, "weights", weights)?;
+    let ram = region(board, "ram", ram)?;
     let flash_bytes = board
         .budget
         .flash_bytes
@@ -147,18 +221,23 @@ fn memory_map(name: &str, board: &Board) -> Result<String, Box<dyn Error>> {
     let ram_bytes = board.budget.ram_bytes.unwrap_or(ram.length).min(ram.length);
     if stack_bytes % 8 != 0 || *stack_bytes >= ram_bytes {
         let problem = "is not a multiple of 8 below the RAM's length";
-        return Err(
-            format!("boards/{name}.toml: layout.stack_bytes = {stack_bytes} {problem}").into(),
-        );
+        return Err(format!("layout.stack_bytes = {stack_bytes} {problem}").into());
     }
-    let mut map = format!("/* Generated from boards/{name}.toml. */\nMEMORY\n{{\n");
+    let mut map = format!("/* Generated for {}. */\nMEMORY\n{{\n", board.name);
     let mut add = |name: &str, origin: u32, length: u32| {
         writeln!(
             map,
             "  {name} : ORIGIN = {origin:#010x}, LENGTH = {length:#x}"
         )
     };
-    add("FLASH", flash.origin, flash_bytes)?;
+    let before = match boot {
+        Some(Boot::SecondStage) => SECOND_STAGE_BYTES,
+        _ => 0,
+    };
+    if before > 0 {
+        add("BOOT", flash.origin, before)?;
+    }
+    add("FLASH", flash.origin + before, flash_bytes - before)?;
     add("STACK", ram.origin, *stack_bytes)?;
     add("RAM", ram.origin + stack_bytes, ram_bytes - stack_bytes)?;
     let weights_at = if weights == code {
@@ -183,5 +262,30 @@ SECTIONS
 INSERT AFTER .rodata;
 "
     )?;
+    map += match boot {
+        None => "",
+        Some(Boot::SecondStage) => {
+            "SECTIONS
+{
+  .boot2 ORIGIN(BOOT) : { KEEP(*(.boot2)); } > BOOT
+}
+INSERT BEFORE .vector_table;
+"
+        }
+        Some(Boot::ImageDefinition) => {
+            "SECTIONS
+{
+  .start_block : ALIGN(4) { KEEP(*(.start_block)); } > FLASH
+}
+INSERT AFTER .vector_table;
+_stext = ADDR(.start_block) + SIZEOF(.start_block);
+"
+        }
+    };
     Ok(map)
+}
+
+fn region<'a>(board: &'a Board, field: &str, name: &str) -> Result<&'a Region, Box<dyn Error>> {
+    let missing = || format!("layout.{field} names `{name}`, which is not under [memory]");
+    Ok(board.memory.get(name).ok_or_else(missing)?)
 }

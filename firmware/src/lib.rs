@@ -8,6 +8,7 @@
 #![cfg_attr(target_os = "none", no_std)]
 
 pub mod measure;
+pub mod mlperf;
 pub mod run;
 
 #[cfg(target_os = "none")]
@@ -20,7 +21,15 @@ mod link;
 mod log;
 #[cfg(target_os = "none")]
 mod mmio;
-#[cfg(target_os = "none")]
+#[cfg(all(
+    target_os = "none",
+    any(
+        feature = "qemu-mps2",
+        feature = "qemu-systick",
+        feature = "rpi-pico",
+        feature = "rpi-pico2"
+    )
+))]
 mod pins;
 #[cfg(all(target_os = "none", feature = "self-test"))]
 mod self_test;

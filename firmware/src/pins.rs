@@ -1,9 +1,10 @@
-//! Output pins of the boards.
+//! Output pins of boards that are used without a HAL.
 
 use core::convert::Infallible;
 
 use embedded_hal::digital::{ErrorType, OutputPin};
 
+use crate::boards;
 use crate::mmio::Register;
 
 /// A pin that is high when its bit of a register is set.
@@ -14,8 +15,12 @@ pub struct RegisterPin {
 }
 
 impl RegisterPin {
-    /// The pin of the bits in `mask`; nothing else may write the register.
-    pub(crate) const fn new(register: Register, mask: u32) -> Self {
+    /// The one that the board's file names; nothing else may write its register.
+    #[allow(unsafe_code)]
+    pub(crate) const fn of_board() -> Self {
+        let (address, mask) = boards::BUSY_REGISTER;
+        // SAFETY: the board's file names an output register.
+        let register = unsafe { Register::at(address) };
         Self { register, mask }
     }
 }

@@ -12,7 +12,7 @@ use tadpool_model::{
 };
 use tadpool_protocol::{
     Counter, FaultKind, FaultReport, FrameReader, Hello, LOGITS_PER_FRAME, LogitsPiece, MAX_FRAME,
-    Message, Refusal, Request, Response, SelfTest, VERSION, encode,
+    Message, Refusal, Request, Response, SelfTest, Setup, VERSION, encode,
 };
 
 use crate::measure::{Clock, Delay, Recorder, StepRecord, current_step, overhead_ticks};
@@ -22,6 +22,8 @@ use crate::measure::{Clock, Delay, Recorder, StepRecord, current_step, overhead_
 pub struct Board<L, P, C, S, G> {
     /// Name of the board's file.
     pub name: &'static str,
+    /// What the start-up code set up.
+    pub setup: Setup,
     /// Bytes from and to the host.
     pub link: L,
     /// High while an inference runs: an LED, or a point for a scope.
@@ -212,6 +214,7 @@ where
                 frequency_hz: C::FREQUENCY_HZ,
                 overhead_ticks: self.overhead_ticks,
             },
+            setup: self.board.setup,
         }
     }
 
@@ -354,4 +357,4 @@ fn cut<const N: usize>(text: &str) -> heapless::String<N> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -8,37 +8,19 @@ use serde::{Deserialize, Serialize};
 /// The board that is used when none is named; it needs no hardware.
 pub const DEFAULT_BOARD: &str = "qemu-mps2-an386";
 
-/// Boards of this version of the tool, by name.
-const BUILT_IN: [(&str, &str); 5] = [
-    (
-        "qemu-mps2-an385",
-        include_str!("../../firmware/boards/qemu-mps2-an385.toml"),
-    ),
-    (
-        "qemu-mps2-an386",
-        include_str!("../../firmware/boards/qemu-mps2-an386.toml"),
-    ),
-    (
-        "qemu-mps2-an500",
-        include_str!("../../firmware/boards/qemu-mps2-an500.toml"),
-    ),
-    (
-        "qemu-mps2-an505",
-        include_str!("../../firmware/boards/qemu-mps2-an505.toml"),
-    ),
-    (
-        "qemu-mps3-an547",
-        include_str!("../../firmware/boards/qemu-mps3-an547.toml"),
-    ),
-];
+/// Boards of this version of the tool, by name; the build script lists the folder.
+const BUILT_IN: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/boards.rs"));
 
 /// A board.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Board {
-    /// Name of the board, and of the feature of the firmware that chooses its
-    /// start-up code.
+    /// Name of the board.
     pub name: String,
+    /// The feature of the firmware that chooses its start-up code; the board's
+    /// name if none.
+    #[serde(default)]
+    pub startup: Option<String>,
     /// The file that describes it; none if it is built in.
     #[serde(skip)]
     pub file: Option<PathBuf>,
@@ -51,6 +33,12 @@ pub struct Board {
     pub target: String,
     /// Which kernels run on it.
     pub kernels: KernelVariant,
+    /// Where the pin is that is high while an inference runs.
+    #[serde(default)]
+    pub busy_pin: Option<String>,
+    /// The pin's output register, on boards that are used without a HAL.
+    #[serde(default)]
+    pub busy_register: Option<BusyRegister>,
     /// Memories that the linker may use, by name.
     pub memory: BTreeMap<String, Region>,
     /// What goes into which memory.
@@ -101,6 +89,29 @@ pub struct Layout {
     pub ram: String,
     /// Length of the stack.
     pub stack_bytes: u32,
+    /// What the boot ROM reads beside the vector table; nothing if none.
+    #[serde(default)]
+    pub boot: Option<Boot>,
+}
+
+/// What a chip's boot ROM reads beside the vector table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Boot {
+    /// A second boot loader, in the 256 bytes before it.
+    SecondStage,
+    /// What kind of image this is, within the first 4 KB.
+    ImageDefinition,
+}
+
+/// A bit of a register that drives a pin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BusyRegister {
+    /// Address of the register.
+    pub address: u32,
+    /// The bit.
+    pub mask: u32,
 }
 
 /// What an image may use; more fails its build.
@@ -346,6 +357,15 @@ impl KernelVariant {
 }
 
 impl Board {
+    /// The features of the firmware that build an image for the board.
+    pub fn features(&self) -> String {
+        let startup = self.startup.as_deref().unwrap_or(&self.name);
+        match self.kernels {
+            KernelVariant::Portable => startup.to_owned(),
+            kernels => format!("{startup},{}", kernels.name()),
+        }
+    }
+
     /// Bytes that code, constants and weights may take.
     pub fn flash_bytes(&self) -> u64 {
         let layout = &self.layout;
@@ -416,20 +436,23 @@ impl Unit {
 mod tests {
     use super::*;
 
-    const AN386: &str = BUILT_IN[1].1;
+    const AN386: &str = include_str!("../../firmware/boards/qemu-mps2-an386.toml");
 
     #[test]
-    fn every_board_file_is_built_in_and_right() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware/boards");
-        let mut files: Vec<String> = std::fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
-            .collect();
-        files.sort();
-        assert_eq!(files, names().collect::<Vec<_>>());
+    fn every_board_file_is_right() {
+        assert!(names().any(|name| name == DEFAULT_BOARD));
         for name in names() {
-            assert_eq!(find(name).unwrap().name, name);
+            let board = find(name).unwrap();
+            assert_eq!(board.name, name);
+            let Some(clock) = &board.clock else {
+                assert!(
+                    matches!(board.runner, Runner::Qemu(_)),
+                    "{name} has no clock"
+                );
+                continue;
+            };
+            // The counters of the chips count the core's clock.
+            assert_eq!(clock.core_hz, board.counter.frequency_hz, "{name}");
         }
     }
 

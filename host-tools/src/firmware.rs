@@ -144,20 +144,27 @@ fn cargo_build(
     let toolchain = toolchain::for_target(target).ok_or_else(|| FirmwareError::NoToolchain {
         target: target.clone(),
     })?;
+    let board_file = match &build.board.file {
+        Some(file) => file.clone(),
+        None => build
+            .firmware
+            .join(format!("boards/{}.toml", build.board.name)),
+    };
     let mut command = toolchain.command("build", target);
     command
         .args(["--release", "--bin", program])
-        .args(["--no-default-features", "--features", &build.board.name])
+        .args([
+            "--no-default-features",
+            "--features",
+            &build.board.features(),
+        ])
         .args(build.self_test.then_some("--features=self-test"))
         .arg("--manifest-path")
         .arg(absolute(manifest)?)
         .arg("--target-dir")
         .arg(absolute(target_folder)?)
         .env("TADPOOL_FIRMWARE", absolute(build.firmware)?)
-        .envs(match &build.board.file {
-            Some(file) => Some(("TADPOOL_BOARD_FILE", absolute(file)?)),
-            None => None,
-        })
+        .env("TADPOOL_BOARD_FILE", absolute(&board_file)?)
         // Flags for the host's processor are none for the board's.
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")

@@ -4,7 +4,7 @@ use heapless::{String, Vec};
 use serde::{Deserialize, Serialize};
 
 /// Changes whenever a message changes; both sides compare it in [`Hello`].
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 /// Most pixel bytes in one [`Request::Pixels`].
 pub const PIXELS_PER_FRAME: usize = 512;
 /// Most values in one [`LogitsPiece`].
@@ -129,6 +129,25 @@ pub struct Hello {
     pub stack_bytes: u32,
     /// What the ticks are.
     pub counter: Counter,
+    /// What the start-up code set up, as found in the chip's registers.
+    pub setup: Setup,
+}
+
+/// What a latency depends on beside the image.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setup {
+    /// The core's clock.
+    pub core_hz: u32,
+    /// Whether the core's instruction cache is on.
+    pub instruction_cache: bool,
+    /// Whether the core's data cache is on.
+    pub data_cache: bool,
+    /// Whether the cache or accelerator between the core and the flash memory
+    /// is on.
+    pub flash_cache: bool,
+    /// Cycles that an access of flash memory waits; none where a serial memory
+    /// or RAM holds the code.
+    pub flash_wait_states: Option<u8>,
 }
 
 /// The counter that costs are measured with.

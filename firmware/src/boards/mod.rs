@@ -1,46 +1,64 @@
-//! The boards: one file for each memory map, chosen by the feature of the board's
-//! name.
+//! The boards: a file for each start-up code, chosen by the feature of its name.
 //!
-//! A board's file has `init`, which starts its timer and returns its pin,
-//! `TIMER`, and `on_interrupt`, which is true if the interrupt was the board's.
+//! A board's file has `Busy`, the type of its output pin; `TIMER`, what costs are
+//! measured with; and `init`, which sets up clocks and caches and returns the
+//! pin and what it found set up.
 
-#[cfg(any(
-    feature = "qemu-mps2-an385",
-    feature = "qemu-mps2-an386",
-    feature = "qemu-mps2-an500"
-))]
+#[cfg(feature = "nrf52840-dk")]
+#[path = "nrf52840_dk.rs"]
+mod board;
+#[cfg(feature = "nucleo-h743zi")]
+#[path = "nucleo_h743zi.rs"]
+mod board;
+#[cfg(feature = "nucleo-l4r5zi")]
+#[path = "nucleo_l4r5zi.rs"]
+mod board;
+#[cfg(feature = "qemu-mps2")]
 #[path = "qemu_mps2.rs"]
 mod board;
-#[cfg(feature = "qemu-mps2-an505")]
-#[path = "qemu_mps2_an505.rs"]
+#[cfg(feature = "qemu-systick")]
+#[path = "qemu_systick.rs"]
 mod board;
-#[cfg(feature = "qemu-mps3-an547")]
-#[path = "qemu_mps3_an547.rs"]
+#[cfg(any(feature = "rpi-pico", feature = "rpi-pico2"))]
+#[path = "rpi_pico.rs"]
+mod board;
+#[cfg(feature = "stm32f746g-disco")]
+#[path = "stm32f746g_disco.rs"]
+mod board;
+#[cfg(feature = "stm32n6570-dk")]
+#[path = "stm32n6570_dk.rs"]
 mod board;
 
 use cortex_m_semihosting::debug;
+use tadpool_protocol::Setup;
 
 use crate::link::Semihosting;
 use crate::log::DefmtLog;
-use crate::measure::{Clock, extended};
-use crate::pins::RegisterPin;
+use crate::measure::Clock;
+use crate::mmio::Register;
 use crate::run;
 use crate::stack::MainStack;
 
-pub(crate) use board::on_interrupt;
+// What the board's file says; the build script wrote it.
+include!(concat!(env!("OUT_DIR"), "/board.rs"));
 
 /// The board that the image is built for.
-pub type Board = run::Board<Semihosting, RegisterPin, BoardClock, MainStack, DefmtLog>;
+pub type Board = run::Board<Semihosting, board::Busy, BoardClock, MainStack, DefmtLog>;
+
+/// What a board's `init` returns.
+struct Parts<P> {
+    /// High while an inference runs.
+    busy: P,
+    /// What is set up.
+    setup: Setup,
+}
 
 /// The board's timer, extended to 64 bits.
 #[derive(Debug)]
 pub struct BoardClock;
 
 impl Clock for BoardClock {
-    const FREQUENCY_HZ: u32 = match u32::from_str_radix(env!("TADPOOL_COUNTER_HZ"), 10) {
-        Ok(frequency) => frequency,
-        Err(_) => panic!("counter.frequency_hz is a number"),
-    };
+    const FREQUENCY_HZ: u32 = COUNTER_HZ;
 
     fn now(&self) -> u64 {
         ticks()
@@ -49,9 +67,12 @@ impl Clock for BoardClock {
 
 /// Starts the board; to be called once.
 pub fn init() -> Board {
+    let Parts { busy, setup } = board::init();
+    board::TIMER.start();
     let board = Board {
-        name: env!("TADPOOL_BOARD_NAME"),
-        busy: board::init(),
+        name: NAME,
+        setup,
+        busy,
         link: Semihosting::open(),
         clock: BoardClock,
         stack: MainStack,
@@ -67,6 +88,11 @@ pub fn init() -> Board {
         board.name,
         tadpool_model::ARENA_BYTES,
         tadpool_model::STEPS,
+    );
+    defmt::info!(
+        "{=u32} Hz, counted by {=str}",
+        setup.core_hz,
+        board::TIMER.name()
     );
     board
 }
@@ -85,5 +111,44 @@ pub fn stop(success: bool) -> ! {
 
 /// Ticks since [`init`].
 pub(crate) fn ticks() -> u64 {
-    extended(&board::TIMER)
+    board::TIMER.now()
+}
+
+/// Handles an interrupt of the board; false if it is none.
+pub(crate) fn on_interrupt(interrupt: i16) -> bool {
+    let is_timer = interrupt == board::TIMER.interrupt();
+    if is_timer {
+        board::TIMER.on_interrupt();
+    }
+    is_timer
+}
+
+/// What the core says of itself; its clock is `core_hz`.
+fn setup_of_core(core_hz: u32) -> Setup {
+    const DATA_CACHE: u32 = 1 << 16;
+    const INSTRUCTION_CACHE: u32 = 1 << 17;
+    // SAFETY: the configuration and control register of every Cortex-M; cores
+    // without caches read these bits as zero.
+    #[allow(unsafe_code)]
+    let ccr = unsafe { Register::at(0xe000_ed14) }.read();
+    Setup {
+        core_hz,
+        instruction_cache: ccr & INSTRUCTION_CACHE != 0,
+        data_cache: ccr & DATA_CACHE != 0,
+        ..Setup::default()
+    }
+}
+
+/// Switches both caches of the core on.
+#[cfg(any(
+    feature = "nucleo-h743zi",
+    feature = "stm32f746g-disco",
+    feature = "stm32n6570-dk"
+))]
+fn enable_core_caches() {
+    // SAFETY: `init` runs once and nothing else uses these registers.
+    #[allow(unsafe_code)]
+    let mut core = unsafe { cortex_m::Peripherals::steal() };
+    core.SCB.enable_icache();
+    core.SCB.enable_dcache(&mut core.CPUID);
 }

@@ -12,7 +12,7 @@ use super::*;
 
 /// Requests that were sent, and responses that came.
 #[derive(Default)]
-struct Wire {
+pub(crate) struct Wire {
     requests: VecDeque<u8>,
     responses: Vec<u8>,
 }
@@ -45,9 +45,9 @@ impl Write for Wire {
 
 /// A pin that counts its changes.
 #[derive(Default)]
-struct Pin {
-    is_high: bool,
-    changes: usize,
+pub(crate) struct Pin {
+    pub(crate) is_high: bool,
+    pub(crate) changes: usize,
 }
 
 impl digital::ErrorType for Pin {
@@ -69,7 +69,7 @@ impl OutputPin for Pin {
 }
 
 /// A clock that ticks thrice a look.
-struct Ticker(Cell<u64>);
+pub(crate) struct Ticker(Cell<u64>);
 
 impl Clock for Ticker {
     const FREQUENCY_HZ: u32 = 1_000_000;
@@ -80,7 +80,7 @@ impl Clock for Ticker {
     }
 }
 
-struct NoStack;
+pub(crate) struct NoStack;
 
 impl StackGauge for NoStack {
     fn size_bytes(&self) -> usize {
@@ -95,7 +95,7 @@ impl StackGauge for NoStack {
 }
 
 /// A log with one line that waits.
-struct OneLine(Option<&'static [u8]>);
+pub(crate) struct OneLine(Option<&'static [u8]>);
 
 impl Log for OneLine {
     fn inferred(&mut self, _: u64, _: u32) {}
@@ -107,11 +107,12 @@ impl Log for OneLine {
     }
 }
 
-type TestBoard = Board<Wire, Pin, Ticker, NoStack, OneLine>;
+pub(crate) type TestBoard = Board<Wire, Pin, Ticker, NoStack, OneLine>;
 
-fn board() -> TestBoard {
+pub(crate) fn board() -> TestBoard {
     Board {
         name: "test",
+        setup: Setup::default(),
         link: Wire::default(),
         busy: Pin::default(),
         clock: Ticker(Cell::new(0)),

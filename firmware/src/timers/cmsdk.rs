@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use cortex_m::interrupt::InterruptNumber;
 use cortex_m::peripheral::NVIC;
 
-use crate::measure::Timer;
+use crate::measure::{Timer, extended};
 use crate::mmio::Register;
 
 const ENABLE: u32 = 1 << 0;
@@ -18,7 +18,8 @@ pub(crate) struct CmsdkTimer {
     control: Register,
     value: Register,
     reload: Register,
-    interrupt: Register,
+    status: Register,
+    interrupt: Interrupt,
     periods: AtomicU32,
 }
 
@@ -35,38 +36,53 @@ unsafe impl InterruptNumber for Interrupt {
 }
 
 impl CmsdkTimer {
-    /// The timer whose registers begin at `base`.
+    /// The timer whose registers begin at `base`, with its interrupt.
     ///
     /// # Safety
     ///
     /// `base` must be the address of such a timer.
     #[allow(unsafe_code)]
-    pub(crate) const unsafe fn at(base: usize) -> Self {
+    pub(crate) const unsafe fn at(base: usize, interrupt: Interrupt) -> Self {
         // SAFETY: the offsets are those of the timer's registers.
         unsafe {
             Self {
                 control: Register::at(base),
                 value: Register::at(base + 4),
                 reload: Register::at(base + 8),
-                interrupt: Register::at(base + 12),
+                status: Register::at(base + 12),
+                interrupt,
                 periods: AtomicU32::new(0),
             }
         }
     }
 
-    /// Starts counting; `interrupt` is the number of the timer's interrupt.
+    /// Starts counting.
     #[allow(unsafe_code)]
-    pub(crate) fn start(&self, interrupt: Interrupt) {
+    pub(crate) fn start(&self) {
         self.reload.write(u32::MAX);
         self.value.write(u32::MAX);
         self.control.write(ENABLE | ENABLE_INTERRUPT);
         // SAFETY: no critical section relies on this interrupt being masked.
-        unsafe { NVIC::unmask(interrupt) }
+        unsafe { NVIC::unmask(self.interrupt) }
+    }
+
+    /// Ticks since the start.
+    pub(crate) fn now(&self) -> u64 {
+        extended(self)
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        "a CMSDK timer"
+    }
+
+    /// Number of its interrupt.
+    pub(crate) fn interrupt(&self) -> i16 {
+        self.interrupt.0 as i16
     }
 
     /// To be called by the timer's interrupt.
     pub(crate) fn on_interrupt(&self) {
-        self.interrupt.write(PENDING);
+        self.status.write(PENDING);
         self.periods
             .store(self.periods.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
@@ -82,7 +98,7 @@ impl Timer for CmsdkTimer {
     }
 
     fn is_pending(&self) -> bool {
-        self.interrupt.read() & PENDING != 0
+        self.status.read() & PENDING != 0
     }
 
     fn periods(&self) -> u32 {

@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use cortex_m::peripheral::syst::SystClkSource;
 use cortex_m::peripheral::{SCB, SYST};
 
-use crate::measure::Timer;
+use crate::measure::{Timer, extended};
 
 const RELOAD: u32 = 0x00ff_ffff;
 
@@ -23,16 +23,30 @@ impl SysTickTimer {
         }
     }
 
-    /// Number of its exception, as of an interrupt.
-    pub(crate) const INTERRUPT: i16 = -1;
-
     /// Starts counting the processor's clock.
-    pub(crate) fn start(&self, syst: &mut SYST) {
+    #[allow(unsafe_code)]
+    pub(crate) fn start(&self) {
+        // SAFETY: start-up runs once and nothing else uses SysTick's registers.
+        let mut syst = unsafe { cortex_m::Peripherals::steal() }.SYST;
         syst.set_clock_source(SystClkSource::Core);
         syst.set_reload(RELOAD);
         syst.clear_current();
         syst.enable_interrupt();
         syst.enable_counter();
+    }
+
+    /// Ticks since the start.
+    pub(crate) fn now(&self) -> u64 {
+        extended(self)
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        "SysTick"
+    }
+
+    /// Number of its exception, as of an interrupt.
+    pub(crate) fn interrupt(&self) -> i16 {
+        -1
     }
 
     /// To be called by the SysTick exception.

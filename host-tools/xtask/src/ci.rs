@@ -195,7 +195,8 @@ fn firmware(subcommand: &str, board: &Board) -> Result<Command> {
             "firmware/target",
             "--locked",
         ])
-        .args(["--no-default-features", "--features", &board.name])
+        .args(["--no-default-features", "--features", &board.features])
+        .env("TADPOOL_BOARD_FILE", &board.file)
         .current_dir(root());
     Ok(command)
 }

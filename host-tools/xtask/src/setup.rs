@@ -1,7 +1,7 @@
 //! Installs what is missing.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -30,8 +30,12 @@ const PACKAGE_MANAGERS: [(&str, &[&str], &str); 6] = [
 /// What `boards/*.toml` says that matters here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Board {
-    /// The board's name, and the feature of the firmware that chooses it.
+    /// The board's name.
     pub(crate) name: String,
+    /// The file that describes it.
+    pub(crate) file: PathBuf,
+    /// The features of the firmware that build an image for it.
+    pub(crate) features: String,
     /// Its Rust target.
     pub(crate) target: String,
 }
@@ -71,8 +75,16 @@ fn board(path: &Path) -> Result<Board> {
             .map(str::to_owned)
             .with_context(|| format!("has no text `{name}`"))
     };
+    let name = field("name")?;
+    let startup = field("startup").unwrap_or_else(|_| name.clone());
+    let features = match field("kernels")?.as_str() {
+        "portable" => startup,
+        kernels => format!("{startup},{kernels}"),
+    };
     Ok(Board {
-        name: field("name")?,
+        name,
+        file: path.to_owned(),
+        features,
         target: field("target")?,
     })
 }

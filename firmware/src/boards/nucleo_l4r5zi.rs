@@ -1,0 +1,72 @@
+//! ST's NUCLEO-L4R5ZI at 120 MHz.
+#![allow(unsafe_code)]
+
+use embassy_stm32::gpio::{Level, Output, Speed};
+use embassy_stm32::pac::rcc::vals::Hpre;
+use embassy_stm32::pac::{FLASH, RCC};
+use embassy_stm32::rcc::{
+    AHBPrescaler, Pll, PllMul, PllPreDiv, PllRDiv, PllSource, Sysclk, clocks,
+};
+use tadpool_protocol::Setup;
+
+use super::{Parts, setup_of_core};
+use crate::mmio::Register;
+use crate::timers::CoreTimer;
+
+/// Pin D7 of the Arduino connector.
+pub(super) type Busy = Output<'static>;
+
+pub(super) static TIMER: CoreTimer = CoreTimer::new();
+
+// SAFETY: PWR_CR5 (RM0432, 5.4.5), which the HAL's register map does not have.
+const POWER_CONTROL_5: Register = unsafe { Register::at(0x4000_7080) };
+/// Its bit R1MODE.
+const NO_BOOST: u32 = 1 << 8;
+
+/// Between 100 and 120 MHz in boost mode (reference manual RM0432, table 12).
+const WAIT_STATES: u8 = 5;
+
+pub(super) fn init() -> Parts<Busy> {
+    // Above 80 MHz the regulator must be in boost mode, and the core's clock
+    // must be halved while the PLL takes over (RM0432, 5.1.8). The HAL does
+    // neither, and knows the wait states up to 80 MHz only.
+    RCC.apb1enr1().modify(|enable| enable.set_pwren(true));
+    POWER_CONTROL_5.write(POWER_CONTROL_5.read() & !NO_BOOST);
+    let mut config = embassy_stm32::Config::default();
+    let rcc = &mut config.rcc;
+    rcc.hsi = true;
+    // 16 MHz / 2 * 30 / 2
+    rcc.pll = Some(Pll {
+        source: PllSource::HSI,
+        prediv: PllPreDiv::DIV2,
+        mul: PllMul::MUL30,
+        divp: None,
+        divq: None,
+        divr: Some(PllRDiv::DIV2),
+    });
+    rcc.sys = Sysclk::PLL1_R;
+    rcc.ahb_pre = AHBPrescaler::DIV2;
+    let peripherals = embassy_stm32::init(config);
+    FLASH.acr().modify(|acr| {
+        acr.set_latency(WAIT_STATES);
+        acr.set_icen(true);
+        acr.set_dcen(true);
+        acr.set_prften(true);
+    });
+    while FLASH.acr().read().latency() != WAIT_STATES {}
+    RCC.cfgr().modify(|cfgr| cfgr.set_hpre(Hpre::DIV1));
+
+    let acr = FLASH.acr().read();
+    let system_hz = clocks(&peripherals.RCC)
+        .sys
+        .to_hertz()
+        .map_or(0, |clock| clock.0);
+    Parts {
+        busy: Output::new(peripherals.PF13, Level::Low, Speed::VeryHigh),
+        setup: Setup {
+            flash_cache: acr.icen() && acr.dcen(),
+            flash_wait_states: Some(acr.latency()),
+            ..setup_of_core(system_hz)
+        },
+    }
+}
