@@ -4,10 +4,12 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 
-use embedded_io::ErrorType;
+use embedded_io::{ErrorType, Read, Write};
+use tadpool_model::{Arena, INPUT_BYTES};
 
-use super::*;
-use crate::run::tests::{Pin, Ticker, board as any_board};
+use super::{Buffers, COMMAND_LENGTH, HELP, serve};
+use crate::run::tests::{Pin, board as any_board};
+use crate::run::{Board, End};
 
 /// What the runner sends, and what it has been sent.
 #[derive(Default)]
