@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use tadpool::boards::{self, Board};
+use tadpool::boards::{self, Board, Runner};
 use tadpool::firmware::audit;
 use tadpool::firmware::{self as images, Build, FirmwareError, Image};
 use tadpool::runner::emulator::{self, Emulator, EmulatorError};
@@ -21,9 +21,15 @@ fn firmware() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware")
 }
 
+/// Names of the boards that QEMU runs.
+fn emulated() -> impl Iterator<Item = &'static str> {
+    let is_emulated = |name: &&str| matches!(boards::find(name).unwrap().runner, Runner::Qemu(_));
+    boards::names().filter(is_emulated)
+}
+
 /// Images are built one after the other, once each.
 fn image(board: &str) -> (Board, &'static Image) {
-    static IMAGES: [OnceLock<Image>; 8] = [const { OnceLock::new() }; 8];
+    static IMAGES: [OnceLock<Image>; 32] = [const { OnceLock::new() }; 32];
     let index = boards::names().position(|name| name == board).unwrap();
     let board = boards::find(board).unwrap();
     let image = IMAGES[index].get_or_init(|| {
@@ -113,7 +119,7 @@ fn cortex_m3_computes_the_bytes_of_the_host() {
 
 #[test]
 fn the_counter_counts_instructions() {
-    for name in boards::names() {
+    for name in emulated() {
         let (board, mut session) = start(name);
         let mut instructions = |length| {
             let test = SelfTest::Loop {
@@ -229,7 +235,7 @@ fn a_bad_address_is_reported() {
 
 #[test]
 fn the_stack_cannot_overflow_unnoticed() {
-    for board in boards::names() {
+    for board in emulated() {
         let (_, mut session) = start(board);
         match session.self_test(SelfTest::StackOverflow) {
             Err(SessionError::Fault(fault)) => {
@@ -361,7 +367,7 @@ fn an_image_that_is_not_there_or_not_the_right_one_is_told() {
 #[test]
 fn an_inference_cannot_panic_and_has_a_bounded_stack() {
     let firmware = &firmware();
-    for name in boards::names() {
+    for name in emulated() {
         let board = &boards::find(name).unwrap();
         let build = Build {
             firmware,

@@ -1,15 +1,28 @@
 //! `tadpool boards`.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::path::{Path, PathBuf};
 
+use anyhow::{Context as _, anyhow};
 use clap::Args;
 use serde::Serialize;
 use tadpool::boards::{self, Board};
+use tadpool::firmware::audit::{self, Audit};
+use tadpool::firmware::{self, Build, Image};
 
 use super::report::{grouped, table};
 
 #[derive(Debug, Args)]
-pub(crate) struct Boards {}
+pub(crate) struct Boards {
+    /// Build every board's image of the model in `firmware/model`, and fail if
+    /// one does not fit.
+    #[arg(long)]
+    build: bool,
+    /// The folder `firmware` of tadpool's repository.
+    #[arg(long, value_name = "FOLDER", default_value = "firmware")]
+    firmware: PathBuf,
+}
 
 #[derive(Debug, Serialize)]
 pub(crate) struct BoardList {
@@ -25,18 +38,73 @@ struct BoardRow {
     kernels: &'static str,
     flash_bytes: u64,
     ram_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image: Option<ImageRow>,
+}
+
+/// What an image takes of its board.
+#[derive(Debug, Serialize)]
+struct ImageRow {
+    flash_bytes: u64,
+    /// Variables and stack.
+    ram_bytes: u64,
+    stack_bytes: u64,
+    /// The bound for the inference alone, and what the board's file allows it.
+    inference_stack_bytes: u32,
+    inference_stack_budget_bytes: Option<u32>,
 }
 
 impl Boards {
     pub(crate) fn run(self) -> anyhow::Result<BoardList> {
+        let mut audits = BTreeMap::new();
         let boards = boards::names()
-            .map(|name| boards::find(name).map(|board| row(&board)))
-            .collect::<Result<_, _>>()?;
+            .map(|name| {
+                let board = boards::find(name)?;
+                let image = match self.build {
+                    true => Some(image(&self.firmware, &board, &mut audits)?),
+                    false => None,
+                };
+                Ok(row(&board, image))
+            })
+            .collect::<anyhow::Result<_>>()?;
         Ok(BoardList { boards })
     }
 }
 
-fn row(board: &Board) -> BoardRow {
+/// Builds the board's image, and looks through its inference unless `audits` has
+/// the same machine code already.
+fn image(
+    firmware: &Path,
+    board: &Board,
+    audits: &mut BTreeMap<(String, &'static str), Audit>,
+) -> anyhow::Result<ImageRow> {
+    let build = Build {
+        firmware,
+        board,
+        model: None,
+        self_test: false,
+    };
+    let named = || format!("board `{}`", board.name);
+    let Image { sizes, .. } = firmware::build(&build).with_context(named)?;
+    let code = (board.target.clone(), board.kernels.name());
+    let audit = match audits.get(&code) {
+        Some(audit) => audit,
+        None => {
+            let audit = audit::inference(&build).with_context(named)?;
+            audits.entry(code).or_insert(audit)
+        }
+    };
+    audit.check(board).with_context(named)?;
+    Ok(ImageRow {
+        flash_bytes: sizes.flash_bytes(),
+        ram_bytes: sizes.ram_bytes(),
+        stack_bytes: sizes.stack_bytes,
+        inference_stack_bytes: audit.stack_bytes.clone().map_err(|why| anyhow!(why))?,
+        inference_stack_budget_bytes: board.budget.inference_stack_bytes,
+    })
+}
+
+fn row(board: &Board, image: Option<ImageRow>) -> BoardRow {
     BoardRow {
         name: board.name.clone(),
         chip: board.chip.clone(),
@@ -45,22 +113,51 @@ fn row(board: &Board) -> BoardRow {
         kernels: board.kernels.name(),
         flash_bytes: board.flash_bytes(),
         ram_bytes: board.ram_bytes(),
+        image,
     }
 }
 
 impl fmt::Display for BoardList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rows = table(["board", "chip", "core", "kernels", "flash", "RAM"], 4);
+        let mut images = table(
+            [
+                "board",
+                "flash",
+                "of",
+                "RAM",
+                "of",
+                "stack",
+                "inference's",
+                "of",
+            ],
+            1,
+        );
         for board in &self.boards {
-            rows.add_row([
-                board.name.clone(),
-                board.chip.clone(),
-                board.core.clone(),
-                board.kernels.to_owned(),
-                grouped(board.flash_bytes),
-                grouped(board.ram_bytes),
-            ]);
+            match &board.image {
+                None => rows.add_row([
+                    board.name.clone(),
+                    board.chip.clone(),
+                    board.core.clone(),
+                    board.kernels.to_owned(),
+                    grouped(board.flash_bytes),
+                    grouped(board.ram_bytes),
+                ]),
+                Some(image) => images.add_row([
+                    board.name.clone(),
+                    grouped(image.flash_bytes),
+                    grouped(board.flash_bytes),
+                    grouped(image.ram_bytes),
+                    grouped(board.ram_bytes),
+                    grouped(image.stack_bytes),
+                    grouped(image.inference_stack_bytes.into()),
+                    image
+                        .inference_stack_budget_bytes
+                        .map_or_else(|| "-".into(), |budget| grouped(budget.into())),
+                ]),
+            };
         }
-        writeln!(f, "{rows}")
+        let is_built = self.boards.iter().any(|board| board.image.is_some());
+        writeln!(f, "{}", if is_built { images } else { rows })
     }
 }

@@ -34,6 +34,8 @@ pub(crate) struct Board {
     pub(crate) name: String,
     /// The file that describes it.
     pub(crate) file: PathBuf,
+    /// The start-up code that it uses.
+    pub(crate) startup: String,
     /// The features of the firmware that build an image for it.
     pub(crate) features: String,
     /// Its Rust target.
@@ -78,12 +80,13 @@ fn board(path: &Path) -> Result<Board> {
     let name = field("name")?;
     let startup = field("startup").unwrap_or_else(|_| name.clone());
     let features = match field("kernels")?.as_str() {
-        "portable" => startup,
+        "portable" => startup.clone(),
         kernels => format!("{startup},{kernels}"),
     };
     Ok(Board {
         name,
         file: path.to_owned(),
+        startup,
         features,
         target: field("target")?,
     })
