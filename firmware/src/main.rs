@@ -5,7 +5,11 @@
 
 use static_cell::ConstStaticCell;
 use tadpool_firmware::boards;
-use tadpool_firmware::run::{Buffers, End, serve};
+#[cfg(feature = "mlperf")]
+use tadpool_firmware::mlperf::{Buffers, serve};
+use tadpool_firmware::run::End;
+#[cfg(not(feature = "mlperf"))]
+use tadpool_firmware::run::{Buffers, serve};
 use tadpool_model::Arena;
 
 static ARENA: ConstStaticCell<Arena> = ConstStaticCell::new(Arena::new());

@@ -7,6 +7,7 @@
 use core::hint::black_box;
 use core::panic::PanicInfo;
 
+use cortex_m as _; // has the critical section that `static_cell` takes on Armv6-M
 use static_cell::ConstStaticCell;
 use tadpool_model::{Arena, Logits, infer};
 

@@ -90,7 +90,14 @@ fn all(tally: &mut Tally) -> Result<()> {
         "kernels on every core, and their counts",
         bench::check,
     )?;
-    let mut firmware_tests = cargo(["test", "--lib", "--manifest-path", FIRMWARE]);
+    let mut firmware_tests = cargo([
+        "test",
+        "--lib",
+        "--package=tadpool-firmware",
+        "--package=camera",
+        "--manifest-path",
+        FIRMWARE,
+    ]);
     // The firmware's folder has a microcontroller as its default.
     tests(tally, firmware_tests.args(["--target", &host()?]))?;
     let has_nextest = succeeds(&mut cargo(["nextest", "--version"]));
