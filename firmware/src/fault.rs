@@ -15,11 +15,10 @@ use embedded_io::Write;
 use tadpool_protocol::{FaultKind, FaultReport, MAX_FRAME, Message, Registers, Response};
 
 use crate::boards;
-use crate::link::Semihosting;
-use crate::log::DefmtLog;
+use crate::link::Rtt;
 use crate::measure::current_step;
 use crate::mmio::Register;
-use crate::run::{Log, write_frame};
+use crate::run::write_frame;
 use crate::stack;
 
 const OWN_STACK_BYTES: usize = 4096;
@@ -114,14 +113,10 @@ fn report(kind: FaultKind, message: Message, registers: Option<Registers>) -> ! 
         IS_REPORTING.store(true, Ordering::Relaxed);
         cortex_m::interrupt::disable();
         let mut frame = [0; MAX_FRAME];
-        let mut link = Semihosting::open();
+        let mut link = Rtt::open();
         // Ends the frame that was being written, if one was. Should the link
         // fail there is nobody left to tell.
         link.write_all(&[0]).ok();
-        DefmtLog.drain(|bytes| {
-            let log = Response::Log(bytes.iter().copied().collect());
-            write_frame(&mut link, &log, &mut frame).ok();
-        });
         let report = FaultReport {
             kind,
             step: current_step(),
@@ -130,5 +125,5 @@ fn report(kind: FaultKind, message: Message, registers: Option<Registers>) -> ! 
         };
         write_frame(&mut link, &Response::Fault(report), &mut frame).ok();
     }
-    boards::stop(false)
+    boards::stop()
 }

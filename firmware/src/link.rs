@@ -1,67 +1,201 @@
-//! The byte stream to the host.
+//! The byte streams to and from the host, through RTT: rings in RAM that a debug
+//! probe reads and writes while the program runs.
 //!
 //! A link is anything that is [`embedded_io::Read`] and [`embedded_io::Write`].
-//! Emulated boards speak through semihosting, which every machine of the
-//! emulator has alike; boards with a debug probe will speak through RTT.
+//! The layout of the rings is SEGGER's, so that any probe's tools find them. The
+//! program waits for room in the protocol's ring, as a response is of no use in
+//! part; nothing ever waits for room in the log's.
 #![allow(unsafe_code)]
 
+use core::cell::UnsafeCell;
 use core::convert::Infallible;
+use core::ffi::{CStr, c_char};
+use core::sync::atomic::{AtomicU32, Ordering};
 
-use cortex_m_semihosting::{nr, syscall};
 use embedded_io::{ErrorType, Read, Write};
 
-/// The semihosting console.
-#[derive(Debug, Clone, Copy)]
-pub struct Semihosting {
-    input: usize,
-    output: usize,
+const RING_BYTES: usize = 1024;
+/// The program waits where there is no room.
+const MODE_BLOCK: u32 = 2;
+/// What does not fit as a whole is dropped.
+const MODE_SKIP: u32 = 0;
+
+/// What a probe looks for.
+#[repr(C)]
+struct ControlBlock {
+    id: [u8; 16],
+    up_count: u32,
+    down_count: u32,
+    up: [Ring; 2],
+    down: [Ring; 1],
 }
 
-impl Semihosting {
-    /// Opens the console.
-    pub(crate) fn open() -> Self {
+/// A ring of bytes; it is empty when both places are equal, so one byte of it is
+/// never used.
+#[repr(C)]
+struct Ring {
+    name: *const c_char,
+    bytes: *mut u8,
+    size: u32,
+    /// Where the writer writes next; only the writer changes it.
+    write: AtomicU32,
+    /// Where the reader reads next; only the reader changes it.
+    read: AtomicU32,
+    mode: AtomicU32,
+}
+
+// SAFETY: the pointers never change; the bytes between `read` and `write` are the
+// reader's and the others the writer's, of which one is the probe and the other
+// is this program, which never enters the same ring twice: the protocol's belong
+// to the one `Rtt`, and the log's is written in critical sections.
+unsafe impl Sync for Ring {}
+
+#[repr(transparent)]
+struct Bytes(UnsafeCell<[u8; RING_BYTES]>);
+
+// SAFETY: only used through the one `Ring` that points to it.
+unsafe impl Sync for Bytes {}
+
+static RESPONSES: Bytes = Bytes(UnsafeCell::new([0; RING_BYTES]));
+static REQUESTS: Bytes = Bytes(UnsafeCell::new([0; RING_BYTES]));
+static LOG: Bytes = Bytes(UnsafeCell::new([0; RING_BYTES]));
+
+/// By this name, which is RTT's, debuggers find it.
+// SAFETY: no other symbol has this name.
+#[unsafe(no_mangle)]
+static _SEGGER_RTT: ControlBlock = ControlBlock {
+    id: *b"SEGGER RTT\0\0\0\0\0\0",
+    up_count: 2,
+    down_count: 1,
+    up: [
+        Ring::new(c"tadpool", &RESPONSES, MODE_BLOCK),
+        Ring::new(c"defmt", &LOG, MODE_SKIP),
+    ],
+    down: [Ring::new(c"tadpool", &REQUESTS, MODE_BLOCK)],
+};
+
+impl Ring {
+    const fn new(name: &'static CStr, bytes: &'static Bytes, mode: u32) -> Self {
         Self {
-            input: open(nr::open::R),
-            output: open(nr::open::W_TRUNC),
+            name: name.as_ptr(),
+            bytes: bytes.0.get().cast(),
+            size: RING_BYTES as u32,
+            write: AtomicU32::new(0),
+            read: AtomicU32::new(0),
+            mode: AtomicU32::new(mode),
+        }
+    }
+
+    /// Bytes that can be written. A probe that writes nonsense closes the ring.
+    fn room(&self) -> usize {
+        let (write, read) = self.places();
+        match read.checked_sub(write) {
+            _ if read >= RING_BYTES => 0,
+            Some(free @ 1..) => free - 1,
+            _ => RING_BYTES - 1 - (write - read),
+        }
+    }
+
+    /// Writes as many of `bytes` as there is room for; returns how many.
+    fn put(&self, bytes: &[u8]) -> usize {
+        let count = bytes.len().min(self.room());
+        let (mut place, _) = self.places();
+        for &byte in bytes.iter().take(count) {
+            // SAFETY: `place` is below the ring's size, and the byte there is the
+            // writer's, as there is room.
+            unsafe { self.bytes.add(place).write_volatile(byte) };
+            place = next(place);
+        }
+        self.write.store(place as u32, Ordering::Release);
+        count
+    }
+
+    /// Reads as many bytes as there are and fit; returns how many.
+    fn take(&self, bytes: &mut [u8]) -> usize {
+        let (write, mut place) = self.places();
+        let mut count = 0;
+        for byte in bytes {
+            if place == write || write >= RING_BYTES {
+                break;
+            }
+            // SAFETY: `place` is below the ring's size, and the byte there is the
+            // reader's, as the writer is elsewhere.
+            *byte = unsafe { self.bytes.add(place).read_volatile() };
+            place = next(place);
+            count += 1;
+        }
+        self.read.store(place as u32, Ordering::Release);
+        count
+    }
+
+    /// Where is written and read next.
+    fn places(&self) -> (usize, usize) {
+        let place = |at: &AtomicU32| at.load(Ordering::Acquire) as usize;
+        (place(&self.write), place(&self.read))
+    }
+}
+
+fn next(place: usize) -> usize {
+    if place + 1 == RING_BYTES {
+        0
+    } else {
+        place + 1
+    }
+}
+
+/// Puts a whole frame into the log's ring, or nothing; to be called in a
+/// critical section.
+pub(crate) fn log(frame: &[u8]) -> bool {
+    let [_, ring] = &_SEGGER_RTT.up;
+    let fits = frame.len() <= ring.room();
+    if fits {
+        ring.put(frame);
+    }
+    fits
+}
+
+/// The protocol's rings.
+#[derive(Debug)]
+pub struct Rtt(());
+
+impl Rtt {
+    /// The rings. Whoever opens them a second time must not let the first go on.
+    pub(crate) fn open() -> Self {
+        Self(())
+    }
+}
+
+impl ErrorType for Rtt {
+    type Error = Infallible;
+}
+
+impl Read for Rtt {
+    /// Waits for the first byte.
+    fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Self::Error> {
+        let [ring] = &_SEGGER_RTT.down;
+        loop {
+            // A core that sleeps keeps some probes from its memory.
+            match ring.take(bytes) {
+                0 if !bytes.is_empty() => core::hint::spin_loop(),
+                count => return Ok(count),
+            }
         }
     }
 }
 
-impl ErrorType for Semihosting {
-    type Error = Infallible;
-}
-
-impl Read for Semihosting {
-    /// Waits for the first byte; returns 0 at the end of the stream.
-    fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Self::Error> {
-        let request = [
-            self.input,
-            bytes.as_mut_ptr().expose_provenance(),
-            bytes.len(),
-        ];
-        // SAFETY: SYS_READ writes at most `bytes.len()` bytes to `bytes`, which
-        // is borrowed for the call.
-        let left = unsafe { syscall(nr::READ, &request) };
-        Ok(bytes.len().saturating_sub(left))
-    }
-}
-
-impl Write for Semihosting {
+impl Write for Rtt {
+    /// Waits for room for the first byte, which is there when the host reads.
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Self::Error> {
-        let request = [self.output, bytes.as_ptr().expose_provenance(), bytes.len()];
-        // SAFETY: SYS_WRITE reads `bytes`, which is borrowed for the call.
-        let left = unsafe { syscall(nr::WRITE, &request) };
-        Ok(bytes.len().saturating_sub(left))
+        let [ring, _] = &_SEGGER_RTT.up;
+        loop {
+            match ring.put(bytes) {
+                0 if !bytes.is_empty() => core::hint::spin_loop(),
+                count => return Ok(count),
+            }
+        }
     }
 
     fn flush(&mut self) -> Result<(), Self::Error> {
         Ok(())
     }
-}
-
-fn open(mode: usize) -> usize {
-    let name = c":tt"; // the console, whatever it is
-    let request = [name.as_ptr().expose_provenance(), mode, name.count_bytes()];
-    // SAFETY: SYS_OPEN reads the name, which is static.
-    unsafe { syscall(nr::OPEN, &request) }
 }

@@ -1,7 +1,7 @@
-//! Where defmt's log frames go: a buffer that is sent before each response.
+//! Where defmt's log frames go: the log's ring of the link, whole or not at all.
 //!
-//! Nothing is sent while an inference runs, so logging never waits for the
-//! link. Frames that do not fit are dropped whole.
+//! Nothing waits for a host to read them, so logging takes the same time with
+//! and without one.
 #![allow(unsafe_code)]
 
 use core::cell::RefCell;
@@ -9,14 +9,13 @@ use core::cell::RefCell;
 use critical_section::{Mutex, RestoreState};
 use defmt::Encoder;
 use heapless::Vec;
-
 use tadpool_protocol::Refusal;
 
-use crate::boards;
 use crate::run::Log;
+use crate::{boards, link};
 
-const BUFFER_BYTES: usize = 1024;
-const PIECE_BYTES: usize = 256;
+/// Longer frames are dropped.
+const FRAME_BYTES: usize = 256;
 
 #[defmt::global_logger]
 struct Logger;
@@ -24,18 +23,15 @@ struct Logger;
 defmt::timestamp!("{=u64}", boards::ticks());
 
 struct State {
-    waiting: Vec<u8, BUFFER_BYTES>,
-    /// Length of `waiting` at the start of the frame that is being written.
-    frame_start: usize,
-    does_not_fit: bool,
+    frame: Vec<u8, FRAME_BYTES>,
+    is_too_long: bool,
     encoder: Encoder,
     restore: RestoreState,
 }
 
 static STATE: Mutex<RefCell<State>> = Mutex::new(RefCell::new(State {
-    waiting: Vec::new(),
-    frame_start: 0,
-    does_not_fit: false,
+    frame: Vec::new(),
+    is_too_long: false,
     encoder: Encoder::new(),
     restore: RestoreState::invalid(),
 }));
@@ -56,24 +52,6 @@ impl Log for DefmtLog {
     fn refused(&mut self, refusal: Refusal) {
         defmt::warn!("refused: {}", defmt::Debug2Format(&refusal));
     }
-
-    fn drain(&mut self, mut send: impl FnMut(&[u8])) {
-        while let Some(piece) = take_piece() {
-            send(&piece);
-        }
-    }
-}
-
-/// Takes the first bytes that wait; none if none do.
-fn take_piece() -> Option<Vec<u8, PIECE_BYTES>> {
-    critical_section::with(|cs| {
-        let waiting = &mut STATE.borrow_ref_mut(cs).waiting;
-        let length = waiting.len().min(PIECE_BYTES);
-        let piece = waiting.get(..length)?.iter().copied().collect();
-        waiting.rotate_left(length);
-        waiting.truncate(waiting.len() - length);
-        (length > 0).then_some(piece)
-    })
 }
 
 // SAFETY: `acquire` enters a critical section that `release` leaves, so frames
@@ -84,15 +62,9 @@ unsafe impl defmt::Logger for Logger {
         let restore = unsafe { critical_section::acquire() };
         with_state(|state| {
             state.restore = restore;
-            state.frame_start = state.waiting.len();
-            state.does_not_fit = false;
-            let State {
-                waiting,
-                does_not_fit,
-                encoder,
-                ..
-            } = state;
-            encoder.start_frame(|bytes| append(waiting, does_not_fit, bytes));
+            state.frame.clear();
+            state.is_too_long = false;
+            state.encode(|encoder, append| encoder.start_frame(append));
         });
     }
 
@@ -101,15 +73,9 @@ unsafe impl defmt::Logger for Logger {
     unsafe fn release() {
         let mut restore = RestoreState::invalid();
         with_state(|state| {
-            let State {
-                waiting,
-                does_not_fit,
-                encoder,
-                ..
-            } = state;
-            encoder.end_frame(|bytes| append(waiting, does_not_fit, bytes));
-            if state.does_not_fit {
-                state.waiting.truncate(state.frame_start);
+            state.encode(|encoder, append| encoder.end_frame(append));
+            if !state.is_too_long {
+                link::log(&state.frame);
             }
             restore = state.restore;
         });
@@ -118,22 +84,25 @@ unsafe impl defmt::Logger for Logger {
     }
 
     unsafe fn write(bytes: &[u8]) {
-        with_state(|state| {
-            let State {
-                waiting,
-                does_not_fit,
-                encoder,
-                ..
-            } = state;
-            encoder.write(bytes, |bytes| append(waiting, does_not_fit, bytes));
+        with_state(|state| state.encode(|encoder, append| encoder.write(bytes, append)));
+    }
+}
+
+impl State {
+    /// Lets `act` have the encoder, and what takes the bytes that it makes.
+    fn encode(&mut self, act: impl FnOnce(&mut Encoder, &mut dyn FnMut(&[u8]))) {
+        let Self {
+            frame,
+            is_too_long,
+            encoder,
+            ..
+        } = self;
+        act(encoder, &mut |bytes| {
+            *is_too_long |= frame.extend_from_slice(bytes).is_err();
         });
     }
 }
 
 fn with_state(act: impl FnOnce(&mut State)) {
     critical_section::with(|cs| act(&mut STATE.borrow_ref_mut(cs)));
-}
-
-fn append(waiting: &mut Vec<u8, BUFFER_BYTES>, does_not_fit: &mut bool, bytes: &[u8]) {
-    *does_not_fit |= waiting.extend_from_slice(bytes).is_err();
 }

@@ -7,7 +7,6 @@ use static_cell::ConstStaticCell;
 use tadpool_firmware::boards;
 #[cfg(feature = "mlperf")]
 use tadpool_firmware::mlperf::{Buffers, serve};
-use tadpool_firmware::run::End;
 #[cfg(not(feature = "mlperf"))]
 use tadpool_firmware::run::{Buffers, serve};
 use tadpool_model::Arena;
@@ -18,6 +17,6 @@ static BUFFERS: ConstStaticCell<Buffers> = ConstStaticCell::new(Buffers::new());
 #[cortex_m_rt::entry]
 fn main() -> ! {
     let mut board = boards::init();
-    let end = serve(&mut board, ARENA.take(), BUFFERS.take());
-    boards::stop(end == End::Shutdown)
+    serve(&mut board, ARENA.take(), BUFFERS.take());
+    boards::stop()
 }

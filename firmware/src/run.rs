@@ -57,9 +57,6 @@ pub trait Log {
 
     /// A request was not obeyed.
     fn refused(&mut self, refusal: Refusal);
-
-    /// Hands what was written to `send`, piece by piece, and forgets it.
-    fn drain(&mut self, send: impl FnMut(&[u8]));
 }
 
 /// Memory of the request loop beside the arena.
@@ -323,16 +320,8 @@ where
         self.send(&Response::Refused(refusal))
     }
 
-    /// Sends what was logged, then `response`.
     fn send(&mut self, response: &Response) -> Result<(), End> {
-        let Self { board, frame, .. } = self;
-        let mut sent = Ok(());
-        let Board { link, log, .. } = &mut **board;
-        log.drain(|bytes| {
-            let log = Response::Log(bytes.iter().copied().collect());
-            sent = sent.and(write_frame(link, &log, frame));
-        });
-        sent.and(write_frame(link, response, frame))
+        write_frame(&mut self.board.link, response, self.frame)
     }
 }
 

@@ -5,9 +5,12 @@ mod board;
 mod boards;
 mod compile;
 mod eval;
+mod flash;
 mod inspect;
+mod logs;
 mod model;
 mod plan;
+mod probes;
 mod progress;
 mod report;
 mod run;
@@ -51,12 +54,18 @@ enum Command {
     Simulate(simulate::Simulate),
     /// Measure top-1 accuracy over a folder of labelled images.
     Eval(eval::Eval),
+    /// Write a model's image into a board's flash, check it and start it.
+    Flash(flash::Flash),
     /// Classify images on a board, and check every step against the host.
     Run(run::Run),
     /// Measure each step of an inference on a board.
     ///
     /// An emulated board counts instructions, which is not latency.
     Bench(bench::Bench),
+    /// Print what the firmware logs.
+    Logs(logs::Logs),
+    /// List the debug probes that are connected.
+    Probes(probes::Probes),
     /// List the known boards.
     Boards(boards::Boards),
     /// Place the buffers of a CSV file in one arena.
@@ -73,8 +82,11 @@ impl Cli {
             Command::Compile(command) => Box::new(command.run()?),
             Command::Simulate(command) => Box::new(command.run()?),
             Command::Eval(command) => Box::new(command.run()?),
+            Command::Flash(command) => Box::new(command.run()?),
             Command::Run(command) => Box::new(command.run()?),
             Command::Bench(command) => Box::new(command.run()?),
+            Command::Logs(command) => Box::new(command.run()?),
+            Command::Probes(command) => Box::new(command.run()),
             Command::Boards(command) => Box::new(command.run()?),
             Command::Plan(command) => Box::new(command.run()?),
         })

@@ -155,7 +155,6 @@ mod tests {
             offset: u16::MAX,
             values,
         }));
-        frame_of(&Response::Log(core::iter::repeat_n(0xff, 256).collect()));
         let max = u32::MAX;
         let message = core::iter::repeat_n('x', 160).collect();
         let registers = Registers {

@@ -16,8 +16,6 @@ pub type ModelName = String<64>;
 pub type BoardName = String<32>;
 /// Text of a fault; longer ones are cut.
 pub type Message = String<160>;
-/// Log bytes of one frame.
-pub type LogBytes = Vec<u8, 256>;
 
 /// What the host asks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,7 +46,7 @@ pub enum Request<'a> {
     },
     /// Only images built for it obey; others refuse.
     SelfTest(SelfTest),
-    /// Stop; answered by [`Response::Bye`]. An emulator ends with success.
+    /// Stop; answered by [`Response::Bye`].
     Shutdown,
 }
 
@@ -96,8 +94,6 @@ pub enum Response {
     },
     /// Ticks that passed.
     Ticks(u64),
-    /// defmt frames, to be decoded with the image's table.
-    Log(LogBytes),
     /// The request was not obeyed.
     Refused(Refusal),
     /// The program cannot go on; nothing follows.

@@ -94,20 +94,16 @@ impl StackGauge for NoStack {
     }
 }
 
-/// A log with one line that waits.
-pub(crate) struct OneLine(Option<&'static [u8]>);
+/// A log that nobody reads.
+pub(crate) struct NoLog;
 
-impl Log for OneLine {
+impl Log for NoLog {
     fn inferred(&mut self, _: u64, _: u32) {}
 
     fn refused(&mut self, _: Refusal) {}
-
-    fn drain(&mut self, send: impl FnMut(&[u8])) {
-        self.0.take().into_iter().for_each(send);
-    }
 }
 
-pub(crate) type TestBoard = Board<Wire, Pin, Ticker, NoStack, OneLine>;
+pub(crate) type TestBoard = Board<Wire, Pin, Ticker, NoStack, NoLog>;
 
 pub(crate) fn board() -> TestBoard {
     Board {
@@ -117,7 +113,7 @@ pub(crate) fn board() -> TestBoard {
         busy: Pin::default(),
         clock: Ticker(Cell::new(0)),
         stack: NoStack,
-        log: OneLine(None),
+        log: NoLog,
         self_test: None,
     }
 }
@@ -228,16 +224,6 @@ fn more_pixels_than_the_image_has_are_refused() {
     let is_offset =
         |response: &Response| matches!(response, Response::Refused(Refusal::BadOffset { .. }));
     assert!(responses.iter().any(is_offset), "{responses:?}");
-}
-
-#[test]
-fn the_log_comes_before_the_answer() {
-    let mut board = board();
-    board.log = OneLine(Some(b"abc"));
-    let (responses, end) = answers(&mut board, &frames(&[Request::Shutdown]));
-    assert_eq!(end, End::Shutdown);
-    let log = Response::Log(b"abc".iter().copied().collect());
-    assert_eq!(responses, [log, Response::Bye]);
 }
 
 #[test]

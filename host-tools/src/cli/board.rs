@@ -6,13 +6,17 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use tadpool::boards::{self, Board, DEFAULT_BOARD};
+use tadpool::boards::{self, Board, DEFAULT_BOARD, Runner};
 use tadpool::codegen::Generated;
 use tadpool::compile::{Compiled, Model};
 use tadpool::firmware::{self, Build, Image};
-use tadpool::runner::emulator::{self, Emulator};
 use tadpool::runner::logs::LogTable;
+use tadpool::runner::probe::{Connection, Flashed, Options, RttLink, connect};
 use tadpool::runner::session::Session;
+use tadpool::runner::{self, Run};
+use tadpool_kernels::checksum::fnv1a;
+
+use super::progress::Bars;
 
 /// Which board, and where its firmware's source is.
 #[derive(Debug, Args)]
@@ -26,9 +30,32 @@ pub(crate) struct BoardArgs {
     pub(crate) firmware: PathBuf,
 }
 
-/// How long a board may take for one answer.
+/// The way to a board.
+#[derive(Debug, Args)]
+pub(crate) struct ProbeArgs {
+    /// The debug probe, if there are several (see `tadpool probes`).
+    #[arg(long, value_name = "VENDOR:PRODUCT[:SERIAL]")]
+    probe: Option<String>,
+    /// Speed of the debug probe's wires, instead of the board's.
+    #[arg(long, value_name = "KHZ", value_parser = clap::value_parser!(u32).range(1..))]
+    speed: Option<u32>,
+    /// probe-rs' name of the chip, instead of the board's.
+    #[arg(long, value_name = "CHIP")]
+    chip: Option<String>,
+    /// Attach while the chip's reset pin is held, which also reaches a chip whose
+    /// program keeps debuggers out.
+    #[arg(long)]
+    under_reset: bool,
+    /// Unlock a chip that is locked against debugging. Erases all of its flash.
+    #[arg(long)]
+    allow_erase: bool,
+}
+
+/// How a board is spoken to.
 #[derive(Debug, Args)]
 pub(crate) struct SessionArgs {
+    #[command(flatten)]
+    probe: ProbeArgs,
     /// Longest time for one answer of the board, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     timeout: u64,
@@ -43,6 +70,7 @@ pub(crate) struct BoardImage {
     pub(crate) board: Board,
     pub(crate) image: Image,
     model_hash: u32,
+    step_names: Vec<String>,
 }
 
 impl BoardArgs {
@@ -62,7 +90,12 @@ impl BoardArgs {
         let name = format!("{}-{}", model.description.name, board.name);
         let folder = self.firmware()?.join("target/models").join(name);
         self.write_crate(&generated, compiled, &folder)?;
-        self.build_crate(board, &generated, &folder)
+        let program = compiled.program();
+        let names = program.steps.iter().map(|step| step.name.to_owned());
+        Ok(BoardImage {
+            step_names: names.collect(),
+            ..self.build_crate(board, &generated, &folder)?
+        })
     }
 
     /// Builds the image of a generated crate.
@@ -82,6 +115,7 @@ impl BoardArgs {
             board,
             image,
             model_hash: generated.hash,
+            step_names: Vec::new(),
         })
     }
 
@@ -114,33 +148,70 @@ impl BoardArgs {
     }
 }
 
+impl ProbeArgs {
+    pub(crate) fn options(&self) -> Options {
+        Options {
+            probe: self.probe.clone(),
+            speed_khz: self.speed,
+            chip: self.chip.clone(),
+            under_reset: self.under_reset,
+            allow_erase: self.allow_erase,
+        }
+    }
+}
+
 impl BoardImage {
-    /// Starts the board; it answers as this model.
-    pub(crate) fn start(&self, args: &SessionArgs) -> anyhow::Result<Session<Emulator>> {
-        let timeout = Duration::from_secs(args.timeout);
-        let session = emulator::start(
-            &self.board,
-            &self.image.path,
-            Some(self.model_hash),
-            timeout,
-        );
-        Ok(session?)
+    /// Whether an emulator runs it, of which there may be many.
+    pub(crate) fn is_emulated(&self) -> bool {
+        matches!(self.board.runner, Runner::Qemu(_))
+    }
+
+    /// Flashes the board and starts it; it answers as this model.
+    pub(crate) fn start(&self, args: &SessionArgs) -> anyhow::Result<Session<RttLink>> {
+        let run = Run {
+            board: &self.board,
+            image: &self.image.path,
+            model_hash: Some(self.model_hash),
+            timeout: Duration::from_secs(args.timeout),
+        };
+        let mut session = runner::start(&run, &args.probe.options(), &Bars::default())?;
+        session.name_steps(self.step_names.clone());
+        Ok(session)
+    }
+
+    /// Flashes the board.
+    pub(crate) fn flash(&self, probe: &ProbeArgs) -> anyhow::Result<(Connection, Flashed)> {
+        let mut connection = connect(&self.board, &probe.options())?;
+        let flashed = connection.flash(&self.image.path, &Bars::default())?;
+        Ok((connection, flashed))
+    }
+
+    /// FNV-1a of the image's file.
+    pub(crate) fn hash(&self) -> anyhow::Result<u32> {
+        Ok(fnv1a(&self.bytes()?))
+    }
+
+    /// The messages of the firmware's log.
+    pub(crate) fn log_table(&self) -> anyhow::Result<LogTable> {
+        Ok(LogTable::of(&self.image.path, &self.bytes()?)?)
     }
 
     /// Prints the log that came so far to standard error, if that is asked for.
     pub(crate) fn show_log(
         &self,
         args: &SessionArgs,
-        session: &mut Session<Emulator>,
+        session: &mut Session<RttLink>,
     ) -> anyhow::Result<()> {
-        if !args.verbose {
-            return Ok(());
-        }
-        let path = &self.image.path;
-        let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
-        for line in LogTable::of(path, &bytes)?.decode(&session.take_log()) {
-            eprintln!("{line}");
+        if args.verbose {
+            for line in self.log_table()?.decode(&session.take_log()) {
+                eprintln!("{line}");
+            }
         }
         Ok(())
+    }
+
+    fn bytes(&self) -> anyhow::Result<Vec<u8>> {
+        let path = &self.image.path;
+        std::fs::read(path).with_context(|| path.display().to_string())
     }
 }

@@ -52,6 +52,8 @@ enum Target {
     /// The firmware itself on the emulated board; every step of every image is
     /// checked against the host's simulation.
     Emulator,
+    /// The same on the board, whether it is emulated or not.
+    Board,
 }
 
 impl Target {
@@ -60,6 +62,7 @@ impl Target {
             Self::Float => "float (tract)",
             Self::Int8 => "int8 (host simulation)",
             Self::Emulator => "int8 (emulated board)",
+            Self::Board => "int8 (board)",
         }
     }
 }
@@ -113,7 +116,9 @@ impl Eval {
         for &on in &self.on {
             let start = Instant::now();
             let predictions = match on {
-                Target::Emulator => self.on_emulator(&model, &compiled, &images)?,
+                Target::Emulator | Target::Board => {
+                    self.on_board(on, &model, &compiled, &images)?
+                }
                 Target::Float | Target::Int8 => on_host(on, &model, &compiled, &images)?,
             };
             let seconds = start.elapsed().as_secs_f64();
@@ -165,19 +170,30 @@ fn on_host(
 }
 
 impl Eval {
-    /// The predicted class of every image on the emulated board, which runs once
+    /// The predicted class of every image on the board; an emulated one runs once
     /// for each core of the host.
-    fn on_emulator(
+    fn on_board(
         &self,
+        on: Target,
         model: &Model,
         compiled: &Compiled,
         images: &[ImageFile],
     ) -> anyhow::Result<Vec<usize>> {
         let built = self.board.build(model, compiled)?;
+        if on == Target::Emulator && !built.is_emulated() {
+            bail!(
+                "board `{}` is not emulated; evaluate `--on board`",
+                built.board.name
+            );
+        }
         let bars = Bars::default();
         let program = compiled.program();
-        bars.begin(Target::Emulator.describe(), images.len());
-        let share = images.len().div_ceil(rayon::current_num_threads()).max(1);
+        bars.begin(on.describe(), images.len());
+        let boards = match built.is_emulated() {
+            true => rayon::current_num_threads(),
+            false => 1,
+        };
+        let share = images.len().div_ceil(boards).max(1);
         let predictions: anyhow::Result<Vec<Vec<usize>>> = images
             .par_chunks(share)
             .map(|images| {

@@ -10,6 +10,9 @@ use tadpool::images;
 use tadpool::program::Arena;
 use tadpool::runner::trace::{self, Trace};
 
+use tadpool::boards::Unit;
+use tadpool::runner::record::caveat;
+
 use super::board::{BoardArgs, SessionArgs};
 use super::model::CompileArgs;
 use super::report::{grouped, table};
@@ -32,6 +35,7 @@ pub(crate) struct RunReport {
     model: String,
     board: String,
     core: String,
+    unit: Unit,
     images: Vec<ImageRow>,
     arena_bytes: u64,
     stack_used_bytes: u32,
@@ -50,8 +54,10 @@ struct ImageRow {
     float_logits: Vec<f32>,
     /// Largest difference of a logit between the board and tract.
     largest_difference: f64,
-    /// Executed on the emulated board; not a latency.
-    instructions: u64,
+    /// What it cost, in the report's unit.
+    cost: u64,
+    /// Of a board that is not emulated.
+    latency_us: Option<f64>,
 }
 
 impl Run {
@@ -87,7 +93,8 @@ impl Run {
                 label: labels[argmax(&logits)].clone(),
                 float_label: labels[argmax(&float_logits)].clone(),
                 largest_difference: differences.fold(0.0, f64::max),
-                instructions: built.board.cost(inference.ticks),
+                cost: built.board.cost(inference.ticks),
+                latency_us: built.board.latency_us(inference.ticks),
                 logits,
                 float_logits,
             });
@@ -97,6 +104,7 @@ impl Run {
             model: model.description.name.clone(),
             board: built.board.name.clone(),
             core: built.board.core.clone(),
+            unit: built.board.unit(),
             images: rows,
             arena_bytes: compiled.memory.arena_size as u64,
             stack_used_bytes,
@@ -116,7 +124,8 @@ impl fmt::Display for RunReport {
             "board says",
             "tract says",
             "logits within",
-            "instructions",
+            self.unit.name(),
+            "ms",
         ];
         let mut rows = table(header, 3);
         for image in &self.images {
@@ -125,16 +134,20 @@ impl fmt::Display for RunReport {
                 image.label.clone(),
                 image.float_label.clone(),
                 format!("{:.3}", image.largest_difference),
-                grouped(image.instructions),
+                grouped(image.cost),
+                image
+                    .latency_us
+                    .map_or_else(|| "-".to_owned(), |us| format!("{:.3}", us / 1e3)),
             ]);
         }
         writeln!(f, "{rows}\n")?;
-        let per_mac = |image: &ImageRow| image.instructions as f64 / self.macs.max(1) as f64;
         if let Some(image) = self.images.first() {
             writeln!(
                 f,
-                "{:.2} instructions per multiply-accumulate (counted by the emulator; not a latency)",
-                per_mac(image)
+                "{:.2} {} per multiply-accumulate ({})",
+                image.cost as f64 / self.macs.max(1) as f64,
+                self.unit.name(),
+                caveat(self.unit)
             )?;
         }
         writeln!(

@@ -1,8 +1,9 @@
 //! What an image takes of a board's memory, read from its ELF file.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, SectionKind, elf};
+use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, SectionKind, SymbolKind, elf};
 
 /// What an image takes of a board's memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,6 +34,10 @@ pub struct Section {
     /// Its length in bytes.
     pub size: u64,
 }
+
+/// The functions of an image, by address.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Functions(BTreeMap<u64, (u64, String)>);
 
 /// An image that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -111,4 +116,30 @@ pub fn sizes(path: &Path, bytes: &[u8]) -> Result<Sizes, ElfError> {
     }
     sizes.sections.sort_by_key(|section| section.address);
     Ok(sizes)
+}
+
+impl Functions {
+    /// The functions of the image in `bytes`, from the file at `path`.
+    ///
+    /// # Errors
+    /// An [`ElfError`] if it is none.
+    pub fn of(path: &Path, bytes: &[u8]) -> Result<Self, ElfError> {
+        let file = object::File::parse(bytes).map_err(|error| ElfError::new(path, error))?;
+        let function = |symbol: object::Symbol<'_, '_>| {
+            let name = symbol.name().ok()?;
+            let is_function = symbol.kind() == SymbolKind::Text && symbol.size() > 0;
+            // The lowest bit of a function's address says that it is Thumb code.
+            let address = symbol.address() & !1;
+            let name = format!("{:#}", rustc_demangle::demangle(name));
+            is_function.then_some((address, (symbol.size(), name)))
+        };
+        Ok(Self(file.symbols().filter_map(function).collect()))
+    }
+
+    /// Name of the function that has code at `address`.
+    pub fn at(&self, address: u32) -> Option<String> {
+        let address = u64::from(address);
+        let (start, (size, name)) = self.0.range(..=address).next_back()?;
+        (address - start < *size).then(|| name.clone())
+    }
 }

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::path::Path;
 
-use defmt_decoder::{DecodeError, Table};
+use defmt_decoder::{DecodeError, StreamDecoder, Table};
+use serde::Serialize;
 
 use crate::firmware::elf::ElfError;
 
@@ -12,7 +13,7 @@ use crate::firmware::elf::ElfError;
 pub struct LogTable(Table);
 
 /// A line of the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LogLine {
     /// When, in ticks of the board's counter.
     pub ticks: String,
@@ -38,11 +39,32 @@ impl LogTable {
     /// The lines in `bytes`, which hold whole frames. A frame that is broken
     /// becomes a line that says so.
     pub fn decode(&self, bytes: &[u8]) -> Vec<LogLine> {
-        let mut decoder = self.0.new_stream_decoder();
-        decoder.received(bytes);
+        self.decoder().decode(bytes)
+    }
+
+    /// Decodes a log that comes in pieces.
+    pub fn decoder(&self) -> LogDecoder<'_> {
+        LogDecoder(self.0.new_stream_decoder())
+    }
+}
+
+/// Decodes a log that comes in pieces.
+pub struct LogDecoder<'a>(Box<dyn StreamDecoder + Send + Sync + 'a>);
+
+impl fmt::Debug for LogDecoder<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LogDecoder").finish_non_exhaustive()
+    }
+}
+
+impl LogDecoder<'_> {
+    /// The lines that are complete with `bytes`, the next that came. A frame
+    /// that is broken becomes a line that says so.
+    pub fn decode(&mut self, bytes: &[u8]) -> Vec<LogLine> {
+        self.0.received(bytes);
         let mut lines = Vec::new();
         loop {
-            match decoder.decode() {
+            match self.0.decode() {
                 Ok(frame) => lines.push(LogLine {
                     ticks: frame
                         .display_timestamp()

@@ -23,6 +23,15 @@ pub trait Transport {
     /// # Errors
     /// A [`TransportError`] if none came.
     fn receive(&mut self, deadline: Instant) -> Result<Vec<u8>, TransportError>;
+
+    /// Takes the defmt frames that came so far.
+    fn take_log(&mut self) -> Vec<u8>;
+
+    /// What the firmware does that does not answer.
+    fn state(&mut self) -> String;
+
+    /// Name of the firmware's function that has code at `address`.
+    fn function_at(&self, address: u32) -> Option<String>;
 }
 
 /// Why no bytes came.
@@ -66,13 +75,16 @@ pub struct Step {
 pub enum SessionError {
     /// Nothing came in time.
     #[error(
-        "the board did not answer `{request}` within {seconds} s; it hangs, or needs a longer timeout"
+        "the board did not answer `{request}` within {seconds} s: {state}; it hangs, or needs a \
+         longer `--timeout`"
     )]
     Timeout {
         /// What was asked.
         request: &'static str,
         /// How long was waited.
         seconds: u64,
+        /// What it does instead.
+        state: String,
     },
     /// The other end is gone.
     #[error("the board was gone while it was asked `{request}`: {reason}")]
@@ -151,7 +163,20 @@ pub enum SessionError {
     },
     /// The firmware cannot go on.
     #[error("{}", fault_text(.0))]
-    Fault(Box<FaultReport>),
+    Fault(Box<Fault>),
+}
+
+/// What the firmware says of its end, and what the host knows of the places.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// What the firmware says.
+    pub report: FaultReport,
+    /// Name of the step that was running.
+    pub step: Option<String>,
+    /// The function that the program counter is in.
+    pub function: Option<String>,
+    /// The function that it returns to.
+    pub caller: Option<String>,
 }
 
 /// A conversation over some [`Transport`].
@@ -162,7 +187,8 @@ pub struct Session<T> {
     /// Bytes that were received and not read yet.
     received: VecDeque<u8>,
     hello: Hello,
-    log: Vec<u8>,
+    /// Names of the steps, as far as they are known.
+    step_names: Vec<String>,
     timeout: Duration,
 }
 
@@ -177,7 +203,7 @@ impl<T: Transport> Session<T> {
             reader: FrameReader::new(),
             received: VecDeque::new(),
             hello: Hello::default(),
-            log: Vec::new(),
+            step_names: Vec::new(),
             timeout,
         };
         // The zero ends whatever the firmware may have received before.
@@ -200,9 +226,14 @@ impl<T: Transport> Session<T> {
         &self.hello
     }
 
-    /// Takes the defmt bytes that came so far.
+    /// Takes the defmt frames that came so far.
     pub fn take_log(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.log)
+        self.transport.take_log()
+    }
+
+    /// Names the steps, for the report of a fault.
+    pub fn name_steps(&mut self, names: Vec<String>) {
+        self.step_names = names;
     }
 
     /// What carries the bytes.
@@ -344,22 +375,33 @@ impl<T: Transport> Session<T> {
     }
 
     fn hand_over(&mut self, request: &'static str, bytes: &[u8]) -> Result<(), SessionError> {
-        let sent = self.transport.send(bytes);
-        sent.map_err(|error| self.transport_error(request, error))
+        match self.transport.send(bytes) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.transport_error(request, error)),
+        }
     }
 
-    /// The next response that is neither a log, a refusal nor a fault.
+    /// The next response that is neither a refusal nor a fault.
     fn response(&mut self, request: &'static str) -> Result<Response, SessionError> {
         let deadline = Instant::now() + self.timeout;
-        loop {
-            match self.any_response(request, deadline)? {
-                Response::Log(bytes) => self.log.extend(bytes),
-                Response::Refused(refusal) => {
-                    return Err(SessionError::Refused { request, refusal });
-                }
-                Response::Fault(fault) => return Err(SessionError::Fault(Box::new(fault))),
-                response => return Ok(response),
-            }
+        match self.any_response(request, deadline)? {
+            Response::Refused(refusal) => Err(SessionError::Refused { request, refusal }),
+            Response::Fault(report) => Err(SessionError::Fault(Box::new(self.fault(report)))),
+            response => Ok(response),
+        }
+    }
+
+    fn fault(&self, report: FaultReport) -> Fault {
+        let registers = report.registers.as_ref();
+        let function = |address: u32| self.transport.function_at(address & !1);
+        let step = report
+            .step
+            .and_then(|step| self.step_names.get(usize::from(step)));
+        Fault {
+            step: step.cloned(),
+            function: registers.and_then(|registers| function(registers.pc)),
+            caller: registers.and_then(|registers| function(registers.lr)),
+            report,
         }
     }
 
@@ -382,11 +424,12 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    fn transport_error(&self, request: &'static str, error: TransportError) -> SessionError {
+    fn transport_error(&mut self, request: &'static str, error: TransportError) -> SessionError {
         match error {
             TransportError::Timeout => SessionError::Timeout {
                 request,
                 seconds: self.timeout.as_secs(),
+                state: self.transport.state(),
             },
             TransportError::Closed { reason } => SessionError::Gone { request, reason },
         }
@@ -429,8 +472,9 @@ fn refusal_text(refusal: &Refusal) -> String {
     }
 }
 
-fn fault_text(fault: &FaultReport) -> String {
-    let what = match fault.kind {
+fn fault_text(fault: &Fault) -> String {
+    let report = &fault.report;
+    let what = match report.kind {
         FaultKind::Panic => "the firmware panicked",
         FaultKind::Kernel => "a kernel refused its input",
         FaultKind::HardFault => "the processor faulted",
@@ -438,13 +482,22 @@ fn fault_text(fault: &FaultReport) -> String {
         FaultKind::Exception => "the processor took an exception without a handler",
     };
     let mut text = what.to_owned();
-    if let Some(step) = fault.step {
+    if let Some(step) = report.step {
         text += &format!(" in step {step}");
     }
-    if !fault.message.is_empty() {
-        text += &format!(": {}", fault.message);
+    if let Some(name) = &fault.step {
+        text += &format!(" `{name}`");
     }
-    if let Some(registers) = &fault.registers {
+    if !report.message.is_empty() {
+        text += &format!(": {}", report.message);
+    }
+    if let Some(function) = &fault.function {
+        text += &format!(", at `{function}`");
+    }
+    if let Some(caller) = &fault.caller {
+        text += &format!(", called from `{caller}`");
+    }
+    if let Some(registers) = &report.registers {
         let tadpool_protocol::Registers {
             pc,
             lr,

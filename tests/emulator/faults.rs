@@ -1,0 +1,78 @@
+//! Faults of the firmware: caught, and reported with the place.
+
+use std::time::Duration;
+
+use tadpool::boards;
+use tadpool::runner::session::SessionError;
+use tadpool_protocol::{FaultKind, SelfTest};
+
+use crate::{emulated, image, picture, start, start_image, without_addresses};
+
+/// How a fault that is asked for is reported.
+fn fault(board: &str, test: SelfTest) -> (FaultKind, String) {
+    let (_, mut session) = start(board);
+    match session.self_test(test) {
+        Err(error @ SessionError::Fault(_)) => {
+            let text = error.to_string();
+            let SessionError::Fault(fault) = error else {
+                unreachable!()
+            };
+            (fault.report.kind, text)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_panic_is_reported() {
+    let (kind, text) = fault(boards::DEFAULT_BOARD, SelfTest::Panic);
+    assert_eq!(kind, FaultKind::Panic);
+    assert!(text.contains("the host asked for a panic"), "{text}");
+}
+
+#[test]
+fn a_bad_address_is_reported() {
+    let (kind, text) = fault(boards::DEFAULT_BOARD, SelfTest::BadAddress);
+    assert_eq!(kind, FaultKind::HardFault);
+    assert!(text.contains("bfar 90000000"), "{text}");
+    insta::assert_snapshot!("hard_fault", without_addresses(&text));
+}
+
+#[test]
+fn the_stack_cannot_overflow_unnoticed() {
+    for board in emulated() {
+        let (kind, text) = fault(board, SelfTest::StackOverflow);
+        assert_eq!(kind, FaultKind::StackOverflow, "{board}: {text}");
+        if board == boards::DEFAULT_BOARD {
+            insta::assert_snapshot!("stack_overflow", without_addresses(&text));
+        }
+    }
+}
+
+#[test]
+fn a_fault_names_its_step() {
+    let (_, mut session) = start(boards::DEFAULT_BOARD);
+    session.name_steps(vec!["stem".into(), "block".into()]);
+    session.infer(&picture(3)).unwrap();
+    // Outside an inference no step is to blame.
+    match session.self_test(SelfTest::BadAddress) {
+        Err(SessionError::Fault(fault)) => {
+            assert_eq!((fault.report.step, fault.step), (None, None));
+            assert!(fault.function.unwrap().contains("self_test"));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_board_that_hangs_is_given_up() {
+    let (board, image) = image(boards::DEFAULT_BOARD);
+    let timeout = Duration::from_secs(5);
+    let mut session = start_image(&board, &image.path, None, timeout).unwrap();
+    let error = session.self_test(SelfTest::Hang).unwrap_err();
+    assert!(
+        matches!(error, SessionError::Timeout { seconds: 5, .. }),
+        "{error}"
+    );
+    insta::assert_snapshot!("hang", without_addresses(&error.to_string()));
+}

@@ -1,0 +1,152 @@
+//! What images hold and take, and which are refused.
+
+use tadpool::boards;
+use tadpool::firmware::audit;
+use tadpool::firmware::{self, Build, FirmwareError};
+use tadpool::runner::session::SessionError;
+use tadpool_protocol::{Refusal, SelfTest};
+
+use crate::{TIMEOUT, emulated, firmware_folder, image, on_host, picture, start, start_image};
+
+#[test]
+fn the_image_is_weighed() {
+    let (_, image) = image(boards::DEFAULT_BOARD);
+    let sizes = &image.sizes;
+    let sections: u64 = sizes.sections.iter().map(|section| section.size).sum();
+    assert_eq!(
+        sections,
+        sizes.flash_bytes() + sizes.zeroed_bytes,
+        "{sizes:?}"
+    );
+    assert!(
+        sizes.zeroed_bytes >= tadpool_model::ARENA_BYTES as u64,
+        "{sizes:?}"
+    );
+    assert!(sizes.weights_bytes > 0 && sizes.code_bytes > 0, "{sizes:?}");
+}
+
+#[test]
+fn an_inference_cannot_panic_and_has_a_bounded_stack() {
+    let firmware = &firmware_folder();
+    for name in emulated() {
+        let board = &boards::find(name).unwrap();
+        let build = Build {
+            firmware,
+            board,
+            model: None,
+            self_test: false,
+        };
+        let audit = audit::inference(&build).unwrap_or_else(|error| panic!("{name}: {error}"));
+        audit
+            .check(board)
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(
+            audit
+                .functions
+                .iter()
+                .any(|name| name == "tadpool_inference"),
+            "{audit:?}"
+        );
+
+        let (_, mut session) = start(name);
+        let measured = session.infer(&picture(5)).unwrap().stack_bytes;
+        assert!(
+            audit.stack_bytes.clone().unwrap() <= measured,
+            "{measured}: {audit:?}"
+        );
+    }
+}
+
+#[test]
+fn the_audit_sees_panics_and_recursion() {
+    let (_, image) = image(boards::DEFAULT_BOARD);
+    let bytes = std::fs::read(&image.path).unwrap();
+    let audit = audit::audit(&image.path, &bytes, "main").unwrap();
+    assert!(!audit.panics.is_empty(), "{audit:?}");
+    assert!(audit.stack_bytes.is_err(), "{audit:?}");
+}
+
+#[test]
+fn another_model_takes_the_place_of_the_committed_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = firmware_folder().join("model");
+    std::fs::create_dir(folder.path().join("src")).unwrap();
+    let kernels = firmware_folder().join("kernels");
+    let manifest = std::fs::read_to_string(model.join("Cargo.toml")).unwrap();
+    let manifest = manifest.replace("../kernels", kernels.to_str().unwrap());
+    std::fs::write(folder.path().join("Cargo.toml"), manifest).unwrap();
+    for entry in std::fs::read_dir(model.join("src")).unwrap() {
+        let path = entry.unwrap().path();
+        let copy = folder.path().join("src").join(path.file_name().unwrap());
+        match path.extension().is_some_and(|extension| extension == "rs") {
+            true => {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let text = text.replace("NAME: &str = \"", "NAME: &str = \"copy of ");
+                std::fs::write(copy, text).unwrap();
+            }
+            false => drop(std::fs::copy(&path, copy).unwrap()),
+        }
+    }
+    let board = &boards::find(boards::DEFAULT_BOARD).unwrap();
+    let build = Build {
+        firmware: &firmware_folder(),
+        board,
+        model: Some(folder.path()),
+        self_test: false,
+    };
+    let image = firmware::build(&build).unwrap_or_else(|error| panic!("{error}"));
+    let mut session = start_image(board, &image.path, None, TIMEOUT).unwrap();
+    assert_eq!(
+        session.hello().model.as_str(),
+        format!("copy of {}", tadpool_model::NAME)
+    );
+    let picture = picture(6);
+    assert_eq!(session.infer(&picture).unwrap().logits, on_host(&picture).0);
+    match session.self_test(SelfTest::Panic) {
+        Err(SessionError::Refused {
+            refusal: Refusal::NoSelfTests,
+            ..
+        }) => {}
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_image_that_exceeds_a_budget_is_not_built() {
+    let name = boards::DEFAULT_BOARD;
+    let text =
+        std::fs::read_to_string(firmware_folder().join(format!("boards/{name}.toml"))).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let budget = |field: &str, bytes: usize| {
+        let path = folder.path().join(format!("{name}-{field}.toml"));
+        let text = text.split("[budget]").next().unwrap();
+        let rest = "[busy_register]\naddress = 0x40028000\nmask = 1\n[counter]\nname = \"x\"\nfrequency_hz = 1\n\
+                    [runner.qemu]\nmachine = \"mps2-an386\"\nicount_shift = 6\n";
+        std::fs::write(
+            &path,
+            format!("{text}\n[budget]\n{field} = {bytes}\n{rest}"),
+        )
+        .unwrap();
+        let board = &boards::find(path.to_str().unwrap()).unwrap();
+        let build = Build {
+            firmware: &firmware_folder(),
+            board,
+            model: None,
+            self_test: false,
+        };
+        match firmware::build(&build).unwrap_err() {
+            FirmwareError::DoesNotFit {
+                board,
+                memory,
+                overflow_bytes,
+            } => {
+                assert_eq!(board, name);
+                assert!(overflow_bytes > 0);
+                memory
+            }
+            other => panic!("{other}"),
+        }
+    };
+    assert_eq!(budget("flash_bytes", 4096), "flash");
+    assert_eq!(budget("ram_bytes", 16_384 + 2048), "RAM");
+}
