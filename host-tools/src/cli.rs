@@ -3,6 +3,7 @@
 mod bench;
 mod board;
 mod boards;
+mod check;
 mod compile;
 mod eval;
 mod flash;
@@ -56,6 +57,12 @@ enum Command {
     Eval(eval::Eval),
     /// Write a model's image into a board's flash, check it and start it.
     Flash(flash::Flash),
+    /// Show what quantization does to each step, and to the predictions.
+    ///
+    /// Float against integers: signal to noise, largest error, clipping, range used;
+    /// what each step alone does to the logits; top-1 and agreement with intervals
+    /// of confidence. `--html FILE` draws it, with the images they disagree on.
+    Check(check::CheckArgs),
     /// Classify images on a board, and check every step against the host.
     Run(run::Run),
     /// Measure each step of an inference on a board.
@@ -83,6 +90,7 @@ impl Cli {
             Command::Simulate(command) => Box::new(command.run()?),
             Command::Eval(command) => Box::new(command.run()?),
             Command::Flash(command) => Box::new(command.run()?),
+            Command::Check(command) => Box::new(command.run()?),
             Command::Run(command) => Box::new(command.run()?),
             Command::Bench(command) => Box::new(command.run()?),
             Command::Logs(command) => Box::new(command.run()?),

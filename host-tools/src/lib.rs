@@ -59,6 +59,8 @@ pub mod build_script;
 
 pub mod evaluate;
 
+pub mod check;
+
 // Boards, the images that are built for them, and what becomes of an image
 // there.
 pub mod boards;
