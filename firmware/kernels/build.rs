@@ -5,12 +5,15 @@ use std::env;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rustc-check-cfg=cfg(tadpool_armv8m)");
+    println!("cargo::rustc-check-cfg=cfg(tadpool_armv6m, tadpool_armv8m)");
     let target = env::var("TARGET").unwrap_or_default();
     let chosen = |feature| env::var_os(format!("CARGO_FEATURE_{feature}")).is_some();
     let armv8m = target.starts_with("thumbv8m.main") || target.starts_with("thumbv8.1m.main");
     if armv8m {
         println!("cargo::rustc-cfg=tadpool_armv8m");
+    }
+    if target.starts_with("thumbv6m") {
+        println!("cargo::rustc-cfg=tadpool_armv6m");
     }
     if !target.starts_with("thumb") {
         return;

@@ -43,6 +43,8 @@ pub const EDGES: &[Case] = &[
     Case::Pointwise([3, 5, 7]),
     Case::Pointwise([4, 64, 4]),
     Case::Pointwise([3, 132, 4]),
+    // The longest row that the DSP layout holds whatever its weights are.
+    Case::Pointwise([2, 516, 4]),
     Case::ChannelMlp([1, 4, 4, 1]),
     Case::ChannelMlp([1, 1, 1, 2]),
     Case::ChannelMlp([3, 5, 7, 1]),

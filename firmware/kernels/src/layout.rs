@@ -183,3 +183,22 @@ impl Layout {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dsp_holds_what_its_sums_are_exact_for() {
+        assert!(Layout::Dsp.holds(&[127; 516], 516));
+        assert!(Layout::Dsp.holds(&[-127; 2 * 516], 516));
+        assert!(!Layout::Dsp.holds(&[-127; 517], 517));
+        assert!(Layout::Dsp.holds(&[32; 2047], 2047));
+        assert!(!Layout::Dsp.holds(&[32; 2048], 2048));
+        assert!(!Layout::Dsp.holds(&[0, i8::MIN, 0, 0], 4));
+        assert!(Layout::Rows.holds(&[i8::MIN; 4096], 4096));
+        assert!(Layout::Helium.holds(&[i8::MIN; 4096], 4096));
+        let refused = Layout::Dsp.pack(&[i8::MIN; 16], 4, &mut [0; 16]);
+        assert_eq!(refused, Err(Fault::Geometry));
+    }
+}

@@ -6,7 +6,7 @@
 //! (requantization, activation, residual add, statistics) is part of it, since
 //! it happens while the sums are in registers.
 
-use crate::arch::cast;
+use crate::arch::{self, cast};
 use crate::arena::{Fault, ensure, volume};
 use crate::fixed::{requantize, saturate_i8, saturate_u8};
 use crate::layout::{Kernel, Layout, Rows};
@@ -272,7 +272,7 @@ fn each_output(linear: &Linear<'_>, tile: &[i32], mut sink: impl FnMut(usize, [S
         let sums = if second.is_empty() {
             [dot(first, tokens[0]), dot(first, tokens[1]), 0, 0]
         } else {
-            dots(first, second, tokens[0], tokens[1])
+            arch::dots(first, second, tokens[0], tokens[1])
         };
         for (&[start, multiplier], &[a, b]) in constants.iter().zip(sums.as_chunks::<2>().0) {
             let sum = |product: i32| Sum {
@@ -292,18 +292,4 @@ fn dot(weights: &[i8], token: &[i16]) -> i32 {
     products.fold(0i32, |acc, (&w, &x)| {
         acc.wrapping_add(i32::from(w) * i32::from(x))
     })
-}
-
-/// Two output channels times two tokens: `[w0 x0, w0 x1, w1 x0, w1 x1]`.
-#[inline(always)]
-fn dots(w0: &[i8], w1: &[i8], x0: &[i16], x1: &[i16]) -> [i32; 4] {
-    let mut sums = [0i32; 4];
-    for (((&w0, &w1), &x0), &x1) in w0.iter().zip(w1).zip(x0).zip(x1) {
-        let [w0, w1, x0, x1] = [i32::from(w0), i32::from(w1), x0.into(), x1.into()];
-        let products = [w0 * x0, w0 * x1, w1 * x0, w1 * x1];
-        for (sum, product) in sums.iter_mut().zip(products) {
-            *sum = sum.wrapping_add(product);
-        }
-    }
-    sums
 }

@@ -107,10 +107,10 @@ pub(crate) fn check() -> Result<()> {
 /// Checks format and style of the benchmark's image.
 pub(crate) fn lint() -> Result<()> {
     run(&mut cargo(["fmt", "--check", "--manifest-path", MANIFEST]))?;
-    let mut linted: Vec<&str> = Vec::new();
-    for core in CORES.iter().rev() {
-        if !linted.contains(&core.kernels) {
-            linted.push(core.kernels);
+    let mut linted = Vec::new();
+    for core in CORES {
+        if !linted.contains(&(core.kernels, core.target)) {
+            linted.push((core.kernels, core.target));
             core.clippy()?;
         }
     }

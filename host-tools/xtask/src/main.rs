@@ -43,6 +43,9 @@ enum Command {
         /// Saves the counts.
         #[arg(long)]
         save: bool,
+        /// Checks style, bytes and counts of all cores, as ci does.
+        #[arg(long, conflicts_with_all = ["core", "save"])]
+        check: bool,
     },
     /// Writes the generated crate in `firmware/model` anew.
     Generate {
@@ -57,7 +60,8 @@ fn main() -> ExitCode {
         Command::Setup => setup::setup(),
         Command::Demo => demo::demo(),
         Command::Ci => return ci::ci(),
-        Command::Bench { core, save } => bench::bench(core.as_deref(), save),
+        Command::Bench { check: true, .. } => bench::lint().and_then(|()| bench::check()),
+        Command::Bench { core, save, .. } => bench::bench(core.as_deref(), save),
         Command::Generate { check: false } => generate::generate(),
         Command::Generate { check: true } => generate::check(),
     };

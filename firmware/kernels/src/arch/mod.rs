@@ -7,6 +7,8 @@
 
 pub(crate) mod cast;
 
+#[cfg(tadpool_armv6m)]
+mod armv6m;
 #[cfg(all(feature = "dsp", target_arch = "arm"))]
 mod dsp;
 #[cfg(all(any(feature = "dsp", feature = "helium"), target_arch = "arm"))]
@@ -16,11 +18,16 @@ mod helium;
 #[cfg(not(target_arch = "arm"))]
 mod model;
 
+#[cfg(tadpool_armv6m)]
+pub(crate) use armv6m::dots;
+#[cfg(not(tadpool_armv6m))]
+pub(crate) use portable::dots;
+
 // Cores with the vector extension have the DSP extension too.
 #[cfg(all(any(feature = "dsp", feature = "helium"), target_arch = "arm"))]
 pub(crate) use dsp_pooling::pool;
 #[cfg(not(all(any(feature = "dsp", feature = "helium"), target_arch = "arm")))]
-pub(crate) use portable::pool;
+pub(crate) use no_pooling::pool;
 
 /// Whether [`pool`] runs the pooling mixer in the layouts that are not `Rows`.
 pub(crate) const POOLS: bool = cfg!(all(
@@ -28,8 +35,25 @@ pub(crate) const POOLS: bool = cfg!(all(
     target_arch = "arm"
 ));
 
-#[cfg(not(all(any(feature = "dsp", feature = "helium"), target_arch = "arm")))]
+#[cfg(not(tadpool_armv6m))]
 mod portable {
+    /// Two output channels times two tokens: `[w0 x0, w0 x1, w1 x0, w1 x1]`.
+    #[inline(always)]
+    pub(crate) fn dots(w0: &[i8], w1: &[i8], x0: &[i16], x1: &[i16]) -> [i32; 4] {
+        let mut sums = [0i32; 4];
+        for (((&w0, &w1), &x0), &x1) in w0.iter().zip(w1).zip(x0).zip(x1) {
+            let [w0, w1, x0, x1] = [i32::from(w0), i32::from(w1), x0.into(), x1.into()];
+            let products = [w0 * x0, w0 * x1, w1 * x0, w1 * x1];
+            for (sum, product) in sums.iter_mut().zip(products) {
+                *sum = sum.wrapping_add(product);
+            }
+        }
+        sums
+    }
+}
+
+#[cfg(not(all(any(feature = "dsp", feature = "helium"), target_arch = "arm")))]
+mod no_pooling {
     use crate::Fault;
     use crate::norm::{NormScale, Stats};
     use crate::pooling::Pooling;

@@ -17,7 +17,7 @@ use crate::toolchain;
 pub(super) struct Core {
     pub(super) name: &'static str,
     machine: &'static str,
-    target: &'static str,
+    pub(super) target: &'static str,
     pub(super) kernels: &'static str,
     /// What rustc calls the core where the target alone does not tell.
     cpu: Option<&'static str>,

@@ -1,0 +1,187 @@
+//! Geometry that does not fit.
+
+use super::*;
+
+/// Sizes that are right, a little off, and absurd.
+fn sizes() -> impl Strategy<Value = usize> {
+    prop_oneof![
+        8 => 0usize..70,
+        1 => proptest::sample::select(&[usize::MAX, usize::MAX / 2 + 1, 1 << 33, 1 << 16][..]),
+    ]
+}
+
+fn buffers() -> impl Strategy<Value = Buffer> {
+    (sizes(), sizes()).prop_map(|(offset, size)| Buffer { offset, size })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4000))]
+    #[test]
+    fn wrong_geometry_never_panics(
+        buffers in [buffers(), buffers(), buffers()],
+        dims in prop::array::uniform8(sizes()),
+        more in prop::array::uniform8(sizes()),
+        lengths in prop::array::uniform8(0usize..40),
+        elements in any::<u32>(),
+        normed in any::<bool>(),
+    ) {
+        let words = [-77i32; 40];
+        let bytes = [0x81u8; 40];
+        let ints = |i: usize| &words[..lengths[i]];
+        let some = |i: usize| &bytes[..lengths[i]];
+        let signed = vec![-9i8; lengths[3]];
+        let [map, scratch, output] = buffers;
+        let norm = Norm { elements, epsilon: 3 };
+        let stats = Stats { sum: -300, sum_of_squares: 99_999 };
+        let mut arena = Arena::new(&[5; 100], 28);
+        let arena = arena.bytes();
+
+        let mlp = ChannelMlp {
+            map,
+            scratch,
+            channels: dims[0],
+            hidden: dims[1],
+            tile_tokens: dims[2],
+            norm,
+            fc1: NormedLinear {
+                weights: some(0),
+                row_sums: ints(1),
+                bias: ints(2),
+                multiplier: ints(3),
+            },
+            hidden_zero: elements as i32,
+            activation: &[7; 256],
+            fc2: ResidualLinear {
+                weights: some(4),
+                bias: ints(5),
+                residual: ints(6),
+                multiplier: ints(7),
+                zero_point: i32::MAX,
+            },
+        };
+        let _ = channel_mlp::run::<Rows>(&mlp, &stats, arena);
+        let _ = channel_mlp::run::<Dsp>(&mlp, &stats, arena);
+        let _ = channel_mlp::run::<Helium>(&mlp, &stats, arena);
+
+        let embedding = PatchEmbedding {
+            input: map,
+            output,
+            scratch,
+            input_shape: [dims[0], dims[1], dims[2]],
+            output_shape: [dims[3], dims[4], dims[5]],
+            kernel: [dims[6], dims[7]],
+            stride: [more[0], more[1]],
+            padding: [more[2], more[3]],
+            tile_tokens: more[4],
+            flip: 0x80,
+            pad: &signed,
+            weights: some(4),
+            bias: ints(5),
+            multiplier: ints(6),
+            zero_point: i32::MIN,
+        };
+        let _ = patch_embedding::run::<Rows>(&embedding, arena);
+        let _ = patch_embedding::run::<Dsp>(&embedding, arena);
+        let _ = patch_embedding::run::<Helium>(&embedding, arena);
+
+        let mixer = Pooling {
+            map,
+            scratch,
+            shape: [dims[0], dims[1], dims[2]],
+            norm,
+            factor: ints(0),
+            residual: elements as i32,
+            offset: i32::MAX,
+        };
+        let _ = pooling::run::<Rows>(&mixer, &stats, arena);
+        let _ = pooling::run::<Dsp>(&mixer, &stats, arena);
+
+        let identity = Identity {
+            map,
+            channels: dims[0],
+            norm,
+            factor: ints(0),
+            offset: ints(1),
+            residual: i32::MIN,
+        };
+        let _ = identity::run(&identity, &stats, arena);
+
+        let head = Head {
+            map,
+            output,
+            scratch,
+            tokens: dims[0],
+            channels: dims[1],
+            norm: normed.then_some(norm),
+            zero_point: -128,
+            weights: some(4),
+            row_sums: ints(5),
+            multiplier: ints(6),
+            bias: ints(7),
+        };
+        let _ = head::run(&head, &stats, arena);
+        let _ = head::logits::<3>(output, arena);
+    }
+}
+
+#[test]
+fn a_step_that_does_not_fit_is_a_fault() {
+    let mut cases = MlpCase::edges().into_iter();
+    let case = cases.find(|case| case.channels == 7).unwrap();
+    let (mlp, map) = case.data();
+    let scratch = ChannelMlp::scratch_size(case.channels, case.hidden, 1);
+    let mut arena = Arena::new(&map, scratch);
+    let (fc1, fc2) = (bytes(&mlp.fc1.weights), bytes(&mlp.fc2.weights));
+    let sums = oracle::row_sums(&mlp.fc1.weights, case.channels);
+    let fits = ChannelMlp {
+        map: arena.map,
+        scratch: arena.scratch,
+        channels: case.channels,
+        hidden: case.hidden,
+        tile_tokens: 1,
+        norm: norm(map.len(), 1),
+        fc1: NormedLinear {
+            weights: &fc1,
+            row_sums: &sums,
+            bias: &mlp.fc1.bias,
+            multiplier: &mlp.fc1.multiplier,
+        },
+        hidden_zero: 0,
+        activation: &mlp.activation,
+        fc2: ResidualLinear {
+            weights: &fc2,
+            bias: &mlp.fc2.bias,
+            residual: &mlp.fc2.residual,
+            multiplier: &mlp.fc2.multiplier,
+            zero_point: 0,
+        },
+    };
+    let stats = Stats::of(&map);
+    let run = |step: &ChannelMlp<'_>, arena: &mut Arena| {
+        channel_mlp::run::<Rows>(step, &stats, arena.bytes())
+    };
+    assert!(run(&fits, &mut arena).is_ok());
+
+    let mut step = fits;
+    step.scratch.size -= 4;
+    assert_eq!(run(&step, &mut arena), Err(Fault::Buffer));
+    step = fits;
+    step.scratch.offset += 1;
+    step.scratch.size -= 1;
+    assert!(run(&step, &mut arena).is_err());
+    step = fits;
+    step.map.size += 8 * 1024;
+    assert_eq!(run(&step, &mut arena), Err(Fault::Buffer));
+    step = fits;
+    step.scratch.offset = 0;
+    assert_eq!(run(&step, &mut arena), Err(Fault::Buffer));
+    step = fits;
+    step.map.size -= 1;
+    assert_eq!(run(&step, &mut arena), Err(Fault::Geometry));
+    step = fits;
+    step.fc1.weights = &fc1[1..];
+    assert_eq!(run(&step, &mut arena), Err(Fault::Geometry));
+    step = fits;
+    step.fc2.residual = &mlp.fc2.residual[1..];
+    assert_eq!(run(&step, &mut arena), Err(Fault::Geometry));
+}

@@ -1,0 +1,90 @@
+//! Every step kernel against the naive oracle, over edge shapes and random
+//! ones, and over geometry that does not fit.
+
+mod channel_mlp_case;
+mod geometry;
+mod head_case;
+mod mixer_cases;
+mod oracle;
+mod patch_embedding_case;
+mod support;
+
+use std::fmt::Debug;
+use std::ops::Range;
+
+use channel_mlp_case::MlpCase;
+use head_case::HeadCase;
+use mixer_cases::{IdentityCase, PoolingCase};
+use oracle::{Classifier, Convolution, Linear, Mixer, Mlp};
+use patch_embedding_case::ConvolutionCase;
+use proptest::prelude::*;
+use support::*;
+use tadpool_kernels::channel_mlp::{self, ChannelMlp, NormedLinear, ResidualLinear};
+use tadpool_kernels::head::{self, Head};
+use tadpool_kernels::identity::{self, Identity};
+use tadpool_kernels::layout::{Dsp, Helium, Kernel, Layout, Rows};
+use tadpool_kernels::norm::{Norm, Stats};
+use tadpool_kernels::patch_embedding::{self, PatchEmbedding};
+use tadpool_kernels::pooling::{self, Pooling};
+use tadpool_kernels::{Buffer, Fault};
+
+/// One step with all its data, made from a small description.
+trait Case: Debug + Clone {
+    /// What the kernel writes, after it has checked the sums that it returned.
+    fn kernel<K: Kernel>(&self) -> Result<Vec<u8>, Fault>;
+    /// Whether the step's matrices fit a layout; without any, only the first
+    /// layout is asked.
+    fn fits(&self, layout: Layout) -> bool {
+        layout == Layout::Rows
+    }
+    /// What the oracle says.
+    fn naive(&self) -> Vec<u8>;
+    /// Shapes that every run covers.
+    fn edges() -> Vec<Self>;
+    /// Random shapes.
+    fn any() -> BoxedStrategy<Self>;
+}
+
+fn check<C: Case>(case: &C) {
+    let naive = case.naive();
+    check_layout::<C, Rows>(case, &naive);
+    check_layout::<C, Dsp>(case, &naive);
+    check_layout::<C, Helium>(case, &naive);
+}
+
+fn check_layout<C: Case, K: Kernel>(case: &C, naive: &[u8]) {
+    if case.fits(K::LAYOUT) {
+        let written = case.kernel::<K>();
+        assert_eq!(written.as_deref(), Ok(naive), "{:?} {case:?}", K::LAYOUT);
+    }
+}
+
+macro_rules! against_the_oracle {
+    ($($name:ident: $case:ty),* $(,)?) => {$(
+        mod $name {
+            use super::*;
+
+            #[test]
+            fn edges() {
+                for case in <$case>::edges() {
+                    check(&case);
+                }
+            }
+
+            proptest! {
+                #[test]
+                fn random(case in <$case>::any()) {
+                    check(&case);
+                }
+            }
+        }
+    )*};
+}
+
+against_the_oracle! {
+    channel_mlp_step: MlpCase,
+    patch_embedding_step: ConvolutionCase,
+    pooling_step: PoolingCase,
+    identity_step: IdentityCase,
+    head_step: HeadCase,
+}

@@ -1,0 +1,208 @@
+//! Patch embedding and downsampling.
+
+use super::*;
+
+#[derive(Debug, Clone)]
+pub(crate) struct ConvolutionCase {
+    input_shape: [usize; 3],
+    outputs: usize,
+    kernel: [usize; 2],
+    stride: [usize; 2],
+    /// Top, left, and what is added at the bottom and right.
+    padding: [usize; 4],
+    tile_tokens: usize,
+    /// Output below the input, as close as it may be.
+    in_place: bool,
+    pixels: bool,
+    fill: Fill,
+    full_range: bool,
+    zero_point: i32,
+    seed: u64,
+}
+
+impl ConvolutionCase {
+    fn data(&self) -> (Convolution, Vec<i8>) {
+        let [height, width, channels] = self.input_shape;
+        let [top, left, bottom, right] = self.padding;
+        let outputs = |size, before, after, axis: usize| {
+            let padded: usize = size + before + after;
+            match padded.checked_sub(self.kernel[axis]) {
+                Some(room) => room / self.stride[axis] + 1,
+                None => 1,
+            }
+        };
+        let mut source = Source::new(self.seed, self.fill);
+        let input = source.map(height * width * channels);
+        let inputs = self.kernel[0] * self.kernel[1] * channels;
+        let conv = Convolution {
+            input_shape: self.input_shape,
+            output_shape: [
+                outputs(height, top, bottom, 0),
+                outputs(width, left, right, 1),
+                self.outputs,
+            ],
+            kernel: self.kernel,
+            stride: self.stride,
+            padding: [top, left],
+            pad: source.map(channels),
+            linear: source.linear(self.outputs, inputs, self.full_range),
+            zero_point: self.zero_point,
+        };
+        (conv, input)
+    }
+}
+
+impl Case for ConvolutionCase {
+    fn kernel<K: Kernel>(&self) -> Result<Vec<u8>, Fault> {
+        let (conv, input) = self.data();
+        let output_size = conv.output_shape.iter().product();
+        let distance = if self.in_place {
+            oracle::overlap_distance(&conv, self.tile_tokens)
+        } else {
+            output_size
+        };
+        let mut map = vec![0x33; (distance + input.len()).max(output_size)];
+        let flip = if self.pixels { 0x80 } else { 0 };
+        for (byte, &q) in map[distance..].iter_mut().zip(&input) {
+            *byte = (q as u8 ^ flip) as i8;
+        }
+        let [.., channels] = self.input_shape;
+        let inputs = self.kernel[0] * self.kernel[1] * channels;
+        let scratch = PatchEmbedding::scratch_size(inputs, self.outputs, self.tile_tokens);
+        let mut arena = Arena::new(&map, scratch);
+        let output = Buffer {
+            offset: 0,
+            size: output_size,
+        };
+        let (weights, range) = packed(K::LAYOUT, &conv.linear.weights, inputs);
+        let step = PatchEmbedding {
+            input: Buffer {
+                offset: distance,
+                size: input.len(),
+            },
+            output,
+            scratch: arena.scratch,
+            input_shape: self.input_shape,
+            output_shape: conv.output_shape,
+            kernel: self.kernel,
+            stride: self.stride,
+            padding: conv.padding,
+            tile_tokens: self.tile_tokens,
+            flip,
+            pad: &conv.pad,
+            weights: &weights[range],
+            bias: &conv.linear.bias,
+            multiplier: &conv.linear.multiplier,
+            zero_point: self.zero_point,
+        };
+        let stats = patch_embedding::run::<K>(&step, arena.bytes())?;
+        Ok(written(stats, output.of(arena.bytes())?))
+    }
+
+    fn fits(&self, layout: Layout) -> bool {
+        let [.., channels] = self.input_shape;
+        layout.fits(self.outputs, self.kernel[0] * self.kernel[1] * channels)
+    }
+
+    fn naive(&self) -> Vec<u8> {
+        let (conv, input) = self.data();
+        bytes(&oracle::patch_embedding(&conv, &input))
+    }
+
+    fn edges() -> Vec<Self> {
+        let plain = Self {
+            input_shape: [8, 8, 3],
+            outputs: 8,
+            kernel: [3, 3],
+            stride: [2, 2],
+            padding: [1, 1, 1, 1],
+            tile_tokens: 2,
+            in_place: true,
+            pixels: false,
+            fill: Fill::Random,
+            full_range: false,
+            zero_point: 3,
+            seed: 7,
+        };
+        let mut cases = Vec::new();
+        for kernel in 1..=7 {
+            for stride in 1..=4 {
+                for tile_tokens in 1..=5 {
+                    cases.push(Self {
+                        kernel: [kernel, kernel],
+                        stride: [stride, stride],
+                        padding: [kernel / 2; 4],
+                        tile_tokens,
+                        pixels: stride % 2 == 0,
+                        ..plain.clone()
+                    });
+                }
+            }
+        }
+        for input_shape in [[1, 1, 1], [1, 9, 4], [9, 1, 5], [5, 7, 6], [2, 2, 33]] {
+            for fill in FILLS {
+                for (outputs, zero_point) in [(1, -128), (5, 127), (12, 0)] {
+                    cases.push(Self {
+                        input_shape,
+                        outputs,
+                        fill,
+                        full_range: outputs == 5,
+                        zero_point,
+                        ..plain.clone()
+                    });
+                }
+            }
+        }
+        // Windows larger than the map, beside it altogether, and not square.
+        for (kernel, padding) in [([7, 7], [3; 4]), ([2, 5], [4, 6, 4, 6]), ([7, 1], [0; 4])] {
+            cases.push(Self {
+                input_shape: [3, 2, 3],
+                kernel,
+                padding,
+                ..plain.clone()
+            });
+        }
+        // The stem and the downsampling of a CIFAR-10 PoolFormer.
+        cases.push(Self {
+            input_shape: [32, 32, 3],
+            outputs: 32,
+            kernel: [5, 5],
+            padding: [2; 4],
+            pixels: true,
+            ..plain
+        });
+        cases.push(Self {
+            input_shape: [16, 16, 32],
+            outputs: 64,
+            ..plain
+        });
+        cases
+    }
+
+    fn any() -> BoxedStrategy<Self> {
+        let outputs = prop_oneof![1usize..12, Just(4), Just(8)];
+        let shape = ([1usize..10, 1..10, 1..8], outputs, 1usize..=5);
+        let windows = (
+            [1usize..=7, 1..=7],
+            [1usize..=4, 1..=4],
+            [0usize..4, 0..4, 0..4, 0..4],
+        );
+        let flags = any::<[bool; 3]>();
+        (shape, windows, flags, fills(), -128i32..=127, any::<u64>())
+            .prop_map(|(shape, windows, flags, fill, zero_point, seed)| Self {
+                input_shape: shape.0,
+                outputs: shape.1,
+                kernel: windows.0,
+                stride: windows.1,
+                padding: windows.2,
+                tile_tokens: shape.2,
+                in_place: flags[0],
+                pixels: flags[1],
+                full_range: flags[2],
+                fill,
+                zero_point,
+                seed,
+            })
+            .boxed()
+    }
+}
