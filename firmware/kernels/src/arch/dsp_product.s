@@ -39,8 +39,9 @@
 	.equ STEP_SIZE, 44	@ bytes of code
 
 	@ Two inputs: 16 products.
-	@ LDRD takes a cycle more on a Cortex-M4 than plain loads that follow
-	@ another load, and saves an issue slot and a fetch on every core.
+	@ By the Cortex-M4's table the two LDM are 6 cycles of 16, and four grouped
+	@ plain loads would be 5; they save two instructions on every core, and each
+	@ is 2 bytes of code.
 	.macro STEP
 	ldm	r0!, {r2, r3}
 	ldm	r1!, {r4, r5}
