@@ -233,7 +233,9 @@ impl Core {
             row(what, own);
         }
         let assembly = size(&|name| name.starts_with("tadpool_"));
-        row("assembly", assembly);
+        if assembly > 0 {
+            row("assembly", assembly);
+        }
         row("what they share", rest.saturating_sub(assembly));
         row("all of a PoolFormer", all);
         Ok(rows)
