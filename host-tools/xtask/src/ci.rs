@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::run::{cargo, root, run, shown, succeeds, tadpool};
 use crate::setup::{Board, boards, setup};
-use crate::{bench, generate, toolchain};
+use crate::{bench, examples, generate, toolchain};
 
 /// Checks models' Python, at one version so that its advice does not change.
 const RUFF: &str = "ruff==0.17.6";
@@ -84,6 +84,8 @@ fn all(tally: &mut Tally) -> Result<()> {
     step(tally, "an image for every board", || {
         run(&mut tadpool(["boards", "--build"]))
     })?;
+    step(tally, "the camera example", examples::camera)?;
+    step(tally, "MLPerf Tiny's commands", examples::mlperf)?;
     step(tally, "generated crate", generate::check)?;
     step(
         tally,

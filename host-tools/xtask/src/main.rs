@@ -4,6 +4,7 @@
 mod bench;
 mod ci;
 mod demo;
+mod examples;
 mod generate;
 mod run;
 mod setup;
