@@ -1,15 +1,81 @@
-//! Calibration: the activation ranges of a network over a set of images.
+//! Calibration: what the values of a network are like over a set of images.
+
+mod histogram;
+mod moments;
 
 use rayon::prelude::*;
 
 use crate::float::{self, View};
-use crate::ir::MetaFormer;
-use crate::ranges::{Range, Ranges};
+use crate::ir::{MetaFormer, Op};
+use crate::model_toml::RangeMethod;
+use crate::precision::Precision;
+use crate::quant_model::Stream;
+use crate::ranges::{LayerRanges, Range, Ranges};
+
+pub use histogram::Histogram;
+pub use moments::Moments;
+
+/// Images that are in memory together.
+const BATCH: usize = 8;
+/// Most tokens of one image whose products are taken, spread over its map.
+const MAX_TOKENS: usize = 256;
+
+/// What calibration saw of a network, in the order of [`MetaFormer::layers`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Calibration {
+    /// One entry a layer.
+    pub layers: Vec<LayerCalibration>,
+}
+
+/// What calibration saw of one layer.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct LayerCalibration {
+    /// Of the values that the layer writes.
+    pub output: Histogram,
+    /// Of a channel MLP's values between `fc1` and the activation.
+    pub pre_activation: Histogram,
+    /// Of a channel MLP's values between the activation and `fc2`.
+    pub hidden: Range,
+    /// What the layer's matrices read, in the order of
+    /// [`LayerPrecision::weights`](crate::precision::LayerPrecision::weights):
+    /// windows of a patch embedding, the normed map without the norm's weight
+    /// and bias, and the hidden values of a channel MLP.
+    pub inputs: [Option<Moments>; 2],
+}
+
+/// Runs the float network over images and takes down what it sees.
+///
+/// `load` reads image `i` of `count`, normalised. Images are taken in parallel,
+/// a few at a time, and added in their order: the result is the same whatever
+/// the number of threads.
+///
+/// # Errors
+/// The first error of `load`.
+pub fn observe<E: Send>(
+    network: &MetaFormer,
+    count: usize,
+    load: impl Fn(usize) -> Result<Vec<f32>, E> + Sync,
+) -> Result<Calibration, E> {
+    let mut calibration = Calibration::empty(network);
+    for start in (0..count).step_by(BATCH) {
+        let seen: Vec<Seen> = (start..count.min(start + BATCH))
+            .into_par_iter()
+            .map(|index| Ok(Seen::of(network, &load(index)?)))
+            .collect::<Result<_, E>>()?;
+        let layers = calibration.layers.par_iter_mut().enumerate();
+        layers.for_each(|(index, layer)| {
+            for seen in &seen {
+                layer.add(&seen.layers[index]);
+            }
+        });
+    }
+    Ok(calibration)
+}
 
 /// Ranges from the smallest to the largest value that any image gives.
 ///
-/// `load` reads image `i` of `count`, normalised; images are taken in parallel,
-/// one at a time per thread, and the result does not depend on the order.
+/// The same as those of [`Calibration::ranges`] with [`RangeMethod::MinMax`],
+/// without taking anything else down.
 ///
 /// # Errors
 /// The first error of `load`.
@@ -18,23 +84,150 @@ pub fn min_max<E: Send>(
     count: usize,
     load: impl Fn(usize) -> Result<Vec<f32>, E> + Sync,
 ) -> Result<Ranges, E> {
+    let of_image = |image: &[f32]| {
+        let mut ranges = Ranges::empty(network);
+        float::run(network, image, |view| {
+            let layer = &mut ranges.layers[view.index];
+            let range = match view.kind {
+                View::Input => return,
+                View::Preactivation => &mut layer.pre_activation,
+                View::Hidden => &mut layer.hidden,
+                View::Output => &mut layer.output,
+            };
+            *range = Range::of(view.values);
+        });
+        ranges
+    };
     (0..count)
         .into_par_iter()
-        .map(|index| Ok(of_image(network, &load(index)?)))
+        .map(|index| Ok(of_image(&load(index)?)))
         .try_reduce(|| Ranges::empty(network), |a, b| Ok(a.union(b)))
 }
 
-/// Ranges over one normalised image.
-fn of_image(network: &MetaFormer, image: &[f32]) -> Ranges {
-    let mut ranges = Ranges::empty(network);
-    float::run(network, image, |view| {
-        let layer = &mut ranges.layers[view.index];
-        let range = match view.kind {
-            View::Preactivation => &mut layer.pre_activation,
-            View::Hidden => &mut layer.hidden,
-            View::Output => &mut layer.output,
+impl Calibration {
+    /// What is seen without an image.
+    fn empty(network: &MetaFormer) -> Self {
+        let moments = |inputs: usize| {
+            (1..=moments::MAX_INPUTS)
+                .contains(&inputs)
+                .then(|| Moments::new(inputs))
         };
-        *range = Range::of(view.values);
-    });
-    ranges
+        let layers = network.layers.iter().map(|layer| LayerCalibration {
+            inputs: match &layer.op {
+                Op::PatchEmbedding(op) => [moments(op.linear.inputs), None],
+                Op::ChannelMlp(op) => [moments(op.fc1.inputs), moments(op.fc2.inputs)],
+                _ => [None, None],
+            },
+            ..LayerCalibration::default()
+        });
+        Self {
+            layers: layers.collect(),
+        }
+    }
+
+    /// The ranges that `method` chooses. A map of an int16 stream, whose steps
+    /// are fine enough for all of it, keeps every value.
+    pub fn ranges(
+        &self,
+        network: &MetaFormer,
+        method: RangeMethod,
+        precision: &Precision,
+    ) -> Ranges {
+        let layers = network.layers.iter().zip(&self.layers);
+        let layers = layers
+            .zip(&precision.layers)
+            .map(|((layer, seen), precision)| {
+                let map_method = match precision.stream {
+                    Stream::Int8 => method,
+                    Stream::Int16 => RangeMethod::MinMax,
+                };
+                let choose = |histogram: &Histogram, method| match method {
+                    RangeMethod::MinMax => histogram.min_max(),
+                    RangeMethod::Percentile(percent) => histogram.percentile(percent),
+                    RangeMethod::Mse => histogram.least_error(),
+                };
+                let pre_activation = match (&layer.op, method) {
+                    (Op::ChannelMlp(op), RangeMethod::Mse) => {
+                        let all = seen.pre_activation.min_max();
+                        seen.pre_activation
+                            .least_activated_error(op.activation, all)
+                    }
+                    (Op::ChannelMlp(_), method) => choose(&seen.pre_activation, method),
+                    _ => Range::default(),
+                };
+                let finite = |histogram: &Histogram, range: Range| {
+                    // Infinities are not hidden by a narrow range.
+                    if histogram.min_max().is_finite() {
+                        range
+                    } else {
+                        histogram.min_max()
+                    }
+                };
+                LayerRanges {
+                    output: finite(&seen.output, choose(&seen.output, map_method)),
+                    pre_activation: finite(&seen.pre_activation, pre_activation),
+                    hidden: seen.hidden,
+                }
+            });
+        Ranges {
+            layers: layers.collect(),
+        }
+    }
+}
+
+impl LayerCalibration {
+    fn add(&mut self, seen: &SeenLayer) {
+        self.output.merge(&seen.output);
+        self.hidden = self.hidden.union(seen.hidden);
+        if let Some(pre_activation) = &seen.pre_activation {
+            self.pre_activation.merge(pre_activation);
+        }
+        for (moments, tokens) in self.inputs.iter_mut().zip(&seen.inputs) {
+            if let Some(moments) = moments {
+                moments.add(tokens);
+            }
+        }
+    }
+}
+
+/// What one image shows.
+struct Seen {
+    layers: Vec<SeenLayer>,
+}
+
+#[derive(Default)]
+struct SeenLayer {
+    output: Histogram,
+    pre_activation: Option<Histogram>,
+    hidden: Range,
+    /// Tokens that each matrix reads.
+    inputs: [Vec<f32>; 2],
+}
+
+impl Seen {
+    fn of(network: &MetaFormer, image: &[f32]) -> Self {
+        let mut layers: Vec<_> = network
+            .layers
+            .iter()
+            .map(|_| SeenLayer::default())
+            .collect();
+        float::run(network, image, |view| {
+            let layer = &mut layers[view.index];
+            let stride = view.layer.output.tokens().div_ceil(MAX_TOKENS);
+            let mut keep = |slot: usize| {
+                let tokens = view.values.chunks_exact(view.channels).step_by(stride);
+                layer.inputs[slot].extend(tokens.flatten());
+            };
+            match view.kind {
+                View::Input => keep(0),
+                View::Hidden => {
+                    keep(1);
+                    layer.hidden = Range::of(view.values);
+                }
+                View::Preactivation => layer.pre_activation = Some(Histogram::of(view.values)),
+                View::Output => layer.output = Histogram::of(view.values),
+            }
+        });
+        Self { layers }
+    }
 }

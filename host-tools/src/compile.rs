@@ -5,15 +5,18 @@ use std::path::{Path, PathBuf};
 use tadpool_kernels::layout::Layout;
 
 use crate::as_written::{self, ConfirmError, Confirmation};
-use crate::calibrate;
+use crate::calibrate::{self, Calibration};
 use crate::codegen::{self, Description, Generated};
 use crate::grids::Kept;
 use crate::images::{self, ImageError, ImageFile};
 use crate::import::{self, ImportError, Rounding};
 use crate::ir::MetaFormer;
 use crate::memory::{self, MemoryError, MemoryPlan};
-use crate::model_toml::{self, Channels, DescriptionError, InputDescription, ModelDescription};
-use crate::precision::Precision;
+use crate::model_toml::{
+    self, Channels, DescriptionError, InputDescription, ModelDescription, RangeMethod,
+    RoundingMethod,
+};
+use crate::precision::{Precision, PrecisionError};
 use crate::program::{self, Program};
 use crate::progress::Progress;
 use crate::quant_model::QuantModel;
@@ -42,7 +45,7 @@ pub struct CompileConfig {
     pub calibration: Option<PathBuf>,
     /// Largest difference between a logit of the imported network and tract's.
     pub tolerance: f32,
-    /// Bits of each layer's weights and stream; eight everywhere without it.
+    /// Bits of each layer's weights and stream, instead of the description's.
     pub precision: Option<Precision>,
     /// Choices of the schedule.
     pub schedule: ScheduleConfig,
@@ -57,6 +60,8 @@ pub struct Compiled {
     pub ranges: Ranges,
     /// What became of the file's own grids, if it has any.
     pub trained: Option<Trained>,
+    /// Bits of each layer.
+    pub precision: Precision,
     /// The integer network.
     pub quantized: QuantModel,
     /// Its steps and buffers.
@@ -114,6 +119,14 @@ pub enum CompileError {
         /// The ONNX file.
         model: PathBuf,
     },
+    /// The precision does not fit the network.
+    #[error("`{}`: {source}", model.display())]
+    Precision {
+        /// The ONNX file.
+        model: PathBuf,
+        /// Which name, and why.
+        source: PrecisionError,
+    },
     /// The network has no integer form.
     #[error("`{}`: {source}", onnx.display())]
     Quantize {
@@ -166,6 +179,20 @@ pub fn load(path: &Path) -> Result<Model, CompileError> {
     })
 }
 
+/// What the calibration images show of a model: enough to quantize it in any
+/// precision.
+#[derive(Debug)]
+pub struct Calibrated {
+    /// How far the imported network is from tract, over the calibration images.
+    pub comparison: Comparison,
+    /// The images.
+    pub images: Vec<ImageFile>,
+    /// What the float network makes of them.
+    pub calibration: Calibration,
+    /// See [`CompileConfig::tolerance`].
+    tolerance: f32,
+}
+
 /// Compares `model` with tract, calibrates, quantizes, schedules and places it.
 ///
 /// # Errors
@@ -175,8 +202,42 @@ pub fn compile(
     config: &CompileConfig,
     progress: &impl Progress,
 ) -> Result<Compiled, CompileError> {
+    let precision = match &config.precision {
+        Some(precision) => precision.clone(),
+        None => precision(model)?,
+    };
+    calibrate(model, config, progress)?.compile(model, precision, &config.schedule)
+}
+
+/// The precision that the model was trained for, or that its description chooses.
+///
+/// # Errors
+/// A pin does not fit the network.
+pub fn precision(model: &Model) -> Result<Precision, CompileError> {
+    let (network, choice) = (&model.network, &model.description.quantization);
+    let chosen = match &model.rounding {
+        Some(rounding) => rounding
+            .grids
+            .precision(network)
+            .pinned(network, &choice.pins),
+        None => Precision::chosen(network, choice),
+    };
+    chosen.map_err(|source| CompileError::Precision {
+        model: model.description.onnx.clone(),
+        source,
+    })
+}
+
+/// Compares `model` with tract and runs it over the calibration images.
+///
+/// # Errors
+/// There are no images, one cannot be read, or tract computes something else.
+pub fn calibrate(
+    model: &Model,
+    config: &CompileConfig,
+    progress: &impl Progress,
+) -> Result<Calibrated, CompileError> {
     let description = &model.description;
-    let onnx = || description.onnx.clone();
     let images = calibration_images(description, config)?;
     let load = |image: &ImageFile| -> Result<Vec<f32>, ImageError> {
         let pixels = images::load(&image.path, &description.input)?;
@@ -189,58 +250,94 @@ pub fn compile(
     let comparison =
         reference::compare(&model.network, &model.reference, &inputs, config.tolerance).map_err(
             |source| CompileError::Reference {
-                onnx: onnx(),
+                onnx: description.onnx.clone(),
                 source,
             },
         )?;
     progress.end();
 
     progress.begin("calibrating", images.len());
-    let mut ranges =
-        calibrate::min_max(&model.network, images.len(), |index| load(&images[index]))?;
+    let calibration =
+        calibrate::observe(&model.network, images.len(), |index| load(&images[index]))?;
     progress.end();
-
-    let grids = model.rounding.as_ref().map(|rounding| &rounding.grids);
-    if let Some(grids) = grids {
-        grids.apply(&mut ranges);
-    }
-    let pixels = pixels(&description.input);
-    let precision = match (&config.precision, grids) {
-        (Some(precision), _) => precision.clone(),
-        (None, Some(grids)) => grids.precision(&model.network),
-        (None, None) => Precision::int8(&model.network),
-    };
-    let quantized =
-        quantize::quantize(&model.network, &ranges, &pixels, &precision).map_err(|source| {
-            CompileError::Quantize {
-                onnx: onnx(),
-                source,
-            }
-        })?;
-    let schedule = schedule::schedule(&quantized, &config.schedule);
-    let memory = memory::plan(&schedule)?;
-    let trained = match &model.rounding {
-        Some(rounding) => {
-            progress.begin("comparing with the file as written", 1);
-            let program = program::program(&quantized, &schedule, &memory);
-            let trained = confirm(model, rounding, &program, &images, config.tolerance)?;
-            progress.end();
-            Some(trained)
-        }
-        None => None,
-    };
-    Ok(Compiled {
+    Ok(Calibrated {
         comparison,
-        ranges,
-        trained,
-        quantized,
-        schedule,
-        memory,
-        description: Description {
-            name: description.name.clone(),
-            labels: description.labels.clone(),
-        },
+        images,
+        calibration,
+        tolerance: config.tolerance,
     })
+}
+
+impl Calibrated {
+    /// Quantizes the model with `precision`, by the methods that its description
+    /// chooses; the ranges with it.
+    ///
+    /// # Errors
+    /// The network has no integer form.
+    pub fn quantize(
+        &self,
+        model: &Model,
+        precision: &Precision,
+    ) -> Result<(Ranges, QuantModel), CompileError> {
+        let description = &model.description;
+        let method = match model.rounding {
+            Some(_) => RangeMethod::MinMax,
+            None => description.quantization.ranges,
+        };
+        let mut ranges = self.calibration.ranges(&model.network, method, precision);
+        if let Some(rounding) = &model.rounding {
+            rounding.grids.apply(&mut ranges);
+        }
+        let rounding = match description.quantization.rounding {
+            RoundingMethod::Nearest => quantize::Rounding::Nearest,
+            RoundingMethod::Output => quantize::Rounding::Output(&self.calibration),
+        };
+        let pixels = pixels(&description.input);
+        let quantized =
+            quantize::quantize_rounded(&model.network, &ranges, &pixels, precision, rounding)
+                .map_err(|source| CompileError::Quantize {
+                    onnx: description.onnx.clone(),
+                    source,
+                })?;
+        Ok((ranges, quantized))
+    }
+
+    /// Quantizes the model with `precision`, schedules and places it.
+    ///
+    /// # Errors
+    /// The network has no integer form, or its buffers no place.
+    pub fn compile(
+        &self,
+        model: &Model,
+        precision: Precision,
+        config: &ScheduleConfig,
+    ) -> Result<Compiled, CompileError> {
+        let (ranges, quantized) = self.quantize(model, &precision)?;
+        let schedule = schedule::schedule(&quantized, config);
+        let memory = memory::plan(&schedule)?;
+        // A file is only confirmed as it was trained, not with other bits.
+        let trained = match &model.rounding {
+            Some(rounding) if rounding.grids.precision(&model.network) == precision => {
+                let program = program::program(&quantized, &schedule, &memory);
+                let trained = confirm(model, rounding, &program, &self.images, self.tolerance)?;
+                Some(trained)
+            }
+            _ => None,
+        };
+        Ok(Compiled {
+            comparison: self.comparison,
+            ranges,
+            trained,
+            precision,
+            quantized,
+            schedule,
+            memory,
+            description: Description {
+                name: model.description.name.clone(),
+                labels: model.description.labels.clone(),
+            },
+        })
+    }
 }
 
 impl Compiled {

@@ -4,10 +4,12 @@
 //! Maps are `height x width x channels`, channels fastest. Statistics of norms
 //! are accumulated in `f64`.
 
+mod gelu;
 mod matrix;
 
 use crate::ir::{
-    ChannelMlp, Head, Identity, Layer, MetaFormer, Norm, Op, PatchEmbedding, Pooling, Shape,
+    Activation, ChannelMlp, Head, Identity, Layer, MetaFormer, Norm, Op, PatchEmbedding, Pooling,
+    Shape,
 };
 use matrix::Matrix;
 
@@ -29,6 +31,10 @@ pub struct LayerView<'a> {
 /// Which of a layer's maps is observed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum View {
+    /// What the first matrix of the layer reads: the windows of a patch
+    /// embedding, one row of tokens at a time, and the normed map of a channel
+    /// MLP, without the norm's weight and bias.
+    Input,
     /// `u = fc1(norm(x))` of a channel MLP.
     Preactivation,
     /// `h = activation(u)` of a channel MLP.
@@ -72,7 +78,7 @@ pub fn resume(
             });
         };
         match &layer.op {
-            Op::PatchEmbedding(op) => x = patch_embedding(op, layer, &x),
+            Op::PatchEmbedding(op) => x = patch_embedding(op, layer, &x, &mut view),
             Op::Pooling(op) => pooling(op, layer.input, &mut x),
             Op::Identity(op) => identity(op, &mut x),
             Op::ChannelMlp(op) => channel_mlp(op, &mut x, &mut view),
@@ -83,7 +89,12 @@ pub fn resume(
     x
 }
 
-fn patch_embedding(op: &PatchEmbedding, layer: &Layer, x: &[f32]) -> Vec<f32> {
+fn patch_embedding(
+    op: &PatchEmbedding,
+    layer: &Layer,
+    x: &[f32],
+    view: &mut impl FnMut(View, usize, &[f32]),
+) -> Vec<f32> {
     let (input, output) = (layer.input, layer.output);
     let matrix = Matrix::new(&op.linear);
     let window = op.linear.inputs;
@@ -96,6 +107,7 @@ fn patch_embedding(op: &PatchEmbedding, layer: &Layer, x: &[f32]) -> Vec<f32> {
         for (column, patch) in patches.chunks_exact_mut(window).enumerate() {
             gather(op, input, x, [row, column], patch);
         }
+        view(View::Input, window, &patches);
         matrix.apply(&patches, y);
     }
     y
@@ -153,13 +165,17 @@ fn identity(op: &Identity, x: &mut [f32]) {
 }
 
 fn channel_mlp(op: &ChannelMlp, x: &mut [f32], view: &mut impl FnMut(View, usize, &[f32])) {
+    view(View::Input, op.fc1.inputs, &centred(op.norm.epsilon, x));
     let n = normalise(&op.norm, x);
     let tokens = x.len() / op.fc1.inputs.max(1);
     let mut hidden = vec![0.0; tokens * op.fc1.outputs];
     Matrix::new(&op.fc1).apply(&n, &mut hidden);
     view(View::Preactivation, op.fc1.outputs, &hidden);
-    for value in &mut hidden {
-        *value = op.activation.apply(f64::from(*value)) as f32;
+    match op.activation {
+        Activation::Gelu => hidden
+            .iter_mut()
+            .for_each(|value| *value = gelu::gelu(*value)),
+        Activation::Relu => hidden.iter_mut().for_each(|value| *value = value.max(0.0)),
     }
     view(View::Hidden, op.fc1.outputs, &hidden);
     let mut branch = vec![0.0; x.len()];
@@ -200,14 +216,7 @@ fn add_branch(x: &mut [f32], branch: &[f32], layer_scale: &[f32]) {
 /// `gamma * (x - mean) / sqrt(variance + epsilon) + beta` with one mean and one
 /// variance for the whole map.
 fn normalise(norm: &Norm, x: &[f32]) -> Vec<f32> {
-    let count = x.len() as f64;
-    let mean = x.iter().map(|&x| f64::from(x)).sum::<f64>() / count;
-    let variance = x
-        .iter()
-        .map(|&x| (f64::from(x) - mean).powi(2))
-        .sum::<f64>()
-        / count;
-    let inverse = 1.0 / (variance + f64::from(norm.epsilon)).sqrt();
+    let (mean, inverse) = statistics(norm.epsilon, x);
     let factors: Vec<f32> = norm
         .gamma
         .iter()
@@ -225,6 +234,25 @@ fn normalise(norm: &Norm, x: &[f32]) -> Vec<f32> {
         );
     }
     n
+}
+
+/// `(x - mean) / sqrt(variance + epsilon)`.
+fn centred(epsilon: f32, x: &[f32]) -> Vec<f32> {
+    let (mean, inverse) = statistics(epsilon, x);
+    let (mean, inverse) = (mean as f32, inverse as f32);
+    x.iter().map(|x| (x - mean) * inverse).collect()
+}
+
+/// The mean of a map, and one over its deviation.
+fn statistics(epsilon: f32, x: &[f32]) -> (f64, f64) {
+    let count = x.len() as f64;
+    let mean = x.iter().map(|&x| f64::from(x)).sum::<f64>() / count;
+    let variance = x
+        .iter()
+        .map(|&x| (f64::from(x) - mean).powi(2))
+        .sum::<f64>()
+        / count;
+    (mean, 1.0 / (variance + f64::from(epsilon)).sqrt())
 }
 
 #[cfg(test)]

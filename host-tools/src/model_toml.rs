@@ -1,6 +1,7 @@
 //! The model description: what an ONNX file does not say about its network.
 
 mod error;
+mod quantization;
 
 use std::path::{Path, PathBuf};
 
@@ -8,6 +9,9 @@ use serde::Deserialize;
 
 use crate::ir::{MetaFormer, Shape};
 pub use error::DescriptionError;
+pub use quantization::{
+    Bits, Quantization, RangeMethod, RoundingMethod, StreamChoice, UnknownChoice, WeightChoice,
+};
 
 /// Largest description that is read.
 const MAX_BYTES: u64 = 1 << 20;
@@ -31,7 +35,7 @@ pub struct ModelDescription {
     pub calibration: Option<PathBuf>,
     /// Folder of labelled images for the accuracy.
     pub evaluation: Option<PathBuf>,
-    /// How activation ranges are chosen.
+    /// How numbers become integers.
     pub quantization: Quantization,
 }
 
@@ -61,23 +65,6 @@ pub enum Channels {
     Bgr,
     /// Luma only.
     Gray,
-}
-
-/// How the network is quantized.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Quantization {
-    /// How activation ranges are chosen.
-    pub method: Method,
-}
-
-/// How an activation range is chosen from what calibration observed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Method {
-    /// From the smallest to the largest value.
-    #[default]
-    MinMax,
 }
 
 /// Reads the description at `path`; paths in it are relative to its folder.
@@ -372,7 +359,7 @@ mod tests {
                 channels: 3
             }
         );
-        assert_eq!(model.quantization.method, Method::MinMax);
+        assert_eq!(model.quantization, Quantization::default());
     }
 
     #[test]
@@ -405,7 +392,10 @@ mod tests {
     fn unknown_fields_and_methods_are_refused() {
         for text in [
             format!("color = 1\n{GOOD}"),
-            format!("{GOOD}\n[quantization]\nmethod = \"magic\""),
+            format!("{GOOD}\n[quantization]\nranges = \"magic\""),
+            format!("{GOOD}\n[quantization]\nranges = \"percentile:0\""),
+            format!("{GOOD}\n[quantization]\nweights = \"int2\""),
+            format!("{GOOD}\n[quantization.pins]\nhead = 8"),
             GOOD.replace("bgr", "rgba"),
             "name = ".to_owned(),
         ] {

@@ -1,6 +1,9 @@
 //! Precision: how many bits the weights and the stream of each layer have.
 
+use std::collections::BTreeMap;
+
 use crate::ir::{MetaFormer, Op};
+use crate::model_toml::{Bits, Quantization, StreamChoice, WeightChoice};
 use crate::quant_model::{Stream, WeightBits};
 
 /// The precision of every layer, in the order of [`MetaFormer::layers`].
@@ -26,7 +29,138 @@ pub struct LayerPrecision {
     pub shift: Vec<u8>,
 }
 
+/// A pin that does not fit the network.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PrecisionError {
+    /// No layer or stage has this name.
+    #[error(
+        "`quantization.pins` names `{name}`, which is no layer with weights and no stage; there are: {known}"
+    )]
+    UnknownName {
+        /// The name.
+        name: String,
+        /// Names that exist.
+        known: String,
+    },
+    /// The name exists, but not with these bits.
+    #[error(
+        "`quantization.pins` sets `{name}` to {bits}: a layer's weights are int8 or int4, a stage's stream is int8 or int16"
+    )]
+    Bits {
+        /// The name.
+        name: String,
+        /// What it cannot have.
+        bits: Bits,
+    },
+}
+
 impl Precision {
+    /// What a description chooses, its pins included.
+    ///
+    /// # Errors
+    /// A pin names nothing, or something that cannot have these bits.
+    pub fn chosen(network: &MetaFormer, choice: &Quantization) -> Result<Self, PrecisionError> {
+        let mut precision = Self::int8(network);
+        let last = network.layers.len().saturating_sub(1);
+        for (index, layer) in network.layers.iter().enumerate() {
+            let chosen = &mut precision.layers[index];
+            let is_mlp = matches!(layer.op, Op::ChannelMlp(_));
+            let narrow = match choice.weights {
+                WeightChoice::Int8 => false,
+                WeightChoice::Int4Mlp => is_mlp,
+                WeightChoice::Int4 => index != 0 && index != last && matrices(&layer.op) > 0,
+            };
+            if narrow {
+                chosen.weights[..matrices(&layer.op)].fill(WeightBits::Int4);
+            }
+            if choice.stream == StreamChoice::Int16 && index != last {
+                chosen.stream = Stream::Int16;
+            }
+        }
+        precision.pinned(network, &choice.pins)
+    }
+
+    /// The same with these layers and stages pinned.
+    ///
+    /// # Errors
+    /// A pin names nothing, or something that cannot have these bits.
+    pub fn pinned(
+        mut self,
+        network: &MetaFormer,
+        pins: &BTreeMap<String, Bits>,
+    ) -> Result<Self, PrecisionError> {
+        for (name, &bits) in pins {
+            self.pin(network, name, bits)?;
+        }
+        Ok(self)
+    }
+
+    /// Sets the weights of a layer (`stage1.block0.mlp`), one matrix of it
+    /// (`stage1.block0.mlp.fc2`), or the stream of a stage (`stage1`).
+    ///
+    /// # Errors
+    /// The name names nothing, or something that cannot have these bits.
+    pub fn pin(
+        &mut self,
+        network: &MetaFormer,
+        name: &str,
+        bits: Bits,
+    ) -> Result<(), PrecisionError> {
+        let weight_bits = match bits {
+            Bits::Int4 => Some(WeightBits::Int4),
+            Bits::Int8 => Some(WeightBits::Int8),
+            Bits::Int16 => None,
+        };
+        let stream = match bits {
+            Bits::Int4 => None,
+            Bits::Int8 => Some(Stream::Int8),
+            Bits::Int16 => Some(Stream::Int16),
+        };
+        let mut found = false;
+        let mut fits = true;
+        for (precision, layer) in self.layers.iter_mut().zip(&network.layers) {
+            let part = layer.name == name;
+            let slots = match layer.name.len() {
+                _ if part => 0..matrices(&layer.op),
+                length if name.starts_with(&layer.name) => match &name[length..] {
+                    ".fc1" if matrices(&layer.op) == 2 => 0..1,
+                    ".fc2" if matrices(&layer.op) == 2 => 1..2,
+                    _ => 0..0,
+                },
+                _ => 0..0,
+            };
+            if !slots.is_empty() {
+                found = true;
+                match weight_bits {
+                    Some(bits) => precision.weights[slots].fill(bits),
+                    None => fits = false,
+                }
+            } else if stage(&layer.name) == Some(name) && !matches!(layer.op, Op::Head(_)) {
+                found = true;
+                match stream {
+                    Some(stream) => precision.stream = stream,
+                    None => fits = false,
+                }
+            }
+        }
+        match (found, fits) {
+            (true, true) => Ok(()),
+            (true, false) => Err(PrecisionError::Bits {
+                name: name.to_owned(),
+                bits,
+            }),
+            (false, _) => Err(PrecisionError::UnknownName {
+                name: name
+                    .chars()
+                    .take(80)
+                    .collect::<String>()
+                    .escape_debug()
+                    .to_string(),
+                known: names(network).join(", "),
+            }),
+        }
+    }
+
     /// Eight bits everywhere.
     pub fn int8(network: &MetaFormer) -> Self {
         Self {
@@ -60,4 +194,31 @@ impl Precision {
         }
         self
     }
+}
+
+/// Matrices of a layer, in the order of [`LayerPrecision::weights`].
+pub fn matrices(op: &Op) -> usize {
+    match op {
+        Op::PatchEmbedding(_) | Op::Head(_) => 1,
+        Op::ChannelMlp(_) => 2,
+        _ => 0,
+    }
+}
+
+/// The stage that a layer's name begins with.
+fn stage(name: &str) -> Option<&str> {
+    name.split_once('.').map(|(stage, _)| stage)
+}
+
+/// Everything that a pin can name.
+fn names(network: &MetaFormer) -> Vec<&str> {
+    let mut names: Vec<&str> = Vec::new();
+    for layer in &network.layers {
+        let stage = stage(&layer.name).filter(|stage| !names.contains(stage));
+        names.extend(stage);
+        if matrices(&layer.op) > 0 {
+            names.push(&layer.name);
+        }
+    }
+    names
 }

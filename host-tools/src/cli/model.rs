@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use tadpool::compile::{self, CompileConfig, Compiled, Model};
+use tadpool::model_toml::{
+    Bits, Quantization, RangeMethod, RoundingMethod, StreamChoice, UnknownChoice, WeightChoice,
+};
 use tadpool::reference::DEFAULT_TOLERANCE;
 use tadpool::schedule::ScheduleConfig;
 
@@ -25,6 +28,8 @@ pub(crate) struct CompileArgs {
     /// Images for the activation ranges, instead of the description's.
     #[arg(long, value_name = "FOLDER")]
     calibration: Option<PathBuf>,
+    #[command(flatten)]
+    quantization: QuantizationArgs,
     /// Largest difference between an imported logit and tract's.
     #[arg(long, value_name = "LOGIT", default_value_t = DEFAULT_TOLERANCE)]
     tolerance: f32,
@@ -32,6 +37,48 @@ pub(crate) struct CompileArgs {
     #[arg(long, value_name = "TOKENS", default_value_t = ScheduleConfig::default().tile_tokens,
           value_parser = tile_tokens)]
     tile_tokens: usize,
+}
+
+/// How numbers become integers, instead of as the description says.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Quantization, instead of the description's")]
+struct QuantizationArgs {
+    /// How activation ranges are chosen: min-max, mse, or percentile:P.
+    #[arg(long, value_name = "METHOD")]
+    ranges: Option<RangeMethod>,
+    /// How weights are rounded: nearest, or for the least error of the output.
+    #[arg(long, value_name = "nearest|output")]
+    rounding: Option<RoundingMethod>,
+    /// Bits of the weights: int8, int4-mlp (four in the channel MLPs), or int4
+    /// (four everywhere but in the first and the last layer).
+    #[arg(long, value_name = "int8|int4-mlp|int4")]
+    weights: Option<WeightChoice>,
+    /// Bits of the residual stream.
+    #[arg(long, value_name = "int8|int16")]
+    stream: Option<StreamChoice>,
+    /// Bits of one layer or stage: stage1.block0.mlp=int8, stage1=int16.
+    #[arg(long = "pin", value_name = "NAME=BITS", value_parser = pin)]
+    pins: Vec<(String, Bits)>,
+}
+
+impl QuantizationArgs {
+    fn apply(&self, quantization: &mut Quantization) {
+        quantization.ranges = self.ranges.unwrap_or(quantization.ranges);
+        quantization.rounding = self.rounding.unwrap_or(quantization.rounding);
+        quantization.weights = self.weights.unwrap_or(quantization.weights);
+        quantization.stream = self.stream.unwrap_or(quantization.stream);
+        quantization.pins.extend(self.pins.iter().cloned());
+    }
+}
+
+fn pin(text: &str) -> Result<(String, Bits), String> {
+    let (name, bits) = text
+        .split_once('=')
+        .ok_or("a pin is NAME=BITS, such as stage1.block0.mlp=int8")?;
+    let bits = bits
+        .parse()
+        .map_err(|error: UnknownChoice| error.to_string())?;
+    Ok((name.to_owned(), bits))
 }
 
 impl ModelArgs {
@@ -42,7 +89,8 @@ impl ModelArgs {
 
 impl CompileArgs {
     pub(crate) fn compile(&self) -> anyhow::Result<(Model, Compiled)> {
-        let model = self.model.load()?;
+        let mut model = self.model.load()?;
+        self.quantization.apply(&mut model.description.quantization);
         let config = CompileConfig {
             calibration: self.calibration.clone(),
             tolerance: self.tolerance,

@@ -38,52 +38,44 @@ impl Matrix {
 
     /// `y = weight * x + bias` for each token; `x` is `tokens x inputs`, `y` is
     /// `tokens x outputs`.
+    ///
+    /// Each output is summed in the order of its inputs, whatever the machine.
     pub(super) fn apply(&self, x: &[f32], y: &mut [f32]) {
         let Self {
             inputs, outputs, ..
         } = *self;
+        let mut block = vec![[0.0; TOKENS]; inputs];
         let blocks = x
             .chunks(TOKENS * inputs)
             .zip(y.chunks_mut(TOKENS * outputs));
         for (x, y) in blocks {
-            for (panel, bias) in self
-                .panels
-                .chunks_exact(inputs)
-                .zip(&self.bias)
-                .enumerate()
-                .map(|(index, (weights, bias))| ((index, weights), bias))
-            {
-                let (index, weights) = panel;
-                if x.len() == TOKENS * inputs {
-                    let mut tokens = [&x[..inputs]; TOKENS];
-                    for (token, x) in tokens.iter_mut().zip(x.chunks_exact(inputs)) {
-                        *token = x;
-                    }
-                    store(&product(tokens, weights, bias), index, outputs, y);
-                } else {
-                    for (x, y) in x.chunks_exact(inputs).zip(y.chunks_exact_mut(outputs)) {
-                        store(&product([x], weights, bias), index, outputs, y);
-                    }
+            for (token, x) in x.chunks_exact(inputs).enumerate() {
+                for (values, &x) in block.iter_mut().zip(x) {
+                    values[token] = x;
                 }
+            }
+            let panels = self.panels.chunks_exact(inputs).zip(&self.bias);
+            for (index, (weights, bias)) in panels.enumerate() {
+                store(&product(&block, weights, bias), index, outputs, y);
             }
         }
     }
 }
 
-/// One panel's outputs of some tokens.
+/// One panel's outputs of the tokens in `block`, given inputs first.
+///
+/// The loops have fixed lengths, so that all sums stay in registers.
 #[inline(always)]
-fn product<const N: usize>(
-    tokens: [&[f32]; N],
+fn product(
+    block: &[[f32; TOKENS]],
     weights: &[[f32; LANES]],
     bias: &[f32; LANES],
-) -> [[f32; LANES]; N] {
-    let mut acc = [*bias; N];
-    let tokens = tokens.map(|token| &token[..weights.len()]);
-    for (index, weights) in weights.iter().enumerate() {
-        for (acc, token) in acc.iter_mut().zip(tokens) {
-            let x = token[index];
-            for (acc, weight) in acc.iter_mut().zip(weights) {
-                *acc += x * weight;
+) -> [[f32; LANES]; TOKENS] {
+    let mut acc = [*bias; TOKENS];
+    for (x, weights) in block.iter().zip(weights) {
+        for token in 0..TOKENS {
+            for lane in 0..LANES {
+                acc[token][lane] += x[token] * weights[lane];
             }
         }
     }

@@ -3,6 +3,7 @@
 use tadpool_kernels::norm::Norm;
 
 use super::fixed::{Rows, affine, parts, product_bound};
+use super::rounding::{Column, Rounded, Rounder};
 use super::{Context, QuantError};
 use crate::ir::{Activation, ChannelMlp};
 use crate::quant_model::{Quant, QuantChannelMlp, QuantMatrix, QuantResidual, Stream};
@@ -111,8 +112,16 @@ fn normed_fc1(
     });
     let rows = Rows::new(fc1.inputs, context.precision.weights[0], weights)
         .trained(context.ranges.trained.weights);
-    let scales = rows.scales(index.scale / 4096.0);
-    let matrix = rows.round(&scales);
+    let floor = index.scale / 4096.0;
+    let columns: Vec<Column> = parts.iter().copied().enumerate().collect();
+    let rounder = context.rounder(0, &columns);
+    let Rounded {
+        matrix,
+        scales,
+        correction,
+    } = rows.round(rows.scales(floor), rounder.as_ref(), |scale| {
+        scale.max(floor)
+    });
 
     // Largest deviation of int8 values, with epsilon.
     let sigma_max =
@@ -131,7 +140,7 @@ fn normed_fc1(
             .zip(&op.norm.beta)
             .map(|(&weight, &beta)| f64::from(weight) * f64::from(beta))
             .sum();
-        let real = beta + f64::from(fc1.bias[channel]);
+        let real = beta + f64::from(fc1.bias[channel]) + correction[channel];
         // Products with the map and with its mean, then the bias.
         let room = 2f64.powi(31) - product_bound(row) - mean_bound;
         let limit = (room / sigma_max * 256.0).min(2f64.powi(31) - 1.0);
@@ -172,6 +181,12 @@ fn scaled_fc2(context: &Context<'_>, op: &ChannelMlp) -> Rows {
         .trained(context.ranges.trained.weights)
 }
 
+/// Rounds `fc2`, whose columns are the hidden values.
+fn fc2_rounder(context: &Context<'_>, inputs: usize) -> Option<Rounder> {
+    let columns: Vec<Column> = (0..inputs).map(|input| (input, 1.0)).collect();
+    context.rounder(1, &columns)
+}
+
 fn residual_fc2(
     context: &Context<'_>,
     op: &ChannelMlp,
@@ -186,35 +201,47 @@ fn residual_fc2(
     // stream is a whole number of accumulator steps: the residual then enters
     // the accumulator exactly and the sum is rounded once. The scale of trained
     // weights moves to the nearest such number; the weights stay what they were.
-    let mut residual = Vec::with_capacity(fc2.outputs);
-    let mut scales = Vec::with_capacity(fc2.outputs);
-    for (channel, tight) in rows.scales(0.0).iter().enumerate() {
-        let steps = stream.scale / (hidden.scale * tight);
+    let steps = |scale: f64| {
+        let steps = stream.scale / (hidden.scale * scale);
         let steps = match rows.trained {
             true => steps.round(),
             false => steps.floor(),
         };
-        let steps = steps.min(RESIDUAL_MAX);
-        if steps < 1.0 {
-            return Err(QuantError::Unrepresentable {
-                layer: context.layer.name.clone(),
-                channel,
-                what: "one step of the branch in steps of the residual stream",
-                value: hidden.scale * tight / stream.scale,
-                limit: 1.0,
-            });
-        }
-        residual.push(steps as i32);
-        scales.push(stream.scale / (hidden.scale * steps));
+        steps.min(RESIDUAL_MAX)
+    };
+    let allowed = |scale: f64| stream.scale / (hidden.scale * steps(scale));
+    let tight = rows.scales(0.0);
+    if let Some((channel, tight)) = tight
+        .iter()
+        .enumerate()
+        .find(|(_, tight)| steps(**tight) < 1.0)
+    {
+        return Err(QuantError::Unrepresentable {
+            layer: context.layer.name.clone(),
+            channel,
+            what: "one step of the branch in steps of the residual stream",
+            value: hidden.scale * tight / stream.scale,
+            limit: 1.0,
+        });
     }
-    let matrix = rows.round(&scales);
+    let widest = tight.into_iter().map(allowed).collect();
+    let Rounded {
+        matrix,
+        scales,
+        correction,
+    } = rows.round(widest, fc2_rounder(context, fc2.inputs).as_ref(), allowed);
+    let residual: Vec<i32> = scales
+        .iter()
+        .map(|scale| (stream.scale / (hidden.scale * scale)).round() as i32)
+        .collect();
 
     let mut bias = Vec::with_capacity(matrix.outputs);
     let mut multiplier = Vec::with_capacity(matrix.outputs);
     for (channel, (row, scale)) in matrix.rows().zip(&scales).enumerate() {
         let step = scale * hidden.scale;
         let row_sum: f64 = row.iter().map(|&weight| f64::from(weight)).sum();
-        let start = f64::from(fc2.bias[channel]) * f64::from(op.layer_scale[channel]) / step
+        let real = f64::from(fc2.bias[channel]) * f64::from(op.layer_scale[channel]);
+        let start = (real + correction[channel]) / step
             - f64::from(hidden.zero_point) * row_sum
             - f64::from(stream.zero_point) * f64::from(residual[channel]);
         let room = 2f64.powi(31) - product_bound(row) - 128.0 * f64::from(residual[channel]);
@@ -244,16 +271,24 @@ fn branch_fc2(
 ) -> Result<ResidualFc2, QuantError> {
     let fc2 = &op.fc2;
     let rows = scaled_fc2(context, op);
-    let scales = rows.scales(output.scale / (hidden.scale * RESIDUAL_MAX));
-    let matrix = rows.round(&scales);
+    let floor = output.scale / (hidden.scale * RESIDUAL_MAX);
+    let Rounded {
+        matrix,
+        scales,
+        correction,
+    } = rows.round(
+        rows.scales(floor),
+        fc2_rounder(context, fc2.inputs).as_ref(),
+        |scale| scale.max(floor),
+    );
 
     let mut bias = Vec::with_capacity(matrix.outputs);
     let mut multiplier = Vec::with_capacity(matrix.outputs);
     for (channel, (row, scale)) in matrix.rows().zip(&scales).enumerate() {
         let step = scale * hidden.scale;
         let row_sum: f64 = row.iter().map(|&weight| f64::from(weight)).sum();
-        let start = f64::from(fc2.bias[channel]) * f64::from(op.layer_scale[channel]) / step
-            - f64::from(hidden.zero_point) * row_sum;
+        let real = f64::from(fc2.bias[channel]) * f64::from(op.layer_scale[channel]);
+        let start = (real + correction[channel]) / step - f64::from(hidden.zero_point) * row_sum;
         let room = 2f64.powi(31) - product_bound(row);
         bias.push(context.fits(channel, "the bias of fc2", start, room)? as i32);
         let factor = 2f64.powi(32) * step / output.scale;

@@ -1,6 +1,7 @@
 //! Pieces that several layer kinds share.
 
 use super::lattice;
+use super::rounding::{Rounded, Rounder};
 use crate::quant_model::{Quant, QuantMatrix, WeightBits};
 use crate::ranges::Range;
 
@@ -56,22 +57,37 @@ impl Rows {
             .collect()
     }
 
-    /// Weights rounded to the nearest multiple of their row's scale.
-    pub(super) fn round(&self, scales: &[f64]) -> QuantMatrix {
+    /// Rounds the weights: with a rounder for the least error of the outputs,
+    /// without one, or if they were trained for integers, each to the nearest
+    /// multiple of its row's scale. `scales` cut
+    /// off no weight; `allowed` is the next scale that a row can have.
+    pub(super) fn round(
+        &self,
+        scales: Vec<f64>,
+        rounder: Option<&Rounder>,
+        allowed: impl Fn(f64) -> f64 + Sync,
+    ) -> Rounded {
+        if let Some(rounder) = rounder.filter(|_| !self.trained) {
+            return rounder.round(&self.weights, self.bits, &scales, allowed);
+        }
         let weights = self
             .weights
             .chunks_exact(self.inputs)
-            .zip(scales)
+            .zip(&scales)
             .flat_map(|(row, scale)| {
                 row.iter()
                     .map(move |weight| self.bits.nearest(weight / scale))
             })
             .collect();
-        QuantMatrix {
-            outputs: scales.len(),
-            inputs: self.inputs,
-            bits: self.bits,
-            weights,
+        Rounded {
+            matrix: QuantMatrix {
+                outputs: scales.len(),
+                inputs: self.inputs,
+                bits: self.bits,
+                weights,
+            },
+            correction: vec![0.0; scales.len()],
+            scales,
         }
     }
 }

@@ -14,9 +14,12 @@ mod identity;
 mod lattice;
 mod patch_embedding;
 mod pooling;
+mod rounding;
 
+use rounding::{Column, Rounder};
 use tadpool_kernels::norm::Norm;
 
+use crate::calibrate::{Calibration, LayerCalibration};
 use crate::ir::{self, Layer, MetaFormer, Op, Shape};
 use crate::precision::{LayerPrecision, Precision};
 use crate::quant_model::{Quant, QuantLayer, QuantModel, QuantOp, Stream, WeightBits};
@@ -114,7 +117,18 @@ pub enum QuantError {
     },
 }
 
-/// Quantizes `network` with the given activation ranges and precision.
+/// How weights become integers.
+#[derive(Debug, Clone, Copy)]
+pub enum Rounding<'a> {
+    /// Each to the nearest step of its row.
+    Nearest,
+    /// So that the outputs of a row change least for what calibration saw, and
+    /// not at all on average.
+    Output(&'a Calibration),
+}
+
+/// Quantizes `network` with the given activation ranges and precision, each
+/// weight rounded to the nearest step.
 ///
 /// # Errors
 /// A [`QuantError`] that names the layer and what does not fit.
@@ -124,6 +138,20 @@ pub fn quantize(
     pixels: &Pixels,
     precision: &Precision,
 ) -> Result<QuantModel, QuantError> {
+    quantize_rounded(network, ranges, pixels, precision, Rounding::Nearest)
+}
+
+/// Quantizes `network` with the given activation ranges, precision and rounding.
+///
+/// # Errors
+/// A [`QuantError`] that names the layer and what does not fit.
+pub fn quantize_rounded(
+    network: &MetaFormer,
+    ranges: &Ranges,
+    pixels: &Pixels,
+    precision: &Precision,
+    rounding: Rounding<'_>,
+) -> Result<QuantModel, QuantError> {
     let (found, expected) = (precision.layers.len(), network.layers.len());
     if found != expected {
         return Err(QuantError::Precision { found, expected });
@@ -132,9 +160,13 @@ pub fn quantize(
     let mut width = Stream::Int8;
     let mut layers = Vec::with_capacity(network.layers.len());
     let inputs = network.layers.iter().zip(&ranges.layers);
-    for ((layer, ranges), precision) in inputs.zip(&precision.layers) {
+    for (index, ((layer, ranges), precision)) in inputs.zip(&precision.layers).enumerate() {
         let context = Context {
             layer,
+            seen: match rounding {
+                Rounding::Nearest => None,
+                Rounding::Output(calibration) => calibration.layers.get(index),
+            },
             ranges,
             precision,
             stream,
@@ -184,6 +216,8 @@ pub fn trained_weights(layer: &Layer) -> [(WeightBits, bool); 2] {
 /// What one layer's quantization may look at.
 struct Context<'a> {
     layer: &'a Layer,
+    /// What calibration saw, if rounding looks at it.
+    seen: Option<&'a LayerCalibration>,
     ranges: &'a LayerRanges,
     precision: &'a LayerPrecision,
     /// Meaning of the map that is read; `None` for raw pixels.
@@ -240,6 +274,11 @@ impl Context<'_> {
             macs: self.layer.macs(),
             op,
         })
+    }
+
+    /// Rounds matrix `slot` of the layer, whose columns come from `columns`.
+    fn rounder(&self, slot: usize, columns: &[Column]) -> Option<Rounder> {
+        Rounder::new(self.seen, slot, columns)
     }
 
     /// Meaning of the map that is read.

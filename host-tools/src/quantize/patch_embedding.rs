@@ -2,6 +2,7 @@
 //! weights and the bias.
 
 use super::fixed::{Rows, parts, product_bound};
+use super::rounding::{Column, Rounded};
 use super::{Context, QuantError};
 use crate::ir::PatchEmbedding;
 use crate::quant_model::{Quant, QuantPatchEmbedding};
@@ -34,8 +35,16 @@ pub(super) fn quantize(
         });
     let rows = Rows::new(op.linear.inputs, context.precision.weights[0], rows)
         .trained(context.ranges.trained.weights);
-    let scales = rows.scales(output.scale / 4096.0);
-    let matrix = rows.round(&scales);
+    let floor = output.scale / 4096.0;
+    let columns = channels.columns(op.linear.inputs);
+    let rounder = context.rounder(0, &columns);
+    let Rounded {
+        matrix,
+        scales,
+        correction,
+    } = rows.round(rows.scales(floor), rounder.as_ref(), |scale| {
+        scale.max(floor)
+    });
 
     let mut bias = Vec::with_capacity(matrix.outputs);
     let mut multiplier = Vec::with_capacity(matrix.outputs);
@@ -46,7 +55,7 @@ pub(super) fn quantize(
             .zip(channels.zero.iter().cycle())
             .map(|(&weight, zero)| f64::from(weight) * zero)
             .sum();
-        let start = f64::from(op.linear.bias[channel]) / scale - zeros;
+        let start = (f64::from(op.linear.bias[channel]) + correction[channel]) / scale - zeros;
         let limit = 2f64.powi(31) - product_bound(row);
         bias.push(context.fits(channel, "the bias in accumulator steps", start, limit)? as i32);
         let factor = 2f64.powi(32) * scale / output.scale;
@@ -81,6 +90,17 @@ struct Channels {
 }
 
 impl Channels {
+    /// What each of the `inputs` values of a window is in the network.
+    fn columns(&self, inputs: usize) -> Vec<Column> {
+        let count = self.source.len();
+        (0..inputs)
+            .map(|column| {
+                let (token, stored) = (column / count * count, column % count);
+                (token + self.source[stored], self.step[stored])
+            })
+            .collect()
+    }
+
     fn new(context: &Context<'_>, shift: &[u8]) -> Self {
         let count = context.layer.input.channels;
         if let Some(stream) = context.stream {
