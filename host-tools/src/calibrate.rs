@@ -1,5 +1,6 @@
 //! Calibration: what the values of a network are like over a set of images.
 
+mod findings;
 mod histogram;
 mod moments;
 
@@ -12,6 +13,7 @@ use crate::precision::Precision;
 use crate::quant_model::Stream;
 use crate::ranges::{LayerRanges, Range, Ranges};
 
+pub use findings::{Finding, LabelledPixels, MAX_IMAGES, findings};
 pub use histogram::Histogram;
 pub use moments::Moments;
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use tadpool_kernels::layout::Layout;
 
 use crate::as_written::{self, ConfirmError, Confirmation};
-use crate::calibrate::{self, Calibration};
+use crate::calibrate::{self, Calibration, Finding, LabelledPixels};
 use crate::codegen::{self, Description, Generated};
 use crate::grids::Kept;
 use crate::images::{self, ImageError, ImageFile};
@@ -269,6 +269,25 @@ pub fn calibrate(
 }
 
 impl Calibrated {
+    /// What is odd about the calibration images.
+    ///
+    /// # Errors
+    /// An image cannot be read.
+    pub fn findings(&self, model: &Model) -> Result<Vec<Finding>, ImageError> {
+        let input = &model.description.input;
+        let every = self.images.len().div_ceil(calibrate::MAX_IMAGES).max(1);
+        let files = self.images.iter().step_by(every);
+        let sample = files.map(|file| {
+            Ok(LabelledPixels {
+                pixels: images::load(&file.path, input)?,
+                label: file.label,
+            })
+        });
+        let sample = sample.collect::<Result<Vec<_>, ImageError>>()?;
+        let count = self.images.len();
+        Ok(calibrate::findings(&model.network, input, &sample, count))
+    }
+
     /// Quantizes the model with `precision`, by the methods that its description
     /// chooses; the ranges with it.
     ///

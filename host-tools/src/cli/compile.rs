@@ -3,14 +3,19 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use anyhow::bail;
 use clap::Args;
 use serde::Serialize;
 use tadpool::boards::{Board, KernelVariant};
-use tadpool::compile::Compiled;
+use tadpool::budget::{self, Budget, Probe, Sensitivity};
+use tadpool::calibrate::Finding;
+use tadpool::compile::{self, Compiled};
 use tadpool::firmware::elf::Sizes;
+use tadpool::precision::Precision;
 
 use super::board::BoardArgs;
 use super::model::CompileArgs;
+use super::progress::Bars;
 use super::report::{grouped, table};
 
 #[derive(Debug, Args)]
@@ -27,6 +32,10 @@ pub(crate) struct Compile {
     /// runs on every board.
     #[arg(long, value_enum)]
     kernels: Option<KernelVariant>,
+    /// Narrow weights to four bits until the image takes no more than this, those
+    /// first that cost the least accuracy for what they save.
+    #[arg(long, value_name = "flash=256K,ram=32K")]
+    budget: Option<Budget>,
 }
 
 #[derive(Debug, Serialize)]
@@ -37,7 +46,11 @@ pub(crate) struct CompileReport {
     crate_folder: PathBuf,
     comparison: ComparisonRow,
     steps: Vec<StepRow>,
-    budget: Budget,
+    budget: Budgeted,
+    /// What was narrowed for the budget.
+    traded: Vec<Sensitivity>,
+    /// What is odd about the calibration images.
+    findings: Vec<Finding>,
     /// Bytes that no plan can do without.
     arena_lower_bound: u64,
     arena_is_optimal: bool,
@@ -60,7 +73,7 @@ struct StepRow {
 }
 
 #[derive(Debug, Serialize)]
-struct Budget {
+struct Budgeted {
     flash: Part,
     weights_bytes: u64,
     code_bytes: u64,
@@ -79,16 +92,61 @@ struct Part {
 
 impl Compile {
     pub(crate) fn run(self) -> anyhow::Result<CompileReport> {
-        let (model, compiled) = self.model.compile()?;
+        let (model, calibrated) = self.model.calibrate()?;
         let board = self.board.find(&model)?;
         let kernels = self.kernels.unwrap_or(board.kernels);
-        let generated = compiled.generate(kernels.layout());
         let folder = self.output.clone().unwrap_or_else(|| {
             let name = format!("{}-{}", model.description.name, board.name);
             self.board.firmware.join("target/models").join(name)
         });
-        self.board.write_crate(&generated, &compiled, &folder)?;
-        let built = self.board.build_crate(board, &generated, &folder)?;
+        let schedule = self.model.schedule();
+        let build = |precision: Precision| -> anyhow::Result<_> {
+            let compiled = calibrated.compile(&model, precision, &schedule)?;
+            let generated = compiled.generate(kernels.layout());
+            self.board.write_crate(&generated, &compiled, &folder)?;
+            let built = self.board.build_crate(board.clone(), &generated, &folder)?;
+            Ok((compiled, built))
+        };
+        let base = compile::precision(&model)?;
+        let (mut compiled, mut built) = build(base.clone())?;
+        let mut traded = Vec::new();
+        if let Some(budget) = self.budget {
+            let flash_limit = budget.flash_bytes.unwrap_or(u64::MAX);
+            let ram_limit = budget.ram_bytes.unwrap_or(u64::MAX);
+            let mut over = built.image.sizes.flash_bytes().saturating_sub(flash_limit);
+            let mut all = Vec::new();
+            if over > 0 {
+                let probe = Probe::new(&model, &calibrated)?;
+                let bars = Bars::default();
+                all = budget::sensitivities(&model, &calibrated, &probe, &base, &schedule, &bars)?;
+            }
+            // Packing pads matrices, so what is saved is known from the image.
+            let mut wanted = 0;
+            while over > 0 {
+                wanted += over;
+                let chosen = budget::choose(&all, wanted);
+                let before = traded.len();
+                traded = chosen.iter().map(|&chosen| chosen.clone()).collect();
+                (compiled, built) = build(budget::narrowed(&base, chosen))?;
+                over = built.image.sizes.flash_bytes().saturating_sub(flash_limit);
+                if over > 0 && traded.len() == all.len() && before == all.len() {
+                    bail!(
+                        "the image takes {} bytes of flash, {over} more than the budget, with all \
+                         weights in int4 but those of the first and last layer and the pinned \
+                         ones: a smaller network is needed",
+                        built.image.sizes.flash_bytes()
+                    );
+                }
+            }
+            let ram = built.image.sizes.ram_bytes();
+            if ram > ram_limit {
+                bail!(
+                    "the image takes {ram} bytes of RAM, the budget is {ram_limit}: `--tile-tokens 1` \
+                     and an int8 residual stream take the least"
+                );
+            }
+        }
+        let findings = calibrated.findings(&model)?;
         Ok(CompileReport {
             model: model.description.name,
             board: built.board.name.clone(),
@@ -100,7 +158,9 @@ impl Compile {
                 same_top1: compiled.comparison.same_top1,
             },
             steps: steps(&compiled),
-            budget: budget(&compiled, &built.board, &built.image.sizes),
+            budget: budgeted(&compiled, &built.board, &built.image.sizes),
+            traded,
+            findings,
             arena_lower_bound: compiled.memory.lower_bound as u64,
             arena_is_optimal: compiled.memory.optimal,
         })
@@ -126,9 +186,9 @@ fn steps(compiled: &Compiled) -> Vec<StepRow> {
         .collect()
 }
 
-fn budget(compiled: &Compiled, board: &Board, sizes: &Sizes) -> Budget {
+fn budgeted(compiled: &Compiled, board: &Board, sizes: &Sizes) -> Budgeted {
     let arena_bytes = compiled.memory.arena_size as u64;
-    Budget {
+    Budgeted {
         flash: Part {
             used_bytes: sizes.flash_bytes(),
             available_bytes: board.flash_bytes(),
@@ -197,6 +257,21 @@ impl fmt::Display for CompileReport {
         ]);
         rows.add_row(["  stack, reserved".to_owned(), grouped(budget.stack_bytes)]);
         writeln!(f, "{rows}\n")?;
+        if !self.traded.is_empty() {
+            let header = ["int4 for the budget", "saves about", "error of the logits"];
+            let mut rows = table(header, 1);
+            for traded in &self.traded {
+                rows.add_row([
+                    traded.name.clone(),
+                    grouped(traded.saved_bytes),
+                    format!("+{:.2} %", 100.0 * traded.error.sqrt()),
+                ]);
+            }
+            writeln!(f, "{rows}\n")?;
+        }
+        for finding in &self.findings {
+            writeln!(f, "note: {finding}")?;
+        }
         writeln!(f, "generated crate: {}", self.crate_folder.display())
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use tadpool::compile::{self, CompileConfig, Compiled, Model};
+use tadpool::compile::{self, Calibrated, CompileConfig, Compiled, Model};
 use tadpool::model_toml::{
     Bits, Quantization, RangeMethod, RoundingMethod, StreamChoice, UnknownChoice, WeightChoice,
 };
@@ -89,18 +89,38 @@ impl ModelArgs {
 
 impl CompileArgs {
     pub(crate) fn compile(&self) -> anyhow::Result<(Model, Compiled)> {
+        let model = self.load()?;
+        let compiled = compile::compile(&model, &self.config(), &Bars::default())?;
+        Ok((model, compiled))
+    }
+
+    /// The model and what its calibration images show, before a precision is
+    /// chosen.
+    pub(crate) fn calibrate(&self) -> anyhow::Result<(Model, Calibrated)> {
+        let model = self.load()?;
+        let calibrated = compile::calibrate(&model, &self.config(), &Bars::default())?;
+        Ok((model, calibrated))
+    }
+
+    pub(crate) fn schedule(&self) -> ScheduleConfig {
+        ScheduleConfig {
+            tile_tokens: self.tile_tokens,
+        }
+    }
+
+    fn load(&self) -> anyhow::Result<Model> {
         let mut model = self.model.load()?;
         self.quantization.apply(&mut model.description.quantization);
-        let config = CompileConfig {
+        Ok(model)
+    }
+
+    fn config(&self) -> CompileConfig {
+        CompileConfig {
             calibration: self.calibration.clone(),
             tolerance: self.tolerance,
             precision: None,
-            schedule: ScheduleConfig {
-                tile_tokens: self.tile_tokens,
-            },
-        };
-        let compiled = compile::compile(&model, &config, &Bars::default())?;
-        Ok((model, compiled))
+            schedule: self.schedule(),
+        }
     }
 }
 
