@@ -4,10 +4,11 @@
 mod support;
 
 use rayon::prelude::*;
+use tadpool::calibrate::{self, Finding, LabelledPixels};
 use tadpool::compile::{self, CompileConfig};
 use tadpool::evaluate::{Evaluation, agreement, argmax};
 use tadpool::images;
-use tadpool::model_toml::{Quantization, WeightChoice};
+use tadpool::model_toml::{Channels, InputDescription, Quantization, WeightChoice};
 use tadpool::precision::Precision;
 use tadpool::program::Arena;
 use tadpool::schedule::ScheduleConfig;
@@ -88,4 +89,77 @@ fn poolformer_keeps_its_accuracy() {
 #[test]
 fn identityformer_keeps_its_accuracy() {
     check("identityformer-cifar10", 0.74);
+}
+
+/// Calibration images that were spoilt in one way are told from good ones.
+#[test]
+fn odd_calibration_images_are_found() {
+    let folder = support::fixtures().join("../../../models/poolformer-cifar10");
+    let model = compile::load(&folder.join("model.toml")).unwrap();
+    let description = &model.description;
+    let calibration = description.calibration.as_ref().unwrap();
+    let files = images::list(calibration, &description.labels).unwrap();
+    let sample: Vec<LabelledPixels> = files
+        .iter()
+        .step_by(2)
+        .map(|file| LabelledPixels {
+            pixels: images::load(&file.path, &description.input).unwrap(),
+            label: file.label,
+        })
+        .collect();
+    let found = |input: &InputDescription, sample: &[LabelledPixels]| {
+        calibrate::findings(&model.network, input, sample, sample.len())
+    };
+    let input = &description.input;
+    assert_eq!(found(input, &sample), []);
+
+    let mut swapped = input.clone();
+    swapped.channels = Channels::Bgr;
+    swapped.mean.reverse();
+    swapped.std.reverse();
+    let findings = found(&swapped, &sample);
+    assert!(
+        matches!(&findings[..], [Finding::OtherReading { reading, .. }] if reading.contains("rgb")),
+        "{findings:?}"
+    );
+
+    let mut unscaled = input.clone();
+    unscaled.mean = vec![0.0; 3];
+    unscaled.std = vec![1.0 / 255.0; 3];
+    let findings = found(&unscaled, &sample);
+    assert!(
+        matches!(&findings[..], [Finding::OtherReading { .. }]),
+        "{findings:?}"
+    );
+
+    let mut shuffled = sample.clone();
+    for (index, image) in shuffled.iter_mut().enumerate() {
+        image.label = Some(index % 10);
+    }
+    let findings = found(input, &shuffled);
+    assert!(
+        matches!(&findings[..], [Finding::LabelsDoNotMatch { .. }]),
+        "{findings:?}"
+    );
+
+    let mut flat = sample[..40].to_vec();
+    for image in &mut flat {
+        image.pixels.fill(90);
+        image.label = None;
+    }
+    let findings = found(input, &flat);
+    assert_eq!(
+        findings,
+        [
+            Finding::TooFew { images: 40 },
+            Finding::Flat {
+                flat: 40,
+                images: 40
+            },
+            Finding::Repeated {
+                repeated: 39,
+                images: 40
+            },
+        ]
+    );
 }
