@@ -11,7 +11,7 @@ use crate::ir::{MetaFormer, Op};
 use crate::model_toml::RangeMethod;
 use crate::precision::Precision;
 use crate::quant_model::Stream;
-use crate::ranges::{LayerRanges, Range, Ranges};
+use crate::ranges::{LayerRanges, Range, Ranges, Trained};
 
 pub use findings::{Finding, LabelledPixels, MAX_IMAGES, findings};
 pub use histogram::Histogram;
@@ -169,6 +169,7 @@ impl Calibration {
                     output: finite(&seen.output, choose(&seen.output, map_method)),
                     pre_activation: finite(&seen.pre_activation, pre_activation),
                     hidden: seen.hidden,
+                    trained: Trained::default(),
                 }
             });
         Ranges {
