@@ -341,6 +341,7 @@ fn target(board: &Board, options: &Options) -> Result<Target, ProbeError> {
     registry.get_target_by_name(chip).map_err(|_| {
         const MOST: usize = 8;
         let mut similar = registry.search_chips(chip);
+        similar.dedup();
         similar.truncate(MOST);
         unknown(chip, similar)
     })
