@@ -5,8 +5,7 @@ mod support;
 use memory_planner::{Budget, checker, lower_bound, solve};
 use support::{SHAPES, median, random};
 
-/// Within 2 % on the median. The benchmark goes on to 3000 buffers, where one short
-/// search is not enough for all shapes.
+/// Within 2 % on the median. The benchmark goes on to 3000 buffers.
 #[test]
 fn quick_plans_are_close_to_the_lower_bound() {
     for shape in SHAPES {
