@@ -73,10 +73,12 @@ pub fn run(step: &Head<'_>, stats: &Stats, arena: &mut [u8]) -> Result<(), Fault
     ensure(output.len() == volume(&[4, classes]))?;
     ensure(step.weights.len() == volume(&[classes, step.channels]))?;
     ensure(step.row_sums.len() == classes && step.multiplier.len() == classes)?;
-    let rows = cast::i8s(step.weights).chunks_exact(step.channels.max(1));
-    for (class, (logit, row)) in output.chunks_exact_mut(4).zip(rows).enumerate() {
+    let (logits, _) = output.as_chunks_mut::<4>();
+    let mut rows = cast::i8s(step.weights).chunks_exact(step.channels.max(1));
+    for (class, logit) in logits.iter_mut().enumerate() {
         let constants = (step.row_sums.get(class), step.multiplier.get(class));
-        let ((Some(&row_sum), Some(&base)), Some(&bias)) = (constants, step.bias.get(class)) else {
+        let constants = (constants, step.bias.get(class), rows.next());
+        let ((Some(&row_sum), Some(&base)), Some(&bias), Some(row)) = constants else {
             break;
         };
         let product = row
@@ -91,7 +93,7 @@ pub fn run(step: &Head<'_>, stats: &Stats, arena: &mut [u8]) -> Result<(), Fault
         // From Q36 to Q40, so that the shift by 24 leaves Q16.
         let scaled = i64::from(acc) * i64::from(norm.multiplier(base));
         let value = saturate_i32(round_shift(scaled, 24) + i64::from(bias));
-        logit.copy_from_slice(&value.to_le_bytes());
+        *logit = value.to_le_bytes();
     }
     Ok(())
 }
