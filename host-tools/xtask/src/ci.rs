@@ -82,7 +82,7 @@ fn all(tally: &mut Tally) -> Result<()> {
     })?;
     step(tally, "Python", ruff)?;
     step(tally, "an image for every board", || {
-        run(&mut tadpool(["boards", "--build"]))
+        run(&mut tadpool(["boards", "--build"])?)
     })?;
     step(tally, "the camera example", examples::camera)?;
     step(tally, "MLPerf Tiny's commands", examples::mlperf)?;

@@ -15,8 +15,8 @@ pub(crate) fn demo() -> Result<()> {
     setup()?;
     let picture = first_picture(&root().join(PICTURES))?;
     let picture = picture.strip_prefix(root()).unwrap_or(&picture);
-    run(&mut tadpool(["compile", MODEL]))?;
-    run(tadpool(["run", MODEL]).arg(picture))
+    run(&mut tadpool(["compile", MODEL])?)?;
+    run(tadpool(["run", MODEL])?.arg(picture))
 }
 
 /// The first file under `folder`, by name.

@@ -37,7 +37,7 @@ pub(crate) fn check() -> Result<()> {
 
 fn compile_to(folder: &Path) -> Result<()> {
     // Kernels that every board has, for one crate serves them all.
-    run(tadpool(["compile", MODEL, "--kernels", "portable", "--output"]).arg(folder))
+    run(tadpool(["compile", MODEL, "--kernels", "portable", "--output"])?.arg(folder))
 }
 
 /// Contents of the files under `folder`, by their path in it; without the line

@@ -21,11 +21,24 @@ pub(crate) fn cargo<I: AsRef<OsStr>>(arguments: impl IntoIterator<Item = I>) -> 
 
 /// The `tadpool` command, built first, with `arguments`.
 ///
-/// In the profile of the tests, so that its dependencies are built once.
-pub(crate) fn tadpool<I: AsRef<OsStr>>(arguments: impl IntoIterator<Item = I>) -> Command {
-    let mut command = cargo(["run", "--package", "tadpool", "--"]);
-    command.args(arguments);
-    command
+/// In the profile of the tests and with the features of the whole workspace, so
+/// that its dependencies are built once for both.
+pub(crate) fn tadpool<I: AsRef<OsStr>>(arguments: impl IntoIterator<Item = I>) -> Result<Command> {
+    run(&mut cargo([
+        "build",
+        "--workspace",
+        "--bin",
+        "tadpool",
+        "--locked",
+    ]))?;
+    let folder = match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(folder) => root().join(folder),
+        None => root().join("target"),
+    };
+    let program = folder.join("debug").join("tadpool");
+    let mut command = Command::new(program.with_extension(std::env::consts::EXE_EXTENSION));
+    command.args(arguments).current_dir(root());
+    Ok(command)
 }
 
 /// Shows and runs `command`; an error if it cannot be run or fails.
@@ -58,7 +71,8 @@ pub(crate) fn shown(command: &Command) -> String {
     let program = if program == cargo_program() {
         OsStr::new("cargo")
     } else {
-        program
+        let path = Path::new(program);
+        path.strip_prefix(root()).unwrap_or(path).as_os_str()
     };
     let words = std::iter::once(program)
         .chain(command.get_args())
