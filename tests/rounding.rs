@@ -11,10 +11,11 @@ use tadpool::calibrate;
 use tadpool::graph::{Data, Graph};
 use tadpool::grids::Grids;
 use tadpool::import::{Imported, Rounding, import, import_file};
+use tadpool::ir::Op;
 use tadpool::memory::{self, MemoryPlan};
 use tadpool::onnx;
 use tadpool::program::{self, Program};
-use tadpool::quant_model::{QuantMatrix, QuantModel, QuantOp};
+use tadpool::quant_model::{QuantMatrix, QuantModel, QuantOp, WeightBits};
 use tadpool::quantize::{self, Pixels};
 use tadpool::reference::{Reference, compare};
 use tadpool::schedule::{self, Schedule, ScheduleConfig};
@@ -102,6 +103,38 @@ fn what_is_kept_is_said() {
     }
     let (imported, rounding) = imported("rounded_usual");
     insta::assert_json_snapshot!(rounding.grids.kept(&imported.model));
+}
+
+/// The network of `models/` that was trained for int4 weights: every layer but the
+/// first and the last has them, and nothing is rounded anew.
+#[test]
+fn a_trained_network_keeps_all_that_it_was_trained_for() {
+    let folder = support::fixtures().join("../../../models/poolformer-cifar10-qat");
+    let mut imported = import_file(&folder.join("model.onnx")).unwrap();
+    let grids = imported.rounding.take().expect("a file that rounds").grids;
+    let kept = grids.kept(&imported.model);
+    assert!(
+        kept.calibrated.is_empty() && kept.rounded_anew.is_empty(),
+        "{kept:?}"
+    );
+    assert_eq!((kept.exact, kept.matrices, kept.maps), (0, 16, 27));
+    let precision = grids.precision(&imported.model);
+    let last = imported.model.layers.len() - 1;
+    for (index, (precision, layer)) in precision
+        .layers
+        .iter()
+        .zip(&imported.model.layers)
+        .enumerate()
+    {
+        let narrow = match layer.op {
+            Op::ChannelMlp(_) => [true; 2],
+            Op::PatchEmbedding(_) => [index > 0, false],
+            _ => [false; 2],
+        };
+        let found = precision.weights.map(|bits| bits == WeightBits::Int4);
+        assert_eq!(found, narrow, "{}", layer.name);
+        assert!(index != last || !found[0]);
+    }
 }
 
 /// Weights by value: those in the file are those that the kernels multiply with.
