@@ -6,6 +6,7 @@ use tadpool_kernels::layout::Rows;
 use tadpool_kernels::norm::Norm;
 use tadpool_kernels::patch_embedding::{self, PatchEmbedding};
 use tadpool_kernels::pooling::{self, Pooling};
+use tadpool_kernels::weights::Weights;
 use tadpool_kernels::{Buffer, Fault, Observer};
 
 mod tables {
@@ -169,8 +170,9 @@ static STAGE1_EMBEDDING: PatchEmbedding<'static> = PatchEmbedding {
     padding: [2, 2],
     tile_tokens: 2,
     flip: 128,
+    shift: &[],
     pad: &tables::STAGE1_EMBEDDING_PAD,
-    weights: weights(0, 2400),
+    weights: Weights::Int8(weights(0, 2400)),
     bias: &tables::STAGE1_EMBEDDING_BIAS,
     multiplier: &tables::STAGE1_EMBEDDING_MULTIPLIER,
     zero_point: 9,
@@ -200,7 +202,7 @@ static STAGE1_BLOCK0_MLP: ChannelMlp<'static> = ChannelMlp {
         epsilon: 117091,
     },
     fc1: NormedLinear {
-        weights: weights(2400, 4096),
+        weights: Weights::Int8(weights(2400, 4096)),
         row_sums: &tables::STAGE1_BLOCK0_MLP_FC1_ROW_SUMS,
         bias: &tables::STAGE1_BLOCK0_MLP_FC1_BIAS,
         multiplier: &tables::STAGE1_BLOCK0_MLP_FC1_MULTIPLIER,
@@ -208,7 +210,7 @@ static STAGE1_BLOCK0_MLP: ChannelMlp<'static> = ChannelMlp {
     hidden_zero: 27,
     activation: &tables::STAGE1_BLOCK0_MLP_ACTIVATION,
     fc2: ResidualLinear {
-        weights: weights(6496, 4096),
+        weights: Weights::Int8(weights(6496, 4096)),
         bias: &tables::STAGE1_BLOCK0_MLP_FC2_BIAS,
         residual: &tables::STAGE1_BLOCK0_MLP_FC2_RESIDUAL,
         multiplier: &tables::STAGE1_BLOCK0_MLP_FC2_MULTIPLIER,
@@ -240,7 +242,7 @@ static STAGE1_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
         epsilon: 139723,
     },
     fc1: NormedLinear {
-        weights: weights(10592, 4096),
+        weights: Weights::Int8(weights(10592, 4096)),
         row_sums: &tables::STAGE1_BLOCK1_MLP_FC1_ROW_SUMS,
         bias: &tables::STAGE1_BLOCK1_MLP_FC1_BIAS,
         multiplier: &tables::STAGE1_BLOCK1_MLP_FC1_MULTIPLIER,
@@ -248,7 +250,7 @@ static STAGE1_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
     hidden_zero: 69,
     activation: &tables::STAGE1_BLOCK1_MLP_ACTIVATION,
     fc2: ResidualLinear {
-        weights: weights(14688, 4096),
+        weights: Weights::Int8(weights(14688, 4096)),
         bias: &tables::STAGE1_BLOCK1_MLP_FC2_BIAS,
         residual: &tables::STAGE1_BLOCK1_MLP_FC2_RESIDUAL,
         multiplier: &tables::STAGE1_BLOCK1_MLP_FC2_MULTIPLIER,
@@ -267,8 +269,9 @@ static STAGE2_EMBEDDING: PatchEmbedding<'static> = PatchEmbedding {
     padding: [1, 1],
     tile_tokens: 2,
     flip: 0,
+    shift: &[],
     pad: &tables::STAGE2_EMBEDDING_PAD,
-    weights: weights(18784, 18432),
+    weights: Weights::Int8(weights(18784, 18432)),
     bias: &tables::STAGE2_EMBEDDING_BIAS,
     multiplier: &tables::STAGE2_EMBEDDING_MULTIPLIER,
     zero_point: -4,
@@ -298,7 +301,7 @@ static STAGE2_BLOCK0_MLP: ChannelMlp<'static> = ChannelMlp {
         epsilon: 3973,
     },
     fc1: NormedLinear {
-        weights: weights(37216, 16384),
+        weights: Weights::Int8(weights(37216, 16384)),
         row_sums: &tables::STAGE2_BLOCK0_MLP_FC1_ROW_SUMS,
         bias: &tables::STAGE2_BLOCK0_MLP_FC1_BIAS,
         multiplier: &tables::STAGE2_BLOCK0_MLP_FC1_MULTIPLIER,
@@ -306,7 +309,7 @@ static STAGE2_BLOCK0_MLP: ChannelMlp<'static> = ChannelMlp {
     hidden_zero: 63,
     activation: &tables::STAGE2_BLOCK0_MLP_ACTIVATION,
     fc2: ResidualLinear {
-        weights: weights(53600, 16384),
+        weights: Weights::Int8(weights(53600, 16384)),
         bias: &tables::STAGE2_BLOCK0_MLP_FC2_BIAS,
         residual: &tables::STAGE2_BLOCK0_MLP_FC2_RESIDUAL,
         multiplier: &tables::STAGE2_BLOCK0_MLP_FC2_MULTIPLIER,
@@ -338,7 +341,7 @@ static STAGE2_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
         epsilon: 10394,
     },
     fc1: NormedLinear {
-        weights: weights(69984, 16384),
+        weights: Weights::Int8(weights(69984, 16384)),
         row_sums: &tables::STAGE2_BLOCK1_MLP_FC1_ROW_SUMS,
         bias: &tables::STAGE2_BLOCK1_MLP_FC1_BIAS,
         multiplier: &tables::STAGE2_BLOCK1_MLP_FC1_MULTIPLIER,
@@ -346,7 +349,7 @@ static STAGE2_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
     hidden_zero: 69,
     activation: &tables::STAGE2_BLOCK1_MLP_ACTIVATION,
     fc2: ResidualLinear {
-        weights: weights(86368, 16384),
+        weights: Weights::Int8(weights(86368, 16384)),
         bias: &tables::STAGE2_BLOCK1_MLP_FC2_BIAS,
         residual: &tables::STAGE2_BLOCK1_MLP_FC2_RESIDUAL,
         multiplier: &tables::STAGE2_BLOCK1_MLP_FC2_MULTIPLIER,
@@ -365,8 +368,9 @@ static STAGE3_EMBEDDING: PatchEmbedding<'static> = PatchEmbedding {
     padding: [1, 1],
     tile_tokens: 2,
     flip: 0,
+    shift: &[],
     pad: &tables::STAGE3_EMBEDDING_PAD,
-    weights: weights(102752, 73728),
+    weights: Weights::Int8(weights(102752, 73728)),
     bias: &tables::STAGE3_EMBEDDING_BIAS,
     multiplier: &tables::STAGE3_EMBEDDING_MULTIPLIER,
     zero_point: -14,
@@ -396,7 +400,7 @@ static STAGE3_BLOCK0_MLP: ChannelMlp<'static> = ChannelMlp {
         epsilon: 62,
     },
     fc1: NormedLinear {
-        weights: weights(176480, 65536),
+        weights: Weights::Int8(weights(176480, 65536)),
         row_sums: &tables::STAGE3_BLOCK0_MLP_FC1_ROW_SUMS,
         bias: &tables::STAGE3_BLOCK0_MLP_FC1_BIAS,
         multiplier: &tables::STAGE3_BLOCK0_MLP_FC1_MULTIPLIER,
@@ -404,7 +408,7 @@ static STAGE3_BLOCK0_MLP: ChannelMlp<'static> = ChannelMlp {
     hidden_zero: 25,
     activation: &tables::STAGE3_BLOCK0_MLP_ACTIVATION,
     fc2: ResidualLinear {
-        weights: weights(242016, 65536),
+        weights: Weights::Int8(weights(242016, 65536)),
         bias: &tables::STAGE3_BLOCK0_MLP_FC2_BIAS,
         residual: &tables::STAGE3_BLOCK0_MLP_FC2_RESIDUAL,
         multiplier: &tables::STAGE3_BLOCK0_MLP_FC2_MULTIPLIER,
@@ -433,7 +437,7 @@ static STAGE3_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
         epsilon: 23,
     },
     fc1: NormedLinear {
-        weights: weights(307552, 65536),
+        weights: Weights::Int8(weights(307552, 65536)),
         row_sums: &tables::STAGE3_BLOCK1_MLP_FC1_ROW_SUMS,
         bias: &tables::STAGE3_BLOCK1_MLP_FC1_BIAS,
         multiplier: &tables::STAGE3_BLOCK1_MLP_FC1_MULTIPLIER,
@@ -441,7 +445,7 @@ static STAGE3_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
     hidden_zero: 14,
     activation: &tables::STAGE3_BLOCK1_MLP_ACTIVATION,
     fc2: ResidualLinear {
-        weights: weights(373088, 65536),
+        weights: Weights::Int8(weights(373088, 65536)),
         bias: &tables::STAGE3_BLOCK1_MLP_FC2_BIAS,
         residual: &tables::STAGE3_BLOCK1_MLP_FC2_RESIDUAL,
         multiplier: &tables::STAGE3_BLOCK1_MLP_FC2_MULTIPLIER,
@@ -457,7 +461,7 @@ static HEAD: Head<'static> = Head {
     channels: 128,
     norm: Some(Norm { elements: 2048, epsilon: 0 }),
     zero_point: 28,
-    weights: weights(438624, 1280),
+    weights: Weights::Int8(weights(438624, 1280)),
     row_sums: &tables::HEAD_ROW_SUMS,
     multiplier: &tables::HEAD_MULTIPLIER,
     bias: &tables::HEAD_BIAS,
@@ -473,4 +477,4 @@ const fn weights(offset: usize, size: usize) -> &'static [u8] {
 }
 
 /// Tells images of different models apart.
-pub const MODEL_HASH: u32 = 0x13e3bdb9;
+pub const MODEL_HASH: u32 = 0x20e2de49;
