@@ -1,21 +1,27 @@
 //! The program: every step's kernel with its constants and its buffers.
 //!
 //! The one form that the simulator executes and the code generator writes out.
-//! Weights are row-major here; the generator packs them for the board's kernels,
-//! which write the same bytes in every layout.
+//! Weights are row-major here, a byte each; the generator packs them for the
+//! board's kernels, which write the same bytes in every layout and from any
+//! number of bits.
 
 use tadpool_kernels::channel_mlp::{self, ChannelMlp, NormedLinear, ResidualLinear};
 use tadpool_kernels::head::{self, Head};
 use tadpool_kernels::identity::{self, Identity};
+use tadpool_kernels::int16::{self, channel_mlp::BranchLinear};
 use tadpool_kernels::layout::Rows;
 use tadpool_kernels::norm::Stats;
 use tadpool_kernels::patch_embedding::{self, PatchEmbedding};
 use tadpool_kernels::pooling::{self, Pooling};
+use tadpool_kernels::stream::{Int8, Int16};
+use tadpool_kernels::weights::Weights;
 use tadpool_kernels::{Buffer, Fault, Observer};
 
 use crate::ir::Shape;
 use crate::memory::MemoryPlan;
-use crate::quant_model::{QuantLayer, QuantMatrix, QuantModel, QuantOp, QuantResidual};
+use crate::quant_model::{
+    QuantLayer, QuantMatrix, QuantModel, QuantOp, QuantResidual, Stream, WeightBits,
+};
 use crate::schedule::{Schedule, Step};
 
 /// A network ready to run in one arena.
@@ -40,6 +46,13 @@ pub struct ProgramStep<'a> {
     pub name: &'a str,
     /// Multiply-accumulates.
     pub macs: u64,
+    /// Width of the map that is read; raw pixels are as wide as int8.
+    pub input: Stream,
+    /// Width of the map that is written.
+    pub output: Stream,
+    /// Bits on the board of the kernel's weights: of `fc1` and `fc2`, or of its
+    /// only matrix.
+    pub bits: [WeightBits; 2],
     /// Kernel and constants.
     pub kernel: Kernel<'a>,
 }
@@ -55,12 +68,15 @@ pub enum Kernel<'a> {
     Identity(Identity<'a>),
     /// See [`tadpool_kernels::channel_mlp`].
     ChannelMlp(ChannelMlp<'a>),
+    /// See [`tadpool_kernels::int16::channel_mlp`].
+    ChannelMlpInt16(int16::channel_mlp::ChannelMlp<'a>),
     /// See [`tadpool_kernels::head`].
     Head(Head<'a>),
 }
 
 /// Joins constants, steps and places.
 pub fn program<'a>(model: &'a QuantModel, schedule: &Schedule, memory: &MemoryPlan) -> Program<'a> {
+    let mut input = Stream::Int8;
     let steps = model
         .layers
         .iter()
@@ -68,6 +84,9 @@ pub fn program<'a>(model: &'a QuantModel, schedule: &Schedule, memory: &MemoryPl
         .map(|(layer, step)| ProgramStep {
             name: &layer.name,
             macs: layer.macs,
+            input: std::mem::replace(&mut input, layer.stream),
+            output: layer.stream,
+            bits: bits(layer),
             kernel: kernel(layer, step, memory),
         })
         .collect();
@@ -100,8 +119,9 @@ fn kernel<'a>(layer: &'a QuantLayer, step: &Step, memory: &MemoryPlan) -> Kernel
             padding: op.padding,
             tile_tokens,
             flip: if op.pixels { 0x80 } else { 0 },
+            shift: &op.shift,
             pad: &op.pad,
-            weights: bytes(&op.matrix),
+            weights: weights(&op.matrix),
             bias: &op.bias,
             multiplier: &op.multiplier,
             zero_point: op.zero_point,
@@ -123,32 +143,56 @@ fn kernel<'a>(layer: &'a QuantLayer, step: &Step, memory: &MemoryPlan) -> Kernel
             offset: &op.offset,
             residual: op.residual,
         }),
-        QuantOp::ChannelMlp(op) => Kernel::ChannelMlp(ChannelMlp {
-            map: output,
-            scratch,
-            channels: op.fc1.inputs,
-            hidden: op.fc1.outputs,
-            tile_tokens,
-            norm: op.norm,
-            fc1: NormedLinear {
-                weights: bytes(&op.fc1),
+        QuantOp::ChannelMlp(op) => {
+            let fc1 = NormedLinear {
+                weights: weights(&op.fc1),
                 row_sums: &op.fc1_row_sums,
                 bias: &op.fc1_bias,
                 multiplier: &op.fc1_multiplier,
-            },
-            hidden_zero: op.hidden_zero,
-            activation: &op.activation,
-            fc2: match &op.fc2_residual {
-                QuantResidual::Int8 { steps, zero_point } => ResidualLinear {
-                    weights: bytes(&op.fc2),
-                    bias: &op.fc2_bias,
-                    residual: steps,
-                    multiplier: &op.fc2_multiplier,
-                    zero_point: *zero_point,
-                },
-                QuantResidual::Int16 { .. } => unreachable!("`quantize` refuses int16 streams"),
-            },
-        }),
+            };
+            let weights = weights(&op.fc2);
+            match &op.fc2_residual {
+                QuantResidual::Int8 { steps, zero_point } => Kernel::ChannelMlp(ChannelMlp {
+                    map: output,
+                    scratch,
+                    channels: op.fc1.inputs,
+                    hidden: op.fc1.outputs,
+                    tile_tokens,
+                    norm: op.norm,
+                    fc1,
+                    hidden_zero: op.hidden_zero,
+                    activation: &op.activation,
+                    fc2: ResidualLinear {
+                        weights,
+                        bias: &op.fc2_bias,
+                        residual: steps,
+                        multiplier: &op.fc2_multiplier,
+                        zero_point: *zero_point,
+                    },
+                }),
+                &QuantResidual::Int16 { ratio, offset } => {
+                    Kernel::ChannelMlpInt16(int16::channel_mlp::ChannelMlp {
+                        map: output,
+                        scratch,
+                        channels: op.fc1.inputs,
+                        hidden: op.fc1.outputs,
+                        tile_tokens,
+                        norm: op.norm,
+                        shift: &op.shift,
+                        fc1,
+                        hidden_zero: op.hidden_zero,
+                        activation: &op.activation,
+                        fc2: BranchLinear {
+                            weights,
+                            bias: &op.fc2_bias,
+                            multiplier: &op.fc2_multiplier,
+                            ratio,
+                            offset,
+                        },
+                    })
+                }
+            }
+        }
         QuantOp::Head(op) => Kernel::Head(Head {
             map: input,
             output,
@@ -157,7 +201,7 @@ fn kernel<'a>(layer: &'a QuantLayer, step: &Step, memory: &MemoryPlan) -> Kernel
             channels: layer.input.channels,
             norm: op.norm,
             zero_point: op.zero_point,
-            weights: bytes(&op.matrix),
+            weights: weights(&op.matrix),
             row_sums: &op.row_sums,
             multiplier: &op.multiplier,
             bias: &op.bias,
@@ -165,8 +209,17 @@ fn kernel<'a>(layer: &'a QuantLayer, step: &Step, memory: &MemoryPlan) -> Kernel
     }
 }
 
-fn bytes(matrix: &QuantMatrix) -> &[u8] {
-    bytemuck::cast_slice(&matrix.weights)
+fn weights(matrix: &QuantMatrix) -> Weights<'_> {
+    Weights::Int8(bytemuck::cast_slice(&matrix.weights))
+}
+
+fn bits(layer: &QuantLayer) -> [WeightBits; 2] {
+    match &layer.op {
+        QuantOp::PatchEmbedding(op) => [op.matrix.bits; 2],
+        QuantOp::ChannelMlp(op) => [op.fc1.bits, op.fc2.bits],
+        QuantOp::Head(op) => [op.matrix.bits; 2],
+        QuantOp::Pooling(_) | QuantOp::Identity(_) => [WeightBits::Int8; 2],
+    }
 }
 
 impl Kernel<'_> {
@@ -177,6 +230,7 @@ impl Kernel<'_> {
             Self::Pooling(step) => step.map,
             Self::Identity(step) => step.map,
             Self::ChannelMlp(step) => step.map,
+            Self::ChannelMlpInt16(step) => step.map,
             Self::Head(step) => step.output,
         }
     }
@@ -188,21 +242,46 @@ impl Kernel<'_> {
             Self::Pooling(step) => step.map,
             Self::Identity(step) => step.map,
             Self::ChannelMlp(step) => step.map,
+            Self::ChannelMlpInt16(step) => step.map,
             Self::Head(step) => step.map,
         }
     }
+}
 
+impl ProgramStep<'_> {
     /// Runs the step on `arena`; the sums of the map go in and come out.
     ///
     /// # Errors
     /// A [`Fault`] if buffers and dimensions do not match.
     pub fn run(&self, stats: &Stats, arena: &mut [u8]) -> Result<Stats, Fault> {
-        match self {
-            Self::PatchEmbedding(step) => patch_embedding::run::<Rows>(step, arena),
-            Self::Pooling(step) => pooling::run::<Rows>(step, stats, arena),
-            Self::Identity(step) => identity::run(step, stats, arena),
-            Self::ChannelMlp(step) => channel_mlp::run::<Rows>(step, stats, arena),
-            Self::Head(step) => head::run(step, stats, arena).map(|()| *stats),
+        match (&self.kernel, self.input) {
+            (Kernel::PatchEmbedding(step), input) => {
+                let run = match (input, self.output) {
+                    (Stream::Int8, Stream::Int8) => patch_embedding::run::<Rows>,
+                    (Stream::Int8, Stream::Int16) => {
+                        patch_embedding::run_mixed::<Rows, Int8, Int16>
+                    }
+                    (Stream::Int16, Stream::Int8) => {
+                        patch_embedding::run_mixed::<Rows, Int16, Int8>
+                    }
+                    (Stream::Int16, Stream::Int16) => {
+                        patch_embedding::run_mixed::<Rows, Int16, Int16>
+                    }
+                };
+                run(step, arena)
+            }
+            (Kernel::Pooling(step), Stream::Int8) => pooling::run::<Rows>(step, stats, arena),
+            (Kernel::Pooling(step), Stream::Int16) => int16::pooling::run(step, stats, arena),
+            (Kernel::Identity(step), Stream::Int8) => identity::run(step, stats, arena),
+            (Kernel::Identity(step), Stream::Int16) => int16::identity::run(step, stats, arena),
+            (Kernel::ChannelMlp(step), _) => channel_mlp::run::<Rows>(step, stats, arena),
+            (Kernel::ChannelMlpInt16(step), _) => {
+                int16::channel_mlp::run::<Rows>(step, stats, arena)
+            }
+            (Kernel::Head(step), Stream::Int8) => head::run(step, stats, arena).map(|()| *stats),
+            (Kernel::Head(step), Stream::Int16) => {
+                int16::head::run(step, stats, arena).map(|()| *stats)
+            }
         }
     }
 }
@@ -229,7 +308,7 @@ impl Program<'_> {
         pixels.copy_from_slice(image);
         let mut stats = Stats::default();
         for (number, step) in self.steps.iter().enumerate() {
-            stats = step.kernel.run(&stats, arena)?;
+            stats = step.run(&stats, arena)?;
             observer.step(number, step.kernel.output().of(arena)?);
         }
         let (logits, _) = self.logits.of(arena)?.as_chunks::<4>();
@@ -254,15 +333,15 @@ impl Program<'_> {
         stats: &Stats,
         arena: &'a mut Arena,
     ) -> Result<&'a [u8], Fault> {
-        let kernel = &self.steps.get(number).ok_or(Fault::Geometry)?.kernel;
+        let step = self.steps.get(number).ok_or(Fault::Geometry)?;
         let arena = arena.bytes(self.arena_size);
-        let input = kernel.input().of_mut(arena)?;
+        let input = step.kernel.input().of_mut(arena)?;
         if input.len() != map.len() {
             return Err(Fault::Geometry);
         }
         input.copy_from_slice(map);
-        kernel.run(stats, arena)?;
-        kernel.output().of(arena)
+        step.run(stats, arena)?;
+        step.kernel.output().of(arena)
     }
 }
 

@@ -266,6 +266,52 @@ impl Stream {
     }
 }
 
+impl QuantLayer {
+    /// Bytes of what the layer writes.
+    pub fn output_bytes(&self) -> usize {
+        self.output.elements() * self.value_bytes()
+    }
+
+    /// The real values that the bytes which the layer wrote stand for.
+    pub fn real_values<'a>(&self, bytes: &'a [u8]) -> impl Iterator<Item = f64> + use<'a> {
+        let Quant { scale, zero_point } = self.output_quant;
+        let (size, fraction) = (self.value_bytes(), self.fraction());
+        bytes.chunks_exact(size).map(move |bytes| {
+            let stored = match *bytes {
+                [low, high] => i32::from(i16::from_le_bytes([low, high])),
+                [a, b, c, d] => i32::from_le_bytes([a, b, c, d]),
+                _ => i32::from(bytes[0] as i8),
+            };
+            scale * (f64::from(stored) / fraction - f64::from(zero_point))
+        })
+    }
+
+    fn value_bytes(&self) -> usize {
+        match self.op {
+            QuantOp::Head(_) => 4,
+            _ => self.stream.value_bytes(),
+        }
+    }
+
+    /// Stored steps per step of the quantization.
+    fn fraction(&self) -> f64 {
+        match (&self.op, self.stream) {
+            (QuantOp::Head(_), _) | (_, Stream::Int8) => 1.0,
+            (_, Stream::Int16) => 256.0,
+        }
+    }
+}
+
+impl QuantMatrix {
+    /// Bytes of the weights on the board, without padding.
+    pub fn packed_bytes(&self) -> usize {
+        match self.bits {
+            WeightBits::Int8 => self.weights.len(),
+            WeightBits::Int4 => self.weights.len().div_ceil(2),
+        }
+    }
+}
+
 impl QuantModel {
     /// Multiply-accumulates of one inference.
     pub fn macs(&self) -> u64 {

@@ -9,10 +9,14 @@ use memory_planner::{
 };
 use tadpool_kernels::channel_mlp::ChannelMlp;
 use tadpool_kernels::head::Head;
+use tadpool_kernels::int16;
 use tadpool_kernels::patch_embedding::PatchEmbedding;
 use tadpool_kernels::pooling::Pooling;
+use tadpool_kernels::weights::unpacked_size;
 
-use crate::quant_model::{QuantLayer, QuantMatrix, QuantModel, QuantOp, QuantPatchEmbedding};
+use crate::quant_model::{
+    QuantLayer, QuantMatrix, QuantModel, QuantOp, QuantPatchEmbedding, Stream, WeightBits,
+};
 
 /// Alignment of scratch buffers, for views as 32-bit integers and double loads.
 const SCRATCH_ALIGNMENT: u64 = 8;
@@ -45,6 +49,11 @@ pub struct Step {
     pub tile_tokens: usize,
 }
 
+/// Tokens that a layer with int4 weights takes at a time, at least and at most:
+/// its weights are unpacked once for all of them. It takes as many as leave the
+/// arena no larger than other steps make it.
+const UNPACKED_TILE_TOKENS: [usize; 2] = [4, 16];
+
 /// Choices of the schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ScheduleConfig {
@@ -68,8 +77,11 @@ pub fn schedule(model: &QuantModel, config: &ScheduleConfig) -> Schedule {
 
     let mut steps = Vec::with_capacity(model.layers.len());
     let mut map = image;
-    for (time, layer) in (0u32..).zip(&model.layers) {
-        let scratch = scratch_size(layer, config.tile_tokens).map(|size| {
+    let tile_tokens = tile_tokens(model, config);
+    for (time, ((layer, input_stream), tile_tokens)) in
+        (0u32..).zip(with_input_streams(model).zip(tile_tokens))
+    {
+        let scratch = scratch_size(layer, tile_tokens).map(|size| {
             let name = format!("{}.scratch", layer.name);
             let scratch = Buffer::new(name, time..time + 1, size as u64);
             problem.add_buffer(scratch.aligned(SCRATCH_ALIGNMENT))
@@ -84,14 +96,14 @@ pub fn schedule(model: &QuantModel, config: &ScheduleConfig) -> Schedule {
             problem.relations.push(Relation::MayOverlap {
                 lower: map,
                 upper: input,
-                bytes: sliding_window_overlap(&window(layer, op, config.tile_tokens)),
+                bytes: sliding_window_overlap(&window(layer, op, input_stream, tile_tokens)),
             });
         }
         steps.push(Step {
             input,
             output: map,
             scratch,
-            tile_tokens: config.tile_tokens,
+            tile_tokens,
         });
     }
     Schedule {
@@ -102,41 +114,117 @@ pub fn schedule(model: &QuantModel, config: &ScheduleConfig) -> Schedule {
     }
 }
 
+/// Every layer with the width of the map that it reads.
+fn with_input_streams(model: &QuantModel) -> impl Iterator<Item = (&QuantLayer, Stream)> {
+    let written = model.layers.iter().map(|layer| layer.stream);
+    model
+        .layers
+        .iter()
+        .zip(std::iter::once(Stream::Int8).chain(written))
+}
+
+/// Tokens that each layer takes at a time.
+fn tile_tokens(model: &QuantModel, config: &ScheduleConfig) -> Vec<usize> {
+    let [least, most] = UNPACKED_TILE_TOKENS.map(|tokens| tokens.max(config.tile_tokens));
+    let at_least = |layer: &QuantLayer| match unpacks(layer) {
+        true => least,
+        false => config.tile_tokens,
+    };
+    let sizes =
+        with_input_streams(model).map(|(layer, input)| size_in_use(layer, input, at_least(layer)));
+    let largest = sizes.max().unwrap_or(0);
+    with_input_streams(model)
+        .map(|(layer, input)| {
+            let more = (least..=most).rev().filter(|tokens| tokens % 4 == 0);
+            let fitting = more
+                .filter(|_| unpacks(layer))
+                .find(|&tokens| size_in_use(layer, input, tokens) <= largest);
+            fitting.unwrap_or(at_least(layer))
+        })
+        .collect()
+}
+
+/// Whether a layer multiplies tokens with weights that have to be unpacked.
+fn unpacks(layer: &QuantLayer) -> bool {
+    match &layer.op {
+        QuantOp::PatchEmbedding(op) => op.matrix.bits == WeightBits::Int4,
+        QuantOp::ChannelMlp(op) => [&op.fc1, &op.fc2]
+            .map(|m| m.bits)
+            .contains(&WeightBits::Int4),
+        QuantOp::Pooling(_) | QuantOp::Identity(_) | QuantOp::Head(_) => false,
+    }
+}
+
+/// Bytes that a step uses, if they lie as close as they may.
+fn size_in_use(layer: &QuantLayer, input: Stream, tile_tokens: usize) -> usize {
+    let read = layer.input.elements() * input.value_bytes();
+    let maps = match &layer.op {
+        QuantOp::PatchEmbedding(op) => {
+            let window = window(layer, op, input, tile_tokens);
+            let shared = sliding_window_overlap(&window) as usize;
+            read + layer.output_bytes() - shared.min(read).min(layer.output_bytes())
+        }
+        QuantOp::Head(_) => read + layer.output_bytes(),
+        QuantOp::Pooling(_) | QuantOp::Identity(_) | QuantOp::ChannelMlp(_) => read,
+    };
+    maps + scratch_size(layer, tile_tokens).unwrap_or(0)
+}
+
 /// Name and size of the buffer that a layer begins, if it does not work in place.
 fn new_output(layer: &QuantLayer) -> Option<(String, usize)> {
     match layer.op {
         QuantOp::PatchEmbedding(_) => {
             let stage = layer.name.split('.').next().unwrap_or(&layer.name);
-            Some((format!("{stage}.map"), layer.output.elements()))
+            Some((format!("{stage}.map"), layer.output_bytes()))
         }
-        QuantOp::Head(_) => Some(("logits".to_owned(), 4 * layer.output.elements())),
+        QuantOp::Head(_) => Some(("logits".to_owned(), layer.output_bytes())),
         QuantOp::Pooling(_) | QuantOp::Identity(_) | QuantOp::ChannelMlp(_) => None,
     }
 }
 
 fn scratch_size(layer: &QuantLayer, tile_tokens: usize) -> Option<usize> {
-    match &layer.op {
-        QuantOp::PatchEmbedding(op) => {
+    let unpacked = |matrix: &QuantMatrix| match matrix.bits {
+        WeightBits::Int8 => 0,
+        WeightBits::Int4 => unpacked_size(matrix.outputs, matrix.inputs),
+    };
+    match (&layer.op, layer.stream) {
+        (QuantOp::PatchEmbedding(op), stream) => {
             let QuantMatrix {
                 inputs, outputs, ..
             } = op.matrix;
-            Some(PatchEmbedding::scratch_size(inputs, outputs, tile_tokens))
+            let sums = match stream {
+                Stream::Int8 => 0,
+                Stream::Int16 => int16::sums_size(outputs, inputs),
+            };
+            let size = PatchEmbedding::scratch_size(inputs, outputs, tile_tokens);
+            Some(size + sums + unpacked(&op.matrix))
         }
-        QuantOp::Pooling(_) => Some(Pooling::scratch_size(
-            layer.input.width,
-            layer.input.channels,
-        )),
-        QuantOp::Identity(_) => None,
-        QuantOp::ChannelMlp(op) => Some(ChannelMlp::scratch_size(
-            op.fc1.inputs,
-            op.fc1.outputs,
-            tile_tokens,
-        )),
-        QuantOp::Head(_) => Some(Head::scratch_size(layer.input.channels)),
+        (QuantOp::Pooling(_), stream) => {
+            let size = match stream {
+                Stream::Int8 => Pooling::scratch_size,
+                Stream::Int16 => int16::pooling::scratch_size,
+            };
+            Some(size(layer.input.width, layer.input.channels))
+        }
+        (QuantOp::Identity(_), _) => None,
+        (QuantOp::ChannelMlp(op), stream) => {
+            let size = match stream {
+                Stream::Int8 => ChannelMlp::scratch_size,
+                Stream::Int16 => int16::channel_mlp::ChannelMlp::scratch_size,
+            };
+            let size = size(op.fc1.inputs, op.fc1.outputs, tile_tokens);
+            Some(size + unpacked(&op.fc1).max(unpacked(&op.fc2)))
+        }
+        (QuantOp::Head(_), _) => Some(Head::scratch_size(layer.input.channels)),
     }
 }
 
-fn window(layer: &QuantLayer, op: &QuantPatchEmbedding, tile_tokens: usize) -> SlidingWindow {
+fn window(
+    layer: &QuantLayer,
+    op: &QuantPatchEmbedding,
+    input: Stream,
+    tile_tokens: usize,
+) -> SlidingWindow {
     // Shapes fit 32 bits, or the model would not fit any memory.
     let axis = |direction: usize, inputs: usize, outputs: usize| Axis {
         inputs: inputs as u32,
@@ -148,8 +236,8 @@ fn window(layer: &QuantLayer, op: &QuantPatchEmbedding, tile_tokens: usize) -> S
     SlidingWindow {
         rows: axis(0, layer.input.height, layer.output.height),
         columns: axis(1, layer.input.width, layer.output.width),
-        in_token_bytes: layer.input.channels as u64,
-        out_token_bytes: layer.output.channels as u64,
+        in_token_bytes: (layer.input.channels * input.value_bytes()) as u64,
+        out_token_bytes: (layer.output.channels * layer.stream.value_bytes()) as u64,
         tile_tokens: tile_tokens as u32,
     }
 }

@@ -15,6 +15,7 @@ use crate::norm::{Norm, Stats};
 use crate::patch_embedding::{self, PatchEmbedding};
 use crate::pointwise::{self, Pointwise};
 use crate::pooling::{self, Pooling};
+use crate::weights::Weights;
 
 /// A step and its shape; a map has its tokens before its channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -265,7 +266,7 @@ impl Case {
                     tile_tokens,
                     norm,
                     fc1: NormedLinear {
-                        weights: fc1,
+                        weights: Weights::Int8(fc1),
                         row_sums,
                         bias: source.ints(hidden, 20_000, memory)?,
                         multiplier: source.multipliers(hidden, channels, memory)?,
@@ -273,7 +274,7 @@ impl Case {
                     hidden_zero: 128,
                     activation: table.first_chunk().ok_or(Fault::Geometry)?,
                     fc2: ResidualLinear {
-                        weights: fc2,
+                        weights: Weights::Int8(fc2),
                         bias: source.ints(channels, 10_000, memory)?,
                         residual: source.ints(channels, 5_000, memory)?,
                         multiplier: source.multipliers(channels, hidden, memory)?,
@@ -296,8 +297,9 @@ impl Case {
                     padding: [padding; 2],
                     tile_tokens: tile_tokens(outputs, kernel),
                     flip: if channels == 3 { 0x80 } else { 0 },
+                    shift: &[],
                     pad: pad.get(..channels).unwrap_or(&[]),
-                    weights: source.matrix::<K>(outputs, inputs, memory)?.0,
+                    weights: Weights::Int8(source.matrix::<K>(outputs, inputs, memory)?.0),
                     bias: source.ints(outputs, 10_000, memory)?,
                     multiplier: source.multipliers(outputs, inputs, memory)?,
                     zero_point: 3,
@@ -330,7 +332,7 @@ impl Case {
                     channels,
                     norm: Some(norm),
                     zero_point: 0,
-                    weights,
+                    weights: Weights::Int8(weights),
                     row_sums,
                     multiplier: source.ints(classes, 1 << 24, memory)?,
                     bias: source.ints(classes, 1 << 16, memory)?,

@@ -13,22 +13,25 @@
 use crate::arch::cast;
 use crate::arena::{self, Buffer, Fault, ensure, volume};
 use crate::layout::Kernel;
-use crate::matmul::{Linear, tile_words};
+use crate::matmul::{Layer, tile_words};
 use crate::norm::{Norm, NormScale, Stats};
+use crate::weights::Weights;
 
 /// Constants of one channel MLP.
 #[derive(Debug, Clone, Copy)]
 pub struct ChannelMlp<'a> {
     /// The residual stream, `tokens x channels`, read and written.
     pub map: Buffer,
-    /// At least [`ChannelMlp::scratch_size`] bytes, 4-byte aligned.
+    /// At least [`ChannelMlp::scratch_size`] bytes, 4-byte aligned, and
+    /// [`crate::weights::unpacked_size`] for the larger matrix of four-bit weights.
     pub scratch: Buffer,
     /// Values per token.
     pub channels: usize,
     /// Values per token between `fc1` and `fc2`.
     pub hidden: usize,
     /// Tokens expanded at a time, rounded up to full tiles of the layout. One
-    /// tile is as fast as many unless weights come through a cache.
+    /// tile is as fast as many unless weights come through a cache or are
+    /// unpacked.
     pub tile_tokens: usize,
     /// The norm before `fc1`.
     pub norm: Norm,
@@ -46,7 +49,7 @@ pub struct ChannelMlp<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct NormedLinear<'a> {
     /// `outputs x inputs` in the step's layout, 4-byte aligned.
-    pub weights: &'a [u8],
+    pub weights: Weights<'a>,
     /// Sum of each row of the matrix.
     pub row_sums: &'a [i32],
     /// Bias per output in units of `sigma` accumulator steps, Q8.
@@ -61,7 +64,7 @@ pub struct NormedLinear<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct ResidualLinear<'a> {
     /// `outputs x inputs` in the step's layout, 4-byte aligned.
-    pub weights: &'a [u8],
+    pub weights: Weights<'a>,
     /// Accumulator start per output, all zero points folded in.
     pub bias: &'a [i32],
     /// Accumulator steps per step of the residual stream.
@@ -94,7 +97,7 @@ impl ChannelMlp<'_> {
 
 /// Tiles that hold `tile_tokens` tokens: of two tokens in most layouts, of four
 /// narrower ones in the others.
-const fn tiles(tile_tokens: usize) -> usize {
+pub(crate) const fn tiles(tile_tokens: usize) -> usize {
     if tile_tokens > 2 {
         tile_tokens.div_ceil(2)
     } else {
@@ -106,8 +109,28 @@ const fn tiles(tile_tokens: usize) -> usize {
 /// what was written are returned.
 ///
 /// # Errors
-/// A [`Fault`] if buffers and dimensions do not match.
+/// A [`Fault`] if buffers and dimensions do not match, or weights have four bits.
 pub fn run<K: Kernel>(
+    step: &ChannelMlp<'_>,
+    stats: &Stats,
+    arena: &mut [u8],
+) -> Result<Stats, Fault> {
+    run_with::<K, false>(step, stats, arena)
+}
+
+/// The same for weights of any number of bits.
+///
+/// # Errors
+/// A [`Fault`] if buffers and dimensions do not match.
+pub fn run_int4<K: Kernel>(
+    step: &ChannelMlp<'_>,
+    stats: &Stats,
+    arena: &mut [u8],
+) -> Result<Stats, Fault> {
+    run_with::<K, true>(step, stats, arena)
+}
+
+fn run_with<K: Kernel, const INT4: bool>(
     step: &ChannelMlp<'_>,
     stats: &Stats,
     arena: &mut [u8],
@@ -121,10 +144,15 @@ pub fn run<K: Kernel>(
     let nexts = arena::take_i32s(&mut scratch, volume(&[count, next_size]))?;
     let fc1_constants = arena::take_i32s(&mut scratch, volume(&[2, hidden]))?;
     let fc2_constants = arena::take_i32s(&mut scratch, volume(&[2, channels]))?;
+    let unpacked = if INT4 {
+        cast::i32s_mut(scratch)?
+    } else {
+        &mut []
+    };
     let fc1 = fold_norm::<K>(&step.fc1, &NormScale::new(stats, &step.norm), fc1_constants);
-    let fc1 = Linear::new::<K>(step.fc1.weights, [channels, hidden], fc1, step.hidden_zero)?;
+    let fc1 = Layer::new::<K>(step.fc1.weights, [channels, hidden], fc1, step.hidden_zero)?;
     K::constants(step.fc2.bias, step.fc2.multiplier, fc2_constants);
-    let fc2 = Linear::new::<K>(
+    let fc2 = Layer::new::<K>(
         step.fc2.weights,
         [hidden, channels],
         fc2_constants,
@@ -136,26 +164,32 @@ pub fn run<K: Kernel>(
     let tile_tokens = (K::TOKENS * channels).max(1);
     let (tile_size, next_size) = (tile_size.max(1), next_size.max(1));
     for tokens in cast::i8s_mut(map).chunks_mut((count * tile_tokens).max(1)) {
-        let mut memory = tiles.chunks_mut(tile_size);
-        let mut hidden = nexts.chunks_mut(next_size);
-        for tokens in tokens.chunks(tile_tokens) {
-            if let (Some(tile), Some(next)) = (memory.next(), hidden.next()) {
-                K::expand(tokens, channels, channels, 0, tile);
-                K::activate(&fc1, step.activation, tile, tokens.len() / channels, next);
+        fc1.each_part::<K, INT4>(fc1.at_once(), unpacked, |fc1| {
+            let mut memory = tiles.chunks_mut(tile_size);
+            let mut hidden = nexts.chunks_mut(next_size);
+            for tokens in tokens.chunks(tile_tokens) {
+                if let (Some(tile), Some(next)) = (memory.next(), hidden.next()) {
+                    if fc1.first() == 0 {
+                        K::expand(tokens, channels, channels, 0, tile);
+                    }
+                    K::activate(fc1, step.activation, tile, tokens.len() / channels, next);
+                }
             }
-        }
-        let mut hidden = nexts.chunks(next_size);
-        for tokens in tokens.chunks_mut(tile_tokens) {
-            if let Some(tile) = hidden.next() {
-                written.merge(K::update(&fc2, step.fc2.residual, tile, tokens));
+        })?;
+        fc2.each_part::<K, INT4>(fc2.at_once(), unpacked, |fc2| {
+            let mut hidden = nexts.chunks(next_size);
+            for tokens in tokens.chunks_mut(tile_tokens) {
+                if let Some(tile) = hidden.next() {
+                    written.merge(K::update(fc2, step.fc2.residual, tile, tokens));
+                }
             }
-        }
+        })?;
     }
     Ok(written)
 }
 
 /// Accumulator starts and multipliers for this mean and deviation.
-fn fold_norm<'a, K: Kernel>(
+pub(crate) fn fold_norm<'a, K: Kernel>(
     fc1: &NormedLinear<'_>,
     norm: &NormScale,
     constants: &'a mut [i32],

@@ -21,6 +21,20 @@ pub const fn saturate_i8(value: i32) -> i8 {
     }
 }
 
+/// The nearest `i16` to `total / 2^24`, rounded down.
+#[inline(always)]
+pub(crate) const fn saturate_i16(total: i64) -> i16 {
+    // The upper word alone tells whether it fits.
+    let whole = (total >> 32) as i32;
+    if whole < i8::MIN as i32 {
+        i16::MIN
+    } else if whole > i8::MAX as i32 {
+        i16::MAX
+    } else {
+        (total >> 24) as i16
+    }
+}
+
 /// The nearest `u8`.
 #[inline(always)]
 pub const fn saturate_u8(value: i32) -> u8 {
@@ -71,6 +85,21 @@ mod tests {
         for value in -400..400 {
             assert_eq!(i32::from(saturate_i8(value)), value.clamp(-128, 127));
             assert_eq!(i32::from(saturate_u8(value)), value.clamp(0, 255));
+        }
+        for total in [
+            -32_769i64,
+            -32_768,
+            -1,
+            0,
+            1,
+            32_767,
+            32_768,
+            1 << 38,
+            -(1 << 38),
+        ] {
+            let value = total.clamp(-32_768, 32_767) as i16;
+            assert_eq!(saturate_i16(total << 24), value);
+            assert_eq!(saturate_i16((total << 24) + (1 << 24) - 1), value);
         }
         assert_eq!(saturate_i32(i64::MIN), i32::MIN);
         assert_eq!(saturate_i32(i64::MAX), i32::MAX);

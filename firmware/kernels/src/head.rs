@@ -12,7 +12,10 @@
 use crate::arch::cast;
 use crate::arena::{self, Buffer, Fault, ensure, volume};
 use crate::fixed::{round_shift, saturate_i32};
+use crate::layout::Layout;
 use crate::norm::{Norm, NormScale, Stats};
+use crate::stream::{Int8, Stream};
+use crate::weights::Weights;
 
 /// Constants of the head.
 #[derive(Debug, Clone, Copy)]
@@ -31,8 +34,9 @@ pub struct Head<'a> {
     pub norm: Option<Norm>,
     /// Zero point of the map.
     pub zero_point: i8,
-    /// `classes x channels`, two's complement.
-    pub weights: &'a [u8],
+    /// `classes x channels`, in [`Layout::Rows`]; those of four bits 4-byte
+    /// aligned.
+    pub weights: Weights<'a>,
     /// Sum of each row of `weights`.
     pub row_sums: &'a [i32],
     /// `weight scale / tokens` per class for a deviation of one, Q36.
@@ -51,19 +55,35 @@ impl Head<'_> {
 /// Runs the step; `stats` are those of the map.
 ///
 /// # Errors
-/// A [`Fault`] if buffers and dimensions do not match.
+/// A [`Fault`] if buffers and dimensions do not match, or weights have four bits.
 pub fn run(step: &Head<'_>, stats: &Stats, arena: &mut [u8]) -> Result<(), Fault> {
+    run_with::<Int8, false>(step, stats, arena)
+}
+
+/// The same for weights of four bits.
+///
+/// # Errors
+/// A [`Fault`] if buffers and dimensions do not match.
+pub fn run_int4(step: &Head<'_>, stats: &Stats, arena: &mut [u8]) -> Result<(), Fault> {
+    run_with::<Int8, true>(step, stats, arena)
+}
+
+pub(crate) fn run_with<S: Stream, const INT4: bool>(
+    step: &Head<'_>,
+    stats: &Stats,
+    arena: &mut [u8],
+) -> Result<(), Fault> {
     let norm = match &step.norm {
-        Some(norm) => NormScale::new(stats, norm),
+        Some(norm) => S::norm(stats, norm),
         None => NormScale::identity(step.zero_point),
     };
     let (map, mut scratch) = arena::disjoint(arena, step.map, step.scratch)?;
-    ensure(!map.is_empty() && map.len() == volume(&[step.tokens, step.channels]))?;
+    ensure(!map.is_empty() && map.len() == volume(&[step.tokens, step.channels, S::BYTES]))?;
     let sums = arena::take_i32s(&mut scratch, step.channels)?;
     arena::clear(sums);
-    for token in cast::i8s(map).chunks_exact(step.channels.max(1)) {
+    for token in S::values(map)?.chunks_exact(step.channels.max(1)) {
         for (sum, &q) in sums.iter_mut().zip(token) {
-            *sum += i32::from(q);
+            *sum = sum.wrapping_add(q.into());
         }
     }
 
@@ -71,31 +91,55 @@ pub fn run(step: &Head<'_>, stats: &Stats, arena: &mut [u8]) -> Result<(), Fault
     let sums = arena::take_i32s(&mut scratch, step.channels)?;
     let classes = step.bias.len();
     ensure(output.len() == volume(&[4, classes]))?;
-    ensure(step.weights.len() == volume(&[classes, step.channels]))?;
+    let (weights, row_size) = match step.weights {
+        Weights::Int8(weights) => (weights, step.channels),
+        Weights::Int4(weights) if INT4 => {
+            (weights, Layout::Rows.packed_size_int4(1, step.channels))
+        }
+        Weights::Int4(_) => return Err(Fault::Geometry),
+    };
+    ensure(weights.len() == volume(&[classes, row_size]))?;
     ensure(step.row_sums.len() == classes && step.multiplier.len() == classes)?;
     let (logits, _) = output.as_chunks_mut::<4>();
-    let mut rows = cast::i8s(step.weights).chunks_exact(step.channels.max(1));
+    let mut rows = weights.chunks_exact(row_size.max(1));
     for (class, logit) in logits.iter_mut().enumerate() {
         let constants = (step.row_sums.get(class), step.multiplier.get(class));
         let constants = (constants, step.bias.get(class), rows.next());
         let ((Some(&row_sum), Some(&base)), Some(&bias), Some(row)) = constants else {
             break;
         };
-        let product = row
-            .iter()
-            .zip(sums.iter())
-            .fold(0i64, |acc, (&weight, &sum)| {
-                acc + i64::from(weight) * i64::from(sum)
-            });
+        let product = match step.weights {
+            Weights::Int4(_) if INT4 => product_int4(row, sums),
+            _ => product(cast::i8s(row), sums),
+        };
         let mean = i64::from(norm.mean).wrapping_mul(step.tokens as i64);
-        let mean = round_shift(mean.wrapping_mul(i64::from(row_sum)), 16);
-        let acc = saturate_i32(product.wrapping_sub(mean));
+        let mean = round_shift(mean.wrapping_mul(i64::from(row_sum)), 16 - S::FRACTION);
+        let acc = S::whole(product.wrapping_sub(mean));
         // From Q36 to Q40, so that the shift by 24 leaves Q16.
         let scaled = i64::from(acc) * i64::from(norm.multiplier(base));
         let value = saturate_i32(round_shift(scaled, 24) + i64::from(bias));
         *logit = value.to_le_bytes();
     }
     Ok(())
+}
+
+#[inline(always)]
+fn product(row: &[i8], sums: &[i32]) -> i64 {
+    row.iter().zip(sums).fold(0i64, |acc, (&weight, &sum)| {
+        acc + i64::from(weight) * i64::from(sum)
+    })
+}
+
+/// The product with weights of four bits: of every four bytes first the low
+/// halves, then the high ones.
+fn product_int4(row: &[u8], sums: &[i32]) -> i64 {
+    let mut acc = 0;
+    for (word, sums) in row.as_chunks::<4>().0.iter().zip(sums.chunks(8)) {
+        let (low, high) = sums.split_at(sums.len().min(4));
+        acc += product(&word.map(|byte| (byte << 4) as i8), low);
+        acc += product(&word.map(|byte| (byte & 0xf0) as i8), high);
+    }
+    acc
 }
 
 /// Reads the logits that [`run`] wrote.

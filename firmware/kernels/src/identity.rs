@@ -58,7 +58,7 @@ pub fn run(step: &Identity<'_>, stats: &Stats, arena: &mut [u8]) -> Result<Stats
 }
 
 /// Slope and offset of one channel for this mean and deviation, Q16.
-fn affine(factor: i32, offset: i32, residual: i32, norm: &NormScale) -> (i32, i32) {
+pub(crate) fn affine(factor: i32, offset: i32, residual: i32, norm: &NormScale) -> (i32, i32) {
     let branch = round_shift(i64::from(factor) * i64::from(norm.inv_sigma), 28);
     let branch = branch.clamp(-i64::from(SLOPE_MAX), i64::from(SLOPE_MAX));
     let slope = (i64::from(residual) + branch).clamp(-i64::from(SLOPE_MAX), i64::from(SLOPE_MAX));

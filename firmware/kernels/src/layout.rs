@@ -69,6 +69,10 @@ impl Kernel for Helium {
     const LAYOUT: Layout = Layout::Helium;
 }
 
+/// What four-bit weights of [`Layout::Dsp`] have in each halfword besides two
+/// weights.
+pub(crate) const INT4_BIAS: i16 = 128;
+
 impl Layout {
     /// The name of the layout's type in this module.
     pub const fn name(self) -> &'static str {
@@ -137,6 +141,21 @@ impl Layout {
         outputs.saturating_mul(inputs.saturating_add(self.step() - 1) / self.step() * self.step())
     }
 
+    /// Bytes of a packed matrix of four-bit weights: half of what
+    /// [`Layout::packed_size`] tells, but for the padding in [`Layout::Rows`].
+    pub const fn packed_size_int4(self, outputs: usize, inputs: usize) -> usize {
+        outputs.saturating_mul(self.padded_int4(inputs) / 2)
+    }
+
+    /// Inputs of a row of four-bit weights: whole words of eight.
+    const fn padded_int4(self, inputs: usize) -> usize {
+        let step = match self {
+            Self::Rows => 8,
+            Self::Dsp | Self::Helium => self.step(),
+        };
+        inputs.saturating_add(step - 1) / step * step
+    }
+
     /// Packs a matrix of `inputs` columns, given row after row.
     ///
     /// The kernels want the packed bytes on a 4-byte boundary.
@@ -156,14 +175,50 @@ impl Layout {
             .zip(packed.chunks_mut(packed_group))
         {
             for (at, byte) in packed.iter_mut().enumerate() {
-                *byte = self.packed_byte(rows, inputs, at);
+                *byte = self.packed_byte(rows, inputs, at, 0);
             }
         }
         Ok(())
     }
 
-    /// The byte at `at` of the packed group that `rows` make.
-    fn packed_byte(self, rows: &[i8], inputs: usize, at: usize) -> u8 {
+    /// Packs a matrix of weights that are multiples of 16, two in a byte.
+    ///
+    /// Groups of outputs lie as [`Layout::pack`] would lay them, with rows of
+    /// [`Layout::Rows`] padded to a multiple of eight. Of every eight bytes, four
+    /// are left: the first four bytes' upper halves in their lower halves, and
+    /// the upper halves of the last four. [`Layout::Dsp`] adds 128 to its
+    /// halfwords first, so that none of them borrows from its odd output's half.
+    ///
+    /// The kernels want the packed bytes on a 4-byte boundary.
+    ///
+    /// # Errors
+    /// [`Fault::Geometry`] if the matrix does not fit the layout or is not held by
+    /// it, a weight is no multiple of 16, or `packed` is not of
+    /// [`Layout::packed_size_int4`].
+    pub fn pack_int4(self, rows: &[i8], inputs: usize, packed: &mut [u8]) -> Result<(), Fault> {
+        let outputs = rows.len() / inputs.max(1);
+        ensure(self.fits(outputs, inputs) && rows.len() == volume(&[outputs, inputs]))?;
+        ensure(packed.len() == self.packed_size_int4(outputs, inputs))?;
+        ensure(self.holds(rows, inputs) && rows.iter().all(|weight| weight % 16 == 0))?;
+        let group = self.group() * inputs;
+        let packed_group = self.packed_size_int4(self.group(), inputs).max(1);
+        for (rows, packed) in rows
+            .chunks_exact(group)
+            .zip(packed.chunks_mut(packed_group))
+        {
+            for (word, bytes) in packed.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+                for (at, byte) in bytes.iter_mut().enumerate() {
+                    let half = |at| self.packed_byte(rows, inputs, 8 * word + at, INT4_BIAS);
+                    *byte = half(at) >> 4 | half(at + 4) & 0xf0;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The byte at `at` of the packed group that `rows` make, with `bias` added to
+    /// every halfword of [`Layout::Dsp`].
+    fn packed_byte(self, rows: &[i8], inputs: usize, at: usize, bias: i16) -> u8 {
         let weight = |row: usize, column: usize| match rows.get(row * inputs + column) {
             Some(&weight) if column < inputs => weight,
             _ => 0,
@@ -176,7 +231,7 @@ impl Layout {
                 let column = 4 * quad + word / 2 + 2 * (byte / 2);
                 let even = i16::from(weight(2 * (word % 2), column));
                 let odd = i16::from(weight(2 * (word % 2) + 1, column));
-                let [low, high] = (even + (odd << 8)).to_le_bytes();
+                let [low, high] = (bias + even + (odd << 8)).to_le_bytes();
                 if byte % 2 == 0 { low } else { high }
             }
             Self::Helium => weight(at / 16 % 2, at / 32 * 16 + at % 16) as u8,

@@ -9,9 +9,12 @@
 //! * A **feature map** holds `i8` values `q`, token after token, channels
 //!   fastest; a real value is `scale * (q - zero_point)`, with one scale and
 //!   one zero point for the whole map. Kernels never see scales: the host folds
-//!   them into the integers of a step.
+//!   them into the integers of a step. Where eight bits are too few for a
+//!   residual stream, it holds `i16` values `256 * q` ([`int16`]).
 //! * **Weights** are `i8`, symmetric, one scale per output channel; an
 //!   accumulator is `i32`, and the host has checked that it cannot overflow.
+//!   Those of a matrix may be multiples of 16, which take four bits in flash
+//!   ([`weights::Weights::Int4`]).
 //! * **Requantization** is [`fixed::requantize`]: one multiplication by a Q32
 //!   fraction, rounded to nearest with ties towards plus infinity.
 //! * **Norms** (GroupNorm with one group) are never materialised. Each step
@@ -46,12 +49,15 @@ pub mod checksum;
 pub mod fixed;
 pub mod head;
 pub mod identity;
+pub mod int16;
 pub mod layout;
 mod matmul;
 pub mod norm;
 pub mod patch_embedding;
 pub mod pointwise;
 pub mod pooling;
+pub mod stream;
+pub mod weights;
 
 #[cfg(feature = "cases")]
 pub mod cases;

@@ -11,6 +11,7 @@ use crate::arena::{Fault, ensure, volume};
 use crate::fixed::{requantize, saturate_i8, saturate_u8};
 use crate::layout::{Kernel, Layout, Rows};
 use crate::norm::Partial;
+use crate::weights::{self, Weights, part_outputs};
 
 /// Words of a tile for tokens of `inputs` values, in every layout.
 pub(crate) const fn tile_words(inputs: usize) -> usize {
@@ -25,15 +26,18 @@ pub(crate) const fn row_size(inputs: usize) -> usize {
     inputs.saturating_add(15) / 16 * 16
 }
 
-/// A linear layer as the inner loops see it: its parts are as long as its
-/// dimensions say, and its weights lie on a 4-byte boundary.
+/// A linear layer, or a few of its outputs, as the inner loops see it: its parts
+/// are as long as its dimensions say, and its weights lie on a 4-byte boundary.
 #[derive(Debug, Clone, Copy)]
 pub struct Linear<'a> {
     weights: &'a [u8],
+    row_size: usize,
     inputs: usize,
     outputs: usize,
     constants: &'a [i32],
     zero: i32,
+    first: usize,
+    width: usize,
 }
 
 impl<'a> Linear<'a> {
@@ -50,10 +54,13 @@ impl<'a> Linear<'a> {
         ensure((-256..=256).contains(&zero))?;
         Ok(Self {
             weights,
+            row_size: inputs,
             inputs,
             outputs,
             constants,
             zero,
+            first: 0,
+            width: outputs,
         })
     }
 
@@ -67,9 +74,19 @@ impl<'a> Linear<'a> {
         self.inputs
     }
 
-    /// Values per token that is written, not zero.
+    /// Values per token that are computed, not zero.
     pub(crate) fn outputs(&self) -> usize {
         self.outputs
+    }
+
+    /// Where these values lie in a token that is written.
+    pub(crate) fn first(&self) -> usize {
+        self.first
+    }
+
+    /// Values per token that is written, computed or not.
+    pub(crate) fn width(&self) -> usize {
+        self.width
     }
 
     /// Accumulator starts and multipliers in the order of the layout, two words
@@ -81,6 +98,124 @@ impl<'a> Linear<'a> {
     /// Added to requantized sums.
     pub(crate) fn zero(&self) -> i32 {
         self.zero
+    }
+
+    /// The values of a token that are computed.
+    pub(crate) fn of<'b, T>(&self, token: &'b [T]) -> &'b [T] {
+        let end = self.first + self.outputs;
+        token.get(self.first..end).unwrap_or(&[])
+    }
+
+    /// The values of a token that are computed, to be written.
+    pub(crate) fn of_mut<'b, T>(&self, token: &'b mut [T]) -> &'b mut [T] {
+        let end = self.first + self.outputs;
+        token.get_mut(self.first..end).unwrap_or(&mut [])
+    }
+}
+
+/// A linear layer that is taken a few outputs at a time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Layer<'a> {
+    weights: Weights<'a>,
+    inputs: usize,
+    outputs: usize,
+    constants: &'a [i32],
+    zero: i32,
+}
+
+impl<'a> Layer<'a> {
+    /// As [`Linear::new`].
+    pub(crate) fn new<K: Kernel>(
+        weights: Weights<'a>,
+        [inputs, outputs]: [usize; 2],
+        constants: &'a [i32],
+        zero: i32,
+    ) -> Result<Self, Fault> {
+        if let Weights::Int8(weights) = weights {
+            Linear::new::<K>(weights, [inputs, outputs], constants, zero)?;
+        } else {
+            ensure(outputs > 0 && K::LAYOUT.fits(outputs, inputs))?;
+            ensure(weights.bytes().len() == K::LAYOUT.packed_size_int4(outputs, inputs))?;
+            ensure(constants.len() == volume(&[2, outputs]))?;
+            ensure((-256..=256).contains(&zero))?;
+        }
+        Ok(Self {
+            weights,
+            inputs,
+            outputs,
+            constants,
+            zero,
+        })
+    }
+
+    /// All outputs, or as many as are unpacked at a time.
+    pub(crate) fn at_once(&self) -> usize {
+        match self.weights {
+            Weights::Int8(_) => self.outputs,
+            Weights::Int4(_) => part_outputs(self.inputs),
+        }
+    }
+
+    /// Hands the layer to `each`: unless `INT4`, as a whole, and four-bit weights
+    /// are a fault; else `at_once` outputs at a time, a multiple of the layout's
+    /// group, with four-bit weights unpacked to `unpacked`.
+    #[inline(always)]
+    pub(crate) fn each_part<K: Kernel, const INT4: bool>(
+        &self,
+        at_once: usize,
+        unpacked: &mut [i32],
+        mut each: impl FnMut(&Linear<'_>),
+    ) -> Result<(), Fault> {
+        let inputs = self.inputs;
+        if !INT4 {
+            // One part, and no loop around it.
+            let Weights::Int8(weights) = self.weights else {
+                return Err(Fault::Geometry);
+            };
+            each(&Linear {
+                weights,
+                row_size: inputs,
+                inputs,
+                outputs: self.outputs,
+                constants: self.constants,
+                zero: self.zero,
+                first: 0,
+                width: self.outputs,
+            });
+            return Ok(());
+        }
+        let mut first = 0;
+        while first < self.outputs {
+            let outputs = at_once.max(1).min(self.outputs - first);
+            let cut = |bytes: &'a [u8], size: fn(Layout, usize, usize) -> usize| {
+                let start = size(K::LAYOUT, first, inputs);
+                let end = start.saturating_add(size(K::LAYOUT, outputs, inputs));
+                bytes.get(start..end).ok_or(Fault::Geometry)
+            };
+            let (weights, row_size) = match self.weights {
+                Weights::Int8(bytes) => (cut(bytes, Layout::packed_size)?, inputs),
+                Weights::Int4(bytes) => {
+                    let packed = cast::i32s(cut(bytes, Layout::packed_size_int4)?)?;
+                    let unpacked = unpacked.get_mut(..2 * packed.len());
+                    let unpacked = unpacked.ok_or(Fault::Buffer)?;
+                    K::unpack(packed, unpacked);
+                    (cast::words_as_bytes(unpacked), inputs.next_multiple_of(8))
+                }
+            };
+            let constants = self.constants.get(2 * first..2 * (first + outputs));
+            each(&Linear {
+                weights,
+                row_size,
+                inputs,
+                outputs,
+                constants: constants.ok_or(Fault::Geometry)?,
+                zero: self.zero,
+                first,
+                width: self.outputs,
+            });
+            first += outputs;
+        }
+        Ok(())
     }
 }
 
@@ -129,11 +264,21 @@ pub trait Product {
     /// Brings pairs of accumulator start and multiplier into that order.
     fn arrange(constants: &mut [i32]);
 
+    /// Brings four-bit weights of whole groups of outputs into the layout's
+    /// eight-bit form, which is twice as long.
+    fn unpack(packed: &[i32], unpacked: &mut [i32]) {
+        weights::unpack(packed, unpacked);
+    }
+
     /// Writes the product's requantized sums to `tokens`.
     fn write(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]);
 
     /// The same, and counts what was written.
     fn write_counted(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]) -> Partial;
+
+    /// Writes the sums as they are, for every token of the tile
+    /// [`Linear::outputs`] of them.
+    fn sums(linear: &Linear<'_>, tile: &[i32], sums: &mut [i32]);
 
     /// Looks the requantized sums up in a table and puts the values into the
     /// tile of the next layer; `tokens` of them count.
@@ -146,7 +291,8 @@ pub trait Product {
     );
 
     /// Adds `residual * q` to the sums before they are requantized and written
-    /// over `q`, and counts what was written.
+    /// over `q`, and counts what was written; one `residual` for every value of
+    /// a token.
     fn update(linear: &Linear<'_>, residual: &[i32], tile: &[i32], tokens: &mut [i8]) -> Partial;
 }
 
@@ -165,8 +311,8 @@ impl Product for Rows {
 
     fn write(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]) {
         each_output(linear, tile, |o, sums| {
-            for (token, sum) in tokens.chunks_exact_mut(linear.outputs().max(1)).zip(sums) {
-                if let Some(q) = token.get_mut(o) {
+            for (token, sum) in tokens.chunks_exact_mut(linear.width().max(1)).zip(sums) {
+                if let Some(q) = token.get_mut(linear.first() + o) {
                     *q = saturate_i8(sum.requantized(linear.zero()));
                 }
             }
@@ -176,14 +322,23 @@ impl Product for Rows {
     fn write_counted(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]) -> Partial {
         let mut written = Partial::default();
         each_output(linear, tile, |o, sums| {
-            for (token, sum) in tokens.chunks_exact_mut(linear.outputs().max(1)).zip(sums) {
-                if let Some(q) = token.get_mut(o) {
+            for (token, sum) in tokens.chunks_exact_mut(linear.width().max(1)).zip(sums) {
+                if let Some(q) = token.get_mut(linear.first() + o) {
                     *q = saturate_i8(sum.requantized(linear.zero()));
                     written.add(*q);
                 }
             }
         });
         written
+    }
+
+    fn sums(linear: &Linear<'_>, tile: &[i32], sums: &mut [i32]) {
+        let (first, second) = sums.split_at_mut(linear.outputs().min(sums.len()));
+        each_output(linear, tile, |o, [a, b]| {
+            if let (Some(first), Some(second)) = (first.get_mut(o), second.get_mut(o)) {
+                (*first, *second) = (a.acc, b.acc);
+            }
+        });
     }
 
     fn activate(
@@ -193,7 +348,8 @@ impl Product for Rows {
         _tokens: usize,
         next: &mut [i32],
     ) {
-        let [first, second] = halves_mut(next, linear.outputs());
+        let [first, second] = halves_mut(next, linear.width());
+        let (first, second) = (linear.of_mut(first), linear.of_mut(second));
         each_output(linear, tile, |o, [a, b]| {
             if let (Some(first), Some(second)) = (first.get_mut(o), second.get_mut(o)) {
                 *first = look_up(table, saturate_u8(a.requantized(linear.zero())));
@@ -205,8 +361,9 @@ impl Product for Rows {
     fn update(linear: &Linear<'_>, residual: &[i32], tile: &[i32], tokens: &mut [i8]) -> Partial {
         let mut written = Partial::default();
         each_output(linear, tile, |o, sums| {
+            let o = linear.first() + o;
             let residual = residual.get(o).copied().unwrap_or(0);
-            for (token, mut sum) in tokens.chunks_exact_mut(linear.outputs().max(1)).zip(sums) {
+            for (token, mut sum) in tokens.chunks_exact_mut(linear.width().max(1)).zip(sums) {
                 if let Some(q) = token.get_mut(o) {
                     sum.acc = sum.acc.wrapping_add(residual.wrapping_mul(i32::from(*q)));
                     *q = saturate_i8(sum.requantized(linear.zero()));
@@ -264,11 +421,12 @@ impl Sum {
 #[inline(always)]
 fn each_output(linear: &Linear<'_>, tile: &[i32], mut sink: impl FnMut(usize, [Sum; 2])) {
     let tokens = halves(tile, linear.inputs());
-    let rows = cast::i8s(linear.weights()).chunks((2 * linear.inputs()).max(1));
+    let rows = cast::i8s(linear.weights()).chunks((2 * linear.row_size).max(1));
     let (constants, _) = linear.constants().as_chunks::<2>();
     let mut output = 0;
     for (rows, constants) in rows.zip(constants.chunks(2)) {
-        let (first, second) = rows.split_at(linear.inputs().min(rows.len()));
+        // Rows may be longer than tokens, by zeros.
+        let (first, second) = rows.split_at(linear.row_size.min(rows.len()));
         let sums = if second.is_empty() {
             [dot(first, tokens[0]), dot(first, tokens[1]), 0, 0]
         } else {

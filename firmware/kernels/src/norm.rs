@@ -87,6 +87,13 @@ impl Partial {
         }
     }
 
+    /// Adds the sums of a few more values.
+    #[cfg(all(feature = "helium", target_arch = "arm"))]
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.sum = self.sum.wrapping_add(other.sum);
+        self.sum_of_squares = self.sum_of_squares.wrapping_add(other.sum_of_squares);
+    }
+
     /// Counts one value in.
     #[inline(always)]
     pub(crate) fn add(&mut self, value: i8) {
@@ -111,11 +118,33 @@ impl NormScale {
         let v = u64::from(elements)
             .wrapping_mul(stats.sum_of_squares)
             .saturating_sub(sum.wrapping_mul(sum))
-            .saturating_add(norm.epsilon)
-            .max(1);
+            .saturating_add(norm.epsilon);
+        Self::of_variance(elements, stats.sum, v, 0, 0)
+    }
 
+    /// Mean and deviation of a map of values `256 * q` with these sums, in units
+    /// of `q`.
+    ///
+    /// As [`NormScale::new`], with `V` in units of `q^2 / 2^16`: it is exact, and
+    /// what does not fit 64 bits is cut off, a part in `2^62`.
+    pub fn of_int16(stats: &Stats, norm: &Norm) -> Self {
+        let elements = norm.elements.max(1);
+        let sum = u128::from(stats.sum.unsigned_abs());
+        let v = (u128::from(elements) * u128::from(stats.sum_of_squares))
+            .saturating_sub(sum * sum)
+            .saturating_add(u128::from(norm.epsilon) << 16);
+        let cut = (64 - v.leading_zeros().min(64)).div_ceil(2);
+        Self::of_variance(elements, stats.sum, (v >> (2 * cut)) as u64, 8, cut)
+    }
+
+    /// From the sum, and the root of `v` times `2^cut`, which both have `fraction`
+    /// fractional bits.
+    #[inline(always)]
+    fn of_variance(elements: u32, sum: i64, v: u64, fraction: u32, cut: u32) -> Self {
+        let v = v.max(1);
         let half_shift = v.leading_zeros() / 2;
         let root = root(v << (2 * half_shift));
+        let half_shift = (half_shift + fraction).saturating_sub(cut);
         let sigma = (u64::from(root) << 16) >> half_shift;
         let inv_shift = 24 + half_shift;
         let inv_sigma = if u64::from(elements).leading_zeros() < inv_shift {
@@ -123,9 +152,11 @@ impl NormScale {
         } else {
             divide(u64::from(elements) << inv_shift, root)
         };
-        let mean = divide((sum << 16).wrapping_add(u64::from(elements / 2)), elements);
+        let dividend =
+            (sum.unsigned_abs() << (16 - fraction)).wrapping_add(u64::from(elements / 2));
+        let mean = divide(dividend, elements);
         Self {
-            mean: if stats.sum < 0 { -mean } else { mean },
+            mean: if sum < 0 { -mean } else { mean },
             sigma: divide(sigma, elements),
             inv_sigma,
         }

@@ -9,9 +9,12 @@
 
 use crate::arch::cast;
 use crate::arena::{self, Buffer, Fault, ensure, volume};
+use crate::int16::sums_size;
 use crate::layout::Kernel;
-use crate::matmul::{Linear, row_size, tile_words};
+use crate::matmul::{Layer, row_size, tile_words};
 use crate::norm::Stats;
+use crate::stream::{Int8, Stream, Width};
+use crate::weights::{Weights, part_outputs};
 
 /// Constants of one patch embedding.
 #[derive(Debug, Clone, Copy)]
@@ -20,7 +23,9 @@ pub struct PatchEmbedding<'a> {
     pub input: Buffer,
     /// The map that is written.
     pub output: Buffer,
-    /// At least [`PatchEmbedding::scratch_size`] bytes, 4-byte aligned.
+    /// At least [`PatchEmbedding::scratch_size`] bytes, 4-byte aligned, as well
+    /// as [`crate::int16::sums_size`] if the output is 16 bits wide, and
+    /// [`crate::weights::unpacked_size`] if the weights are four bits wide.
     pub scratch: Buffer,
     /// Rows, columns and channels of the input.
     pub input_shape: [usize; 3],
@@ -36,11 +41,14 @@ pub struct PatchEmbedding<'a> {
     pub tile_tokens: usize,
     /// `0x80` if the input is `u8` pixels, which are read as `pixel - 128`; else 0.
     pub flip: u8,
+    /// Bits per input channel that are rounded away from 16-bit values, at most
+    /// eight; empty if the input has eight bits.
+    pub shift: &'a [u8],
     /// Value per input channel that stands for zero.
     pub pad: &'a [i8],
     /// `outputs x (kernel rows * kernel columns * channels)` in the step's
     /// layout, 4-byte aligned.
-    pub weights: &'a [u8],
+    pub weights: Weights<'a>,
     /// Accumulator start per output, zero points folded in.
     pub bias: &'a [i32],
     /// Multiplier per output, Q32.
@@ -56,14 +64,17 @@ impl PatchEmbedding<'_> {
         8 * outputs + tiles(tile_tokens) * 4 * tile_words(inputs) + ROWS * row_size(inputs)
     }
 
-    fn check(&self, output_size: usize) -> Result<usize, Fault> {
+    fn check<I: Width, O: Width>(&self, output_size: usize) -> Result<usize, Fault> {
         let [.., input_channels] = self.input_shape;
         let [.., channels] = self.output_shape;
         let inputs = volume(&[self.kernel[0], self.kernel[1], input_channels]);
-        ensure(output_size > 0 && output_size == volume(&self.output_shape))?;
+        let [input_size, size] = [self.input_shape, self.output_shape].map(|shape| volume(&shape));
+        ensure(output_size > 0 && output_size == size.saturating_mul(O::BYTES))?;
         ensure(inputs > 0)?;
         ensure(self.bias.len() == channels && self.multiplier.len() == channels)?;
-        ensure(self.input.size == volume(&self.input_shape) && self.pad.len() == input_channels)?;
+        ensure(self.input.size == input_size.saturating_mul(I::BYTES))?;
+        ensure(self.pad.len() == input_channels)?;
+        ensure(I::FRACTION == 0 || self.shift.len() == input_channels)?;
         Ok(inputs)
     }
 }
@@ -83,15 +94,39 @@ const fn tiles(tile_tokens: usize) -> usize {
 /// Runs the step and returns the sums of what was written.
 ///
 /// # Errors
-/// A [`Fault`] if buffers and dimensions do not match.
+/// A [`Fault`] if buffers and dimensions do not match, or weights have four bits.
 pub fn run<K: Kernel>(step: &PatchEmbedding<'_>, arena: &mut [u8]) -> Result<Stats, Fault> {
-    let inputs = step.check(step.output.of(arena)?.len())?;
+    run_with::<K, Int8, Int8, false>(step, arena)
+}
+
+/// The same for weights of any number of bits, from a map of values `I` to one
+/// of values `O`.
+///
+/// # Errors
+/// A [`Fault`] if buffers and dimensions do not match.
+pub fn run_mixed<K: Kernel, I: Stream, O: Stream>(
+    step: &PatchEmbedding<'_>,
+    arena: &mut [u8],
+) -> Result<Stats, Fault> {
+    run_with::<K, I, O, true>(step, arena)
+}
+
+fn run_with<K: Kernel, I: Stream, O: Stream, const INT4: bool>(
+    step: &PatchEmbedding<'_>,
+    arena: &mut [u8],
+) -> Result<Stats, Fault> {
+    let inputs = step.check::<I, O>(step.output.of(arena)?.len())?;
     let [_, columns, channels] = step.output_shape;
     // Not zero, as was checked; said again where the compiler sees it.
     let channels = channels.max(1);
     let tile_size = tile_words(inputs).max(1);
     let row_size = row_size(inputs).max(1);
     let count = tiles(step.tile_tokens);
+    let sums_size = if O::FRACTION > 0 {
+        sums_size(channels, inputs) / 4
+    } else {
+        0
+    };
 
     // The constants are written once and stay in the scratch.
     let sizes = [volume(&[2, channels]), volume(&[count, tile_size])];
@@ -100,7 +135,7 @@ pub fn run<K: Kernel>(step: &PatchEmbedding<'_>, arena: &mut [u8]) -> Result<Sta
 
     let mut written = Stats::default();
     let (mut row, mut column, mut done) = (0, 0, 0);
-    let tokens = step.output.size / channels;
+    let tokens = step.output.size / (channels * O::BYTES);
     // A multiple of `tile_tokens`, so that nothing is written earlier than the
     // planner allows.
     let at_once = K::TOKENS * count / step.tile_tokens.max(1) * step.tile_tokens.max(1);
@@ -111,11 +146,11 @@ pub fn run<K: Kernel>(step: &PatchEmbedding<'_>, arena: &mut [u8]) -> Result<Sta
         let mut gathered = 0;
         for tile in tiles.chunks_mut(tile_size) {
             for first in (0..K::TOKENS).step_by(ROWS) {
-                let windows = rows.chunks_mut(row_size).take(now - gathered);
+                let windows = rows.chunks_mut(row_size).take(ROWS.min(now - gathered));
                 let mut size = 0;
                 for window in windows {
                     let window = window.get_mut(..inputs).ok_or(Fault::Geometry)?;
-                    gather(step, input, row, column, window)?;
+                    gather::<I>(step, input, row, column, window)?;
                     (size, gathered) = (size + row_size, gathered + 1);
                     column += 1;
                     if column == columns {
@@ -133,21 +168,39 @@ pub fn run<K: Kernel>(step: &PatchEmbedding<'_>, arena: &mut [u8]) -> Result<Sta
         }
 
         let output = Buffer {
-            offset: step.output.offset + done * channels,
-            size: now * channels,
+            offset: step.output.offset + done * channels * O::BYTES,
+            size: now * channels * O::BYTES,
         };
         let (output, scratch) = arena::disjoint(arena, output, step.scratch)?;
         let Parts {
-            constants, tiles, ..
+            constants,
+            tiles,
+            rows,
         } = Parts::of(scratch, sizes)?;
         let shape = [inputs, channels];
-        let linear = Linear::new::<K>(step.weights, shape, constants, step.zero_point)?;
-        let mut tiles = tiles.chunks(tile_size);
-        for tokens in cast::i8s_mut(output).chunks_mut((K::TOKENS * channels).max(1)) {
-            if let Some(tile) = tiles.next() {
-                written.merge(K::write_counted(&linear, tile, tokens));
+        let layer = Layer::new::<K>(step.weights, shape, constants, step.zero_point)?;
+        // The windows have become tiles, so their rows may be overwritten.
+        let mut rest = cast::bytes_mut(rows);
+        let sums = arena::take_i32s(&mut rest, sums_size)?;
+        let unpacked = if INT4 { cast::i32s_mut(rest)? } else { &mut [] };
+        let outputs = if O::FRACTION > 0 {
+            part_outputs(inputs)
+        } else {
+            layer.at_once()
+        };
+        let mut result = Ok(());
+        layer.each_part::<K, INT4>(outputs, unpacked, |part| {
+            let mut tiles = tiles.chunks(tile_size);
+            for tokens in output.chunks_mut((K::TOKENS * channels * O::BYTES).max(1)) {
+                if let Some(tile) = tiles.next() {
+                    match O::write::<K>(part, step.multiplier, tile, sums, tokens) {
+                        Ok(stats) => written.add_all(stats),
+                        Err(fault) => result = Err(fault),
+                    }
+                }
             }
-        }
+        })?;
+        result?;
         done += now;
     }
     Ok(written)
@@ -174,7 +227,7 @@ impl<'a> Parts<'a> {
 
 /// Copies the window of one output token, padding included.
 #[inline(never)]
-fn gather(
+fn gather<I: Stream>(
     step: &PatchEmbedding<'_>,
     input: &[u8],
     row: usize,
@@ -200,10 +253,11 @@ fn gather(
             }
             let middle;
             (middle, line) = split(line, inside)?;
-            copy(
+            I::read(
                 middle,
-                input.get(first..).ok_or(Fault::Geometry)?,
+                input.get(first * I::BYTES..).ok_or(Fault::Geometry)?,
                 step.flip,
+                step.shift,
             )?;
         }
         if !line.is_empty() {
@@ -252,7 +306,7 @@ fn fill(line: &mut [i8], pad: &[i8]) -> Result<(), Fault> {
 
 /// Copies the head of `values`, a word at a time.
 #[inline(never)]
-fn copy(line: &mut [i8], values: &[u8], flip: u8) -> Result<(), Fault> {
+pub(crate) fn copy(line: &mut [i8], values: &[u8], flip: u8) -> Result<(), Fault> {
     let values = values.get(..line.len()).ok_or(Fault::Geometry)?;
     let (words, tail) = cast::bytes_mut(line).as_chunks_mut::<4>();
     let (word_values, tail_values) = values.as_chunks::<4>();

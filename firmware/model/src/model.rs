@@ -6,6 +6,7 @@ use tadpool_kernels::layout::Rows;
 use tadpool_kernels::norm::Norm;
 use tadpool_kernels::patch_embedding::{self, PatchEmbedding};
 use tadpool_kernels::pooling::{self, Pooling};
+use tadpool_kernels::weights::Weights;
 use tadpool_kernels::{Buffer, Fault, Observer};
 
 mod tables {
@@ -169,11 +170,12 @@ static STAGE1_EMBEDDING: PatchEmbedding<'static> = PatchEmbedding {
     padding: [2, 2],
     tile_tokens: 2,
     flip: 128,
+    shift: &[],
     pad: &tables::STAGE1_EMBEDDING_PAD,
-    weights: weights(0, 2400),
+    weights: Weights::Int8(weights(0, 2400)),
     bias: &tables::STAGE1_EMBEDDING_BIAS,
     multiplier: &tables::STAGE1_EMBEDDING_MULTIPLIER,
-    zero_point: 4,
+    zero_point: 9,
 };
 
 static STAGE1_BLOCK0_MIXER: Pooling<'static> = Pooling {
@@ -182,11 +184,11 @@ static STAGE1_BLOCK0_MIXER: Pooling<'static> = Pooling {
     shape: [16, 16, 32],
     norm: Norm {
         elements: 8192,
-        epsilon: 262771,
+        epsilon: 134824,
     },
     factor: &tables::STAGE1_BLOCK0_MIXER_FACTOR,
-    residual: 57934,
-    offset: 63177,
+    residual: 61074,
+    offset: -58150,
 };
 
 static STAGE1_BLOCK0_MLP: ChannelMlp<'static> = ChannelMlp {
@@ -197,22 +199,22 @@ static STAGE1_BLOCK0_MLP: ChannelMlp<'static> = ChannelMlp {
     tile_tokens: 2,
     norm: Norm {
         elements: 8192,
-        epsilon: 205343,
+        epsilon: 117091,
     },
     fc1: NormedLinear {
-        weights: weights(2400, 4096),
+        weights: Weights::Int8(weights(2400, 4096)),
         row_sums: &tables::STAGE1_BLOCK0_MLP_FC1_ROW_SUMS,
         bias: &tables::STAGE1_BLOCK0_MLP_FC1_BIAS,
         multiplier: &tables::STAGE1_BLOCK0_MLP_FC1_MULTIPLIER,
     },
-    hidden_zero: 41,
+    hidden_zero: 27,
     activation: &tables::STAGE1_BLOCK0_MLP_ACTIVATION,
     fc2: ResidualLinear {
-        weights: weights(6496, 4096),
+        weights: Weights::Int8(weights(6496, 4096)),
         bias: &tables::STAGE1_BLOCK0_MLP_FC2_BIAS,
         residual: &tables::STAGE1_BLOCK0_MLP_FC2_RESIDUAL,
         multiplier: &tables::STAGE1_BLOCK0_MLP_FC2_MULTIPLIER,
-        zero_point: -4,
+        zero_point: 3,
     },
 };
 
@@ -222,11 +224,11 @@ static STAGE1_BLOCK1_MIXER: Pooling<'static> = Pooling {
     shape: [16, 16, 32],
     norm: Norm {
         elements: 8192,
-        epsilon: 129892,
+        epsilon: 54698,
     },
     factor: &tables::STAGE1_BLOCK1_MIXER_FACTOR,
-    residual: 92955,
-    offset: 404588,
+    residual: 104744,
+    offset: -347000,
 };
 
 static STAGE1_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
@@ -237,22 +239,22 @@ static STAGE1_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
     tile_tokens: 2,
     norm: Norm {
         elements: 8192,
-        epsilon: 261317,
+        epsilon: 139723,
     },
     fc1: NormedLinear {
-        weights: weights(10592, 4096),
+        weights: Weights::Int8(weights(10592, 4096)),
         row_sums: &tables::STAGE1_BLOCK1_MLP_FC1_ROW_SUMS,
         bias: &tables::STAGE1_BLOCK1_MLP_FC1_BIAS,
         multiplier: &tables::STAGE1_BLOCK1_MLP_FC1_MULTIPLIER,
     },
-    hidden_zero: 83,
+    hidden_zero: 69,
     activation: &tables::STAGE1_BLOCK1_MLP_ACTIVATION,
     fc2: ResidualLinear {
-        weights: weights(14688, 4096),
+        weights: Weights::Int8(weights(14688, 4096)),
         bias: &tables::STAGE1_BLOCK1_MLP_FC2_BIAS,
         residual: &tables::STAGE1_BLOCK1_MLP_FC2_RESIDUAL,
         multiplier: &tables::STAGE1_BLOCK1_MLP_FC2_MULTIPLIER,
-        zero_point: 5,
+        zero_point: -4,
     },
 };
 
@@ -267,8 +269,9 @@ static STAGE2_EMBEDDING: PatchEmbedding<'static> = PatchEmbedding {
     padding: [1, 1],
     tile_tokens: 2,
     flip: 0,
+    shift: &[],
     pad: &tables::STAGE2_EMBEDDING_PAD,
-    weights: weights(18784, 18432),
+    weights: Weights::Int8(weights(18784, 18432)),
     bias: &tables::STAGE2_EMBEDDING_BIAS,
     multiplier: &tables::STAGE2_EMBEDDING_MULTIPLIER,
     zero_point: -4,
@@ -280,11 +283,11 @@ static STAGE2_BLOCK0_MIXER: Pooling<'static> = Pooling {
     shape: [8, 8, 64],
     norm: Norm {
         elements: 4096,
-        epsilon: 9552,
+        epsilon: 5924,
     },
     factor: &tables::STAGE2_BLOCK0_MIXER_FACTOR,
-    residual: 54538,
-    offset: 54310,
+    residual: 53672,
+    offset: 50848,
 };
 
 static STAGE2_BLOCK0_MLP: ChannelMlp<'static> = ChannelMlp {
@@ -295,22 +298,22 @@ static STAGE2_BLOCK0_MLP: ChannelMlp<'static> = ChannelMlp {
     tile_tokens: 2,
     norm: Norm {
         elements: 4096,
-        epsilon: 6615,
+        epsilon: 3973,
     },
     fc1: NormedLinear {
-        weights: weights(37216, 16384),
+        weights: Weights::Int8(weights(37216, 16384)),
         row_sums: &tables::STAGE2_BLOCK0_MLP_FC1_ROW_SUMS,
         bias: &tables::STAGE2_BLOCK0_MLP_FC1_BIAS,
         multiplier: &tables::STAGE2_BLOCK0_MLP_FC1_MULTIPLIER,
     },
-    hidden_zero: 68,
+    hidden_zero: 63,
     activation: &tables::STAGE2_BLOCK0_MLP_ACTIVATION,
     fc2: ResidualLinear {
-        weights: weights(53600, 16384),
+        weights: Weights::Int8(weights(53600, 16384)),
         bias: &tables::STAGE2_BLOCK0_MLP_FC2_BIAS,
         residual: &tables::STAGE2_BLOCK0_MLP_FC2_RESIDUAL,
         multiplier: &tables::STAGE2_BLOCK0_MLP_FC2_MULTIPLIER,
-        zero_point: -5,
+        zero_point: -6,
     },
 };
 
@@ -320,11 +323,11 @@ static STAGE2_BLOCK1_MIXER: Pooling<'static> = Pooling {
     shape: [8, 8, 64],
     norm: Norm {
         elements: 4096,
-        epsilon: 6129,
+        epsilon: 3738,
     },
     factor: &tables::STAGE2_BLOCK1_MIXER_FACTOR,
-    residual: 114820,
-    offset: 17043,
+    residual: 109279,
+    offset: 33079,
 };
 
 static STAGE2_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
@@ -335,22 +338,22 @@ static STAGE2_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
     tile_tokens: 2,
     norm: Norm {
         elements: 4096,
-        epsilon: 18813,
+        epsilon: 10394,
     },
     fc1: NormedLinear {
-        weights: weights(69984, 16384),
+        weights: Weights::Int8(weights(69984, 16384)),
         row_sums: &tables::STAGE2_BLOCK1_MLP_FC1_ROW_SUMS,
         bias: &tables::STAGE2_BLOCK1_MLP_FC1_BIAS,
         multiplier: &tables::STAGE2_BLOCK1_MLP_FC1_MULTIPLIER,
     },
-    hidden_zero: 83,
+    hidden_zero: 69,
     activation: &tables::STAGE2_BLOCK1_MLP_ACTIVATION,
     fc2: ResidualLinear {
-        weights: weights(86368, 16384),
+        weights: Weights::Int8(weights(86368, 16384)),
         bias: &tables::STAGE2_BLOCK1_MLP_FC2_BIAS,
         residual: &tables::STAGE2_BLOCK1_MLP_FC2_RESIDUAL,
         multiplier: &tables::STAGE2_BLOCK1_MLP_FC2_MULTIPLIER,
-        zero_point: -6,
+        zero_point: 0,
     },
 };
 
@@ -365,11 +368,12 @@ static STAGE3_EMBEDDING: PatchEmbedding<'static> = PatchEmbedding {
     padding: [1, 1],
     tile_tokens: 2,
     flip: 0,
+    shift: &[],
     pad: &tables::STAGE3_EMBEDDING_PAD,
-    weights: weights(102752, 73728),
+    weights: Weights::Int8(weights(102752, 73728)),
     bias: &tables::STAGE3_EMBEDDING_BIAS,
     multiplier: &tables::STAGE3_EMBEDDING_MULTIPLIER,
-    zero_point: -5,
+    zero_point: -14,
 };
 
 static STAGE3_BLOCK0_MIXER: Pooling<'static> = Pooling {
@@ -378,11 +382,11 @@ static STAGE3_BLOCK0_MIXER: Pooling<'static> = Pooling {
     shape: [4, 4, 128],
     norm: Norm {
         elements: 2048,
-        epsilon: 74,
+        epsilon: 43,
     },
     factor: &tables::STAGE3_BLOCK0_MIXER_FACTOR,
-    residual: 76202,
-    offset: 217171,
+    residual: 78545,
+    offset: 673646,
 };
 
 static STAGE3_BLOCK0_MLP: ChannelMlp<'static> = ChannelMlp {
@@ -393,22 +397,22 @@ static STAGE3_BLOCK0_MLP: ChannelMlp<'static> = ChannelMlp {
     tile_tokens: 2,
     norm: Norm {
         elements: 2048,
-        epsilon: 100,
+        epsilon: 62,
     },
     fc1: NormedLinear {
-        weights: weights(176480, 65536),
+        weights: Weights::Int8(weights(176480, 65536)),
         row_sums: &tables::STAGE3_BLOCK0_MLP_FC1_ROW_SUMS,
         bias: &tables::STAGE3_BLOCK0_MLP_FC1_BIAS,
         multiplier: &tables::STAGE3_BLOCK0_MLP_FC1_MULTIPLIER,
     },
-    hidden_zero: 34,
+    hidden_zero: 25,
     activation: &tables::STAGE3_BLOCK0_MLP_ACTIVATION,
     fc2: ResidualLinear {
-        weights: weights(242016, 65536),
+        weights: Weights::Int8(weights(242016, 65536)),
         bias: &tables::STAGE3_BLOCK0_MLP_FC2_BIAS,
         residual: &tables::STAGE3_BLOCK0_MLP_FC2_RESIDUAL,
         multiplier: &tables::STAGE3_BLOCK0_MLP_FC2_MULTIPLIER,
-        zero_point: 15,
+        zero_point: 20,
     },
 };
 
@@ -416,13 +420,10 @@ static STAGE3_BLOCK1_MIXER: Pooling<'static> = Pooling {
     map: Buffer { offset: 0, size: 2048 },
     scratch: Buffer { offset: 2048, size: 3072 },
     shape: [4, 4, 128],
-    norm: Norm {
-        elements: 2048,
-        epsilon: 18,
-    },
+    norm: Norm { elements: 2048, epsilon: 9 },
     factor: &tables::STAGE3_BLOCK1_MIXER_FACTOR,
-    residual: 99871,
-    offset: -351186,
+    residual: 101569,
+    offset: -622365,
 };
 
 static STAGE3_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
@@ -433,22 +434,22 @@ static STAGE3_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
     tile_tokens: 2,
     norm: Norm {
         elements: 2048,
-        epsilon: 42,
+        epsilon: 23,
     },
     fc1: NormedLinear {
-        weights: weights(307552, 65536),
+        weights: Weights::Int8(weights(307552, 65536)),
         row_sums: &tables::STAGE3_BLOCK1_MLP_FC1_ROW_SUMS,
         bias: &tables::STAGE3_BLOCK1_MLP_FC1_BIAS,
         multiplier: &tables::STAGE3_BLOCK1_MLP_FC1_MULTIPLIER,
     },
-    hidden_zero: 21,
+    hidden_zero: 14,
     activation: &tables::STAGE3_BLOCK1_MLP_ACTIVATION,
     fc2: ResidualLinear {
-        weights: weights(373088, 65536),
+        weights: Weights::Int8(weights(373088, 65536)),
         bias: &tables::STAGE3_BLOCK1_MLP_FC2_BIAS,
         residual: &tables::STAGE3_BLOCK1_MLP_FC2_RESIDUAL,
         multiplier: &tables::STAGE3_BLOCK1_MLP_FC2_MULTIPLIER,
-        zero_point: 23,
+        zero_point: 28,
     },
 };
 
@@ -458,9 +459,9 @@ static HEAD: Head<'static> = Head {
     scratch: Buffer { offset: 2088, size: 512 },
     tokens: 16,
     channels: 128,
-    norm: Some(Norm { elements: 2048, epsilon: 1 }),
-    zero_point: 23,
-    weights: weights(438624, 1280),
+    norm: Some(Norm { elements: 2048, epsilon: 0 }),
+    zero_point: 28,
+    weights: Weights::Int8(weights(438624, 1280)),
     row_sums: &tables::HEAD_ROW_SUMS,
     multiplier: &tables::HEAD_MULTIPLIER,
     bias: &tables::HEAD_BIAS,
@@ -476,4 +477,4 @@ const fn weights(offset: usize, size: usize) -> &'static [u8] {
 }
 
 /// Tells images of different models apart.
-pub const MODEL_HASH: u32 = 0x39f156df;
+pub const MODEL_HASH: u32 = 0x20e2de49;

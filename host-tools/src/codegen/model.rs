@@ -3,12 +3,15 @@
 use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{format_ident, quote};
 use tadpool_kernels::Buffer;
+use tadpool_kernels::channel_mlp::NormedLinear;
 use tadpool_kernels::layout::Layout;
 use tadpool_kernels::norm::Norm;
+use tadpool_kernels::weights::Weights;
 
 use super::Description;
 use super::tables::Tables;
 use crate::program::{Kernel, Program, ProgramStep};
+use crate::quant_model::{Stream, WeightBits};
 
 /// The body of `model.rs`, formatted.
 pub(super) fn generate(
@@ -64,16 +67,19 @@ fn spaced(source: &str) -> String {
 
 /// The layout whose kernel runs a step: `layout` if it takes all of it.
 fn layout_of(kernel: &Kernel<'_>, layout: Layout) -> Layout {
-    let takes = |weights: &[u8], inputs: usize| {
-        layout.fits(weights.len() / inputs, inputs)
-            && layout.holds(bytemuck::cast_slice(weights), inputs)
+    let takes = |weights: Weights<'_>, inputs: usize| {
+        let rows = weights.bytes();
+        layout.fits(rows.len() / inputs, inputs) && layout.holds(bytemuck::cast_slice(rows), inputs)
     };
     let fits = match kernel {
         Kernel::PatchEmbedding(op) => {
             let [.., outputs] = op.output_shape;
-            takes(op.weights, op.weights.len() / outputs)
+            takes(op.weights, op.weights.bytes().len() / outputs)
         }
         Kernel::ChannelMlp(op) => {
+            takes(op.fc1.weights, op.channels) && takes(op.fc2.weights, op.hidden)
+        }
+        Kernel::ChannelMlpInt16(op) => {
             takes(op.fc1.weights, op.channels) && takes(op.fc2.weights, op.hidden)
         }
         Kernel::Pooling(op) => layout.pools(op.shape[2]),
@@ -87,49 +93,86 @@ fn layout_ident(layout: Layout) -> Ident {
 }
 
 fn uses(program: &Program<'_>, layout: Layout) -> TokenStream {
-    let uses = |matches: fn(&Kernel<'_>) -> bool, tokens: TokenStream| {
-        let used = program.steps.iter().any(|step| matches(&step.kernel));
-        used.then_some(tokens)
+    let any = |matches: &dyn Fn(&ProgramStep<'_>) -> bool| program.steps.iter().any(matches);
+    // The module of an int8 step is named where it is called.
+    let step = |matches: fn(&Kernel<'_>) -> bool, name: &str, ty: &str| {
+        let (name, ty) = (format_ident!("{name}"), format_ident!("{ty}"));
+        if any(&|step| matches(&step.kernel) && step.input == Stream::Int8) {
+            quote!(use tadpool_kernels::#name::{self, #ty};)
+        } else if any(&|step| matches(&step.kernel)) {
+            quote!(use tadpool_kernels::#name::#ty;)
+        } else {
+            quote!()
+        }
     };
-    let channel_mlp = uses(
-        |kernel| matches!(kernel, Kernel::ChannelMlp(_)),
-        quote!(
+    let identity = step(|k| matches!(k, Kernel::Identity(_)), "identity", "Identity");
+    let pooling = step(|k| matches!(k, Kernel::Pooling(_)), "pooling", "Pooling");
+
+    let narrow_mlp = any(&|step| matches!(step.kernel, Kernel::ChannelMlp(_)));
+    let wide_mlp = any(&|step| matches!(step.kernel, Kernel::ChannelMlpInt16(_)));
+    let channel_mlp = match (narrow_mlp, wide_mlp) {
+        (true, _) => quote!(
             use tadpool_kernels::channel_mlp::{self, ChannelMlp, NormedLinear, ResidualLinear};
         ),
-    );
-    let identity = uses(
-        |kernel| matches!(kernel, Kernel::Identity(_)),
-        quote!(
-            use tadpool_kernels::identity::{self, Identity};
+        (false, true) => quote!(
+            use tadpool_kernels::channel_mlp::NormedLinear;
         ),
-    );
-    let pooling = uses(
-        |kernel| matches!(kernel, Kernel::Pooling(_)),
-        quote!(
-            use tadpool_kernels::pooling::{self, Pooling};
+        (false, false) => quote!(),
+    };
+    let embeds = |step: &ProgramStep<'_>| matches!(step.kernel, Kernel::PatchEmbedding(_));
+    let int16 = match (
+        wide_mlp,
+        any(&|step| step.input == Stream::Int16 && !embeds(step)),
+    ) {
+        (true, _) => quote!(
+            use tadpool_kernels::int16::{self, channel_mlp::BranchLinear};
         ),
-    );
+        (false, true) => quote!(
+            use tadpool_kernels::int16;
+        ),
+        (false, false) => quote!(),
+    };
+
     let mut layouts: Vec<Ident> = program
         .steps
         .iter()
         .filter(|step| {
             matches!(
                 step.kernel,
-                Kernel::PatchEmbedding(_) | Kernel::Pooling(_) | Kernel::ChannelMlp(_)
+                Kernel::PatchEmbedding(_) | Kernel::ChannelMlp(_) | Kernel::ChannelMlpInt16(_)
+            ) || matches!(
+                (&step.kernel, step.input),
+                (Kernel::Pooling(_), Stream::Int8)
             )
         })
         .map(|step| layout_ident(layout_of(&step.kernel, layout)))
         .collect();
     layouts.sort();
     layouts.dedup();
+    let mut streams: Vec<Ident> = program
+        .steps
+        .iter()
+        .filter(|step| embeds(step) && takes_any(program, step))
+        .flat_map(|step| [step.input, step.output].map(stream_ident))
+        .collect();
+    streams.sort();
+    streams.dedup();
+    let streams = (!streams.is_empty()).then(|| {
+        quote!(
+            use tadpool_kernels::stream::{#(#streams),*};
+        )
+    });
     quote! {
         #channel_mlp
         use tadpool_kernels::head::{self, Head};
         #identity
+        #int16
         use tadpool_kernels::layout::{#(#layouts),*};
         use tadpool_kernels::norm::Norm;
         use tadpool_kernels::patch_embedding::{self, PatchEmbedding};
         #pooling
+        #streams
+        use tadpool_kernels::weights::Weights;
         use tadpool_kernels::{Buffer, Fault, Observer};
     }
 }
@@ -214,15 +257,8 @@ fn arena() -> TokenStream {
 fn infer(program: &Program<'_>, layout: Layout) -> TokenStream {
     let calls = program.steps.iter().enumerate().map(|(number, step)| {
         let ident = ident(step);
-        let (module, field) = kernel_module(&step.kernel);
-        let layout = layout_ident(layout_of(&step.kernel, layout));
-        let call = match &step.kernel {
-            Kernel::PatchEmbedding(_) => quote!(#module::run::<#layout>(&#ident, arena)?;),
-            Kernel::Pooling(_) | Kernel::ChannelMlp(_) => {
-                quote!(#module::run::<#layout>(&#ident, &stats, arena)?;)
-            }
-            _ => quote!(#module::run(&#ident, &stats, arena)?;),
-        };
+        let field = output_field(&step.kernel);
+        let call = call(program, step, layout);
         // The sums of the map, for the norm of the next step.
         let call = match program.steps.get(number + 1).map(|next| &next.kernel) {
             None | Some(Kernel::PatchEmbedding(_)) => call,
@@ -258,15 +294,64 @@ fn infer(program: &Program<'_>, layout: Layout) -> TokenStream {
     }
 }
 
-fn kernel_module(kernel: &Kernel<'_>) -> (Ident, Ident) {
-    let (module, field) = match kernel {
-        Kernel::PatchEmbedding(_) => ("patch_embedding", "output"),
-        Kernel::Pooling(_) => ("pooling", "map"),
-        Kernel::Identity(_) => ("identity", "map"),
-        Kernel::ChannelMlp(_) => ("channel_mlp", "map"),
-        Kernel::Head(_) => ("head", "output"),
+/// Whether the kernel that takes weights of any number of bits is to be called,
+/// and of patch embeddings the one for streams of any width.
+///
+/// It serves all steps of a kind if one of them needs it, so that no image holds
+/// two copies.
+fn takes_any(program: &Program<'_>, step: &ProgramStep<'_>) -> bool {
+    let like = |other: &&ProgramStep<'_>| {
+        std::mem::discriminant(&other.kernel) == std::mem::discriminant(&step.kernel)
+            && (other.input, other.output) == (step.input, step.output)
     };
-    (format_ident!("{module}"), format_ident!("{field}"))
+    let mut like = program.steps.iter().filter(like);
+    let embeds = matches!(step.kernel, Kernel::PatchEmbedding(_));
+    (embeds && [step.input, step.output].contains(&Stream::Int16))
+        || like.any(|step| step.bits.contains(&WeightBits::Int4))
+}
+
+/// The call of a step's kernel.
+fn call(program: &Program<'_>, step: &ProgramStep<'_>, layout: Layout) -> TokenStream {
+    let ident = ident(step);
+    let any = takes_any(program, step);
+    let layout = layout_ident(layout_of(&step.kernel, layout));
+    let (run, takes_stats) = match (&step.kernel, step.input) {
+        (Kernel::PatchEmbedding(_), _) if any => {
+            let [input, output] = [step.input, step.output].map(stream_ident);
+            let run = quote!(patch_embedding::run_mixed::<#layout, #input, #output>);
+            (run, false)
+        }
+        (Kernel::PatchEmbedding(_), _) => (quote!(patch_embedding::run::<#layout>), false),
+        (Kernel::Pooling(_), Stream::Int8) => (quote!(pooling::run::<#layout>), true),
+        (Kernel::Pooling(_), Stream::Int16) => (quote!(int16::pooling::run), true),
+        (Kernel::Identity(_), Stream::Int8) => (quote!(identity::run), true),
+        (Kernel::Identity(_), Stream::Int16) => (quote!(int16::identity::run), true),
+        (Kernel::ChannelMlp(_), _) if any => (quote!(channel_mlp::run_int4::<#layout>), true),
+        (Kernel::ChannelMlp(_), _) => (quote!(channel_mlp::run::<#layout>), true),
+        (Kernel::ChannelMlpInt16(_), _) => (quote!(int16::channel_mlp::run::<#layout>), true),
+        (Kernel::Head(_), Stream::Int16) => (quote!(int16::head::run), true),
+        (Kernel::Head(_), Stream::Int8) if any => (quote!(head::run_int4), true),
+        (Kernel::Head(_), Stream::Int8) => (quote!(head::run), true),
+    };
+    let stats = takes_stats.then(|| quote!(&stats,));
+    quote!(#run(&#ident, #stats arena)?;)
+}
+
+fn stream_ident(stream: Stream) -> Ident {
+    match stream {
+        Stream::Int8 => format_ident!("Int8"),
+        Stream::Int16 => format_ident!("Int16"),
+    }
+}
+
+fn output_field(kernel: &Kernel<'_>) -> Ident {
+    match kernel {
+        Kernel::PatchEmbedding(_) | Kernel::Head(_) => format_ident!("output"),
+        Kernel::Pooling(_)
+        | Kernel::Identity(_)
+        | Kernel::ChannelMlp(_)
+        | Kernel::ChannelMlpInt16(_) => format_ident!("map"),
+    }
 }
 
 fn ident(step: &ProgramStep<'_>) -> Ident {
@@ -289,7 +374,7 @@ fn constant_name(name: &str) -> String {
 fn step_static(step: &ProgramStep<'_>, layout: Layout, tables: &mut Tables) -> TokenStream {
     let ident = ident(step);
     let constant = constant_name(step.name);
-    let (ty, value) = kernel(&constant, &step.kernel, layout, tables);
+    let (ty, value) = kernel(&constant, step, layout, tables);
     quote! {
         static #ident: #ty<'static> = #value;
     }
@@ -298,11 +383,12 @@ fn step_static(step: &ProgramStep<'_>, layout: Layout, tables: &mut Tables) -> T
 /// Type and value of one step's constants.
 fn kernel(
     step: &str,
-    kernel: &Kernel<'_>,
+    program_step: &ProgramStep<'_>,
     layout: Layout,
     tables: &mut Tables,
-) -> (Ident, TokenStream) {
-    match kernel {
+) -> (TokenStream, TokenStream) {
+    let [bits, fc2_bits] = program_step.bits;
+    match &program_step.kernel {
         Kernel::PatchEmbedding(op) => {
             let (input, output, scratch) =
                 (buffer(op.input), buffer(op.output), buffer(op.scratch));
@@ -314,8 +400,12 @@ fn kernel(
                 signed(op.zero_point),
             );
             let pad = tables.i8s(step, "PAD", op.pad);
-            let inputs = op.weights.len() / op.bias.len().max(1);
-            let weights = tables.weights(layout, op.weights, inputs);
+            let shift = match op.shift {
+                [] => quote!(&[]),
+                shift => tables.u8s(step, "SHIFT", shift),
+            };
+            let rows = op.weights.bytes();
+            let weights = tables.weights(layout, rows, rows.len() / op.bias.len().max(1), bits);
             let bias = tables.i32s(step, "BIAS", op.bias);
             let multiplier = tables.i32s(step, "MULTIPLIER", op.multiplier);
             let value = quote!(PatchEmbedding {
@@ -329,13 +419,14 @@ fn kernel(
                 padding: #padding,
                 tile_tokens: #tile_tokens,
                 flip: #flip,
+                shift: #shift,
                 pad: #pad,
                 weights: #weights,
                 bias: #bias,
                 multiplier: #multiplier,
                 zero_point: #zero_point,
             });
-            (format_ident!("PatchEmbedding"), value)
+            (quote!(PatchEmbedding), value)
         }
         Kernel::Pooling(op) => {
             let (map, scratch, shape) = (buffer(op.map), buffer(op.scratch), array(op.shape));
@@ -350,7 +441,7 @@ fn kernel(
                 residual: #residual,
                 offset: #offset,
             });
-            (format_ident!("Pooling"), value)
+            (quote!(Pooling), value)
         }
         Kernel::Identity(op) => {
             let (map, channels, norm) = (buffer(op.map), plain(op.channels), norm(&op.norm));
@@ -365,19 +456,16 @@ fn kernel(
                 offset: #offset,
                 residual: #residual,
             });
-            (format_ident!("Identity"), value)
+            (quote!(Identity), value)
         }
         Kernel::ChannelMlp(op) => {
             let (map, scratch, norm) = (buffer(op.map), buffer(op.scratch), norm(&op.norm));
             let (channels, hidden) = (plain(op.channels), plain(op.hidden));
             let tile_tokens = plain(op.tile_tokens);
             let (hidden_zero, zero_point) = (signed(op.hidden_zero), signed(op.fc2.zero_point));
-            let fc1_weights = tables.weights(layout, op.fc1.weights, op.channels);
-            let row_sums = tables.i32s(step, "FC1_ROW_SUMS", op.fc1.row_sums);
-            let fc1_bias = tables.i32s(step, "FC1_BIAS", op.fc1.bias);
-            let fc1_multiplier = tables.i32s(step, "FC1_MULTIPLIER", op.fc1.multiplier);
+            let fc1 = normed_linear(step, &op.fc1, op.channels, layout, bits, tables);
             let activation = tables.i8s(step, "ACTIVATION", op.activation);
-            let fc2_weights = tables.weights(layout, op.fc2.weights, op.hidden);
+            let fc2_weights = tables.weights(layout, op.fc2.weights.bytes(), op.hidden, fc2_bits);
             let fc2_bias = tables.i32s(step, "FC2_BIAS", op.fc2.bias);
             let residual = tables.i32s(step, "FC2_RESIDUAL", op.fc2.residual);
             let fc2_multiplier = tables.i32s(step, "FC2_MULTIPLIER", op.fc2.multiplier);
@@ -388,12 +476,7 @@ fn kernel(
                 hidden: #hidden,
                 tile_tokens: #tile_tokens,
                 norm: #norm,
-                fc1: NormedLinear {
-                    weights: #fc1_weights,
-                    row_sums: #row_sums,
-                    bias: #fc1_bias,
-                    multiplier: #fc1_multiplier,
-                },
+                fc1: #fc1,
                 hidden_zero: #hidden_zero,
                 activation: #activation,
                 fc2: ResidualLinear {
@@ -404,7 +487,40 @@ fn kernel(
                     zero_point: #zero_point,
                 },
             });
-            (format_ident!("ChannelMlp"), value)
+            (quote!(ChannelMlp), value)
+        }
+        Kernel::ChannelMlpInt16(op) => {
+            let (map, scratch, norm) = (buffer(op.map), buffer(op.scratch), norm(&op.norm));
+            let (channels, hidden) = (plain(op.channels), plain(op.hidden));
+            let tile_tokens = plain(op.tile_tokens);
+            let hidden_zero = signed(op.hidden_zero);
+            let (ratio, offset) = (signed(op.fc2.ratio), signed(op.fc2.offset));
+            let shift = tables.u8s(step, "SHIFT", op.shift);
+            let fc1 = normed_linear(step, &op.fc1, op.channels, layout, bits, tables);
+            let activation = tables.i8s(step, "ACTIVATION", op.activation);
+            let fc2_weights = tables.weights(layout, op.fc2.weights.bytes(), op.hidden, fc2_bits);
+            let fc2_bias = tables.i32s(step, "FC2_BIAS", op.fc2.bias);
+            let fc2_multiplier = tables.i32s(step, "FC2_MULTIPLIER", op.fc2.multiplier);
+            let value = quote!(int16::channel_mlp::ChannelMlp {
+                map: #map,
+                scratch: #scratch,
+                channels: #channels,
+                hidden: #hidden,
+                tile_tokens: #tile_tokens,
+                norm: #norm,
+                shift: #shift,
+                fc1: #fc1,
+                hidden_zero: #hidden_zero,
+                activation: #activation,
+                fc2: BranchLinear {
+                    weights: #fc2_weights,
+                    bias: #fc2_bias,
+                    multiplier: #fc2_multiplier,
+                    ratio: #ratio,
+                    offset: #offset,
+                },
+            });
+            (quote!(int16::channel_mlp::ChannelMlp), value)
         }
         Kernel::Head(op) => {
             let (map, output, scratch) = (buffer(op.map), buffer(op.output), buffer(op.scratch));
@@ -417,7 +533,7 @@ fn kernel(
                 }
                 None => quote!(None::<Norm>),
             };
-            let weights = tables.weights(Layout::Rows, op.weights, op.channels);
+            let weights = tables.weights(Layout::Rows, op.weights.bytes(), op.channels, bits);
             let row_sums = tables.i32s(step, "ROW_SUMS", op.row_sums);
             let multiplier = tables.i32s(step, "MULTIPLIER", op.multiplier);
             let bias = tables.i32s(step, "BIAS", op.bias);
@@ -434,9 +550,30 @@ fn kernel(
                 multiplier: #multiplier,
                 bias: #bias,
             });
-            (format_ident!("Head"), value)
+            (quote!(Head), value)
         }
     }
+}
+
+/// `fc1` of a channel MLP.
+fn normed_linear(
+    step: &str,
+    fc1: &NormedLinear<'_>,
+    inputs: usize,
+    layout: Layout,
+    bits: WeightBits,
+    tables: &mut Tables,
+) -> TokenStream {
+    let weights = tables.weights(layout, fc1.weights.bytes(), inputs, bits);
+    let row_sums = tables.i32s(step, "FC1_ROW_SUMS", fc1.row_sums);
+    let bias = tables.i32s(step, "FC1_BIAS", fc1.bias);
+    let multiplier = tables.i32s(step, "FC1_MULTIPLIER", fc1.multiplier);
+    quote!(NormedLinear {
+        weights: #weights,
+        row_sums: #row_sums,
+        bias: #bias,
+        multiplier: #multiplier,
+    })
 }
 
 fn buffer(buffer: Buffer) -> TokenStream {

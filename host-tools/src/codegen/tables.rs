@@ -6,6 +6,8 @@ use proc_macro2::{Literal, TokenStream};
 use quote::{format_ident, quote};
 use tadpool_kernels::layout::Layout;
 
+use crate::quant_model::WeightBits;
+
 /// Numbers of a line.
 const LINE_WIDTH: usize = 96;
 /// Alignment of every matrix in the blob, for double loads.
@@ -26,27 +28,47 @@ impl Tables {
         self.table(step, name, "i32", values)
     }
 
+    /// Adds a table of bytes and returns an expression for it.
+    pub(super) fn u8s(&mut self, step: &str, name: &str, values: &[u8]) -> TokenStream {
+        self.table(step, name, "u8", values)
+    }
+
     /// Adds a table of 8-bit values and returns an expression for it.
     pub(super) fn i8s(&mut self, step: &str, name: &str, values: &[i8]) -> TokenStream {
         self.table(step, name, "i8", values)
     }
 
-    /// Adds a row-major matrix to the blob, packed, and returns an expression
-    /// for it.
+    /// Adds a row-major matrix to the blob, packed to `bits` a weight, and
+    /// returns an expression for it.
     ///
-    /// `layout` takes the matrix, as [`Layout::fits`] and [`Layout::holds`] told.
-    pub(super) fn weights(&mut self, layout: Layout, rows: &[u8], inputs: usize) -> TokenStream {
+    /// `layout` takes the matrix, as [`Layout::fits`] and [`Layout::holds`] told, and
+    /// `bits` do.
+    pub(super) fn weights(
+        &mut self,
+        layout: Layout,
+        rows: &[u8],
+        inputs: usize,
+        bits: WeightBits,
+    ) -> TokenStream {
         let outputs = rows.len() / inputs.max(1);
-        let mut packed = vec![0; layout.packed_size(outputs, inputs)];
-        layout
-            .pack(bytemuck::cast_slice(rows), inputs, &mut packed)
-            .expect("the matrix fits its layout");
+        let rows = bytemuck::cast_slice(rows);
+        let (mut packed, pack, kind): (_, fn(_, &_, _, &mut _) -> _, _) = match bits {
+            WeightBits::Int8 => {
+                let size = layout.packed_size(outputs, inputs);
+                (vec![0; size], Layout::pack, quote!(Weights::Int8))
+            }
+            WeightBits::Int4 => {
+                let size = layout.packed_size_int4(outputs, inputs);
+                (vec![0; size], Layout::pack_int4, quote!(Weights::Int4))
+            }
+        };
+        pack(layout, rows, inputs, &mut packed).expect("the matrix fits its layout");
         let offset = Literal::usize_unsuffixed(self.weights.len());
         let size = Literal::usize_unsuffixed(packed.len());
         self.weights.append(&mut packed);
         self.weights
             .resize(self.weights.len().next_multiple_of(WEIGHT_ALIGNMENT), 0);
-        quote!(weights(#offset, #size))
+        quote!(#kind(weights(#offset, #size)))
     }
 
     fn table<T: Display>(&mut self, step: &str, name: &str, ty: &str, values: &[T]) -> TokenStream {

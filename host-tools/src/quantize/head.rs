@@ -4,7 +4,7 @@ use super::fixed::Rows;
 use super::rounding::Rounded;
 use super::{Context, QuantError};
 use crate::ir::Head;
-use crate::quant_model::QuantHead;
+use crate::quant_model::{QuantHead, Stream};
 
 pub(super) fn quantize(context: &Context<'_>, op: &Head) -> Result<QuantHead, QuantError> {
     context.finite(&op.linear.weight, "the weight")?;
@@ -37,7 +37,16 @@ pub(super) fn quantize(context: &Context<'_>, op: &Head) -> Result<QuantHead, Qu
 
     // Without a norm the map's scale stays; with one it cancels.
     let unit = if norm.is_some() { 1.0 } else { stream.scale };
-    let tokens = context.layer.input.tokens() as f64;
+    let tokens = context.layer.input.tokens();
+    if context.width == Stream::Int16 && tokens >= 1 << 16 {
+        return Err(QuantError::Geometry {
+            layer: context.layer.name.clone(),
+            what: "number of tokens of an int16 map",
+            value: tokens,
+            supported: "maps below 65536 tokens",
+        });
+    }
+    let tokens = tokens as f64;
     let mut multiplier = Vec::with_capacity(linear.outputs);
     let mut bias = Vec::with_capacity(linear.outputs);
     for (class, scale) in scales.iter().enumerate() {

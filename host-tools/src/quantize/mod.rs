@@ -240,14 +240,6 @@ impl Context<'_> {
                 self.precision.stream,
             ),
         };
-        if self.precision.stream == Stream::Int16 {
-            return Err(QuantError::Geometry {
-                layer: self.layer.name.clone(),
-                what: "the width of the residual stream",
-                value: 16,
-                supported: "streams of 8 bits",
-            });
-        }
         let in_place = !matches!(self.layer.op, Op::PatchEmbedding(_) | Op::Head(_));
         if in_place && self.precision.stream != self.width {
             return Err(QuantError::StreamWidth {

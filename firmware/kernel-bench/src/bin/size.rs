@@ -31,6 +31,7 @@ mod poolformer {
     use tadpool_kernels::norm::{Norm, Stats};
     use tadpool_kernels::patch_embedding::{self, PatchEmbedding};
     use tadpool_kernels::pooling::{self, Pooling};
+    use tadpool_kernels::weights::Weights;
     use tadpool_kernels::{Buffer, Fault};
 
     const NOWHERE: Buffer = Buffer { offset: 0, size: 0 };
@@ -50,8 +51,9 @@ mod poolformer {
         padding: [0; 2],
         tile_tokens: 2,
         flip: 0,
+        shift: &[],
         pad: &[],
-        weights: &[],
+        weights: Weights::Int8(&[]),
         bias: &[],
         multiplier: &[],
         zero_point: 0,
@@ -73,7 +75,7 @@ mod poolformer {
         tile_tokens: 2,
         norm: NORM,
         fc1: NormedLinear {
-            weights: &[],
+            weights: Weights::Int8(&[]),
             row_sums: &[],
             bias: &[],
             multiplier: &[],
@@ -81,7 +83,7 @@ mod poolformer {
         hidden_zero: 0,
         activation: &[0; 256],
         fc2: ResidualLinear {
-            weights: &[],
+            weights: Weights::Int8(&[]),
             bias: &[],
             residual: &[],
             multiplier: &[],
@@ -96,7 +98,7 @@ mod poolformer {
         channels: 0,
         norm: Some(NORM),
         zero_point: 0,
-        weights: &[],
+        weights: Weights::Int8(&[]),
         row_sums: &[],
         multiplier: &[],
         bias: &[],

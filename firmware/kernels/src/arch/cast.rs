@@ -49,6 +49,24 @@ pub(crate) fn i32s_mut(bytes: &mut [u8]) -> Result<&mut [i32], Fault> {
     }
 }
 
+/// Aligned bytes as `i32` values.
+pub(crate) fn i32s(bytes: &[u8]) -> Result<&[i32], Fault> {
+    // SAFETY: as in `i32s_mut`.
+    match unsafe { bytes.align_to() } {
+        ([], values, []) => Ok(values),
+        _ => Err(Fault::Alignment),
+    }
+}
+
+/// Aligned bytes as `i16` values.
+pub(crate) fn i16s(bytes: &[u8]) -> Result<&[i16], Fault> {
+    // SAFETY: as in `i16s_mut`.
+    match unsafe { bytes.align_to() } {
+        ([], values, []) => Ok(values),
+        _ => Err(Fault::Alignment),
+    }
+}
+
 /// Words as pairs of `i16` values.
 pub(crate) fn words_as_i16s(words: &[i32]) -> &[i16] {
     // SAFETY: an `i32` is two valid `i16` and aligned for them; the length
@@ -79,7 +97,6 @@ pub(crate) fn words_as_bytes_mut(words: &mut [i32]) -> &mut [u8] {
 }
 
 /// Words as bytes.
-#[cfg(not(target_arch = "arm"))]
 pub(crate) fn words_as_bytes(words: &[i32]) -> &[u8] {
     // SAFETY: as in `words_as_bytes_mut`, without writing.
     unsafe { core::slice::from_raw_parts(words.as_ptr().cast(), words.len() * 4) }

@@ -62,7 +62,9 @@ unsafe extern "C" {
     fn tadpool_dsp_write_counted(job: *mut Job);
     fn tadpool_dsp_activate(job: *mut Job);
     fn tadpool_dsp_update(job: *mut Job);
+    fn tadpool_dsp_sums(job: *mut Job);
     fn tadpool_dsp_expand(first: *const i8, second: *const i8, tile: *mut i32, fours: usize);
+    fn tadpool_dsp_unpack(packed: *const i32, unpacked: *mut i32, words: usize);
 }
 
 impl Job {
@@ -93,22 +95,29 @@ impl Job {
     #[inline(always)]
     fn to_tokens(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]) -> Option<Self> {
         let mut job = Self::new(linear, tile)?;
-        let outputs = linear.outputs();
-        let copies = tokens.get(outputs..2 * outputs).is_none();
-        let first = tokens.get_mut(..outputs)?.as_mut_ptr_range();
+        let width = linear.width();
+        let copies = tokens.get(width..2 * width).is_none();
+        let first = linear.of_mut(tokens);
+        if first.is_empty() {
+            return None;
+        }
+        let first = first.as_mut_ptr_range();
         job.end = first.end.cast();
         job.out = first.start.cast();
-        job.other.to_second = if copies { 0 } else { outputs };
+        job.other.to_second = if copies { 0 } else { width };
         Some(job)
     }
 
     /// What was counted; a single token was counted twice.
     #[inline(always)]
     fn counted(&self, linear: &Linear<'_>, tokens: &[i8]) -> Partial {
-        let outputs = linear.outputs();
-        let copies = if tokens.len() < 2 * outputs { 2 } else { 1 };
+        let copies = if tokens.len() < 2 * linear.width() {
+            2
+        } else {
+            1
+        };
         let [sum, squares] = self.counts.map(|count| count / copies);
-        Partial::of_biased(sum, squares, 2 * outputs as u32 / copies)
+        Partial::of_biased(sum, squares, 2 * linear.outputs() as u32 / copies)
     }
 }
 
@@ -176,16 +185,41 @@ impl Product for Dsp {
         _tokens: usize,
         next: &mut [i32],
     ) {
-        let next = next
-            .get_mut(..linear.outputs())
-            .map(<[i32]>::as_mut_ptr_range);
-        if let (Some(mut job), Some(next)) = (Job::new(linear, tile), next) {
+        let next = linear.of_mut(next);
+        if let Some(mut job) = Job::new(linear, tile)
+            && !next.is_empty()
+        {
+            let next = next.as_mut_ptr_range();
             job.end = next.end.cast();
             job.out = next.start.cast();
             job.other.table = table.as_ptr();
             // SAFETY: `Job::new` checked what is read, `next` has a word for
             // every output, and the table one entry for every `u8`.
             unsafe { tadpool_dsp_activate(&mut job) }
+        }
+    }
+
+    fn unpack(packed: &[i32], unpacked: &mut [i32]) {
+        if !packed.is_empty() && unpacked.len() == 2 * packed.len() {
+            // SAFETY: there is a word to be read, and two are written for each.
+            unsafe {
+                tadpool_dsp_unpack(packed.as_ptr(), unpacked.as_mut_ptr(), packed.len());
+            }
+        }
+    }
+
+    fn sums(linear: &Linear<'_>, tile: &[i32], sums: &mut [i32]) {
+        let outputs = linear.outputs();
+        if let Some(mut job) = Job::new(linear, tile)
+            && sums.len() == 2 * outputs
+        {
+            let sums = sums.as_mut_ptr();
+            job.out = sums.cast();
+            job.end = sums.wrapping_add(outputs).cast();
+            job.other.to_second = 4 * outputs;
+            // SAFETY: `Job::new` checked what is read, and `sums` has a word for
+            // every output of both tokens.
+            unsafe { tadpool_dsp_sums(&mut job) }
         }
     }
 
@@ -208,10 +242,10 @@ fn counted(
     };
     job.zero = job.zero.wrapping_add(128);
     if let Some(residual) = residual {
-        if residual.len() != linear.outputs() {
+        if residual.len() != linear.width() {
             return Partial::default();
         }
-        job.residual = residual.as_ptr();
+        job.residual = linear.of(residual).as_ptr();
         // SAFETY: `Job::new` and `to_tokens` checked every length but that of
         // `residual`, which was just checked.
         unsafe { tadpool_dsp_update(&mut job) }

@@ -294,6 +294,64 @@ tadpool_dsp_update:
 	RETURN
 	.size	tadpool_dsp_update, . - tadpool_dsp_update
 
+	@ Stores the sums as they are: four words a token.
+	.section .text.tadpool_dsp_sums, "ax", %progbits
+	.p2align 2
+	.global tadpool_dsp_sums
+	.type	tadpool_dsp_sums, %function
+	.thumb_func
+tadpool_dsp_sums:
+	adr.w	r12, .Lsums + 1
+	b.w	.Lstart
+	.p2align 2
+.Lsums:
+	SPLIT
+	ldr	r1, [sp, #OUT]
+	ldr	r2, [sp, #TABLE]
+	add	r2, r2, r1
+	strd	r11, r10, [r2]
+	strd	lr, r12, [r2, #8]
+	strd	r7, r6, [r1], #8
+	strd	r9, r8, [r1], #8
+	str	r1, [sp, #OUT]
+	ldm	sp, {r1-r6}		@ tile, to token 1, end, zero, constants, out
+	cmp	r6, r3
+	beq	1f
+	b.w	.Lgroup
+1:	RETURN
+	.size	tadpool_dsp_sums, . - tadpool_dsp_sums
+
+@ r0: packed words, at least one, r1: twice as many unpacked ones, r2: how many.
+	.section .text.tadpool_dsp_unpack, "ax", %progbits
+	.p2align 2
+	.global tadpool_dsp_unpack
+	.type	tadpool_dsp_unpack, %function
+	.thumb_func
+tadpool_dsp_unpack:
+	push	{r4-r7, lr}
+	mov	r3, #0xf0f0f0f0
+	mov	r12, #0x00800080	@ `INT4_BIAS`
+	.macro UNPACK low, high
+	and	\low, r3, \high, lsl #4
+	and	\high, \high, r3
+	ssub16	\low, \low, r12
+	ssub16	\high, \high, r12
+	.endm
+	lsrs	r2, r2, #1
+	bcc	1f
+	ldr	r5, [r0], #4
+	UNPACK	r4, r5
+	stm	r1!, {r4, r5}
+	beq	2f
+1:	ldrd	r5, r7, [r0], #8
+	UNPACK	r4, r5
+	UNPACK	r6, r7
+	stm	r1!, {r4-r7}
+	subs	r2, #1
+	bne	1b
+2:	pop	{r4-r7, pc}
+	.size	tadpool_dsp_unpack, . - tadpool_dsp_unpack
+
 @ r0, r1: four values at a time of two tokens; r2: values of a tile; r3: how many
 @ fours, at least one.
 	.section .text.tadpool_dsp_expand, "ax", %progbits

@@ -33,6 +33,8 @@ struct Job {
     places: [u16; 8],
     /// Where the first output's results go.
     first_places: [u32; 4],
+    /// Pairs of outputs before the next vector of the next tile.
+    pairs_left: usize,
 }
 
 // SAFETY: signatures and contract as in `helium_product.s`.
@@ -40,6 +42,7 @@ unsafe extern "C" {
     fn tadpool_helium_write(job: *const Job);
     fn tadpool_helium_activate(job: *const Job);
     fn tadpool_helium_update(job: *const Job);
+    fn tadpool_helium_sums(job: *const Job);
     fn tadpool_helium_expand(
         values: *const i8,
         inputs: usize,
@@ -80,15 +83,17 @@ impl Job {
             other: core::ptr::null(),
             places: [0, 1, b, b + 1, c, c + 1, d, d + 1],
             first_places,
+            pairs_left: (16 - linear.first() % 16) / 2,
         })
     }
 
     /// Writes to one to four whole tokens.
     #[inline(always)]
     fn to_tokens(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]) -> Option<Self> {
-        let outputs = linear.outputs();
-        let count = (tokens.len() / outputs).min(4);
-        Self::new(linear, tile, tokens.as_mut_ptr(), outputs, count)
+        let width = linear.width();
+        let count = (tokens.len() / width).min(4);
+        let first = linear.of_mut(tokens).as_mut_ptr();
+        Self::new(linear, tile, first, width, count)
     }
 }
 
@@ -135,7 +140,18 @@ impl Product for Helium {
 
     fn write_counted(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]) -> Partial {
         Self::write(linear, tile, tokens);
-        count(tokens)
+        count(linear, tokens)
+    }
+
+    fn sums(linear: &Linear<'_>, tile: &[i32], sums: &mut [i32]) {
+        let outputs = linear.outputs();
+        if sums.len() == 4 * outputs
+            && let Some(job) = Job::new(linear, tile, sums.as_mut_ptr().cast(), 4 * outputs, 4)
+        {
+            // SAFETY: `Linear` and `Job` checked what is read, and `sums` has a
+            // word for every output of four tokens.
+            unsafe { tadpool_helium_sums(&job) }
+        }
     }
 
     fn activate(
@@ -145,11 +161,14 @@ impl Product for Helium {
         _tokens: usize,
         next: &mut [i32],
     ) {
-        let vectors = linear.outputs().div_ceil(16);
+        let vectors = linear.width().div_ceil(16);
         let Some(next) = next.get_mut(TILE_HEADER..TILE_HEADER + 16 * vectors) else {
             return;
         };
-        if let Some(mut job) = Job::new(linear, tile, next.as_mut_ptr().cast(), 16, 4) {
+        // A vector of each token, one after the other.
+        let place = linear.first() / 16 * 64 + linear.first() % 16;
+        let out = next.as_mut_ptr().cast::<i8>().wrapping_add(place);
+        if let Some(mut job) = Job::new(linear, tile, out, 16, 4) {
             job.other = table.as_ptr().cast();
             // SAFETY: `Linear` and `Job` checked what is read, `next` has 64
             // bytes for every 16 outputs, and the table an entry for every `u8`.
@@ -159,22 +178,34 @@ impl Product for Helium {
 
     fn update(linear: &Linear<'_>, residual: &[i32], tile: &[i32], tokens: &mut [i8]) -> Partial {
         if let Some(mut job) = Job::to_tokens(linear, tile, tokens)
-            && residual.len() == linear.outputs()
+            && residual.len() == linear.width()
         {
-            job.other = residual.as_ptr().cast();
+            job.other = linear.of(residual).as_ptr().cast();
             // SAFETY: `Linear` and `Job` checked every length but that of
             // `residual`, which was just checked.
             unsafe { tadpool_helium_update(&job) }
         }
-        count(tokens)
+        count(linear, tokens)
     }
 }
 
-fn count(tokens: &[i8]) -> Partial {
-    if tokens.is_empty() {
+/// Counts what was written to whole tokens.
+fn count(linear: &Linear<'_>, tokens: &[i8]) -> Partial {
+    if linear.outputs() == linear.width() {
+        return count_all(tokens);
+    }
+    let mut written = Partial::default();
+    for token in tokens.chunks_exact(linear.width().max(1)) {
+        written.merge(count_all(linear.of(token)));
+    }
+    written
+}
+
+fn count_all(values: &[i8]) -> Partial {
+    if values.is_empty() {
         return Partial::default();
     }
     // SAFETY: reads the slice, which is not empty.
-    let sums = unsafe { tadpool_helium_count(tokens.as_ptr(), tokens.len()) };
+    let sums = unsafe { tadpool_helium_count(values.as_ptr(), values.len()) };
     Partial::of(sums as i32, (sums >> 32) as u32)
 }

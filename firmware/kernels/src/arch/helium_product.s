@@ -19,6 +19,7 @@
 	.equ H_VECTORS, 28
 	.equ H_TABLE, 32	@ or the residual factors
 	.equ H_PLACES, 36	@ eight halfwords, then four words
+	.equ H_PAIRS, 68	@ of outputs before the next vector of the next tile
 
 	.equ H_BASE, 0		@ of the frame
 	.equ H_ENTRY, 4
@@ -60,7 +61,7 @@
 	ldrd	r2, r3, [r0, #H_TILE]	@ and the vectors of a token
 	ldr	r4, [r0, #H_TABLE]
 	vdup.16	q4, r1
-	movs	r5, #8
+	ldr	r5, [r0, #H_PAIRS]
 	adr.w	r1, 3f
 	lsls	r3, r3, #31
 	bmi	1f
@@ -76,10 +77,9 @@
 	mov	r3, r6
 	.endm
 
-	@ One pair of outputs. Leaves the requantized sums in q0 as halfwords, the
-	@ outputs of a token side by side. Saturating to 16 bits first changes
-	@ nothing: zero points are small.
-	.macro PAIR residual
+	@ The sums of one pair of outputs, the first one's in q0 and the second one's
+	@ in q1; multipliers in r4 and r6.
+	.macro SUMS residual
 	.p2align 2
 5:	ldr	r1, [sp, #H_BASE]
 	VECTORS	vmladav
@@ -108,6 +108,13 @@
 	ldm	r5!, {r0, r2, r4, r6}	@ starts and multipliers
 	vadd.i32	q0, q0, r0
 	vadd.i32	q1, q1, r2
+	.endm
+
+	@ One pair of outputs. Leaves the requantized sums in q0 as halfwords, the
+	@ outputs of a token side by side. Saturating to 16 bits first changes
+	@ nothing: zero points are small.
+	.macro PAIR residual
+	SUMS	\residual
 	vdup.32	q2, r4
 	vdup.32	q3, r6
 	vrmulh.s32	q0, q0, q2
@@ -141,6 +148,14 @@
 	PAIR	1
 	STORE_TOKENS
 	END	tadpool_helium_update
+
+	BEGIN	tadpool_helium_sums
+	SUMS	0
+	vstrw.32	q0, [r7, q7]
+	adds	r7, #4
+	vstrw.32	q1, [r7, q7]
+	adds	r7, #4
+	END	tadpool_helium_sums
 
 	BEGIN	tadpool_helium_activate
 	PAIR	0

@@ -5,9 +5,10 @@
 
 use crate::arch::cast;
 use crate::fixed::{requantize, saturate_i8, saturate_u8};
-use crate::layout::{Dsp, Helium};
+use crate::layout::{Dsp, Helium, INT4_BIAS};
 use crate::matmul::{Linear, Product, TILE_HEADER, look_up};
 use crate::norm::Partial;
+use crate::weights;
 
 /// What the two layouts do differently.
 trait Model {
@@ -18,6 +19,10 @@ trait Model {
     fn put(tile: &mut [i32], token: usize, input: usize, value: i8);
 
     fn arrange(group: &mut [i32]);
+
+    fn unpack(packed: &[i32], unpacked: &mut [i32]) {
+        weights::unpack(packed, unpacked);
+    }
 
     /// Sums and multipliers of one group of outputs for one token.
     fn sums(linear: &Linear<'_>, group: usize, tile: &[i32], token: usize) -> [(i32, i32); 4];
@@ -43,12 +48,26 @@ impl<M: Model> Product for M {
         constants.chunks_mut(2 * M::GROUP).for_each(M::arrange);
     }
 
+    fn unpack(packed: &[i32], unpacked: &mut [i32]) {
+        <M as Model>::unpack(packed, unpacked);
+    }
+
     fn write(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]) {
         let _ = Self::write_counted(linear, tile, tokens);
     }
 
     fn write_counted(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]) -> Partial {
         Self::update(linear, &[], tile, tokens)
+    }
+
+    fn sums(linear: &Linear<'_>, tile: &[i32], sums: &mut [i32]) {
+        let tokens = sums.chunks_exact_mut(linear.outputs().max(1));
+        for (token, values) in tokens.enumerate().take(M::TOKENS) {
+            for (output, value) in values.iter_mut().enumerate() {
+                let sums = M::sums(linear, output / M::GROUP, tile, token);
+                *value = sums.get(output % M::GROUP).map_or(0, |&(acc, _)| acc);
+            }
+        }
     }
 
     fn activate(
@@ -58,24 +77,31 @@ impl<M: Model> Product for M {
         _tokens: usize,
         next: &mut [i32],
     ) {
-        next.fill(0);
+        if linear.first() == 0 {
+            next.fill(0);
+        }
         for token in 0..M::TOKENS {
             for output in 0..linear.outputs() {
                 let sums = M::sums(linear, output / M::GROUP, tile, token);
                 let (acc, multiplier) = sums.get(output % M::GROUP).copied().unwrap_or_default();
                 let index = saturate_u8(requantize(acc, multiplier).saturating_add(linear.zero()));
-                M::put(next, token, output, look_up(table, index) as i8);
+                M::put(
+                    next,
+                    token,
+                    linear.first() + output,
+                    look_up(table, index) as i8,
+                );
             }
         }
     }
 
     fn update(linear: &Linear<'_>, residual: &[i32], tile: &[i32], tokens: &mut [i8]) -> Partial {
         let mut written = Partial::default();
-        for (token, values) in tokens.chunks_mut(linear.outputs().max(1)).enumerate() {
-            for (output, q) in values.iter_mut().enumerate() {
+        for (token, values) in tokens.chunks_mut(linear.width().max(1)).enumerate() {
+            for (output, q) in linear.of_mut(values).iter_mut().enumerate() {
                 let sums = M::sums(linear, output / M::GROUP, tile, token);
                 let (acc, multiplier) = sums.get(output % M::GROUP).copied().unwrap_or_default();
-                let residual = residual.get(output).copied().unwrap_or(0);
+                let residual = residual.get(linear.first() + output).copied().unwrap_or(0);
                 let acc = acc.wrapping_add(residual.wrapping_mul(i32::from(*q)));
                 *q = saturate_i8(requantize(acc, multiplier).saturating_add(linear.zero()));
                 written.add(*q);
@@ -94,6 +120,13 @@ impl Model for Dsp {
         let values = cast::words_as_i16s_mut(tile);
         if let Some(wide) = values.get_mut(2 * word + input / 2 % 2) {
             *wide = i16::from(value);
+        }
+    }
+
+    fn unpack(packed: &[i32], unpacked: &mut [i32]) {
+        weights::unpack(packed, unpacked);
+        for halfword in cast::words_as_i16s_mut(unpacked) {
+            *halfword = halfword.wrapping_sub(INT4_BIAS);
         }
     }
 

@@ -28,8 +28,12 @@ proptest! {
         let words = [-77i32; 40];
         let bytes = [0x81u8; 40];
         let ints = |i: usize| &words[..lengths[i]];
-        let some = |i: usize| &bytes[..lengths[i]];
+        let some = |i: usize| match i % 8 == usize::from(normed) {
+            true => Weights::Int4(&bytes[..lengths[i]]),
+            false => Weights::Int8(&bytes[..lengths[i]]),
+        };
         let signed = vec![-9i8; lengths[3]];
+        let shifts = vec![200; lengths[2]];
         let [map, scratch, output] = buffers;
         let norm = Norm { elements, epsilon: 3 };
         let stats = Stats { sum: -300, sum_of_squares: 99_999 };
@@ -60,8 +64,33 @@ proptest! {
             },
         };
         let _ = channel_mlp::run::<Rows>(&mlp, &stats, arena);
+        let _ = channel_mlp::run_int4::<Rows>(&mlp, &stats, arena);
+        let _ = channel_mlp::run_int4::<Dsp>(&mlp, &stats, arena);
         let _ = channel_mlp::run::<Dsp>(&mlp, &stats, arena);
         let _ = channel_mlp::run::<Helium>(&mlp, &stats, arena);
+
+        let wide = int16::channel_mlp::ChannelMlp {
+            map,
+            scratch,
+            channels: dims[0],
+            hidden: dims[1],
+            tile_tokens: dims[2],
+            norm,
+            shift: &shifts,
+            fc1: mlp.fc1,
+            hidden_zero: mlp.hidden_zero,
+            activation: mlp.activation,
+            fc2: BranchLinear {
+                weights: some(4),
+                bias: ints(5),
+                multiplier: ints(7),
+                ratio: i32::MAX,
+                offset: i32::MIN,
+            },
+        };
+        let _ = int16::channel_mlp::run::<Rows>(&wide, &stats, arena);
+        let _ = int16::channel_mlp::run::<Dsp>(&wide, &stats, arena);
+        let _ = int16::channel_mlp::run::<Helium>(&wide, &stats, arena);
 
         let embedding = PatchEmbedding {
             input: map,
@@ -74,6 +103,7 @@ proptest! {
             padding: [more[2], more[3]],
             tile_tokens: more[4],
             flip: 0x80,
+            shift: &shifts,
             pad: &signed,
             weights: some(4),
             bias: ints(5),
@@ -81,6 +111,9 @@ proptest! {
             zero_point: i32::MIN,
         };
         let _ = patch_embedding::run::<Rows>(&embedding, arena);
+        let _ = patch_embedding::run_mixed::<Rows, Int16, Int8>(&embedding, arena);
+        let _ = patch_embedding::run_mixed::<Rows, Int8, Int16>(&embedding, arena);
+        let _ = patch_embedding::run_mixed::<Dsp, Int16, Int16>(&embedding, arena);
         let _ = patch_embedding::run::<Dsp>(&embedding, arena);
         let _ = patch_embedding::run::<Helium>(&embedding, arena);
 
@@ -95,6 +128,7 @@ proptest! {
         };
         let _ = pooling::run::<Rows>(&mixer, &stats, arena);
         let _ = pooling::run::<Dsp>(&mixer, &stats, arena);
+        let _ = int16::pooling::run(&mixer, &stats, arena);
 
         let identity = Identity {
             map,
@@ -105,6 +139,7 @@ proptest! {
             residual: i32::MIN,
         };
         let _ = identity::run(&identity, &stats, arena);
+        let _ = int16::identity::run(&identity, &stats, arena);
 
         let head = Head {
             map,
@@ -120,6 +155,8 @@ proptest! {
             bias: ints(7),
         };
         let _ = head::run(&head, &stats, arena);
+        let _ = head::run_int4(&head, &stats, arena);
+        let _ = int16::head::run(&head, &stats, arena);
         let _ = head::logits::<3>(output, arena);
     }
 }
@@ -141,7 +178,7 @@ fn a_step_that_does_not_fit_is_a_fault() {
         tile_tokens: 1,
         norm: norm(map.len(), 1),
         fc1: NormedLinear {
-            weights: &fc1,
+            weights: Weights::Int8(&fc1),
             row_sums: &sums,
             bias: &mlp.fc1.bias,
             multiplier: &mlp.fc1.multiplier,
@@ -149,7 +186,7 @@ fn a_step_that_does_not_fit_is_a_fault() {
         hidden_zero: 0,
         activation: &mlp.activation,
         fc2: ResidualLinear {
-            weights: &fc2,
+            weights: Weights::Int8(&fc2),
             bias: &mlp.fc2.bias,
             residual: &mlp.fc2.residual,
             multiplier: &mlp.fc2.multiplier,
@@ -179,7 +216,10 @@ fn a_step_that_does_not_fit_is_a_fault() {
     step.map.size -= 1;
     assert_eq!(run(&step, &mut arena), Err(Fault::Geometry));
     step = fits;
-    step.fc1.weights = &fc1[1..];
+    step.fc1.weights = Weights::Int8(&fc1[1..]);
+    assert_eq!(run(&step, &mut arena), Err(Fault::Geometry));
+    step = fits;
+    step.fc1.weights = Weights::Int4(&fc1);
     assert_eq!(run(&step, &mut arena), Err(Fault::Geometry));
     step = fits;
     step.fc2.residual = &mlp.fc2.residual[1..];

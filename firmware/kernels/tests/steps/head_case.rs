@@ -10,6 +10,7 @@ pub(crate) struct HeadCase {
     normed: bool,
     fill: Fill,
     full_range: bool,
+    int4: bool,
     zero_point: i8,
     seed: u64,
 }
@@ -18,11 +19,13 @@ impl HeadCase {
     fn data(&self) -> (Classifier, Vec<i8>) {
         let mut source = Source::new(self.seed, self.fill);
         let map = source.map(self.tokens * self.channels);
+        let mut linear = source.linear(self.classes, self.channels, self.full_range);
+        narrow(&mut linear.weights, self.int4);
         let classifier = Classifier {
             channels: self.channels,
             epsilon: self.normed.then_some(self.seed % 1_000_000),
             map_zero: self.zero_point,
-            linear: source.linear(self.classes, self.channels, self.full_range),
+            linear,
         };
         (classifier, map)
     }
@@ -40,6 +43,8 @@ impl Case for HeadCase {
             offset: scratch.offset + scratch.size,
             size: 4 * self.classes,
         };
+        let weights = &classifier.linear.weights;
+        let weights = Packed::new(Layout::Rows, weights, self.channels, self.int4);
         let step = Head {
             map: arena.map,
             output,
@@ -48,12 +53,16 @@ impl Case for HeadCase {
             channels: self.channels,
             norm: classifier.epsilon.map(|epsilon| norm(map.len(), epsilon)),
             zero_point: self.zero_point,
-            weights: &bytes(&classifier.linear.weights),
+            weights: weights.weights(),
             row_sums: &oracle::row_sums(&classifier.linear.weights, self.channels),
             multiplier: &classifier.linear.multiplier,
             bias: &classifier.linear.bias,
         };
-        head::run(&step, &Stats::of(&map), arena.bytes())?;
+        let run = match self.int4 {
+            true => head::run_int4,
+            false => head::run,
+        };
+        run(&step, &Stats::of(&map), arena.bytes())?;
         Ok(output.of(arena.bytes())?.to_vec())
     }
 
@@ -75,6 +84,7 @@ impl Case for HeadCase {
                         normed: zero_point == 0,
                         fill,
                         full_range: tokens == 3,
+                        int4: zero_point == 127,
                         zero_point,
                         seed: 5,
                     });
@@ -88,7 +98,7 @@ impl Case for HeadCase {
         let shape = (1usize..60, 1usize..60, 1usize..12);
         (
             shape,
-            any::<[bool; 2]>(),
+            any::<[bool; 3]>(),
             fills(),
             any::<i8>(),
             any::<u64>(),
@@ -99,6 +109,7 @@ impl Case for HeadCase {
                 classes: shape.2,
                 normed: flags[0],
                 full_range: flags[1],
+                int4: flags[2],
                 fill,
                 zero_point,
                 seed,

@@ -4,6 +4,7 @@
 mod channel_mlp_case;
 mod geometry;
 mod head_case;
+mod int16_steps;
 mod mixer_cases;
 mod oracle;
 mod patch_embedding_case;
@@ -22,10 +23,13 @@ use support::*;
 use tadpool_kernels::channel_mlp::{self, ChannelMlp, NormedLinear, ResidualLinear};
 use tadpool_kernels::head::{self, Head};
 use tadpool_kernels::identity::{self, Identity};
+use tadpool_kernels::int16::{self, channel_mlp::BranchLinear};
 use tadpool_kernels::layout::{Dsp, Helium, Kernel, Layout, Rows};
 use tadpool_kernels::norm::{Norm, Stats};
 use tadpool_kernels::patch_embedding::{self, PatchEmbedding};
 use tadpool_kernels::pooling::{self, Pooling};
+use tadpool_kernels::stream::{Int8, Int16};
+use tadpool_kernels::weights::{Weights, unpacked_size};
 use tadpool_kernels::{Buffer, Fault};
 
 /// One step with all its data, made from a small description.

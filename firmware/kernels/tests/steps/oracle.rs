@@ -1,6 +1,8 @@
 //! The naive oracle: every step as whole-tensor arithmetic on `i128`, with
 //! nothing in place, nothing tiled and nothing shared with the kernels.
 
+pub(crate) mod wide;
+
 /// Sum and sum of squares.
 pub(crate) fn sums(values: &[i8]) -> (i64, u64) {
     let sum = values.iter().map(|&q| i64::from(q)).sum();
@@ -36,15 +38,25 @@ pub(crate) struct Moments {
 impl Moments {
     pub(crate) fn of(values: &[i8], epsilon: u64) -> Self {
         let (sum, squares) = sums(values);
-        let (n, sum, squares) = (values.len() as i128, i128::from(sum), i128::from(squares));
-        let v = (n * squares - sum * sum + i128::from(epsilon)).max(1);
+        let count = values.len() as i128;
+        Self::of_sums(count, sum.into(), squares.into(), epsilon.into(), 0)
+    }
+
+    /// Of values with `fraction` fractional bits.
+    fn of_sums(n: i128, sum: i128, squares: i128, epsilon: i128, fraction: i32) -> Self {
+        let mut v = (n * squares - sum * sum + epsilon).max(1);
         // The root of `v`, with as many fractional bits as leave 32 in all.
-        let mut bits = 0;
-        while v << (2 * bits + 2) < 1 << 64 {
+        let mut bits = fraction;
+        while v >= 1 << 64 {
+            v /= 4;
+            bits -= 1;
+        }
+        while v < 1 << 62 {
+            v *= 4;
             bits += 1;
         }
-        let root = root(v << (2 * bits));
-        let mean = ((sum.abs() << 16) + n / 2) / n;
+        let root = root(v);
+        let mean = ((sum.abs() << (16 - fraction)) + n / 2) / n;
         Self {
             mean: mean * sum.signum(),
             sigma: as_i32(((root << 16) >> bits) / n),
@@ -113,21 +125,30 @@ pub(crate) struct Mlp {
     pub(crate) zero_point: i32,
 }
 
+impl Mlp {
+    /// What `fc2` sees of one token.
+    fn hidden(&self, moments: &Moments, row_sums: &[i32], token: &[i8]) -> Vec<i8> {
+        let products = products(&self.fc1.weights, token).into_iter().enumerate();
+        products
+            .map(|(j, product)| {
+                let bias = i128::from(self.fc1.bias[j]) * moments.sigma;
+                let mean = i128::from(row_sums[j]) * moments.mean * 256;
+                let acc = as_i32(rounded(bias - mean, 24)) + product;
+                let scale = i128::from(self.fc1.multiplier[j]) * moments.inverse;
+                let multiplier = as_i32(rounded(scale, 20)) as i32;
+                let index = requantize(acc, multiplier) + i128::from(self.hidden_zero);
+                self.activation[index.clamp(0, 255) as usize]
+            })
+            .collect()
+    }
+}
+
 pub(crate) fn channel_mlp(mlp: &Mlp, map: &[i8]) -> Vec<i8> {
     let moments = Moments::of(map, mlp.epsilon);
     let sums = row_sums(&mlp.fc1.weights, mlp.channels);
     let mut output = Vec::new();
     for token in map.chunks(mlp.channels) {
-        let mut hidden = Vec::new();
-        for (j, product) in products(&mlp.fc1.weights, token).into_iter().enumerate() {
-            let bias = i128::from(mlp.fc1.bias[j]) * moments.sigma;
-            let mean = i128::from(sums[j]) * moments.mean * 256;
-            let acc = as_i32(rounded(bias - mean, 24)) + product;
-            let scale = i128::from(mlp.fc1.multiplier[j]) * moments.inverse;
-            let multiplier = as_i32(rounded(scale, 20)) as i32;
-            let index = requantize(acc, multiplier) + i128::from(mlp.hidden_zero);
-            hidden.push(mlp.activation[index.clamp(0, 255) as usize]);
-        }
+        let hidden = mlp.hidden(&moments, &sums, token);
         for (c, product) in products(&mlp.fc2.weights, &hidden).into_iter().enumerate() {
             let residual = i128::from(mlp.fc2.residual[c]) * i128::from(token[c]);
             let acc = i128::from(mlp.fc2.bias[c]) + residual + product;
@@ -229,41 +250,57 @@ pub(crate) struct Mixer {
 }
 
 pub(crate) fn pooling(mixer: &Mixer, map: &[i8]) -> Vec<i8> {
-    let [height, width, channels] = mixer.shape;
     let inverse = Moments::of(map, mixer.epsilon).inverse;
-    let mut output = Vec::new();
-    for (i, &q) in map.iter().enumerate() {
+    let map: Vec<i128> = map.iter().map(|&q| i128::from(q)).collect();
+    let differences = pooled(mixer.shape, &map);
+    map.iter()
+        .zip(differences)
+        .enumerate()
+        .map(|(i, (q, difference))| {
+            let factor = mixer.factor[i % mixer.shape[2]];
+            let factor = requantize(inverse, factor).clamp(-(1 << 17), 1 << 17);
+            let acc =
+                i128::from(mixer.residual) * q + i128::from(mixer.offset[0]) + factor * difference;
+            as_i8(acc.div_euclid(1 << 16))
+        })
+        .collect()
+}
+
+/// 36 times the mean of each value's neighbours less the value.
+fn pooled([height, width, channels]: [usize; 3], map: &[i128]) -> Vec<i128> {
+    let mut differences = Vec::new();
+    for (i, q) in map.iter().enumerate() {
         let (y, x, c) = (i / channels / width, i / channels % width, i % channels);
         let (mut sum, mut count) = (0, 0);
         for ny in y.saturating_sub(1)..(y + 2).min(height) {
             for nx in x.saturating_sub(1)..(x + 2).min(width) {
-                sum += i128::from(map[(ny * width + nx) * channels + c]);
+                sum += map[(ny * width + nx) * channels + c];
                 count += 1;
             }
         }
-        let factor = requantize(inverse, mixer.factor[c]).clamp(-(1 << 17), 1 << 17);
-        let difference = 36 / count * sum - 36 * i128::from(q);
-        let acc = i128::from(mixer.residual) * i128::from(q)
-            + i128::from(mixer.offset[0])
-            + factor * difference;
-        output.push(as_i8(acc.div_euclid(1 << 16)));
+        differences.push(36 / count * sum - 36 * q);
     }
-    output
+    differences
+}
+
+impl Mixer {
+    /// Slope and offset of the identity mixer on one channel.
+    fn affine(&self, moments: &Moments, c: usize) -> (i128, i128) {
+        let bound = 1 << 23;
+        let branch = rounded(i128::from(self.factor[c]) * moments.inverse, 28);
+        let branch = branch.clamp(-bound, bound);
+        let slope = (i128::from(self.residual) + branch).clamp(-bound, bound);
+        let offset = i128::from(self.offset[c]) - rounded(branch * moments.mean, 16);
+        (slope, offset.clamp(1 - (1 << 30), (1 << 30) - 1))
+    }
 }
 
 pub(crate) fn identity(mixer: &Mixer, map: &[i8]) -> Vec<i8> {
     let moments = Moments::of(map, mixer.epsilon);
-    let bound = 1 << 23;
-    let channels = mixer.factor.len();
     map.iter()
         .enumerate()
         .map(|(i, &q)| {
-            let c = i % channels;
-            let branch = rounded(i128::from(mixer.factor[c]) * moments.inverse, 28);
-            let branch = branch.clamp(-bound, bound);
-            let slope = (i128::from(mixer.residual) + branch).clamp(-bound, bound);
-            let offset = i128::from(mixer.offset[c]) - rounded(branch * moments.mean, 16);
-            let offset = offset.clamp(1 - (1 << 30), (1 << 30) - 1);
+            let (slope, offset) = mixer.affine(&moments, i % mixer.factor.len());
             as_i8((slope * i128::from(q) + offset).div_euclid(1 << 16))
         })
         .collect()
@@ -275,6 +312,15 @@ pub(crate) struct Classifier {
     pub(crate) epsilon: Option<u64>,
     pub(crate) map_zero: i8,
     pub(crate) linear: Linear,
+}
+
+impl Classifier {
+    fn logit(&self, class: usize, moments: &Moments, acc: i128) -> i32 {
+        let scale = i128::from(self.linear.multiplier[class]) * moments.inverse;
+        let scaled = acc * as_i32(rounded(scale, 20));
+        let logit = as_i32(rounded(scaled, 24)) + i128::from(self.linear.bias[class]);
+        as_i32(logit) as i32
+    }
 }
 
 pub(crate) fn head(classifier: &Classifier, map: &[i8]) -> Vec<i32> {
@@ -293,10 +339,7 @@ pub(crate) fn head(classifier: &Classifier, map: &[i8]) -> Vec<i32> {
         let tokens = (map.len() / channels) as i128;
         let row_sum: i128 = row.iter().map(|&w| i128::from(w)).sum();
         let acc = as_i32(product - rounded(moments.mean * tokens * row_sum, 16));
-        let scale = i128::from(classifier.linear.multiplier[k]) * moments.inverse;
-        let scaled = acc * as_i32(rounded(scale, 20));
-        let logit = as_i32(rounded(scaled, 24)) + i128::from(classifier.linear.bias[k]);
-        logits.push(as_i32(logit) as i32);
+        logits.push(classifier.logit(k, &moments, acc));
     }
     logits
 }

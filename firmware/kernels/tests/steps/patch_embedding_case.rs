@@ -16,6 +16,7 @@ pub(crate) struct ConvolutionCase {
     pixels: bool,
     fill: Fill,
     full_range: bool,
+    int4: bool,
     zero_point: i32,
     seed: u64,
 }
@@ -34,6 +35,9 @@ impl ConvolutionCase {
         let mut source = Source::new(self.seed, self.fill);
         let input = source.map(height * width * channels);
         let inputs = self.kernel[0] * self.kernel[1] * channels;
+        let pad = source.map(channels);
+        let mut linear = source.linear(self.outputs, inputs, self.full_range);
+        narrow(&mut linear.weights, self.int4);
         let conv = Convolution {
             input_shape: self.input_shape,
             output_shape: [
@@ -44,8 +48,8 @@ impl ConvolutionCase {
             kernel: self.kernel,
             stride: self.stride,
             padding: [top, left],
-            pad: source.map(channels),
-            linear: source.linear(self.outputs, inputs, self.full_range),
+            pad,
+            linear,
             zero_point: self.zero_point,
         };
         (conv, input)
@@ -68,13 +72,16 @@ impl Case for ConvolutionCase {
         }
         let [.., channels] = self.input_shape;
         let inputs = self.kernel[0] * self.kernel[1] * channels;
-        let scratch = PatchEmbedding::scratch_size(inputs, self.outputs, self.tile_tokens);
+        let mut scratch = PatchEmbedding::scratch_size(inputs, self.outputs, self.tile_tokens);
+        if self.int4 {
+            scratch += unpacked_size(self.outputs, inputs);
+        }
         let mut arena = Arena::new(&map, scratch);
         let output = Buffer {
             offset: 0,
             size: output_size,
         };
-        let (weights, range) = packed(K::LAYOUT, &conv.linear.weights, inputs);
+        let weights = Packed::new(K::LAYOUT, &conv.linear.weights, inputs, self.int4);
         let step = PatchEmbedding {
             input: Buffer {
                 offset: distance,
@@ -89,13 +96,18 @@ impl Case for ConvolutionCase {
             padding: conv.padding,
             tile_tokens: self.tile_tokens,
             flip,
+            shift: &[],
             pad: &conv.pad,
-            weights: &weights[range],
+            weights: weights.weights(),
             bias: &conv.linear.bias,
             multiplier: &conv.linear.multiplier,
             zero_point: self.zero_point,
         };
-        let stats = patch_embedding::run::<K>(&step, arena.bytes())?;
+        let run = match self.int4 {
+            true => patch_embedding::run_mixed::<K, Int8, Int8>,
+            false => patch_embedding::run::<K>,
+        };
+        let stats = run(&step, arena.bytes())?;
         Ok(written(stats, output.of(arena.bytes())?))
     }
 
@@ -121,6 +133,7 @@ impl Case for ConvolutionCase {
             pixels: false,
             fill: Fill::Random,
             full_range: false,
+            int4: false,
             zero_point: 3,
             seed: 7,
         };
@@ -134,6 +147,7 @@ impl Case for ConvolutionCase {
                         padding: [kernel / 2; 4],
                         tile_tokens,
                         pixels: stride % 2 == 0,
+                        int4: (stride + kernel) % 3 == 0,
                         ..plain.clone()
                     });
                 }
@@ -147,6 +161,7 @@ impl Case for ConvolutionCase {
                         outputs,
                         fill,
                         full_range: outputs == 5,
+                        int4: fill == Fill::Alternating,
                         zero_point,
                         ..plain.clone()
                     });
@@ -171,11 +186,14 @@ impl Case for ConvolutionCase {
             pixels: true,
             ..plain
         });
-        cases.push(Self {
-            input_shape: [16, 16, 32],
-            outputs: 64,
-            ..plain
-        });
+        for int4 in [false, true] {
+            cases.push(Self {
+                input_shape: [16, 16, 32],
+                outputs: 64,
+                int4,
+                ..plain
+            });
+        }
         cases
     }
 
@@ -187,7 +205,7 @@ impl Case for ConvolutionCase {
             [1usize..=4, 1..=4],
             [0usize..4, 0..4, 0..4, 0..4],
         );
-        let flags = any::<[bool; 3]>();
+        let flags = any::<[bool; 4]>();
         (shape, windows, flags, fills(), -128i32..=127, any::<u64>())
             .prop_map(|(shape, windows, flags, fill, zero_point, seed)| Self {
                 input_shape: shape.0,
@@ -199,6 +217,7 @@ impl Case for ConvolutionCase {
                 in_place: flags[0],
                 pixels: flags[1],
                 full_range: flags[2],
+                int4: flags[3],
                 fill,
                 zero_point,
                 seed,

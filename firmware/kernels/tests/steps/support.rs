@@ -1,4 +1,4 @@
-//! Made-up data, and an arena to run a step in.
+//! Made-up data, packed weights, and an arena to run a step in.
 
 use super::*;
 
@@ -23,8 +23,8 @@ pub(crate) fn fills() -> impl Strategy<Value = Fill> {
 
 /// A source of values: xorshift, after G. Marsaglia.
 pub(crate) struct Source {
-    pub(crate) state: u64,
-    pub(crate) fill: Fill,
+    state: u64,
+    fill: Fill,
 }
 
 impl Source {
@@ -89,16 +89,51 @@ impl Source {
     }
 }
 
-/// Weights in a layout, on a 4-byte boundary at `.1`.
-pub(crate) fn packed(layout: Layout, weights: &[i8], inputs: usize) -> (Vec<u8>, Range<usize>) {
-    let size = layout.packed_size(weights.len() / inputs, inputs);
-    let mut storage = vec![0xee; size + 3];
-    let start = storage.as_ptr().align_offset(4);
-    let range = start..start + size;
-    layout
-        .pack(weights, inputs, &mut storage[range.clone()])
-        .unwrap();
-    (storage, range)
+/// Weights in a layout, on a 4-byte boundary.
+pub(crate) struct Packed {
+    storage: Vec<u8>,
+    range: Range<usize>,
+    int4: bool,
+}
+
+impl Packed {
+    pub(crate) fn new(layout: Layout, weights: &[i8], inputs: usize, int4: bool) -> Self {
+        let outputs = weights.len() / inputs;
+        let size = match int4 {
+            true => layout.packed_size_int4(outputs, inputs),
+            false => layout.packed_size(outputs, inputs),
+        };
+        let mut storage = vec![0xee; size + 3];
+        let start = storage.as_ptr().align_offset(4);
+        let range = start..start + size;
+        let packed = &mut storage[range.clone()];
+        match int4 {
+            true => layout.pack_int4(weights, inputs, packed).unwrap(),
+            false => layout.pack(weights, inputs, packed).unwrap(),
+        }
+        Self {
+            storage,
+            range,
+            int4,
+        }
+    }
+
+    pub(crate) fn weights(&self) -> Weights<'_> {
+        let packed = &self.storage[self.range.clone()];
+        match self.int4 {
+            true => Weights::Int4(packed),
+            false => Weights::Int8(packed),
+        }
+    }
+}
+
+/// The nearest weights towards zero that four bits hold, if they are to.
+pub(crate) fn narrow(weights: &mut [i8], int4: bool) {
+    if int4 {
+        weights
+            .iter_mut()
+            .for_each(|weight| *weight -= *weight % 16);
+    }
 }
 
 pub(crate) fn bytes(values: &[i8]) -> Vec<u8> {
@@ -123,14 +158,18 @@ pub(crate) fn written(stats: Stats, output: &[u8]) -> Vec<u8> {
 /// An arena with `map` at its start and scratch behind it, filled with `0x5a`,
 /// on an 8-byte boundary.
 pub(crate) struct Arena {
-    pub(crate) storage: Vec<u8>,
-    pub(crate) start: usize,
+    storage: Vec<u8>,
+    start: usize,
     pub(crate) map: Buffer,
     pub(crate) scratch: Buffer,
 }
 
 impl Arena {
     pub(crate) fn new(map: &[i8], scratch_size: usize) -> Self {
+        Self::of_bytes(&bytes(map), scratch_size)
+    }
+
+    pub(crate) fn of_bytes(map: &[u8], scratch_size: usize) -> Self {
         let offset = map.len().next_multiple_of(8);
         let storage = vec![0x5a; offset + scratch_size + 7];
         let start = storage.as_ptr().align_offset(8);
@@ -146,9 +185,7 @@ impl Arena {
                 size: scratch_size,
             },
         };
-        for (byte, &q) in arena.bytes().iter_mut().zip(map) {
-            *byte = q as u8;
-        }
+        arena.bytes()[..map.len()].copy_from_slice(map);
         arena
     }
 

@@ -1,0 +1,170 @@
+//! The channel MLP on a 16-bit stream; see [`crate::channel_mlp`].
+
+use crate::arch::cast;
+use crate::arena::{self, Buffer, Fault, ensure, volume};
+use crate::channel_mlp::{NormedLinear, fold_norm, tiles};
+use crate::int16::{self, ROWS};
+use crate::layout::Kernel;
+use crate::matmul::{Layer, row_size, tile_words};
+use crate::norm::{Norm, NormScale, Stats};
+use crate::weights::{Weights, part_outputs};
+
+/// Constants of one channel MLP.
+#[derive(Debug, Clone, Copy)]
+pub struct ChannelMlp<'a> {
+    /// The residual stream, `tokens x channels`, read and written.
+    pub map: Buffer,
+    /// At least [`ChannelMlp::scratch_size`] bytes, 4-byte aligned, and
+    /// [`crate::weights::unpacked_size`] for the larger matrix of four-bit
+    /// weights.
+    pub scratch: Buffer,
+    /// Values per token.
+    pub channels: usize,
+    /// Values per token between `fc1` and `fc2`.
+    pub hidden: usize,
+    /// As in [`crate::channel_mlp::ChannelMlp::tile_tokens`].
+    pub tile_tokens: usize,
+    /// The norm before `fc1`.
+    pub norm: Norm,
+    /// Bits per channel that are rounded away before `fc1`, at most eight.
+    pub shift: &'a [u8],
+    /// Channels to hidden; a weight counts `2^(8 - shift)` times in the sum of
+    /// its row.
+    pub fc1: NormedLinear<'a>,
+    /// Zero point of the activation's input, in `0..=255`.
+    pub hidden_zero: i32,
+    /// The activation as a table from `u8` to `i8`.
+    pub activation: &'a [i8; 256],
+    /// Hidden to channels.
+    pub fc2: BranchLinear<'a>,
+}
+
+/// A linear layer that adds its result to a 16-bit residual stream.
+///
+/// `q' = ratio * q + offset + (bias + weights . h) * multiplier`
+#[derive(Debug, Clone, Copy)]
+pub struct BranchLinear<'a> {
+    /// `outputs x inputs` in the step's layout, 4-byte aligned.
+    pub weights: Weights<'a>,
+    /// Accumulator start per output, zero points folded in.
+    pub bias: &'a [i32],
+    /// Multiplier per output, Q32.
+    pub multiplier: &'a [i32],
+    /// Input scale over output scale, Q24.
+    pub ratio: i32,
+    /// Zero points and half a step, Q16.
+    pub offset: i32,
+}
+
+impl ChannelMlp<'_> {
+    /// Scratch bytes that a run needs, in any layout.
+    pub const fn scratch_size(channels: usize, hidden: usize, tile_tokens: usize) -> usize {
+        crate::channel_mlp::ChannelMlp::scratch_size(channels, hidden, tile_tokens)
+            + int16::sums_size(channels, hidden)
+            + int16::rounded_size(channels)
+    }
+
+    fn check(&self, map: &[i16]) -> Result<(), Fault> {
+        let (fc1, fc2) = (&self.fc1, &self.fc2);
+        let (channels, hidden) = (self.channels, self.hidden);
+        ensure(channels > 0 && hidden > 0 && map.len().is_multiple_of(channels))?;
+        ensure(self.shift.len() == channels)?;
+        ensure([fc1.row_sums, fc1.bias, fc1.multiplier].map(<[_]>::len) == [hidden; 3])?;
+        ensure([fc2.bias, fc2.multiplier].map(<[_]>::len) == [channels; 2])
+    }
+}
+
+/// Runs the step; `stats` are those of the map as it is read, and the sums of
+/// what was written are returned.
+///
+/// # Errors
+/// A [`Fault`] if buffers and dimensions do not match.
+pub fn run<K: Kernel>(
+    step: &ChannelMlp<'_>,
+    stats: &Stats,
+    arena: &mut [u8],
+) -> Result<Stats, Fault> {
+    let (map, mut scratch) = arena::disjoint(arena, step.map, step.scratch)?;
+    let map = cast::i16s_mut(map)?;
+    step.check(map)?;
+    let (channels, hidden) = (step.channels, step.hidden);
+    let count = tiles(step.tile_tokens);
+    let [tile_size, next_size] = [tile_words(channels), tile_words(hidden)];
+    let tiles = arena::take_i32s(&mut scratch, volume(&[count, tile_size]))?;
+    let nexts = arena::take_i32s(&mut scratch, volume(&[count, next_size]))?;
+    let fc1_constants = arena::take_i32s(&mut scratch, volume(&[2, hidden]))?;
+    let fc2_constants = arena::take_i32s(&mut scratch, volume(&[2, channels]))?;
+    let sums = arena::take_i32s(&mut scratch, int16::sums_size(channels, hidden) / 4)?;
+    let rows = cast::i8s_mut(arena::take(&mut scratch, int16::rounded_size(channels))?);
+    let unpacked = cast::i32s_mut(scratch)?;
+    let norm = NormScale::of_int16(stats, &step.norm);
+    let fc1 = fold_norm::<K>(&step.fc1, &norm, fc1_constants);
+    let fc1 = Layer::new::<K>(step.fc1.weights, [channels, hidden], fc1, step.hidden_zero)?;
+    K::constants(step.fc2.bias, step.fc2.multiplier, fc2_constants);
+    let fc2 = Layer::new::<K>(step.fc2.weights, [hidden, channels], fc2_constants, 0)?;
+
+    let mut written = Stats::default();
+    // None of these is zero, as was checked; said again where the compiler sees it.
+    let (tile_size, next_size) = (tile_size.max(1), next_size.max(1));
+    let tile_tokens = (K::TOKENS * channels).max(1);
+    for tokens in map.chunks_mut((count * tile_tokens).max(1)) {
+        for (tokens, tile) in tokens.chunks(tile_tokens).zip(tiles.chunks_mut(tile_size)) {
+            expand::<K>(step, tokens, rows, tile);
+        }
+        fc1.each_part::<K, true>(fc1.at_once(), unpacked, |fc1| {
+            let memory = tiles.chunks(tile_size).zip(nexts.chunks_mut(next_size));
+            for (tokens, (tile, next)) in tokens.chunks(tile_tokens).zip(memory) {
+                K::activate(fc1, step.activation, tile, tokens.len() / channels, next);
+            }
+        })?;
+        fc2.each_part::<K, true>(part_outputs(hidden), unpacked, |fc2| {
+            let sums = sums.get_mut(..K::TOKENS * fc2.outputs());
+            let sums = sums.unwrap_or(&mut []);
+            for (tokens, tile) in tokens.chunks_mut(tile_tokens).zip(nexts.chunks(next_size)) {
+                K::sums(fc2, tile, sums);
+                let tokens = tokens.chunks_exact_mut(channels.max(1));
+                for (token, sums) in tokens.zip(sums.chunks_exact(fc2.outputs().max(1))) {
+                    let multiplier = fc2.of(step.fc2.multiplier);
+                    update(&step.fc2, multiplier, sums, fc2.of_mut(token), &mut written);
+                }
+            }
+        })?;
+    }
+    Ok(written)
+}
+
+/// Rounds the tokens of a tile and puts them into it.
+fn expand<K: Kernel>(step: &ChannelMlp<'_>, tokens: &[i16], rows: &mut [i8], tile: &mut [i32]) {
+    let row_size = row_size(step.channels).max(1);
+    let mut first = 0;
+    for pair in tokens.chunks((ROWS * step.channels).max(1)) {
+        let mut size = 0;
+        for (token, row) in pair
+            .chunks(step.channels.max(1))
+            .zip(rows.chunks_mut(row_size))
+        {
+            int16::round(token, step.shift, row);
+            size += row_size;
+        }
+        let rows = rows.get(..size).unwrap_or(&[]);
+        K::expand(rows, row_size, step.channels, first, tile);
+        first += ROWS;
+    }
+}
+
+/// Adds the branch's sums to a few values of a token.
+#[inline(always)]
+fn update(
+    fc2: &BranchLinear<'_>,
+    multiplier: &[i32],
+    sums: &[i32],
+    values: &mut [i16],
+    written: &mut Stats,
+) {
+    let offset = i64::from(fc2.offset) << 16;
+    for ((value, &sum), &multiplier) in values.iter_mut().zip(sums).zip(multiplier) {
+        let branch = i64::from(sum) * i64::from(multiplier);
+        let total = i64::from(fc2.ratio) * i64::from(*value) + branch + offset;
+        written.add(int16::store(value, total));
+    }
+}

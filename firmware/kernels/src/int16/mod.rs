@@ -1,0 +1,78 @@
+//! Steps on a residual stream of 16-bit values.
+//!
+//! A value is `256 * q`, where `q` is what an 8-bit stream would hold, so the
+//! constants of a step are those of its 8-bit sibling. What a step adds to the
+//! stream is rounded once, to a 256th of the 8-bit step. Matrix products read an
+//! 8-bit rounding of the stream,
+//!
+//! ```text
+//! x = saturate((value + 2^(shift - 1)) / 2^shift)
+//! ```
+//!
+//! which is made tile by tile, so their kernels are the same as ever. A channel
+//! with a small range has a small `shift` and so a fine rounding; the host
+//! multiplies its weights with `2^(shift - 8)`.
+
+use crate::fixed::{saturate_i8, saturate_i16};
+use crate::matmul::row_size;
+use crate::norm::Stats;
+use crate::weights::part_outputs;
+
+pub mod channel_mlp;
+pub mod head;
+pub mod identity;
+pub mod pooling;
+
+/// Half a step of the stream, Q32 in units of `q`.
+pub(crate) const HALF: i64 = 1 << 23;
+
+/// Scratch bytes for the sums of a tile, which a step needs if what it writes is
+/// 16 bits wide.
+pub const fn sums_size(outputs: usize, inputs: usize) -> usize {
+    let part = part_outputs(inputs);
+    let outputs = if outputs < part { outputs } else { part };
+    // Four tokens in the layouts that have most, four bytes a sum.
+    outputs.saturating_mul(16)
+}
+
+/// Scratch bytes for rounded tokens of `inputs` values.
+pub const fn rounded_size(inputs: usize) -> usize {
+    ROWS * row_size(inputs)
+}
+
+/// Tokens that are rounded before they become part of a tile.
+const ROWS: usize = 2;
+
+/// Rounds one token to 8 bits.
+#[inline(always)]
+pub(crate) fn round(values: &[i16], shift: &[u8], rounded: &mut [i8]) {
+    for ((q, &value), &shift) in rounded.iter_mut().zip(values).zip(shift) {
+        // Shifts are at most 8; said where the compiler sees it.
+        let shift = u32::from(shift) & 15;
+        *q = saturate_i8((i32::from(value) + (1 << shift >> 1)) >> shift);
+    }
+}
+
+/// Stores the nearest value to `total / 2^24`, half a step included, and returns
+/// it.
+#[inline(always)]
+pub(crate) fn store(value: &mut i16, total: i64) -> i16 {
+    *value = saturate_i16(total);
+    *value
+}
+
+impl Stats {
+    /// Counts one 16-bit value in.
+    #[inline(always)]
+    pub(crate) fn add(&mut self, value: i16) {
+        let value = i32::from(value);
+        self.sum += i64::from(value);
+        self.sum_of_squares += u64::from((value * value) as u32);
+    }
+
+    /// Adds other sums.
+    pub(crate) fn add_all(&mut self, other: Self) {
+        self.sum += other.sum;
+        self.sum_of_squares += other.sum_of_squares;
+    }
+}

@@ -1,0 +1,146 @@
+//! The width of a residual stream's values, as a type.
+//!
+//! Both widths stand for the same numbers `q` between -128 and 128, so the
+//! constants of a step are the same for both: an [`Int16`] value is `256 * q`.
+
+use crate::arch::cast;
+use crate::arena::{Fault, ensure};
+use crate::fixed::{round_shift, saturate_i32};
+use crate::int16;
+use crate::matmul::{Linear, Product};
+use crate::norm::{Norm, NormScale, Stats};
+use crate::patch_embedding;
+
+/// Values of one byte.
+#[derive(Debug, Clone, Copy)]
+pub enum Int8 {}
+
+/// Values of two bytes, little-endian, with eight fractional bits.
+#[derive(Debug, Clone, Copy)]
+pub enum Int16 {}
+
+/// A width of values. It cannot be implemented outside this crate.
+pub trait Stream: Width {}
+
+impl Stream for Int8 {}
+impl Stream for Int16 {}
+
+/// What steps do differently for the two widths.
+pub trait Width {
+    /// A value as it is stored.
+    type Value: Copy + Into<i32>;
+    /// Bytes of a value.
+    const BYTES: usize;
+    /// Fractional bits of a value.
+    const FRACTION: u32 = 8 * (Self::BYTES as u32 - 1);
+
+    /// A map's values.
+    fn values(map: &[u8]) -> Result<&[Self::Value], Fault>;
+
+    /// Mean and deviation of a map with these sums, in units of `q`.
+    fn norm(stats: &Stats, norm: &Norm) -> NormScale;
+
+    /// A sum of values in units of `q`.
+    fn whole(sum: i64) -> i32;
+
+    /// Brings the head of `values` to int8: bytes are combined with `flip`, wider
+    /// values rounded by `shift` bits a channel.
+    fn read(line: &mut [i8], values: &[u8], flip: u8, shift: &[u8]) -> Result<(), Fault>;
+
+    /// Requantizes the product of a tile and writes it to `tokens`, whole tokens
+    /// of [`Linear::width`] values. `sums` is for a tile of sums.
+    fn write<K: Product>(
+        linear: &Linear<'_>,
+        multiplier: &[i32],
+        tile: &[i32],
+        sums: &mut [i32],
+        tokens: &mut [u8],
+    ) -> Result<Stats, Fault>;
+}
+
+impl Width for Int8 {
+    type Value = i8;
+    const BYTES: usize = 1;
+
+    fn values(map: &[u8]) -> Result<&[i8], Fault> {
+        Ok(cast::i8s(map))
+    }
+
+    fn norm(stats: &Stats, norm: &Norm) -> NormScale {
+        NormScale::new(stats, norm)
+    }
+
+    fn whole(sum: i64) -> i32 {
+        saturate_i32(sum)
+    }
+
+    #[inline(always)]
+    fn read(line: &mut [i8], values: &[u8], flip: u8, _shift: &[u8]) -> Result<(), Fault> {
+        patch_embedding::copy(line, values, flip)
+    }
+
+    #[inline(always)]
+    fn write<K: Product>(
+        linear: &Linear<'_>,
+        _multiplier: &[i32],
+        tile: &[i32],
+        _sums: &mut [i32],
+        tokens: &mut [u8],
+    ) -> Result<Stats, Fault> {
+        let mut written = Stats::default();
+        written.merge(K::write_counted(linear, tile, cast::i8s_mut(tokens)));
+        Ok(written)
+    }
+}
+
+impl Width for Int16 {
+    type Value = i16;
+    const BYTES: usize = 2;
+
+    fn values(map: &[u8]) -> Result<&[i16], Fault> {
+        cast::i16s(map)
+    }
+
+    fn norm(stats: &Stats, norm: &Norm) -> NormScale {
+        NormScale::of_int16(stats, norm)
+    }
+
+    fn whole(sum: i64) -> i32 {
+        saturate_i32(round_shift(sum, Self::FRACTION))
+    }
+
+    fn read(line: &mut [i8], values: &[u8], _flip: u8, shift: &[u8]) -> Result<(), Fault> {
+        let values = cast::i16s(values)?.get(..line.len());
+        ensure(!shift.is_empty())?;
+        for (line, values) in line
+            .chunks_mut(shift.len())
+            .zip(values.ok_or(Fault::Geometry)?.chunks(shift.len()))
+        {
+            int16::round(values, shift, line);
+        }
+        Ok(())
+    }
+
+    fn write<K: Product>(
+        linear: &Linear<'_>,
+        multiplier: &[i32],
+        tile: &[i32],
+        sums: &mut [i32],
+        tokens: &mut [u8],
+    ) -> Result<Stats, Fault> {
+        let sums = sums.get_mut(..K::TOKENS * linear.outputs());
+        let sums = sums.ok_or(Fault::Buffer)?;
+        K::sums(linear, tile, sums);
+        let zero = (i64::from(linear.zero()) << 32) + int16::HALF;
+        let mut written = Stats::default();
+        let tokens = cast::i16s_mut(tokens)?.chunks_exact_mut(linear.width().max(1));
+        for (token, sums) in tokens.zip(sums.chunks_exact(linear.outputs().max(1))) {
+            let values = linear.of_mut(token).iter_mut();
+            for ((value, &sum), &multiplier) in values.zip(sums).zip(linear.of(multiplier)) {
+                let branch = i64::from(sum) * i64::from(multiplier);
+                written.add(int16::store(value, branch + zero));
+            }
+        }
+        Ok(written)
+    }
+}

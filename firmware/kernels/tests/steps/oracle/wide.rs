@@ -1,0 +1,133 @@
+//! The steps on a 16-bit stream: a value is `256 * q`.
+
+use super::{
+    Classifier, Convolution, Mixer, Mlp, Moments, as_i8, as_i32, im2col, pooled, products,
+    requantize, rounded as divided,
+};
+
+/// The nearest value to `total / 2^24`, half a step included.
+fn as_i16(total: i128) -> i16 {
+    total.div_euclid(1 << 24).clamp(-32_768, 32_767) as i16
+}
+
+/// In units of `q`.
+fn moments(map: &[i16], epsilon: u64) -> Moments {
+    let sum = map.iter().map(|&value| i128::from(value)).sum();
+    let squares = map.iter().map(|&value| i128::from(value).pow(2)).sum();
+    Moments::of_sums(
+        map.len() as i128,
+        sum,
+        squares,
+        i128::from(epsilon) << 16,
+        8,
+    )
+}
+
+/// What matrix products see.
+pub(crate) fn rounded(map: &[i16], shift: &[u8]) -> Vec<i8> {
+    map.iter()
+        .zip(shift.iter().cycle())
+        .map(|(&value, &shift)| match shift {
+            0 => as_i8(value.into()),
+            shift => as_i8(divided(value.into(), shift.into())),
+        })
+        .collect()
+}
+
+pub(crate) fn row_sums(weights: &[i8], shift: &[u8]) -> Vec<i32> {
+    weights
+        .chunks(shift.len())
+        .map(|row| {
+            let terms = row.iter().zip(shift);
+            terms.map(|(&w, &shift)| i32::from(w) << (8 - shift)).sum()
+        })
+        .collect()
+}
+
+pub(crate) fn channel_mlp(
+    mlp: &Mlp,
+    shift: &[u8],
+    [ratio, offset]: [i32; 2],
+    map: &[i16],
+) -> Vec<i16> {
+    let moments = moments(map, mlp.epsilon);
+    let sums = row_sums(&mlp.fc1.weights, shift);
+    let seen = rounded(map, shift);
+    let mut output = Vec::new();
+    for (token, seen) in map.chunks(mlp.channels).zip(seen.chunks(mlp.channels)) {
+        let hidden = mlp.hidden(&moments, &sums, seen);
+        for (c, product) in products(&mlp.fc2.weights, &hidden).into_iter().enumerate() {
+            let acc = i128::from(mlp.fc2.bias[c]) + product;
+            let branch = acc * i128::from(mlp.fc2.multiplier[c]);
+            let residual = i128::from(ratio) * i128::from(token[c]);
+            output.push(as_i16(branch + residual + (i128::from(offset) << 16)));
+        }
+    }
+    output
+}
+
+pub(crate) fn patch_embedding(conv: &Convolution, input: &[i8]) -> Vec<i16> {
+    let mut output = Vec::new();
+    for window in im2col(conv, input) {
+        for (o, product) in products(&conv.linear.weights, &window)
+            .into_iter()
+            .enumerate()
+        {
+            let acc = i128::from(conv.linear.bias[o]) + product;
+            let total = acc * i128::from(conv.linear.multiplier[o]);
+            output.push(as_i16(
+                total + (i128::from(conv.zero_point) << 32) + (1 << 23),
+            ));
+        }
+    }
+    output
+}
+
+pub(crate) fn pooling(mixer: &Mixer, map: &[i16]) -> Vec<i16> {
+    let inverse = moments(map, mixer.epsilon).inverse;
+    let map: Vec<i128> = map.iter().map(|&value| i128::from(value)).collect();
+    let differences = pooled(mixer.shape, &map);
+    map.iter()
+        .zip(differences)
+        .enumerate()
+        .map(|(i, (value, difference))| {
+            let factor = mixer.factor[i % mixer.shape[2]];
+            let factor = requantize(inverse, factor).clamp(-(1 << 17), 1 << 17);
+            let sum = i128::from(mixer.residual) * value + factor * difference;
+            as_i16(sum * 256 + (i128::from(mixer.offset[0]) << 16))
+        })
+        .collect()
+}
+
+pub(crate) fn identity(mixer: &Mixer, map: &[i16]) -> Vec<i16> {
+    let moments = moments(map, mixer.epsilon);
+    map.iter()
+        .enumerate()
+        .map(|(i, &value)| {
+            let (slope, offset) = mixer.affine(&moments, i % mixer.factor.len());
+            as_i16(slope * 256 * i128::from(value) + offset * 65_536)
+        })
+        .collect()
+}
+
+pub(crate) fn head(classifier: &Classifier, map: &[i16]) -> Vec<i32> {
+    let moments = match classifier.epsilon {
+        Some(epsilon) => moments(map, epsilon),
+        None => Moments::none(classifier.map_zero),
+    };
+    let channels = classifier.channels;
+    let tokens = (map.len() / channels) as i128;
+    let rows = classifier.linear.weights.chunks(channels).enumerate();
+    rows.map(|(k, row)| {
+        let product: i128 = map
+            .iter()
+            .enumerate()
+            .map(|(i, &value)| i128::from(row[i % channels]) * i128::from(value))
+            .sum();
+        let row_sum: i128 = row.iter().map(|&w| i128::from(w)).sum();
+        // The mean has 16 fractional bits, the product 8.
+        let acc = product - divided(moments.mean * tokens * row_sum, 8);
+        classifier.logit(k, &moments, as_i32(divided(acc, 8)))
+    })
+    .collect()
+}

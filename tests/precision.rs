@@ -1,0 +1,349 @@
+//! Precision per layer: four-bit weights and 16-bit streams, from the quantizer
+//! to emulated boards.
+
+mod support;
+
+use std::path::Path;
+use std::time::Duration;
+
+use support::Noise;
+use support::integer::{images, normalised};
+use tadpool::boards;
+use tadpool::calibrate;
+use tadpool::codegen::{Description, Generated, generate};
+use tadpool::firmware::{self as firmware_images, Build};
+use tadpool::float::{self, View};
+use tadpool::ir::{
+    Activation, ChannelMlp, Head, Identity, Layer, Linear, MetaFormer, Norm, Op, PatchEmbedding,
+    Pooling, Shape,
+};
+use tadpool::memory::{self, MemoryPlan};
+use tadpool::precision::{LayerPrecision, Precision};
+use tadpool::program::{Arena, program};
+use tadpool::quant_model::{QuantModel, Stream, WeightBits};
+use tadpool::quantize::{self, Pixels, QuantError};
+use tadpool::runner::emulator;
+use tadpool::runner::trace::Trace;
+use tadpool::schedule::{self, Schedule, ScheduleConfig};
+use tadpool_kernels::Observer;
+use tadpool_kernels::layout::Layout;
+
+use Stream::Int16;
+use WeightBits::{Int4, Int8 as Byte};
+
+/// Channels, hidden channels, window, step, padding and mixer of each stage.
+const STAGES: [(usize, usize, usize, usize, usize, Mixer); 4] = [
+    (8, 20, 3, 1, 1, Mixer::Pooling),
+    (12, 72, 2, 2, 0, Mixer::Identity),
+    (24, 100, 3, 2, 1, Mixer::Pooling),
+    (12, 28, 1, 1, 0, Mixer::Identity),
+];
+
+#[derive(Clone, Copy)]
+enum Mixer {
+    Pooling,
+    Identity,
+}
+
+/// Weights that change the stream by about its own size.
+struct Maker(Noise);
+
+impl Maker {
+    fn linear(&mut self, outputs: usize, inputs: usize) -> Linear {
+        let size = (inputs as f32).sqrt().recip();
+        let weight = self.0.values(outputs * inputs);
+        Linear {
+            outputs,
+            inputs,
+            weight: weight.into_iter().map(|value| size * value).collect(),
+            bias: self.0.values(outputs),
+        }
+    }
+
+    fn norm(&mut self, channels: usize) -> Norm {
+        Norm {
+            gamma: self.0.values(channels),
+            beta: self.0.values(channels),
+            epsilon: 1e-5,
+        }
+    }
+
+    fn layer_scale(&mut self, channels: usize) -> Vec<f32> {
+        let values = self.0.values(channels);
+        values.into_iter().map(|value| 0.3 * value).collect()
+    }
+}
+
+fn network() -> MetaFormer {
+    let mut make = Maker(Noise::new(3));
+    let input = Shape {
+        height: 12,
+        width: 12,
+        channels: 3,
+    };
+    let mut shape = input;
+    let mut layers = Vec::new();
+    let mut push = |name: String, input, output, op| {
+        layers.push(Layer {
+            name,
+            nodes: Vec::new(),
+            input,
+            output,
+            op,
+        });
+    };
+    for (number, (channels, hidden, kernel, stride, padding, mixer)) in
+        STAGES.into_iter().enumerate()
+    {
+        let side = (shape.height + 2 * padding - kernel) / stride + 1;
+        let map = Shape {
+            height: side,
+            width: side,
+            channels,
+        };
+        let embedding = PatchEmbedding {
+            kernel: [kernel; 2],
+            stride: [stride; 2],
+            padding: [padding; 4],
+            linear: make.linear(channels, kernel * kernel * shape.channels),
+        };
+        push(
+            format!("stage{number}.embedding"),
+            shape,
+            map,
+            Op::PatchEmbedding(embedding),
+        );
+        let (norm, layer_scale) = (make.norm(channels), make.layer_scale(channels));
+        let mixer = match mixer {
+            Mixer::Pooling => Op::Pooling(Pooling {
+                norm,
+                kernel: 3,
+                layer_scale,
+            }),
+            Mixer::Identity => Op::Identity(Identity { norm, layer_scale }),
+        };
+        push(format!("stage{number}.block0.mixer"), map, map, mixer);
+        let mlp = ChannelMlp {
+            norm: make.norm(channels),
+            fc1: make.linear(hidden, channels),
+            activation: Activation::Gelu,
+            fc2: make.linear(channels, hidden),
+            layer_scale: make.layer_scale(channels),
+        };
+        push(
+            format!("stage{number}.block0.mlp"),
+            map,
+            map,
+            Op::ChannelMlp(mlp),
+        );
+        shape = map;
+    }
+    let head = Head {
+        norm: Some(make.norm(shape.channels)),
+        linear: make.linear(5, shape.channels),
+    };
+    let logits = Shape {
+        height: 1,
+        width: 1,
+        channels: 5,
+    };
+    push("head".to_owned(), shape, logits, Op::Head(head));
+    MetaFormer { input, layers }
+}
+
+/// Every pair of widths between two stages, and every pair of weights.
+fn mixed(network: &MetaFormer) -> Precision {
+    let mut precision = Precision::int8(network)
+        .with_stage(network, 0, Int16)
+        .with_stage(network, 2, Int16)
+        .with_stage(network, 3, Int16);
+    let weights = [[Byte; 2], [Int4, Byte], [Int4; 2], [Byte, Int4]];
+    for (number, layer) in precision.layers.iter_mut().enumerate() {
+        layer.weights = weights[(number / 3 + number) % 4];
+    }
+    // Some channels keep more bits than others where matrices read them.
+    precision.layers[8].shift = (0..24).map(|channel| 8 - channel % 3 / 2).collect();
+    precision
+}
+
+fn quantize(network: &MetaFormer, precision: &Precision) -> Result<QuantModel, QuantError> {
+    let images = images(network, 12);
+    let load = |index: usize| Ok::<_, ()>(normalised(&images[index]));
+    let ranges = calibrate::min_max(network, images.len(), load).unwrap();
+    let pixels = Pixels {
+        mean: vec![support::integer::MEAN; 3],
+        std: vec![support::integer::STD; 3],
+        order: vec![0, 1, 2],
+    };
+    quantize::quantize(network, &ranges, &pixels, precision)
+}
+
+struct Placed {
+    model: QuantModel,
+    schedule: Schedule,
+    memory: MemoryPlan,
+}
+
+fn placed(network: &MetaFormer, precision: &Precision) -> Placed {
+    let model = quantize(network, precision).unwrap_or_else(|error| panic!("{error}"));
+    let schedule = schedule::schedule(&model, &ScheduleConfig::default());
+    let memory = memory::plan(&schedule).unwrap();
+    Placed {
+        model,
+        schedule,
+        memory,
+    }
+}
+
+fn description() -> Description {
+    Description {
+        name: "mixed".to_owned(),
+        labels: (0..5).map(|class| format!("class {class}")).collect(),
+    }
+}
+
+fn generated(placed: &Placed, layout: Layout) -> Generated {
+    let program = program(&placed.model, &placed.schedule, &placed.memory);
+    generate(&program, &description(), layout)
+}
+
+/// Signal over noise of every step, in decibels.
+fn step_sqnr(network: &MetaFormer, placed: &Placed) -> Vec<f64> {
+    struct Outputs<'a>(&'a QuantModel, Vec<Vec<f64>>);
+    impl Observer for Outputs<'_> {
+        fn step(&mut self, step: usize, output: &[u8]) {
+            self.1
+                .push(self.0.layers[step].real_values(output).collect());
+        }
+    }
+    let program = program(&placed.model, &placed.schedule, &placed.memory);
+    let mut sums = vec![(0.0, 0.0); network.layers.len()];
+    for pixels in images(network, 6) {
+        let mut outputs = Outputs(&placed.model, Vec::new());
+        program
+            .infer(&pixels, &mut Arena::default(), &mut outputs)
+            .unwrap();
+        float::run(network, &normalised(&pixels), |view| {
+            if view.kind == View::Output {
+                let found = &outputs.1[view.index];
+                assert_eq!(found.len(), view.values.len());
+                for (found, &real) in found.iter().zip(view.values) {
+                    sums[view.index].0 += f64::from(real).powi(2);
+                    sums[view.index].1 += (found - f64::from(real)).powi(2);
+                }
+            }
+        });
+    }
+    sums.iter()
+        .map(|(signal, noise)| 10.0 * (signal / noise).log10())
+        .collect()
+}
+
+#[test]
+fn wide_streams_are_finer() {
+    let network = network();
+    let int8 = Precision::int8(&network);
+    let int16 = (0..STAGES.len()).fold(int8.clone(), |precision, stage| {
+        precision.with_stage(&network, stage, Int16)
+    });
+    let [narrow, wide] = [int8, int16].map(|p| step_sqnr(&network, &placed(&network, &p)));
+    for ((layer, narrow), wide) in network.layers.iter().zip(&narrow).zip(&wide) {
+        assert!(
+            *narrow > 25.0 && *wide > 34.0,
+            "{}: {narrow} {wide}",
+            layer.name
+        );
+    }
+    // Before the first patch embedding that reads a rounded stream.
+    assert!(wide[2] > narrow[2] + 3.0, "{narrow:?} {wide:?}");
+}
+
+#[test]
+fn narrow_weights_cost_accuracy_and_save_half() {
+    let network = network();
+    let all = |bits| {
+        let mut precision = Precision::int8(&network);
+        for layer in &mut precision.layers {
+            layer.weights = [bits; 2];
+        }
+        placed(&network, &precision)
+    };
+    let (eight, four) = (all(Byte), all(Int4));
+    for layout in [Layout::Rows, Layout::Dsp, Layout::Helium] {
+        let [eight, four] = [&eight, &four].map(|placed| generated(placed, layout).weights.len());
+        assert!(10 * four < 6 * eight, "{layout:?}: {four} of {eight}");
+    }
+    for (layer, sqnr) in network.layers.iter().zip(step_sqnr(&network, &four)) {
+        assert!(sqnr > 10.0, "{}: {sqnr}", layer.name);
+    }
+    // Unpacking takes a little memory, and tiles no more than is free.
+    let more = four.memory.arena_size - eight.memory.arena_size;
+    assert!(more <= 1024 + 2048, "{more}");
+}
+
+#[test]
+fn a_stage_has_one_width() {
+    let network = network();
+    let mut precision = Precision::int8(&network);
+    precision.layers[1].stream = Int16;
+    let error = quantize(&network, &precision).unwrap_err();
+    let layer = "stage0.block0.mixer".to_owned();
+    assert_eq!(error, QuantError::StreamWidth { layer });
+
+    precision = Precision::int8(&network).with_stage(&network, 0, Int16);
+    precision.layers[2].shift = vec![9; 8];
+    let error = quantize(&network, &precision).unwrap_err();
+    assert!(
+        matches!(error, QuantError::Shift { largest: 9, .. }),
+        "{error}"
+    );
+
+    precision.layers.push(LayerPrecision::default());
+    let error = quantize(&network, &precision).unwrap_err();
+    assert!(matches!(error, QuantError::Precision { .. }), "{error}");
+}
+
+/// One network with every pair of widths and weights, on one core of each kind
+/// of kernels.
+#[test]
+fn boards_compute_the_bytes_of_the_host() {
+    let network = network();
+    let placed = placed(&network, &mixed(&network));
+    let program = program(&placed.model, &placed.schedule, &placed.memory);
+    let firmware = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware");
+    let kernels = firmware.join("kernels");
+    let kernels = format!("{{ path = {:?} }}", kernels.display().to_string());
+    for name in ["qemu-mps2-an385", "qemu-mps2-an386", "qemu-mps3-an547"] {
+        let board = &boards::find(name).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let generated = generated(&placed, board.kernels.layout());
+        generated
+            .write_crate(folder.path(), &description(), &kernels)
+            .unwrap();
+        let build = Build {
+            firmware: &firmware,
+            board,
+            model: Some(folder.path()),
+            self_test: false,
+        };
+        let image = firmware_images::build(&build).unwrap_or_else(|error| panic!("{error}"));
+        let timeout = Duration::from_secs(60);
+        let mut session =
+            emulator::start(board, &image.path, Some(generated.hash), timeout).unwrap();
+        for pixels in images(&network, 3) {
+            let host = Trace::simulate(&program, &pixels, &mut Arena::default()).unwrap();
+            let found = session.infer(&pixels).unwrap();
+            let checksums = found.steps.iter().map(|step| step.checksum);
+            let steps = placed
+                .model
+                .layers
+                .iter()
+                .zip(checksums.zip(&host.checksums));
+            for (layer, (found, expected)) in steps {
+                assert_eq!(found, *expected, "{name}: {}", layer.name);
+            }
+            assert_eq!(found.steps.len(), host.checksums.len());
+            assert_eq!(found.logits, host.logits, "{name}");
+        }
+    }
+}
