@@ -21,13 +21,14 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
-import papers
 import torch
-from fixtures import strip
 from onnx import numpy_helper
 from timm.layers import GroupNorm1
 from timm.models import metaformer as timm_metaformer
 from torch import nn
+
+import papers
+from fixtures import strip
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "training"))
 
