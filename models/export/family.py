@@ -56,7 +56,8 @@ class Instance:
 
     @property
     def name(self):
-        parts = [self.network, self.source, f"{self.exporter[:6]}{self.opset}"]
+        exporter = self.exporter.removeprefix("torch")
+        parts = [self.network, self.source, f"{exporter}{self.opset}"]
         flags = ["simplified", "dynamic", "half", "external"]
         parts += [flag for flag in flags if getattr(self, flag)]
         return "_".join(parts + ([self.note] if self.note else []))
