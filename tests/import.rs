@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use proptest::prelude::*;
 use support::network::Form;
 use support::{Fixture, Noise};
@@ -73,6 +75,77 @@ fn full_size_networks_compute_what_the_reference_computes() {
             .collect();
         compare(&imported.model, &reference, &images, TOLERANCE).unwrap();
     }
+}
+
+/// Every token mixer, norm, activation and head, from every exporter: the layers
+/// are those of the network, and compute what its framework and tract compute.
+#[test]
+fn every_network_of_the_family_is_imported() {
+    let folder = support::fixtures().join("../family");
+    let manifest = support::family();
+    assert!(manifest.model.len() > 30, "the manifest lists the fixtures");
+    for member in &manifest.model {
+        let file = &member.file;
+        let imported = import_file(&folder.join(file)).unwrap_or_else(|error| panic!("{error}"));
+        let model = &imported.model;
+        let kinds: Vec<_> = model.layers.iter().map(|layer| layer.op.kind()).collect();
+        assert_eq!(kinds, member.layers, "{file}");
+        let floats = |extension: &str| {
+            let path = folder.join(file).with_extension(extension);
+            support::read_floats(&path)
+        };
+        let image = support::channels_last(&floats("input.f32"), model.input.channels);
+        let mut expected = floats("logits.f32");
+        if !model.has_head() {
+            expected = support::channels_last(&expected, model.classes());
+        }
+        let found = float::run(model, &image, |_| {});
+        assert_eq!(found.len(), expected.len(), "{file}");
+        for (found, expected) in found.iter().zip(&expected) {
+            assert!(
+                (found - expected).abs() < TOLERANCE,
+                "{file}: {found} {expected}"
+            );
+        }
+        let reference = Reference::new(&imported.bytes, model.input)
+            .unwrap_or_else(|error| panic!("{file}: {error}"));
+        compare(model, &reference, [image], TOLERANCE)
+            .unwrap_or_else(|error| panic!("{file}: {error}"));
+    }
+}
+
+/// The README's table says what the fixtures show.
+#[test]
+fn the_readme_lists_the_family() {
+    let mut rows = BTreeMap::<_, (BTreeMap<_, BTreeSet<u32>>, bool)>::new();
+    for member in support::family().model {
+        let (opsets, simplified) = rows.entry((member.network, member.source)).or_default();
+        opsets
+            .entry(member.exporter)
+            .or_default()
+            .insert(member.opset);
+        *simplified |= member.simplified;
+    }
+    let mut table = String::from(
+        "| network | written by | TorchScript, opsets | dynamo, opsets | onnxsim |\n\
+         |---|---|---|---|---|\n",
+    );
+    for ((network, source), (opsets, simplified)) in &rows {
+        let list = |exporter: &str| {
+            let opsets = opsets.get(exporter).into_iter().flatten();
+            let opsets: Vec<_> = opsets.map(u32::to_string).collect();
+            opsets.join(", ")
+        };
+        let (script, dynamo) = (list("torchscript"), list("dynamo"));
+        let simplified = if *simplified { "yes" } else { "" };
+        table += &format!("| {network} | {source} | {script} | {dynamo} | {simplified} |\n");
+    }
+    let readme = support::fixtures().join("../../../README.md");
+    let readme = std::fs::read_to_string(readme).unwrap();
+    assert!(
+        readme.contains(&table),
+        "README.md, section `Supported networks`, needs this table:\n{table}"
+    );
 }
 
 #[test]
@@ -158,10 +231,10 @@ fn layer_scale_and_norm_stay_apart() {
         let model = import_file(&support::fixtures().join(file)).unwrap().model;
         for layer in &model.layers {
             let (norm, layer_scale) = match &layer.op {
-                Op::Pooling(op) => (&op.norm, &op.layer_scale),
-                Op::Identity(op) => (&op.norm, &op.layer_scale),
-                Op::ChannelMlp(op) => (&op.norm, &op.layer_scale),
-                Op::PatchEmbedding(_) | Op::Head(_) => continue,
+                Op::Pooling(op) => (&op.norm, &op.residual.layer_scale),
+                Op::Identity(op) => (&op.norm, &op.residual.layer_scale),
+                Op::ChannelMlp(op) => (&op.norm, &op.residual.layer_scale),
+                _ => continue,
             };
             for values in [&norm.gamma, &norm.beta, layer_scale] {
                 assert!(
@@ -333,6 +406,7 @@ fn check_layers(model: &MetaFormer, fixture: &Fixture) {
                 assert!(op.norm.is_some(), "{file}");
                 assert_eq!(op.linear.outputs, fixture.classes, "{file}");
             }
+            op => panic!("{file}: a {} is in none of these networks", op.kind()),
         }
         input = layer.output;
     }

@@ -229,6 +229,14 @@ impl Seen {
                 }
                 View::Preactivation => layer.pre_activation = Some(Histogram::of(view.values)),
                 View::Output => layer.output = Histogram::of(view.values),
+                // Of layers without an integer kernel.
+                View::Normed
+                | View::Embedded
+                | View::Depthwise
+                | View::DepthwiseHidden
+                | View::Mixed
+                | View::Qkv
+                | View::Attended => {}
             }
         });
         Self { layers }

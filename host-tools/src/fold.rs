@@ -10,6 +10,7 @@ mod rounding;
 mod shape;
 mod window;
 
+pub(crate) use moves::transpose;
 pub(crate) use rounding::Rounding;
 pub(crate) use shape::{permutation, reduced_axes};
 pub(crate) use window::Window;
@@ -70,7 +71,11 @@ pub fn fold(mut graph: Graph) -> Result<Graph, FoldError> {
         if let (Some(_), Some(Some(count))) = (&constant, count) {
             budget -= count;
         }
-        if let Some(output) = node.output() {
+        if node.op == "Split" {
+            for (output, shape) in shape::split(&graph, node).map_err(fail)? {
+                graph.values[output.0].shape = Some(shape);
+            }
+        } else if let Some(output) = node.output() {
             let value = &mut graph.values[output.0];
             value.shape = shape;
             value.constant = constant.map(Arc::new);

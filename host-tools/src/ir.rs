@@ -5,6 +5,8 @@
 //! All arithmetic parameters are `f32`, as they were trained; nothing is folded
 //! yet except what the importer had to undo to recognise a pattern.
 
+mod parameters;
+
 use std::fmt;
 
 /// A network: layers in execution order.
@@ -15,7 +17,8 @@ use std::fmt;
 pub struct MetaFormer {
     /// Rows, columns and channels of the image.
     pub input: Shape,
-    /// Layers in execution order; the last one is the head.
+    /// Layers in execution order; the last one is the head, unless the network
+    /// is a feature extractor, whose output is the last layer's map.
     pub layers: Vec<Layer>,
 }
 
@@ -49,21 +52,30 @@ pub struct Layer {
 /// What a layer computes from its feature map `x`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Op {
-    /// `conv(x)`; also the downsampling between stages.
+    /// `post_norm(conv(pre_norm(x)))`; also the downsampling between stages.
     PatchEmbedding(PatchEmbedding),
-    /// `x + layer_scale * (pool(n) - n)` with `n = norm(x)`, padding not counted.
+    /// `res_scale * x + layer_scale * (pool(n) - n)` with `n = norm(x)`, padding
+    /// not counted.
     Pooling(Pooling),
-    /// `x + layer_scale * norm(x)`.
+    /// `res_scale * x + layer_scale * norm(x)`.
     Identity(Identity),
-    /// `x + layer_scale * fc2(activation(fc1(norm(x))))`.
+    /// `res_scale * x + layer_scale * (matrix * norm(x))`, over the tokens.
+    RandomMixing(RandomMixing),
+    /// `res_scale * x + layer_scale * fc2(act2(depthwise(act1(fc1(norm(x))))))`.
+    SepConv(SepConv),
+    /// `res_scale * x + layer_scale * projection(attention(qkv(norm(x))))`.
+    Attention(Attention),
+    /// `res_scale * x + layer_scale * fc2(activation(fc1(norm(x))))`.
     ChannelMlp(ChannelMlp),
-    /// `linear(mean over tokens of norm(x))`.
+    /// `linear(hidden(mean_norm(mean over tokens of norm(x))))`.
     Head(Head),
 }
 
 /// A convolution that embeds patches as tokens.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PatchEmbedding {
+    /// Normalisation of the map that is read; padding is zero behind it.
+    pub pre_norm: Option<Norm>,
     /// Window height and width.
     pub kernel: [usize; 2],
     /// Step between windows, down and across.
@@ -72,6 +84,8 @@ pub struct PatchEmbedding {
     pub padding: [usize; 4],
     /// `outputs x (kernel height * kernel width * channels)`, channel fastest.
     pub linear: Linear,
+    /// Normalisation of the map that is written.
+    pub post_norm: Option<Norm>,
 }
 
 /// The pooling token mixer.
@@ -81,8 +95,8 @@ pub struct Pooling {
     pub norm: Norm,
     /// Window side; odd, stride 1, padded to keep the shape.
     pub kernel: usize,
-    /// One factor per channel; ones if the network has no layer scale.
-    pub layer_scale: Vec<f32>,
+    /// Factors of the branch and of the residual stream.
+    pub residual: Residual,
 }
 
 /// The identity token mixer.
@@ -90,8 +104,69 @@ pub struct Pooling {
 pub struct Identity {
     /// Normalisation before the mixer.
     pub norm: Norm,
-    /// One factor per channel; ones if the network has no layer scale.
-    pub layer_scale: Vec<f32>,
+    /// Factors of the branch and of the residual stream.
+    pub residual: Residual,
+}
+
+/// The random mixing of RandFormer: a fixed matrix over the tokens.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RandomMixing {
+    /// Normalisation before the mixer.
+    pub norm: Norm,
+    /// `tokens x tokens`, row-major: row `i` weighs the tokens that make up
+    /// token `i` of the branch.
+    pub matrix: Vec<f32>,
+    /// Factors of the branch and of the residual stream.
+    pub residual: Residual,
+}
+
+/// The separable convolution of ConvFormer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SepConv {
+    /// Normalisation before `fc1`.
+    pub norm: Norm,
+    /// Channels to hidden, token by token.
+    pub fc1: Linear,
+    /// Between `fc1` and `depthwise`.
+    pub act1: Option<Activation>,
+    /// Over the hidden channels.
+    pub depthwise: Depthwise,
+    /// Between `depthwise` and `fc2`.
+    pub act2: Option<Activation>,
+    /// Hidden to channels, token by token.
+    pub fc2: Linear,
+    /// Factors of the branch and of the residual stream.
+    pub residual: Residual,
+}
+
+/// A convolution of every channel with a window of its own, stride 1, padded
+/// with zeros to keep the shape.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Depthwise {
+    /// Window height and width, both odd.
+    pub kernel: [usize; 2],
+    /// `kernel height x kernel width x channels`, channel fastest.
+    pub weight: Vec<f32>,
+    /// One term per channel; zeros if the network has none.
+    pub bias: Vec<f32>,
+}
+
+/// Multi-head self-attention over all tokens of the map.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attention {
+    /// Normalisation before `qkv`.
+    pub norm: Norm,
+    /// Number of heads; it divides `projection.inputs`.
+    pub heads: usize,
+    /// Factor of the products of queries and keys, before the softmax.
+    pub scale: f32,
+    /// Channels to queries, keys and values: outputs are three blocks of
+    /// `heads * head size`, in this order, heads outermost in each.
+    pub qkv: Linear,
+    /// Heads to channels.
+    pub projection: Linear,
+    /// Factors of the branch and of the residual stream.
+    pub residual: Residual,
 }
 
 /// The channel MLP.
@@ -105,28 +180,64 @@ pub struct ChannelMlp {
     pub activation: Activation,
     /// Hidden to channels.
     pub fc2: Linear,
-    /// One factor per channel; ones if the network has no layer scale.
-    pub layer_scale: Vec<f32>,
+    /// Factors of the branch and of the residual stream.
+    pub residual: Residual,
 }
 
-/// Global average pooling and a linear classifier.
+/// How a branch joins the residual stream: `res_scale * x + layer_scale * branch`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Residual {
+    /// One factor per channel of the branch; ones if the network has none.
+    pub layer_scale: Vec<f32>,
+    /// One factor per channel of the residual stream; ones if the network has
+    /// none.
+    pub res_scale: Vec<f32>,
+}
+
+/// Global average pooling and a classifier.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Head {
-    /// Normalisation before the mean, if there is one.
+    /// Normalisation of the map before the mean, if there is one.
     pub norm: Option<Norm>,
-    /// Channels to classes.
+    /// Normalisation of the mean over its channels, if there is one.
+    pub mean_norm: Option<Norm>,
+    /// The hidden layer of an MLP head.
+    pub hidden: Option<HeadHidden>,
+    /// Channels, or the hidden layer, to classes.
     pub linear: Linear,
 }
 
-/// GroupNorm with one group: one mean and one variance for the whole map.
+/// The hidden layer of an MLP head: `norm(activation(fc1(mean)))`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeadHidden {
+    /// Channels to hidden.
+    pub fc1: Linear,
+    /// Behind `fc1`.
+    pub activation: Activation,
+    /// Normalisation over the hidden layer.
+    pub norm: Option<Norm>,
+}
+
+/// `gamma * (x - mean) / sqrt(variance + epsilon) + beta`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Norm {
+    /// Which values share a mean and a variance.
+    pub scope: NormScope,
     /// Factor per channel.
     pub gamma: Vec<f32>,
-    /// Term per channel.
+    /// Term per channel; zeros if the network has none.
     pub beta: Vec<f32>,
     /// Added to the variance.
     pub epsilon: f32,
+}
+
+/// Which values a norm takes a mean and a variance of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NormScope {
+    /// The whole map: GroupNorm with one group.
+    Map,
+    /// The channels of each token: LayerNorm.
+    Token,
 }
 
 /// `y = weight * x + bias`.
@@ -143,12 +254,23 @@ pub struct Linear {
 }
 
 /// A function of one value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Activation {
     /// `x * Phi(x)`, the exact form with the error function.
     Gelu,
+    /// `0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))`.
+    GeluTanh,
     /// `max(x, 0)`.
     Relu,
+    /// `max(x, 0)^2`.
+    SquaredRelu,
+    /// `scale * max(x, 0)^2 + bias`.
+    StarRelu {
+        /// Of the square.
+        scale: f32,
+        /// Added to it.
+        bias: f32,
+    },
 }
 
 impl Shape {
@@ -176,6 +298,9 @@ impl Op {
             Self::PatchEmbedding(_) => "patch embedding",
             Self::Pooling(_) => "pooling mixer",
             Self::Identity(_) => "identity mixer",
+            Self::RandomMixing(_) => "random mixing",
+            Self::SepConv(_) => "separable convolution",
+            Self::Attention(_) => "self-attention",
             Self::ChannelMlp(_) => "channel MLP",
             Self::Head(_) => "head",
         }
@@ -183,29 +308,45 @@ impl Op {
 }
 
 impl Layer {
-    /// Multiply-accumulates of one inference: matrix products only.
+    /// Multiply-accumulates of one inference: matrix products and convolutions
+    /// only.
     pub fn macs(&self) -> u64 {
+        let tokens = self.output.tokens() as u64;
         let weights = match &self.op {
             Op::PatchEmbedding(embedding) => embedding.linear.weight.len(),
             Op::ChannelMlp(mlp) => mlp.fc1.weight.len() + mlp.fc2.weight.len(),
-            Op::Head(head) => return head.linear.weight.len() as u64,
+            Op::SepConv(conv) => {
+                conv.fc1.weight.len() + conv.depthwise.weight.len() + conv.fc2.weight.len()
+            }
+            Op::RandomMixing(mixing) => {
+                return mixing.matrix.len() as u64 * self.output.channels as u64;
+            }
+            Op::Attention(attention) => {
+                let products = 2 * tokens * tokens * attention.projection.inputs as u64;
+                let weights = attention.qkv.weight.len() + attention.projection.weight.len();
+                return products + tokens * weights as u64;
+            }
+            Op::Head(head) => {
+                let hidden = head.hidden.as_ref().map_or(0, |h| h.fc1.weight.len());
+                return (hidden + head.linear.weight.len()) as u64;
+            }
             Op::Pooling(_) | Op::Identity(_) => 0,
         };
-        self.output.tokens() as u64 * weights as u64
+        tokens * weights as u64
     }
 
-    /// Trained values, layer scale of ones and absent biases counted too.
+    /// Trained values; scales of ones and absent biases are counted too.
     pub fn parameters(&self) -> usize {
-        let linear = |l: &Linear| l.weight.len() + l.bias.len();
-        let norm = |n: &Norm| n.gamma.len() + n.beta.len();
-        match &self.op {
-            Op::PatchEmbedding(embedding) => linear(&embedding.linear),
-            Op::Pooling(pooling) => norm(&pooling.norm) + pooling.layer_scale.len(),
-            Op::Identity(identity) => norm(&identity.norm) + identity.layer_scale.len(),
-            Op::ChannelMlp(mlp) => {
-                norm(&mlp.norm) + linear(&mlp.fc1) + linear(&mlp.fc2) + mlp.layer_scale.len()
-            }
-            Op::Head(head) => head.norm.as_ref().map_or(0, norm) + linear(&head.linear),
+        self.op.values().iter().map(|values| values.len()).sum()
+    }
+}
+
+impl Residual {
+    /// A residual add without scales.
+    pub fn plain(channels: usize) -> Self {
+        Self {
+            layer_scale: vec![1.0; channels],
+            res_scale: vec![1.0; channels],
         }
     }
 }
@@ -221,7 +362,12 @@ impl MetaFormer {
         self.layers.iter().map(Layer::parameters).sum()
     }
 
-    /// Length of the output.
+    /// Whether the network ends with a classifier.
+    pub fn has_head(&self) -> bool {
+        matches!(self.layers.last(), Some(layer) if matches!(layer.op, Op::Head(_)))
+    }
+
+    /// Number of scores; of channels, if there is no head.
     pub fn classes(&self) -> usize {
         self.layers.last().map_or(0, |layer| layer.output.channels)
     }
@@ -230,9 +376,16 @@ impl MetaFormer {
 impl Activation {
     /// The activation of one value.
     pub fn apply(self, x: f64) -> f64 {
+        let square = x.max(0.0).powi(2);
         match self {
             Self::Gelu => 0.5 * x * (1.0 + libm::erf(x * std::f64::consts::FRAC_1_SQRT_2)),
+            Self::GeluTanh => {
+                let root = std::f64::consts::FRAC_2_PI.sqrt();
+                0.5 * x * (1.0 + libm::tanh(root * (x + 0.044_715 * x.powi(3))))
+            }
             Self::Relu => x.max(0.0),
+            Self::SquaredRelu => square,
+            Self::StarRelu { scale, bias } => f64::from(scale) * square + f64::from(bias),
         }
     }
 }

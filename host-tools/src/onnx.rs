@@ -4,6 +4,7 @@
 //! for them, and every defect is a typed error.
 
 mod error;
+mod external;
 mod order;
 mod rounding;
 mod tensor;
@@ -33,10 +34,11 @@ pub const MAX_RANK: usize = 16;
 /// Longest symbolic size, such as `batch`.
 const MAX_SYMBOL_BYTES: usize = 64;
 
-/// Reads the bytes of the file at `path`.
+/// Reads the bytes of the file at `path`, with weights that it keeps in other files
+/// of its folder.
 ///
 /// # Errors
-/// The file cannot be read or is larger than [`MAX_FILE_BYTES`].
+/// A file cannot be read, or all together are larger than [`MAX_FILE_BYTES`].
 pub fn read_file(path: &Path) -> Result<Vec<u8>, OnnxError> {
     let failed = |source| OnnxError::Read {
         path: path.to_owned(),
@@ -56,7 +58,7 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>, OnnxError> {
             bytes: content.len() as u64,
         });
     }
-    Ok(content)
+    external::inline(content, path.parent().unwrap_or(Path::new("")))
 }
 
 /// Reads a network; shapes other than those of the input and of constants are

@@ -13,7 +13,9 @@
 
 mod activation;
 mod arithmetic;
+mod attention;
 mod channel_mlp;
+mod einsum;
 mod form;
 mod head;
 mod identity;
@@ -23,16 +25,19 @@ mod names;
 mod norm;
 mod patch_embedding;
 mod pooling;
+mod random_mixing;
 mod remedy;
 mod reshape;
 mod rounding;
+mod sep_conv;
+mod strided;
 mod walk;
 
 use std::fmt;
 
 use crate::graph::{Graph, Node};
 use crate::grids::Grids;
-use crate::ir::MetaFormer;
+use crate::ir::{MetaFormer, Residual};
 use form::Form;
 use walk::Walk;
 
@@ -74,6 +79,17 @@ pub fn recognise(graph: &Graph) -> Result<(MetaFormer, Option<Grids>), Vec<Unsup
             continue;
         };
         if graph.constant(output).is_some() {
+            continue;
+        }
+        if node.op == "Split" {
+            match reshape::split(&walk, node) {
+                Ok(parts) => {
+                    for (part, id) in parts.into_iter().zip(&node.outputs) {
+                        id.iter().for_each(|&id| walk.set(id, part.clone()));
+                    }
+                }
+                Err(problem) => walk.report(node, problem),
+            }
             continue;
         }
         let form = match meaning(&mut walk, node) {
@@ -131,8 +147,21 @@ fn meaning(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
         "AveragePool" => pooling::lower(walk, node),
         "Relu" | "Gelu" | "com.microsoft.Gelu" => activation::lower(walk, node),
         "Erf" => activation::erf(walk, node),
+        "Tanh" => activation::tanh(walk, node),
+        "Slice" => reshape::slice(walk, node),
+        "Gather" => reshape::gather(walk, node),
+        "Einsum" => einsum::lower(walk, node),
+        "Softmax" => attention::softmax(walk, node),
         "Conv" => patch_embedding::lower(walk, node),
         "MatMul" | "Gemm" => linear::lower(walk, node),
         op => Err(remedy::unsupported(op)),
+    }
+}
+
+/// How a branch with these factors joins a residual stream with those.
+fn residual(layer_scale: Vec<f32>, res_scale: &[f32]) -> Residual {
+    Residual {
+        layer_scale,
+        res_scale: res_scale.to_vec(),
     }
 }

@@ -108,7 +108,8 @@ impl Reference {
         Ok(Self { plan, input })
     }
 
-    /// The scores of one normalised image, `height x width x channels`.
+    /// The scores of one normalised image, `height x width x channels`; of a network
+    /// without a head the feature map, in the same order.
     ///
     /// # Errors
     /// The image has another size, or tract fails.
@@ -131,11 +132,15 @@ impl Reference {
         guarded("run an image", || {
             let tensor = Tensor::from_shape(&[1, channels, height, width], &planes)?;
             let outputs = self.plan.run(tvec!(tensor.into()))?;
-            Ok(outputs[0]
+            let values = outputs[0]
                 .cast_to::<f32>()?
                 .try_as_plain_ram()?
                 .as_slice::<f32>()?
-                .to_vec())
+                .to_vec();
+            Ok(match outputs[0].shape() {
+                &[1, channels, height, width] => channels_last(&values, channels, height * width),
+                _ => values,
+            })
         })
     }
 }
@@ -197,6 +202,13 @@ pub fn compare<I: AsRef<[f32]>>(
     }
     comparison.mean_abs_diff = (total / count.max(1) as f64) as f32;
     Ok(comparison)
+}
+
+/// From `channels x tokens` to `tokens x channels`.
+fn channels_last(planes: &[f32], channels: usize, tokens: usize) -> Vec<f32> {
+    (0..tokens)
+        .flat_map(|token| (0..channels).map(move |c| planes[c * tokens + token]))
+        .collect()
 }
 
 /// Calls tract, whose panics on unusual files become errors.

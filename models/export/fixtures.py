@@ -162,10 +162,6 @@ def sigmoid(model):
     replace(model, nn.GELU, lambda m: nn.Sigmoid())
 
 
-def tanh_gelu(model):
-    replace(model, nn.GELU, lambda m: nn.GELU(approximate="tanh"))
-
-
 def two_groups(model):
     replace(model, nn.GroupNorm, lambda m: nn.GroupNorm(2, m.num_channels))
 
@@ -365,15 +361,6 @@ UNSUPPORTED = [
         config=TINY,
         modules=(sigmoid,),
         reason="the MLP has the activation Sigmoid, only exact GELU is supported",
-    ),
-    Fixture(
-        "refuse_tanh_gelu",
-        "GELU approximated by tanh",
-        exporter="dynamo",
-        opset=21,
-        config=TINY,
-        modules=(tanh_gelu,),
-        reason="Gelu with approximate=tanh is another function than exact GELU",
     ),
     Fixture(
         "refuse_dilated",

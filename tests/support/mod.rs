@@ -38,13 +38,41 @@ pub(crate) fn manifest() -> Manifest {
     toml::from_str(&text).expect("a well-formed manifest")
 }
 
+/// `fixtures/family/manifest.toml`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Family {
+    pub(crate) model: Vec<Member>,
+}
+
+/// A small instance of a network of the family, in one form.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Member {
+    pub(crate) file: String,
+    pub(crate) network: String,
+    pub(crate) source: String,
+    pub(crate) exporter: String,
+    pub(crate) opset: u32,
+    pub(crate) simplified: bool,
+    pub(crate) layers: Vec<String>,
+}
+
+pub(crate) fn family() -> Family {
+    let path = fixtures().join("../family/manifest.toml");
+    let text = std::fs::read_to_string(path).expect("the manifest");
+    toml::from_str(&text).expect("a well-formed manifest")
+}
+
 pub(crate) fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/onnx")
 }
 
 /// Little-endian floats of a fixture.
 pub(crate) fn floats(file: &str) -> Vec<f32> {
-    let bytes = std::fs::read(fixtures().join(file)).expect("a fixture");
+    read_floats(&fixtures().join(file))
+}
+
+pub(crate) fn read_floats(path: &Path) -> Vec<f32> {
+    let bytes = std::fs::read(path).expect("a fixture");
     bytes
         .as_chunks::<4>()
         .0

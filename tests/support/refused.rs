@@ -139,27 +139,11 @@ pub(crate) fn near_misses() -> Vec<(&'static str, pb::GraphProto)> {
             ]),
         ),
         (
-            "res scale",
-            body(vec![
-                norm("x", "n"),
-                node("Mul", &["x", "position"], "unused", vec![]),
-                node("Add", &["x", "x"], "twice", vec![]),
-                node("Add", &["twice", "n"], "y", vec![]),
-            ]),
-        ),
-        (
             "one linear layer as branch",
             body(vec![
                 norm("x", "n"),
                 node("Conv", &["n", "point"], "u", vec![]),
                 node("Add", &["x", "u"], "y", vec![]),
-            ]),
-        ),
-        (
-            "norm before a patch embedding",
-            body(vec![
-                norm("x", "n"),
-                node("Conv", &["n", "wide"], "y", vec![ints("pads", &[1; 4])]),
             ]),
         ),
         (

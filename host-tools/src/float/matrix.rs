@@ -36,6 +36,13 @@ impl Matrix {
         }
     }
 
+    /// `weight * x + bias` for each token; `x` is `tokens x inputs`.
+    pub(super) fn product(&self, x: &[f32]) -> Vec<f32> {
+        let mut y = vec![0.0; x.len() / self.inputs.max(1) * self.outputs];
+        self.apply(x, &mut y);
+        y
+    }
+
     /// `y = weight * x + bias` for each token; `x` is `tokens x inputs`, `y` is
     /// `tokens x outputs`.
     ///

@@ -54,7 +54,7 @@ pub(super) fn expand(input: &Tensor, target: &[i64], limit: usize) -> Result<Ten
     Ok(Tensor { shape, data })
 }
 
-pub(super) fn transpose(input: &Tensor, order: &[usize]) -> Tensor {
+pub(crate) fn transpose(input: &Tensor, order: &[usize]) -> Tensor {
     let rank = order.len();
     let mut strides = vec![1; rank];
     for axis in (1..rank).rev() {

@@ -1,7 +1,7 @@
 //! The shape of a node's first output.
 
 use super::window::{self, sizes};
-use crate::graph::{Graph, Node};
+use crate::graph::{Graph, Node, ValueId};
 use crate::onnx::MAX_RANK;
 
 type Shape = Vec<usize>;
@@ -73,9 +73,132 @@ pub(super) fn infer(graph: &Graph, node: &Node) -> Result<Option<Shape>, String>
                 .map(|&a| input[a])
                 .collect(),
         ),
+        "Gather" => match other {
+            Some(indices) => {
+                let at = axis(node.int("axis", 0), input.len())?;
+                Some([&input[..at], indices, &input[at + 1..]].concat())
+            }
+            None => None,
+        },
+        "Slice" => match (ints(1, "starts"), ints(2, "ends")) {
+            (Some(starts), Some(ends)) => {
+                let (axes, steps) = (ints(3, "axes"), ints(4, "steps"));
+                Some(sliced(
+                    input,
+                    &starts,
+                    &ends,
+                    axes.as_deref(),
+                    steps.as_deref(),
+                )?)
+            }
+            _ => None,
+        },
+        "Einsum" => match (other, node.inputs.len()) {
+            (Some(other), 2) => Some(einsum(node, input, other)?),
+            _ => None,
+        },
         op if keeps_shape(op) => Some(input.to_vec()),
         _ => None,
     })
+}
+
+/// Shapes of all outputs of a `Split`; none if they are not known.
+///
+/// # Errors
+/// Sizes that do not add up.
+pub(super) fn split(graph: &Graph, node: &Node) -> Result<Vec<(ValueId, Shape)>, String> {
+    let Some(input) = node.input(0).and_then(|id| graph.shape(id)) else {
+        return Ok(Vec::new());
+    };
+    let at = axis(node.int("axis", 0), input.len())?;
+    let count = node.outputs.len();
+    let given = match node.input(1) {
+        Some(id) => match graph.constant(id).and_then(|sizes| sizes.as_ints()) {
+            Some(given) => Some(given),
+            None => return Ok(Vec::new()),
+        },
+        None => node.ints("split"),
+    };
+    let parts = match given {
+        Some(given) => sizes(given)?,
+        None => {
+            let part = input[at].div_ceil(count);
+            let rest = input[at].saturating_sub(part * (count - 1));
+            let mut parts = vec![part; count - 1];
+            parts.push(rest);
+            parts
+        }
+    };
+    let total = parts
+        .iter()
+        .try_fold(0usize, |sum, &part| sum.checked_add(part));
+    if parts.len() != count || total != Some(input[at]) || parts.contains(&0) {
+        return Err(format!(
+            "{count} parts of sizes {parts:?} are not axis {at} of sizes {input:?}"
+        ));
+    }
+    let outputs = node.outputs.iter().zip(parts);
+    Ok(outputs
+        .filter_map(|(output, part)| {
+            let mut shape = input.to_vec();
+            shape[at] = part;
+            output.map(|output| (output, shape))
+        })
+        .collect())
+}
+
+/// Shape after `Slice` with steps of 1.
+fn sliced(
+    input: &[usize],
+    starts: &[i64],
+    ends: &[i64],
+    axes: Option<&[i64]>,
+    steps: Option<&[i64]>,
+) -> Result<Shape, String> {
+    if steps.is_some_and(|steps| steps.iter().any(|&step| step != 1)) {
+        return Err(format!("steps {steps:?} are not supported"));
+    }
+    if starts.len() != ends.len() || axes.is_some_and(|axes| axes.len() != starts.len()) {
+        return Err(format!("starts {starts:?} and ends {ends:?} do not fit"));
+    }
+    let mut shape = input.to_vec();
+    for (index, (&start, &end)) in starts.iter().zip(ends).enumerate() {
+        let at = axis(axes.map_or(index as i64, |axes| axes[index]), input.len())?;
+        let size = input[at] as i64;
+        let place = |value: i64| match value {
+            ..0 => value.saturating_add(size).clamp(0, size),
+            _ => value.min(size),
+        };
+        shape[at] = (place(end) - place(start)).max(0) as usize;
+    }
+    Ok(shape)
+}
+
+/// Shape after an `Einsum` of two operands.
+fn einsum(node: &Node, a: &[usize], b: &[usize]) -> Result<Shape, String> {
+    let equation = node.text("equation").unwrap_or_default().replace(' ', "");
+    let mismatch = || format!("`{equation}` does not fit sizes {a:?} and {b:?}");
+    let (operands, result) = equation.split_once("->").ok_or_else(mismatch)?;
+    let (left, right) = operands.split_once(',').ok_or_else(mismatch)?;
+    if left.chars().count() != a.len() || right.chars().count() != b.len() {
+        return Err(mismatch());
+    }
+    let sizes: Vec<(char, usize)> = left
+        .chars()
+        .zip(a.iter().copied())
+        .chain(right.chars().zip(b.iter().copied()))
+        .collect();
+    let size = |label: char| sizes.iter().find(|(l, _)| *l == label).map(|(_, s)| *s);
+    if sizes
+        .iter()
+        .any(|&(label, found)| size(label) != Some(found))
+    {
+        return Err(mismatch());
+    }
+    result
+        .chars()
+        .map(|label| size(label).ok_or_else(mismatch))
+        .collect()
 }
 
 /// Operators whose first output has the shape of the first input.

@@ -44,6 +44,16 @@ pub enum OnnxError {
         /// What to do about it.
         remedy: &'static str,
     },
+    /// Weights in another file that cannot be found.
+    #[error(
+        "tensor `{name}` keeps its data in a file {what}; keep that file beside the model, or export with the weights inside"
+    )]
+    External {
+        /// Name of the tensor.
+        name: String,
+        /// The file, and what is wrong with it.
+        what: String,
+    },
     /// Sizes that are negative, overflow or exceed the limit.
     #[error("`{name}` has impossible sizes {sizes:?}")]
     Sizes {

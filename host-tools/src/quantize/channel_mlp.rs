@@ -18,7 +18,7 @@ pub(super) fn quantize(
     context.finite(&op.fc1.bias, "the bias of fc1")?;
     context.finite(&op.fc2.weight, "the weight of fc2")?;
     context.finite(&op.fc2.bias, "the bias of fc2")?;
-    context.finite(&op.layer_scale, "the layer scale")?;
+    context.residual(&op.residual)?;
     let stream = context.stream()?;
     let norm = context.norm(&op.norm, context.layer.input, stream)?;
 
@@ -60,12 +60,12 @@ pub(super) fn quantize(
 
 /// The part of the activation's input where its output is not flat.
 ///
-/// GELU at -4 is -1.3e-4, a small part of a step of any usual hidden range, so
-/// steps below would be wasted.
+/// GELU at -4 is -1.3e-4 (-7.0e-5 with tanh), a small part of a step of any usual
+/// hidden range, so steps below would be wasted.
 fn useful(activation: Activation, range: Range) -> Range {
     let floor = match activation {
-        Activation::Gelu => -4.0,
-        Activation::Relu => 0.0,
+        Activation::Gelu | Activation::GeluTanh => -4.0,
+        Activation::Relu | Activation::SquaredRelu | Activation::StarRelu { .. } => 0.0,
     };
     Range {
         min: range.min.max(floor),
@@ -172,7 +172,7 @@ fn scaled_fc2(context: &Context<'_>, op: &ChannelMlp) -> Rows {
     let weights = fc2
         .weight
         .chunks_exact(fc2.inputs)
-        .zip(&op.layer_scale)
+        .zip(&op.residual.layer_scale)
         .flat_map(|(row, &layer_scale)| {
             row.iter()
                 .map(move |&weight| f64::from(weight) * f64::from(layer_scale))
@@ -240,7 +240,7 @@ fn residual_fc2(
     for (channel, (row, scale)) in matrix.rows().zip(&scales).enumerate() {
         let step = scale * hidden.scale;
         let row_sum: f64 = row.iter().map(|&weight| f64::from(weight)).sum();
-        let real = f64::from(fc2.bias[channel]) * f64::from(op.layer_scale[channel]);
+        let real = f64::from(fc2.bias[channel]) * f64::from(op.residual.layer_scale[channel]);
         let start = (real + correction[channel]) / step
             - f64::from(hidden.zero_point) * row_sum
             - f64::from(stream.zero_point) * f64::from(residual[channel]);
@@ -287,7 +287,7 @@ fn branch_fc2(
     for (channel, (row, scale)) in matrix.rows().zip(&scales).enumerate() {
         let step = scale * hidden.scale;
         let row_sum: f64 = row.iter().map(|&weight| f64::from(weight)).sum();
-        let real = f64::from(fc2.bias[channel]) * f64::from(op.layer_scale[channel]);
+        let real = f64::from(fc2.bias[channel]) * f64::from(op.residual.layer_scale[channel]);
         let start = (real + correction[channel]) / step - f64::from(hidden.zero_point) * row_sum;
         let room = 2f64.powi(31) - product_bound(row);
         bias.push(context.fits(channel, "the bias of fc2", start, room)? as i32);

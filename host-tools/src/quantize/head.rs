@@ -7,6 +7,12 @@ use crate::ir::Head;
 use crate::quant_model::{QuantHead, Stream};
 
 pub(super) fn quantize(context: &Context<'_>, op: &Head) -> Result<QuantHead, QuantError> {
+    if op.mean_norm.is_some() {
+        return Err(context.unsupported("a norm behind the mean over tokens"));
+    }
+    if op.hidden.is_some() {
+        return Err(context.unsupported("an MLP head"));
+    }
     context.finite(&op.linear.weight, "the weight")?;
     context.finite(&op.linear.bias, "the bias")?;
     let stream = context.stream()?;

@@ -11,15 +11,16 @@ pub(super) fn quantize(
     op: &Identity,
     output: Quant,
 ) -> Result<QuantIdentity, QuantError> {
-    context.finite(&op.layer_scale, "the layer scale")?;
+    context.residual(&op.residual)?;
+    let layer_scale = &op.residual.layer_scale;
     let stream = context.stream()?;
     let norm = context.norm(&op.norm, context.layer.input, stream)?;
     let ratio = stream.scale / output.scale;
     let zero = f64::from(output.zero_point) - f64::from(stream.zero_point) * ratio;
 
-    let mut factor = Vec::with_capacity(op.layer_scale.len());
-    let mut offset = Vec::with_capacity(op.layer_scale.len());
-    let parameters = op.layer_scale.iter().zip(&op.norm.gamma).zip(&op.norm.beta);
+    let mut factor = Vec::with_capacity(layer_scale.len());
+    let mut offset = Vec::with_capacity(layer_scale.len());
+    let parameters = layer_scale.iter().zip(&op.norm.gamma).zip(&op.norm.beta);
     for (channel, ((&layer_scale, &gamma), &beta)) in parameters.enumerate() {
         let layer_scale = f64::from(layer_scale) / output.scale;
         let slope = layer_scale * f64::from(gamma);

@@ -20,7 +20,7 @@ use rounding::{Column, Rounder};
 use tadpool_kernels::norm::Norm;
 
 use crate::calibrate::{Calibration, LayerCalibration};
-use crate::ir::{self, Layer, MetaFormer, Op, Shape};
+use crate::ir::{self, Layer, MetaFormer, NormScope, Op, Residual, Shape};
 use crate::precision::{LayerPrecision, Precision};
 use crate::quant_model::{Quant, QuantLayer, QuantModel, QuantOp, Stream, WeightBits};
 use crate::ranges::{LayerRanges, Range, Ranges};
@@ -103,6 +103,16 @@ pub enum QuantError {
         /// Layers of the network.
         expected: usize,
     },
+    /// No kernel computes it.
+    #[error(
+        "layer `{layer}`: {what} has no integer kernel yet; use pooling or identity as token mixer and GroupNorm with one group"
+    )]
+    Unsupported {
+        /// Place in the network.
+        layer: String,
+        /// What is computed.
+        what: &'static str,
+    },
     /// A kernel has no integer form for this geometry.
     #[error("layer `{layer}`: {what} is {value}, the kernels support {supported}")]
     Geometry {
@@ -155,6 +165,12 @@ pub fn quantize_rounded(
     let (found, expected) = (precision.layers.len(), network.layers.len());
     if found != expected {
         return Err(QuantError::Precision { found, expected });
+    }
+    if let (false, Some(last)) = (network.has_head(), network.layers.last()) {
+        return Err(QuantError::Unsupported {
+            layer: last.name.clone(),
+            what: "a network without a head",
+        });
     }
     let mut stream = None;
     let mut width = Stream::Int8;
@@ -209,7 +225,11 @@ pub fn trained_weights(layer: &Layer) -> [(WeightBits, bool); 2] {
             columns(&op.linear, op.norm.as_ref().map(|norm| &norm.gamma[..])),
             none,
         ],
-        Op::Pooling(_) | Op::Identity(_) => [none; 2],
+        Op::Pooling(_)
+        | Op::Identity(_)
+        | Op::RandomMixing(_)
+        | Op::SepConv(_)
+        | Op::Attention(_) => [none; 2],
     }
 }
 
@@ -256,6 +276,9 @@ impl Context<'_> {
                 QuantOp::ChannelMlp(Box::new(channel_mlp::quantize(self, op, output_quant)?))
             }
             Op::Head(op) => QuantOp::Head(head::quantize(self, op)?),
+            Op::RandomMixing(_) | Op::SepConv(_) | Op::Attention(_) => {
+                return Err(self.unsupported(self.layer.op.kind()));
+            }
         };
         Ok(QuantLayer {
             name: self.layer.name.clone(),
@@ -335,10 +358,29 @@ impl Context<'_> {
         }
     }
 
+    fn unsupported(&self, what: &'static str) -> QuantError {
+        QuantError::Unsupported {
+            layer: self.layer.name.clone(),
+            what,
+        }
+    }
+
+    fn residual(&self, residual: &Residual) -> Result<(), QuantError> {
+        self.finite(&residual.layer_scale, "the layer scale")?;
+        self.finite(&residual.res_scale, "the res scale")?;
+        match residual.res_scale.iter().all(|&scale| scale == 1.0) {
+            true => Ok(()),
+            false => Err(self.unsupported("a res scale")),
+        }
+    }
+
     fn norm(&self, norm: &ir::Norm, shape: Shape, stream: Quant) -> Result<Norm, QuantError> {
         self.finite(&norm.gamma, "the norm's weight")?;
         self.finite(&norm.beta, "the norm's bias")?;
         self.finite(&[norm.epsilon], "the norm's epsilon")?;
+        if norm.scope != NormScope::Map {
+            return Err(self.unsupported("a norm of each token"));
+        }
         let elements = shape.elements();
         let epsilon =
             (elements as f64).powi(2) * f64::from(norm.epsilon) / (stream.scale * stream.scale);

@@ -19,11 +19,12 @@ pub(super) fn quantize(
             supported: "windows of 3x3",
         });
     }
-    context.finite(&op.layer_scale, "the layer scale")?;
+    context.residual(&op.residual)?;
     let stream = context.stream()?;
     let norm = context.norm(&op.norm, context.layer.input, stream)?;
 
     let factor = op
+        .residual
         .layer_scale
         .iter()
         .zip(&op.norm.gamma)

@@ -8,10 +8,11 @@ use std::rc::Rc;
 
 use super::Problem;
 use super::activation;
-use super::form::{Form, Scores, Shared, Statistic, StatisticKind, Sum, Term, add_scaled, all};
+use super::attention;
+use super::form::{Form, Statistic, StatisticKind, Sum, Term, add_scaled, all};
 use super::layout;
-use super::linear;
 use super::norm;
+use super::strided::Strided;
 use super::walk::{Operand, Walk};
 use crate::graph::{Node, Tensor};
 
@@ -80,37 +81,45 @@ fn with_constant_as(
         Form::Map(sum) if sum.is_unknown() => Ok(walk.unknown(node)),
         Form::Map(sum) => {
             walk.spend(sum.weights())?;
+            let sum = match op {
+                "Mul" | "Div" if is_update(&sum) => {
+                    // A res scale: the sum is the feature map of the next layer.
+                    let stream = Term::Stream(walk.stream(node, &sum));
+                    Rc::new(Sum::of(stream, sum.shape, sum.order))
+                }
+                _ => sum,
+            };
             let (channels, tokens) = (sum.shape.channels, sum.shape.tokens());
             let values = layout::per_channel(constant, shape, channels, tokens, sum.order)?;
             Ok(Form::Map(Rc::new(affine(node, &sum, &values, op)?)))
-        }
-        Form::Mean(sum) => {
-            let channels = sum.shape.channels;
-            let values = layout::per_channel(constant, shape, channels, 1, sum.order)?;
-            Ok(Form::Mean(Rc::new(affine(node, &sum, &values, op)?)))
         }
         Form::Statistic(statistic) => {
             let value = constant.as_scalar();
             norm::with_constant(statistic, op, value)
                 .ok_or_else(|| mismatch(node, "a part of a norm", "a constant"))
         }
-        Form::Scores(scores) if matches!(op, "Add" | "Sub") => {
-            walk.spend(scores.linear.weight.len())?;
-            let classes = scores.linear.outputs;
-            let order = super::form::Order::ChannelsFirst;
-            let values = layout::per_channel(constant, shape, classes, 1, order)?;
-            let mut scores = Scores::clone(&scores);
-            add_scaled(
-                &mut scores.linear.bias,
-                &values,
-                if op == "Add" { 1.0 } else { -1.0 },
-            );
-            Ok(Form::Scores(Shared::new(scores)))
-        }
-        Form::Scores(_) => Err(Problem::new(
-            "the class scores are changed behind the head",
-            "export the network so that it ends with its linear layer",
-        )),
+        Form::Strided(strided) => match (op, constant.as_scalar()) {
+            ("Mul", Some(factor)) => Ok(Form::Strided(Strided {
+                scale: strided.scale * factor,
+                ..strided
+            })),
+            ("Div", Some(factor)) => Ok(Form::Strided(Strided {
+                scale: strided.scale / factor,
+                ..strided
+            })),
+            _ => Err(mismatch(
+                node,
+                "a part of a linear layer's output",
+                "a constant",
+            )),
+        },
+        Form::Weights(weights) => match (op, constant.as_scalar()) {
+            ("Mul", Some(factor)) => attention::scaled(&weights, factor),
+            ("Div", Some(factor)) => attention::scaled(&weights, 1.0 / factor),
+            // Attention masks of zeros.
+            ("Add", Some(0.0)) => Ok(Form::Weights(weights)),
+            _ => Err(mismatch(node, "the weights of an attention", "a constant")),
+        },
     }
 }
 
@@ -119,10 +128,34 @@ fn affine(node: &Node, sum: &Sum, values: &[f32], op: &str) -> Result<Sum, Probl
     Ok(match op {
         "Add" => plus_constant(sum, values, 1.0),
         "Sub" => plus_constant(sum, values, -1.0),
-        "Mul" => sum.scaled(|v, c| v * values[c]),
+        "Mul" => times_constant(sum, values),
         "Div" => sum.scaled(|v, c| v / values[c]),
+        "Pow" => match values.iter().all(|v| *v == values[0]) {
+            true => activation::power(sum, values[0])
+                .ok_or_else(|| mismatch(node, &sum.describe(), "a constant"))?,
+            false => return Err(mismatch(node, &sum.describe(), "constants")),
+        },
         _ => return Err(mismatch(node, &sum.describe(), "a constant")),
     })
+}
+
+/// Whether a sum is an update of a feature map: the map and a branch.
+fn is_update(sum: &Sum) -> bool {
+    let is_stream = |(term, _): &(Term, _)| matches!(term, Term::Stream(_));
+    sum.terms.len() > 1 && sum.terms.iter().any(is_stream)
+}
+
+/// Multiplies. A factor right behind a norm without weights is its own.
+fn times_constant(sum: &Sum, values: &[f32]) -> Sum {
+    let result = sum.scaled(|v, c| v * values[c]);
+    let is_own = match sum.plain() {
+        Some(Term::Norm(inner)) => all(&inner.norm.gamma, 1.0) && all(&inner.norm.beta, 0.0),
+        _ => false,
+    };
+    match result.absorbed().filter(|_| is_own) {
+        Some(term) => Sum::of(term, sum.shape, sum.order),
+        None => result,
+    }
 }
 
 /// Adds a bias. A bias right behind a norm or a linear layer is its own: later
@@ -133,20 +166,20 @@ fn plus_constant(sum: &Sum, values: &[f32], sign: f32) -> Sum {
     if !all(&sum.bias, 0.0) {
         return result;
     }
-    match sum.single() {
-        Some((Term::Norm(inner), _)) if all(&inner.norm.beta, 0.0) => match result.as_norm() {
-            Some(norm) => Sum::of(Term::Norm(norm), sum.shape, sum.order),
-            None => result,
-        },
-        Some((Term::Hidden(_) | Term::Branch(_), _)) => linear::absorb_bias(&result),
-        _ => result,
+    let is_own = match sum.single() {
+        Some((Term::Norm(inner), _)) => all(&inner.norm.beta, 0.0),
+        Some((Term::Linear(_) | Term::Depthwise(_), factors)) => all(factors, 1.0),
+        _ => false,
+    };
+    match result.absorbed().filter(|_| is_own) {
+        Some(term) => Sum::of(term, sum.shape, sum.order),
+        None => result,
     }
 }
 
 fn negate(form: Form) -> Result<Form, Problem> {
     match form {
         Form::Map(sum) => Ok(Form::Map(Rc::new(sum.scaled(|v, _| -v)))),
-        Form::Mean(sum) => Ok(Form::Mean(Rc::new(sum.scaled(|v, _| -v)))),
         Form::Opaque => Ok(Form::Opaque),
         form => Err(Problem::new(
             format!("{} is subtracted from a constant", form.describe()),
@@ -168,14 +201,15 @@ fn pair(walk: &mut Walk<'_>, node: &Node, left: Form, right: Form) -> Result<For
                     false => walk.unknown(node),
                 });
             }
-            if (a.shape, a.order) != (b.shape, b.order) {
+            if !a.same_layout(&b) {
                 return Err(refuse);
             }
             let sum = match op {
                 "Add" => Some(a.plus(&b, 1.0)),
                 "Sub" => Some(a.plus(&b, -1.0)),
                 "Mul" => {
-                    activation::gelu_product(&a, &b).or_else(|| activation::gelu_product(&b, &a))
+                    walk.spend(8 * a.shape.channels)?;
+                    activation::product(&a, &b)
                 }
                 _ => None,
             };
@@ -192,30 +226,32 @@ fn pair(walk: &mut Walk<'_>, node: &Node, left: Form, right: Form) -> Result<For
             })
         }
         (_, Form::Opaque, _) | (_, _, Form::Opaque) => Ok(Form::Opaque),
-        ("Sub", Form::Map(map), Form::Statistic(mean)) if mean.kind == Mean => match map.plain() {
-            Some(Term::Stream(id)) if *id == mean.source => Ok(of(
-                Statistic {
-                    order: map.order,
-                    ..mean
-                },
-                Centred,
-            )),
-            _ if map.is_unknown() => Ok(unknown_like(&map)),
-            _ => Err(refuse),
-        },
-        ("Mul", Form::Statistic(a), Form::Statistic(b)) if a == b && a.kind == Centred => {
-            Ok(of(a, Square))
-        }
-        ("Div", Form::Statistic(a), Form::Statistic(b)) if a.source == b.source => {
-            match (a.kind, b.kind) {
-                (Centred, Deviation(epsilon)) => Ok(norm::complete(walk, a, epsilon)),
+        ("Sub", Form::Map(map), Form::Statistic(mean)) if mean.kind == Mean => {
+            match map.absorbed() {
+                Some(term) if term == mean.source => Ok(of(
+                    Statistic {
+                        order: map.order,
+                        ..mean
+                    },
+                    Centred,
+                )),
+                _ if map.is_unknown() => Ok(unknown_like(&map)),
                 _ => Err(refuse),
             }
         }
-        ("Mul", Form::Statistic(a), Form::Statistic(b)) if a.source == b.source => {
+        ("Mul", Form::Statistic(a), Form::Statistic(b)) if a == b && a.kind == Centred => {
+            Ok(of(a, Square))
+        }
+        ("Div", Form::Statistic(a), Form::Statistic(b)) if is_of_one(&a, &b) => {
             match (a.kind, b.kind) {
-                (Centred, Inverse(epsilon)) => Ok(norm::complete(walk, a, epsilon)),
-                (Inverse(epsilon), Centred) => Ok(norm::complete(walk, b, epsilon)),
+                (Centred, Deviation(epsilon)) => Ok(norm::complete(a, epsilon)),
+                _ => Err(refuse),
+            }
+        }
+        ("Mul", Form::Statistic(a), Form::Statistic(b)) if is_of_one(&a, &b) => {
+            match (a.kind, b.kind) {
+                (Centred, Inverse(epsilon)) => Ok(norm::complete(a, epsilon)),
+                (Inverse(epsilon), Centred) => Ok(norm::complete(b, epsilon)),
                 _ => Err(refuse),
             }
         }
@@ -227,6 +263,11 @@ fn pair(walk: &mut Walk<'_>, node: &Node, left: Form, right: Form) -> Result<For
         }
         _ => Err(refuse),
     }
+}
+
+/// Whether both are steps of one norm.
+fn is_of_one(a: &Statistic, b: &Statistic) -> bool {
+    a.source == b.source && a.scope == b.scope
 }
 
 fn unknown_like(sum: &Sum) -> Form {

@@ -1,7 +1,7 @@
 //! The channel MLP: `x + layer_scale * fc2(activation(fc1(norm(x))))`.
 
-use super::Problem;
 use super::form::{StreamId, Term, add_scaled, all};
+use super::{Problem, residual};
 use crate::ir::{ChannelMlp, Op};
 
 /// The layer whose branch is `branch` plus `bias`, if it is a channel MLP.
@@ -9,18 +9,27 @@ pub(super) fn layer(
     source: StreamId,
     branch: &[&(Term, Vec<f32>)],
     bias: &[f32],
+    res_scale: &[f32],
 ) -> Option<Result<Op, Problem>> {
-    let [(Term::Branch(mlp), factors)] = branch else {
+    let [(Term::Linear(outer), factors)] = branch else {
         return None;
     };
-    let norm = &mlp.hidden.norm;
-    if norm.source != source {
+    let Term::Activated(argument, activation) = &outer.input else {
+        return None;
+    };
+    let Term::Linear(inner) = &**argument else {
+        return None;
+    };
+    let Term::Norm(norm) = &inner.input else {
+        return None;
+    };
+    if norm.source != Term::Stream(source) {
         return Some(Err(Problem::new(
             "the channel MLP is added to another feature map than the one it reads",
             "use blocks of the form `x + layer_scale * mlp(norm(x))`",
         )));
     }
-    let mut fc2 = mlp.fc2.clone();
+    let mut fc2 = outer.linear.clone();
     let mut layer_scale = factors.clone();
     if !all(bias, 0.0) {
         // A term behind the layer scale: no place for it but the bias of fc2.
@@ -30,9 +39,9 @@ pub(super) fn layer(
     }
     Some(Ok(Op::ChannelMlp(ChannelMlp {
         norm: norm.norm.clone(),
-        fc1: mlp.hidden.fc1.clone(),
-        activation: mlp.activation,
+        fc1: inner.linear.clone(),
+        activation: *activation,
         fc2,
-        layer_scale,
+        residual: residual(layer_scale, res_scale),
     })))
 }

@@ -4,10 +4,12 @@ use std::fmt;
 use std::ops::Deref;
 use std::rc::Rc;
 
-use crate::ir::{Activation, Linear, Norm, Shape};
+use super::attention::{Attended, Weights};
+use super::strided::Strided;
+use crate::ir::{Activation, Depthwise, Linear, Norm, NormScope, Shape};
 
 /// A feature map that layers read and write; counted from the image on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct StreamId(pub(super) usize);
 
 /// Order of a map's elements in memory.
@@ -22,14 +24,14 @@ pub(super) enum Order {
 /// The meaning of a value.
 #[derive(Debug, Clone)]
 pub(super) enum Form {
-    /// One value per token and channel.
+    /// One value per token and channel; means and scores have one token.
     Map(Rc<Sum>),
     /// A step of a norm that is written out.
     Statistic(Statistic),
-    /// The mean over all tokens of a map.
-    Mean(Rc<Sum>),
-    /// The class scores.
-    Scores(Shared<Scores>),
+    /// Some channels of a map, in another order than any map's.
+    Strided(Strided),
+    /// Products of queries and keys.
+    Weights(Shared<Weights>),
     /// Behind something that was reported.
     Opaque,
 }
@@ -48,54 +50,59 @@ pub(super) struct Sum {
 pub(super) enum Term {
     /// A feature map between layers.
     Stream(StreamId),
-    /// The norm of a feature map.
+    /// A norm.
     Norm(Shared<NormTerm>),
-    /// The mean over a window of the norm; the window's side.
+    /// The mean over a window of a norm; the window's side.
     Pool(Shared<NormTerm>, usize),
-    /// `u = fc1(norm)`.
-    Hidden(Shared<Hidden>),
+    /// A fixed matrix over the tokens of a norm.
+    Mixed(Shared<NormTerm>, Shared<Vec<f32>>),
+    /// A linear layer of each token.
+    Linear(Shared<LinearTerm>),
+    /// A convolution of each channel.
+    Depthwise(Shared<DepthwiseTerm>),
+    /// A whole power, above the first, of a linear layer's output.
+    Power(Shared<Term>, u32),
     /// `erf(u / sqrt 2)`.
-    Erf(Shared<Hidden>),
+    Erf(Shared<Term>),
+    /// `tanh(sqrt(2 / pi) (u + 0.044715 u^3))`.
+    Tanh(Shared<Term>),
     /// `activation(u)`.
-    Activated(Shared<Hidden>, Activation),
-    /// `fc2(activation(u))`.
-    Branch(Shared<Branch>),
+    Activated(Shared<Term>, Activation),
+    /// What attention makes of the values.
+    Attended(Shared<Attended>),
+    /// The mean over all tokens.
+    Mean(Shared<Term>),
     /// Something that was reported.
     Unknown,
 }
 
 #[derive(Debug, PartialEq)]
 pub(super) struct NormTerm {
-    pub(super) source: StreamId,
+    /// A feature map, the mean of one, or the hidden layer of an MLP head.
+    pub(super) source: Term,
     pub(super) norm: Norm,
 }
 
 #[derive(Debug, PartialEq)]
-pub(super) struct Hidden {
-    pub(super) norm: Shared<NormTerm>,
-    pub(super) fc1: Linear,
-}
-
-#[derive(Debug, PartialEq)]
-pub(super) struct Branch {
-    pub(super) hidden: Shared<Hidden>,
-    pub(super) activation: Activation,
-    pub(super) fc2: Linear,
-}
-
-/// `linear(mean)`; without a norm the mean is that of the feature map itself.
-#[derive(Debug, PartialEq, Clone)]
-pub(super) struct Scores {
-    pub(super) source: StreamId,
-    pub(super) norm: Option<Norm>,
+pub(super) struct LinearTerm {
+    pub(super) input: Term,
     pub(super) linear: Linear,
 }
 
-/// A step of a norm over the whole feature map.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, PartialEq)]
+pub(super) struct DepthwiseTerm {
+    pub(super) input: Term,
+    pub(super) depthwise: Depthwise,
+}
+
+/// A step of a norm.
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Statistic {
     pub(super) kind: StatisticKind,
-    pub(super) source: StreamId,
+    pub(super) scope: NormScope,
+    /// What is normalised.
+    pub(super) source: Term,
+    pub(super) shape: Shape,
     pub(super) order: Order,
 }
 
@@ -148,11 +155,11 @@ impl<T: PartialEq> PartialEq for Shared<T> {
 }
 
 impl Sum {
-    /// Number of weights of the linear layer that the sum is the output of.
+    /// Number of weights of the layer that the sum is the output of.
     pub(super) fn weights(&self) -> usize {
         match self.single() {
-            Some((Term::Hidden(hidden), _)) => hidden.fc1.weight.len(),
-            Some((Term::Branch(branch), _)) => branch.fc2.weight.len(),
+            Some((Term::Linear(linear), _)) => linear.linear.weight.len(),
+            Some((Term::Depthwise(conv), _)) => conv.depthwise.weight.len(),
             _ => 0,
         }
     }
@@ -191,6 +198,16 @@ impl Sum {
         self.shape == other.shape && self.terms == other.terms && self.bias == other.bias
     }
 
+    /// Whether elements at the same place are the same token and channel.
+    pub(super) fn same_layout(&self, other: &Self) -> bool {
+        self.shape == other.shape && (self.order == other.order || self.has_one_axis())
+    }
+
+    /// Whether both orders of elements are the same.
+    pub(super) fn has_one_axis(&self) -> bool {
+        self.shape.tokens() == 1 || self.shape.channels == 1
+    }
+
     /// `self + sign * other`; both in the same shape and order.
     pub(super) fn plus(&self, other: &Self, sign: f32) -> Self {
         let mut sum = self.clone();
@@ -227,26 +244,22 @@ impl Sum {
         }
     }
 
-    /// A norm with all factors and terms of this sum in it, if it is one.
-    pub(super) fn as_norm(&self) -> Option<Shared<NormTerm>> {
-        let (Term::Norm(inner), factors) = self.single()? else {
-            return None;
-        };
-        if self.plain().is_some() {
-            return Some(inner.clone());
+    /// The only term with the factors and the bias of this sum in it, if it has
+    /// a place for them.
+    pub(super) fn absorbed(&self) -> Option<Term> {
+        if let Some(term) = self.plain() {
+            return Some(term.clone());
         }
-        let gamma = product(&inner.norm.gamma, factors);
-        let mut beta = product(&inner.norm.beta, factors);
-        add_scaled(&mut beta, &self.bias, 1.0);
-        let norm = Norm {
-            gamma,
-            beta,
-            epsilon: inner.norm.epsilon,
-        };
-        Some(Shared::new(NormTerm {
-            source: inner.source,
-            norm,
-        }))
+        let (term, factors) = self.single()?;
+        absorb(term, factors, &self.bias)
+    }
+
+    /// The norm that this sum is, with all factors and terms in it.
+    pub(super) fn as_norm(&self) -> Option<Shared<NormTerm>> {
+        match self.absorbed()? {
+            Term::Norm(norm) => Some(norm),
+            _ => None,
+        }
     }
 
     /// What the sum is, for error texts.
@@ -263,16 +276,103 @@ impl Sum {
     }
 }
 
+/// `factors * term + bias` as one term, if it has a place for them.
+fn absorb(term: &Term, factors: &[f32], bias: &[f32]) -> Option<Term> {
+    Some(match term {
+        Term::Norm(inner) => {
+            let mut beta = product(&inner.norm.beta, factors);
+            add_scaled(&mut beta, bias, 1.0);
+            let norm = Norm {
+                scope: inner.norm.scope,
+                gamma: product(&inner.norm.gamma, factors),
+                beta,
+                epsilon: inner.norm.epsilon,
+            };
+            let source = inner.source.clone();
+            Term::Norm(Shared::new(NormTerm { source, norm }))
+        }
+        Term::Linear(inner) => {
+            let mut linear = inner.linear.clone();
+            linear.scale_rows(factors);
+            add_scaled(&mut linear.bias, bias, 1.0);
+            let input = inner.input.clone();
+            Term::Linear(Shared::new(LinearTerm { input, linear }))
+        }
+        Term::Depthwise(inner) => {
+            let mut depthwise = inner.depthwise.clone();
+            for weights in depthwise.weight.chunks_exact_mut(factors.len().max(1)) {
+                let scaled = product(weights, factors);
+                weights.copy_from_slice(&scaled);
+            }
+            depthwise.bias = product(&depthwise.bias, factors);
+            add_scaled(&mut depthwise.bias, bias, 1.0);
+            let input = inner.input.clone();
+            Term::Depthwise(Shared::new(DepthwiseTerm { input, depthwise }))
+        }
+        Term::Mean(inner) => Term::Mean(Shared::new(absorb(inner, factors, bias)?)),
+        Term::Activated(inner, Activation::SquaredRelu) => {
+            let (&scale, &bias) = (uniform(factors)?, uniform(bias)?);
+            Term::Activated(inner.clone(), Activation::StarRelu { scale, bias })
+        }
+        _ => return None,
+    })
+}
+
+/// The value that all are, if they are.
+fn uniform(values: &[f32]) -> Option<&f32> {
+    let (first, rest) = values.split_first()?;
+    all(rest, *first).then_some(first)
+}
+
+impl Term {
+    /// Number of terms that it is made from, one inside the other.
+    pub(super) fn depth(&self) -> usize {
+        1 + match self {
+            Self::Stream(_) | Self::Unknown => 0,
+            Self::Norm(norm) | Self::Pool(norm, _) | Self::Mixed(norm, _) => norm.source.depth(),
+            Self::Linear(linear) => linear.input.depth(),
+            Self::Depthwise(conv) => conv.input.depth(),
+            Self::Power(inner, _)
+            | Self::Erf(inner)
+            | Self::Tanh(inner)
+            | Self::Activated(inner, _)
+            | Self::Mean(inner) => inner.depth(),
+            Self::Attended(attended) => attended.norm.source.depth() + 2,
+        }
+    }
+
+    /// Whether it is computed from the mean over all tokens.
+    pub(super) fn is_behind_mean(&self) -> bool {
+        match self {
+            Self::Mean(_) => true,
+            Self::Norm(norm) => norm.source.is_behind_mean(),
+            Self::Linear(linear) => linear.input.is_behind_mean(),
+            Self::Activated(inner, _) => inner.is_behind_mean(),
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Display for Term {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Stream(_) => "the feature map",
             Self::Norm(_) => "its norm",
             Self::Pool(..) => "its pooled norm",
-            Self::Hidden(_) => "the output of fc1",
-            Self::Erf(_) => "the error function of fc1's output",
-            Self::Activated(..) => "the hidden layer of a channel MLP",
-            Self::Branch(_) => "the output of a channel MLP",
+            Self::Mixed(..) => "its mixed norm",
+            Self::Linear(linear) => match &linear.input {
+                Term::Norm(_) => "the output of fc1",
+                Term::Attended(_) => "the output of an attention",
+                input if input.is_behind_mean() => "the class scores",
+                _ => "the output of a branch",
+            },
+            Self::Depthwise(_) => "the output of a depthwise convolution",
+            Self::Power(..) => "a power of a linear layer's output",
+            Self::Erf(_) => "the error function of a linear layer's output",
+            Self::Tanh(_) => "the tanh of a linear layer's output",
+            Self::Activated(..) => "the hidden layer of a branch",
+            Self::Attended(_) => "what attention makes of the values",
+            Self::Mean(_) => "the mean over all tokens",
             Self::Unknown => "something unsupported",
         })
     }
@@ -282,9 +382,8 @@ impl Form {
     /// Values that the form itself holds, without the weights of its terms.
     pub(super) fn elements(&self) -> usize {
         match self {
-            Self::Map(sum) | Self::Mean(sum) => (sum.terms.len() + 1) * sum.shape.channels,
-            Self::Scores(scores) => scores.linear.weight.len(),
-            Self::Statistic(_) | Self::Opaque => 0,
+            Self::Map(sum) => (sum.terms.len() + 1) * sum.shape.channels,
+            Self::Statistic(_) | Self::Strided(_) | Self::Weights(_) | Self::Opaque => 0,
         }
     }
 
@@ -293,10 +392,15 @@ impl Form {
         match self {
             Self::Map(sum) => sum.describe(),
             Self::Statistic(_) => "a part of a norm".to_owned(),
-            Self::Mean(_) => "the mean over all tokens".to_owned(),
-            Self::Scores(_) => "the class scores".to_owned(),
+            Self::Strided(_) => "a part of a linear layer's output".to_owned(),
+            Self::Weights(_) => "the weights of an attention".to_owned(),
             Self::Opaque => "something unsupported".to_owned(),
         }
+    }
+
+    /// A map of one term.
+    pub(super) fn of(term: Term, shape: Shape, order: Order) -> Self {
+        Self::Map(Rc::new(Sum::of(term, shape, order)))
     }
 }
 

@@ -1,19 +1,16 @@
-//! The head: mean over tokens, perhaps of a norm, and a linear layer.
-
-use std::rc::Rc;
+//! The head: mean over tokens, perhaps of a norm, perhaps a norm and an MLP of
+//! it, and a linear layer.
 
 use super::Problem;
-use super::form::{Form, Scores, Sum, Term, add_scaled, all};
+use super::form::{Form, NormTerm, Order, Shared, StreamId, Sum, Term};
 use super::walk::Walk;
 use crate::graph::Node;
-use crate::ir::{Head, Linear, Op};
+use crate::ir::{Head, HeadHidden, Norm, Op, Shape};
 
 /// `GlobalAveragePool`, or an average over the whole map.
 pub(super) fn mean(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
     match walk.form(node)? {
         Form::Map(sum) => Ok(mean_of(walk, node, &sum)),
-        // The mean of one token is the token.
-        Form::Mean(sum) => Ok(Form::Mean(sum)),
         Form::Opaque => Ok(Form::Opaque),
         form => Err(Problem::new(
             format!("a mean of {} belongs to no known layer", form.describe()),
@@ -23,50 +20,68 @@ pub(super) fn mean(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
 }
 
 /// The mean over the tokens of a map.
-pub(super) fn mean_of(walk: &mut Walk<'_>, node: &Node, sum: &Rc<Sum>) -> Form {
+pub(super) fn mean_of(walk: &mut Walk<'_>, node: &Node, sum: &Sum) -> Form {
     if sum.is_unknown() {
         return Form::Opaque;
     }
-    if matches!(sum.single(), Some((Term::Norm(_) | Term::Stream(_), _))) {
-        return Form::Mean(sum.clone());
-    }
-    let id = walk.stream(node, sum);
-    Form::Mean(Rc::new(Sum::of(Term::Stream(id), sum.shape, sum.order)))
-}
-
-/// A linear layer on the mean of a norm or of a feature map.
-pub(super) fn scores(mean: &Sum, mut linear: Linear) -> Result<Scores, Problem> {
-    if let Some(norm) = mean.as_norm() {
-        return Ok(Scores {
-            source: norm.source,
-            norm: Some(norm.norm.clone()),
-            linear,
-        });
-    }
-    let Some((Term::Stream(source), factors)) = mean.single() else {
-        return Err(Problem::new(
-            format!("the head reads the mean of {}", mean.describe()),
-            "let the head read the mean of the last feature map or of its norm",
-        ));
+    let shape = Shape {
+        height: 1,
+        width: 1,
+        ..sum.shape
     };
-    if !all(&mean.bias, 0.0) {
-        let offset = linear.product(&mean.bias);
-        add_scaled(&mut linear.bias, &offset, 1.0);
-    }
-    if !all(factors, 1.0) {
-        linear.scale_columns(factors);
-    }
-    Ok(Scores {
-        source: *source,
-        norm: None,
-        linear,
-    })
+    let term = match sum.absorbed() {
+        // The mean of one token is the token.
+        Some(term) if term.is_behind_mean() => term,
+        Some(term @ Term::Norm(_)) => Term::Mean(Shared::new(term)),
+        _ => Term::Mean(Shared::new(Term::Stream(walk.stream(node, sum)))),
+    };
+    Form::of(term, shape, Order::ChannelsFirst)
 }
 
-/// The head as a layer.
-pub(super) fn layer(scores: &Scores) -> Op {
-    Op::Head(Head {
-        norm: scores.norm.clone(),
-        linear: scores.linear.clone(),
-    })
+/// The head whose scores are `term`, and the feature map that it reads.
+pub(super) fn layer(term: &Term) -> Option<(Op, StreamId)> {
+    let Term::Linear(outer) = term else {
+        return None;
+    };
+    let linear = outer.linear.clone();
+    let (input, norm) = normed(&outer.input);
+    let (mean, mean_norm, hidden) = match input {
+        Term::Activated(argument, activation) => {
+            let Term::Linear(inner) = &**argument else {
+                return None;
+            };
+            let (mean, mean_norm) = normed(&inner.input);
+            let hidden = HeadHidden {
+                fc1: inner.linear.clone(),
+                activation: *activation,
+                norm,
+            };
+            (mean, mean_norm, Some(hidden))
+        }
+        mean => (mean, norm, None),
+    };
+    let Term::Mean(argument) = mean else {
+        return None;
+    };
+    let (Term::Stream(source), norm) = normed(argument) else {
+        return None;
+    };
+    let head = Head {
+        norm,
+        mean_norm,
+        hidden,
+        linear,
+    };
+    Some((Op::Head(head), *source))
+}
+
+/// What a norm reads, and the norm; the term itself if it is none.
+fn normed(term: &Term) -> (&Term, Option<Norm>) {
+    match term {
+        Term::Norm(norm) => {
+            let NormTerm { source, norm } = &**norm;
+            (source, Some(norm.clone()))
+        }
+        term => (term, None),
+    }
 }

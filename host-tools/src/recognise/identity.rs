@@ -1,7 +1,7 @@
 //! The identity token mixer: `x + layer_scale * norm(x)`.
 
-use super::Problem;
 use super::form::{StreamId, Term, add_scaled, all, product};
+use super::{Problem, residual};
 use crate::ir::{Identity, Op};
 
 /// The layer whose branch is `branch` plus `bias`, if it is an identity mixer.
@@ -9,11 +9,12 @@ pub(super) fn layer(
     source: StreamId,
     branch: &[&(Term, Vec<f32>)],
     bias: &[f32],
+    res_scale: &[f32],
 ) -> Option<Result<Op, Problem>> {
     let [(Term::Norm(term), factors)] = branch else {
         return None;
     };
-    if term.source != source {
+    if term.source != Term::Stream(source) {
         return Some(Err(Problem::new(
             "the norm is added to another feature map than the one it reads",
             "use blocks of the form `x + layer_scale * norm(x)`",
@@ -28,5 +29,8 @@ pub(super) fn layer(
         add_scaled(&mut norm.beta, bias, 1.0);
         layer_scale.fill(1.0);
     }
-    Some(Ok(Op::Identity(Identity { norm, layer_scale })))
+    Some(Ok(Op::Identity(Identity {
+        norm,
+        residual: residual(layer_scale, res_scale),
+    })))
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::Problem;
-use super::form::Order;
+use super::form::{Order, Sum};
 use crate::graph::Tensor;
 
 /// Axes of a tensor that holds a map.
@@ -41,6 +41,20 @@ pub(super) fn axes(shape: &[usize], channels: usize, tokens: usize, order: Order
             tokens: 0..at,
         },
     })
+}
+
+/// Whether an axis holds all channels of a map (channels last) or all tokens
+/// (channels first), and nothing else does; channels if there is one token.
+pub(super) fn alone(shape: &[usize], sum: &Sum, axis: usize) -> Option<Order> {
+    let places = axes(shape, sum.shape.channels, sum.shape.tokens(), sum.order)?;
+    let holds = |range: Range<usize>, count: usize| {
+        shape.get(axis) == Some(&count) && (range.contains(&axis) || count == 1)
+    };
+    match () {
+        () if holds(places.channels, sum.shape.channels) => Some(Order::ChannelsLast),
+        () if holds(places.tokens, sum.shape.tokens()) => Some(Order::ChannelsFirst),
+        () => None,
+    }
 }
 
 /// Which axes a reduction covers.

@@ -1,90 +1,178 @@
-//! Linear layers: 1x1 convolutions, `MatMul` and `Gemm` alike.
+//! Linear layers: 1x1 convolutions, `MatMul`, `Gemm` and `Einsum` alike.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
-use super::Problem;
-use super::form::{Branch, Form, Hidden, Order, Shared, Sum, Term, add_scaled, all};
-use super::head;
-use super::walk::Walk;
-use crate::graph::Node;
-use crate::ir::Linear;
+use super::form::{Form, LinearTerm, Order, Shared, Sum, Term, add_scaled};
+use super::layout;
+use super::walk::{Operand, Walk};
+use super::{Problem, attention};
+use crate::graph::{Node, Tensor};
+use crate::ir::{Linear, Shape};
+
+/// Most terms one inside the other; the family needs 8.
+const MAX_DEPTH: usize = 12;
 
 /// `MatMul` or `Gemm`.
 pub(super) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
-    let form = walk.form(node)?;
-    if matches!(form, Form::Opaque) {
-        return Ok(Form::Opaque);
-    }
-    walk.spend(walk.constant(node, 1).map_or(0, |weight| weight.len()))?;
-    let linear = weights(walk, node)?;
-    match form {
-        Form::Map(sum) if sum.is_unknown() => Ok(walk.unknown(node)),
-        Form::Map(sum) => {
-            // Rows are tokens only if channels are innermost.
-            let tokens: usize = walk.shape(node, 0).iter().rev().skip(1).product();
-            if sum.order != Order::ChannelsLast || tokens != sum.shape.tokens() {
-                return Err(Problem::new(
-                    "the matrix product mixes tokens",
-                    "use pooling or identity as token mixer, and a global mean in the head",
-                ));
+    let missing = || Problem::new("an input is missing", "export the network again");
+    let left = walk.operand(node, 0).ok_or_else(missing)?;
+    let right = walk.operand(node, 1).ok_or_else(missing)?;
+    match (left, right) {
+        (Operand::Constant(matrix), Operand::Form(form)) if node.op == "MatMul" => {
+            let shape = walk.shape(node, 1);
+            match shape.len().checked_sub(2) {
+                Some(axis) => from_left(walk, &matrix, form, shape, axis),
+                None => Err(mixes()),
             }
-            pointwise(&sum, linear)
         }
-        form => apply(form, linear),
-    }
-}
-
-/// A linear layer on each token, or on the mean over tokens.
-pub(super) fn apply(form: Form, linear: Linear) -> Result<Form, Problem> {
-    match form {
-        Form::Map(sum) => pointwise(&sum, linear),
-        Form::Mean(sum) => head::scores(&sum, linear).map(|s| Form::Scores(Shared::new(s))),
-        Form::Opaque => Ok(Form::Opaque),
-        form => Err(Problem::new(
-            format!(
-                "a linear layer of {} belongs to no known layer",
-                form.describe()
-            ),
-            "use linear layers in channel MLPs and in the head only, one in the head",
+        (Operand::Form(form), Operand::Constant(_)) => {
+            walk.spend(walk.constant(node, 1).map_or(0, |weight| weight.len()))?;
+            let linear = weights(walk, node)?;
+            from_right(walk, form, linear, walk.shape(node, 0))
+        }
+        (Operand::Form(Form::Map(sum)), Operand::Form(_)) if sum.is_unknown() => {
+            Ok(walk.unknown(node))
+        }
+        (Operand::Form(left), Operand::Form(right)) if node.op == "MatMul" => {
+            attention::product(walk, left, right)
+        }
+        _ => Err(Problem::new(
+            "the product of a constant from the left belongs to no known layer",
+            "use linear layers with trained weights from the right",
         )),
     }
 }
 
-/// `fc1` behind a norm, `fc2` behind an activation.
-fn pointwise(sum: &Sum, mut linear: Linear) -> Result<Form, Problem> {
-    let shape = crate::ir::Shape {
-        channels: linear.outputs,
-        ..sum.shape
+/// The product with a matrix from the right: a linear layer of the last axis.
+pub(super) fn from_right(
+    walk: &mut Walk<'_>,
+    form: Form,
+    linear: Linear,
+    shape: &[usize],
+) -> Result<Form, Problem> {
+    let sum = match form {
+        Form::Map(sum) if sum.is_unknown() => return Ok(Form::Opaque),
+        Form::Map(sum) => sum,
+        Form::Opaque => return Ok(Form::Opaque),
+        form => return Err(stray(&form.describe())),
     };
-    let term = match sum.single() {
-        Some((Term::Norm(_), _)) => match sum.as_norm() {
-            Some(norm) => Term::Hidden(Shared::new(Hidden { norm, fc1: linear })),
-            None => return Err(stray(sum)),
-        },
-        Some((Term::Activated(hidden, activation), factors)) => {
+    let last = shape.len().checked_sub(1);
+    match last.and_then(|last| layout::alone(shape, &sum, last)) {
+        Some(Order::ChannelsLast) => apply(&sum, linear),
+        Some(Order::ChannelsFirst) if linear.bias.iter().all(|b| *b == 0.0) => {
+            mixed(walk, &sum, linear.weight)
+        }
+        _ => Err(mixes()),
+    }
+}
+
+/// The product with a matrix from the left, of one axis of the map.
+pub(super) fn from_left(
+    walk: &mut Walk<'_>,
+    matrix: &Arc<Tensor>,
+    form: Form,
+    shape: &[usize],
+    axis: usize,
+) -> Result<Form, Problem> {
+    let sum = match form {
+        Form::Map(sum) if sum.is_unknown() => return Ok(Form::Opaque),
+        Form::Map(sum) => sum,
+        Form::Opaque => return Ok(Form::Opaque),
+        form => return Err(stray(&form.describe())),
+    };
+    let (Some(values), Some((outputs, inputs))) = (matrix.as_floats(), sizes(matrix)) else {
+        return Err(Problem::new(
+            "the weights are no matrix of floats",
+            "use linear layers with trained weights only",
+        ));
+    };
+    walk.spend(values.len())?;
+    match layout::alone(shape, &sum, axis) {
+        Some(Order::ChannelsLast) => {
+            let linear = Linear {
+                outputs,
+                inputs,
+                weight: values.to_vec(),
+                bias: vec![0.0; outputs],
+            };
+            apply(&sum, linear)
+        }
+        Some(Order::ChannelsFirst) => mixed(walk, &sum, values.to_vec()),
+        None => Err(mixes()),
+    }
+}
+
+/// A fixed matrix over the tokens of a norm.
+fn mixed(walk: &mut Walk<'_>, sum: &Sum, matrix: Vec<f32>) -> Result<Form, Problem> {
+    let tokens = sum.shape.tokens();
+    walk.spend(matrix.len())?;
+    match sum.as_norm() {
+        Some(norm) if matrix.len() == tokens * tokens => {
+            let term = Term::Mixed(norm, Shared::new(matrix));
+            Ok(Form::of(term, sum.shape, sum.order))
+        }
+        _ => Err(mixes()),
+    }
+}
+
+/// A linear layer of each token of a map.
+pub(super) fn apply(sum: &Sum, mut linear: Linear) -> Result<Form, Problem> {
+    if linear.inputs != sum.shape.channels {
+        return Err(stray(&sum.describe()));
+    }
+    let input = match (sum.absorbed(), sum.single()) {
+        (Some(input), _) => input,
+        // What an activation has no place for goes into the weights behind it.
+        (None, Some((term @ (Term::Activated(..) | Term::Mean(_)), factors))) => {
             let offset = linear.product(&sum.bias);
             add_scaled(&mut linear.bias, &offset, 1.0);
             linear.scale_columns(factors);
-            let (hidden, activation) = (hidden.clone(), *activation);
-            Term::Branch(Shared::new(Branch {
-                hidden,
-                activation,
-                fc2: linear,
-            }))
+            term.clone()
         }
-        _ => return Err(stray(sum)),
+        _ => return Err(stray(&sum.describe())),
     };
-    Ok(Form::Map(Rc::new(Sum::of(term, shape, sum.order))))
+    let fits = matches!(
+        input,
+        Term::Norm(_)
+            | Term::Activated(..)
+            | Term::Depthwise(_)
+            | Term::Attended(_)
+            | Term::Mean(_)
+    );
+    if !fits || input.depth() > MAX_DEPTH {
+        return Err(stray(&sum.describe()));
+    }
+    let shape = Shape {
+        channels: linear.outputs,
+        ..sum.shape
+    };
+    let term = Term::Linear(Shared::new(LinearTerm { input, linear }));
+    Ok(Form::of(term, shape, sum.order))
 }
 
-fn stray(sum: &Sum) -> Problem {
+fn stray(what: &str) -> Problem {
     Problem::new(
-        format!(
-            "a linear layer of {} belongs to no known layer",
-            sum.describe()
-        ),
-        "use channel MLPs of norm, linear, activation, linear",
+        format!("a linear layer of {what} belongs to no known layer"),
+        "use channel MLPs of norm, linear, activation, linear, and linear layers in the other \
+         token mixers and the head as the papers have them",
     )
+}
+
+fn mixes() -> Problem {
+    Problem::new(
+        "the matrix product mixes tokens",
+        "use matrix products over tokens as random mixing of a norm only, and a global mean in \
+         the head",
+    )
+}
+
+/// Rows and columns of a matrix, which may have axes of size 1 before them.
+fn sizes(matrix: &Tensor) -> Option<(usize, usize)> {
+    let (outer, &[rows, columns]) = matrix.shape.split_last_chunk::<2>()?;
+    outer
+        .iter()
+        .all(|&size| size == 1)
+        .then_some((rows, columns))
 }
 
 /// Weights and bias of a `MatMul` or `Gemm` from the right.
@@ -95,12 +183,10 @@ fn weights(walk: &Walk<'_>, node: &Node) -> Result<Linear, Problem> {
             "use linear layers with trained weights only",
         ))
     };
-    let Some(matrix) = walk.constant(node, 1) else {
-        return refuse(
-            "a product of two values that depend on the image (attention) is not supported",
-        );
-    };
-    let (Some(values), &[first, second]) = (matrix.as_floats(), &matrix.shape[..]) else {
+    let found = walk
+        .constant(node, 1)
+        .and_then(|matrix| matrix.as_floats().zip(sizes(matrix)));
+    let Some((values, (first, second))) = found else {
         return refuse("the weights are no matrix of floats");
     };
     if node.int("transA", 0) != 0 {
@@ -145,43 +231,6 @@ fn weights(walk: &Walk<'_>, node: &Node) -> Result<Linear, Problem> {
         weight,
         bias,
     })
-}
-
-/// Moves factors and bias of a lone linear layer's output into its weights.
-pub(super) fn absorb_factors(sum: &Sum) -> Sum {
-    let Some((term, factors)) = sum.single() else {
-        return sum.clone();
-    };
-    if sum.plain().is_some() {
-        return sum.clone();
-    }
-    let changed = |linear: &Linear| {
-        let mut linear = linear.clone();
-        linear.scale_rows(factors);
-        add_scaled(&mut linear.bias, &sum.bias, 1.0);
-        linear
-    };
-    let term = match term {
-        Term::Hidden(hidden) => Term::Hidden(Shared::new(Hidden {
-            norm: hidden.norm.clone(),
-            fc1: changed(&hidden.fc1),
-        })),
-        Term::Branch(branch) => Term::Branch(Shared::new(Branch {
-            hidden: branch.hidden.clone(),
-            activation: branch.activation,
-            fc2: changed(&branch.fc2),
-        })),
-        _ => return sum.clone(),
-    };
-    Sum::of(term, sum.shape, sum.order)
-}
-
-/// Like [`absorb_factors`], where only a bias was added.
-pub(super) fn absorb_bias(sum: &Sum) -> Sum {
-    match sum.single() {
-        Some((_, factors)) if all(factors, 1.0) => absorb_factors(sum),
-        _ => sum.clone(),
-    }
 }
 
 impl Linear {

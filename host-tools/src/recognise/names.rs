@@ -23,7 +23,11 @@ impl Names {
                 return format!("stage{}.embedding", self.stage);
             }
             Op::Head(_) => return "head".to_owned(),
-            Op::Pooling(_) | Op::Identity(_) => {
+            Op::Pooling(_)
+            | Op::Identity(_)
+            | Op::RandomMixing(_)
+            | Op::SepConv(_)
+            | Op::Attention(_) => {
                 if self.has_mixer || self.has_mlp {
                     self.block += 1;
                 }

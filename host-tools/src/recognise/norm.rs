@@ -1,6 +1,4 @@
-//! GroupNorm with one group, as one operator or written out.
-
-use std::rc::Rc;
+//! GroupNorm with one group and LayerNorm, as one operator or written out.
 
 use super::Problem;
 use super::form::{Form, NormTerm, Shared, Statistic, StatisticKind, Sum, Term};
@@ -9,9 +7,10 @@ use super::layout::{self, Reduced};
 use super::walk::Walk;
 use crate::fold::reduced_axes;
 use crate::graph::{Node, Tensor};
-use crate::ir::Norm;
+use crate::ir::{Norm, NormScope};
 
-const ONE_GROUP: &str = "train with GroupNorm of one group (`GroupNorm(1, channels)`)";
+const ONE_GROUP: &str = "train with GroupNorm of one group (`GroupNorm(1, channels)`) or with \
+     LayerNorm over the channels of each token";
 
 /// `InstanceNormalization` of a map that was reshaped to one channel.
 pub(super) fn instance(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
@@ -28,7 +27,8 @@ pub(super) fn instance(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem
     let [Some(_), Some(_)] = parameters else {
         return Err(computed());
     };
-    normalised(walk, node, parameters.map(|p| p.map(AsRef::as_ref)))
+    let parameters = parameters.map(|p| p.map(AsRef::as_ref));
+    normalised(walk, node, parameters)
 }
 
 /// `GroupNormalization`: weights per group before operator set 21, per channel
@@ -46,44 +46,48 @@ pub(super) fn group(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
     let [Some(_), Some(_)] = parameters else {
         return Err(computed());
     };
-    normalised(walk, node, parameters.map(|p| p.map(AsRef::as_ref)))
+    let parameters = parameters.map(|p| p.map(AsRef::as_ref));
+    normalised(walk, node, parameters)
 }
 
-/// `LayerNormalization` over all axes of the map.
+/// `LayerNormalization` over the channels of each token, or over the whole map.
 pub(super) fn layer(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
     let shape = walk.shape(node, 0);
-    let rank = shape.len() as i64;
-    let first = node.int("axis", -1);
-    let first = if first < 0 { first + rank } else { first };
-    let everything = usize::try_from(first)
-        .ok()
-        .and_then(|first| shape.get(..first))
-        .is_some_and(|outer| outer.iter().all(|&size| size == 1));
-    if everything {
-        let parameters = [walk.constant(node, 1), walk.constant(node, 2)];
-        let ones = parameters[0].is_some_and(|scale| scale.as_scalar().is_some());
-        let zeros =
-            node.input(2).is_none() || parameters[1].is_some_and(|b| b.as_scalar().is_some());
-        if ones && zeros {
-            return normalised(walk, node, parameters.map(|p| p.map(AsRef::as_ref)));
-        }
-    }
-    match walk.form(node)? {
-        Form::Map(_) => walk.report(
-            node,
-            Problem::new(
-                "LayerNorm, with a mean and a variance for every token, is not supported",
-                ONE_GROUP,
-            ),
-        ),
-        _ => {
+    let sum = match walk.form(node)? {
+        Form::Map(sum) if !sum.is_unknown() => sum,
+        Form::Map(_) | Form::Opaque => return Ok(walk.unknown(node)),
+        form => return Err(misplaced(&form)),
+    };
+    let first = match node.int("axis", -1) {
+        first @ ..0 => first.saturating_add(shape.len() as i64),
+        first => first,
+    };
+    let first = usize::try_from(first).unwrap_or(usize::MAX);
+    let axes: Vec<usize> = (first..shape.len()).collect();
+    let (channels, tokens) = (sum.shape.channels, sum.shape.tokens());
+    let places = layout::axes(shape, channels, tokens, sum.order);
+    let scope = match layout::reduced(shape, places, &axes) {
+        Reduced::Everything => NormScope::Map,
+        Reduced::Channels => NormScope::Token,
+        Reduced::Tokens | Reduced::Other => {
             return Err(Problem::new(
-                "a LayerNorm here belongs to no known layer",
+                format!("a LayerNorm over the axes from {first} is not supported"),
                 ONE_GROUP,
             ));
         }
-    }
-    normalised(walk, node, [None, None])
+    };
+    let spread = |index: usize, default: f32| match walk.constant(node, index) {
+        _ if node.input(index).is_none() => Ok(vec![default; channels]),
+        Some(tensor) => layout::per_channel(tensor, shape, channels, tokens, sum.order),
+        None => Err(computed()),
+    };
+    let norm = Norm {
+        scope,
+        gamma: spread(1, 1.0)?,
+        beta: spread(2, 0.0)?,
+        epsilon: node.float("epsilon", 1e-5),
+    };
+    Ok(of(walk, node, &sum, norm))
 }
 
 /// `ReduceMean`: a step of a norm, or the head's mean over tokens.
@@ -102,17 +106,10 @@ pub(super) fn reduce_mean(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Prob
             let (channels, tokens) = (sum.shape.channels, sum.shape.tokens());
             let places = layout::axes(shape, channels, tokens, sum.order);
             match layout::reduced(shape, places, &axes) {
-                Reduced::Everything if sum.is_unknown() => Ok(Form::Opaque),
-                Reduced::Everything => Ok(Form::Statistic(Statistic {
-                    kind: StatisticKind::Mean,
-                    source: walk.stream(node, &sum),
-                    order: sum.order,
-                })),
+                Reduced::Everything | Reduced::Channels if sum.is_unknown() => Ok(Form::Opaque),
+                Reduced::Everything => Ok(mean(walk, node, &sum, NormScope::Map)),
+                Reduced::Channels => Ok(mean(walk, node, &sum, NormScope::Token)),
                 Reduced::Tokens => Ok(head::mean_of(walk, node, &sum)),
-                Reduced::Channels => Err(Problem::new(
-                    "a mean over the channels of each token is not supported",
-                    ONE_GROUP,
-                )),
                 Reduced::Other => Err(Problem::new(
                     format!("a mean over the axes {axes:?} is not supported"),
                     "take means over all tokens of all channels in norms, and over all tokens in \
@@ -121,16 +118,17 @@ pub(super) fn reduce_mean(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Prob
             }
         }
         Form::Statistic(statistic) if statistic.kind == StatisticKind::Square => {
-            let shape_of_map = walk.stream_shape(statistic.source);
-            let (channels, tokens) = (shape_of_map.channels, shape_of_map.tokens());
+            let (channels, tokens) = (statistic.shape.channels, statistic.shape.tokens());
             let places = layout::axes(shape, channels, tokens, statistic.order);
-            match layout::reduced(shape, places, &axes) {
-                Reduced::Everything => Ok(Form::Statistic(Statistic {
-                    kind: StatisticKind::Variance,
-                    ..statistic
-                })),
+            match (layout::reduced(shape, places, &axes), statistic.scope) {
+                (Reduced::Everything, NormScope::Map) | (Reduced::Channels, NormScope::Token) => {
+                    Ok(Form::Statistic(Statistic {
+                        kind: StatisticKind::Variance,
+                        ..statistic
+                    }))
+                }
                 _ => Err(Problem::new(
-                    "the variance is not over the whole feature map",
+                    "the variance is not over the values that the mean is over",
                     ONE_GROUP,
                 )),
             }
@@ -195,14 +193,51 @@ pub(super) fn with_constant(statistic: Statistic, op: &str, value: Option<f32>) 
 }
 
 /// The norm that a last step completes; its weights may still follow.
-pub(super) fn complete(walk: &Walk<'_>, statistic: Statistic, epsilon: f32) -> Form {
-    let shape = walk.stream_shape(statistic.source);
-    let norm = plain(shape.channels, epsilon);
-    let term = Term::Norm(Shared::new(NormTerm {
-        source: statistic.source,
-        norm,
-    }));
-    Form::Map(Rc::new(Sum::of(term, shape, statistic.order)))
+pub(super) fn complete(statistic: Statistic, epsilon: f32) -> Form {
+    let Statistic {
+        scope,
+        source,
+        shape,
+        order,
+        ..
+    } = statistic;
+    let norm = Norm {
+        scope,
+        gamma: vec![1.0; shape.channels],
+        beta: vec![0.0; shape.channels],
+        epsilon,
+    };
+    Form::of(
+        Term::Norm(Shared::new(NormTerm { source, norm })),
+        shape,
+        order,
+    )
+}
+
+/// The mean of what is normalised, a first step.
+fn mean(walk: &mut Walk<'_>, node: &Node, sum: &Sum, scope: NormScope) -> Form {
+    Form::Statistic(Statistic {
+        kind: StatisticKind::Mean,
+        scope,
+        source: source(walk, node, sum),
+        shape: sum.shape,
+        order: sum.order,
+    })
+}
+
+/// What a norm reads: a feature map, or a step of the head.
+fn source(walk: &mut Walk<'_>, node: &Node, sum: &Sum) -> Term {
+    match sum.absorbed() {
+        Some(term) if term.is_behind_mean() => term,
+        _ => Term::Stream(walk.stream(node, sum)),
+    }
+}
+
+/// The norm of a map.
+fn of(walk: &mut Walk<'_>, node: &Node, sum: &Sum, norm: Norm) -> Form {
+    let source = source(walk, node, sum);
+    let term = Term::Norm(Shared::new(NormTerm { source, norm }));
+    Form::of(term, sum.shape, sum.order)
 }
 
 /// The norm of the first input, with scale and bias per group or per channel.
@@ -214,12 +249,7 @@ fn normalised(
     let sum = match walk.form(node)? {
         Form::Map(sum) if !sum.is_unknown() => sum,
         Form::Map(_) | Form::Opaque => return Ok(walk.unknown(node)),
-        form => {
-            return Err(Problem::new(
-                format!("a norm of {} belongs to no known layer", form.describe()),
-                "put norms in front of token mixers, channel MLPs and the head only",
-            ));
-        }
+        form => return Err(misplaced(&form)),
     };
     let channels = sum.shape.channels;
     let spread = |tensor: Option<&Tensor>, default: f32| match tensor {
@@ -237,21 +267,19 @@ fn normalised(
         },
     };
     let norm = Norm {
+        scope: NormScope::Map,
         gamma: spread(scale, 1.0)?,
         beta: spread(bias, 0.0)?,
         epsilon: node.float("epsilon", 1e-5),
     };
-    let source = walk.stream(node, &sum);
-    let term = Term::Norm(Shared::new(NormTerm { source, norm }));
-    Ok(Form::Map(Rc::new(Sum::of(term, sum.shape, sum.order))))
+    Ok(of(walk, node, &sum, norm))
 }
 
-fn plain(channels: usize, epsilon: f32) -> Norm {
-    Norm {
-        gamma: vec![1.0; channels],
-        beta: vec![0.0; channels],
-        epsilon,
-    }
+fn misplaced(form: &Form) -> Problem {
+    Problem::new(
+        format!("a norm of {} belongs to no known layer", form.describe()),
+        "put norms in front of token mixers, channel MLPs and the head only",
+    )
 }
 
 fn computed() -> Problem {

@@ -1,14 +1,13 @@
-//! Convolutions: a patch embedding on a feature map, else a linear layer.
-
-use std::rc::Rc;
+//! Convolutions: a patch embedding of a feature map or of its norm, a linear
+//! layer or a depthwise convolution inside a branch.
 
 use super::Problem;
-use super::form::{Form, Order, Sum, Term};
-use super::linear;
+use super::form::{Form, Order, StreamId, Sum, Term};
 use super::walk::Walk;
+use super::{linear, sep_conv};
 use crate::fold::Window;
 use crate::graph::Node;
-use crate::ir::{Linear, Op, PatchEmbedding, Shape};
+use crate::ir::{Linear, Norm, Op, PatchEmbedding, Shape};
 
 /// The meaning of a convolution's result.
 pub(super) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
@@ -32,11 +31,13 @@ pub(super) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
     };
     walk.spend(values.len())?;
     let kernel = [height, width];
-    let groups = node.int("group", 1);
-    if groups != 1 {
+    let groups = usize::try_from(node.int("group", 1)).unwrap_or(0);
+    let is_depthwise = groups > 1 && groups == outputs && inputs == 1;
+    if groups != 1 && !is_depthwise {
         return refuse(
             format!("the convolution has {groups} groups"),
-            "use pooling or identity as token mixer, and convolutions of one group as patch embeddings",
+            "use convolutions of one group as patch embeddings, and of one group a channel in \
+             separable convolutions",
         );
     }
     let window = Window::of(
@@ -64,6 +65,22 @@ pub(super) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
             );
         }
     };
+    if is_depthwise {
+        return match form {
+            Form::Map(sum) if sum.is_unknown() => Ok(walk.unknown(node)),
+            Form::Map(sum) if sum.order == Order::ChannelsFirst || sum.has_one_axis() => {
+                sep_conv::depthwise(&sum, kernel, &window, values, bias)
+            }
+            Form::Opaque => Ok(walk.unknown(node)),
+            form => refuse(
+                format!(
+                    "a depthwise convolution of {} belongs to no known layer",
+                    form.describe()
+                ),
+                "export with channels first",
+            ),
+        };
+    }
     let pointwise = kernel == [1, 1]
         && window.strides == [1, 1]
         && window.padding.iter().all(|&padding| padding == 0);
@@ -75,34 +92,26 @@ pub(super) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
     };
     match form {
         Form::Map(sum) if sum.is_unknown() => Ok(walk.unknown(node)),
-        Form::Map(sum) if sum.order == Order::ChannelsLast => refuse(
+        Form::Map(sum) if sum.order == Order::ChannelsLast && !sum.has_one_axis() => refuse(
             "the convolution reads a map whose channels are innermost".to_owned(),
             "export with channels first",
         ),
-        Form::Map(sum) => {
-            let inside = matches!(
-                sum.single(),
-                Some((
-                    Term::Norm(_) | Term::Activated(..) | Term::Hidden(_) | Term::Erf(_),
-                    _
-                ))
-            );
-            match (inside, pointwise) {
-                (true, true) => linear::apply(Form::Map(sum), linear),
-                (true, false) => refuse(
-                    format!(
-                        "a convolution of {height}x{width}, stride {}, of {}",
-                        window.strides[0],
-                        sum.describe()
-                    ),
-                    "let patch embeddings read the feature map itself, and use linear layers (1x1 \
-                     convolutions) in channel MLPs",
-                ),
-                (false, _) => embed(walk, node, &sum, kernel, &window, linear),
+        Form::Map(sum) => match (sum.absorbed(), pointwise) {
+            (Some(Term::Norm(norm)), false) => match &norm.source {
+                Term::Stream(source) => {
+                    let pre_norm = Some(norm.norm.clone());
+                    embed(walk, node, *source, pre_norm, kernel, &window, linear)
+                }
+                _ => refuse(misplaced(&sum, kernel, &window), REMEDY),
+            },
+            _ if !is_inside(&sum) => {
+                let source = walk.stream(node, &sum);
+                embed(walk, node, source, None, kernel, &window, linear)
             }
-        }
+            (_, true) => linear::apply(&sum, linear),
+            (_, false) => refuse(misplaced(&sum, kernel, &window), REMEDY),
+        },
         Form::Opaque => Ok(walk.unknown(node)),
-        form if pointwise => linear::apply(form, linear),
         form => refuse(
             format!(
                 "a convolution of {} belongs to no known layer",
@@ -113,10 +122,29 @@ pub(super) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
     }
 }
 
+const REMEDY: &str = "let patch embeddings read the feature map itself or its norm, and use linear \
+     layers (1x1 convolutions) in branches";
+
+/// Whether a map is a step of a branch or of the head, and no feature map.
+fn is_inside(sum: &Sum) -> bool {
+    !matches!(sum.single(), Some((Term::Stream(_), _)) | None)
+}
+
+fn misplaced(sum: &Sum, kernel: [usize; 2], window: &Window) -> String {
+    format!(
+        "a convolution of {}x{}, stride {}, of {}",
+        kernel[0],
+        kernel[1],
+        window.strides[0],
+        sum.describe()
+    )
+}
+
 fn embed(
     walk: &mut Walk<'_>,
     node: &Node,
-    sum: &Rc<Sum>,
+    source: StreamId,
+    pre_norm: Option<Norm>,
     kernel: [usize; 2],
     window: &Window,
     linear: Linear,
@@ -131,25 +159,22 @@ fn embed(
             "export the network again",
         ));
     };
-    let source = walk.stream(node, sum);
     let output = Shape {
         height,
         width,
         channels,
     };
     let op = Op::PatchEmbedding(PatchEmbedding {
+        pre_norm,
         kernel,
         stride: [down, across],
         padding: [top, left, bottom, right],
         linear,
+        post_norm: None,
     });
     let producer = node.output().and_then(|id| walk.graph.value(id).producer);
     let id = walk.push(producer, source, output, op, None);
-    Ok(Form::Map(Rc::new(Sum::of(
-        Term::Stream(id),
-        output,
-        Order::ChannelsFirst,
-    ))))
+    Ok(Form::of(Term::Stream(id), output, Order::ChannelsFirst))
 }
 
 /// From `outputs x channels x window` to `outputs x window x channels`.

@@ -1,11 +1,9 @@
 //! The pooling token mixer: `x + layer_scale * (pool(n) - n)`, `n = norm(x)`.
 
-use std::rc::Rc;
-
-use super::Problem;
-use super::form::{Form, Order, StreamId, Sum, Term, add_scaled, close, product};
+use super::form::{Form, Order, StreamId, Term, add_scaled, close, product};
 use super::head;
 use super::walk::Walk;
+use super::{Problem, residual};
 use crate::fold::Window;
 use crate::graph::Node;
 use crate::ir::{Op, Pooling};
@@ -68,8 +66,7 @@ pub(super) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
     }
     match sum.as_norm() {
         Some(norm) if sum.order == Order::ChannelsFirst => {
-            let term = Term::Pool(norm, kernel[0]);
-            Ok(Form::Map(Rc::new(Sum::of(term, sum.shape, sum.order))))
+            Ok(Form::of(Term::Pool(norm, kernel[0]), sum.shape, sum.order))
         }
         _ => Err(outside(&sum.describe())),
     }
@@ -90,6 +87,7 @@ pub(super) fn layer(
     source: StreamId,
     branch: &[&(Term, Vec<f32>)],
     bias: &[f32],
+    res_scale: &[f32],
 ) -> Option<Result<Op, Problem>> {
     let mut pools = branch.iter().filter_map(|(term, factors)| match term {
         Term::Pool(norm, kernel) => Some((norm, *kernel, factors)),
@@ -111,7 +109,9 @@ pub(super) fn layer(
         match part {
             Term::Pool(..) => {}
             Term::Norm(norm)
-                if norm.source == pooled.source && norm.norm.epsilon == pooled.norm.epsilon =>
+                if norm.source == pooled.source
+                    && norm.norm.scope == pooled.norm.scope
+                    && norm.norm.epsilon == pooled.norm.epsilon =>
             {
                 add_scaled(&mut factor, &product(&norm.norm.gamma, factors), 1.0);
                 add_scaled(&mut term, &product(&norm.norm.beta, factors), 1.0);
@@ -119,7 +119,7 @@ pub(super) fn layer(
             _ => return refuse("the pooled norm is combined with another branch"),
         }
     }
-    if pooled.source != source {
+    if pooled.source != Term::Stream(source) {
         return refuse("the pooled norm is added to another feature map than the one it reads");
     }
     let negated = |values: &[f32]| -> Vec<f32> {
@@ -139,6 +139,6 @@ pub(super) fn layer(
     Some(Ok(Op::Pooling(Pooling {
         norm: pooled.norm.clone(),
         kernel,
-        layer_scale: layer_scale.clone(),
+        residual: residual(layer_scale.clone(), res_scale),
     })))
 }

@@ -8,7 +8,7 @@ pub(super) fn unsupported(op: &str) -> Problem {
     let (what, remedy) = match name {
         "BatchNormalization" => (
             "BatchNorm is not supported",
-            "train with GroupNorm of one group (`GroupNorm(1, channels)`)",
+            "train with GroupNorm of one group (`GroupNorm(1, channels)`) or with LayerNorm",
         ),
         "RMSNormalization"
         | "SimplifiedLayerNormalization"
@@ -16,26 +16,26 @@ pub(super) fn unsupported(op: &str) -> Problem {
         | "MeanVarianceNormalization"
         | "LRN" => (
             "this norm is not supported",
-            "train with GroupNorm of one group (`GroupNorm(1, channels)`)",
+            "train with GroupNorm of one group (`GroupNorm(1, channels)`) or with LayerNorm",
         ),
         "MaxPool" | "GlobalMaxPool" | "LpPool" => (
             "this pooling is not supported",
             "use average pooling of 3x3, stride 1, padding not counted, as token mixer, and a \
              global average in the head",
         ),
-        "Sigmoid" | "Tanh" | "HardSigmoid" | "HardSwish" | "LeakyRelu" | "PRelu" | "Elu"
-        | "Selu" | "Celu" | "Clip" | "Mish" | "Swish" | "Softplus" | "Softsign" | "FastGelu"
+        "Sigmoid" | "HardSigmoid" | "HardSwish" | "LeakyRelu" | "PRelu" | "Elu" | "Selu"
+        | "Celu" | "Clip" | "Mish" | "Swish" | "Softplus" | "Softsign" | "FastGelu"
         | "QuickGelu" | "ThresholdedRelu" | "BiasGelu" => (
             "the activation is not supported",
-            "use GELU in its exact form (`GELU()` without approximation) or ReLU",
+            "use GELU in its exact form or with tanh, StarReLU, squared ReLU or ReLU",
         ),
-        "Softmax" | "LogSoftmax" => (
-            "softmax is not supported",
-            "export the network without a softmax behind the head; attention is not supported",
+        "LogSoftmax" => (
+            "softmax is not supported behind the head",
+            "export the network without it",
         ),
-        "Einsum" | "Attention" | "MultiHeadAttention" => (
-            "attention is not supported",
-            "use pooling or identity as token mixer",
+        "Attention" | "MultiHeadAttention" => (
+            "attention as one operator is not supported",
+            "export with an operator set below 23, or without fused attention",
         ),
         "QuantizeLinear"
         | "DequantizeLinear"
@@ -52,7 +52,7 @@ pub(super) fn unsupported(op: &str) -> Problem {
             "export a network without branches and loops",
         ),
         _ => (
-            "no layer of a PoolFormer or IdentityFormer has this operator",
+            "no layer of the MetaFormer family has this operator",
             "use patch embeddings, blocks of token mixer and channel MLP, and a linear head only",
         ),
     };

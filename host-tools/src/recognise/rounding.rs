@@ -2,7 +2,7 @@
 //! what it is rounded to is taken down.
 
 use super::Problem;
-use super::form::{Form, Hidden, Shared, Term};
+use super::form::{Form, Term};
 use super::walk::Walk;
 use crate::fold::Rounding;
 use crate::graph::Node;
@@ -120,22 +120,27 @@ fn place<'a>(
     };
     let sum = walk.settle(sum.clone());
     match sum.plain()? {
-        Term::Stream(id) => Some(&mut layers.get_mut(id.0.checked_sub(1)?)?.output),
-        Term::Hidden(hidden) => Some(&mut layers.get_mut(layer_of(walk, hidden)?)?.pre_activation),
-        Term::Activated(hidden, _) => Some(&mut layers.get_mut(layer_of(walk, hidden)?)?.hidden),
+        Term::Stream(id) => Some(&mut layers.get_mut(walk.writer(*id)?)?.output),
+        term @ Term::Linear(_) => Some(&mut layers.get_mut(layer_of(walk, term)?)?.pre_activation),
+        Term::Activated(argument, _) => {
+            Some(&mut layers.get_mut(layer_of(walk, argument)?)?.hidden)
+        }
         _ => None,
     }
 }
 
-/// The layer whose branch has these hidden values.
-fn layer_of(walk: &Walk<'_>, hidden: &Shared<Hidden>) -> Option<usize> {
+/// The layer whose branch has these values before its activation.
+fn layer_of(walk: &Walk<'_>, argument: &Term) -> Option<usize> {
     let (_, id) = walk.settled.iter().find(|(sum, _)| {
         sum.terms.iter().any(|(term, _)| match term {
-            Term::Branch(branch) => branch.hidden == *hidden,
+            Term::Linear(linear) => match &linear.input {
+                Term::Activated(found, _) => **found == *argument,
+                _ => false,
+            },
             _ => false,
         })
     })?;
-    id.0.checked_sub(1)
+    walk.writer(*id)
 }
 
 fn producer<'a>(walk: &Walk<'a>, node: &Node) -> Option<&'a Node> {

@@ -3,9 +3,12 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::form::{Form, Order, StreamId, Sum, Term};
+use super::form::{Form, NormTerm, Order, StreamId, Sum, Term};
 use super::names::Names;
-use super::{Problem, Unsupported, channel_mlp, head, identity, pooling, rounding};
+use super::{
+    Problem, Unsupported, attention, channel_mlp, head, identity, pooling, random_mixing, rounding,
+    sep_conv,
+};
 use crate::graph::{Graph, Node, NodeId, Tensor, ValueId};
 use crate::grids::{Grid, Grids};
 use crate::ir::{Layer, MetaFormer, Op, Shape};
@@ -28,6 +31,8 @@ pub(super) struct Walk<'a> {
     streams: Vec<Shape>,
     /// Sums that became feature maps.
     pub(super) settled: Vec<(Rc<Sum>, StreamId)>,
+    /// Norms that became a patch embedding's own.
+    post_norms: Vec<(Term, StreamId)>,
     pub(super) layers: Vec<Layer>,
     /// Nodes that belong to a layer.
     claimed: Vec<bool>,
@@ -47,6 +52,7 @@ impl<'a> Walk<'a> {
             forms: vec![None; graph.values.len()],
             streams: Vec::new(),
             settled: Vec::new(),
+            post_norms: Vec::new(),
             layers: Vec::new(),
             claimed: vec![false; graph.nodes.len()],
             names: Names::default(),
@@ -165,22 +171,20 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Shape of a feature map.
-    pub(super) fn stream_shape(&self, id: StreamId) -> Shape {
-        self.streams[id.0]
-    }
-
     /// The feature map that the first input of `node` is, found as a layer's
     /// output if need be.
-    pub(super) fn stream(&mut self, node: &Node, sum: &Rc<Sum>) -> StreamId {
+    pub(super) fn stream(&mut self, node: &Node, sum: &Sum) -> StreamId {
         if let Some(Term::Stream(id)) = sum.plain() {
             return *id;
         }
         let producer = node.input(0).and_then(|id| self.graph.value(id).producer);
         if !sum.is_unknown() {
+            if let Some(id) = self.post_norm(sum) {
+                return id;
+            }
             match self.residual(sum) {
                 Ok((op, source)) => {
-                    let shape = self.stream_shape(source);
+                    let shape = self.streams[source.0];
                     return self.push(producer, source, shape, op, Some(sum));
                 }
                 Err(problem) => {
@@ -191,7 +195,7 @@ impl<'a> Walk<'a> {
         }
         let id = StreamId(self.streams.len());
         self.streams.push(sum.shape);
-        self.settled.push((sum.clone(), id));
+        self.settled.push((Rc::new(sum.clone()), id));
         id
     }
 
@@ -202,7 +206,7 @@ impl<'a> Walk<'a> {
         source: StreamId,
         output: Shape,
         op: Op,
-        sum: Option<&Rc<Sum>>,
+        sum: Option<&Sum>,
     ) -> StreamId {
         let culprit = last_node.map(|id| self.graph.node(id));
         if let Some(node) = culprit {
@@ -233,7 +237,7 @@ impl<'a> Walk<'a> {
         }
         let name = self.names.next(&op);
         let nodes = last_node.map_or(Vec::new(), |id| self.claim(id));
-        let input = self.stream_shape(source);
+        let input = self.streams[source.0];
         self.layers.push(Layer {
             name,
             nodes,
@@ -244,29 +248,69 @@ impl<'a> Walk<'a> {
         let id = StreamId(self.streams.len());
         self.streams.push(output);
         if let Some(sum) = sum {
-            self.settled.push((sum.clone(), id));
+            self.settled.push((Rc::new(sum.clone()), id));
         }
         id
+    }
+
+    /// The feature map that a norm right behind a patch embedding is: the norm
+    /// becomes the embedding's own.
+    fn post_norm(&mut self, sum: &Sum) -> Option<StreamId> {
+        let own = sum.as_norm()?;
+        let NormTerm {
+            source: Term::Stream(source),
+            norm,
+        } = &*own
+        else {
+            return None;
+        };
+        let newest = source.0 + 1 == self.streams.len();
+        let Op::PatchEmbedding(embedding) = &mut self.layers.last_mut()?.op else {
+            return None;
+        };
+        if !newest || embedding.post_norm.is_some() {
+            return None;
+        }
+        embedding.post_norm = Some(norm.clone());
+        let id = StreamId(self.streams.len());
+        self.streams.push(sum.shape);
+        self.settled.push((Rc::new(sum.clone()), id));
+        self.post_norms.push((Term::Norm(own.clone()), id));
+        Some(id)
+    }
+
+    /// The layer that writes a feature map, a norm of its own included.
+    pub(super) fn writer(&self, id: StreamId) -> Option<usize> {
+        let norms = self.post_norms.iter().filter(|(_, norm)| *norm <= id);
+        id.0.checked_sub(1 + norms.count())
     }
 
     /// The network, or everything that stood in the way.
     pub(super) fn finish(mut self) -> Result<(MetaFormer, Option<Grids>), Vec<Unsupported>> {
         let producer = self.graph.value(self.graph.output).producer;
-        match self.forms[self.graph.output.0].clone() {
-            Some(Form::Scores(scores)) => {
-                let output = Shape {
-                    height: 1,
-                    width: 1,
-                    channels: scores.linear.outputs,
-                };
-                self.push(producer, scores.source, output, head::layer(&scores), None);
+        let form = self.forms[self.graph.output.0].clone();
+        let scores = match &form {
+            Some(Form::Map(sum)) => sum.absorbed().and_then(|term| head::layer(&term)),
+            _ => None,
+        };
+        match (scores, form) {
+            (Some((op, source)), Some(Form::Map(sum))) => {
+                self.push(producer, source, sum.shape, op, None);
+            }
+            (None, Some(Form::Map(sum))) if self.is_feature_map(&sum) => {
+                if let Some(node) = producer.map(|id| self.graph.node(id)) {
+                    self.output_map(node, &sum);
+                }
             }
             _ if !self.problems.is_empty() => {}
-            form => {
+            (_, form) => {
                 let what = form.map_or("nothing".to_owned(), |form| form.describe());
                 let problem = Problem::new(
-                    format!("the graph's output is {what}, not the scores of a classifier"),
-                    "export the whole network, with its head",
+                    format!(
+                        "the graph's output is {what}, neither the scores of a classifier nor a \
+                         feature map"
+                    ),
+                    "export the whole network, with its head or ending behind a block",
                 );
                 match producer {
                     Some(id) => self.report(self.graph.node(id), problem),
@@ -292,6 +336,34 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// Whether a sum is a feature map or a residual layer.
+    fn is_feature_map(&self, sum: &Sum) -> bool {
+        let is_stream = |(term, _): &(Term, _)| matches!(term, Term::Stream(_));
+        !sum.is_unknown() && !self.layers.is_empty() && sum.terms.iter().any(is_stream)
+    }
+
+    /// Ends a network without a head with a feature map.
+    fn output_map(&mut self, node: &Node, sum: &Sum) {
+        if !matches!(sum.plain(), Some(Term::Stream(_))) {
+            match self.residual(sum) {
+                Ok((op, source)) => {
+                    let producer = node.output().and_then(|id| self.graph.value(id).producer);
+                    self.push(producer, source, self.streams[source.0], op, Some(sum));
+                }
+                Err(problem) => self.report(node, problem),
+            }
+        }
+        if sum.order == Order::ChannelsLast && !sum.has_one_axis() {
+            self.report(
+                node,
+                Problem::new(
+                    "the feature map that the network ends with has its channels innermost",
+                    "export it with channels first",
+                ),
+            );
+        }
+    }
+
     fn add_stream(&mut self, shape: Shape) -> Form {
         let id = StreamId(self.streams.len());
         self.streams.push(shape);
@@ -311,8 +383,26 @@ impl<'a> Walk<'a> {
             .find(|(known, _)| known.same_map(&sum))
         {
             Some((_, id)) => Rc::new(Sum::of(Term::Stream(*id), sum.shape, sum.order)),
-            None => sum,
+            None => self.behind_embeddings(sum),
         }
+    }
+
+    /// The sum with norms that became a patch embedding's own as feature maps.
+    fn behind_embeddings(&self, sum: Rc<Sum>) -> Rc<Sum> {
+        let id = |term: &Term| {
+            let found = self.post_norms.iter().find(|(norm, _)| norm == term);
+            found.map(|(_, id)| *id)
+        };
+        if sum.terms.iter().all(|(term, _)| id(term).is_none()) {
+            return sum;
+        }
+        let mut sum = Sum::clone(&sum);
+        for (term, _) in &mut sum.terms {
+            if let Some(id) = id(term) {
+                *term = Term::Stream(id);
+            }
+        }
+        Rc::new(sum)
     }
 
     /// The residual layer that computes a sum, and the feature map it reads.
@@ -339,32 +429,30 @@ impl<'a> Walk<'a> {
                 ));
             }
         };
-        if !super::form::all(factors, 1.0) {
-            return Err(Problem::new(
-                "the residual stream itself is multiplied (res scale)",
-                "train with a layer scale on the branch only",
-            ));
-        }
         let branch: Vec<_> = sum
             .terms
             .iter()
             .filter(|(term, _)| !matches!(term, Term::Stream(_)))
             .collect();
-        if let Some(op) = pooling::layer(source, &branch, &sum.bias) {
-            return Ok((op?, source));
-        }
-        if let Some(op) = identity::layer(source, &branch, &sum.bias) {
-            return Ok((op?, source));
-        }
-        if let Some(op) = channel_mlp::layer(source, &branch, &sum.bias) {
-            return Ok((op?, source));
+        let kinds = [
+            pooling::layer,
+            identity::layer,
+            random_mixing::layer,
+            sep_conv::layer,
+            attention::layer,
+            channel_mlp::layer,
+        ];
+        for layer in kinds {
+            if let Some(op) = layer(source, &branch, &sum.bias, factors) {
+                return Ok((op?, source));
+            }
         }
         Err(Problem::new(
             format!(
                 "{} is neither a token mixer nor a channel MLP",
                 sum.describe()
             ),
-            "use pooling or identity as token mixer, and linear, activation, linear as channel MLP",
+            "use a token mixer of the papers, and linear, activation, linear as channel MLP",
         ))
     }
 
@@ -394,17 +482,9 @@ impl<'a> Walk<'a> {
     }
 }
 
+/// Whether every parameter of a layer is a finite number.
 fn is_finite(op: &Op) -> bool {
-    let all = |values: &[f32]| values.iter().all(|v| v.is_finite());
-    let linear = |l: &crate::ir::Linear| all(&l.weight) && all(&l.bias);
-    let norm = |n: &crate::ir::Norm| all(&n.gamma) && all(&n.beta) && n.epsilon.is_finite();
-    match op {
-        Op::PatchEmbedding(embedding) => linear(&embedding.linear),
-        Op::Pooling(pooling) => norm(&pooling.norm) && all(&pooling.layer_scale),
-        Op::Identity(identity) => norm(&identity.norm) && all(&identity.layer_scale),
-        Op::ChannelMlp(mlp) => {
-            norm(&mlp.norm) && linear(&mlp.fc1) && linear(&mlp.fc2) && all(&mlp.layer_scale)
-        }
-        Op::Head(head) => head.norm.as_ref().is_none_or(norm) && linear(&head.linear),
-    }
+    op.values()
+        .iter()
+        .all(|list| list.iter().all(|v| v.is_finite()))
 }
