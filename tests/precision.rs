@@ -14,16 +14,17 @@ use tadpool::codegen::{Description, Generated, generate};
 use tadpool::firmware::{self as firmware_images, Build};
 use tadpool::float::{self, View};
 use tadpool::ir::{
-    Activation, ChannelMlp, Head, Identity, Layer, Linear, MetaFormer, Norm, Op, PatchEmbedding,
-    Pooling, Shape,
+    Activation, ChannelMlp, Head, Identity, Layer, Linear, MetaFormer, Norm, NormScope, Op,
+    PatchEmbedding, Pooling, Residual, Shape,
 };
 use tadpool::memory::{self, MemoryPlan};
 use tadpool::precision::{LayerPrecision, Precision};
 use tadpool::program::{Arena, program};
 use tadpool::quant_model::{QuantModel, Stream, WeightBits};
 use tadpool::quantize::{self, Pixels, QuantError};
-use tadpool::runner::emulator;
+use tadpool::runner::probe::Options;
 use tadpool::runner::trace::Trace;
+use tadpool::runner::{self, Run};
 use tadpool::schedule::{self, Schedule, ScheduleConfig};
 use tadpool_kernels::Observer;
 use tadpool_kernels::layout::Layout;
@@ -62,15 +63,19 @@ impl Maker {
 
     fn norm(&mut self, channels: usize) -> Norm {
         Norm {
+            scope: NormScope::Map,
             gamma: self.0.values(channels),
             beta: self.0.values(channels),
             epsilon: 1e-5,
         }
     }
 
-    fn layer_scale(&mut self, channels: usize) -> Vec<f32> {
+    fn residual(&mut self, channels: usize) -> Residual {
         let values = self.0.values(channels);
-        values.into_iter().map(|value| 0.3 * value).collect()
+        Residual {
+            layer_scale: values.into_iter().map(|value| 0.3 * value).collect(),
+            res_scale: vec![1.0; channels],
+        }
     }
 }
 
@@ -102,6 +107,8 @@ fn network() -> MetaFormer {
             channels,
         };
         let embedding = PatchEmbedding {
+            pre_norm: None,
+            post_norm: None,
             kernel: [kernel; 2],
             stride: [stride; 2],
             padding: [padding; 4],
@@ -113,14 +120,14 @@ fn network() -> MetaFormer {
             map,
             Op::PatchEmbedding(embedding),
         );
-        let (norm, layer_scale) = (make.norm(channels), make.layer_scale(channels));
+        let (norm, residual) = (make.norm(channels), make.residual(channels));
         let mixer = match mixer {
             Mixer::Pooling => Op::Pooling(Pooling {
                 norm,
                 kernel: 3,
-                layer_scale,
+                residual,
             }),
-            Mixer::Identity => Op::Identity(Identity { norm, layer_scale }),
+            Mixer::Identity => Op::Identity(Identity { norm, residual }),
         };
         push(format!("stage{number}.block0.mixer"), map, map, mixer);
         let mlp = ChannelMlp {
@@ -128,7 +135,7 @@ fn network() -> MetaFormer {
             fc1: make.linear(hidden, channels),
             activation: Activation::Gelu,
             fc2: make.linear(channels, hidden),
-            layer_scale: make.layer_scale(channels),
+            residual: make.residual(channels),
         };
         push(
             format!("stage{number}.block0.mlp"),
@@ -140,6 +147,8 @@ fn network() -> MetaFormer {
     }
     let head = Head {
         norm: Some(make.norm(shape.channels)),
+        mean_norm: None,
+        hidden: None,
         linear: make.linear(5, shape.channels),
     };
     let logits = Shape {
@@ -327,9 +336,13 @@ fn boards_compute_the_bytes_of_the_host() {
             self_test: false,
         };
         let image = firmware_images::build(&build).unwrap_or_else(|error| panic!("{error}"));
-        let timeout = Duration::from_secs(60);
-        let mut session =
-            emulator::start(board, &image.path, Some(generated.hash), timeout).unwrap();
+        let run = Run {
+            board,
+            image: &image.path,
+            model_hash: Some(generated.hash),
+            timeout: Duration::from_secs(60),
+        };
+        let mut session = runner::start(&run, &Options::default(), &()).unwrap();
         for pixels in images(&network, 3) {
             let host = Trace::simulate(&program, &pixels, &mut Arena::default()).unwrap();
             let found = session.infer(&pixels).unwrap();

@@ -91,7 +91,14 @@ pub fn min_max<E: Send>(
         float::run(network, image, |view| {
             let layer = &mut ranges.layers[view.index];
             let range = match view.kind {
-                View::Input => return,
+                View::Input
+                | View::Normed
+                | View::Embedded
+                | View::Depthwise
+                | View::DepthwiseHidden
+                | View::Mixed
+                | View::Qkv
+                | View::Attended => return,
                 View::Preactivation => &mut layer.pre_activation,
                 View::Hidden => &mut layer.hidden,
                 View::Output => &mut layer.output,

@@ -175,7 +175,7 @@ static STAGE1_EMBEDDING: PatchEmbedding<'static> = PatchEmbedding {
     weights: Weights::Int8(weights(0, 2400)),
     bias: &tables::STAGE1_EMBEDDING_BIAS,
     multiplier: &tables::STAGE1_EMBEDDING_MULTIPLIER,
-    zero_point: 9,
+    zero_point: 4,
 };
 
 static STAGE1_BLOCK0_MIXER: Pooling<'static> = Pooling {
@@ -184,11 +184,11 @@ static STAGE1_BLOCK0_MIXER: Pooling<'static> = Pooling {
     shape: [16, 16, 32],
     norm: Norm {
         elements: 8192,
-        epsilon: 134824,
+        epsilon: 262771,
     },
     factor: &tables::STAGE1_BLOCK0_MIXER_FACTOR,
-    residual: 61074,
-    offset: -58150,
+    residual: 57934,
+    offset: 63177,
 };
 
 static STAGE1_BLOCK0_MLP: ChannelMlp<'static> = ChannelMlp {
@@ -199,7 +199,7 @@ static STAGE1_BLOCK0_MLP: ChannelMlp<'static> = ChannelMlp {
     tile_tokens: 2,
     norm: Norm {
         elements: 8192,
-        epsilon: 117091,
+        epsilon: 205343,
     },
     fc1: NormedLinear {
         weights: Weights::Int8(weights(2400, 4096)),
@@ -207,14 +207,14 @@ static STAGE1_BLOCK0_MLP: ChannelMlp<'static> = ChannelMlp {
         bias: &tables::STAGE1_BLOCK0_MLP_FC1_BIAS,
         multiplier: &tables::STAGE1_BLOCK0_MLP_FC1_MULTIPLIER,
     },
-    hidden_zero: 27,
+    hidden_zero: 41,
     activation: &tables::STAGE1_BLOCK0_MLP_ACTIVATION,
     fc2: ResidualLinear {
         weights: Weights::Int8(weights(6496, 4096)),
         bias: &tables::STAGE1_BLOCK0_MLP_FC2_BIAS,
         residual: &tables::STAGE1_BLOCK0_MLP_FC2_RESIDUAL,
         multiplier: &tables::STAGE1_BLOCK0_MLP_FC2_MULTIPLIER,
-        zero_point: 3,
+        zero_point: -4,
     },
 };
 
@@ -224,11 +224,11 @@ static STAGE1_BLOCK1_MIXER: Pooling<'static> = Pooling {
     shape: [16, 16, 32],
     norm: Norm {
         elements: 8192,
-        epsilon: 54698,
+        epsilon: 129892,
     },
     factor: &tables::STAGE1_BLOCK1_MIXER_FACTOR,
-    residual: 104744,
-    offset: -347000,
+    residual: 92955,
+    offset: 404588,
 };
 
 static STAGE1_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
@@ -239,7 +239,7 @@ static STAGE1_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
     tile_tokens: 2,
     norm: Norm {
         elements: 8192,
-        epsilon: 139723,
+        epsilon: 261317,
     },
     fc1: NormedLinear {
         weights: Weights::Int8(weights(10592, 4096)),
@@ -247,14 +247,14 @@ static STAGE1_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
         bias: &tables::STAGE1_BLOCK1_MLP_FC1_BIAS,
         multiplier: &tables::STAGE1_BLOCK1_MLP_FC1_MULTIPLIER,
     },
-    hidden_zero: 69,
+    hidden_zero: 83,
     activation: &tables::STAGE1_BLOCK1_MLP_ACTIVATION,
     fc2: ResidualLinear {
         weights: Weights::Int8(weights(14688, 4096)),
         bias: &tables::STAGE1_BLOCK1_MLP_FC2_BIAS,
         residual: &tables::STAGE1_BLOCK1_MLP_FC2_RESIDUAL,
         multiplier: &tables::STAGE1_BLOCK1_MLP_FC2_MULTIPLIER,
-        zero_point: -4,
+        zero_point: 5,
     },
 };
 
@@ -283,11 +283,11 @@ static STAGE2_BLOCK0_MIXER: Pooling<'static> = Pooling {
     shape: [8, 8, 64],
     norm: Norm {
         elements: 4096,
-        epsilon: 5924,
+        epsilon: 9552,
     },
     factor: &tables::STAGE2_BLOCK0_MIXER_FACTOR,
-    residual: 53672,
-    offset: 50848,
+    residual: 54538,
+    offset: 54310,
 };
 
 static STAGE2_BLOCK0_MLP: ChannelMlp<'static> = ChannelMlp {
@@ -298,7 +298,7 @@ static STAGE2_BLOCK0_MLP: ChannelMlp<'static> = ChannelMlp {
     tile_tokens: 2,
     norm: Norm {
         elements: 4096,
-        epsilon: 3973,
+        epsilon: 6615,
     },
     fc1: NormedLinear {
         weights: Weights::Int8(weights(37216, 16384)),
@@ -306,14 +306,14 @@ static STAGE2_BLOCK0_MLP: ChannelMlp<'static> = ChannelMlp {
         bias: &tables::STAGE2_BLOCK0_MLP_FC1_BIAS,
         multiplier: &tables::STAGE2_BLOCK0_MLP_FC1_MULTIPLIER,
     },
-    hidden_zero: 63,
+    hidden_zero: 68,
     activation: &tables::STAGE2_BLOCK0_MLP_ACTIVATION,
     fc2: ResidualLinear {
         weights: Weights::Int8(weights(53600, 16384)),
         bias: &tables::STAGE2_BLOCK0_MLP_FC2_BIAS,
         residual: &tables::STAGE2_BLOCK0_MLP_FC2_RESIDUAL,
         multiplier: &tables::STAGE2_BLOCK0_MLP_FC2_MULTIPLIER,
-        zero_point: -6,
+        zero_point: -5,
     },
 };
 
@@ -323,11 +323,11 @@ static STAGE2_BLOCK1_MIXER: Pooling<'static> = Pooling {
     shape: [8, 8, 64],
     norm: Norm {
         elements: 4096,
-        epsilon: 3738,
+        epsilon: 6129,
     },
     factor: &tables::STAGE2_BLOCK1_MIXER_FACTOR,
-    residual: 109279,
-    offset: 33079,
+    residual: 114820,
+    offset: 17043,
 };
 
 static STAGE2_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
@@ -338,7 +338,7 @@ static STAGE2_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
     tile_tokens: 2,
     norm: Norm {
         elements: 4096,
-        epsilon: 10394,
+        epsilon: 18813,
     },
     fc1: NormedLinear {
         weights: Weights::Int8(weights(69984, 16384)),
@@ -346,14 +346,14 @@ static STAGE2_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
         bias: &tables::STAGE2_BLOCK1_MLP_FC1_BIAS,
         multiplier: &tables::STAGE2_BLOCK1_MLP_FC1_MULTIPLIER,
     },
-    hidden_zero: 69,
+    hidden_zero: 83,
     activation: &tables::STAGE2_BLOCK1_MLP_ACTIVATION,
     fc2: ResidualLinear {
         weights: Weights::Int8(weights(86368, 16384)),
         bias: &tables::STAGE2_BLOCK1_MLP_FC2_BIAS,
         residual: &tables::STAGE2_BLOCK1_MLP_FC2_RESIDUAL,
         multiplier: &tables::STAGE2_BLOCK1_MLP_FC2_MULTIPLIER,
-        zero_point: 0,
+        zero_point: -6,
     },
 };
 
@@ -373,7 +373,7 @@ static STAGE3_EMBEDDING: PatchEmbedding<'static> = PatchEmbedding {
     weights: Weights::Int8(weights(102752, 73728)),
     bias: &tables::STAGE3_EMBEDDING_BIAS,
     multiplier: &tables::STAGE3_EMBEDDING_MULTIPLIER,
-    zero_point: -14,
+    zero_point: -5,
 };
 
 static STAGE3_BLOCK0_MIXER: Pooling<'static> = Pooling {
@@ -382,11 +382,11 @@ static STAGE3_BLOCK0_MIXER: Pooling<'static> = Pooling {
     shape: [4, 4, 128],
     norm: Norm {
         elements: 2048,
-        epsilon: 43,
+        epsilon: 74,
     },
     factor: &tables::STAGE3_BLOCK0_MIXER_FACTOR,
-    residual: 78545,
-    offset: 673646,
+    residual: 76202,
+    offset: 217171,
 };
 
 static STAGE3_BLOCK0_MLP: ChannelMlp<'static> = ChannelMlp {
@@ -397,7 +397,7 @@ static STAGE3_BLOCK0_MLP: ChannelMlp<'static> = ChannelMlp {
     tile_tokens: 2,
     norm: Norm {
         elements: 2048,
-        epsilon: 62,
+        epsilon: 100,
     },
     fc1: NormedLinear {
         weights: Weights::Int8(weights(176480, 65536)),
@@ -405,14 +405,14 @@ static STAGE3_BLOCK0_MLP: ChannelMlp<'static> = ChannelMlp {
         bias: &tables::STAGE3_BLOCK0_MLP_FC1_BIAS,
         multiplier: &tables::STAGE3_BLOCK0_MLP_FC1_MULTIPLIER,
     },
-    hidden_zero: 25,
+    hidden_zero: 34,
     activation: &tables::STAGE3_BLOCK0_MLP_ACTIVATION,
     fc2: ResidualLinear {
         weights: Weights::Int8(weights(242016, 65536)),
         bias: &tables::STAGE3_BLOCK0_MLP_FC2_BIAS,
         residual: &tables::STAGE3_BLOCK0_MLP_FC2_RESIDUAL,
         multiplier: &tables::STAGE3_BLOCK0_MLP_FC2_MULTIPLIER,
-        zero_point: 20,
+        zero_point: 15,
     },
 };
 
@@ -420,10 +420,13 @@ static STAGE3_BLOCK1_MIXER: Pooling<'static> = Pooling {
     map: Buffer { offset: 0, size: 2048 },
     scratch: Buffer { offset: 2048, size: 3072 },
     shape: [4, 4, 128],
-    norm: Norm { elements: 2048, epsilon: 9 },
+    norm: Norm {
+        elements: 2048,
+        epsilon: 18,
+    },
     factor: &tables::STAGE3_BLOCK1_MIXER_FACTOR,
-    residual: 101569,
-    offset: -622365,
+    residual: 99871,
+    offset: -351186,
 };
 
 static STAGE3_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
@@ -434,7 +437,7 @@ static STAGE3_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
     tile_tokens: 2,
     norm: Norm {
         elements: 2048,
-        epsilon: 23,
+        epsilon: 42,
     },
     fc1: NormedLinear {
         weights: Weights::Int8(weights(307552, 65536)),
@@ -442,14 +445,14 @@ static STAGE3_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
         bias: &tables::STAGE3_BLOCK1_MLP_FC1_BIAS,
         multiplier: &tables::STAGE3_BLOCK1_MLP_FC1_MULTIPLIER,
     },
-    hidden_zero: 14,
+    hidden_zero: 21,
     activation: &tables::STAGE3_BLOCK1_MLP_ACTIVATION,
     fc2: ResidualLinear {
         weights: Weights::Int8(weights(373088, 65536)),
         bias: &tables::STAGE3_BLOCK1_MLP_FC2_BIAS,
         residual: &tables::STAGE3_BLOCK1_MLP_FC2_RESIDUAL,
         multiplier: &tables::STAGE3_BLOCK1_MLP_FC2_MULTIPLIER,
-        zero_point: 28,
+        zero_point: 23,
     },
 };
 
@@ -459,8 +462,8 @@ static HEAD: Head<'static> = Head {
     scratch: Buffer { offset: 2088, size: 512 },
     tokens: 16,
     channels: 128,
-    norm: Some(Norm { elements: 2048, epsilon: 0 }),
-    zero_point: 28,
+    norm: Some(Norm { elements: 2048, epsilon: 1 }),
+    zero_point: 23,
     weights: Weights::Int8(weights(438624, 1280)),
     row_sums: &tables::HEAD_ROW_SUMS,
     multiplier: &tables::HEAD_MULTIPLIER,
@@ -477,4 +480,4 @@ const fn weights(offset: usize, size: usize) -> &'static [u8] {
 }
 
 /// Tells images of different models apart.
-pub const MODEL_HASH: u32 = 0x20e2de49;
+pub const MODEL_HASH: u32 = 0xd9d62ba7;
