@@ -156,6 +156,10 @@ fn every_map_is_observed_once() {
     let image = Noise::new(3).values(model.input.elements());
     let mut seen = Vec::new();
     let scores = float::run(&model, &image, |view| {
+        if view.kind == View::Input {
+            assert!(view.values.len().is_multiple_of(view.channels));
+            return; // a patch embedding's windows come one row at a time
+        }
         let tokens = match view.layer.op {
             Op::Head(_) => 1,
             _ => view.layer.output.tokens(),

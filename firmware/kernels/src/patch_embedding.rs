@@ -135,7 +135,7 @@ fn run_with<K: Kernel, I: Stream, O: Stream, const INT4: bool>(
 
     let mut written = Stats::default();
     let (mut row, mut column, mut done) = (0, 0, 0);
-    let tokens = step.output.size / (channels * O::BYTES);
+    let tokens = step.output.size / (channels * O::BYTES).max(1);
     // A multiple of `tile_tokens`, so that nothing is written earlier than the
     // planner allows.
     let at_once = K::TOKENS * count / step.tile_tokens.max(1) * step.tile_tokens.max(1);

@@ -41,8 +41,17 @@ impl Share {
             part,
             whole,
             share,
-            low: ((centre - reach) / scale).max(0.0),
-            high: ((centre + reach) / scale).min(1.0),
+            // Exact at the ends, where rounding would leave a last bit.
+            low: if part == 0 {
+                0.0
+            } else {
+                ((centre - reach) / scale).max(0.0)
+            },
+            high: if part == whole {
+                1.0
+            } else {
+                ((centre + reach) / scale).min(1.0)
+            },
         }
     }
 }
