@@ -117,9 +117,10 @@ fn run_with<K: Kernel, I: Stream, O: Stream, const INT4: bool>(
 ) -> Result<Stats, Fault> {
     let inputs = step.check::<I, O>(step.output.of(arena)?.len())?;
     let [_, columns, channels] = step.output_shape;
-    // Not zero, as was checked; said again where the compiler sees it.
+    // Neither this nor what follows is zero, as was checked; said again where
+    // the compiler sees it.
     let channels = channels.max(1);
-    let tile_size = tile_words(inputs).max(1);
+    let tile_size = tile_words(inputs);
     let row_size = row_size(inputs).max(1);
     let count = tiles(step.tile_tokens);
     let sums_size = if O::FRACTION > 0 {
@@ -144,7 +145,7 @@ fn run_with<K: Kernel, I: Stream, O: Stream, const INT4: bool>(
         let (input, scratch) = arena::disjoint(arena, step.input, step.scratch)?;
         let Parts { tiles, rows, .. } = Parts::of(scratch, sizes)?;
         let mut gathered = 0;
-        for tile in tiles.chunks_mut(tile_size) {
+        for tile in tiles.chunks_mut(tile_size.max(1)) {
             for first in (0..K::TOKENS).step_by(ROWS) {
                 let windows = rows.chunks_mut(row_size).take(ROWS.min(now - gathered));
                 let mut size = 0;
@@ -190,7 +191,7 @@ fn run_with<K: Kernel, I: Stream, O: Stream, const INT4: bool>(
         };
         let mut result = Ok(());
         layer.each_part::<K, INT4>(outputs, unpacked, |part| {
-            let mut tiles = tiles.chunks(tile_size);
+            let mut tiles = tiles.chunks(tile_size.max(1));
             for tokens in output.chunks_mut((K::TOKENS * channels * O::BYTES).max(1)) {
                 if let Some(tile) = tiles.next() {
                     match O::write::<K>(part, step.multiplier, tile, sums, tokens) {
