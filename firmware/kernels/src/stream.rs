@@ -47,8 +47,8 @@ pub trait Width {
     /// values rounded by `shift` bits a channel.
     fn read(line: &mut [i8], values: &[u8], flip: u8, shift: &[u8]) -> Result<(), Fault>;
 
-    /// Requantizes the product of a tile and writes it to `tokens`, whole tokens
-    /// of [`Linear::width`] values. `sums` is for a tile of sums.
+    /// Requantizes the product of a tile and writes it to `tokens`, whole tokens of
+    /// the layer's width. `sums` is for a tile of sums.
     fn write<K: Product>(
         linear: &Linear<'_>,
         multiplier: &[i32],
