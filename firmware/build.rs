@@ -22,6 +22,7 @@ struct Board {
     budget: Budget,
     counter: Counter,
     busy_register: Option<BusyRegister>,
+    uart: Option<Uart>,
 }
 
 #[derive(Deserialize)]
@@ -66,6 +67,13 @@ struct BusyRegister {
     mask: u32,
 }
 
+#[derive(Deserialize)]
+struct Uart {
+    baud: u32,
+    #[serde(default)]
+    address: u32,
+}
+
 const SECOND_STAGE_BYTES: u32 = 0x100;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -104,6 +112,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     if target != board.target {
         let needed = &board.target;
         return Err(format!("board `{name}` needs --target {needed}, not {target}").into());
+    }
+    if env::var_os("CARGO_FEATURE_MLPERF_UART").is_some() && board.uart.is_none() {
+        return Err(format!("board `{name}` has no [uart]").into());
     }
     if target.starts_with("thumbv6m") {
         println!("cargo::rustc-cfg=tadpool_armv6m");
@@ -191,6 +202,18 @@ pub(crate) const WEIGHTS_ORIGIN: u32 = {weights:#x};
             "/// Output register of the busy pin, and its bit.
 #[allow(dead_code)]
 pub(crate) const BUSY_REGISTER: (usize, u32) = ({address:#x}, {mask:#x});
+"
+        )?;
+    }
+    if let Some(Uart { baud, address }) = board.uart {
+        write!(
+            source,
+            "/// Where the UART's registers are, if a HAL does not know.
+#[allow(dead_code)]
+pub(crate) const UART_BASE: usize = {address:#x};
+/// Bits in a second.
+#[allow(dead_code)]
+pub(crate) const UART_BAUD: u32 = {baud};
 "
         )?;
     }

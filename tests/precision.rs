@@ -11,7 +11,7 @@ use support::integer::{images, normalised};
 use tadpool::boards;
 use tadpool::calibrate;
 use tadpool::codegen::{Description, Generated, generate};
-use tadpool::firmware::{self as firmware_images, Build};
+use tadpool::firmware::{self as firmware_images, Build, Interface};
 use tadpool::float::{self, View};
 use tadpool::ir::{
     Activation, ChannelMlp, Head, Identity, Layer, Linear, MetaFormer, Norm, NormScope, Op,
@@ -322,7 +322,14 @@ fn boards_compute_the_bytes_of_the_host() {
     let firmware = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware");
     let kernels = firmware.join("kernels");
     let kernels = format!("{{ path = {:?} }}", kernels.display().to_string());
-    for name in ["qemu-mps2-an385", "qemu-mps2-an386", "qemu-mps3-an547"] {
+    let names = [
+        "qemu-lm3s6965evb",
+        "qemu-microbit",
+        "qemu-mps2-an385",
+        "qemu-mps2-an386",
+        "qemu-mps3-an547",
+    ];
+    for name in names {
         let board = &boards::find(name).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let generated = generated(&placed, board.kernels.layout());
@@ -333,7 +340,7 @@ fn boards_compute_the_bytes_of_the_host() {
             firmware: &firmware,
             board,
             model: Some(folder.path()),
-            self_test: false,
+            interface: Interface::Requests,
         };
         let image = firmware_images::build(&build).unwrap_or_else(|error| panic!("{error}"));
         let run = Run {

@@ -37,3 +37,9 @@ mod self_test;
 mod stack;
 #[cfg(target_os = "none")]
 mod timers;
+#[cfg(all(
+    target_os = "none",
+    feature = "mlperf-uart",
+    any(feature = "qemu-mps2", feature = "qemu-systick")
+))]
+mod uart;

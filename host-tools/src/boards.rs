@@ -39,6 +39,9 @@ pub struct Board {
     /// The pin's output register, on boards that are used without a HAL.
     #[serde(default)]
     pub busy_register: Option<BusyRegister>,
+    /// What MLPerf Tiny's commands can come through beside the debug probe.
+    #[serde(default)]
+    pub uart: Option<Uart>,
     /// Memories that the linker may use, by name.
     pub memory: BTreeMap<String, Region>,
     /// What goes into which memory.
@@ -112,6 +115,19 @@ pub struct BusyRegister {
     pub address: u32,
     /// The bit.
     pub mask: u32,
+}
+
+/// A serial port.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Uart {
+    /// Its name, and where it comes out.
+    pub name: String,
+    /// Bits in a second.
+    pub baud: u32,
+    /// Address of its registers, on boards that are used without a HAL.
+    #[serde(default)]
+    pub address: Option<u32>,
 }
 
 /// What an image may use; more fails its build.
@@ -189,6 +205,10 @@ pub struct Qemu {
     pub machine: String,
     /// An instruction takes `2^icount_shift` ns of the board's time.
     pub icount_shift: u32,
+    /// Whether its code's memory can only be written by a debug probe, as QEMU has
+    /// no flash controller for it.
+    #[serde(default)]
+    pub read_only_code: bool,
 }
 
 /// A board that is not known or whose file is wrong.
@@ -314,6 +334,9 @@ fn check(board: &Board) -> Result<(), (&'static str, String, &'static str)> {
     if stack == 0 || !stack.is_multiple_of(8) || stack >= ram {
         let problem = "is not a multiple of 8 between 0 and the RAM's length";
         return Err(("layout.stack_bytes", stack.to_string(), problem));
+    }
+    if board.uart.as_ref().is_some_and(|uart| uart.baud == 0) {
+        return Err(("uart.baud", "0".into(), "must be positive"));
     }
     if board.counter.frequency_hz == 0 {
         return Err(("counter.frequency_hz", "0".into(), "must be positive"));

@@ -29,8 +29,34 @@ pub struct Build<'a> {
     pub board: &'a Board,
     /// Folder of the generated crate; the one in `firmware/model` if none.
     pub model: Option<&'a Path>,
-    /// With faults on demand.
-    pub self_test: bool,
+    /// What the image answers.
+    pub interface: Interface,
+}
+
+/// What an image answers, and through what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Interface {
+    /// This tool's requests, through the debug probe.
+    #[default]
+    Requests,
+    /// The same, and faults on demand.
+    SelfTests,
+    /// MLPerf Tiny's commands, through the debug probe.
+    Mlperf,
+    /// MLPerf Tiny's commands, through the board's UART.
+    MlperfUart,
+}
+
+impl Interface {
+    /// The feature of the firmware that builds it.
+    fn feature(self) -> Option<&'static str> {
+        match self {
+            Self::Requests => None,
+            Self::SelfTests => Some("self-test"),
+            Self::Mlperf => Some("mlperf"),
+            Self::MlperfUart => Some("mlperf-uart"),
+        }
+    }
 }
 
 /// An image.
@@ -53,6 +79,14 @@ pub enum FirmwareError {
     NoToolchain {
         /// The target.
         target: String,
+    },
+    /// The board's start-up code sets up no UART.
+    #[error(
+        "board `{board}` has no [uart]; have MLPerf Tiny's commands go through RTT: `--mlperf rtt`"
+    )]
+    NoUart {
+        /// Name of the board.
+        board: String,
     },
     /// Cargo cannot be started.
     #[error("cannot start `{program}`: {source}")]
@@ -112,6 +146,11 @@ pub(crate) fn build_program(
     build: &Build<'_>,
     program: &str,
 ) -> Result<(PathBuf, Vec<u8>), FirmwareError> {
+    if build.interface == Interface::MlperfUart && build.board.uart.is_none() {
+        return Err(FirmwareError::NoUart {
+            board: build.board.name.clone(),
+        });
+    }
     let target_folder = build.firmware.join("target");
     // Cargo locks the folder too, but gives every board's program one name.
     let _lock = lock(&target_folder)?;
@@ -121,11 +160,7 @@ pub(crate) fn build_program(
     };
     let bytes = read(&cargo_build(build, program, &manifest, &target_folder)?)?;
     // The next board or model of the same processor writes over it.
-    let kind = if build.self_test {
-        "self-test"
-    } else {
-        "release"
-    };
+    let kind = build.interface.feature().unwrap_or("requests");
     let folder = target_folder.join("images").join(program).join(kind);
     let path = folder.join(format!("{}.elf", build.board.name));
     output::create_folder(&folder)?;
@@ -158,7 +193,12 @@ fn cargo_build(
             "--features",
             &build.board.features(),
         ])
-        .args(build.self_test.then_some("--features=self-test"))
+        .args(
+            build
+                .interface
+                .feature()
+                .map(|name| format!("--features={name}")),
+        )
         .arg("--manifest-path")
         .arg(absolute(manifest)?)
         .arg("--target-dir")

@@ -2,7 +2,7 @@
 
 use tadpool::boards;
 use tadpool::firmware::audit;
-use tadpool::firmware::{self, Build, FirmwareError};
+use tadpool::firmware::{self, Build, FirmwareError, Interface};
 use tadpool::runner::session::SessionError;
 use tadpool_protocol::{Refusal, SelfTest};
 
@@ -34,7 +34,7 @@ fn an_inference_cannot_panic_and_has_a_bounded_stack() {
             firmware,
             board,
             model: None,
-            self_test: false,
+            interface: Interface::Requests,
         };
         let audit = audit::inference(&build).unwrap_or_else(|error| panic!("{name}: {error}"));
         audit
@@ -92,7 +92,7 @@ fn another_model_takes_the_place_of_the_committed_one() {
         firmware: &firmware_folder(),
         board,
         model: Some(folder.path()),
-        self_test: false,
+        interface: Interface::Requests,
     };
     let image = firmware::build(&build).unwrap_or_else(|error| panic!("{error}"));
     let mut session = start_image(board, &image.path, None, TIMEOUT).unwrap();
@@ -132,7 +132,7 @@ fn an_image_that_exceeds_a_budget_is_not_built() {
             firmware: &firmware_folder(),
             board,
             model: None,
-            self_test: false,
+            interface: Interface::Requests,
         };
         match firmware::build(&build).unwrap_err() {
             FirmwareError::DoesNotFit {

@@ -5,6 +5,7 @@ mod computes;
 mod faults;
 mod images;
 mod measures;
+mod mlperf;
 mod probe;
 mod requests;
 
@@ -13,7 +14,7 @@ use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use tadpool::boards::{self, Board, Runner};
-use tadpool::firmware::{self, Build, Image};
+use tadpool::firmware::{self, Build, Image, Interface};
 use tadpool::runner::probe::{Options, RttLink};
 use tadpool::runner::session::Session;
 use tadpool::runner::{self, Run, RunnerError};
@@ -26,9 +27,13 @@ fn firmware_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware")
 }
 
-/// Names of the emulated boards.
+/// Names of the emulated boards that have room for the committed model; small
+/// ones run small models elsewhere.
 fn emulated() -> impl Iterator<Item = &'static str> {
-    boards::names().filter(|name| matches!(boards::find(name).unwrap().runner, Runner::Qemu(_)))
+    boards::names().filter(|name| {
+        let board = boards::find(name).unwrap();
+        matches!(board.runner, Runner::Qemu(_)) && board.flash_bytes() > 1 << 20
+    })
 }
 
 /// Images are built one after the other, once each.
@@ -43,7 +48,7 @@ fn image(board: &str) -> (Board, &'static Image) {
             firmware: &firmware_folder(),
             board: &board,
             model: None,
-            self_test: true,
+            interface: Interface::SelfTests,
         };
         firmware::build(&build).unwrap_or_else(|error| panic!("{error}"))
     });

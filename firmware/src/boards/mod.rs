@@ -2,7 +2,8 @@
 //!
 //! A board's file has `Busy`, the type of its output pin; `TIMER`, what costs are
 //! measured with; and `init`, which sets up clocks and caches and returns the
-//! pin and what it found set up.
+//! pin and what it found set up. Where the board's file has a `[uart]`, there is
+//! `Uart` as well, which `init` sets up if MLPerf Tiny's commands come through it.
 
 #[cfg(feature = "nrf52840-dk")]
 #[path = "nrf52840_dk.rs"]
@@ -31,7 +32,6 @@ mod board;
 
 use tadpool_protocol::Setup;
 
-use crate::link::Rtt;
 use crate::log::DefmtLog;
 use crate::measure::Clock;
 use crate::mmio::Register;
@@ -42,7 +42,14 @@ use crate::stack::MainStack;
 include!(concat!(env!("OUT_DIR"), "/board.rs"));
 
 /// The board that the image is built for.
-pub type Board = run::Board<Rtt, board::Busy, BoardClock, MainStack, DefmtLog>;
+pub type Board = run::Board<Link, board::Busy, BoardClock, MainStack, DefmtLog>;
+
+/// What the host's bytes come through.
+#[cfg(not(feature = "mlperf-uart"))]
+pub type Link = crate::link::Rtt;
+/// What the host's bytes come through.
+#[cfg(feature = "mlperf-uart")]
+pub type Link = board::Uart;
 
 /// What a board's `init` returns.
 struct Parts<P> {
@@ -50,6 +57,8 @@ struct Parts<P> {
     busy: P,
     /// What is set up.
     setup: Setup,
+    #[cfg(feature = "mlperf-uart")]
+    uart: board::Uart,
 }
 
 /// The board's timer, extended to 64 bits.
@@ -66,13 +75,17 @@ impl Clock for BoardClock {
 
 /// Starts the board; to be called once.
 pub fn init() -> Board {
-    let Parts { busy, setup } = board::init();
+    let parts = board::init();
+    let (busy, setup) = (parts.busy, parts.setup);
     board::TIMER.start();
     let board = Board {
         name: NAME,
         setup,
         busy,
-        link: Rtt::open(),
+        #[cfg(not(feature = "mlperf-uart"))]
+        link: Link::open(),
+        #[cfg(feature = "mlperf-uart")]
+        link: parts.uart,
         clock: BoardClock,
         stack: MainStack,
         log: DefmtLog,

@@ -16,6 +16,9 @@ use crate::timers::CoreTimer;
 /// Pin D7 of the Arduino connector.
 pub(super) type Busy = Output<'static>;
 
+#[cfg(feature = "mlperf-uart")]
+pub(super) use uart::Uart;
+
 pub(super) static TIMER: CoreTimer = CoreTimer::new();
 
 // SAFETY: PWR_CR5 (RM0432, 5.4.5), which the HAL's register map does not have.
@@ -46,6 +49,8 @@ pub(super) fn init() -> Parts<Busy> {
     });
     rcc.sys = Sysclk::PLL1_R;
     rcc.ahb_pre = AHBPrescaler::DIV2;
+    #[cfg(feature = "mlperf-uart")]
+    uart::choose_clock(&mut config);
     let peripherals = embassy_stm32::init(config);
     FLASH.acr().modify(|acr| {
         acr.set_latency(WAIT_STATES);
@@ -68,5 +73,82 @@ pub(super) fn init() -> Parts<Busy> {
             flash_wait_states: Some(acr.latency()),
             ..setup_of_core(system_hz)
         },
+        #[cfg(feature = "mlperf-uart")]
+        uart: Uart::new(peripherals.LPUART1, peripherals.PG8, peripherals.PG7),
+    }
+}
+
+/// The serial port that the debug probe hands on to the host.
+#[cfg(feature = "mlperf-uart")]
+mod uart {
+    use embassy_stm32::Peri;
+    use embassy_stm32::mode::Blocking;
+    use embassy_stm32::peripherals::{LPUART1, PG7, PG8};
+    use embassy_stm32::rcc::mux::Lpuart1sel;
+    use embassy_stm32::usart::{self, Error};
+    use embedded_io::{ErrorKind, ErrorType, Read, Write};
+
+    use super::super::UART_BAUD;
+
+    /// From the oscillator, whose rate does not change after the HAL has looked.
+    pub(crate) fn choose_clock(config: &mut embassy_stm32::Config) {
+        config.rcc.mux.lpuart1sel = Lpuart1sel::HSI;
+    }
+
+    pub struct Uart(Option<usart::Uart<'static, Blocking>>);
+
+    impl core::fmt::Debug for Uart {
+        fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+            f.debug_struct("Uart").finish_non_exhaustive()
+        }
+    }
+
+    impl Uart {
+        /// None if the HAL refuses the rate; then every read is an error.
+        pub(crate) fn new(
+            port: Peri<'static, LPUART1>,
+            receive: Peri<'static, PG8>,
+            send: Peri<'static, PG7>,
+        ) -> Self {
+            let mut config = usart::Config::default();
+            config.baudrate = UART_BAUD;
+            Self(usart::Uart::new_blocking(port, receive, send, config).ok())
+        }
+    }
+
+    impl ErrorType for Uart {
+        type Error = ErrorKind;
+    }
+
+    impl Read for Uart {
+        /// Waits for one byte.
+        fn read(&mut self, bytes: &mut [u8]) -> Result<usize, ErrorKind> {
+            let (Some(port), Some(byte)) = (&mut self.0, bytes.first_mut()) else {
+                return Ok(0);
+            };
+            loop {
+                match port.blocking_read(core::slice::from_mut(byte)) {
+                    Ok(()) => return Ok(1),
+                    // Noise on a line that is not connected yet, or bytes that came
+                    // while an inference ran: what follows may be whole.
+                    Err(Error::Framing | Error::Noise | Error::Overrun | Error::Parity) => {}
+                    Err(_) => return Err(ErrorKind::Other),
+                }
+            }
+        }
+    }
+
+    impl Write for Uart {
+        fn write(&mut self, bytes: &[u8]) -> Result<usize, ErrorKind> {
+            let port = self.0.as_mut().ok_or(ErrorKind::NotConnected)?;
+            port.blocking_write(bytes)
+                .map(|()| bytes.len())
+                .map_err(|_| ErrorKind::Other)
+        }
+
+        fn flush(&mut self) -> Result<(), ErrorKind> {
+            let port = self.0.as_mut().ok_or(ErrorKind::NotConnected)?;
+            port.blocking_flush().map_err(|_| ErrorKind::Other)
+        }
     }
 }

@@ -6,6 +6,8 @@ use crate::pins::RegisterPin;
 use crate::timers::SysTickTimer;
 
 pub(super) type Busy = RegisterPin;
+#[cfg(feature = "mlperf-uart")]
+pub(super) type Uart = crate::uart::CmsdkUart;
 
 pub(super) static TIMER: SysTickTimer = SysTickTimer::new();
 
@@ -14,5 +16,7 @@ pub(super) fn init() -> Parts<Busy> {
         busy: RegisterPin::of_board(),
         // The emulator clocks SysTick and the core alike.
         setup: setup_of_core(COUNTER_HZ),
+        #[cfg(feature = "mlperf-uart")]
+        uart: Uart::of_board(COUNTER_HZ),
     }
 }

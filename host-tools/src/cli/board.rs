@@ -9,7 +9,7 @@ use clap::Args;
 use tadpool::boards::{self, Board, DEFAULT_BOARD, Runner};
 use tadpool::codegen::Generated;
 use tadpool::compile::{Compiled, Model};
-use tadpool::firmware::{self, Build, Image};
+use tadpool::firmware::{self, Build, Image, Interface};
 use tadpool::runner::logs::LogTable;
 use tadpool::runner::probe::{Connection, Flashed, Options, RttLink, connect};
 use tadpool::runner::session::Session;
@@ -85,6 +85,16 @@ impl BoardArgs {
 
     /// Generates the model's crate for the board and builds the image.
     pub(crate) fn build(&self, model: &Model, compiled: &Compiled) -> anyhow::Result<BoardImage> {
+        self.build_with(Interface::Requests, model, compiled)
+    }
+
+    /// As [`Self::build`]; the image answers `interface`.
+    pub(crate) fn build_with(
+        &self,
+        interface: Interface,
+        model: &Model,
+        compiled: &Compiled,
+    ) -> anyhow::Result<BoardImage> {
         let board = self.find(model)?;
         let generated = compiled.generate(board.kernels.layout());
         let name = format!("{}-{}", model.description.name, board.name);
@@ -94,13 +104,14 @@ impl BoardArgs {
         let names = program.steps.iter().map(|step| step.name.to_owned());
         Ok(BoardImage {
             step_names: names.collect(),
-            ..self.build_crate(board, &generated, &folder)?
+            ..self.build_crate(interface, board, &generated, &folder)?
         })
     }
 
     /// Builds the image of a generated crate.
     pub(crate) fn build_crate(
         &self,
+        interface: Interface,
         board: Board,
         generated: &Generated,
         folder: &Path,
@@ -109,7 +120,7 @@ impl BoardArgs {
             firmware: self.firmware()?,
             board: &board,
             model: Some(folder),
-            self_test: false,
+            interface,
         })?;
         Ok(BoardImage {
             board,

@@ -9,7 +9,7 @@ use clap::Args;
 use serde::Serialize;
 use tadpool::boards::{self, Board};
 use tadpool::firmware::audit::{self, Audit};
-use tadpool::firmware::{self, Build, Image};
+use tadpool::firmware::{self, Build, Image, Interface};
 
 use super::report::{grouped, table};
 
@@ -19,6 +19,9 @@ pub(crate) struct Boards {
     /// one does not fit.
     #[arg(long)]
     build: bool,
+    /// Leave out boards that are known to have no room for that model.
+    #[arg(long, value_name = "BOARD", value_delimiter = ',')]
+    except: Vec<String>,
     /// The folder `firmware` of tadpool's repository.
     #[arg(long, value_name = "FOLDER", default_value = "firmware")]
     firmware: PathBuf,
@@ -57,7 +60,12 @@ struct ImageRow {
 impl Boards {
     pub(crate) fn run(self) -> anyhow::Result<BoardList> {
         let mut audits = BTreeMap::new();
+        for name in &self.except {
+            boards::find(name)?;
+        }
+        let is_wanted = |name: &&str| !self.except.iter().any(|except| except == name);
         let boards = boards::names()
+            .filter(is_wanted)
             .map(|name| {
                 let board = boards::find(name)?;
                 let image = match self.build {
@@ -82,7 +90,7 @@ fn image(
         firmware,
         board,
         model: None,
-        self_test: false,
+        interface: Interface::Requests,
     };
     let named = || format!("board `{}`", board.name);
     let Image { sizes, .. } = firmware::build(&build).with_context(named)?;

@@ -10,6 +10,7 @@ use tadpool::boards::{Board, KernelVariant};
 use tadpool::budget::{self, Budget, Probe, Sensitivity};
 use tadpool::calibrate::Finding;
 use tadpool::compile::{self, Compiled};
+use tadpool::firmware::Interface;
 use tadpool::firmware::elf::Sizes;
 use tadpool::precision::Precision;
 
@@ -104,7 +105,9 @@ impl Compile {
             let compiled = calibrated.compile(&model, precision, &schedule)?;
             let generated = compiled.generate(kernels.layout());
             self.board.write_crate(&generated, &compiled, &folder)?;
-            let built = self.board.build_crate(board.clone(), &generated, &folder)?;
+            let built =
+                self.board
+                    .build_crate(Interface::Requests, board.clone(), &generated, &folder)?;
             Ok((compiled, built))
         };
         let base = compile::precision(&model)?;

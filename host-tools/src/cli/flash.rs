@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::Serialize;
-
+use tadpool::firmware::Interface;
 use tadpool::runner::START_TIME;
 
 use super::board::{BoardArgs, ProbeArgs};
@@ -19,6 +19,17 @@ pub(crate) struct Flash {
     board: BoardArgs,
     #[command(flatten)]
     probe: ProbeArgs,
+    /// Flash an image that answers MLPerf Tiny's commands instead of this tool's:
+    /// through RTT, which needs the debug probe, or through the board's UART.
+    #[arg(long, value_name = "THROUGH")]
+    mlperf: Option<Through>,
+}
+
+/// What MLPerf Tiny's commands go through.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Through {
+    Rtt,
+    Uart,
 }
 
 #[derive(Debug, Serialize)]
@@ -33,7 +44,12 @@ pub(crate) struct FlashReport {
 impl Flash {
     pub(crate) fn run(self) -> anyhow::Result<FlashReport> {
         let (model, compiled) = self.model.compile()?;
-        let built = self.board.build(&model, &compiled)?;
+        let interface = match self.mlperf {
+            None => Interface::Requests,
+            Some(Through::Rtt) => Interface::Mlperf,
+            Some(Through::Uart) => Interface::MlperfUart,
+        };
+        let built = self.board.build_with(interface, &model, &compiled)?;
         let (connection, flashed) = built.flash(&self.probe)?;
         // The board runs the image when it is next looked for.
         connection.run(&built.image.path, START_TIME)?;

@@ -248,6 +248,9 @@ fn function(symbol: &str, start: u64, code: &[u8], marks: &BTreeMap<u64, bool>) 
         let (effect, length) = thumb::decode(address, first, second);
         match effect {
             Effect::None => {}
+            // Armv6-M has no other branch that reaches as far: compilers use it
+            // to jump where the return address is saved.
+            Effect::Call(target) if (start + 1..end).contains(&target) => {}
             Effect::Call(target) => drop(function.calls.insert(target)),
             Effect::Jump(target) if (start..end).contains(&target) => {}
             Effect::Jump(target) => drop(function.calls.insert(target)),
@@ -359,4 +362,24 @@ fn stack_bytes(
     let bytes = function.frame_bytes + deepest;
     known.insert(address, Some(bytes));
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `nop`, then a branch with link to itself or, as the second instruction at
+    /// 0x102, to the start.
+    fn calls_of(offset_bytes: i16) -> BTreeSet<u64> {
+        let low = 0xf800 | (offset_bytes / 2) as u16 & 0x7ff;
+        let code = [0xbf00, 0xf7ff, low].map(u16::to_le_bytes).concat();
+        function("f", 0x100, &code, &BTreeMap::new()).calls
+    }
+
+    #[test]
+    fn a_far_jump_is_no_call_of_oneself() {
+        assert_eq!(calls_of(-4), BTreeSet::new(), "0x102");
+        assert_eq!(calls_of(-6), BTreeSet::from([0x100]));
+        assert_eq!(calls_of(-8), BTreeSet::from([0xfe]));
+    }
 }

@@ -1,8 +1,6 @@
-//! Programs for microcontrollers that no command of `tadpool` runs: the example of
-//! an application, and the firmware that speaks MLPerf Tiny's commands. Built for
-//! their boards, and run on the emulated one.
+//! The example of an application, which no command of `tadpool` runs: built for its
+//! boards, and run on the emulated one.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -12,28 +10,28 @@ use crate::run::{root, run};
 use crate::toolchain;
 
 const TARGET: &str = "thumbv7em-none-eabihf";
-const FIRMWARE: &str = "firmware/Cargo.toml";
 const CAMERA: &str = "firmware/examples/camera/Cargo.toml";
 /// What the camera's tests expect on the host.
 const FRAMES: &str = "firmware/examples/camera/expected.txt";
-/// The conversation that the firmware's tests have on the host.
-const COMMANDS: &str = "firmware/src/mlperf/commands.txt";
-const ANSWERS: &str = "firmware/src/mlperf/answers.txt";
 const EMULATED: &str = "qemu-mps2-an386";
 const PROGRAMS: [&str; 2] = ["camera", "async-camera"];
 /// Boards, and the programs that each can run: the HAL of one blocks.
-const BOARDS: [(&str, &[&str]); 2] = [(EMULATED, &PROGRAMS), ("nucleo-l4r5zi", &["camera"])];
+const BOARDS: [(&str, &[&str]); 3] = [
+    (EMULATED, &PROGRAMS),
+    ("nrf52840-dk", &PROGRAMS),
+    ("nucleo-l4r5zi", &["camera"]),
+];
 
 /// Builds and runs the camera's programs; they must say on the emulated board what
 /// they say on the host.
 pub(crate) fn camera() -> Result<()> {
     for (board, programs) in BOARDS {
-        let mut build = cargo(CAMERA)?;
+        let mut build = build_command()?;
         build.args(["--features", board]);
         run(build.args(programs.iter().flat_map(|program| ["--bin", program])))?;
         if board == EMULATED {
             for program in programs {
-                let said = emulate(program, Stdio::null())?;
+                let said = emulate(program)?;
                 compare(&said, FRAMES, program)?;
             }
         }
@@ -41,41 +39,21 @@ pub(crate) fn camera() -> Result<()> {
     Ok(())
 }
 
-/// Builds the firmware with MLPerf Tiny's commands and has a conversation with it.
-pub(crate) fn mlperf() -> Result<()> {
-    let mut build = cargo(FIRMWARE)?;
-    build
-        .args(["--bin", "tadpool-firmware", "--no-default-features"])
-        .args(["--features", "qemu-mps2,dsp,mlperf"])
-        .env(
-            "TADPOOL_BOARD_FILE",
-            root().join("firmware/boards/qemu-mps2-an386.toml"),
-        );
-    run(&mut build)?;
-    let commands = root().join(COMMANDS);
-    let commands = File::open(&commands).with_context(|| commands.display().to_string())?;
-    let said = emulate("tadpool-firmware", commands.into())?;
-    // Times depend on the build.
-    let lines = said.lines().filter(|line| !line.starts_with("m-lap-us-"));
-    let said: String = lines.map(|line| format!("{line}\n")).collect();
-    compare(&said, ANSWERS, "tadpool-firmware")
-}
-
-/// Cargo building from one manifest.
-fn cargo(manifest: &str) -> Result<Command> {
+/// Cargo building the example.
+fn build_command() -> Result<Command> {
     let Some(toolchain) = toolchain::for_target(TARGET) else {
         bail!("no toolchain builds for {TARGET}; run `cargo xtask setup`");
     };
     let mut command = toolchain.command("build", TARGET);
     command
-        .args(["--release", "--locked", "--manifest-path", manifest])
+        .args(["--release", "--locked", "--manifest-path", CAMERA])
         .args(["--target-dir", "firmware/target"])
         .current_dir(root());
     Ok(command)
 }
 
-/// Runs a program with `input` until it ends, and returns what it said.
-fn emulate(program: &str, input: Stdio) -> Result<String> {
+/// Runs a program until it ends, and returns what it said.
+fn emulate(program: &str) -> Result<String> {
     let folder: PathBuf = ["firmware/target", TARGET, "release"].iter().collect();
     let mut qemu = Command::new("qemu-system-arm");
     qemu.args(["-machine", "mps2-an386", "-icount", "shift=6"])
@@ -83,7 +61,7 @@ fn emulate(program: &str, input: Stdio) -> Result<String> {
         .args(["-semihosting-config", "enable=on,target=native"])
         .args(["-nic", "none", "-kernel"])
         .arg(root().join(folder).join(program))
-        .stdin(input);
+        .stdin(Stdio::null());
     let output = qemu.output().context("cannot run qemu-system-arm")?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

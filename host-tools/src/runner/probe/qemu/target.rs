@@ -1,16 +1,16 @@
 //! What probe-rs has to know of an emulated machine: its core, its memory, and a
 //! flash algorithm that runs in it.
 //!
-//! The memories that hold code and weights are RAM to QEMU. The algorithm makes
-//! flash of them: to be erased before they are written, as writing only clears
-//! bits.
+//! The memories that hold code and weights are RAM to most of QEMU's machines. The
+//! algorithm makes flash of them: to be erased before they are written, as writing
+//! only clears bits. Others have memory that no program writes; the probe does.
 
 use std::fmt::Write as _;
 
 use probe_rs::Target;
 use probe_rs::config::{Registry, RegistryError};
 
-use crate::boards::Board;
+use crate::boards::{Board, Runner};
 
 /// Bytes that are erased together; the algorithm has it in its code.
 const SECTOR_BYTES: u32 = 1 << 14;
@@ -74,13 +74,14 @@ fn family(board: &Board) -> String {
         _ => "armv8m",
     };
     let layout = &board.layout;
+    let read_only_code = matches!(&board.runner, Runner::Qemu(qemu) if qemu.read_only_code);
     let (mut memories, mut names, mut algorithms) = (String::new(), String::new(), String::new());
     for (region, memory) in &board.memory {
         let (start, end) = (
             memory.origin,
             u64::from(memory.origin) + u64::from(memory.length),
         );
-        let is_flash = *region == layout.code || *region == layout.weights;
+        let is_flash = !read_only_code && (*region == layout.code || *region == layout.weights);
         let (kind, access) = match is_flash {
             true => ("Nvm", ", access: { write: false, boot: true }"),
             false => ("Ram", ""),
@@ -140,12 +141,13 @@ mod tests {
     fn emulated_boards_are_described() {
         for name in boards::names() {
             let board = boards::find(name).unwrap();
-            if !matches!(board.runner, boards::Runner::Qemu(_)) {
+            let Runner::Qemu(qemu) = &board.runner else {
                 continue;
-            }
+            };
             let target = describe(&board).unwrap();
             assert_eq!(target.memory_map.len(), board.memory.len(), "{name}");
-            assert!(!target.flash_algorithms.is_empty(), "{name}");
+            let has_flash = !target.flash_algorithms.is_empty();
+            assert_eq!(has_flash, !qemu.read_only_code, "{name}");
         }
     }
 }
