@@ -75,19 +75,27 @@ pub struct Recorder<'a, C> {
     clock: &'a C,
     records: &'a mut [StepRecord],
     overhead_ticks: u32,
+    after_step: Option<fn(usize)>,
     total: u64,
     last: u64,
 }
 
 impl<'a, C: Clock> Recorder<'a, C> {
-    /// Starts measuring; nothing but the inference may follow.
-    pub fn start(clock: &'a C, records: &'a mut [StepRecord], overhead_ticks: u32) -> Self {
+    /// Starts measuring; nothing but the inference may follow. `after_step` is
+    /// called with each step that has ended, at nobody's cost.
+    pub fn start(
+        clock: &'a C,
+        records: &'a mut [StepRecord],
+        overhead_ticks: u32,
+        after_step: Option<fn(usize)>,
+    ) -> Self {
         CURRENT_STEP.store(0, Ordering::Relaxed);
         let last = clock.now();
         Self {
             clock,
             records,
             overhead_ticks,
+            after_step,
             total: 0,
             last,
         }
@@ -119,6 +127,9 @@ impl<C: Clock> Observer for Recorder<'_, C> {
             };
         }
         CURRENT_STEP.store(step + 1, Ordering::Relaxed);
+        if let Some(after_step) = self.after_step {
+            after_step(step);
+        }
         self.last = self.clock.now();
     }
 }

@@ -34,8 +34,17 @@ pub struct Board<L, P, C, S, G> {
     pub stack: S,
     /// What happens is written here.
     pub log: G,
-    /// Obeys a [`SelfTest`], in images that are built to.
-    pub self_test: Option<fn(SelfTest)>,
+    /// Faults on demand, in images that are built for it.
+    pub self_tests: Option<SelfTests>,
+}
+
+/// Faults on demand.
+#[derive(Debug, Clone, Copy)]
+pub struct SelfTests {
+    /// Obeys a [`SelfTest`].
+    pub run: fn(SelfTest),
+    /// To be called when a step of an inference has ended.
+    pub after_step: fn(usize),
 }
 
 /// How much of the stack is used.
@@ -176,8 +185,8 @@ where
                 let ticks = self.ticks_since(start);
                 self.send(&Response::Ticks(ticks))
             }
-            Request::SelfTest(test) => match self.board.self_test {
-                Some(run) => {
+            Request::SelfTest(test) => match self.board.self_tests {
+                Some(SelfTests { run, .. }) => {
                     let start = self.board.clock.now();
                     run(test);
                     let ticks = self.ticks_since(start);
@@ -255,11 +264,13 @@ where
             stack,
             busy,
             log,
+            self_tests,
             ..
         } = &mut *self.board;
         stack.paint();
         busy.set_high().ok(); // a pin that fails is not worth an inference
-        let mut recorder = Recorder::start(clock, self.records, self.overhead_ticks);
+        let after_step = self_tests.map(|tests| tests.after_step);
+        let mut recorder = Recorder::start(clock, self.records, self.overhead_ticks, after_step);
         let result = tadpool_model::infer_observed(self.arena, &mut recorder);
         let running = current_step();
         let ticks = recorder.finish();

@@ -3,22 +3,27 @@
 
 use core::hint::black_box;
 use core::ptr;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use tadpool_protocol::SelfTest;
+
+use crate::run::SelfTests;
+
+pub(crate) const SELF_TESTS: SelfTests = SelfTests { run, after_step };
 
 /// Where no board has memory.
 const NOWHERE: usize = 0x9000_0000;
 
+/// After which step to read a bad address.
+static BAD_STEP: AtomicUsize = AtomicUsize::new(usize::MAX);
+
 /// Does what `test` says.
-pub(crate) fn run(test: SelfTest) {
+fn run(test: SelfTest) {
     match test {
         SelfTest::Loop { instructions } => counted_loop(instructions),
         SelfTest::Panic => panic!("the host asked for a panic"),
-        SelfTest::BadAddress => {
-            // SAFETY: the read faults, which is its purpose.
-            let value = unsafe { ptr::with_exposed_provenance::<u32>(NOWHERE).read_volatile() };
-            defmt::error!("read {=u32} from nowhere", value);
-        }
+        SelfTest::BadAddress => read_bad_address(),
+        SelfTest::BadAddressAfter { step } => BAD_STEP.store(step.into(), Ordering::Relaxed),
         SelfTest::StackOverflow => {
             recurse(1);
         }
@@ -26,6 +31,18 @@ pub(crate) fn run(test: SelfTest) {
             core::hint::spin_loop();
         },
     }
+}
+
+fn after_step(step: usize) {
+    if step == BAD_STEP.load(Ordering::Relaxed) {
+        read_bad_address();
+    }
+}
+
+fn read_bad_address() {
+    // SAFETY: the read faults, which is its purpose.
+    let value = unsafe { ptr::with_exposed_provenance::<u32>(NOWHERE).read_volatile() };
+    defmt::error!("read {=u32} from nowhere", value);
 }
 
 /// A loop of two instructions a turn.

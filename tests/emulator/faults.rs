@@ -65,6 +65,24 @@ fn a_fault_names_its_step() {
 }
 
 #[test]
+fn a_hard_fault_names_the_step_it_happened_in() {
+    let (_, mut session) = start(boards::DEFAULT_BOARD);
+    session.name_steps((0..9).map(|step| format!("name of step {step}")).collect());
+    session
+        .self_test(SelfTest::BadAddressAfter { step: 4 })
+        .unwrap();
+    let error = session.infer(&picture(4)).unwrap_err();
+    let text = without_addresses(&error.to_string());
+    let SessionError::Fault(fault) = error else {
+        panic!("{error}");
+    };
+    assert_eq!(fault.report.kind, FaultKind::HardFault);
+    assert_eq!(fault.report.step, Some(5));
+    assert!(fault.report.registers.is_some());
+    insta::assert_snapshot!("hard_fault_in_a_step", text);
+}
+
+#[test]
 fn a_board_that_hangs_is_given_up() {
     let (board, image) = image(boards::DEFAULT_BOARD);
     let timeout = Duration::from_secs(5);

@@ -67,6 +67,12 @@ pub enum SelfTest {
     StackOverflow,
     /// Never answers.
     Hang,
+    /// Reads an address where nothing is when this step of the next inference has
+    /// ended, so that the step after it is the one that runs.
+    BadAddressAfter {
+        /// Index of the step.
+        step: u16,
+    },
 }
 
 /// What the firmware answers.

@@ -90,9 +90,9 @@ pub fn init() -> Board {
         stack: MainStack,
         log: DefmtLog,
         #[cfg(feature = "self-test")]
-        self_test: Some(crate::self_test::run),
+        self_tests: Some(crate::self_test::SELF_TESTS),
         #[cfg(not(feature = "self-test"))]
-        self_test: None,
+        self_tests: None,
     };
     defmt::info!(
         "{=str} on {=str}: {=usize} bytes of arena, {=usize} steps",

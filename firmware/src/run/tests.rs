@@ -114,7 +114,7 @@ pub(crate) fn board() -> TestBoard {
         clock: Ticker(Cell::new(0)),
         stack: NoStack,
         log: NoLog,
-        self_test: None,
+        self_tests: None,
     }
 }
 

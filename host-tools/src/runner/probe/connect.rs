@@ -454,6 +454,30 @@ mod tests {
         insta::assert_snapshot!(text.join("\n"));
     }
 
+    /// probe-rs knows each chip, and has memory where the board's file has it.
+    #[test]
+    fn the_boards_chips_are_known() {
+        for name in boards::names() {
+            let board = boards::find(name).unwrap();
+            if !matches!(board.runner, Runner::Probe(_)) {
+                continue;
+            }
+            let target = target(&board, &Options::default()).unwrap();
+            for place in [&board.layout.code, &board.layout.ram] {
+                let region = board.memory[place];
+                let (start, end) = (region.origin, region.origin + (region.length - 1));
+                let holds = |address: u32| {
+                    let mut ranges = target
+                        .memory_map
+                        .iter()
+                        .map(|region| region.address_range());
+                    ranges.any(|range| range.contains(&u64::from(address)))
+                };
+                assert!(holds(start) && holds(end), "{name}: {place}");
+            }
+        }
+    }
+
     #[test]
     fn a_locked_chip_is_told() {
         let error = Error::MissingPermissions("erase_all".into());
