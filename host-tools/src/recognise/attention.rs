@@ -1,7 +1,7 @@
 //! Self-attention: `x + layer_scale * projection(softmax(scale * q * k^T) * v)`.
 
 use super::Problem;
-use super::form::{Form, LinearTerm, NormTerm, Shared, StreamId, Term, add_scaled, all};
+use super::form::{Form, LinearTerm, NormTerm, Shared, StreamId, Term};
 use super::residual;
 use super::strided::Strided;
 use super::walk::Walk;
@@ -224,14 +224,7 @@ pub(super) fn layer(
             "use blocks of the form `x + layer_scale * attention(norm(x))`",
         )));
     }
-    let mut projection = linear.clone();
-    let mut layer_scale = factors.clone();
-    if !all(bias, 0.0) {
-        // A term behind the layer scale: no place for it but the projection.
-        projection.scale_rows(&layer_scale);
-        add_scaled(&mut projection.bias, bias, 1.0);
-        layer_scale.fill(1.0);
-    }
+    let (projection, layer_scale) = linear.last_of_branch(factors, bias);
     Some(Ok(Op::Attention(Attention {
         norm: attended.norm.norm.clone(),
         heads: attended.heads,

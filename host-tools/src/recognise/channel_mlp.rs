@@ -1,6 +1,6 @@
 //! The channel MLP: `x + layer_scale * fc2(activation(fc1(norm(x))))`.
 
-use super::form::{StreamId, Term, add_scaled, all};
+use super::form::{StreamId, Term};
 use super::{Problem, residual};
 use crate::ir::{ChannelMlp, Op};
 
@@ -29,14 +29,7 @@ pub(super) fn layer(
             "use blocks of the form `x + layer_scale * mlp(norm(x))`",
         )));
     }
-    let mut fc2 = outer.linear.clone();
-    let mut layer_scale = factors.clone();
-    if !all(bias, 0.0) {
-        // A term behind the layer scale: no place for it but the bias of fc2.
-        fc2.scale_rows(&layer_scale);
-        add_scaled(&mut fc2.bias, bias, 1.0);
-        layer_scale.fill(1.0);
-    }
+    let (fc2, layer_scale) = outer.linear.last_of_branch(factors, bias);
     Some(Ok(Op::ChannelMlp(ChannelMlp {
         norm: norm.norm.clone(),
         fc1: inner.linear.clone(),

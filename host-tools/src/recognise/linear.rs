@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::form::{Form, LinearTerm, Order, Shared, Sum, Term, add_scaled};
+use super::form::{Form, LinearTerm, Order, Shared, Sum, Term, add_scaled, all};
 use super::layout;
 use super::walk::{Operand, Walk};
 use super::{Problem, attention};
@@ -263,5 +263,18 @@ impl Linear {
         for (bias, factor) in self.bias.iter_mut().zip(factors) {
             *bias *= factor;
         }
+    }
+
+    /// The last layer of a branch and its layer scale, where the branch is this
+    /// layer's output times `layer_scale` plus `bias`: a term behind the layer scale
+    /// has no place but the layer's own bias.
+    pub(super) fn last_of_branch(&self, layer_scale: &[f32], bias: &[f32]) -> (Self, Vec<f32>) {
+        let (mut linear, mut layer_scale) = (self.clone(), layer_scale.to_vec());
+        if !all(bias, 0.0) {
+            linear.scale_rows(&layer_scale);
+            add_scaled(&mut linear.bias, bias, 1.0);
+            layer_scale.fill(1.0);
+        }
+        (linear, layer_scale)
     }
 }

@@ -1,7 +1,7 @@
 //! The separable convolution:
 //! `x + layer_scale * fc2(act2(depthwise(act1(fc1(norm(x))))))`.
 
-use super::form::{DepthwiseTerm, Form, Order, Shared, StreamId, Sum, Term, add_scaled, all};
+use super::form::{DepthwiseTerm, Form, Order, Shared, StreamId, Sum, Term};
 use super::{Problem, residual};
 use crate::fold::Window;
 use crate::ir::{Activation, Depthwise, Op, SepConv};
@@ -79,14 +79,7 @@ pub(super) fn layer(
             "use blocks of the form `x + layer_scale * sep_conv(norm(x))`",
         )));
     }
-    let mut fc2 = outer.linear.clone();
-    let mut layer_scale = factors.clone();
-    if !all(bias, 0.0) {
-        // A term behind the layer scale: no place for it but the bias of fc2.
-        fc2.scale_rows(&layer_scale);
-        add_scaled(&mut fc2.bias, bias, 1.0);
-        layer_scale.fill(1.0);
-    }
+    let (fc2, layer_scale) = outer.linear.last_of_branch(factors, bias);
     Some(Ok(Op::SepConv(SepConv {
         norm: norm.norm.clone(),
         fc1: inner.linear.clone(),
