@@ -6,28 +6,28 @@
 //! `Uart` as well, which `init` sets up if MLPerf Tiny's commands come through it.
 
 #[cfg(feature = "nrf52840-dk")]
-#[path = "nrf52840_dk.rs"]
+#[path = "boards/nrf52840_dk.rs"]
 mod board;
 #[cfg(feature = "nucleo-h743zi")]
-#[path = "nucleo_h743zi.rs"]
+#[path = "boards/nucleo_h743zi.rs"]
 mod board;
 #[cfg(feature = "nucleo-l4r5zi")]
-#[path = "nucleo_l4r5zi.rs"]
+#[path = "boards/nucleo_l4r5zi.rs"]
 mod board;
 #[cfg(feature = "qemu-mps2")]
-#[path = "qemu_mps2.rs"]
+#[path = "boards/qemu_mps2.rs"]
 mod board;
 #[cfg(feature = "qemu-systick")]
-#[path = "qemu_systick.rs"]
+#[path = "boards/qemu_systick.rs"]
 mod board;
 #[cfg(any(feature = "rpi-pico", feature = "rpi-pico2"))]
-#[path = "rpi_pico.rs"]
+#[path = "boards/rpi_pico.rs"]
 mod board;
 #[cfg(feature = "stm32f746g-disco")]
-#[path = "stm32f746g_disco.rs"]
+#[path = "boards/stm32f746g_disco.rs"]
 mod board;
 #[cfg(feature = "stm32n6570-dk")]
-#[path = "stm32n6570_dk.rs"]
+#[path = "boards/stm32n6570_dk.rs"]
 mod board;
 
 use tadpool_protocol::Setup;
