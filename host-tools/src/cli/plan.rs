@@ -1,7 +1,7 @@
 //! `tadpool plan`.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -12,9 +12,6 @@ use serde::Serialize;
 use tadpool::{output, plan_csv, plan_svg};
 
 use super::report::grouped;
-
-/// Largest CSV file that is read.
-const MAX_BYTES: u64 = 64 << 20;
 
 #[derive(Debug, Args)]
 pub(crate) struct Plan {
@@ -30,9 +27,10 @@ pub(crate) struct Plan {
     /// Where to draw the plan.
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
-    /// Most search steps; the same number gives the same plan everywhere.
-    #[arg(long, value_name = "STEPS", default_value_t = Budget::default().steps)]
-    steps: u64,
+    /// Most search steps; the same number gives the same plan everywhere [default: 500000 up
+    /// to 1000 buffers, fewer beyond: some seconds]
+    #[arg(long, value_name = "STEPS")]
+    steps: Option<u64>,
     /// Longest search, in seconds; the plan then depends on the machine.
     #[arg(long, value_name = "SECONDS")]
     time: Option<f64>,
@@ -56,9 +54,9 @@ pub(crate) struct PlanReport {
 impl Plan {
     pub(crate) fn run(self) -> anyhow::Result<PlanReport> {
         let name = self.file.display();
-        let text = read(&self.file)?;
-        let problem = plan_csv::parse(&text, self.capacity).with_context(|| format!("`{name}`"))?;
-        let mut budget = Budget::steps(self.steps);
+        let problem = plan_csv::read(&self.file, self.capacity)?;
+        let thorough = Budget::thorough(problem.buffers.len());
+        let mut budget = self.steps.map_or(thorough, Budget::steps);
         if let Some(seconds) = self.time {
             let time = Duration::try_from_secs_f64(seconds).context("`--time`")?;
             budget = budget.with_time(time);
@@ -90,18 +88,6 @@ impl Plan {
             csv: self.output.is_none().then_some(csv),
         })
     }
-}
-
-fn read(path: &Path) -> anyhow::Result<String> {
-    let name = || format!("cannot read `{}`", path.display());
-    let size = std::fs::metadata(path).with_context(name)?.len();
-    if size > MAX_BYTES {
-        bail!(
-            "`{}` has {size} bytes, at most {MAX_BYTES} are read",
-            path.display()
-        );
-    }
-    std::fs::read_to_string(path).with_context(name)
 }
 
 impl fmt::Display for PlanReport {
