@@ -257,3 +257,111 @@ fn shown(text: &str) -> String {
     }
     shown
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use super::*;
+    use crate::plan_csv::{parse, read};
+
+    const HEADER: &str = "id,lower,upper,size\n";
+
+    fn with_header(rows: &str) -> String {
+        format!("{HEADER}{rows}\n")
+    }
+
+    /// Every text that this file can give, each with row and column.
+    #[test]
+    fn texts() {
+        let million: String = (0..1_000_000).map(|row| format!("{row},0,1,1\n")).collect();
+        let everyone: Vec<String> = (1..5000).map(|row| format!("b{row}")).collect();
+        let related: String = (1..5000).map(|row| format!("b{row},0,1,1,\n")).collect();
+        let related = format!(
+            "id,lower,upper,size,alias\na,0,1,1,{}\n{related}",
+            everyone.join(" ")
+        );
+        let cases = [
+            ("empty file", String::new()),
+            ("missing column", "id,lower,upper\na,0,1\n".into()),
+            ("unknown column", "id,lower,upper,size,colour\n".into()),
+            ("column twice", "id,lower,upper,size,id\n".into()),
+            ("missing field", with_header("a,0,1")),
+            ("too many fields", with_header("conv 1, relu,0,1,8")),
+            ("duplicate id", with_header("a,0,1,2\n\nb,0,1,2\na,0,1,2")),
+            ("negative size", with_header("a,0,1,-2")),
+            ("no number", with_header("a,0,1,4 KB")),
+            ("empty field", with_header("a,0,,4")),
+            (
+                "overflowing size",
+                with_header("a,0,1,99999999999999999999"),
+            ),
+            ("late moment", with_header("a,0,4294967296,1")),
+            ("empty range", with_header("a,3,3,1")),
+            ("inverted range", with_header("ok,3,4,1\na,4,3,1")),
+            (
+                "capacity below the largest buffer",
+                with_header("ok,0,1,1000\na,0,1,1001"),
+            ),
+            ("a million rows", with_header(&million)),
+            ("too many relations", related),
+            (
+                "alignment",
+                "id,lower,upper,size,alignment\na,0,1,1,12\n".into(),
+            ),
+            (
+                "misaligned",
+                "id,lower,upper,size,alignment,fixed_offset\na,0,1,1,8,12\n".into(),
+            ),
+            (
+                "fixed too high",
+                "id,lower,upper,size,fixed_offset\na,0,1,8,993\n".into(),
+            ),
+            (
+                "unknown region",
+                "id,lower,upper,size,region\na,0,1,1,dtcm\n".into(),
+            ),
+            (
+                "unknown buffer",
+                "id,lower,upper,size,after\na,0,1,1,b\n".into(),
+            ),
+            ("itself", "id,lower,upper,size,apart\na,0,1,1,a\n".into()),
+            ("overlap", "id,lower,upper,size,overlap\na,0,1,1,a\n".into()),
+            (
+                "control characters and length",
+                with_header(&format!("\"a\u{1b}[31m\nb{}\",4,3,1", "x".repeat(1000))),
+            ),
+        ];
+        let mut texts = String::new();
+        for (name, text) in cases {
+            writeln!(texts, "{name}: {}", parse(&text, 1000).unwrap_err()).unwrap();
+        }
+        insta::assert_snapshot!(texts);
+    }
+
+    #[test]
+    fn files() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(
+            at("latin1.csv"),
+            b"id,lower,upper,size\na,0,1,1\ncaf\xe9,0,1,1\n",
+        )
+        .unwrap();
+        std::fs::write(at("header.csv"), b"id,lower,\xff\xfe,size\n").unwrap();
+        std::fs::write(at("inverted.csv"), with_header("a,4,3,1")).unwrap();
+        let large = std::fs::File::create(at("large.csv")).unwrap();
+        large.set_len(MAX_FILE_BYTES + 1).unwrap();
+        let mut texts = String::new();
+        for name in [
+            "none.csv",
+            "latin1.csv",
+            "header.csv",
+            "inverted.csv",
+            "large.csv",
+        ] {
+            writeln!(texts, "{}", read(&at(name), 1000).unwrap_err()).unwrap();
+        }
+        insta::assert_snapshot!(texts.replace(&folder.path().display().to_string(), "FOLDER"));
+    }
+}
