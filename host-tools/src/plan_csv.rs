@@ -47,7 +47,7 @@ const COLUMNS: [&str; 13] = [
 #[cfg(test)]
 mod tests {
     use super::*;
-    use memory_planner::{Budget, Plan, Region, RegionId, solve};
+    use memory_planner::{Budget, Plan, Problem, Region, RegionId, fuzzing, solve};
 
     #[test]
     fn a_plan_is_written_back_with_offsets() {
@@ -87,6 +87,36 @@ mod tests {
         let again = parse_for(&written, regions.to_vec()).unwrap();
         assert_eq!(again.buffers, problem.buffers);
         assert_eq!(again.relations, problem.relations);
+    }
+
+    #[test]
+    fn what_the_planners_fuzz_target_saves_is_read() {
+        let mut state = 3_u64;
+        for _ in 0..1000 {
+            let bytes: Vec<u8> = (0..64)
+                .map(|_| {
+                    state = state
+                        .wrapping_mul(6_364_136_223_846_793_005)
+                        .wrapping_add(1);
+                    (state >> 56) as u8
+                })
+                .collect();
+            let problem = fuzzing::tiny_problem(&bytes);
+            let read = match parse_for(&fuzzing::to_csv(&problem), problem.regions.clone()) {
+                Ok(read) => read,
+                // It may make no sense, but the file does.
+                Err(PlanCsvError::DoesNotFit { .. }) => continue,
+                Err(error) => panic!("{error}: {problem:?}"),
+            };
+            assert_eq!(read.buffers, problem.buffers);
+            let sorted = |problem: &Problem| {
+                let mut relations: Vec<String> =
+                    problem.relations.iter().map(|r| format!("{r:?}")).collect();
+                relations.sort();
+                relations
+            };
+            assert_eq!(sorted(&read), sorted(&problem));
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use memory_planner::checker::check;
-use memory_planner::{Budget, Proof, solve};
+use memory_planner::{Budget, Problem, Proof, Region, solve};
 use serde::Serialize;
 use tadpool::{output, plan_csv, plan_svg};
 
@@ -18,9 +18,12 @@ pub(crate) struct Plan {
     /// Buffers, a row each.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Bytes of the arena.
-    #[arg(long, value_name = "BYTES")]
-    capacity: u64,
+    /// Bytes of the arena, if there is one region.
+    #[arg(long, value_name = "BYTES", required_unless_present = "region")]
+    capacity: Option<u64>,
+    /// A memory region, the most wanted first; may be given several times.
+    #[arg(long, value_name = "NAME=BYTES", value_parser = region, conflicts_with = "capacity")]
+    region: Vec<Region>,
     /// Where to write the plan: the input with an `offset` column.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -54,7 +57,22 @@ pub(crate) struct PlanReport {
 impl Plan {
     pub(crate) fn run(self) -> anyhow::Result<PlanReport> {
         let name = self.file.display();
-        let problem = plan_csv::read(&self.file, self.capacity)?;
+        let regions = match self.capacity {
+            Some(capacity) => Problem::with_capacity(capacity).regions,
+            None => self.region,
+        };
+        for (index, region) in regions.iter().enumerate() {
+            if regions[..index]
+                .iter()
+                .any(|other| other.name == region.name)
+            {
+                bail!("`--region`: `{}` is given twice", region.name);
+            }
+        }
+        let capacity = regions
+            .iter()
+            .fold(0, |sum: u64, region| sum.saturating_add(region.capacity));
+        let problem = plan_csv::read(&self.file, regions)?;
         let thorough = Budget::thorough(problem.buffers.len());
         let mut budget = self.steps.map_or(thorough, Budget::steps);
         if let Some(seconds) = self.time {
@@ -78,7 +96,7 @@ impl Plan {
         Ok(PlanReport {
             file: self.file,
             buffers: problem.buffers.len(),
-            capacity: self.capacity,
+            capacity,
             height: solution.height(),
             lower_bound: solution.lower_bound(),
             gap: solution.gap(),
@@ -88,6 +106,21 @@ impl Plan {
             csv: self.output.is_none().then_some(csv),
         })
     }
+}
+
+/// The argument of `--region`.
+fn region(text: &str) -> Result<Region, String> {
+    let (name, bytes) = text.split_once('=').ok_or("not of the form NAME=BYTES")?;
+    if name.is_empty() || name.contains(char::is_whitespace) {
+        return Err("a name is needed, without spaces".into());
+    }
+    let capacity = bytes
+        .parse()
+        .map_err(|error| format!("`{bytes}` is no number of bytes: {error}"))?;
+    Ok(Region {
+        name: name.into(),
+        capacity,
+    })
 }
 
 impl fmt::Display for PlanReport {

@@ -262,6 +262,8 @@ fn shown(text: &str) -> String {
 mod tests {
     use std::fmt::Write as _;
 
+    use memory_planner::Problem;
+
     use super::*;
     use crate::plan_csv::{parse, read};
 
@@ -343,6 +345,7 @@ mod tests {
     fn files() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
+        let regions = || Problem::with_capacity(1000).regions;
         std::fs::write(
             at("latin1.csv"),
             b"id,lower,upper,size\na,0,1,1\ncaf\xe9,0,1,1\n",
@@ -360,7 +363,7 @@ mod tests {
             "inverted.csv",
             "large.csv",
         ] {
-            writeln!(texts, "{}", read(&at(name), 1000).unwrap_err()).unwrap();
+            writeln!(texts, "{}", read(&at(name), regions()).unwrap_err()).unwrap();
         }
         insta::assert_snapshot!(texts.replace(&folder.path().display().to_string(), "FOLDER"));
     }

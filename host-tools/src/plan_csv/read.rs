@@ -13,11 +13,11 @@ use memory_planner::{
 use super::error::{PlanCsvError, PlanFileError};
 use super::{COLUMNS, MAX_FILE_BYTES, REQUIRED};
 
-/// Reads a problem with one region, `arena`, from a file.
+/// Reads a problem for the given regions from a file.
 ///
 /// # Errors
 /// A [`PlanFileError`] that names the file and, as [`parse`] does, row and column.
-pub fn read(path: &Path, capacity: u64) -> Result<Problem, PlanFileError> {
+pub fn read(path: &Path, regions: Vec<Region>) -> Result<Problem, PlanFileError> {
     let path = || path.to_owned();
     let mut bytes = Vec::new();
     // A file that has no size of its own, such as a pipe, ends here too.
@@ -30,7 +30,6 @@ pub fn read(path: &Path, capacity: u64) -> Result<Problem, PlanFileError> {
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(PlanFileError::TooLarge { path: path() });
     }
-    let regions = Problem::with_capacity(capacity).regions;
     problem(&bytes, regions).map_err(|source| PlanFileError::Content {
         path: path(),
         source,

@@ -17,6 +17,7 @@ use crate::{bench, examples, generate, toolchain};
 /// Checks models' Python, at one version so that its advice does not change.
 const RUFF: &str = "ruff==0.17.6";
 const FIRMWARE: &str = "firmware/Cargo.toml";
+const FUZZ: &str = "memory-planner/fuzz/Cargo.toml";
 
 /// Tests and checks that passed and failed.
 #[derive(Debug, Default)]
@@ -46,12 +47,21 @@ fn all(tally: &mut Tally) -> Result<()> {
     let boards = boards()?;
     step(tally, "format", || {
         run(&mut cargo(["fmt", "--all", "--check"]))?;
-        run(&mut cargo(["fmt", "--check", "--manifest-path", FIRMWARE]))
+        for manifest in [FIRMWARE, FUZZ] {
+            run(&mut cargo(["fmt", "--check", "--manifest-path", manifest]))?;
+        }
+        Ok(())
     })?;
     step(tally, "style of the kernels' benchmark", bench::lint)?;
     step(tally, "clippy", || {
         let mut clippy = cargo(["clippy", "--workspace", "--all-targets", "--locked"]);
         run(clippy.args(["--", "--deny", "warnings"]))
+    })?;
+    // What it fuzzes runs as a test of the planner; only `cargo fuzz` can link it.
+    step(tally, "the planner's fuzz target", || {
+        let target = ["--target-dir", "target/fuzz", "--locked"];
+        let mut clippy = cargo(["clippy", "--bins", "--manifest-path", FUZZ]);
+        run(clippy.args(target).args(["--", "--deny", "warnings"]))
     })?;
     let mut seen = BTreeSet::new();
     // Boards that share their start-up code differ in data only.
