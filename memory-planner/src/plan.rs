@@ -117,10 +117,10 @@ impl Budget {
     pub const fn quick(buffers: usize) -> Self {
         let buffers = match buffers {
             ..1000 => 1000,
-            1000..10_000 => buffers as u64,
-            _ => 10_000,
+            1000..3500 => buffers as u64,
+            _ => 3500,
         };
-        Self::steps(50 + buffers * (buffers - 500) / 200)
+        Self::steps(50 + buffers * (buffers - 750) / 100)
     }
 
     /// A budget for some seconds, where the problem needs them: [`Budget::default`] up to a
