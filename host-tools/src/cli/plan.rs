@@ -146,3 +146,19 @@ impl fmt::Display for PlanReport {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regions_are_names_and_bytes() {
+        let dtcm = region("dtcm=65536").unwrap();
+        assert_eq!((&*dtcm.name, dtcm.capacity), ("dtcm", 65536));
+        for text in [
+            "dtcm", "=1", "a b=1", "dtcm=", "dtcm=-1", "dtcm=64K", "a=b=1",
+        ] {
+            assert!(region(text).is_err(), "{text}");
+        }
+    }
+}
