@@ -75,7 +75,7 @@ enum Command {
     Probes(probes::Probes),
     /// List the known boards.
     Boards(boards::Boards),
-    /// Place the buffers of a CSV file in one arena.
+    /// Place the buffers of a CSV file in an arena, or in several regions.
     ///
     /// FILE has the columns `id,lower,upper,size` (half-open live ranges, bytes)
     /// and optional ones for alignment, region and relations.

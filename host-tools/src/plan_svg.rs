@@ -84,11 +84,11 @@ impl Panel<'_> {
         for (index, buffer, placement) in &self.buffers {
             let _ = self.rectangle(svg, *index, buffer, placement.offset);
         }
-        // Names last, so that no buffer covers another one's.
+        let _ = self.marks(svg);
+        // Names last, so that neither another buffer nor a mark covers one.
         for (_, buffer, placement) in &self.buffers {
             let _ = self.label(svg, buffer, placement.offset);
         }
-        let _ = self.marks(svg);
     }
 
     fn axes(&self, svg: &mut String) -> std::fmt::Result {
@@ -164,7 +164,8 @@ impl Panel<'_> {
         writeln!(
             svg,
             "<text transform=\"translate({cx:.1} {cy:.1}){turn}\" dy=\"0.35em\" \
-             text-anchor=\"middle\" font-size=\"{size:.1}\" pointer-events=\"none\">{}</text>",
+             text-anchor=\"middle\" font-size=\"{size:.1}\" pointer-events=\"none\" \
+             stroke=\"#fff\" stroke-opacity=\"0.7\" stroke-width=\"2.5\" paint-order=\"stroke\">{}</text>",
             escape(&label)
         )
     }
@@ -307,7 +308,11 @@ mod tests {
             svg.contains("height 180 bytes, peak live 180 bytes at [3, 4)"),
             "{svg}"
         );
-        assert!(svg.contains(">scratch</text>"), "{svg}");
+        let place = |text: &str| svg.find(text).unwrap();
+        assert!(
+            place("stroke-dasharray") < place(">scratch</text>"),
+            "{svg}"
+        );
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use divan::Bencher;
 use memory_planner::{Budget, Problem, Solution, checker, lower_bound, solve};
-use support::{HARD, SHAPES, Shape, hard, median, random};
+use support::{HARD, NETWORKS, SHAPES, Shape, hard, median, network, random};
 
 fn main() {
     println!("Eleven hard instances, capacity 1048576: the first plan that fits");
@@ -29,6 +29,21 @@ fn main() {
         );
     }
     println!("total {total_ms:.1} ms\n");
+
+    println!("Models: the buffers of this repository's networks");
+    println!("name                         buffers   height  proof       steps        ms");
+    for name in NETWORKS {
+        let problem = network(name);
+        let (solution, elapsed_ms) = timed(&problem, &Budget::default());
+        println!(
+            "{name:27}  {:7}  {:7}  {:8}  {:7}  {elapsed_ms:8.3}",
+            problem.buffers.len(),
+            solution.height(),
+            format!("{:?}", solution.proof),
+            solution.steps
+        );
+    }
+    println!();
 
     println!("Random instances, `Budget::quick()`: medians of 11");
     println!("shape    buffers   above the lower bound        ms");

@@ -11,6 +11,9 @@ use crate::minimise::Range;
 use crate::plan::Goal;
 use crate::solve::Task;
 
+/// So many items are bounded in the time of one step.
+const ITEMS_PER_STEP: u64 = 64;
+
 /// Tries every distribution that may be better than the best attempt so far; true if the
 /// budget was enough to decide all of them.
 pub(crate) fn assign(
@@ -104,7 +107,7 @@ impl Assign<'_> {
                     levels.pop();
                     continue;
                 };
-                clock.spend(1);
+                clock.spend(1 + self.here[region].len() as u64 / ITEMS_PER_STEP);
                 let bounds = self.bounds.clone();
                 let accepted = self.put(item, region);
                 if let Some(level) = levels.last_mut() {

@@ -70,7 +70,6 @@ impl Attempt {
         let mut shelves: Vec<Shelf> = problem.regions.iter().map(|_| Shelf::default()).collect();
         let mut region_of = alloc::vec![usize::MAX; problem.buffers.len()];
         let mut broken = false;
-        let mut looked_at = 0;
         for &index in order {
             let item = &items[index];
             let mut choice = None;
@@ -84,7 +83,6 @@ impl Attempt {
                     continue;
                 }
                 let shelf = &mut shelves[region];
-                looked_at += shelf.len() as u64;
                 let at = shelf.lowest_offset(&task.rules, items, index);
                 match at {
                     Some(at) if at + item.span <= problem.regions[region].usable() => {
@@ -104,6 +102,7 @@ impl Attempt {
                 region_of[member.buffer] = region;
             }
         }
+        let looked_at: u64 = shelves.iter().map(|shelf| shelf.looked_at).sum();
         clock.spend(1 + looked_at / LOOKS_PER_STEP);
         Self::new(problem, items, &shelves, broken)
     }

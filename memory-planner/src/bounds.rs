@@ -2,8 +2,9 @@
 
 use alloc::vec::Vec;
 
-use crate::items::{Item, Rules};
+use crate::items::Item;
 use crate::problem::Problem;
+use crate::rules::Rules;
 use crate::validate::allows;
 
 /// A height below which no plan can get, for each region.
@@ -96,22 +97,33 @@ struct Live {
     /// Size, item and member of those that have a relation.
     related: Vec<(u64, usize, usize)>,
     related_bytes: u64,
+    /// How many buffers and pairs of them [`Self::union`] has looked at.
+    looked_at: usize,
 }
+
+/// Keeps the time for all moments together far below a second; beyond it the bound is
+/// only weaker.
+const MOST_LOOKS: usize = 1 << 22;
 
 impl Live {
     /// The fewest bytes that the related buffers can cover together.
     ///
     /// Any set of buffers covers at least its sum of sizes less what its pairs can
     /// share. The set is chosen greedily, the largest buffers first.
-    fn union(&self, rules: &Rules, items: &[&Item]) -> u64 {
+    fn union(&mut self, rules: &Rules, items: &[&Item]) -> u64 {
+        if self.looked_at > MOST_LOOKS {
+            return 0;
+        }
         // Keeps the work for one moment small; beyond it the bound is only weaker.
         const MOST_BUFFERS: usize = 128;
+        self.looked_at += self.related.len();
         let mut order = self.related.clone();
         order.sort_unstable_by(|a, b| b.cmp(a));
         let mut chosen: Vec<(usize, usize)> = Vec::new();
         let mut total = 0;
         for &(size, index, place) in order.iter().take(MOST_BUFFERS) {
             let member = &items[index].members[place];
+            self.looked_at += chosen.len();
             let shared = chosen.iter().fold(0_u64, |shared, &(other, other_place)| {
                 let other = &items[other].members[other_place];
                 shared.saturating_add(rules.most_shared(member, other))

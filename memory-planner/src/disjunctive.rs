@@ -11,11 +11,16 @@
 use alloc::vec::Vec;
 
 use crate::clock::Clock;
-use crate::items::{Item, Rules, signed};
+use crate::items::Item;
 use crate::minimise::{Decide, Ending};
+use crate::rules::{Rules, signed};
 
 /// The largest number of pairs that get in each other's way for which the search runs.
 const MOST_PAIRS: usize = 20_000;
+
+/// The same, times the number of items: a node keeps two offsets of every item, and there
+/// are at most as many nodes as pairs.
+const MOST_OFFSETS: usize = 1 << 24;
 
 /// The search and the pairs that it is about.
 pub(crate) struct Disjunctive<'a> {
@@ -73,7 +78,7 @@ fn pairs(rules: &Rules, items: &[Item]) -> Option<Vec<Pair>> {
             }
             gaps.push((from, FAR));
             pairs.push(Pair { a, b, gaps });
-            if pairs.len() > MOST_PAIRS {
+            if pairs.len() > MOST_PAIRS || pairs.len() * items.len() > MOST_OFFSETS {
                 return None;
             }
         }

@@ -3,7 +3,7 @@
 use alloc::string::String;
 use core::fmt;
 
-use crate::problem::{MAX_BUFFERS, MAX_BYTES};
+use crate::problem::{MAX_BUFFERS, MAX_BYTES, MAX_RELATIONS};
 
 /// Why a problem has no plan, or none was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,10 +14,22 @@ pub enum PlanError {
         /// How many there are.
         count: usize,
     },
+    /// More relations than [`MAX_RELATIONS`].
+    TooManyRelations {
+        /// How many there are.
+        count: usize,
+    },
     /// There are buffers, but no region to place them in.
     NoRegion,
-    /// A buffer's live range is empty or inverted.
+    /// A buffer's live range ends at the moment at which it starts.
     EmptyLiveRange {
+        /// The buffer's name.
+        buffer: String,
+        /// That moment.
+        moment: u32,
+    },
+    /// A buffer's live range ends before it starts.
+    InvertedLiveRange {
         /// The buffer's name.
         buffer: String,
         /// The start of the range.
@@ -118,11 +130,23 @@ impl fmt::Display for PlanError {
             Self::TooManyBuffers { count } => {
                 write!(f, "{count} buffers, at most {MAX_BUFFERS} can be planned")
             }
-            Self::NoRegion => write!(f, "there are buffers but no region to place them in"),
-            Self::EmptyLiveRange { buffer, start, end } => {
+            Self::TooManyRelations { count } => {
                 write!(
                     f,
-                    "buffer `{buffer}` has the empty live range [{start}, {end})"
+                    "{count} relations, at most {MAX_RELATIONS} can be planned"
+                )
+            }
+            Self::NoRegion => write!(f, "there are buffers but no region to place them in"),
+            Self::EmptyLiveRange { buffer, moment } => {
+                write!(
+                    f,
+                    "buffer `{buffer}` has the empty live range [{moment}, {moment})"
+                )
+            }
+            Self::InvertedLiveRange { buffer, start, end } => {
+                write!(
+                    f,
+                    "buffer `{buffer}` has the inverted live range [{start}, {end})"
                 )
             }
             Self::TooLarge {

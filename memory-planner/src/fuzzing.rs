@@ -3,6 +3,7 @@
 //! Not part of the API. Tests run it too.
 
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::checker;
@@ -140,17 +141,64 @@ fn relation(kind: u64, a: BufferId, b: BufferId, bytes: u64) -> Relation {
     }
 }
 
+/// The problem that a fuzz input stands for.
+pub fn problem(bytes: &[u8]) -> Problem {
+    match bytes.split_first() {
+        Some((kind, rest)) if kind % 2 == 0 => tiny_problem(rest),
+        Some((_, rest)) => wild_problem(rest),
+        None => Problem::default(),
+    }
+}
+
+/// A problem as the CSV file that `tadpool plan` reads; its regions go to
+/// the command.
+pub fn to_csv(problem: &Problem) -> String {
+    let name = |id: BufferId| problem.buffers.get(id.index()).map_or("?", |b| &*b.name);
+    let header = "id,lower,upper,size,alignment,region,fixed_offset,alias,overlap,after,apart\n";
+    let mut csv = String::from(header);
+    for (id, buffer) in (0..).map(BufferId).zip(&problem.buffers) {
+        let region = |id: &RegionId| problem.regions.get(id.index()).map_or("?", |r| &*r.name);
+        let regions: Vec<&str> = buffer.regions.iter().map(region).collect();
+        let mut fields: [Vec<String>; 4] = Default::default();
+        for relation in &problem.relations {
+            let (row, column, entry) = match *relation {
+                Relation::MayAlias { a, b } => (a, 0, name(b).into()),
+                Relation::MayOverlap {
+                    lower,
+                    upper,
+                    bytes,
+                } => (lower, 1, format!("{}:{bytes}", name(upper))),
+                Relation::Contiguous { first, second } => (second, 2, name(first).into()),
+                Relation::DifferentRegion { a, b } => (a, 3, name(b).into()),
+            };
+            if row == id {
+                fields[column].push(entry);
+            }
+        }
+        let [alias, overlap, after, apart] = fields.map(|entries| entries.join(" "));
+        csv.push_str(&format!(
+            "{},{},{},{},{},{},{},{alias},{overlap},{after},{apart}\n",
+            buffer.name,
+            buffer.live.start,
+            buffer.live.end,
+            buffer.size,
+            buffer.alignment,
+            regions.join(" "),
+            buffer
+                .fixed_offset
+                .map_or(String::new(), |at| format!("{at}")),
+        ));
+    }
+    csv
+}
+
 /// Solves a problem made from `bytes` and checks everything that can be checked without
 /// knowing the best plan.
 ///
 /// # Panics
 /// If the solver is wrong.
 pub fn check(bytes: &[u8]) {
-    let problem = match bytes.split_first() {
-        Some((kind, rest)) if kind % 2 == 0 => tiny_problem(rest),
-        Some((_, rest)) => wild_problem(rest),
-        None => return,
-    };
+    let problem = problem(bytes);
     let result = check_result(&problem, &Budget::steps(300));
     assert_eq!(
         result,

@@ -3,7 +3,8 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use crate::items::{Item, Rules, intersect, signed};
+use crate::items::Item;
+use crate::rules::{Rules, intersect, signed};
 
 /// The items that are placed in one region so far.
 #[derive(Debug, Default)]
@@ -13,7 +14,12 @@ pub(crate) struct Shelf {
     /// Whether one of them has several members.
     has_groups: bool,
     scratch: Vec<(i64, i64)>,
+    /// How many items were looked at so far.
+    pub(crate) looked_at: u64,
 }
+
+/// To collect and sort a forbidden interval takes as long as to look at so many items.
+const LOOKS_PER_INTERVAL: usize = 16;
 
 #[derive(Clone, Debug)]
 struct Entry {
@@ -27,11 +33,6 @@ impl Shelf {
     /// The items and their offsets.
     pub(crate) fn placed(&self) -> impl Iterator<Item = (usize, u64)> {
         self.entries.iter().map(|entry| (entry.item, entry.start))
-    }
-
-    /// The number of items.
-    pub(crate) fn len(&self) -> usize {
-        self.entries.len()
     }
 
     /// Adds an item.
@@ -58,6 +59,7 @@ impl Shelf {
         item: usize,
     ) -> Option<u64> {
         let new = &items[item];
+        self.looked_at += self.entries.len() as u64;
         if self.has_groups || new.members.len() > 1 || new.related || new.fixed_offset.is_some() {
             return self.lowest_offset_of_any(rules, items, new);
         }
@@ -84,6 +86,7 @@ impl Shelf {
                 }
             });
         }
+        self.looked_at += (self.scratch.len() * LOOKS_PER_INTERVAL) as u64;
         if let Some(fixed) = new.fixed_offset {
             let clashes = |&(low, high): &(i64, i64)| (low..=high).contains(&signed(fixed));
             return (!self.scratch.iter().any(clashes)).then_some(fixed);

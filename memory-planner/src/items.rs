@@ -1,16 +1,14 @@
 //! Items: what a solver moves as one piece.
 //!
-//! Buffers that must be contiguous have fixed distances, so they become one rigid
-//! item. Whether two items get in each other's way then depends only on the
-//! difference of their offsets: the *forbidden differences* are a short list of
-//! intervals. Every relation, size and live range is hidden behind them.
+//! Buffers that must be contiguous have fixed distances, so they become one rigid item.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::error::PlanError;
-use crate::problem::{BufferId, Problem, Relation};
+use crate::groups::Groups;
+use crate::problem::{Problem, Relation};
+use crate::rules::{Rules, intersect, signed};
 use crate::validate::allows;
 
 /// A buffer inside an item.
@@ -75,154 +73,6 @@ impl Item {
     }
 }
 
-/// What a relation allows between two buffers.
-#[derive(Clone, Copy, Debug)]
-enum Allowance {
-    SameOffset,
-    /// The buffer with the smaller index lies lower.
-    FirstBelow(u64),
-    SecondBelow(u64),
-}
-
-/// What the relations say about pairs of buffers, but for contiguity.
-#[derive(Clone, Debug)]
-pub(crate) struct Rules {
-    /// The allowances of all pairs, by the two buffers' indices in increasing order.
-    allowances: BTreeMap<(usize, usize), Vec<Allowance>>,
-    /// For each buffer, those that must be in another region.
-    apart: Vec<Vec<usize>>,
-}
-
-impl Rules {
-    pub(crate) fn new(problem: &Problem) -> Self {
-        let mut allowances: BTreeMap<_, Vec<Allowance>> = BTreeMap::new();
-        let mut apart: Vec<Vec<usize>> = problem.buffers.iter().map(|_| Vec::new()).collect();
-        for relation in &problem.relations {
-            let (a, b) = relation.buffers();
-            let (a, b) = (a.index(), b.index());
-            let allowance = match *relation {
-                Relation::MayAlias { .. } => Allowance::SameOffset,
-                Relation::MayOverlap { bytes, .. } if a < b => Allowance::FirstBelow(bytes),
-                Relation::MayOverlap { bytes, .. } => Allowance::SecondBelow(bytes),
-                Relation::Contiguous { .. } => continue,
-                Relation::DifferentRegion { .. } => {
-                    apart[a].push(b);
-                    apart[b].push(a);
-                    continue;
-                }
-            };
-            let live = |id: usize| &problem.buffers[id].live;
-            if intersect(live(a), live(b)) {
-                let key = (a.min(b), a.max(b));
-                allowances.entry(key).or_default().push(allowance);
-            }
-        }
-        Self { allowances, apart }
-    }
-
-    /// The buffers that must be in another region than some member of `item`.
-    pub(crate) fn apart<'a>(&'a self, item: &'a Item) -> impl Iterator<Item = usize> + 'a {
-        item.members
-            .iter()
-            .flat_map(|member| &self.apart[member.buffer])
-            .copied()
-    }
-
-    /// Whether nothing is allowed between any two buffers.
-    pub(crate) fn allow_nothing(&self) -> bool {
-        self.allowances.is_empty()
-    }
-
-    /// The pairs of buffers that have an allowance.
-    pub(crate) fn pairs(&self) -> impl Iterator<Item = (usize, usize)> {
-        self.allowances.keys().copied()
-    }
-
-    /// Calls `forbid` with the inclusive intervals of `offset(b) - offset(a)` at which
-    /// the two members share bytes and may not.
-    pub(crate) fn forbidden(&self, a: &Member, b: &Member, mut forbid: impl FnMut(i64, i64)) {
-        if a.size == 0 || b.size == 0 || !intersect(&a.live, &b.live) {
-            return;
-        }
-        let (size_a, size_b) = (signed(a.size), signed(b.size));
-        let (mut low, mut high) = (1 - size_b, size_a - 1);
-        let mut same_offset = false;
-        let key = (a.buffer.min(b.buffer), a.buffer.max(b.buffer));
-        for allowance in self.allowances.get(&key).into_iter().flatten() {
-            let reach = |bytes: u64| signed(bytes.min(a.size + b.size));
-            match (*allowance, a.buffer < b.buffer) {
-                (Allowance::SameOffset, _) => same_offset = true,
-                (Allowance::FirstBelow(d), true) | (Allowance::SecondBelow(d), false) => {
-                    high = high.min(size_a - reach(d) - 1);
-                }
-                (Allowance::FirstBelow(d), false) | (Allowance::SecondBelow(d), true) => {
-                    low = low.max(reach(d) - size_b + 1);
-                }
-            }
-        }
-        if same_offset && low <= 0 && 0 <= high {
-            if low < 0 {
-                forbid(low, -1);
-            }
-            if high > 0 {
-                forbid(1, high);
-            }
-        } else if low <= high {
-            forbid(low, high);
-        }
-    }
-
-    /// The most bytes that the two members may share while both are live.
-    pub(crate) fn most_shared(&self, a: &Member, b: &Member) -> u64 {
-        let smaller = a.size.min(b.size);
-        let key = (a.buffer.min(b.buffer), a.buffer.max(b.buffer));
-        let shared = self
-            .allowances
-            .get(&key)
-            .into_iter()
-            .flatten()
-            .map(|allowance| match *allowance {
-                Allowance::SameOffset => smaller,
-                Allowance::FirstBelow(d) | Allowance::SecondBelow(d) => d.min(smaller),
-            });
-        shared.max().unwrap_or(0)
-    }
-
-    /// As [`Self::forbidden`], for two items.
-    pub(crate) fn forbidden_items(&self, a: &Item, b: &Item, mut forbid: impl FnMut(i64, i64)) {
-        if !intersect(&a.live, &b.live) {
-            return;
-        }
-        if !(a.related && b.related)
-            && let ([a], [b]) = (a.members.as_slice(), b.members.as_slice())
-        {
-            if a.size > 0 && b.size > 0 {
-                forbid(1 - signed(b.size), signed(a.size) - 1);
-            }
-            return;
-        }
-        for member_a in &a.members {
-            for member_b in &b.members {
-                let shift = signed(member_a.relative) - signed(member_b.relative);
-                self.forbidden(member_a, member_b, |low, high| {
-                    forbid(low + shift, high + shift);
-                });
-            }
-        }
-    }
-}
-
-/// Whether two half-open ranges have a moment in common.
-pub(crate) fn intersect(a: &Range<u32>, b: &Range<u32>) -> bool {
-    a.start < b.end && b.start < a.end
-}
-
-/// A number of bytes as a difference of offsets. Validation keeps all sums of sizes
-/// and offsets far below `i64::MAX`.
-pub(crate) fn signed(bytes: u64) -> i64 {
-    i64::try_from(bytes).unwrap_or(i64::MAX)
-}
-
 /// Groups the buffers of a validated problem into items.
 ///
 /// With `merge_aliases`, buffers that may alias and are live together get the same
@@ -251,14 +101,15 @@ pub(crate) fn items(
     }
     if merge_aliases {
         for relation in &problem.relations {
-            if let Relation::MayAlias { a, b } = *relation
-                && intersect(
-                    &problem.buffers[a.index()].live,
-                    &problem.buffers[b.index()].live,
-                )
-                && problem.buffers[a.index()].regions == problem.buffers[b.index()].regions
-            {
-                groups.merge_alias(problem, rules, a, b);
+            let Relation::MayAlias { a, b } = *relation else {
+                continue;
+            };
+            let (a, b) = (a.index(), b.index());
+            let [buffer_a, buffer_b] = [a, b].map(|id| &problem.buffers[id]);
+            if intersect(&buffer_a.live, &buffer_b.live) && buffer_a.regions == buffer_b.regions {
+                groups.try_same_offset(a, b, |members, offset| {
+                    item(problem, rules, members, offset).is_ok()
+                });
             }
         }
     }
@@ -275,71 +126,6 @@ pub(crate) fn items(
 fn contradiction(problem: &Problem, buffer: usize) -> PlanError {
     PlanError::Contradiction {
         buffer: problem.buffers[buffer].name.clone(),
-    }
-}
-
-/// A partition of the buffers, with fixed distances inside each group.
-struct Groups {
-    /// The buffers of each group; empty once it has been joined to another.
-    members: Vec<Vec<usize>>,
-    /// The group of each buffer.
-    group: Vec<usize>,
-    /// The offset of each buffer inside its group.
-    offset: Vec<i64>,
-}
-
-impl Groups {
-    fn new(count: usize) -> Self {
-        Self {
-            members: (0..count).map(|id| alloc::vec![id]).collect(),
-            group: (0..count).collect(),
-            offset: alloc::vec![0; count],
-        }
-    }
-
-    /// Fixes `offset(b) - offset(a)`; false if another difference is fixed already.
-    fn join(&mut self, a: usize, b: usize, distance: i64) -> bool {
-        let (mut from, mut to) = (self.group[b], self.group[a]);
-        let mut shift = self.offset[a] + distance - self.offset[b];
-        if from == to {
-            return shift == 0;
-        }
-        if self.members[from].len() > self.members[to].len() {
-            core::mem::swap(&mut from, &mut to);
-            shift = -shift;
-        }
-        for id in core::mem::take(&mut self.members[from]) {
-            self.group[id] = to;
-            self.offset[id] += shift;
-            self.members[to].push(id);
-        }
-        true
-    }
-
-    /// Gives two buffers the same offset, if the result is consistent.
-    fn merge_alias(&mut self, problem: &Problem, rules: &Rules, a: BufferId, b: BufferId) {
-        // Larger groups are left alone, so that the consistency check stays cheap.
-        const MOST_MEMBERS: usize = 64;
-        let sides = [self.group[a.index()], self.group[b.index()]];
-        let [before_a, before_b] = sides.map(|side| self.members[side].clone());
-        if sides[0] == sides[1] || before_a.len() + before_b.len() > MOST_MEMBERS {
-            return;
-        }
-        let offsets = |ids: &[usize]| ids.iter().map(|&id| self.offset[id]).collect::<Vec<_>>();
-        let (offsets_a, offsets_b) = (offsets(&before_a), offsets(&before_b));
-        self.join(a.index(), b.index(), 0);
-        let merged = &self.members[self.group[a.index()]];
-        if item(problem, rules, merged, &self.offset).is_ok() {
-            return;
-        }
-        let undo = [(before_a, offsets_a), (before_b, offsets_b)];
-        for (side, (ids, offsets)) in sides.into_iter().zip(undo) {
-            for (&id, offset) in ids.iter().zip(offsets) {
-                self.group[id] = side;
-                self.offset[id] = offset;
-            }
-            self.members[side] = ids;
-        }
     }
 }
 

@@ -24,7 +24,9 @@ mod solve;
 mod attempt;
 mod bounds;
 mod greedy;
+mod groups;
 mod items;
+mod rules;
 mod skyline;
 mod validate;
 
@@ -45,7 +47,8 @@ pub mod fuzzing;
 
 pub use error::PlanError;
 pub use plan::{Budget, Goal, Placement, Plan, Proof, Solution};
-pub use problem::{Buffer, BufferId, MAX_BUFFERS, MAX_BYTES, Problem, Region, RegionId, Relation};
+pub use problem::{Buffer, BufferId, MAX_BUFFERS, MAX_BYTES, MAX_RELATIONS};
+pub use problem::{Problem, Region, RegionId, Relation};
 pub use sliding_window::{Axis, SlidingWindow, sliding_window_overlap};
 pub use solve::{lower_bound, solve};
 

@@ -87,8 +87,8 @@ impl Solution {
 
 /// How much work a solver may do.
 ///
-/// A step is a placement tried, a few microseconds. With steps alone, the same problem gives the same
-/// plan on every machine.
+/// A step is a placement tried, a few microseconds. With steps alone, the same problem
+/// gives the same plan on every machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Budget {
@@ -117,10 +117,20 @@ impl Budget {
     pub const fn quick(buffers: usize) -> Self {
         let buffers = match buffers {
             ..1000 => 1000,
-            1000..10_000 => buffers as u64,
-            _ => 10_000,
+            1000..3500 => buffers as u64,
+            _ => 3500,
         };
-        Self::steps(50 + buffers * (buffers - 500) / 200)
+        Self::steps(50 + buffers * (buffers - 750) / 100)
+    }
+
+    /// A budget for some seconds, where the problem needs them: [`Budget::default`] up to a
+    /// thousand buffers; fewer steps beyond, as each takes longer.
+    pub const fn thorough(buffers: usize) -> Self {
+        const DEFAULT: u64 = 500_000;
+        const LEAST: u64 = 100_000;
+        let buffers = if buffers < 1000 { 1000 } else { buffers as u64 };
+        let steps = DEFAULT * 1000 / buffers;
+        Self::steps(if steps < LEAST { LEAST } else { steps })
     }
 
     /// The same budget for the first plan that fits the capacities.
@@ -152,6 +162,6 @@ pub enum Goal {
 impl Default for Budget {
     /// Some seconds on a desktop computer, where the problem needs them.
     fn default() -> Self {
-        Self::steps(500_000)
+        Self::thorough(0)
     }
 }

@@ -152,7 +152,8 @@ fn gcd(mut a: u64, mut b: u64) -> u64 {
 mod tests {
     use super::*;
     use crate::disjunctive::Disjunctive;
-    use crate::items::{Rules, items};
+    use crate::items::items;
+    use crate::rules::Rules;
     use crate::{Budget, Buffer, Problem};
 
     /// Two searches that share nothing but the items have to agree on what fits.

@@ -4,8 +4,12 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-/// The most buffers that one problem may have.
-pub const MAX_BUFFERS: usize = 1 << 16;
+/// The most buffers that one problem may have: what can be planned and checked in a few
+/// seconds.
+pub const MAX_BUFFERS: usize = 1 << 13;
+
+/// The most relations that one problem may have, for the same reason.
+pub const MAX_RELATIONS: usize = 1 << 12;
 
 /// The largest size, alignment and fixed offset, in bytes (one tebibyte).
 ///

@@ -9,9 +9,10 @@ use crate::checker;
 use crate::clock::Clock;
 use crate::error::PlanError;
 use crate::improve::improve;
-use crate::items::{Item, Rules, items};
+use crate::items::{Item, items};
 use crate::plan::{Budget, Goal, Proof, Solution};
 use crate::problem::{Problem, Region};
+use crate::rules::Rules;
 use crate::validate::validate;
 
 /// Places the buffers of `problem`.

@@ -3,7 +3,7 @@ use alloc::string::ToString;
 
 use super::*;
 use crate::checker::check;
-use crate::problem::{Buffer, BufferId, Relation};
+use crate::problem::{Buffer, BufferId, MAX_BUFFERS, MAX_RELATIONS, Relation};
 
 fn solved(problem: &Problem) -> Solution {
     let solution = solve(problem, &Budget::default()).unwrap();
@@ -155,4 +155,28 @@ fn what_cannot_fit_is_proved() {
         error.to_string(),
         "buffer `b0` needs 10 bytes, the largest region it may use has 9"
     );
+}
+
+#[test]
+fn what_makes_no_sense_is_told_apart() {
+    let text = |problem: &Problem| solve(problem, &Budget::default()).unwrap_err().to_string();
+    assert_eq!(
+        text(&arena(8, &[(3, 3, 1)])),
+        "buffer `b0` has the empty live range [3, 3)"
+    );
+    assert_eq!(
+        text(&arena(8, &[(4, 3, 1)])),
+        "buffer `b0` has the inverted live range [4, 3)"
+    );
+    let mut problem = arena(8, &[(0, 1, 1), (0, 1, 1)]);
+    let [a, b] = [BufferId(0), BufferId(1)];
+    problem.relations = alloc::vec![Relation::MayAlias { a, b }; MAX_RELATIONS + 1];
+    assert_eq!(
+        text(&problem),
+        "4097 relations, at most 4096 can be planned"
+    );
+    problem.relations.pop();
+    assert_eq!(solved(&problem).height(), 1);
+    problem.buffers = alloc::vec![Buffer::new("", 0..1, 1); MAX_BUFFERS + 1];
+    assert_eq!(text(&problem), "8193 buffers, at most 8192 can be planned");
 }

@@ -27,7 +27,6 @@ impl Rect {
 
 /// Some tens of megabytes, and a moment to find out who meets whom.
 const MOST_MEETINGS: usize = 1 << 24;
-const MOST_RECTS: usize = 1 << 14;
 
 /// The rectangles and, derived from them, who is in whose way.
 #[derive(Debug)]
@@ -40,9 +39,9 @@ pub(crate) struct Stacks {
 }
 
 impl Stacks {
-    /// None if there are so many rectangles or meetings that the lists would be too long.
+    /// None if there are so many meetings that the lists would be too long.
     pub(crate) fn new(rects: Vec<Rect>) -> Option<Self> {
-        if rects.len() > MOST_RECTS || meetings(&rects) > MOST_MEETINGS {
+        if meetings(&rects) > MOST_MEETINGS {
             return None;
         }
         let count = rects.iter().map(|rect| rect.end).max().unwrap_or(0);

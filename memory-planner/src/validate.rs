@@ -1,13 +1,17 @@
 //! Typed errors for problems that make no sense, before any solver sees them.
 
 use crate::error::PlanError;
-use crate::problem::{Buffer, MAX_BUFFERS, MAX_BYTES, Problem};
+use crate::problem::{Buffer, MAX_BUFFERS, MAX_BYTES, MAX_RELATIONS, Problem};
 
 /// Checks every number and index of `problem`.
 pub(crate) fn validate(problem: &Problem) -> Result<(), PlanError> {
     let count = problem.buffers.len();
     if count > MAX_BUFFERS {
         return Err(PlanError::TooManyBuffers { count });
+    }
+    let relations = problem.relations.len();
+    if relations > MAX_RELATIONS {
+        return Err(PlanError::TooManyRelations { count: relations });
     }
     if problem.regions.is_empty() && count > 0 {
         return Err(PlanError::NoRegion);
@@ -38,9 +42,15 @@ pub(crate) fn validate(problem: &Problem) -> Result<(), PlanError> {
 
 fn validate_buffer(problem: &Problem, buffer: &Buffer) -> Result<(), PlanError> {
     let name = || buffer.name.clone();
-    if buffer.live.is_empty() {
-        let (start, end) = (buffer.live.start, buffer.live.end);
+    let (start, end) = (buffer.live.start, buffer.live.end);
+    if start == end {
         return Err(PlanError::EmptyLiveRange {
+            buffer: name(),
+            moment: start,
+        });
+    }
+    if start > end {
+        return Err(PlanError::InvertedLiveRange {
             buffer: name(),
             start,
             end,

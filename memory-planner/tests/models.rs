@@ -6,7 +6,7 @@ use memory_planner::{
     Axis, Budget, Buffer, BufferId, Problem, Proof, Relation, SlidingWindow, checker,
     sliding_window_overlap, solve,
 };
-use support::Random;
+use support::{NETWORKS, Random, network};
 
 /// A chain of feature maps, each computed from the one before by sliding windows, with
 /// in-place updates of each in between.
@@ -144,6 +144,17 @@ fn metaformers_are_planned_optimally() {
     let small = metaformer(32, [32, 64, 128, 160], [2, 2, 2, 1], (3, 2, 1));
     most = small.assert_optimal().max(most);
     assert!(most < MOST_STEPS, "{most} steps");
+}
+
+#[test]
+fn the_repositorys_networks_are_planned_optimally() {
+    for name in NETWORKS {
+        let problem = network(name);
+        let solution = solve(&problem, &Budget::default()).unwrap();
+        assert_eq!(checker::check(&problem, &solution.plan), Ok(()));
+        assert_eq!(solution.proof, Proof::Optimal, "{name}");
+        assert!(solution.steps < MOST_STEPS, "{name}: {}", solution.steps);
+    }
 }
 
 #[test]

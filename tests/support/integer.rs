@@ -1,12 +1,14 @@
 //! Fixtures as integer programs.
 
+use std::path::Path;
+
 use tadpool::calibrate;
 use tadpool::import::import_file;
 use tadpool::ir::MetaFormer;
 use tadpool::memory::{self, MemoryPlan};
 use tadpool::precision::Precision;
 use tadpool::quant_model::QuantModel;
-use tadpool::quantize::{self, Pixels};
+use tadpool::quantize::{self, Pixels, QuantError};
 use tadpool::schedule::{self, Schedule, ScheduleConfig};
 
 use super::{Fixture, Noise, fixtures};
@@ -34,7 +36,17 @@ pub(crate) fn quantized_with(
     config: &ScheduleConfig,
     choose: impl FnOnce(&MetaFormer) -> Precision,
 ) -> Quantized {
-    let network = import_file(&fixtures().join(&fixture.file)).unwrap().model;
+    quantized_file(&fixtures().join(&fixture.file), config, choose)
+        .unwrap_or_else(|error| panic!("{}: {error}", fixture.file))
+}
+
+/// The same for any file, which may hold a network that cannot be quantized.
+pub(crate) fn quantized_file(
+    file: &Path,
+    config: &ScheduleConfig,
+    choose: impl FnOnce(&MetaFormer) -> Precision,
+) -> Result<Quantized, QuantError> {
+    let network = import_file(file).unwrap().model;
     let channels = network.input.channels;
     let images: Vec<Vec<u8>> = images(&network, 24);
     let ranges = calibrate::min_max(&network, images.len(), |index| {
@@ -47,16 +59,15 @@ pub(crate) fn quantized_with(
         order: (0..channels).collect(),
     };
     let precision = choose(&network);
-    let model = quantize::quantize(&network, &ranges, &pixels, &precision)
-        .unwrap_or_else(|error| panic!("{}: {error}", fixture.file));
+    let model = quantize::quantize(&network, &ranges, &pixels, &precision)?;
     let schedule = schedule::schedule(&model, config);
     let memory = memory::plan(&schedule).unwrap();
-    Quantized {
+    Ok(Quantized {
         network,
         model,
         schedule,
         memory,
-    }
+    })
 }
 
 /// Random raw pixels.

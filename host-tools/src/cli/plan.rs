@@ -1,38 +1,39 @@
 //! `tadpool plan`.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
 use memory_planner::checker::check;
-use memory_planner::{Budget, Proof, solve};
+use memory_planner::{Budget, Problem, Proof, Region, solve};
 use serde::Serialize;
 use tadpool::{output, plan_csv, plan_svg};
 
 use super::report::grouped;
-
-/// Largest CSV file that is read.
-const MAX_BYTES: u64 = 64 << 20;
 
 #[derive(Debug, Args)]
 pub(crate) struct Plan {
     /// Buffers, a row each.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Bytes of the arena.
-    #[arg(long, value_name = "BYTES")]
-    capacity: u64,
+    /// Bytes of the arena, if there is one region.
+    #[arg(long, value_name = "BYTES", required_unless_present = "region")]
+    capacity: Option<u64>,
+    /// A memory region, the most wanted first; may be given several times.
+    #[arg(long, value_name = "NAME=BYTES", value_parser = region, conflicts_with = "capacity")]
+    region: Vec<Region>,
     /// Where to write the plan: the input with an `offset` column.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Where to draw the plan.
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
-    /// Most search steps; the same number gives the same plan everywhere.
-    #[arg(long, value_name = "STEPS", default_value_t = Budget::default().steps)]
-    steps: u64,
+    /// Most search steps; the same number gives the same plan everywhere [default: 500000 up
+    /// to 1000 buffers, fewer beyond: some seconds]
+    #[arg(long, value_name = "STEPS")]
+    steps: Option<u64>,
     /// Longest search, in seconds; the plan then depends on the machine.
     #[arg(long, value_name = "SECONDS")]
     time: Option<f64>,
@@ -56,9 +57,24 @@ pub(crate) struct PlanReport {
 impl Plan {
     pub(crate) fn run(self) -> anyhow::Result<PlanReport> {
         let name = self.file.display();
-        let text = read(&self.file)?;
-        let problem = plan_csv::parse(&text, self.capacity).with_context(|| format!("`{name}`"))?;
-        let mut budget = Budget::steps(self.steps);
+        let regions = match self.capacity {
+            Some(capacity) => Problem::with_capacity(capacity).regions,
+            None => self.region,
+        };
+        for (index, region) in regions.iter().enumerate() {
+            if regions[..index]
+                .iter()
+                .any(|other| other.name == region.name)
+            {
+                bail!("`--region`: `{}` is given twice", region.name);
+            }
+        }
+        let capacity = regions
+            .iter()
+            .fold(0, |sum: u64, region| sum.saturating_add(region.capacity));
+        let problem = plan_csv::read(&self.file, regions)?;
+        let thorough = Budget::thorough(problem.buffers.len());
+        let mut budget = self.steps.map_or(thorough, Budget::steps);
         if let Some(seconds) = self.time {
             let time = Duration::try_from_secs_f64(seconds).context("`--time`")?;
             budget = budget.with_time(time);
@@ -80,7 +96,7 @@ impl Plan {
         Ok(PlanReport {
             file: self.file,
             buffers: problem.buffers.len(),
-            capacity: self.capacity,
+            capacity,
             height: solution.height(),
             lower_bound: solution.lower_bound(),
             gap: solution.gap(),
@@ -92,16 +108,19 @@ impl Plan {
     }
 }
 
-fn read(path: &Path) -> anyhow::Result<String> {
-    let name = || format!("cannot read `{}`", path.display());
-    let size = std::fs::metadata(path).with_context(name)?.len();
-    if size > MAX_BYTES {
-        bail!(
-            "`{}` has {size} bytes, at most {MAX_BYTES} are read",
-            path.display()
-        );
+/// The argument of `--region`.
+fn region(text: &str) -> Result<Region, String> {
+    let (name, bytes) = text.split_once('=').ok_or("not of the form NAME=BYTES")?;
+    if name.is_empty() || name.contains(char::is_whitespace) {
+        return Err("a name is needed, without spaces".into());
     }
-    std::fs::read_to_string(path).with_context(name)
+    let capacity = bytes
+        .parse()
+        .map_err(|error| format!("`{bytes}` is no number of bytes: {error}"))?;
+    Ok(Region {
+        name: name.into(),
+        capacity,
+    })
 }
 
 impl fmt::Display for PlanReport {
@@ -125,5 +144,21 @@ impl fmt::Display for PlanReport {
             grouped(self.steps),
             self.seconds
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regions_are_names_and_bytes() {
+        let dtcm = region("dtcm=65536").unwrap();
+        assert_eq!((&*dtcm.name, dtcm.capacity), ("dtcm", 65536));
+        for text in [
+            "dtcm", "=1", "a b=1", "dtcm=", "dtcm=-1", "dtcm=64K", "a=b=1",
+        ] {
+            assert!(region(text).is_err(), "{text}");
+        }
     }
 }

@@ -19,6 +19,7 @@ const RUFF: &str = "ruff==0.17.6";
 /// Boards that have no room for the model in `firmware/model`.
 const SMALL_BOARDS: &str = "qemu-lm3s6965evb,qemu-microbit";
 const FIRMWARE: &str = "firmware/Cargo.toml";
+const FUZZ: &str = "memory-planner/fuzz/Cargo.toml";
 
 /// Tests and checks that passed and failed.
 #[derive(Debug, Default)]
@@ -48,12 +49,21 @@ fn all(tally: &mut Tally) -> Result<()> {
     let boards = boards()?;
     step(tally, "format", || {
         run(&mut cargo(["fmt", "--all", "--check"]))?;
-        run(&mut cargo(["fmt", "--check", "--manifest-path", FIRMWARE]))
+        for manifest in [FIRMWARE, FUZZ] {
+            run(&mut cargo(["fmt", "--check", "--manifest-path", manifest]))?;
+        }
+        Ok(())
     })?;
     step(tally, "style of the kernels' benchmark", bench::lint)?;
     step(tally, "clippy", || {
         let mut clippy = cargo(["clippy", "--workspace", "--all-targets", "--locked"]);
         run(clippy.args(["--", "--deny", "warnings"]))
+    })?;
+    // What it fuzzes runs as a test of the planner; only `cargo fuzz` can link it.
+    step(tally, "the planner's fuzz target", || {
+        let target = ["--target-dir", "target/fuzz", "--locked"];
+        let mut clippy = cargo(["clippy", "--bins", "--manifest-path", FUZZ]);
+        run(clippy.args(target).args(["--", "--deny", "warnings"]))
     })?;
     let mut seen = BTreeSet::new();
     // Boards that share their start-up code differ in data only.

@@ -1,7 +1,7 @@
-//! Instances for tests and benchmarks: MiniMalloc's files and random problems.
+//! Instances for tests and benchmarks: MiniMalloc's files, networks and random problems.
 #![allow(dead_code)]
 
-use memory_planner::{Buffer, Problem};
+use memory_planner::{Buffer, BufferId, Problem, Relation};
 
 /// The eleven hard instances by name.
 pub(crate) const HARD: [&str; 11] = ["A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K"];
@@ -11,15 +11,62 @@ pub(crate) const HARD_CAPACITY: u64 = 1_048_576;
 
 /// Reads one of MiniMalloc's instances.
 pub(crate) fn hard(name: &str) -> Problem {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/minimalloc");
-    let text = std::fs::read_to_string(format!("{folder}/{name}.1048576.csv")).unwrap();
-    let mut problem = Problem::with_capacity(HARD_CAPACITY);
-    for line in text.lines().skip(1) {
-        let mut fields = line.split(',');
-        let name = fields.next().unwrap();
-        let mut number = || fields.next().unwrap().parse::<u32>().unwrap();
-        let (start, end, size) = (number(), number(), number());
-        problem.add_buffer(Buffer::new(name, start..end, size.into()));
+    read(
+        &format!("../tests/fixtures/minimalloc/{name}.1048576.csv"),
+        HARD_CAPACITY,
+    )
+}
+
+/// The networks of this repository by name, with int8 and with int4 weights.
+pub(crate) const NETWORKS: [&str; 4] = [
+    "identityformer-cifar10-int4",
+    "identityformer-cifar10-int8",
+    "poolformer-cifar10-int4",
+    "poolformer-cifar10-int8",
+];
+
+/// Reads the buffers of one of these networks, as tadpool schedules it.
+pub(crate) fn network(name: &str) -> Problem {
+    read(&format!("tests/networks/{name}.csv"), u64::MAX)
+}
+
+/// Reads the columns of `tadpool plan` that the instances here have.
+fn read(file: &str, capacity: u64) -> Problem {
+    let path = format!("{}/{file}", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut rows = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let header = rows.next().unwrap();
+    let rows: Vec<Vec<&str>> = rows.collect();
+    let id = |name: &str| {
+        let index = rows.iter().position(|row| row[0] == name).unwrap();
+        BufferId(index as u32)
+    };
+    let mut problem = Problem::with_capacity(capacity);
+    for row in &rows {
+        let mut buffer = Buffer::new("", 0..0, 0);
+        let this = id(row[0]);
+        for (column, field) in header.iter().zip(row) {
+            match *column {
+                "id" => buffer.name = (*field).into(),
+                "lower" => buffer.live.start = field.parse().unwrap(),
+                "upper" => buffer.live.end = field.parse().unwrap(),
+                "size" => buffer.size = field.parse().unwrap(),
+                "alignment" => buffer.alignment = field.parse().unwrap(),
+                "overlap" => problem
+                    .relations
+                    .extend(field.split(' ').filter_map(|entry| {
+                        let (upper, bytes) = entry.rsplit_once(':')?;
+                        Some(Relation::MayOverlap {
+                            lower: this,
+                            upper: id(upper),
+                            bytes: bytes.parse().unwrap(),
+                        })
+                    })),
+                "offset" => {}
+                _ => panic!("{file}: column {column}"),
+            }
+        }
+        problem.add_buffer(buffer);
     }
     problem
 }
