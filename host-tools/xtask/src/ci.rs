@@ -72,8 +72,16 @@ fn all(tally: &mut Tally) -> Result<()> {
             tally,
             &format!("clippy of the firmware for {}", board.name),
             || {
-                let mut clippy = firmware("clippy", board)?;
-                run(clippy.args(["--features", "self-test", "--", "--deny", "warnings"]))
+                let mlperf = match board.has_uart {
+                    true => "mlperf-uart",
+                    false => "mlperf",
+                };
+                for interface in ["self-test", mlperf] {
+                    let mut clippy = firmware("clippy", board)?;
+                    clippy.args(["--features", interface, "--", "--deny", "warnings"]);
+                    run(&mut clippy)?;
+                }
+                Ok(())
             },
         )?;
     }

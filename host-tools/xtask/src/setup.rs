@@ -40,6 +40,8 @@ pub(crate) struct Board {
     pub(crate) features: String,
     /// Its Rust target.
     pub(crate) target: String,
+    /// Whether its start-up code sets up a serial port.
+    pub(crate) has_uart: bool,
 }
 
 /// Installs the boards' Rust targets and the emulator.
@@ -89,6 +91,7 @@ fn board(path: &Path) -> Result<Board> {
         startup,
         features,
         target: field("target")?,
+        has_uart: table.contains_key("uart"),
     })
 }
 
