@@ -150,6 +150,48 @@ fn boards_are_flashed_run_evaluated_measured_and_listened_to() {
 }
 
 #[test]
+fn boards_that_are_too_small_are_told_what_would_help() {
+    let project = Project::new();
+    let board = repository().join("firmware/boards/qemu-microbit.toml");
+    let text = std::fs::read_to_string(board).unwrap();
+    let small = text.replace("length = 0x0000_4000", "length = 0x0000_3400");
+    std::fs::write(project.folder.path().join("small.toml"), small).unwrap();
+    let (model, small) = (project.path("model.toml"), project.path("small.toml"));
+    let boards = format!("qemu-microbit,{small}");
+    let output = tadpool(&["fit", &model, "--boards", &boards, "--json"]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let fit: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let [board, small] = &fit["boards"].as_array().unwrap()[..] else {
+        panic!("{fit}");
+    };
+    assert_eq!(
+        (&board["fits"], &small["fits"]),
+        (&true.into(), &false.into())
+    );
+    assert_eq!(board["ram"]["needed_bytes"], small["ram"]["needed_bytes"]);
+    assert_eq!(small["ram"]["available_bytes"], 0x3400);
+    let remedies = small["remedies"].as_array().unwrap();
+    assert!(
+        remedies
+            .iter()
+            .any(|remedy| remedy.get("small_input").is_some()),
+        "{fit}"
+    );
+
+    // What is said to fit is built, and what is not is refused.
+    let built = project.says("compile", "qemu-microbit", &[]);
+    assert_eq!(
+        built["budget"]["ram"]["used_bytes"],
+        board["ram"]["needed_bytes"]
+    );
+    let refused = tadpool(&["compile", &model, "--board", &project.path("small.toml")]);
+    assert!(!refused.status.success());
+    let errors = String::from_utf8_lossy(&refused.stderr);
+    assert!(errors.contains("does not fit board"), "{errors}");
+}
+
+#[test]
 fn probes_are_listed() {
     let output = tadpool(&["probes", "--json"]);
     assert!(output.status.success());

@@ -6,6 +6,7 @@ mod boards;
 mod check;
 mod compile;
 mod eval;
+mod fit;
 mod flash;
 mod inspect;
 mod logs;
@@ -51,6 +52,8 @@ enum Command {
     /// Prints what the image needs of the board's flash and RAM, and fails if
     /// it does not fit.
     Compile(compile::Compile),
+    /// Say for every board whether a model fits, and what would make it fit.
+    Fit(fit::Fit),
     /// Classify images on the host with the firmware's integer kernels.
     Simulate(simulate::Simulate),
     /// Measure top-1 accuracy over a folder of labelled images.
@@ -87,6 +90,7 @@ impl Cli {
         Ok(match self.command {
             Command::Inspect(command) => Box::new(command.run()?),
             Command::Compile(command) => Box::new(command.run()?),
+            Command::Fit(command) => Box::new(command.run()?),
             Command::Simulate(command) => Box::new(command.run()?),
             Command::Eval(command) => Box::new(command.run()?),
             Command::Flash(command) => Box::new(command.run()?),

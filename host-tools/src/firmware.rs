@@ -141,10 +141,36 @@ pub fn build(build: &Build<'_>) -> Result<Image, FirmwareError> {
     Ok(Image { path, sizes })
 }
 
+/// What an image takes, whether the board has it or not.
+///
+/// # Errors
+/// A [`FirmwareError`], but never [`FirmwareError::DoesNotFit`].
+pub fn weigh(build: &Build<'_>) -> Result<Sizes, FirmwareError> {
+    let (path, bytes) = build_limited(build, PROGRAM, Limits::None)?;
+    Ok(elf::sizes(&path, &bytes)?)
+}
+
 /// Builds one program of the firmware; returns its path and its bytes.
 pub(crate) fn build_program(
     build: &Build<'_>,
     program: &str,
+) -> Result<(PathBuf, Vec<u8>), FirmwareError> {
+    build_limited(build, program, Limits::Board)
+}
+
+/// How much memory the linker has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Limits {
+    /// What the board's file says.
+    Board,
+    /// More than any image takes. The image does not run.
+    None,
+}
+
+fn build_limited(
+    build: &Build<'_>,
+    program: &str,
+    limits: Limits,
 ) -> Result<(PathBuf, Vec<u8>), FirmwareError> {
     if build.interface == Interface::MlperfUart && build.board.uart.is_none() {
         return Err(FirmwareError::NoUart {
@@ -158,9 +184,18 @@ pub(crate) fn build_program(
         Some(model) => stage(build.firmware, model, &target_folder)?,
         None => build.firmware.join("Cargo.toml"),
     };
-    let bytes = read(&cargo_build(build, program, &manifest, &target_folder)?)?;
+    let bytes = read(&cargo_build(
+        build,
+        program,
+        limits,
+        &manifest,
+        &target_folder,
+    )?)?;
     // The next board or model of the same processor writes over it.
-    let kind = build.interface.feature().unwrap_or("requests");
+    let kind = match limits {
+        Limits::Board => build.interface.feature().unwrap_or("requests"),
+        Limits::None => "unlimited",
+    };
     let folder = target_folder.join("images").join(program).join(kind);
     let path = folder.join(format!("{}.elf", build.board.name));
     output::create_folder(&folder)?;
@@ -172,6 +207,7 @@ pub(crate) fn build_program(
 fn cargo_build(
     build: &Build<'_>,
     program: &str,
+    limits: Limits,
     manifest: &Path,
     target_folder: &Path,
 ) -> Result<PathBuf, FirmwareError> {
@@ -210,6 +246,10 @@ fn cargo_build(
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env_remove("CARGO_BUILD_TARGET")
         .stdin(Stdio::null());
+    match limits {
+        Limits::Board => command.env_remove("TADPOOL_UNLIMITED"),
+        Limits::None => command.env("TADPOOL_UNLIMITED", "1"),
+    };
     let output = command.output().map_err(|source| FirmwareError::Start {
         program: toolchain.cargo.to_string_lossy().into_owned(),
         source,

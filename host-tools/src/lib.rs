@@ -68,6 +68,7 @@ pub mod check;
 pub mod boards;
 
 pub mod firmware;
+pub mod fit;
 
 pub mod runner;
 

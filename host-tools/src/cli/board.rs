@@ -25,9 +25,16 @@ pub(crate) struct BoardArgs {
     /// description's board if not given.
     #[arg(long, value_name = "BOARD")]
     board: Option<String>,
+    #[command(flatten)]
+    pub(crate) firmware: FirmwareArgs,
+}
+
+/// Where the firmware's source is.
+#[derive(Debug, Args)]
+pub(crate) struct FirmwareArgs {
     /// The folder `firmware` of tadpool's repository.
-    #[arg(long, value_name = "FOLDER", default_value = "firmware")]
-    pub(crate) firmware: PathBuf,
+    #[arg(long = "firmware", value_name = "FOLDER", default_value = "firmware")]
+    pub(crate) folder: PathBuf,
 }
 
 /// The way to a board.
@@ -96,10 +103,7 @@ impl BoardArgs {
         compiled: &Compiled,
     ) -> anyhow::Result<BoardImage> {
         let board = self.find(model)?;
-        let generated = compiled.generate(board.kernels.layout());
-        let name = format!("{}-{}", model.description.name, board.name);
-        let folder = self.firmware()?.join("target/models").join(name);
-        self.write_crate(&generated, compiled, &folder)?;
+        let (generated, folder) = self.firmware.generate(model, compiled, &board)?;
         let program = compiled.program();
         let names = program.steps.iter().map(|step| step.name.to_owned());
         Ok(BoardImage {
@@ -117,7 +121,7 @@ impl BoardArgs {
         folder: &Path,
     ) -> anyhow::Result<BoardImage> {
         let image = firmware::build(&Build {
-            firmware: self.firmware()?,
+            firmware: self.firmware.folder()?,
             board: &board,
             model: Some(folder),
             interface,
@@ -129,6 +133,27 @@ impl BoardArgs {
             step_names: Vec::new(),
         })
     }
+}
+
+impl FirmwareArgs {
+    /// Where the crate of a model for a board goes, if the user does not say.
+    pub(crate) fn crate_folder(&self, model: &Model, board: &Board) -> PathBuf {
+        let name = format!("{}-{}", model.description.name, board.name);
+        self.folder.join("target/models").join(name)
+    }
+
+    /// Generates the model's crate for a board; returns it and its folder.
+    pub(crate) fn generate(
+        &self,
+        model: &Model,
+        compiled: &Compiled,
+        board: &Board,
+    ) -> anyhow::Result<(Generated, PathBuf)> {
+        let generated = compiled.generate(board.kernels.layout());
+        let folder = self.crate_folder(model, board);
+        self.write_crate(&generated, compiled, &folder)?;
+        Ok((generated, folder))
+    }
 
     /// Writes the generated crate, with the kernels' place relative to it.
     pub(crate) fn write_crate(
@@ -137,7 +162,7 @@ impl BoardArgs {
         compiled: &Compiled,
         folder: &Path,
     ) -> anyhow::Result<()> {
-        let kernels = std::path::absolute(self.firmware()?.join("kernels"))?;
+        let kernels = std::path::absolute(self.folder()?.join("kernels"))?;
         let relative = pathdiff::diff_paths(&kernels, std::path::absolute(folder)?)
             .unwrap_or(kernels)
             .display()
@@ -147,15 +172,15 @@ impl BoardArgs {
         Ok(generated.write_crate(folder, &compiled.description, &dependency)?)
     }
 
-    fn firmware(&self) -> anyhow::Result<&Path> {
-        if !self.firmware.join("kernels/Cargo.toml").is_file() {
+    pub(crate) fn folder(&self) -> anyhow::Result<&Path> {
+        if !self.folder.join("kernels/Cargo.toml").is_file() {
             bail!(
                 "`{}` is not the firmware of tadpool: run from the root of its repository, or \
                  pass `--firmware FOLDER`",
-                self.firmware.display()
+                self.folder.display()
             );
         }
-        Ok(&self.firmware)
+        Ok(&self.folder)
     }
 }
 

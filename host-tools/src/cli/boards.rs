@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
@@ -11,6 +11,7 @@ use tadpool::boards::{self, Board};
 use tadpool::firmware::audit::{self, Audit};
 use tadpool::firmware::{self, Build, Image, Interface};
 
+use super::board::FirmwareArgs;
 use super::report::{grouped, table};
 
 #[derive(Debug, Args)]
@@ -22,9 +23,8 @@ pub(crate) struct Boards {
     /// Leave out boards that are known to have no room for that model.
     #[arg(long, value_name = "BOARD", value_delimiter = ',')]
     except: Vec<String>,
-    /// The folder `firmware` of tadpool's repository.
-    #[arg(long, value_name = "FOLDER", default_value = "firmware")]
-    firmware: PathBuf,
+    #[command(flatten)]
+    firmware: FirmwareArgs,
 }
 
 #[derive(Debug, Serialize)]
@@ -69,7 +69,7 @@ impl Boards {
             .map(|name| {
                 let board = boards::find(name)?;
                 let image = match self.build {
-                    true => Some(image(&self.firmware, &board, &mut audits)?),
+                    true => Some(image(self.firmware.folder()?, &board, &mut audits)?),
                     false => None,
                 };
                 Ok(row(&board, image))

@@ -96,15 +96,17 @@ impl Compile {
         let (model, calibrated) = self.model.calibrate()?;
         let board = self.board.find(&model)?;
         let kernels = self.kernels.unwrap_or(board.kernels);
-        let folder = self.output.clone().unwrap_or_else(|| {
-            let name = format!("{}-{}", model.description.name, board.name);
-            self.board.firmware.join("target/models").join(name)
-        });
+        let folder = self
+            .output
+            .clone()
+            .unwrap_or_else(|| self.board.firmware.crate_folder(&model, &board));
         let schedule = self.model.schedule();
         let build = |precision: Precision| -> anyhow::Result<_> {
             let compiled = calibrated.compile(&model, precision, &schedule)?;
             let generated = compiled.generate(kernels.layout());
-            self.board.write_crate(&generated, &compiled, &folder)?;
+            self.board
+                .firmware
+                .write_crate(&generated, &compiled, &folder)?;
             let built =
                 self.board
                     .build_crate(Interface::Requests, board.clone(), &generated, &folder)?;

@@ -1,0 +1,109 @@
+//! `tadpool fit`.
+
+use std::fmt;
+
+use clap::Args;
+use serde::Serialize;
+use tadpool::boards;
+use tadpool::firmware::{self, Build, Interface};
+use tadpool::fit::{self, Need, Savings};
+use tadpool::progress::Progress as _;
+
+use super::board::FirmwareArgs;
+use super::model::CompileArgs;
+use super::progress::Bars;
+use super::report::{grouped, table};
+
+#[derive(Debug, Args)]
+pub(crate) struct Fit {
+    #[command(flatten)]
+    model: CompileArgs,
+    /// Only these boards: names (see `tadpool boards`) or board files.
+    #[arg(long, value_name = "BOARD", value_delimiter = ',')]
+    boards: Vec<String>,
+    #[command(flatten)]
+    firmware: FirmwareArgs,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct FitReport {
+    model: String,
+    boards: Vec<Row>,
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    board: String,
+    fits: bool,
+    #[serde(flatten)]
+    fit: fit::Fit,
+}
+
+impl Fit {
+    pub(crate) fn run(self) -> anyhow::Result<FitReport> {
+        let boards = match &self.boards[..] {
+            [] => boards::names()
+                .map(boards::find)
+                .collect::<Result<_, _>>()?,
+            named => named
+                .iter()
+                .map(|name| boards::find(name))
+                .collect::<Result<Vec<_>, _>>()?,
+        };
+        let (model, compiled) = self.model.compile()?;
+        let savings = Savings::of(&model, &compiled)?;
+        let bars = Bars::default();
+        bars.begin("building images", boards.len());
+        let mut rows = Vec::with_capacity(boards.len());
+        for board in boards {
+            let (_, folder) = self.firmware.generate(&model, &compiled, &board)?;
+            let sizes = firmware::weigh(&Build {
+                firmware: self.firmware.folder()?,
+                board: &board,
+                model: Some(&folder),
+                interface: Interface::Requests,
+            })?;
+            let fit = fit::fit(&board, &sizes, &savings);
+            rows.push(Row {
+                board: board.name,
+                fits: fit.fits(),
+                fit,
+            });
+            bars.advance();
+        }
+        bars.end();
+        Ok(FitReport {
+            model: model.description.name,
+            boards: rows,
+        })
+    }
+}
+
+impl fmt::Display for FitReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} on every board, bytes:", self.model)?;
+        let mut rows = table(["board", "flash", "of", "RAM", "of", "fits"], 1);
+        for Row { board, fits, fit } in &self.boards {
+            let flash = fit.weights.map_or(fit.flash, |weights| Need {
+                needed_bytes: fit.flash.needed_bytes + weights.needed_bytes,
+                available_bytes: fit.flash.available_bytes + weights.available_bytes,
+            });
+            rows.add_row([
+                board.clone(),
+                grouped(flash.needed_bytes),
+                grouped(flash.available_bytes),
+                grouped(fit.ram.needed_bytes),
+                grouped(fit.ram.available_bytes),
+                if *fits { "yes" } else { "no" }.to_owned(),
+            ]);
+        }
+        writeln!(f, "{rows}")?;
+        for Row { board, fit, .. } in self.boards.iter().filter(|row| !row.fits) {
+            writeln!(f, "\n{board} would need:")?;
+            for remedy in &fit.remedies {
+                writeln!(f, "  {remedy}")?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,340 @@
+//! Whether a model fits a board, and what would make it fit.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::boards::Board;
+use crate::compile::{Compiled, Model};
+use crate::firmware::elf::Sizes;
+use crate::ir::Op;
+use crate::memory::{self, MemoryError};
+use crate::quant_model::WeightBits;
+use crate::schedule::{self, ScheduleConfig};
+
+/// What an image takes of a board's memories.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fit {
+    /// Code, constants, and the weights if they lie in the same memory.
+    pub flash: Need,
+    /// The weights, if they have a memory of their own.
+    pub weights: Option<Need>,
+    /// Variables, the arena among them, and the stack.
+    pub ram: Need,
+    /// What would help, best first; none if it fits.
+    pub remedies: Vec<Remedy>,
+}
+
+/// Bytes of one memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Need {
+    /// What the image takes.
+    pub needed_bytes: u64,
+    /// What the board has, or its budget allows.
+    pub available_bytes: u64,
+}
+
+/// A way to need less of a memory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Remedy {
+    /// Weights in another memory of the board.
+    MoveWeights {
+        /// Its name in the board's file.
+        memory: String,
+    },
+    /// Weights of four bits in all layers but the first and the last.
+    Int4 {
+        /// About what is saved.
+        saved_bytes: u64,
+        /// Whether that is enough.
+        is_enough: bool,
+    },
+    /// Matrix products of one token at a time.
+    SmallTile {
+        /// What is saved.
+        saved_bytes: u64,
+        /// Whether that is enough.
+        is_enough: bool,
+    },
+    /// A smaller input, to which the arena is about proportional.
+    SmallInput {
+        /// About the largest input that fits.
+        height: usize,
+        /// Its width.
+        width: usize,
+    },
+    /// Nothing that this tool can do.
+    SmallNetwork,
+}
+
+/// What a model can save.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Savings {
+    arena_bytes: u64,
+    input: [usize; 2],
+    int4_bytes: u64,
+    small_tile_bytes: u64,
+}
+
+impl Need {
+    /// Bytes that are missing.
+    pub fn missing_bytes(&self) -> u64 {
+        self.needed_bytes.saturating_sub(self.available_bytes)
+    }
+}
+
+impl Savings {
+    /// What can be saved of a compiled model.
+    ///
+    /// # Errors
+    /// A [`MemoryError`] if smaller tiles have no plan.
+    pub fn of(model: &Model, compiled: &Compiled) -> Result<Self, MemoryError> {
+        let input = model.network.input;
+        let small = ScheduleConfig { tile_tokens: 1 };
+        let small = memory::plan(&schedule::schedule(&compiled.quantized, &small))?;
+        let arena_bytes = compiled.memory.arena_size as u64;
+        Ok(Self {
+            arena_bytes,
+            input: [input.height, input.width],
+            int4_bytes: int4_bytes(model, compiled),
+            small_tile_bytes: arena_bytes.saturating_sub(small.arena_size as u64),
+        })
+    }
+}
+
+/// About what four bits instead of eight save, in all layers but the first and the
+/// last.
+fn int4_bytes(model: &Model, compiled: &Compiled) -> u64 {
+    let layers = &model.network.layers;
+    let last = layers.len().saturating_sub(1);
+    let inner = layers.iter().zip(&compiled.precision.layers).enumerate();
+    let bytes =
+        inner
+            .filter(|(place, _)| (1..last).contains(place))
+            .map(|(_, (layer, precision))| {
+                let lengths = match &layer.op {
+                    Op::PatchEmbedding(embedding) => [embedding.linear.weight.len(), 0],
+                    Op::ChannelMlp(mlp) => [mlp.fc1.weight.len(), mlp.fc2.weight.len()],
+                    _ => [0, 0],
+                };
+                let saved = |(length, bits): (usize, &WeightBits)| match bits {
+                    WeightBits::Int8 => length / 2,
+                    WeightBits::Int4 => 0,
+                };
+                lengths
+                    .into_iter()
+                    .zip(&precision.weights)
+                    .map(saved)
+                    .sum::<usize>()
+            });
+    bytes.sum::<usize>() as u64
+}
+
+/// Weighs an image of `sizes` against a board.
+pub fn fit(board: &Board, sizes: &Sizes, savings: &Savings) -> Fit {
+    let layout = &board.layout;
+    let length = |memory: &str| {
+        let region = board.memory.get(memory);
+        region.map_or(0, |region| u64::from(region.length))
+    };
+    let allowed = |memory: &str, budget: Option<u32>| {
+        budget.map_or(length(memory), |budget| length(memory).min(budget.into()))
+    };
+    let program_bytes = sizes.code_bytes + sizes.constants_bytes + sizes.data_bytes;
+    let has_own_memory = layout.weights != layout.code;
+    let flash = Need {
+        needed_bytes: match has_own_memory {
+            true => program_bytes,
+            false => program_bytes + sizes.weights_bytes,
+        },
+        available_bytes: allowed(&layout.code, board.budget.flash_bytes),
+    };
+    let weights = has_own_memory.then(|| Need {
+        needed_bytes: sizes.weights_bytes,
+        available_bytes: length(&layout.weights),
+    });
+    let ram = Need {
+        needed_bytes: sizes.ram_bytes(),
+        available_bytes: board.ram_bytes(),
+    };
+    let mut remedies = Vec::new();
+    let missing_of_weights = weights.unwrap_or(flash).missing_bytes();
+    if missing_of_weights > 0 {
+        let is_free = |name: &&String| {
+            let used = [&layout.code, &layout.weights, &layout.ram];
+            !used.contains(name) && length(name) >= sizes.weights_bytes
+        };
+        let free = board.memory.keys().find(is_free);
+        remedies.extend(free.map(|memory| Remedy::MoveWeights {
+            memory: memory.clone(),
+        }));
+        if savings.int4_bytes > 0 {
+            remedies.push(Remedy::Int4 {
+                saved_bytes: savings.int4_bytes,
+                is_enough: savings.int4_bytes >= missing_of_weights,
+            });
+        }
+    }
+    if ram.missing_bytes() > 0 {
+        if savings.small_tile_bytes > 0 {
+            remedies.push(Remedy::SmallTile {
+                saved_bytes: savings.small_tile_bytes,
+                is_enough: savings.small_tile_bytes >= ram.missing_bytes(),
+            });
+        }
+        let room = savings.arena_bytes.saturating_sub(ram.missing_bytes());
+        let side = (room as f64 / savings.arena_bytes.max(1) as f64).sqrt();
+        let [height, width] = savings.input.map(|pixels| (pixels as f64 * side) as usize);
+        if height > 0 && width > 0 {
+            remedies.push(Remedy::SmallInput { height, width });
+        }
+    }
+    let is_missing = missing_of_weights + flash.missing_bytes() + ram.missing_bytes() > 0;
+    let is_enough = |remedy: &Remedy| match remedy {
+        Remedy::Int4 { is_enough, .. } | Remedy::SmallTile { is_enough, .. } => *is_enough,
+        Remedy::MoveWeights { .. } | Remedy::SmallInput { .. } | Remedy::SmallNetwork => true,
+    };
+    if is_missing && !remedies.iter().any(is_enough) {
+        remedies.push(Remedy::SmallNetwork);
+    }
+    Fit {
+        flash,
+        weights,
+        ram,
+        remedies,
+    }
+}
+
+impl Fit {
+    /// Whether nothing is missing.
+    pub fn fits(&self) -> bool {
+        let weights = self.weights.map_or(0, |weights| weights.missing_bytes());
+        self.flash.missing_bytes() + weights + self.ram.missing_bytes() == 0
+    }
+}
+
+impl fmt::Display for Remedy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let enough = |is_enough: &bool| match is_enough {
+            true => "",
+            false => ", which is not enough",
+        };
+        match self {
+            Self::MoveWeights { memory } => write!(
+                f,
+                "weights in `{memory}`: a copy of the board's file with `weights = \"{memory}\"`"
+            ),
+            Self::Int4 {
+                saved_bytes,
+                is_enough,
+            } => write!(
+                f,
+                "`--weights int4` saves about {saved_bytes} bytes{}",
+                enough(is_enough)
+            ),
+            Self::SmallTile {
+                saved_bytes,
+                is_enough,
+            } => write!(
+                f,
+                "`--tile-tokens 1` saves {saved_bytes} bytes{}",
+                enough(is_enough)
+            ),
+            Self::SmallInput { height, width } => {
+                write!(f, "an input of about {height}x{width} pixels")
+            }
+            Self::SmallNetwork => f.write_str("a smaller network"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::boards;
+
+    const SAVINGS: Savings = Savings {
+        arena_bytes: 200_000,
+        input: [224, 160],
+        int4_bytes: 100_000,
+        small_tile_bytes: 1000,
+    };
+
+    fn sizes(weights_bytes: u64, zeroed_bytes: u64) -> Sizes {
+        Sizes {
+            code_bytes: 30_000,
+            constants_bytes: 2000,
+            weights_bytes,
+            data_bytes: 100,
+            zeroed_bytes,
+            stack_bytes: 8192,
+            sections: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_fits_needs_no_remedy() {
+        let board = boards::find("stm32f746g-disco").unwrap();
+        let fit = fit(&board, &sizes(500_000, 200_000), &SAVINGS);
+        assert!(fit.fits());
+        assert_eq!(fit.remedies, []);
+        assert_eq!(
+            (fit.flash.needed_bytes, fit.ram.needed_bytes),
+            (532_100, 208_292)
+        );
+        assert_eq!(fit.weights, None);
+    }
+
+    #[test]
+    fn weights_move_or_shrink() {
+        let board = boards::find("stm32f746g-disco").unwrap();
+        let fit = fit(&board, &sizes(1_050_000, 200_000), &SAVINGS);
+        assert!(!fit.fits());
+        assert_eq!(fit.flash.missing_bytes(), 33_524);
+        let memory = "serial".to_owned();
+        let int4 = Remedy::Int4 {
+            saved_bytes: 100_000,
+            is_enough: true,
+        };
+        assert_eq!(fit.remedies, [Remedy::MoveWeights { memory }, int4]);
+    }
+
+    #[test]
+    fn weights_in_their_own_memory_are_weighed_there() {
+        let mut board = boards::find("stm32f746g-disco").unwrap();
+        board.layout.weights = "serial".into();
+        let fit = fit(&board, &sizes(1_050_000, 200_000), &SAVINGS);
+        assert!(fit.fits());
+        assert_eq!(fit.flash.needed_bytes, 32_100);
+        assert_eq!(fit.weights.unwrap().needed_bytes, 1_050_000);
+    }
+
+    #[test]
+    fn the_arena_shrinks_with_tile_and_input() {
+        let board = boards::find("nrf52840-dk").unwrap();
+        let fit = fit(&board, &sizes(500_000, 304_000), &SAVINGS);
+        assert_eq!(fit.ram.missing_bytes(), 50_148);
+        // 149 852 of 200 000 bytes: sides times 0.8656.
+        let small_tile = Remedy::SmallTile {
+            saved_bytes: 1000,
+            is_enough: false,
+        };
+        let small_input = Remedy::SmallInput {
+            height: 193,
+            width: 138,
+        };
+        assert_eq!(fit.remedies, [small_tile, small_input]);
+    }
+
+    #[test]
+    fn what_nothing_helps_is_told() {
+        let board = boards::find("qemu-microbit").unwrap();
+        let fit = fit(&board, &sizes(900_000, 5000), &SAVINGS);
+        let int4 = Remedy::Int4 {
+            saved_bytes: 100_000,
+            is_enough: false,
+        };
+        assert_eq!(fit.remedies, [int4, Remedy::SmallNetwork]);
+    }
+}
