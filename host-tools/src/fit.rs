@@ -160,12 +160,14 @@ pub fn fit(board: &Board, sizes: &Sizes, savings: &Savings) -> Fit {
     };
     let mut remedies = Vec::new();
     let missing_of_weights = weights.unwrap_or(flash).missing_bytes();
+    let mut is_helped = !has_own_memory || flash.missing_bytes() == 0;
     if missing_of_weights > 0 {
         let is_free = |name: &&String| {
             let used = [&layout.code, &layout.weights, &layout.ram];
             !used.contains(name) && length(name) >= sizes.weights_bytes
         };
         let free = board.memory.keys().find(is_free);
+        is_helped &= free.is_some() || savings.int4_bytes >= missing_of_weights;
         remedies.extend(free.map(|memory| Remedy::MoveWeights {
             memory: memory.clone(),
         }));
@@ -186,16 +188,13 @@ pub fn fit(board: &Board, sizes: &Sizes, savings: &Savings) -> Fit {
         let room = savings.arena_bytes.saturating_sub(ram.missing_bytes());
         let side = (room as f64 / savings.arena_bytes.max(1) as f64).sqrt();
         let [height, width] = savings.input.map(|pixels| (pixels as f64 * side) as usize);
-        if height > 0 && width > 0 {
+        let has_input = height > 0 && width > 0;
+        is_helped &= has_input || savings.small_tile_bytes >= ram.missing_bytes();
+        if has_input {
             remedies.push(Remedy::SmallInput { height, width });
         }
     }
-    let is_missing = missing_of_weights + flash.missing_bytes() + ram.missing_bytes() > 0;
-    let is_enough = |remedy: &Remedy| match remedy {
-        Remedy::Int4 { is_enough, .. } | Remedy::SmallTile { is_enough, .. } => *is_enough,
-        Remedy::MoveWeights { .. } | Remedy::SmallInput { .. } | Remedy::SmallNetwork => true,
-    };
-    if is_missing && !remedies.iter().any(is_enough) {
+    if !is_helped {
         remedies.push(Remedy::SmallNetwork);
     }
     Fit {
@@ -330,11 +329,14 @@ mod tests {
     #[test]
     fn what_nothing_helps_is_told() {
         let board = boards::find("qemu-microbit").unwrap();
-        let fit = fit(&board, &sizes(900_000, 5000), &SAVINGS);
+        let fit = fit(&board, &sizes(900_000, 100_000), &SAVINGS);
         let int4 = Remedy::Int4 {
             saved_bytes: 100_000,
             is_enough: false,
         };
-        assert_eq!(fit.remedies, [int4, Remedy::SmallNetwork]);
+        assert_eq!(fit.remedies[0], int4);
+        // A smaller input helps the RAM only.
+        assert!(matches!(fit.remedies[2], Remedy::SmallInput { .. }));
+        assert_eq!(fit.remedies[3..], [Remedy::SmallNetwork]);
     }
 }
