@@ -135,24 +135,25 @@ fn run_with<K: Kernel, const INT4: bool>(
     stats: &Stats,
     arena: &mut [u8],
 ) -> Result<Stats, Fault> {
-    let (map, mut scratch) = arena::disjoint(arena, step.map, step.scratch)?;
+    let (map, mut scratch) = arena::map_and_scratch(arena, step.map, step.scratch)?;
     step.check::<K>(map)?;
     let (channels, hidden) = (step.channels, step.hidden);
     let count = tiles(step.tile_tokens);
     let [tile_size, next_size] = [tile_words(channels), tile_words(hidden)];
-    let tiles = arena::take_i32s(&mut scratch, volume(&[count, tile_size]))?;
-    let nexts = arena::take_i32s(&mut scratch, volume(&[count, next_size]))?;
-    let fc1_constants = arena::take_i32s(&mut scratch, volume(&[2, hidden]))?;
-    let fc2_constants = arena::take_i32s(&mut scratch, volume(&[2, channels]))?;
-    let unpacked = if INT4 {
-        cast::i32s_mut(scratch)?
-    } else {
-        &mut []
-    };
+    let tiles = arena::cut(&mut scratch, volume(&[count, tile_size]))?;
+    let nexts = arena::cut(&mut scratch, volume(&[count, next_size]))?;
+    let fc1_constants = arena::cut(&mut scratch, 2 * hidden)?;
+    let fc2_constants = arena::cut(&mut scratch, 2 * channels)?;
+    let unpacked = scratch;
     let fc1 = fold_norm::<K>(&step.fc1, &NormScale::new(stats, &step.norm), fc1_constants);
-    let fc1 = Layer::new::<K>(step.fc1.weights, [channels, hidden], fc1, step.hidden_zero)?;
+    let fc1 = Layer::new::<K, INT4>(
+        step.fc1.weights,
+        [channels, hidden],
+        fc1,
+        step.hidden_zero,
+    )?;
     K::constants(step.fc2.bias, step.fc2.multiplier, fc2_constants);
-    let fc2 = Layer::new::<K>(
+    let fc2 = Layer::new::<K, INT4>(
         step.fc2.weights,
         [hidden, channels],
         fc2_constants,

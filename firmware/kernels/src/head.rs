@@ -77,9 +77,9 @@ pub(crate) fn run_with<S: Stream, const INT4: bool>(
         Some(norm) => S::norm(stats, norm),
         None => NormScale::identity(step.zero_point),
     };
-    let (map, mut scratch) = arena::disjoint(arena, step.map, step.scratch)?;
+    let (map, mut scratch) = arena::map_and_scratch(arena, step.map, step.scratch)?;
     ensure(!map.is_empty() && map.len() == volume(&[step.tokens, step.channels, S::BYTES]))?;
-    let sums = arena::take_i32s(&mut scratch, step.channels)?;
+    let sums = arena::cut(&mut scratch, step.channels)?;
     arena::clear(sums);
     for token in S::values(map)?.chunks_exact(step.channels.max(1)) {
         for (sum, &q) in sums.iter_mut().zip(token) {
@@ -87,8 +87,8 @@ pub(crate) fn run_with<S: Stream, const INT4: bool>(
         }
     }
 
-    let (output, mut scratch) = arena::disjoint(arena, step.output, step.scratch)?;
-    let sums = arena::take_i32s(&mut scratch, step.channels)?;
+    let (output, mut scratch) = arena::map_and_scratch(arena, step.output, step.scratch)?;
+    let sums = arena::cut(&mut scratch, step.channels)?;
     let classes = step.bias.len();
     ensure(output.len() == volume(&[4, classes]))?;
     let (weights, row_size) = match step.weights {

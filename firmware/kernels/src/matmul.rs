@@ -50,8 +50,7 @@ impl<'a> Linear<'a> {
         constants: &'a [i32],
         zero: i32,
     ) -> Result<Self, Fault> {
-        check(K::LAYOUT, weights, [inputs, outputs], constants.len())?;
-        ensure((-256..=256).contains(&zero))?;
+        check(K::LAYOUT, weights, [inputs, outputs], constants.len(), zero)?;
         Ok(Self {
             weights,
             row_size: inputs,
@@ -124,20 +123,23 @@ pub(crate) struct Layer<'a> {
 }
 
 impl<'a> Layer<'a> {
-    /// As [`Linear::new`].
-    pub(crate) fn new<K: Kernel>(
+    /// As [`Linear::new`]; unless `INT4`, four-bit weights are a fault.
+    #[inline(always)]
+    pub(crate) fn new<K: Kernel, const INT4: bool>(
         weights: Weights<'a>,
         [inputs, outputs]: [usize; 2],
         constants: &'a [i32],
         zero: i32,
     ) -> Result<Self, Fault> {
-        if let Weights::Int8(weights) = weights {
-            Linear::new::<K>(weights, [inputs, outputs], constants, zero)?;
-        } else {
-            ensure(outputs > 0 && K::LAYOUT.fits(outputs, inputs))?;
-            ensure(weights.bytes().len() == K::LAYOUT.packed_size_int4(outputs, inputs))?;
-            ensure(constants.len() == volume(&[2, outputs]))?;
-            ensure((-256..=256).contains(&zero))?;
+        match weights {
+            Weights::Int8(weights) => {
+                check(K::LAYOUT, weights, [inputs, outputs], constants.len(), zero)?;
+            }
+            Weights::Int4(weights) => {
+                ensure(INT4 && outputs > 0 && K::LAYOUT.fits(outputs, inputs))?;
+                ensure(weights.len() == K::LAYOUT.packed_size_int4(outputs, inputs))?;
+                ensure(constants.len() == volume(&[2, outputs]) && zero_is_small(zero))?;
+            }
         }
         Ok(Self {
             weights,
@@ -156,8 +158,7 @@ impl<'a> Layer<'a> {
         }
     }
 
-    /// Hands the layer to `each`: unless `INT4`, as a whole, and four-bit weights
-    /// are a fault; else `at_once` outputs at a time, a multiple of the layout's
+    /// Hands the layer to `each`: unless `INT4`, as a whole; else `at_once` outputs at a time, a multiple of the layout's
     /// group, with four-bit weights unpacked to `unpacked`.
     #[inline(always)]
     pub(crate) fn each_part<K: Kernel, const INT4: bool>(
@@ -169,11 +170,8 @@ impl<'a> Layer<'a> {
         let inputs = self.inputs;
         if !INT4 {
             // One part, and no loop around it.
-            let Weights::Int8(weights) = self.weights else {
-                return Err(Fault::Geometry);
-            };
             each(&Linear {
-                weights,
+                weights: self.weights.bytes(),
                 row_size: inputs,
                 inputs,
                 outputs: self.outputs,
@@ -227,14 +225,20 @@ fn check(
     weights: &[u8],
     [inputs, outputs]: [usize; 2],
     constants: usize,
+    zero: i32,
 ) -> Result<(), Fault> {
     ensure(outputs > 0 && layout.fits(outputs, inputs))?;
     ensure(weights.len() == layout.packed_size(outputs, inputs))?;
-    ensure(constants == volume(&[2, outputs]))?;
+    ensure(constants == volume(&[2, outputs]) && zero_is_small(zero))?;
     if layout != Layout::Rows && !weights.as_ptr().addr().is_multiple_of(4) {
         return Err(Fault::Alignment);
     }
     Ok(())
+}
+
+/// Whether a zero point leaves room for what is added to it.
+fn zero_is_small(zero: i32) -> bool {
+    (-256..=256).contains(&zero)
 }
 
 /// The kernels of one layout.

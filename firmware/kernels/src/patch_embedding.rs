@@ -64,7 +64,8 @@ impl PatchEmbedding<'_> {
         8 * outputs + tiles(tile_tokens) * 4 * tile_words(inputs) + ROWS * row_size(inputs)
     }
 
-    fn check<I: Width, O: Width>(&self, output_size: usize) -> Result<usize, Fault> {
+    fn check<I: Width, O: Width>(&self) -> Result<usize, Fault> {
+        let output_size = self.output.size;
         let [.., input_channels] = self.input_shape;
         let [.., channels] = self.output_shape;
         let inputs = volume(&[self.kernel[0], self.kernel[1], input_channels]);
@@ -115,7 +116,7 @@ fn run_with<K: Kernel, I: Stream, O: Stream, const INT4: bool>(
     step: &PatchEmbedding<'_>,
     arena: &mut [u8],
 ) -> Result<Stats, Fault> {
-    let inputs = step.check::<I, O>(step.output.of(arena)?.len())?;
+    let inputs = step.check::<I, O>()?;
     let [_, columns, channels] = step.output_shape;
     // Neither this nor what follows is zero, as was checked; said again where
     // the compiler sees it.
@@ -130,8 +131,8 @@ fn run_with<K: Kernel, I: Stream, O: Stream, const INT4: bool>(
     };
 
     // The constants are written once and stay in the scratch.
-    let sizes = [volume(&[2, channels]), volume(&[count, tile_size])];
-    let parts = Parts::of(step.scratch.of_mut(arena)?, sizes)?;
+    let sizes = [2 * channels, volume(&[count, tile_size])];
+    let parts = Parts::of(arena, step.output, step.scratch, sizes)?;
     K::constants(step.bias, step.multiplier, parts.constants);
 
     let mut written = Stats::default();
@@ -142,8 +143,9 @@ fn run_with<K: Kernel, I: Stream, O: Stream, const INT4: bool>(
     let at_once = K::TOKENS * count / step.tile_tokens.max(1) * step.tile_tokens.max(1);
     while done < tokens {
         let now = at_once.min(tokens - done);
-        let (input, scratch) = arena::disjoint(arena, step.input, step.scratch)?;
-        let Parts { tiles, rows, .. } = Parts::of(scratch, sizes)?;
+        let parts = Parts::of(arena, step.input, step.scratch, sizes)?;
+        let (input, tiles) = (parts.map, parts.tiles);
+        let rows = cast::words_as_i8s_mut(parts.rows);
         let mut gathered = 0;
         for tile in tiles.chunks_mut(tile_size.max(1)) {
             for first in (0..K::TOKENS).step_by(ROWS) {
@@ -172,18 +174,16 @@ fn run_with<K: Kernel, I: Stream, O: Stream, const INT4: bool>(
             offset: step.output.offset + done * channels * O::BYTES,
             size: now * channels * O::BYTES,
         };
-        let (output, scratch) = arena::disjoint(arena, output, step.scratch)?;
         let Parts {
+            map: output,
             constants,
             tiles,
-            rows,
-        } = Parts::of(scratch, sizes)?;
+            // The windows have become tiles, so their rows may be overwritten.
+            rows: mut unpacked,
+        } = Parts::of(arena, output, step.scratch, sizes)?;
         let shape = [inputs, channels];
-        let layer = Layer::new::<K>(step.weights, shape, constants, step.zero_point)?;
-        // The windows have become tiles, so their rows may be overwritten.
-        let mut rest = cast::bytes_mut(rows);
-        let sums = arena::take_i32s(&mut rest, sums_size)?;
-        let unpacked = if INT4 { cast::i32s_mut(rest)? } else { &mut [] };
+        let layer = Layer::new::<K, INT4>(step.weights, shape, constants, step.zero_point)?;
+        let sums = arena::cut(&mut unpacked, sums_size)?;
         let outputs = if O::FRACTION > 0 {
             part_outputs(inputs)
         } else {
@@ -207,21 +207,29 @@ fn run_with<K: Kernel, I: Stream, O: Stream, const INT4: bool>(
     Ok(written)
 }
 
-/// What lies in the scratch.
+/// A map, and what lies in the scratch.
 struct Parts<'a> {
+    map: &'a mut [u8],
     constants: &'a mut [i32],
     tiles: &'a mut [i32],
     /// Rows that windows are gathered in; at least [`ROWS`].
-    rows: &'a mut [i8],
+    rows: &'a mut [i32],
 }
 
 impl<'a> Parts<'a> {
     #[inline(never)]
-    fn of(mut scratch: &'a mut [u8], [constants, tiles]: [usize; 2]) -> Result<Self, Fault> {
+    fn of(
+        arena: &'a mut [u8],
+        map: Buffer,
+        scratch: Buffer,
+        [constants, tiles]: [usize; 2],
+    ) -> Result<Self, Fault> {
+        let (map, mut rows) = arena::map_and_scratch(arena, map, scratch)?;
         Ok(Self {
-            constants: arena::take_i32s(&mut scratch, constants)?,
-            tiles: arena::take_i32s(&mut scratch, tiles)?,
-            rows: cast::i8s_mut(scratch),
+            map,
+            constants: arena::cut(&mut rows, constants)?,
+            tiles: arena::cut(&mut rows, tiles)?,
+            rows,
         })
     }
 }

@@ -77,7 +77,7 @@ pub(crate) const fn weight(n: i32) -> i32 {
 /// does not take as many channels, as [`Layout::pools`] tells.
 pub fn run<K: Kernel>(step: &Pooling<'_>, stats: &Stats, arena: &mut [u8]) -> Result<Stats, Fault> {
     let [height, width, channels] = step.shape;
-    let (map, mut scratch) = arena::disjoint(arena, step.map, step.scratch)?;
+    let (map, mut scratch) = arena::map_and_scratch(arena, step.map, step.scratch)?;
     ensure(!map.is_empty() && map.len() == volume(&step.shape))?;
     ensure(step.factor.len() == channels && K::LAYOUT.pools(channels))?;
 
@@ -85,8 +85,9 @@ pub fn run<K: Kernel>(step: &Pooling<'_>, stats: &Stats, arena: &mut [u8]) -> Re
     if arch::POOLS && K::LAYOUT != Layout::Rows {
         return arch::pool(step, &norm, cast::i8s_mut(map), scratch);
     }
-    let factor = arena::take_i32s(&mut scratch, channels)?;
-    let above = arena::take_i16s(&mut scratch, width * channels)?;
+    let factor = arena::cut(&mut scratch, channels)?;
+    let above = cast::words_as_i16s_mut(scratch);
+    let above = above.get_mut(..width * channels).ok_or(Fault::Buffer)?;
     for (factor, base) in factor.iter_mut().zip(step.factor) {
         *factor = step.factor(*base, &norm);
     }

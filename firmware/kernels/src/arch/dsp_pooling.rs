@@ -50,13 +50,13 @@ pub(crate) fn pool(
     step: &Pooling<'_>,
     norm: &NormScale,
     map: &mut [i8],
-    mut scratch: &mut [u8],
+    mut scratch: &mut [i32],
 ) -> Result<Stats, Fault> {
     let [height, width, channels] = step.shape;
     let row_size = width * channels;
     ensure(channels.is_multiple_of(4) && map.len() == height * row_size && row_size > 0)?;
-    let factors = arena::take_i32s(&mut scratch, 4 * channels)?;
-    let rows = arena::take_i32s(&mut scratch, row_size / 2)?;
+    let factors = arena::cut(&mut scratch, 4 * channels)?;
+    let rows = arena::cut(&mut scratch, row_size / 2)?;
     arena::clear(rows);
     let (above, none) = cast::words_as_i8s_mut(rows)
         .split_at_mut_checked(row_size)

@@ -62,7 +62,7 @@ mod no_pooling {
         _step: &Pooling<'_>,
         _norm: &NormScale,
         _map: &mut [i8],
-        _scratch: &mut [u8],
+        _scratch: &mut [i32],
     ) -> Result<Stats, Fault> {
         Err(Fault::Geometry)
     }
