@@ -136,10 +136,10 @@ pub(crate) fn take_i8s<'a>(
     Ok(cast::i8s_mut(take(scratch, count)?))
 }
 
-/// Fills with zeros, by a loop: the compiler is not to see that they are zeros,
+/// Fills with `zero`, by a loop: the compiler is not to see that they are zeros,
 /// since what it calls then is ten times larger.
-pub(crate) fn clear(values: &mut [i32]) {
-    let zero = core::hint::black_box(0);
+pub(crate) fn clear<T: Copy>(values: &mut [T], zero: T) {
+    let zero = core::hint::black_box(zero);
     for value in values {
         *value = zero;
     }

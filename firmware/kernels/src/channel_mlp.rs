@@ -139,9 +139,10 @@ fn run_with<K: Kernel, const INT4: bool>(
     step.check::<K>(map)?;
     let (channels, hidden) = (step.channels, step.hidden);
     let count = tiles(step.tile_tokens);
-    let [tile_size, next_size] = [tile_words(channels), tile_words(hidden)];
-    let tiles = arena::cut(&mut scratch, volume(&[count, tile_size]))?;
-    let nexts = arena::cut(&mut scratch, volume(&[count, next_size]))?;
+    // A tile, and the one of the hidden layer.
+    let tile_size = tile_words(channels);
+    let size = tile_size.saturating_add(tile_words(hidden));
+    let tiles = arena::cut(&mut scratch, volume(&[count, size]))?;
     let fc1_constants = arena::cut(&mut scratch, 2 * hidden)?;
     let fc2_constants = arena::cut(&mut scratch, 2 * channels)?;
     let unpacked = scratch;
@@ -161,30 +162,28 @@ fn run_with<K: Kernel, const INT4: bool>(
     )?;
 
     let mut written = Stats::default();
-    // None of these is zero, as was checked; said again where the compiler sees it.
+    // Not zero, as was checked; said again where the compiler sees it.
     let tile_tokens = (K::TOKENS * channels).max(1);
-    let (tile_size, next_size) = (tile_size.max(1), next_size.max(1));
     for tokens in cast::i8s_mut(map).chunks_mut((count * tile_tokens).max(1)) {
-        fc1.each_part::<K, INT4>(fc1.at_once(), unpacked, |fc1| {
-            let mut memory = tiles.chunks_mut(tile_size);
-            let mut hidden = nexts.chunks_mut(next_size);
-            for tokens in tokens.chunks(tile_tokens) {
-                if let (Some(tile), Some(next)) = (memory.next(), hidden.next()) {
-                    if fc1.first() == 0 {
+        for (layer, is_last) in [(&fc1, false), (&fc2, true)] {
+            layer.each_part::<K, INT4>(layer.at_once(), unpacked, |part| {
+                let mut tiles = tiles.chunks_mut(size);
+                for tokens in tokens.chunks_mut(tile_tokens) {
+                    let Some(tile) = tiles.next() else { break };
+                    let Some((tile, next)) = tile.split_at_mut_checked(tile_size) else {
+                        break;
+                    };
+                    if is_last {
+                        written.merge(K::update(part, step.fc2.residual, next, tokens));
+                        continue;
+                    }
+                    if part.first() == 0 {
                         K::expand(tokens, channels, channels, 0, tile);
                     }
-                    K::activate(fc1, step.activation, tile, tokens.len() / channels, next);
+                    K::activate(part, step.activation, tile, tokens.len() / channels, next);
                 }
-            }
-        })?;
-        fc2.each_part::<K, INT4>(fc2.at_once(), unpacked, |fc2| {
-            let mut hidden = nexts.chunks(next_size);
-            for tokens in tokens.chunks_mut(tile_tokens) {
-                if let Some(tile) = hidden.next() {
-                    written.merge(K::update(fc2, step.fc2.residual, tile, tokens));
-                }
-            }
-        })?;
+            })?;
+        }
     }
     Ok(written)
 }

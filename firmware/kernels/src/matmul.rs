@@ -258,10 +258,7 @@ pub trait Product {
     /// Writes accumulator starts and multipliers in the order that the inner loop
     /// reads.
     fn constants(bias: &[i32], multiplier: &[i32], constants: &mut [i32]) {
-        let (pairs, _) = constants.as_chunks_mut::<2>();
-        for (pair, (&bias, &multiplier)) in pairs.iter_mut().zip(bias.iter().zip(multiplier)) {
-            *pair = [bias, multiplier];
-        }
+        pair(bias, multiplier, constants);
         Self::arrange(constants);
     }
 
@@ -298,6 +295,15 @@ pub trait Product {
     /// over `q`, and counts what was written; one `residual` for every value of
     /// a token.
     fn update(linear: &Linear<'_>, residual: &[i32], tile: &[i32], tokens: &mut [i8]) -> Partial;
+}
+
+/// Accumulator starts and multipliers in turn. One copy for all layouts.
+#[inline(never)]
+fn pair(bias: &[i32], multiplier: &[i32], constants: &mut [i32]) {
+    let (pairs, _) = constants.as_chunks_mut::<2>();
+    for (pair, (&bias, &multiplier)) in pairs.iter_mut().zip(bias.iter().zip(multiplier)) {
+        *pair = [bias, multiplier];
+    }
 }
 
 impl Product for Rows {

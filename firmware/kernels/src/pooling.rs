@@ -18,7 +18,8 @@ use crate::fixed::{requantize, saturate_i8};
 use crate::layout::{Kernel, Layout};
 use crate::norm::{Norm, NormScale, Partial, Stats};
 
-/// The largest factor: `36 * 255 * FACTOR_MAX` stays below `2^31`.
+/// Factors lie in `-FACTOR_MAX..FACTOR_MAX`: `36 * 255 * FACTOR_MAX` stays below
+/// `2^31`, and cores saturate to so many bits in one instruction.
 pub const FACTOR_MAX: i32 = 1 << 17;
 
 /// Channels that are carried along a row together.
@@ -53,20 +54,15 @@ impl Pooling<'_> {
 impl Pooling<'_> {
     /// The factor of a channel for this deviation, Q16.
     pub(crate) fn factor(&self, base: i32, norm: &NormScale) -> i32 {
-        requantize(base, norm.inv_sigma).clamp(-FACTOR_MAX, FACTOR_MAX)
+        requantize(base, norm.inv_sigma).clamp(-FACTOR_MAX, FACTOR_MAX - 1)
     }
 }
 
 /// `36 / n` for a window of `n` values.
 pub(crate) const fn weight(n: i32) -> i32 {
-    match n {
-        9 => 4,
-        6 => 6,
-        4 => 9,
-        3 => 12,
-        2 => 18,
-        _ => 36,
-    }
+    // Unsigned and not by zero, so that the processor's own division does it.
+    let n = if n > 1 { n as u32 } else { 1 };
+    (36 / n) as i32
 }
 
 /// Runs the step; `stats` are those of the map as it is read, and the sums of

@@ -169,18 +169,7 @@ impl Product for Dsp {
         }
     }
 
-    fn constants(bias: &[i32], multiplier: &[i32], constants: &mut [i32]) {
-        let (groups, _) = constants.as_chunks_mut::<8>();
-        let each = bias
-            .as_chunks::<4>()
-            .0
-            .iter()
-            .zip(multiplier.as_chunks::<4>().0);
-        for (group, (&[s0, s1, s2, s3], &[m0, m1, m2, m3])) in groups.iter_mut().zip(each) {
-            *group = [s0, s2, s1, s3, m0, m1, m2, m3];
-        }
-    }
-
+    #[inline(never)]
     fn arrange(constants: &mut [i32]) {
         for group in constants.as_chunks_mut::<8>().0 {
             let [s0, m0, s1, m1, s2, m2, s3, m3] = *group;
