@@ -61,12 +61,12 @@ impl Buffer {
 
 /// A map, and the scratch beside it as words. One copy serves all kernels.
 #[inline(never)]
-pub(crate) fn map_and_scratch(
-    arena: &mut [u8],
-    map: Buffer,
-    scratch: Buffer,
-) -> Result<(&mut [u8], &mut [i32]), Fault> {
-    let (map, scratch) = disjoint(arena, map, scratch)?;
+pub(crate) fn map_and_scratch<'a>(
+    arena: &'a mut [u8],
+    map: &Buffer,
+    scratch: &Buffer,
+) -> Result<(&'a mut [u8], &'a mut [i32]), Fault> {
+    let (map, scratch) = disjoint(arena, *map, *scratch)?;
     Ok((map, cast::words_mut(scratch)?))
 }
 

@@ -135,7 +135,7 @@ fn run_with<K: Kernel, const INT4: bool>(
     stats: &Stats,
     arena: &mut [u8],
 ) -> Result<Stats, Fault> {
-    let (map, mut scratch) = arena::map_and_scratch(arena, step.map, step.scratch)?;
+    let (map, mut scratch) = arena::map_and_scratch(arena, &step.map, &step.scratch)?;
     step.check::<K>(map)?;
     let (channels, hidden) = (step.channels, step.hidden);
     let count = tiles(step.tile_tokens);

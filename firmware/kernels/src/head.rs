@@ -77,7 +77,7 @@ pub(crate) fn run_with<S: Stream, const INT4: bool>(
         Some(norm) => S::norm(stats, norm),
         None => NormScale::identity(step.zero_point),
     };
-    let (map, mut scratch) = arena::map_and_scratch(arena, step.map, step.scratch)?;
+    let (map, mut scratch) = arena::map_and_scratch(arena, &step.map, &step.scratch)?;
     ensure(!map.is_empty() && map.len() == volume(&[step.tokens, step.channels, S::BYTES]))?;
     let sums = arena::cut(&mut scratch, step.channels)?;
     arena::clear(sums, 0);
@@ -87,7 +87,7 @@ pub(crate) fn run_with<S: Stream, const INT4: bool>(
         }
     }
 
-    let (output, mut scratch) = arena::map_and_scratch(arena, step.output, step.scratch)?;
+    let (output, mut scratch) = arena::map_and_scratch(arena, &step.output, &step.scratch)?;
     let sums = arena::cut(&mut scratch, step.channels)?;
     let classes = step.bias.len();
     ensure(output.len() == volume(&[4, classes]))?;

@@ -73,7 +73,7 @@ pub(crate) const fn weight(n: i32) -> i32 {
 /// does not take as many channels, as [`Layout::pools`] tells.
 pub fn run<K: Kernel>(step: &Pooling<'_>, stats: &Stats, arena: &mut [u8]) -> Result<Stats, Fault> {
     let [height, width, channels] = step.shape;
-    let (map, mut scratch) = arena::map_and_scratch(arena, step.map, step.scratch)?;
+    let (map, mut scratch) = arena::map_and_scratch(arena, &step.map, &step.scratch)?;
     ensure(!map.is_empty() && map.len() == volume(&step.shape))?;
     ensure(step.factor.len() == channels && K::LAYOUT.pools(channels))?;
 

@@ -62,10 +62,21 @@ pub(crate) fn pool(
     let none = above.wrapping_add(row_size);
 
     let mut written = Stats::default();
-    let mut row = map.as_mut_ptr();
+    let ahead = |row: *mut i8| row.wrapping_add(channels);
+    let mut job = Row {
+        ahead: [ahead(above); 3],
+        row: map.as_mut_ptr(),
+        stride: channels,
+        limit: 0,
+        length: row_size - channels,
+        offset: step.offset,
+        factors: core::ptr::null(),
+        sum: 0,
+        sum_of_squares: 0,
+    };
     let mut factors_of = 0;
     for y in 0..height {
-        let next = row.wrapping_add(row_size);
+        let next = job.row.wrapping_add(row_size);
         let rows_below = height - 1 - y;
         let below = if rows_below > 0 { next } else { none };
         let window_rows = 1 + y.min(1) + rows_below.min(1);
@@ -73,23 +84,15 @@ pub(crate) fn pool(
             fill_factors(step, norm, window_rows as i32, factors);
             factors_of = window_rows;
         }
-        let mut job = Row {
-            ahead: [above, below, row].map(|row| row.wrapping_add(channels)),
-            row,
-            stride: channels,
-            limit: 0,
-            length: row_size - channels,
-            offset: step.offset,
-            factors: factors.as_ptr(),
-            sum: 0,
-            sum_of_squares: 0,
-        };
+        job.ahead = [ahead(above), ahead(below), ahead(job.row)];
+        job.factors = factors.as_ptr();
+        (job.sum, job.sum_of_squares) = (0, 0);
         // SAFETY: `map` holds `height` rows of `row_size` values and `rows` two more,
         // `above` and `none`; `stride` is a multiple of four, and there are sixteen
         // factors for every four channels.
         unsafe { tadpool_dsp_pool_row(&mut job) }
         written.merge(Partial::of(job.sum, job.sum_of_squares));
-        row = next;
+        job.row = next;
     }
     Ok(written)
 }

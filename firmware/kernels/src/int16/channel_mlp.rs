@@ -84,7 +84,7 @@ pub fn run<K: Kernel>(
     stats: &Stats,
     arena: &mut [u8],
 ) -> Result<Stats, Fault> {
-    let (map, mut scratch) = arena::map_and_scratch(arena, step.map, step.scratch)?;
+    let (map, mut scratch) = arena::map_and_scratch(arena, &step.map, &step.scratch)?;
     let map = cast::i16s_mut(map)?;
     step.check(map)?;
     let (channels, hidden) = (step.channels, step.hidden);

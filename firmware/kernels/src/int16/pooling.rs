@@ -18,7 +18,7 @@ pub const fn scratch_size(width: usize, channels: usize) -> usize {
 /// A [`Fault`] if buffers and dimensions do not match.
 pub fn run(step: &Pooling<'_>, stats: &Stats, arena: &mut [u8]) -> Result<Stats, Fault> {
     let [height, width, channels] = step.shape;
-    let (map, scratch) = arena::map_and_scratch(arena, step.map, step.scratch)?;
+    let (map, scratch) = arena::map_and_scratch(arena, &step.map, &step.scratch)?;
     let map = cast::i16s_mut(map)?;
     ensure(!map.is_empty() && map.len() == volume(&step.shape))?;
     ensure(step.factor.len() == channels)?;
