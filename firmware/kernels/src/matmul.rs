@@ -271,10 +271,11 @@ pub trait Product {
         weights::unpack(packed, unpacked);
     }
 
-    /// Writes the product's requantized sums to `tokens`.
-    fn write(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]);
+    /// Reads a map of tokens, by way of `tile`, and writes the products' requantized
+    /// sums as another.
+    fn write(linear: &Linear<'_>, input: &[i8], tile: &mut [i32], output: &mut [i8]);
 
-    /// The same, and counts what was written.
+    /// Writes the same of one tile to `tokens`, and counts what was written.
     fn write_counted(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]) -> Partial;
 
     /// Writes the sums as they are, for every token of the tile
@@ -295,6 +296,25 @@ pub trait Product {
     /// over `q`, and counts what was written; one `residual` for every value of
     /// a token.
     fn update(linear: &Linear<'_>, residual: &[i32], tile: &[i32], tokens: &mut [i8]) -> Partial;
+}
+
+/// Brings the tokens of a map into `tile`, as many as it holds at a time, and hands
+/// it to `write` with their places in another map.
+#[inline(always)]
+pub(crate) fn each_tile<K: Product>(
+    linear: &Linear<'_>,
+    input: &[i8],
+    tile: &mut [i32],
+    output: &mut [i8],
+    mut write: impl FnMut(&[i32], &mut [i8]),
+) {
+    let (inputs, width) = (linear.inputs(), linear.width());
+    let tokens = input.chunks((K::TOKENS * inputs).max(1));
+    let places = output.chunks_mut((K::TOKENS * width).max(1));
+    for (tokens, places) in tokens.zip(places) {
+        K::expand(tokens, inputs, inputs, 0, tile);
+        write(tile, places);
+    }
 }
 
 /// Accumulator starts and multipliers in turn. One copy for all layouts.
@@ -319,13 +339,15 @@ impl Product for Rows {
 
     fn arrange(_constants: &mut [i32]) {}
 
-    fn write(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]) {
-        each_output(linear, tile, |o, sums| {
-            for (token, sum) in tokens.chunks_exact_mut(linear.width().max(1)).zip(sums) {
-                if let Some(q) = token.get_mut(linear.first() + o) {
-                    *q = saturate_i8(sum.requantized(linear.zero()));
+    fn write(linear: &Linear<'_>, input: &[i8], tile: &mut [i32], output: &mut [i8]) {
+        each_tile::<Self>(linear, input, tile, output, |tile, tokens| {
+            each_output(linear, tile, |o, sums| {
+                for (token, sum) in tokens.chunks_exact_mut(linear.width().max(1)).zip(sums) {
+                    if let Some(q) = token.get_mut(linear.first() + o) {
+                        *q = saturate_i8(sum.requantized(linear.zero()));
+                    }
                 }
-            }
+            });
         });
     }
 

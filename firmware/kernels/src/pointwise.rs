@@ -60,11 +60,6 @@ pub fn run<K: Kernel>(step: &Pointwise<'_>, arena: &mut [u8]) -> Result<(), Faul
     K::constants(step.bias, step.multiplier, constants);
     let shape = [step.inputs, step.outputs];
     let linear = Linear::new::<K>(step.weights, shape, constants, step.zero_point)?;
-    let input = cast::i8s(input).chunks(K::TOKENS * step.inputs);
-    let output = cast::i8s_mut(output).chunks_mut(K::TOKENS * step.outputs);
-    for (input, output) in input.zip(output) {
-        K::expand(input, step.inputs, step.inputs, 0, tile);
-        K::write(&linear, tile, output);
-    }
+    K::write(&linear, cast::i8s(input), tile, cast::i8s_mut(output));
     Ok(())
 }

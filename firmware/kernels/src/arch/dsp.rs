@@ -5,7 +5,7 @@
 use core::arch::global_asm;
 
 use crate::layout::Dsp;
-use crate::matmul::{Linear, Product};
+use crate::matmul::{Linear, Product, each_tile};
 use crate::norm::Partial;
 
 // The core that the assembler is told to write for; the default of the target
@@ -26,7 +26,8 @@ global_asm!(
 /// What a product works on; the assembly has the same offsets.
 #[repr(C)]
 struct Job {
-    tile_end: *const i32,
+    /// Where in the tile the last of many turns begins.
+    last_turn: *const i32,
     zero: i32,
     /// Token 0, or the next tile.
     out: *mut u8,
@@ -109,6 +110,32 @@ impl Target {
     }
 }
 
+impl Job {
+    /// [`Linear`] has checked its parts, and here the tile is.
+    #[inline(always)]
+    fn new(linear: &Linear<'_>, tile: &[i32], target: &Target) -> Option<Self> {
+        let padded = (linear.inputs() + 3) & !3;
+        let values = tile.get(..padded)?.as_ptr_range();
+        let after_first = (padded / 2).checked_sub(1)?;
+        let rest = after_first.saturating_sub(1) / UNROLL * UNROLL;
+        Some(Self {
+            last_turn: values.end.wrapping_sub(2 * UNROLL),
+            zero: target.zero,
+            out: target.out,
+            constants: linear.constants().as_ptr(),
+            first_turn: after_first - rest,
+            tile: values.start,
+            other: target.other,
+            end: target.end,
+            residual: target.residual,
+            rest,
+            counts: [0; 2],
+            finish: target.finish,
+            weights: linear.weights().as_ptr(),
+        })
+    }
+}
+
 /// Multiplies and returns what was counted, in halves. One copy for all products.
 ///
 /// # Safety
@@ -117,31 +144,12 @@ impl Target {
 /// that is not null has a word for every output, a table 256 bytes.
 #[inline(never)]
 unsafe fn product(linear: &Linear<'_>, tile: &[i32], target: &Target) -> u64 {
-    let padded = (linear.inputs() + 3) & !3;
-    let (Some(values), Some(after_first)) = (tile.get(..padded), (padded / 2).checked_sub(1))
-    else {
-        return 0;
-    };
-    let rest = after_first.saturating_sub(1) / UNROLL * UNROLL;
-    let values = values.as_ptr_range();
-    let job = Job {
-        tile_end: values.end,
-        zero: target.zero,
-        out: target.out,
-        constants: linear.constants().as_ptr(),
-        first_turn: after_first - rest,
-        tile: values.start,
-        other: target.other,
-        end: target.end,
-        residual: target.residual,
-        rest,
-        counts: [0; 2],
-        finish: target.finish,
-        weights: linear.weights().as_ptr(),
-    };
-    // SAFETY: what is read was checked here and by `Linear`; what is written, by
-    // the caller.
-    unsafe { tadpool_dsp_product(&job) }
+    match Job::new(linear, tile, target) {
+        // SAFETY: what is read was checked by `Job::new`; what is written, by the
+        // caller.
+        Some(job) => unsafe { tadpool_dsp_product(&job) },
+        None => 0,
+    }
 }
 
 impl Product for Dsp {
@@ -177,13 +185,27 @@ impl Product for Dsp {
         }
     }
 
-    #[inline(always)]
-    fn write(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]) {
+    fn write(linear: &Linear<'_>, input: &[i8], tile: &mut [i32], output: &mut [i8]) {
+        let width = linear.width();
         let finish = [tadpool_dsp_write as Code; 2];
-        if let Some(target) = Target::tokens(linear, tokens, finish) {
-            // SAFETY: `Target::tokens` leaves room for every output.
-            unsafe { product(linear, tile, &target) };
-        }
+        let Some(target) = Target::tokens(linear, output, finish) else {
+            return;
+        };
+        let Some(mut job) = Job::new(linear, tile, &target) else {
+            return;
+        };
+        each_tile::<Self>(linear, input, tile, output, |_, tokens| {
+            if tokens.len() < 2 * width {
+                job.other.to_second = 0;
+            }
+            if let Some(first) = tokens.get_mut(linear.first()..width) {
+                let first = first.as_mut_ptr_range();
+                (job.out, job.end) = (first.start.cast(), first.end.cast());
+                // SAFETY: there is room for every output of one token or of two, and
+                // `Job::new` checked what is read.
+                unsafe { tadpool_dsp_product(&job) };
+            }
+        });
     }
 
     fn write_counted(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]) -> Partial {

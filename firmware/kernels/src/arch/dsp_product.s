@@ -20,7 +20,7 @@
 
 	.syntax unified
 
-	.equ TILE_END, 0
+	.equ LAST_TURN, 0	@ place in the tile where the last of many turns begins
 	.equ ZERO, 4
 	.equ OUT, 8		@ token 0, or the next tile
 	.equ CONSTANTS, 12	@ of the next group, while one is being worked on
@@ -115,9 +115,9 @@ tadpool_dsp_product:
 	mls	r1, r5, r1, r12
 	str	r1, [sp, #ENTRY]
 	cmp	r10, #0
-	it	ne
-	addne	r0, r12, #.Lagain - .Lturn
-	str	r0, [sp, #TURN]
+	beq	1f
+	adr.w	r0, .Lagain + 1
+1:	str	r0, [sp, #TURN]
 	mov	r0, r2
 
 	@ r3 out, r4 constants, r6 tile
@@ -140,18 +140,18 @@ tadpool_dsp_product:
 	smlad	r9, r2, r3, r9
 	ldr	pc, [sp, #ENTRY]
 	.p2align 2
+	@ After a turn that was the last one if Z is set, as it is not at a group's start.
+.Lagain:
+	bne	1f
+	ldr	pc, [sp, #FINISH]
+	.p2align 2
+1:	cmp.w	r6, r1			@ long, so that the loop is aligned
 .Lloop:
 	.rept UNROLL
 	STEP
 	.endr
-	.p2align 2
 .Lturn:
-	ldm	sp, {r1-r4, pc}		@ tile's end, zero, out, constants
-	.p2align 2
-.Lagain:
-	cmp	r6, r1
-	bne	.Lloop
-	ldr	pc, [sp, #FINISH]
+	ldm	sp, {r1-r4, pc}		@ last turn, zero, out, constants
 
 	@ What follows the sums has r1-r4 as .Lturn leaves them.
 	.p2align 2
