@@ -309,9 +309,14 @@ pub(crate) fn each_tile<K: Product>(
     mut write: impl FnMut(&[i32], &mut [i8]),
 ) {
     let (inputs, width) = (linear.inputs(), linear.width());
-    let tokens = input.chunks((K::TOKENS * inputs).max(1));
-    let places = output.chunks_mut((K::TOKENS * width).max(1));
-    for (tokens, places) in tokens.zip(places) {
+    let mut tokens = input.chunks_exact((K::TOKENS * inputs).max(1));
+    let mut places = output.chunks_exact_mut((K::TOKENS * width).max(1));
+    for (tokens, places) in tokens.by_ref().zip(places.by_ref()) {
+        K::expand(tokens, inputs, inputs, 0, tile);
+        write(tile, places);
+    }
+    let (tokens, places) = (tokens.remainder(), places.into_remainder());
+    if !tokens.is_empty() {
         K::expand(tokens, inputs, inputs, 0, tile);
         write(tile, places);
     }

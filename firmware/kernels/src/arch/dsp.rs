@@ -32,8 +32,8 @@ struct Job {
     /// Token 0, or the next tile.
     out: *mut u8,
     constants: *const i32,
-    /// Pairs of inputs in the first turn of the loop; the first pair is not part
-    /// of it.
+    /// Bytes of code in the first turn of the loop; the first pair of inputs is not
+    /// part of it.
     first_turn: usize,
     tile: *const i32,
     other: Other,
@@ -45,9 +45,9 @@ struct Job {
     rest: usize,
     /// Sum and sum of squares of `q + 128`.
     counts: [u32; 2],
+    weights: *const u8,
     /// What follows the sums, and what follows them once they are requantized.
     finish: [Code; 2],
-    weights: *const u8,
 }
 
 #[repr(C)]
@@ -73,6 +73,9 @@ struct Target {
 
 /// Pairs of inputs that a turn of the loop takes; the assembly has the same.
 const UNROLL: usize = 32;
+
+/// Bytes of code for a pair of inputs.
+const STEP_SIZE: usize = 44;
 
 // SAFETY: signatures and contract as in `dsp_product.s`.
 unsafe extern "C" {
@@ -123,15 +126,15 @@ impl Job {
             zero: target.zero,
             out: target.out,
             constants: linear.constants().as_ptr(),
-            first_turn: after_first - rest,
+            first_turn: (after_first - rest) * STEP_SIZE,
             tile: values.start,
             other: target.other,
             end: target.end,
             residual: target.residual,
             rest,
             counts: [0; 2],
-            finish: target.finish,
             weights: linear.weights().as_ptr(),
+            finish: target.finish,
         })
     }
 }
@@ -158,21 +161,17 @@ impl Product for Dsp {
     #[inline(always)]
     fn expand(tokens: &[i8], stride: usize, inputs: usize, _first: usize, tile: &mut [i32]) {
         let padded = (inputs + 3) & !3;
-        let Some(first) = tokens.get(..padded) else {
+        let Some(room) = tokens.len().checked_sub(padded) else {
             return;
         };
-        let second = tokens.get(stride..).and_then(|rest| rest.get(..padded));
-        let second = second.unwrap_or(first);
+        let to_second = if stride <= room { stride } else { 0 };
+        let first = tokens.as_ptr();
         if inputs > 0 && tile.len() >= padded {
-            // SAFETY: both tokens hold `padded` values, the tile as many words,
-            // and `padded / 4` is not zero.
+            // SAFETY: both tokens hold `padded` values, since `padded` of them follow
+            // `room` ones, the tile as many words, and `padded / 4` is not zero.
             unsafe {
-                tadpool_dsp_expand(
-                    first.as_ptr(),
-                    second.as_ptr(),
-                    tile.as_mut_ptr(),
-                    padded / 4,
-                );
+                let second = first.add(to_second);
+                tadpool_dsp_expand(first, second, tile.as_mut_ptr(), padded / 4);
             }
         }
     }
@@ -186,6 +185,7 @@ impl Product for Dsp {
     }
 
     fn write(linear: &Linear<'_>, input: &[i8], tile: &mut [i32], output: &mut [i8]) {
+        // All outputs of a token, as `Linear::new` has them.
         let width = linear.width();
         let finish = [tadpool_dsp_write as Code; 2];
         let Some(target) = Target::tokens(linear, output, finish) else {
@@ -198,7 +198,7 @@ impl Product for Dsp {
             if tokens.len() < 2 * width {
                 job.other.to_second = 0;
             }
-            if let Some(first) = tokens.get_mut(linear.first()..width) {
+            if let Some(first) = tokens.get_mut(..width) {
                 let first = first.as_mut_ptr_range();
                 (job.out, job.end) = (first.start.cast(), first.end.cast());
                 // SAFETY: there is room for every output of one token or of two, and

@@ -37,9 +37,8 @@
 	.equ FRAME, 60
 
 	.equ UNROLL, 32		@ steps of two inputs; `UNROLL` in dsp.rs
-	.equ STEP_SIZE, 44	@ bytes of code
 
-	@ Two inputs: 16 products.
+	@ Two inputs: 16 products, in `STEP_SIZE` bytes of code.
 	@ By the Cortex-M4's table the two LDM are 6 cycles of 16, and four grouped
 	@ plain loads would be 5; they save two instructions on every core, and each
 	@ is 2 bytes of code.
@@ -107,18 +106,16 @@ tadpool_dsp_product:
 	sub	sp, #FRAME
 	ldm	r0!, {r1-r11, lr}
 	stm	sp, {r1-r11, lr}
-	ldm	r0, {r0-r2}		@ what follows, and the weights
-	strd	r0, r1, [sp, #FINISH]
+	ldm	r0, {r0-r2}		@ weights, and what follows
+	strd	r1, r2, [sp, #FINISH]
 	@ The first turn may be short.
-	movs	r1, #STEP_SIZE
 	adr.w	r12, .Lturn + 1
-	mls	r1, r5, r1, r12
-	str	r1, [sp, #ENTRY]
+	sub	r12, r5
+	str	r12, [sp, #ENTRY]
 	cmp	r10, #0
 	beq	1f
-	adr.w	r0, .Lagain + 1
-1:	str	r0, [sp, #TURN]
-	mov	r0, r2
+	adr.w	r1, .Lagain + 1
+1:	str	r1, [sp, #TURN]
 
 	@ r3 out, r4 constants, r6 tile
 	.p2align 2
@@ -277,7 +274,8 @@ tadpool_dsp_write:
 	bfi	lr, r12, #8, #8
 	pkhbt	r11, r11, lr, lsl #16
 	STORE
-	b.w	.Lreturn
+	add	sp, #FRAME
+	pop	{r4-r11, pc}
 	.size	tadpool_dsp_write, . - tadpool_dsp_write
 
 	@ Stores the sums as they are: four words a token.
