@@ -76,7 +76,7 @@ pub(crate) fn disjoint(
     first: Buffer,
     second: Buffer,
 ) -> Result<(&mut [u8], &mut [u8]), Fault> {
-    let is_swapped = (second.offset, second.size) < (first.offset, first.size);
+    let is_swapped = second.offset < first.offset;
     let (low, high) = if is_swapped {
         (second, first)
     } else {

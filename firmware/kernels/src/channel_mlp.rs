@@ -88,10 +88,10 @@ impl ChannelMlp<'_> {
         let (channels, hidden) = (self.channels, self.hidden);
         ensure(channels > 0 && hidden > 0 && map.len().is_multiple_of(channels))?;
         ensure(K::LAYOUT.reads_whole(channels))?;
-        let each = [fc1.row_sums, fc1.bias, fc1.multiplier];
-        ensure(each.iter().all(|values| values.len() == hidden))?;
-        let each = [fc2.bias, fc2.residual, fc2.multiplier];
-        ensure(each.iter().all(|values| values.len() == channels))
+        // Written out: a loop over the slices is larger.
+        ensure(fc1.row_sums.len() == hidden && fc1.bias.len() == hidden)?;
+        ensure(fc1.multiplier.len() == hidden && fc2.multiplier.len() == channels)?;
+        ensure(fc2.bias.len() == channels && fc2.residual.len() == channels)
     }
 }
 

@@ -5,6 +5,8 @@
 //! In units of the map's quantization step the scale of the map cancels; only
 //! the norm's epsilon needs it, and the host folds that in.
 
+use core::hint::black_box;
+
 use crate::fixed::{half, narrow};
 
 /// Sums over a feature map's `q` values.
@@ -192,17 +194,16 @@ impl NormScale {
 
 /// The square root, rounded down; smaller than the standard library's.
 fn root(value: u64) -> u32 {
-    let (mut rest, mut root, mut bit) = (value, 0u64, 1u64 << 62);
+    // The compiler is not to know how often, or it writes every turn out.
+    let (mut root, mut bit) = (0u32, black_box(1u32 << 31));
     while bit != 0 {
-        let trial = root + bit;
-        root >>= 1;
-        if rest >= trial {
-            rest -= trial;
-            root += bit;
+        let trial = root | bit;
+        if u64::from(trial) * u64::from(trial) <= value {
+            root = trial;
         }
-        bit >>= 2;
+        bit >>= 1;
     }
-    root as u32
+    root
 }
 
 /// `dividend / divisor`, rounded down, at most `i32::MAX`; `divisor` is not zero.

@@ -74,13 +74,12 @@ pub(crate) const fn weight(n: i32) -> i32 {
 pub fn run<K: Kernel>(step: &Pooling<'_>, stats: &Stats, arena: &mut [u8]) -> Result<Stats, Fault> {
     let [height, width, channels] = step.shape;
     let (map, mut scratch) = arena::map_and_scratch(arena, &step.map, &step.scratch)?;
-    ensure(!map.is_empty() && map.len() == volume(&step.shape))?;
-    ensure(step.factor.len() == channels && K::LAYOUT.pools(channels))?;
-
     let norm = NormScale::new(stats, &step.norm);
     if arch::POOLS && K::LAYOUT != Layout::Rows {
         return arch::pool(step, &norm, cast::i8s_mut(map), scratch);
     }
+    ensure(!map.is_empty() && map.len() == volume(&step.shape))?;
+    ensure(step.factor.len() == channels && K::LAYOUT.pools(channels))?;
     let factor = arena::cut(&mut scratch, channels)?;
     let above = cast::words_as_i16s_mut(scratch);
     let above = above.get_mut(..width * channels).ok_or(Fault::Buffer)?;

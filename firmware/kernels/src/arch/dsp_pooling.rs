@@ -4,7 +4,7 @@
 
 use core::arch::global_asm;
 
-use crate::arena::{self, Fault, ensure};
+use crate::arena::{self, Fault, ensure, volume};
 use crate::norm::{NormScale, Partial, Stats};
 use crate::pooling::{Pooling, weight};
 
@@ -52,8 +52,9 @@ pub(crate) fn pool(
     mut scratch: &mut [i32],
 ) -> Result<Stats, Fault> {
     let [height, width, channels] = step.shape;
+    ensure(!map.is_empty() && map.len() == volume(&step.shape))?;
+    ensure(step.factor.len() == channels && channels.is_multiple_of(4))?;
     let row_size = width * channels;
-    ensure(channels.is_multiple_of(4) && map.len() == height * row_size && row_size > 0)?;
     let factors = arena::cut(&mut scratch, 4 * channels)?;
     let rows = arena::cut(&mut scratch, row_size / 2)?;
     // Two words at a time.
@@ -98,6 +99,7 @@ pub(crate) fn pool(
 }
 
 /// For every four channels: A and B of each at the row's ends, then between them.
+#[inline(never)]
 fn fill_factors(step: &Pooling<'_>, norm: &NormScale, window_rows: i32, factors: &mut [i32]) {
     let [_, width, _] = step.shape;
     let [ends, between] = [if width > 1 { 2 } else { 1 }, 3].map(|n| weight(n * window_rows));
