@@ -195,12 +195,10 @@ pub(crate) fn fold_norm<'a, K: Kernel>(
     constants: &'a mut [i32],
 ) -> &'a [i32] {
     let (pairs, _) = constants.as_chunks_mut::<2>();
-    for (output, [start, multiplier]) in pairs.iter_mut().enumerate() {
-        let parts = (fc1.row_sums.get(output), fc1.bias.get(output));
-        if let ((Some(&row_sum), Some(&bias)), Some(&base)) = (parts, fc1.multiplier.get(output)) {
-            *start = norm.start(bias, row_sum);
-            *multiplier = norm.multiplier(base);
-        }
+    let each = fc1.bias.iter().zip(fc1.row_sums).zip(fc1.multiplier);
+    for ([start, multiplier], ((&bias, &row_sum), &base)) in pairs.iter_mut().zip(each) {
+        *start = norm.start(bias, row_sum);
+        *multiplier = norm.multiplier(base);
     }
     K::arrange(constants);
     constants
