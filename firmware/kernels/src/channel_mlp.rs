@@ -147,12 +147,7 @@ fn run_with<K: Kernel, const INT4: bool>(
     let fc2_constants = arena::cut(&mut scratch, 2 * channels)?;
     let unpacked = scratch;
     let fc1 = fold_norm::<K>(&step.fc1, &NormScale::new(stats, &step.norm), fc1_constants);
-    let fc1 = Layer::new::<K, INT4>(
-        step.fc1.weights,
-        [channels, hidden],
-        fc1,
-        step.hidden_zero,
-    )?;
+    let fc1 = Layer::new::<K, INT4>(step.fc1.weights, [channels, hidden], fc1, step.hidden_zero)?;
     K::constants(step.fc2.bias, step.fc2.multiplier, fc2_constants);
     let fc2 = Layer::new::<K, INT4>(
         step.fc2.weights,

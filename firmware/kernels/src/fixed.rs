@@ -121,7 +121,10 @@ mod tests {
         }
         for (value, shift) in [(i64::MIN, 0), (i64::MAX, 0), (-1, 1), (1, 1), (5 << 30, 2)] {
             assert_eq!(narrow(value, shift), saturate_i32(value >> shift));
-            assert_eq!(narrow(-value.max(-5), shift), saturate_i32(-value.max(-5) >> shift));
+            assert_eq!(
+                narrow(-value.max(-5), shift),
+                saturate_i32(-value.max(-5) >> shift)
+            );
         }
         for value in [1 << 31, (1 << 31) - 1, -(1 << 31), -(1 << 31) - 1] {
             assert_eq!(narrow(value << 20, 20), saturate_i32(value));

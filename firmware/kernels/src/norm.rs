@@ -185,10 +185,7 @@ impl NormScale {
     /// `base / sigma`, with four more fractional bits than `base`.
     #[inline(never)]
     pub(crate) fn multiplier(&self, base: i32) -> i32 {
-        narrow(
-            i64::from(base) * i64::from(self.inv_sigma) + half(20),
-            20,
-        )
+        narrow(i64::from(base) * i64::from(self.inv_sigma) + half(20), 20)
     }
 }
 

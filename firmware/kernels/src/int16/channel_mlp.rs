@@ -100,12 +100,7 @@ pub fn run<K: Kernel>(
     let unpacked = scratch;
     let norm = NormScale::of_int16(stats, &step.norm);
     let fc1 = fold_norm::<K>(&step.fc1, &norm, fc1_constants);
-    let fc1 = Layer::new::<K, true>(
-        step.fc1.weights,
-        [channels, hidden],
-        fc1,
-        step.hidden_zero,
-    )?;
+    let fc1 = Layer::new::<K, true>(step.fc1.weights, [channels, hidden], fc1, step.hidden_zero)?;
     K::constants(step.fc2.bias, step.fc2.multiplier, fc2_constants);
     let fc2 = Layer::new::<K, true>(step.fc2.weights, [hidden, channels], fc2_constants, 0)?;
 
