@@ -361,6 +361,9 @@ fn name(case: &Case) -> String {
         Case::ChannelMlp([tokens, channels, hidden, _]) => {
             format!("channel MLP {tokens}x({channels}->{hidden}->{channels})")
         }
+        Case::ChannelMlpInt4([tokens, channels, hidden, at_once]) => format!(
+            "channel MLP {tokens}x({channels}->{hidden}->{channels}) int4, {at_once} at once"
+        ),
         Case::PatchEmbedding([size, channels, outputs, kernel, stride, padding]) => format!(
             "patch embedding {size}x{size}x{channels} k{kernel} s{stride} p{padding} -> {outputs}"
         ),
