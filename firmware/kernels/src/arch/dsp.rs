@@ -185,8 +185,11 @@ impl Product for Dsp {
     }
 
     fn write(linear: &Linear<'_>, input: &[i8], tile: &mut [i32], output: &mut [i8]) {
-        // All outputs of a token, as `Linear::new` has them.
         let width = linear.width();
+        // `Linear::new` has all of them.
+        if linear.outputs() != width {
+            return;
+        }
         let finish = [tadpool_dsp_write as Code; 2];
         let Some(target) = Target::tokens(linear, output, finish) else {
             return;
@@ -194,13 +197,14 @@ impl Product for Dsp {
         let Some(mut job) = Job::new(linear, tile, &target) else {
             return;
         };
-        each_tile::<Self>(linear, input, tile, output, |_, tokens| {
+        each_tile::<Self>(linear, input, tile, output, |tile, tokens| {
             if tokens.len() < 2 * width {
                 job.other.to_second = 0;
             }
             if let Some(first) = tokens.get_mut(..width) {
                 let first = first.as_mut_ptr_range();
                 (job.out, job.end) = (first.start.cast(), first.end.cast());
+                job.tile = tile.as_ptr();
                 // SAFETY: there is room for every output of one token or of two, and
                 // `Job::new` checked what is read.
                 unsafe { tadpool_dsp_product(&job) };
