@@ -119,3 +119,47 @@ pub(super) fn table(core: &str, rows: &[Row], saved: &Saved) -> String {
 pub(super) fn change(count: u64, before: u64) -> f64 {
     100.0 * (count as f64 / before as f64 - 1.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(what: &str, count: u64, operations: u64, cycles: Option<u64>) -> Row {
+        Row {
+            what: what.into(),
+            count,
+            operations,
+            cycles,
+        }
+    }
+
+    #[test]
+    fn what_is_saved_is_read_again() {
+        let mut saved = Saved {
+            compiler: "rustc 1.2.3".into(),
+            ..Saved::default()
+        };
+        let rows = [
+            row("head", 200, 100, Some(300)),
+            row("code, head", 64, 0, None),
+        ];
+        assert!(saved.replace("Cortex-M4", &rows).is_empty());
+        let text = saved.render();
+        assert_eq!(Saved::parse(&text).render(), text);
+        assert!(text.contains("Cortex-M4\thead\t200\t300\n"), "{text}");
+        assert_eq!(saved.get("Cortex-M4", "code, head"), Some(64));
+        assert_eq!(saved.get("Cortex-M7", "head"), None);
+        assert_eq!(saved.replace("Cortex-M4", &rows[..1]), ["code, head"]);
+    }
+
+    #[test]
+    fn estimates_stand_beside_counts() {
+        let rows = [row("head", 200, 100, Some(300))];
+        let text = table("Cortex-M4", &rows, &Saved::default());
+        let lines: Vec<_> = text.lines().collect();
+        assert!(lines[0].ends_with("cycles, est.    per op"), "{text}");
+        assert!(lines[1].ends_with("300    3.0000"), "{text}");
+        let without = [row("head", 200, 100, None)];
+        assert!(!table("Cortex-M7", &without, &Saved::default()).contains("est."));
+    }
+}
