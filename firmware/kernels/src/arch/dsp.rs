@@ -114,14 +114,14 @@ impl Target {
 }
 
 impl Job {
-    /// [`Linear`] has checked its parts, and here the tile is.
+    /// [`Linear`] has checked its parts, and [`values`] the tile.
     #[inline(always)]
-    fn new(linear: &Linear<'_>, tile: &[i32], target: &Target) -> Option<Self> {
-        let padded = (linear.inputs() + 3) & !3;
-        let values = tile.get(..padded)?.as_ptr_range();
-        let after_first = (padded / 2).checked_sub(1)?;
-        let rest = after_first.saturating_sub(1) / UNROLL * UNROLL;
-        Some(Self {
+    fn new(linear: &Linear<'_>, values: &[i32], target: &Target) -> Self {
+        // Of four inputs at least.
+        let after_first = (values.len() / 2).max(2) - 1;
+        let rest = (after_first - 1) / UNROLL * UNROLL;
+        let values = values.as_ptr_range();
+        Self {
             last_turn: values.end.wrapping_sub(2 * UNROLL),
             zero: target.zero,
             out: target.out,
@@ -135,8 +135,14 @@ impl Job {
             counts: [0; 2],
             weights: linear.weights().as_ptr(),
             finish: target.finish,
-        })
+        }
     }
+}
+
+/// What a product reads of a tile, if it is as long as it should be.
+#[inline(always)]
+fn values<'a>(linear: &Linear<'_>, tile: &'a [i32]) -> Option<&'a [i32]> {
+    tile.get(..(linear.inputs() + 3) & !3)
 }
 
 /// Multiplies and returns what was counted, in halves. One copy for all products.
@@ -147,10 +153,10 @@ impl Job {
 /// that is not null has a word for every output, a table 256 bytes.
 #[inline(never)]
 unsafe fn product(linear: &Linear<'_>, tile: &[i32], target: &Target) -> u64 {
-    match Job::new(linear, tile, target) {
-        // SAFETY: what is read was checked by `Job::new`; what is written, by the
-        // caller.
-        Some(job) => unsafe { tadpool_dsp_product(&job) },
+    match values(linear, tile) {
+        // SAFETY: what is read was checked by `Linear` and here; what is written, by
+        // the caller.
+        Some(values) => unsafe { tadpool_dsp_product(&Job::new(linear, values, target)) },
         None => 0,
     }
 }
@@ -194,9 +200,10 @@ impl Product for Dsp {
         let Some(target) = Target::tokens(linear, output, finish) else {
             return;
         };
-        let Some(mut job) = Job::new(linear, tile, &target) else {
+        let Some(values) = values(linear, tile) else {
             return;
         };
+        let mut job = Job::new(linear, values, &target);
         each_tile::<Self>(linear, input, tile, output, |tile, tokens| {
             if tokens.len() < 2 * width {
                 job.other.to_second = 0;
@@ -205,8 +212,8 @@ impl Product for Dsp {
                 let first = first.as_mut_ptr_range();
                 (job.out, job.end) = (first.start.cast(), first.end.cast());
                 job.tile = tile.as_ptr();
-                // SAFETY: there is room for every output of one token or of two, and
-                // `Job::new` checked what is read.
+                // SAFETY: there is room for every output of one token or of two; what
+                // is read was checked by `Linear` and above.
                 unsafe { tadpool_dsp_product(&job) };
             }
         });
