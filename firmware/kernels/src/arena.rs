@@ -59,14 +59,24 @@ impl Buffer {
     }
 }
 
-/// Two buffers that do not overlap. One copy serves all kernels.
+/// A map, and the scratch beside it as words. One copy serves all kernels.
 #[inline(never)]
+pub(crate) fn map_and_scratch<'a>(
+    arena: &'a mut [u8],
+    map: &Buffer,
+    scratch: &Buffer,
+) -> Result<(&'a mut [u8], &'a mut [i32]), Fault> {
+    let (map, scratch) = disjoint(arena, *map, *scratch)?;
+    Ok((map, cast::words_mut(scratch)?))
+}
+
+/// Two buffers that do not overlap.
 pub(crate) fn disjoint(
     arena: &mut [u8],
     first: Buffer,
     second: Buffer,
 ) -> Result<(&mut [u8], &mut [u8]), Fault> {
-    let is_swapped = (second.offset, second.size) < (first.offset, first.size);
+    let is_swapped = second.offset < first.offset;
     let (low, high) = if is_swapped {
         (second, first)
     } else {
@@ -91,7 +101,8 @@ pub(crate) fn disjoint_three(
 }
 
 /// The product of dimensions; `usize::MAX`, which fits no buffer, if it is too
-/// large to be represented.
+/// large to be represented. One copy serves all kernels.
+#[inline(never)]
 pub(crate) fn volume(dims: &[usize]) -> usize {
     dims.iter().fold(1, |size, &dim| size.saturating_mul(dim))
 }
@@ -101,7 +112,14 @@ pub(crate) fn ensure(fits: bool) -> Result<(), Fault> {
     if fits { Ok(()) } else { Err(Fault::Geometry) }
 }
 
-/// Cuts `count` elements of type `i32` off the head of a scratch buffer.
+/// Cuts `count` words off the head of a scratch buffer.
+#[inline(always)]
+pub(crate) fn cut<'a>(scratch: &mut &'a mut [i32], count: usize) -> Result<&'a mut [i32], Fault> {
+    scratch.split_off_mut(..count).ok_or(Fault::Buffer)
+}
+
+/// Cuts `count` elements of type `i32` off the head of a buffer of bytes.
+#[cfg(feature = "cases")]
 pub(crate) fn take_i32s<'a>(
     scratch: &mut &'a mut [u8],
     count: usize,
@@ -109,7 +127,7 @@ pub(crate) fn take_i32s<'a>(
     cast::i32s_mut(take(scratch, count.saturating_mul(4))?)
 }
 
-/// Cuts `count` elements of type `i8` off the head of a scratch buffer.
+/// Cuts `count` elements of type `i8` off the head of a buffer of bytes.
 #[cfg(feature = "cases")]
 pub(crate) fn take_i8s<'a>(
     scratch: &mut &'a mut [u8],
@@ -118,23 +136,16 @@ pub(crate) fn take_i8s<'a>(
     Ok(cast::i8s_mut(take(scratch, count)?))
 }
 
-/// Cuts `count` elements of type `i16` off the head of a scratch buffer.
-pub(crate) fn take_i16s<'a>(
-    scratch: &mut &'a mut [u8],
-    count: usize,
-) -> Result<&'a mut [i16], Fault> {
-    cast::i16s_mut(take(scratch, count.saturating_mul(2))?)
-}
-
-/// Fills with zeros, by a loop: the compiler is not to see that they are zeros,
+/// Fills with `zero`, by a loop: the compiler is not to see that they are zeros,
 /// since what it calls then is ten times larger.
-pub(crate) fn clear(values: &mut [i32]) {
-    let zero = core::hint::black_box(0);
+pub(crate) fn clear<T: Copy>(values: &mut [T], zero: T) {
+    let zero = core::hint::black_box(zero);
     for value in values {
         *value = zero;
     }
 }
 
+#[cfg(feature = "cases")]
 pub(crate) fn take<'a>(scratch: &mut &'a mut [u8], size: usize) -> Result<&'a mut [u8], Fault> {
     scratch.split_off_mut(..size).ok_or(Fault::Buffer)
 }

@@ -15,7 +15,11 @@ use crate::norm::{Norm, Stats};
 use crate::patch_embedding::{self, PatchEmbedding};
 use crate::pointwise::{self, Pointwise};
 use crate::pooling::{self, Pooling};
-use crate::weights::Weights;
+use crate::weights::{Weights, unpacked_size};
+
+mod source;
+
+use source::Source;
 
 /// A step and its shape; a map has its tokens before its channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +28,8 @@ pub enum Case {
     Pointwise([usize; 3]),
     /// Tokens, channels, hidden channels, tokens of a tile.
     ChannelMlp([usize; 4]),
+    /// The same with weights of four bits.
+    ChannelMlpInt4([usize; 4]),
     /// Rows and columns of a square map, channels, outputs, rows and columns of
     /// a square window, stride, padding on every side.
     PatchEmbedding([usize; 6]),
@@ -53,6 +59,10 @@ pub const EDGES: &[Case] = &[
     Case::ChannelMlp([6, 16, 64, 2]),
     Case::ChannelMlp([5, 20, 68, 5]),
     Case::ChannelMlp([9, 36, 16, 4]),
+    Case::ChannelMlpInt4([1, 4, 4, 1]),
+    Case::ChannelMlpInt4([3, 5, 7, 1]),
+    Case::ChannelMlpInt4([7, 12, 20, 3]),
+    Case::ChannelMlpInt4([9, 36, 68, 4]),
     Case::PatchEmbedding([1, 1, 4, 1, 1, 0]),
     Case::PatchEmbedding([5, 3, 8, 3, 2, 1]),
     Case::PatchEmbedding([7, 3, 8, 5, 2, 2]),
@@ -89,6 +99,9 @@ pub const COUNTED: &[Case] = &[
     Case::Pointwise([16, 192, 48]),
     Case::PatchEmbedding([32, 3, 32, 7, 4, 2]),
     Case::Pooling([14, 14, 64]),
+    Case::ChannelMlpInt4([64, 64, 256, 4]),
+    Case::ChannelMlpInt4([64, 64, 256, 16]),
+    Case::ChannelMlpInt4([16, 128, 512, 16]),
     Case::Identity([256, 32]),
     // A Cortex-M0 has memory for these.
     Case::Pointwise([8, 32, 64]),
@@ -114,7 +127,7 @@ pub const COUNTED: &[Case] = &[
 ];
 
 /// Where the steps of the PoolFormer begin in [`COUNTED`].
-pub const POOLFORMER: usize = 15;
+pub const POOLFORMER: usize = 18;
 
 /// Bytes of memory that [`EDGES`] need.
 pub const EDGES_MEMORY: usize = 10 * 1024;
@@ -149,7 +162,8 @@ impl Case {
             Self::Pointwise([_, inputs, outputs]) => {
                 layout.fits(outputs, inputs) && layout.reads_whole(inputs)
             }
-            Self::ChannelMlp([_, channels, hidden, _]) => {
+            Self::ChannelMlp([_, channels, hidden, _])
+            | Self::ChannelMlpInt4([_, channels, hidden, _]) => {
                 layout.fits(hidden, channels) && layout.fits(channels, hidden)
             }
             Self::PatchEmbedding([_, channels, outputs, kernel, ..]) => {
@@ -169,7 +183,8 @@ impl Case {
     pub fn macs(&self) -> usize {
         match *self {
             Self::Pointwise([tokens, inputs, outputs]) => tokens * inputs * outputs,
-            Self::ChannelMlp([tokens, channels, hidden, _]) => 2 * tokens * channels * hidden,
+            Self::ChannelMlp([tokens, channels, hidden, _])
+            | Self::ChannelMlpInt4([tokens, channels, hidden, _]) => 2 * tokens * channels * hidden,
             Self::PatchEmbedding([_, channels, outputs, kernel, ..]) => {
                 self.side() * self.side() * kernel * kernel * channels * outputs
             }
@@ -182,9 +197,9 @@ impl Case {
     pub fn elements(&self) -> usize {
         match *self {
             Self::Pointwise([tokens, _, outputs]) => tokens * outputs,
-            Self::ChannelMlp([tokens, channels, ..]) | Self::Identity([tokens, channels]) => {
-                tokens * channels
-            }
+            Self::ChannelMlp([tokens, channels, ..])
+            | Self::ChannelMlpInt4([tokens, channels, ..])
+            | Self::Identity([tokens, channels]) => tokens * channels,
             Self::PatchEmbedding([_, _, outputs, ..]) => self.side() * self.side() * outputs,
             Self::Pooling([rows, columns, channels]) => rows * columns * channels,
             Self::Head([_, _, classes]) => classes,
@@ -215,7 +230,7 @@ impl Case {
         let (input_size, output_size, scratch_size) = self.sizes();
         let in_place = matches!(
             self,
-            Self::ChannelMlp(_) | Self::Pooling(_) | Self::Identity(_)
+            Self::ChannelMlp(_) | Self::ChannelMlpInt4(_) | Self::Pooling(_) | Self::Identity(_)
         );
         let input = Buffer {
             offset: 0,
@@ -248,14 +263,19 @@ impl Case {
                 scratch,
                 inputs,
                 outputs,
-                weights: source.matrix::<K>(outputs, inputs, memory)?.0,
+                weights: source
+                    .matrix::<K>([outputs, inputs], false, memory)?
+                    .0
+                    .bytes(),
                 bias: source.ints(outputs, 10_000, memory)?,
                 multiplier: source.multipliers(outputs, inputs, memory)?,
                 zero_point: -5,
             }),
-            Self::ChannelMlp([_, channels, hidden, tile_tokens]) => {
-                let (fc1, row_sums) = source.matrix::<K>(hidden, channels, memory)?;
-                let (fc2, _) = source.matrix::<K>(channels, hidden, memory)?;
+            Self::ChannelMlp([_, channels, hidden, tile_tokens])
+            | Self::ChannelMlpInt4([_, channels, hidden, tile_tokens]) => {
+                let int4 = matches!(self, Self::ChannelMlpInt4(_));
+                let (fc1, row_sums) = source.matrix::<K>([hidden, channels], int4, memory)?;
+                let (fc2, _) = source.matrix::<K>([channels, hidden], int4, memory)?;
                 let table = arena::take_i8s(memory, 256)?;
                 source.fill(table, 127);
                 Step::ChannelMlp(ChannelMlp {
@@ -266,7 +286,7 @@ impl Case {
                     tile_tokens,
                     norm,
                     fc1: NormedLinear {
-                        weights: Weights::Int8(fc1),
+                        weights: fc1,
                         row_sums,
                         bias: source.ints(hidden, 20_000, memory)?,
                         multiplier: source.multipliers(hidden, channels, memory)?,
@@ -274,7 +294,7 @@ impl Case {
                     hidden_zero: 128,
                     activation: table.first_chunk().ok_or(Fault::Geometry)?,
                     fc2: ResidualLinear {
-                        weights: Weights::Int8(fc2),
+                        weights: fc2,
                         bias: source.ints(channels, 10_000, memory)?,
                         residual: source.ints(channels, 5_000, memory)?,
                         multiplier: source.multipliers(channels, hidden, memory)?,
@@ -299,7 +319,7 @@ impl Case {
                     flip: if channels == 3 { 0x80 } else { 0 },
                     shift: &[],
                     pad: pad.get(..channels).unwrap_or(&[]),
-                    weights: Weights::Int8(source.matrix::<K>(outputs, inputs, memory)?.0),
+                    weights: source.matrix::<K>([outputs, inputs], false, memory)?.0,
                     bias: source.ints(outputs, 10_000, memory)?,
                     multiplier: source.multipliers(outputs, inputs, memory)?,
                     zero_point: 3,
@@ -323,7 +343,8 @@ impl Case {
                 residual: 60_000,
             }),
             Self::Head([tokens, channels, classes]) => {
-                let (weights, row_sums) = source.matrix::<Rows>(classes, channels, memory)?;
+                let (weights, row_sums) =
+                    source.matrix::<Rows>([classes, channels], false, memory)?;
                 Step::Head(Head {
                     map: input,
                     output,
@@ -332,7 +353,7 @@ impl Case {
                     channels,
                     norm: Some(norm),
                     zero_point: 0,
-                    weights: Weights::Int8(weights),
+                    weights,
                     row_sums,
                     multiplier: source.ints(classes, 1 << 24, memory)?,
                     bias: source.ints(classes, 1 << 16, memory)?,
@@ -359,6 +380,11 @@ impl Case {
             Self::ChannelMlp([_, channels, hidden, tile_tokens]) => {
                 let scratch = ChannelMlp::scratch_size(channels, hidden, tile_tokens);
                 (elements, elements, scratch)
+            }
+            Self::ChannelMlpInt4([_, channels, hidden, tile_tokens]) => {
+                let unpacked = unpacked_size(hidden, channels).max(unpacked_size(channels, hidden));
+                let scratch = ChannelMlp::scratch_size(channels, hidden, tile_tokens);
+                (elements, elements, scratch + unpacked)
             }
             Self::PatchEmbedding([size, channels, outputs, kernel, ..]) => {
                 let inputs = kernel * kernel * channels;
@@ -393,7 +419,10 @@ impl Ready<'_> {
         } = self;
         match step {
             Step::Pointwise(step) => pointwise::run::<K>(step, arena).map(|()| Stats::default()),
-            Step::ChannelMlp(step) => channel_mlp::run::<K>(step, stats, arena),
+            Step::ChannelMlp(step) => match step.fc1.weights {
+                Weights::Int8(_) => channel_mlp::run::<K>(step, stats, arena),
+                Weights::Int4(_) => channel_mlp::run_int4::<K>(step, stats, arena),
+            },
             Step::PatchEmbedding(step) => patch_embedding::run::<K>(step, arena),
             Step::Pooling(step) if K::LAYOUT.pools(step.shape[2]) => {
                 pooling::run::<K>(step, stats, arena)
@@ -459,100 +488,5 @@ pub fn run<K: Kernel>(case: &Case, seed: Seed, memory: &mut [u8]) -> Result<u32,
         run_in::<K>(case, seed, memory)
     } else {
         run_in::<Rows>(case, seed, memory)
-    }
-}
-
-/// A source of values: xorshift, after G. Marsaglia.
-struct Source {
-    state: u32,
-    extreme: bool,
-}
-
-impl Source {
-    fn new(seed: Seed) -> Self {
-        Self {
-            state: seed.0.wrapping_mul(0x9e37_79b9) | 1,
-            extreme: seed.0 % 2 == 1,
-        }
-    }
-
-    fn next(&mut self) -> u32 {
-        self.state ^= self.state << 13;
-        self.state ^= self.state >> 17;
-        self.state ^= self.state << 5;
-        self.state
-    }
-
-    /// Values of at most `bound`, or `i8::MIN` and `i8::MAX`.
-    fn fill(&mut self, values: &mut [i8], bound: i8) {
-        for value in values {
-            let random = self.next() >> 8;
-            *value = if self.extreme {
-                if random % 4 < 3 { i8::MIN } else { i8::MAX }
-            } else {
-                ((((random & 0xff) as i32 - 128) * i32::from(bound)) >> 7) as i8
-            };
-        }
-    }
-
-    /// Values of at most `bound`, and zero now and then.
-    fn ints<'a>(
-        &mut self,
-        count: usize,
-        bound: i32,
-        memory: &mut &'a mut [u8],
-    ) -> Result<&'a [i32], Fault> {
-        let values = arena::take_i32s(memory, count)?;
-        for value in values.iter_mut() {
-            let random = i64::from(self.next() as i32);
-            *value = ((random * i64::from(bound)) >> 31) as i32;
-        }
-        Ok(values)
-    }
-
-    /// Multipliers that leave about a byte, or any at all.
-    fn multipliers<'a>(
-        &mut self,
-        count: usize,
-        inputs: usize,
-        memory: &mut &'a mut [u8],
-    ) -> Result<&'a [i32], Fault> {
-        let bound = if self.extreme {
-            i32::MAX
-        } else {
-            (1 << 21) / (inputs.isqrt() as i32 + 1)
-        };
-        self.ints(count, bound, memory)
-    }
-
-    /// A packed matrix and the sums of its rows.
-    fn matrix<'a, K: Kernel>(
-        &mut self,
-        outputs: usize,
-        inputs: usize,
-        memory: &mut &'a mut [u8],
-    ) -> Result<(&'a [u8], &'a [i32]), Fault> {
-        let packed_size = K::LAYOUT.packed_size(outputs, inputs);
-        let packed = arena::take(memory, packed_size.next_multiple_of(4))?;
-        let packed = packed.get_mut(..packed_size).unwrap_or(&mut []);
-        let sums = arena::take_i32s(memory, outputs)?;
-        // The rest of the memory serves for a moment.
-        let rows = memory.get_mut(..outputs * inputs).ok_or(Fault::Buffer)?;
-        let rows = cast::i8s_mut(rows);
-        self.fill(rows, 127);
-        // Many small ones and few large ones, as in a trained network.
-        for weight in rows.iter_mut() {
-            let large = !self.extreme && self.next() & 0x300 == 0;
-            *weight = if self.extreme || large {
-                (*weight).max(-i8::MAX)
-            } else {
-                *weight / 4
-            };
-        }
-        for (sum, row) in sums.iter_mut().zip(rows.chunks(inputs)) {
-            *sum = row.iter().map(|&weight| i32::from(weight)).sum();
-        }
-        K::LAYOUT.pack(rows, inputs, packed)?;
-        Ok((packed, sums))
     }
 }

@@ -88,10 +88,10 @@ impl ChannelMlp<'_> {
         let (channels, hidden) = (self.channels, self.hidden);
         ensure(channels > 0 && hidden > 0 && map.len().is_multiple_of(channels))?;
         ensure(K::LAYOUT.reads_whole(channels))?;
-        let each = [fc1.row_sums, fc1.bias, fc1.multiplier];
-        ensure(each.iter().all(|values| values.len() == hidden))?;
-        let each = [fc2.bias, fc2.residual, fc2.multiplier];
-        ensure(each.iter().all(|values| values.len() == channels))
+        // Written out: a loop over the slices is larger.
+        ensure(fc1.row_sums.len() == hidden && fc1.bias.len() == hidden)?;
+        ensure(fc1.multiplier.len() == hidden && fc2.multiplier.len() == channels)?;
+        ensure(fc2.bias.len() == channels && fc2.residual.len() == channels)
     }
 }
 
@@ -135,24 +135,21 @@ fn run_with<K: Kernel, const INT4: bool>(
     stats: &Stats,
     arena: &mut [u8],
 ) -> Result<Stats, Fault> {
-    let (map, mut scratch) = arena::disjoint(arena, step.map, step.scratch)?;
+    let (map, mut scratch) = arena::map_and_scratch(arena, &step.map, &step.scratch)?;
     step.check::<K>(map)?;
     let (channels, hidden) = (step.channels, step.hidden);
     let count = tiles(step.tile_tokens);
-    let [tile_size, next_size] = [tile_words(channels), tile_words(hidden)];
-    let tiles = arena::take_i32s(&mut scratch, volume(&[count, tile_size]))?;
-    let nexts = arena::take_i32s(&mut scratch, volume(&[count, next_size]))?;
-    let fc1_constants = arena::take_i32s(&mut scratch, volume(&[2, hidden]))?;
-    let fc2_constants = arena::take_i32s(&mut scratch, volume(&[2, channels]))?;
-    let unpacked = if INT4 {
-        cast::i32s_mut(scratch)?
-    } else {
-        &mut []
-    };
+    // A tile, and the one of the hidden layer.
+    let tile_size = tile_words(channels);
+    let size = tile_size.saturating_add(tile_words(hidden));
+    let tiles = arena::cut(&mut scratch, volume(&[count, size]))?;
+    let fc1_constants = arena::cut(&mut scratch, 2 * hidden)?;
+    let fc2_constants = arena::cut(&mut scratch, 2 * channels)?;
+    let unpacked = scratch;
     let fc1 = fold_norm::<K>(&step.fc1, &NormScale::new(stats, &step.norm), fc1_constants);
-    let fc1 = Layer::new::<K>(step.fc1.weights, [channels, hidden], fc1, step.hidden_zero)?;
+    let fc1 = Layer::new::<K, INT4>(step.fc1.weights, [channels, hidden], fc1, step.hidden_zero)?;
     K::constants(step.fc2.bias, step.fc2.multiplier, fc2_constants);
-    let fc2 = Layer::new::<K>(
+    let fc2 = Layer::new::<K, INT4>(
         step.fc2.weights,
         [hidden, channels],
         fc2_constants,
@@ -160,30 +157,28 @@ fn run_with<K: Kernel, const INT4: bool>(
     )?;
 
     let mut written = Stats::default();
-    // None of these is zero, as was checked; said again where the compiler sees it.
+    // Not zero, as was checked; said again where the compiler sees it.
     let tile_tokens = (K::TOKENS * channels).max(1);
-    let (tile_size, next_size) = (tile_size.max(1), next_size.max(1));
     for tokens in cast::i8s_mut(map).chunks_mut((count * tile_tokens).max(1)) {
-        fc1.each_part::<K, INT4>(fc1.at_once(), unpacked, |fc1| {
-            let mut memory = tiles.chunks_mut(tile_size);
-            let mut hidden = nexts.chunks_mut(next_size);
-            for tokens in tokens.chunks(tile_tokens) {
-                if let (Some(tile), Some(next)) = (memory.next(), hidden.next()) {
-                    if fc1.first() == 0 {
+        for (layer, is_last) in [(&fc1, false), (&fc2, true)] {
+            layer.each_part::<K, INT4>(layer.at_once(), unpacked, |part| {
+                let mut tiles = tiles.chunks_mut(size);
+                for tokens in tokens.chunks_mut(tile_tokens) {
+                    let Some(tile) = tiles.next() else { break };
+                    let Some((tile, next)) = tile.split_at_mut_checked(tile_size) else {
+                        break;
+                    };
+                    if is_last {
+                        written.merge(K::update(part, step.fc2.residual, next, tokens));
+                        continue;
+                    }
+                    if part.first() == 0 {
                         K::expand(tokens, channels, channels, 0, tile);
                     }
-                    K::activate(fc1, step.activation, tile, tokens.len() / channels, next);
+                    K::activate(part, step.activation, tile, tokens.len() / channels, next);
                 }
-            }
-        })?;
-        fc2.each_part::<K, INT4>(fc2.at_once(), unpacked, |fc2| {
-            let mut hidden = nexts.chunks(next_size);
-            for tokens in tokens.chunks_mut(tile_tokens) {
-                if let Some(tile) = hidden.next() {
-                    written.merge(K::update(fc2, step.fc2.residual, tile, tokens));
-                }
-            }
-        })?;
+            })?;
+        }
     }
     Ok(written)
 }
@@ -195,12 +190,10 @@ pub(crate) fn fold_norm<'a, K: Kernel>(
     constants: &'a mut [i32],
 ) -> &'a [i32] {
     let (pairs, _) = constants.as_chunks_mut::<2>();
-    for (output, [start, multiplier]) in pairs.iter_mut().enumerate() {
-        let parts = (fc1.row_sums.get(output), fc1.bias.get(output));
-        if let ((Some(&row_sum), Some(&bias)), Some(&base)) = (parts, fc1.multiplier.get(output)) {
-            *start = norm.start(bias, row_sum);
-            *multiplier = norm.multiplier(base);
-        }
+    let each = fc1.bias.iter().zip(fc1.row_sums).zip(fc1.multiplier);
+    for ([start, multiplier], ((&bias, &row_sum), &base)) in pairs.iter_mut().zip(each) {
+        *start = norm.start(bias, row_sum);
+        *multiplier = norm.multiplier(base);
     }
     K::arrange(constants);
     constants

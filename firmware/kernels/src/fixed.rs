@@ -59,10 +59,28 @@ pub const fn saturate_i32(value: i64) -> i32 {
     }
 }
 
+/// The nearest `i32` to `value / 2^shift`, which is rounded down. One copy for what
+/// is not done for every value of a map.
+#[inline(never)]
+pub(crate) const fn narrow(value: i64, shift: u32) -> i32 {
+    let whole = value >> shift;
+    if whole == whole as i32 as i64 {
+        whole as i32
+    } else {
+        i32::MAX ^ (whole >> 63) as i32
+    }
+}
+
+/// Half of `2^shift`: with it, what rounds down rounds to nearest, ties towards plus
+/// infinity.
+pub(crate) const fn half(shift: u32) -> i64 {
+    1 << (shift - 1)
+}
+
 /// `value / 2^shift`, rounded to nearest, ties towards plus infinity.
 #[inline(always)]
 pub(crate) const fn round_shift(value: i64, shift: u32) -> i64 {
-    value.wrapping_add(1 << (shift - 1)) >> shift
+    value.wrapping_add(half(shift)) >> shift
 }
 
 #[cfg(test)]
@@ -100,6 +118,16 @@ mod tests {
             let value = total.clamp(-32_768, 32_767) as i16;
             assert_eq!(saturate_i16(total << 24), value);
             assert_eq!(saturate_i16((total << 24) + (1 << 24) - 1), value);
+        }
+        for (value, shift) in [(i64::MIN, 0), (i64::MAX, 0), (-1, 1), (1, 1), (5 << 30, 2)] {
+            assert_eq!(narrow(value, shift), saturate_i32(value >> shift));
+            assert_eq!(
+                narrow(-value.max(-5), shift),
+                saturate_i32(-value.max(-5) >> shift)
+            );
+        }
+        for value in [1 << 31, (1 << 31) - 1, -(1 << 31), -(1 << 31) - 1] {
+            assert_eq!(narrow(value << 20, 20), saturate_i32(value));
         }
         assert_eq!(saturate_i32(i64::MIN), i32::MIN);
         assert_eq!(saturate_i32(i64::MAX), i32::MAX);

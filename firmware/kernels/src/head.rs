@@ -11,7 +11,7 @@
 
 use crate::arch::cast;
 use crate::arena::{self, Buffer, Fault, ensure, volume};
-use crate::fixed::{round_shift, saturate_i32};
+use crate::fixed::{half, narrow, round_shift};
 use crate::layout::Layout;
 use crate::norm::{Norm, NormScale, Stats};
 use crate::stream::{Int8, Stream};
@@ -77,18 +77,18 @@ pub(crate) fn run_with<S: Stream, const INT4: bool>(
         Some(norm) => S::norm(stats, norm),
         None => NormScale::identity(step.zero_point),
     };
-    let (map, mut scratch) = arena::disjoint(arena, step.map, step.scratch)?;
+    let (map, mut scratch) = arena::map_and_scratch(arena, &step.map, &step.scratch)?;
     ensure(!map.is_empty() && map.len() == volume(&[step.tokens, step.channels, S::BYTES]))?;
-    let sums = arena::take_i32s(&mut scratch, step.channels)?;
-    arena::clear(sums);
+    let sums = arena::cut(&mut scratch, step.channels)?;
+    arena::clear(sums, 0);
     for token in S::values(map)?.chunks_exact(step.channels.max(1)) {
         for (sum, &q) in sums.iter_mut().zip(token) {
             *sum = sum.wrapping_add(q.into());
         }
     }
 
-    let (output, mut scratch) = arena::disjoint(arena, step.output, step.scratch)?;
-    let sums = arena::take_i32s(&mut scratch, step.channels)?;
+    let (output, mut scratch) = arena::map_and_scratch(arena, &step.output, &step.scratch)?;
+    let sums = arena::cut(&mut scratch, step.channels)?;
     let classes = step.bias.len();
     ensure(output.len() == volume(&[4, classes]))?;
     let (weights, row_size) = match step.weights {
@@ -117,7 +117,7 @@ pub(crate) fn run_with<S: Stream, const INT4: bool>(
         let acc = S::whole(product.wrapping_sub(mean));
         // From Q36 to Q40, so that the shift by 24 leaves Q16.
         let scaled = i64::from(acc) * i64::from(norm.multiplier(base));
-        let value = saturate_i32(round_shift(scaled, 24) + i64::from(bias));
+        let value = narrow(scaled + (i64::from(bias) << 24) + half(24), 24);
         *logit = value.to_le_bytes();
     }
     Ok(())

@@ -56,6 +56,7 @@ pub mod norm;
 pub mod patch_embedding;
 pub mod pointwise;
 pub mod pooling;
+mod rows;
 pub mod stream;
 pub mod weights;
 

@@ -6,10 +6,9 @@
 //! (requantization, activation, residual add, statistics) is part of it, since
 //! it happens while the sums are in registers.
 
-use crate::arch::{self, cast};
+use crate::arch::cast;
 use crate::arena::{Fault, ensure, volume};
-use crate::fixed::{requantize, saturate_i8, saturate_u8};
-use crate::layout::{Kernel, Layout, Rows};
+use crate::layout::{Kernel, Layout};
 use crate::norm::Partial;
 use crate::weights::{self, Weights, part_outputs};
 
@@ -50,8 +49,7 @@ impl<'a> Linear<'a> {
         constants: &'a [i32],
         zero: i32,
     ) -> Result<Self, Fault> {
-        check(K::LAYOUT, weights, [inputs, outputs], constants.len())?;
-        ensure((-256..=256).contains(&zero))?;
+        check(K::LAYOUT, weights, [inputs, outputs], constants.len(), zero)?;
         Ok(Self {
             weights,
             row_size: inputs,
@@ -67,6 +65,12 @@ impl<'a> Linear<'a> {
     /// The packed matrix.
     pub(crate) fn weights(&self) -> &'a [u8] {
         self.weights
+    }
+
+    /// Bytes of a row of [`Layout::Rows`]: longer than a token, by zeros, if it had
+    /// four-bit weights.
+    pub(crate) fn row_size(&self) -> usize {
+        self.row_size
     }
 
     /// Values per token that is read, not zero.
@@ -124,20 +128,23 @@ pub(crate) struct Layer<'a> {
 }
 
 impl<'a> Layer<'a> {
-    /// As [`Linear::new`].
-    pub(crate) fn new<K: Kernel>(
+    /// As [`Linear::new`]; unless `INT4`, four-bit weights are a fault.
+    #[inline(always)]
+    pub(crate) fn new<K: Kernel, const INT4: bool>(
         weights: Weights<'a>,
         [inputs, outputs]: [usize; 2],
         constants: &'a [i32],
         zero: i32,
     ) -> Result<Self, Fault> {
-        if let Weights::Int8(weights) = weights {
-            Linear::new::<K>(weights, [inputs, outputs], constants, zero)?;
-        } else {
-            ensure(outputs > 0 && K::LAYOUT.fits(outputs, inputs))?;
-            ensure(weights.bytes().len() == K::LAYOUT.packed_size_int4(outputs, inputs))?;
-            ensure(constants.len() == volume(&[2, outputs]))?;
-            ensure((-256..=256).contains(&zero))?;
+        match weights {
+            Weights::Int8(weights) => {
+                check(K::LAYOUT, weights, [inputs, outputs], constants.len(), zero)?;
+            }
+            Weights::Int4(weights) => {
+                ensure(INT4 && outputs > 0 && K::LAYOUT.fits(outputs, inputs))?;
+                ensure(weights.len() == K::LAYOUT.packed_size_int4(outputs, inputs))?;
+                ensure(constants.len() == volume(&[2, outputs]) && zero_is_small(zero))?;
+            }
         }
         Ok(Self {
             weights,
@@ -156,8 +163,7 @@ impl<'a> Layer<'a> {
         }
     }
 
-    /// Hands the layer to `each`: unless `INT4`, as a whole, and four-bit weights
-    /// are a fault; else `at_once` outputs at a time, a multiple of the layout's
+    /// Hands the layer to `each`: unless `INT4`, as a whole; else `at_once` outputs at a time, a multiple of the layout's
     /// group, with four-bit weights unpacked to `unpacked`.
     #[inline(always)]
     pub(crate) fn each_part<K: Kernel, const INT4: bool>(
@@ -169,11 +175,8 @@ impl<'a> Layer<'a> {
         let inputs = self.inputs;
         if !INT4 {
             // One part, and no loop around it.
-            let Weights::Int8(weights) = self.weights else {
-                return Err(Fault::Geometry);
-            };
             each(&Linear {
-                weights,
+                weights: self.weights.bytes(),
                 row_size: inputs,
                 inputs,
                 outputs: self.outputs,
@@ -227,14 +230,20 @@ fn check(
     weights: &[u8],
     [inputs, outputs]: [usize; 2],
     constants: usize,
+    zero: i32,
 ) -> Result<(), Fault> {
     ensure(outputs > 0 && layout.fits(outputs, inputs))?;
     ensure(weights.len() == layout.packed_size(outputs, inputs))?;
-    ensure(constants == volume(&[2, outputs]))?;
+    ensure(constants == volume(&[2, outputs]) && zero_is_small(zero))?;
     if layout != Layout::Rows && !weights.as_ptr().addr().is_multiple_of(4) {
         return Err(Fault::Alignment);
     }
     Ok(())
+}
+
+/// Whether a zero point leaves room for what is added to it.
+fn zero_is_small(zero: i32) -> bool {
+    (-256..=256).contains(&zero)
 }
 
 /// The kernels of one layout.
@@ -254,10 +263,7 @@ pub trait Product {
     /// Writes accumulator starts and multipliers in the order that the inner loop
     /// reads.
     fn constants(bias: &[i32], multiplier: &[i32], constants: &mut [i32]) {
-        let (pairs, _) = constants.as_chunks_mut::<2>();
-        for (pair, (&bias, &multiplier)) in pairs.iter_mut().zip(bias.iter().zip(multiplier)) {
-            *pair = [bias, multiplier];
-        }
+        pair(bias, multiplier, constants);
         Self::arrange(constants);
     }
 
@@ -270,10 +276,11 @@ pub trait Product {
         weights::unpack(packed, unpacked);
     }
 
-    /// Writes the product's requantized sums to `tokens`.
-    fn write(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]);
+    /// Reads a map of tokens, by way of `tile`, and writes the products' requantized
+    /// sums as another.
+    fn write(linear: &Linear<'_>, input: &[i8], tile: &mut [i32], output: &mut [i8]);
 
-    /// The same, and counts what was written.
+    /// Writes the same of one tile to `tokens`, and counts what was written.
     fn write_counted(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]) -> Partial;
 
     /// Writes the sums as they are, for every token of the tile
@@ -296,102 +303,36 @@ pub trait Product {
     fn update(linear: &Linear<'_>, residual: &[i32], tile: &[i32], tokens: &mut [i8]) -> Partial;
 }
 
-impl Product for Rows {
-    const TOKENS: usize = 2;
-
-    fn expand(tokens: &[i8], stride: usize, inputs: usize, _first: usize, tile: &mut [i32]) {
-        let [first, second] = halves_mut(tile, inputs);
-        let mut rows = tokens.chunks(stride.max(1));
-        let token = rows.next().unwrap_or(&[]);
-        widen(token, first);
-        widen(rows.next().unwrap_or(token), second);
+/// Brings the tokens of a map into `tile`, as many as it holds at a time, and hands
+/// it to `write` with their places in another map.
+#[inline(always)]
+pub(crate) fn each_tile<K: Product>(
+    linear: &Linear<'_>,
+    input: &[i8],
+    tile: &mut [i32],
+    output: &mut [i8],
+    mut write: impl FnMut(&[i32], &mut [i8]),
+) {
+    let (inputs, width) = (linear.inputs(), linear.width());
+    let mut tokens = input.chunks_exact((K::TOKENS * inputs).max(1));
+    let mut places = output.chunks_exact_mut((K::TOKENS * width).max(1));
+    for (tokens, places) in tokens.by_ref().zip(places.by_ref()) {
+        K::expand(tokens, inputs, inputs, 0, tile);
+        write(tile, places);
     }
-
-    fn arrange(_constants: &mut [i32]) {}
-
-    fn write(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]) {
-        each_output(linear, tile, |o, sums| {
-            for (token, sum) in tokens.chunks_exact_mut(linear.width().max(1)).zip(sums) {
-                if let Some(q) = token.get_mut(linear.first() + o) {
-                    *q = saturate_i8(sum.requantized(linear.zero()));
-                }
-            }
-        });
-    }
-
-    fn write_counted(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]) -> Partial {
-        let mut written = Partial::default();
-        each_output(linear, tile, |o, sums| {
-            for (token, sum) in tokens.chunks_exact_mut(linear.width().max(1)).zip(sums) {
-                if let Some(q) = token.get_mut(linear.first() + o) {
-                    *q = saturate_i8(sum.requantized(linear.zero()));
-                    written.add(*q);
-                }
-            }
-        });
-        written
-    }
-
-    fn sums(linear: &Linear<'_>, tile: &[i32], sums: &mut [i32]) {
-        let (first, second) = sums.split_at_mut(linear.outputs().min(sums.len()));
-        each_output(linear, tile, |o, [a, b]| {
-            if let (Some(first), Some(second)) = (first.get_mut(o), second.get_mut(o)) {
-                (*first, *second) = (a.acc, b.acc);
-            }
-        });
-    }
-
-    fn activate(
-        linear: &Linear<'_>,
-        table: &[i8; 256],
-        tile: &[i32],
-        _tokens: usize,
-        next: &mut [i32],
-    ) {
-        let [first, second] = halves_mut(next, linear.width());
-        let (first, second) = (linear.of_mut(first), linear.of_mut(second));
-        each_output(linear, tile, |o, [a, b]| {
-            if let (Some(first), Some(second)) = (first.get_mut(o), second.get_mut(o)) {
-                *first = look_up(table, saturate_u8(a.requantized(linear.zero())));
-                *second = look_up(table, saturate_u8(b.requantized(linear.zero())));
-            }
-        });
-    }
-
-    fn update(linear: &Linear<'_>, residual: &[i32], tile: &[i32], tokens: &mut [i8]) -> Partial {
-        let mut written = Partial::default();
-        each_output(linear, tile, |o, sums| {
-            let o = linear.first() + o;
-            let residual = residual.get(o).copied().unwrap_or(0);
-            for (token, mut sum) in tokens.chunks_exact_mut(linear.width().max(1)).zip(sums) {
-                if let Some(q) = token.get_mut(o) {
-                    sum.acc = sum.acc.wrapping_add(residual.wrapping_mul(i32::from(*q)));
-                    *q = saturate_i8(sum.requantized(linear.zero()));
-                    written.add(*q);
-                }
-            }
-        });
-        written
+    let (tokens, places) = (tokens.remainder(), places.into_remainder());
+    if !tokens.is_empty() {
+        K::expand(tokens, inputs, inputs, 0, tile);
+        write(tile, places);
     }
 }
 
-/// The two tokens of a [`Rows`] tile.
-fn halves_mut(tile: &mut [i32], inputs: usize) -> [&mut [i16]; 2] {
-    let values = cast::words_as_i16s_mut(tile.get_mut(TILE_HEADER..).unwrap_or(&mut []));
-    let (first, rest) = values.split_at_mut(inputs.min(values.len()));
-    let inputs = inputs.min(rest.len());
-    [first, rest.split_at_mut(inputs).0]
-}
-
-fn halves(tile: &[i32], inputs: usize) -> [&[i16]; 2] {
-    let values = cast::words_as_i16s(tile.get(TILE_HEADER..).unwrap_or(&[]));
-    let (first, rest) = values.split_at(inputs.min(values.len()));
-    [first, rest.split_at(inputs.min(rest.len())).0]
-}
-
-fn widen(values: &[i8], wide: &mut [i16]) {
-    for (wide, &value) in wide.iter_mut().zip(values) {
-        *wide = i16::from(value);
+/// Accumulator starts and multipliers in turn. One copy for all layouts.
+#[inline(never)]
+fn pair(bias: &[i32], multiplier: &[i32], constants: &mut [i32]) {
+    let (pairs, _) = constants.as_chunks_mut::<2>();
+    for (pair, (&bias, &multiplier)) in pairs.iter_mut().zip(bias.iter().zip(multiplier)) {
+        *pair = [bias, multiplier];
     }
 }
 
@@ -399,55 +340,4 @@ fn widen(values: &[i8], wide: &mut [i16]) {
 #[expect(clippy::indexing_slicing, reason = "a table of 256 holds every u8")]
 pub(crate) fn look_up(table: &[i8; 256], index: u8) -> i16 {
     i16::from(table[usize::from(index)])
-}
-
-/// One output of one token before it is requantized.
-#[derive(Clone, Copy)]
-struct Sum {
-    acc: i32,
-    multiplier: i32,
-}
-
-impl Sum {
-    #[inline(always)]
-    fn requantized(self, zero: i32) -> i32 {
-        requantize(self.acc, self.multiplier).saturating_add(zero)
-    }
-}
-
-/// Hands every output's sums for both tokens of a tile to `sink`.
-///
-/// Two outputs at a time: four products for four loads.
-#[inline(always)]
-fn each_output(linear: &Linear<'_>, tile: &[i32], mut sink: impl FnMut(usize, [Sum; 2])) {
-    let tokens = halves(tile, linear.inputs());
-    let rows = cast::i8s(linear.weights()).chunks((2 * linear.row_size).max(1));
-    let (constants, _) = linear.constants().as_chunks::<2>();
-    let mut output = 0;
-    for (rows, constants) in rows.zip(constants.chunks(2)) {
-        // Rows may be longer than tokens, by zeros.
-        let (first, second) = rows.split_at(linear.row_size.min(rows.len()));
-        let sums = if second.is_empty() {
-            [dot(first, tokens[0]), dot(first, tokens[1]), 0, 0]
-        } else {
-            arch::dots(first, second, tokens[0], tokens[1])
-        };
-        for (&[start, multiplier], &[a, b]) in constants.iter().zip(sums.as_chunks::<2>().0) {
-            let sum = |product: i32| Sum {
-                acc: start.wrapping_add(product),
-                multiplier,
-            };
-            sink(output, [sum(a), sum(b)]);
-            output += 1;
-        }
-    }
-}
-
-/// The product of one output channel's weights with one token.
-#[inline(always)]
-fn dot(weights: &[i8], token: &[i16]) -> i32 {
-    let products = weights.iter().zip(token);
-    products.fold(0i32, |acc, (&w, &x)| {
-        acc.wrapping_add(i32::from(w) * i32::from(x))
-    })
 }

@@ -5,7 +5,9 @@
 //! In units of the map's quantization step the scale of the map cancels; only
 //! the norm's epsilon needs it, and the host folds that in.
 
-use crate::fixed::{round_shift, saturate_i32};
+use core::hint::black_box;
+
+use crate::fixed::{half, narrow};
 
 /// Sums over a feature map's `q` values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -177,29 +179,28 @@ impl NormScale {
     pub(crate) fn start(&self, bias: i32, row_sum: i32) -> i32 {
         let bias = i64::from(bias) * i64::from(self.sigma);
         let mean = (i64::from(row_sum) * i64::from(self.mean)) << 8;
-        saturate_i32(round_shift(bias.wrapping_sub(mean), 24))
+        narrow(bias.wrapping_sub(mean).wrapping_add(half(24)), 24)
     }
 
     /// `base / sigma`, with four more fractional bits than `base`.
     #[inline(never)]
     pub(crate) fn multiplier(&self, base: i32) -> i32 {
-        saturate_i32(round_shift(i64::from(base) * i64::from(self.inv_sigma), 20))
+        narrow(i64::from(base) * i64::from(self.inv_sigma) + half(20), 20)
     }
 }
 
 /// The square root, rounded down; smaller than the standard library's.
 fn root(value: u64) -> u32 {
-    let (mut rest, mut root, mut bit) = (value, 0u64, 1u64 << 62);
+    // The compiler is not to know how often, or it writes every turn out.
+    let (mut root, mut bit) = (0u32, black_box(1u32 << 31));
     while bit != 0 {
-        let trial = root + bit;
-        root >>= 1;
-        if rest >= trial {
-            rest -= trial;
-            root += bit;
+        let trial = root | bit;
+        if u64::from(trial) * u64::from(trial) <= value {
+            root = trial;
         }
-        bit >>= 2;
+        bit >>= 1;
     }
-    root as u32
+    root
 }
 
 /// `dividend / divisor`, rounded down, at most `i32::MAX`; `divisor` is not zero.

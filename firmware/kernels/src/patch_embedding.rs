@@ -64,11 +64,12 @@ impl PatchEmbedding<'_> {
         8 * outputs + tiles(tile_tokens) * 4 * tile_words(inputs) + ROWS * row_size(inputs)
     }
 
-    fn check<I: Width, O: Width>(&self, output_size: usize) -> Result<usize, Fault> {
+    fn check<I: Width, O: Width>(&self) -> Result<usize, Fault> {
+        let output_size = self.output.size;
         let [.., input_channels] = self.input_shape;
         let [.., channels] = self.output_shape;
         let inputs = volume(&[self.kernel[0], self.kernel[1], input_channels]);
-        let [input_size, size] = [self.input_shape, self.output_shape].map(|shape| volume(&shape));
+        let (input_size, size) = (volume(&self.input_shape), volume(&self.output_shape));
         ensure(output_size > 0 && output_size == size.saturating_mul(O::BYTES))?;
         ensure(inputs > 0)?;
         ensure(self.bias.len() == channels && self.multiplier.len() == channels)?;
@@ -115,8 +116,8 @@ fn run_with<K: Kernel, I: Stream, O: Stream, const INT4: bool>(
     step: &PatchEmbedding<'_>,
     arena: &mut [u8],
 ) -> Result<Stats, Fault> {
-    let inputs = step.check::<I, O>(step.output.of(arena)?.len())?;
-    let [_, columns, channels] = step.output_shape;
+    let inputs = step.check::<I, O>()?;
+    let [.., channels] = step.output_shape;
     // Neither this nor what follows is zero, as was checked; said again where
     // the compiler sees it.
     let channels = channels.max(1);
@@ -130,20 +131,21 @@ fn run_with<K: Kernel, I: Stream, O: Stream, const INT4: bool>(
     };
 
     // The constants are written once and stay in the scratch.
-    let sizes = [volume(&[2, channels]), volume(&[count, tile_size])];
-    let parts = Parts::of(step.scratch.of_mut(arena)?, sizes)?;
+    let sizes = [2 * channels, volume(&[count, tile_size])];
+    let parts = Parts::of(arena, &step.output, &step.scratch, &sizes)?;
     K::constants(step.bias, step.multiplier, parts.constants);
 
     let mut written = Stats::default();
-    let (mut row, mut column, mut done) = (0, 0, 0);
+    let mut done = 0;
     let tokens = step.output.size / (channels * O::BYTES).max(1);
     // A multiple of `tile_tokens`, so that nothing is written earlier than the
     // planner allows.
     let at_once = K::TOKENS * count / step.tile_tokens.max(1) * step.tile_tokens.max(1);
     while done < tokens {
         let now = at_once.min(tokens - done);
-        let (input, scratch) = arena::disjoint(arena, step.input, step.scratch)?;
-        let Parts { tiles, rows, .. } = Parts::of(scratch, sizes)?;
+        let parts = Parts::of(arena, &step.input, &step.scratch, &sizes)?;
+        let (input, tiles) = (parts.map, parts.tiles);
+        let rows = cast::words_as_i8s_mut(parts.rows);
         let mut gathered = 0;
         for tile in tiles.chunks_mut(tile_size.max(1)) {
             for first in (0..K::TOKENS).step_by(ROWS) {
@@ -151,12 +153,8 @@ fn run_with<K: Kernel, I: Stream, O: Stream, const INT4: bool>(
                 let mut size = 0;
                 for window in windows {
                     let window = window.get_mut(..inputs).ok_or(Fault::Geometry)?;
-                    gather::<I>(step, input, row, column, window)?;
+                    gather::<I>(step, input, done + gathered, window)?;
                     (size, gathered) = (size + row_size, gathered + 1);
-                    column += 1;
-                    if column == columns {
-                        (row, column) = (row + 1, 0);
-                    }
                 }
                 K::expand(
                     rows.get(..size).unwrap_or(&[]),
@@ -172,18 +170,16 @@ fn run_with<K: Kernel, I: Stream, O: Stream, const INT4: bool>(
             offset: step.output.offset + done * channels * O::BYTES,
             size: now * channels * O::BYTES,
         };
-        let (output, scratch) = arena::disjoint(arena, output, step.scratch)?;
         let Parts {
+            map: output,
             constants,
             tiles,
-            rows,
-        } = Parts::of(scratch, sizes)?;
+            // The windows have become tiles, so their rows may be overwritten.
+            rows: mut unpacked,
+        } = Parts::of(arena, &output, &step.scratch, &sizes)?;
         let shape = [inputs, channels];
-        let layer = Layer::new::<K>(step.weights, shape, constants, step.zero_point)?;
-        // The windows have become tiles, so their rows may be overwritten.
-        let mut rest = cast::bytes_mut(rows);
-        let sums = arena::take_i32s(&mut rest, sums_size)?;
-        let unpacked = if INT4 { cast::i32s_mut(rest)? } else { &mut [] };
+        let layer = Layer::new::<K, INT4>(step.weights, shape, constants, step.zero_point)?;
+        let sums = arena::cut(&mut unpacked, sums_size)?;
         let outputs = if O::FRACTION > 0 {
             part_outputs(inputs)
         } else {
@@ -207,21 +203,29 @@ fn run_with<K: Kernel, I: Stream, O: Stream, const INT4: bool>(
     Ok(written)
 }
 
-/// What lies in the scratch.
+/// A map, and what lies in the scratch.
 struct Parts<'a> {
+    map: &'a mut [u8],
     constants: &'a mut [i32],
     tiles: &'a mut [i32],
     /// Rows that windows are gathered in; at least [`ROWS`].
-    rows: &'a mut [i8],
+    rows: &'a mut [i32],
 }
 
 impl<'a> Parts<'a> {
     #[inline(never)]
-    fn of(mut scratch: &'a mut [u8], [constants, tiles]: [usize; 2]) -> Result<Self, Fault> {
+    fn of(
+        arena: &'a mut [u8],
+        map: &Buffer,
+        scratch: &Buffer,
+        &[constants, tiles]: &[usize; 2],
+    ) -> Result<Self, Fault> {
+        let (map, mut rows) = arena::map_and_scratch(arena, map, scratch)?;
         Ok(Self {
-            constants: arena::take_i32s(&mut scratch, constants)?,
-            tiles: arena::take_i32s(&mut scratch, tiles)?,
-            rows: cast::i8s_mut(scratch),
+            map,
+            constants: arena::cut(&mut rows, constants)?,
+            tiles: arena::cut(&mut rows, tiles)?,
+            rows,
         })
     }
 }
@@ -231,11 +235,12 @@ impl<'a> Parts<'a> {
 fn gather<I: Stream>(
     step: &PatchEmbedding<'_>,
     input: &[u8],
-    row: usize,
-    column: usize,
+    token: usize,
     window: &mut [i8],
 ) -> Result<(), Fault> {
     let [height, width, channels] = step.input_shape;
+    let [_, columns, _] = step.output_shape;
+    let (row, column) = (token / columns.max(1), token % columns.max(1));
     let [_, kernel_columns] = step.kernel;
     let [stride_down, stride_across] = step.stride;
     let [top, left] = step.padding;
@@ -245,24 +250,20 @@ fn gather<I: Stream>(
     let pitch = width * channels;
     let mut y = (row * stride_down).wrapping_sub(top);
     let mut first = y.wrapping_mul(pitch).wrapping_add(across.start * channels);
-    for mut line in window.chunks_exact_mut((kernel_columns * channels).max(1)) {
-        if y < height && inside > 0 {
-            if before > 0 {
-                let start;
-                (start, line) = split(line, before)?;
-                fill(start, step.pad)?;
-            }
-            let middle;
-            (middle, line) = split(line, inside)?;
-            I::read(
-                middle,
-                input.get(first * I::BYTES..).ok_or(Fault::Geometry)?,
-                step.flip,
-                step.shift,
-            )?;
+    for line in window.chunks_exact_mut((kernel_columns * channels).max(1)) {
+        // Of a line above or below the map, all is after the map.
+        let (before, inside) = if y < height { (before, inside) } else { (0, 0) };
+        let (start, rest) = split(line, before)?;
+        let (middle, end) = split(rest, inside)?;
+        if !start.is_empty() {
+            fill(start, step.pad);
         }
-        if !line.is_empty() {
-            fill(line, step.pad)?;
+        if !middle.is_empty() {
+            let values = input.get(first * I::BYTES..).ok_or(Fault::Geometry)?;
+            I::read(middle, values, step.flip, step.shift)?;
+        }
+        if !end.is_empty() {
+            fill(end, step.pad);
         }
         (y, first) = (y.wrapping_add(1), first.wrapping_add(pitch));
     }
@@ -298,11 +299,10 @@ fn split(line: &mut [i8], at: usize) -> Result<(&mut [i8], &mut [i8]), Fault> {
 
 /// Fills a line of tokens with the value of zero.
 #[inline(never)]
-fn fill(line: &mut [i8], pad: &[i8]) -> Result<(), Fault> {
-    for token in line.chunks_exact_mut(pad.len().max(1)) {
-        copy(token, cast::bytes(pad), 0)?;
+fn fill(line: &mut [i8], pad: &[i8]) {
+    for (q, &pad) in line.iter_mut().zip(pad.iter().cycle()) {
+        *q = pad;
     }
-    Ok(())
 }
 
 /// Copies the head of `values`, a word at a time.

@@ -52,18 +52,14 @@ impl Pointwise<'_> {
 /// A [`Fault`] if buffers and dimensions do not match.
 pub fn run<K: Kernel>(step: &Pointwise<'_>, arena: &mut [u8]) -> Result<(), Fault> {
     step.check::<K>()?;
-    let [input, output, mut scratch] =
+    let [input, output, scratch] =
         arena::disjoint_three(arena, [step.input, step.output, step.scratch])?;
-    let constants = arena::take_i32s(&mut scratch, volume(&[2, step.outputs]))?;
-    let tile = arena::take_i32s(&mut scratch, tile_words(step.inputs))?;
+    let mut scratch = cast::words_mut(scratch)?;
+    let constants = arena::cut(&mut scratch, 2 * step.outputs)?;
+    let tile = arena::cut(&mut scratch, tile_words(step.inputs))?;
     K::constants(step.bias, step.multiplier, constants);
     let shape = [step.inputs, step.outputs];
     let linear = Linear::new::<K>(step.weights, shape, constants, step.zero_point)?;
-    let input = cast::i8s(input).chunks(K::TOKENS * step.inputs);
-    let output = cast::i8s_mut(output).chunks_mut(K::TOKENS * step.outputs);
-    for (input, output) in input.zip(output) {
-        K::expand(input, step.inputs, step.inputs, 0, tile);
-        K::write(&linear, tile, output);
-    }
+    K::write(&linear, cast::i8s(input), tile, cast::i8s_mut(output));
     Ok(())
 }

@@ -18,11 +18,9 @@ use crate::fixed::{requantize, saturate_i8};
 use crate::layout::{Kernel, Layout};
 use crate::norm::{Norm, NormScale, Partial, Stats};
 
-/// The largest factor: `36 * 255 * FACTOR_MAX` stays below `2^31`.
+/// Factors lie in `-FACTOR_MAX..FACTOR_MAX`: `36 * 255 * FACTOR_MAX` stays below
+/// `2^31`, and cores saturate to so many bits in one instruction.
 pub const FACTOR_MAX: i32 = 1 << 17;
-
-/// Channels that are carried along a row together.
-const LANES: usize = 4;
 
 /// Constants of one pooling mixer; the window is 3x3, the stride 1.
 #[derive(Debug, Clone, Copy)]
@@ -53,20 +51,15 @@ impl Pooling<'_> {
 impl Pooling<'_> {
     /// The factor of a channel for this deviation, Q16.
     pub(crate) fn factor(&self, base: i32, norm: &NormScale) -> i32 {
-        requantize(base, norm.inv_sigma).clamp(-FACTOR_MAX, FACTOR_MAX)
+        requantize(base, norm.inv_sigma).clamp(-FACTOR_MAX, FACTOR_MAX - 1)
     }
 }
 
 /// `36 / n` for a window of `n` values.
 pub(crate) const fn weight(n: i32) -> i32 {
-    match n {
-        9 => 4,
-        6 => 6,
-        4 => 9,
-        3 => 12,
-        2 => 18,
-        _ => 36,
-    }
+    // Unsigned and not by zero, so that the processor's own division does it.
+    let n = if n > 1 { n as u32 } else { 1 };
+    (36 / n) as i32
 }
 
 /// Runs the step; `stats` are those of the map as it is read, and the sums of
@@ -77,140 +70,97 @@ pub(crate) const fn weight(n: i32) -> i32 {
 /// does not take as many channels, as [`Layout::pools`] tells.
 pub fn run<K: Kernel>(step: &Pooling<'_>, stats: &Stats, arena: &mut [u8]) -> Result<Stats, Fault> {
     let [height, width, channels] = step.shape;
-    let (map, mut scratch) = arena::disjoint(arena, step.map, step.scratch)?;
-    ensure(!map.is_empty() && map.len() == volume(&step.shape))?;
-    ensure(step.factor.len() == channels && K::LAYOUT.pools(channels))?;
-
+    let (map, mut scratch) = arena::map_and_scratch(arena, &step.map, &step.scratch)?;
     let norm = NormScale::new(stats, &step.norm);
     if arch::POOLS && K::LAYOUT != Layout::Rows {
         return arch::pool(step, &norm, cast::i8s_mut(map), scratch);
     }
-    let factor = arena::take_i32s(&mut scratch, channels)?;
-    let above = arena::take_i16s(&mut scratch, width * channels)?;
+    ensure(!map.is_empty() && map.len() == volume(&step.shape))?;
+    ensure(step.factor.len() == channels && K::LAYOUT.pools(channels))?;
+    let row_size = width * channels;
+    let factor = arena::cut(&mut scratch, channels)?;
     for (factor, base) in factor.iter_mut().zip(step.factor) {
         *factor = step.factor(*base, &norm);
     }
-
+    let (sums, above) = cast::words_as_i16s_mut(scratch)
+        .split_at_mut_checked(3 * channels)
+        .ok_or(Fault::Buffer)?;
+    let (sums, _) = sums.as_chunks_mut();
+    let above = above.get_mut(..row_size).ok_or(Fault::Buffer)?;
     let mut rest = cast::i8s_mut(map);
     for (above, &q) in above.iter_mut().zip(rest.iter()) {
         *above = i16::from(q);
     }
+
     let mut written = Stats::default();
     for y in 0..height {
         let row;
-        (row, rest) = rest
-            .split_at_mut_checked(width * channels)
-            .ok_or(Fault::Geometry)?;
-        let below = rest.get(..row.len());
-        let window_rows = 1 + i32::from(y > 0) + i32::from(below.is_some());
-        let mut rows = Rows {
-            row,
-            below: below.unwrap_or(&[]),
-            above,
-            window_rows,
-        };
-        let mut channel = 0;
-        while channel + LANES <= channels {
-            written.merge(columns::<LANES>(step, factor, channel, &mut rows)?);
-            channel += LANES;
-        }
-        while channel < channels {
-            written.merge(columns::<1>(step, factor, channel, &mut rows)?);
-            channel += 1;
+        (row, rest) = rest.split_at_mut_checked(row_size).ok_or(Fault::Geometry)?;
+        let below = rest.get(..row_size).unwrap_or(&[]);
+        let window_rows = 1 + i32::from(y > 0) + i32::from(!below.is_empty());
+        arena::clear(sums, [0; 3]);
+        advance(sums, above, row, below);
+        for x in 0..width {
+            let at = x * channels;
+            let ahead = at + channels;
+            let below = below.get(ahead..).unwrap_or(&[]);
+            let (token, row) = row.split_at_mut_checked(ahead).ok_or(Fault::Geometry)?;
+            advance(sums, above.get_mut(ahead..).unwrap_or(&mut []), row, below);
+            let window_columns = 1 + i32::from(x > 0) + i32::from(!row.is_empty());
+            let weight = weight(window_rows * window_columns);
+            let token = token.get_mut(at..).unwrap_or(&mut []);
+            written.merge(update(step, factor, sums, weight, token));
         }
     }
     Ok(written)
 }
 
-/// What one row of output is made of.
-struct Rows<'a> {
-    /// The row that is updated.
-    row: &'a mut [i8],
-    /// The row below it, empty at the bottom.
-    below: &'a [i8],
-    /// Original values of the row above plus those of this row; left as those
-    /// of this row plus those of the row below.
-    above: &'a mut [i16],
-    /// Rows that a window covers here.
-    window_rows: i32,
+/// A channel's sums over three columns of the window: left, centre, right.
+type Sums = [i16; 3];
+
+/// Moves every channel's sums on by one column.
+///
+/// `above` holds the original values of the row above plus those of this row, and is
+/// left with those of this row plus those of the row below. Beyond the row's end it
+/// and `row` are empty; at the bottom `below` is.
+#[inline(never)]
+fn advance(sums: &mut [Sums], above: &mut [i16], row: &[i8], below: &[i8]) {
+    if row.is_empty() {
+        for sums in sums {
+            *sums = [sums[1], sums[2], 0];
+        }
+    } else if below.is_empty() {
+        for (sums, &above) in sums.iter_mut().zip(above.iter()) {
+            *sums = [sums[1], sums[2], above];
+        }
+    } else {
+        let rows = row.iter().zip(below);
+        for ((sums, above), (&row, &below)) in sums.iter_mut().zip(above).zip(rows) {
+            let below = i16::from(below);
+            *sums = [sums[1], sums[2], above.wrapping_add(below)];
+            *above = below.wrapping_add(row.into());
+        }
+    }
 }
 
-/// Updates `N` channels along one row.
-#[inline(always)]
-fn columns<const N: usize>(
+/// Updates the values of one token.
+#[inline(never)]
+fn update(
     step: &Pooling<'_>,
     factor: &[i32],
-    channel: usize,
-    rows: &mut Rows<'_>,
-) -> Result<Partial, Fault> {
-    let [_, width, channels] = step.shape;
-    let factor: &[i32; N] = lanes(factor, channel)?;
-    let (inner, edge) = (weight(3 * rows.window_rows), weight(2 * rows.window_rows));
-    let only = weight(rows.window_rows);
-
+    sums: &[Sums],
+    weight: i32,
+    token: &mut [i8],
+) -> Partial {
+    let (residual, offset) = (step.residual, step.offset);
     let mut written = Partial::default();
-    let mut left = [0i32; N];
-    let mut centre = vertical::<N>(rows, channel)?;
-    for x in 0..width {
-        let at = x * channels + channel;
-        let last = x + 1 == width;
-        let right = if last {
-            [0; N]
-        } else {
-            vertical::<N>(rows, at + channels)?
-        };
-        let weight = match (x == 0, last) {
-            (false, false) => inner,
-            (true, true) => only,
-            _ => edge,
-        };
-        let row: &mut [i8; N] = lanes_mut(rows.row, at)?;
-        let sums = left.iter().zip(&centre).zip(&right);
-        for ((q, ((left, centre), right)), factor) in row.iter_mut().zip(sums).zip(factor) {
-            let value = i32::from(*q);
-            let e = (left + centre + right) * weight - 36 * value;
-            let acc = step
-                .residual
-                .wrapping_mul(value)
-                .wrapping_add(step.offset)
-                .wrapping_add(factor * e);
-            *q = saturate_i8(acc >> 16);
-            written.add(*q);
-        }
-        (left, centre) = (centre, right);
+    for (q, (&[left, centre, right], &factor)) in token.iter_mut().zip(sums.iter().zip(factor)) {
+        let value = i32::from(*q);
+        let sum = i32::from(left) + i32::from(centre) + i32::from(right);
+        let acc = residual.wrapping_mul(value).wrapping_add(offset);
+        let acc = acc.wrapping_add(factor.wrapping_mul(sum * weight - 36 * value));
+        *q = saturate_i8(acc >> 16);
+        written.add(*q);
     }
-    Ok(written)
-}
-
-/// Sums of one column of the window for `N` channels, and `above` moved on by
-/// one row.
-#[inline(always)]
-fn vertical<const N: usize>(rows: &mut Rows<'_>, at: usize) -> Result<[i32; N], Fault> {
-    let row: &[i8; N] = lanes(rows.row, at)?;
-    let above: &mut [i16; N] = lanes_mut(rows.above, at)?;
-    let mut sums = above.map(i32::from);
-    if !rows.below.is_empty() {
-        let below: &[i8; N] = lanes(rows.below, at)?;
-        for (((sum, above), &row), &below) in sums.iter_mut().zip(above).zip(row).zip(below) {
-            *sum += i32::from(below);
-            *above = i16::from(row) + i16::from(below);
-        }
-    }
-    Ok(sums)
-}
-
-#[inline(always)]
-fn lanes<T, const N: usize>(values: &[T], at: usize) -> Result<&[T; N], Fault> {
-    values
-        .get(at..)
-        .and_then(|tail| tail.first_chunk())
-        .ok_or(Fault::Geometry)
-}
-
-#[inline(always)]
-fn lanes_mut<T, const N: usize>(values: &mut [T], at: usize) -> Result<&mut [T; N], Fault> {
-    values
-        .get_mut(at..)
-        .and_then(|tail| tail.first_chunk_mut())
-        .ok_or(Fault::Geometry)
+    written
 }

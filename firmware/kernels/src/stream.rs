@@ -5,7 +5,7 @@
 
 use crate::arch::cast;
 use crate::arena::{Fault, ensure};
-use crate::fixed::{round_shift, saturate_i32};
+use crate::fixed::{half, narrow};
 use crate::int16;
 use crate::matmul::{Linear, Product};
 use crate::norm::{Norm, NormScale, Stats};
@@ -71,7 +71,7 @@ impl Width for Int8 {
     }
 
     fn whole(sum: i64) -> i32 {
-        saturate_i32(sum)
+        narrow(sum, 0)
     }
 
     #[inline(always)]
@@ -106,7 +106,7 @@ impl Width for Int16 {
     }
 
     fn whole(sum: i64) -> i32 {
-        saturate_i32(round_shift(sum, Self::FRACTION))
+        narrow(sum + half(Self::FRACTION), Self::FRACTION)
     }
 
     fn read(line: &mut [i8], values: &[u8], _flip: u8, shift: &[u8]) -> Result<(), Fault> {

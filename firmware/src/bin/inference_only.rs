@@ -9,6 +9,7 @@ use core::panic::PanicInfo;
 
 use cortex_m as _; // has the critical section that `static_cell` takes on Armv6-M
 use static_cell::ConstStaticCell;
+use tadpool_kernels::Fault;
 use tadpool_model::{Arena, Logits, infer};
 
 static ARENA: ConstStaticCell<Arena> = ConstStaticCell::new(Arena::new());
@@ -17,15 +18,15 @@ static ARENA: ConstStaticCell<Arena> = ConstStaticCell::new(Arena::new());
 // SAFETY: no other symbol has this name.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub fn tadpool_inference(arena: &mut Arena) -> Option<Logits> {
-    infer(arena).ok()
+pub fn tadpool_inference(arena: &mut Arena) -> Result<Logits, Fault> {
+    infer(arena)
 }
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
     let arena = ARENA.take();
     loop {
-        black_box(tadpool_inference(black_box(arena)));
+        let _ = black_box(tadpool_inference(black_box(arena)));
     }
 }
 

@@ -6,6 +6,11 @@
 //! length how many make a tick. A count is exact to within one tick, and is not
 //! latency: no wait states, no caches, no dual issue, no MVE beats.
 //!
+//! Of the Cortex-M4, whose instructions have published timings, it also estimates
+//! cycles at zero wait states ([`timing`]), from a trace of what was executed
+//! ([`trace`]). Of the Cortex-M7 and the other cores no such table is published: which
+//! instructions a Cortex-M7 issues together is not, so there is no estimate.
+//!
 //! `firmware/kernel-bench/counts.tsv` holds the counts of the last run that was
 //! saved, and the compiler that made them. A run prints it beside its own and
 //! fails if a core writes other bytes than the host; as a check it fails too if a
@@ -14,6 +19,8 @@
 mod core;
 mod elf;
 mod table;
+mod timing;
+mod trace;
 
 use std::fs;
 use std::path::PathBuf;
@@ -43,7 +50,7 @@ pub(crate) fn bench(only: Option<&str>, save: bool) -> Result<()> {
         .collect();
     ensure!(!chosen.is_empty(), "there is no core of that name");
     for core in chosen {
-        let (checked, rows) = core.measure()?;
+        let (checked, rows) = core.measure(true)?;
         println!(
             "\n{} ({} kernels), {checked} checks passed",
             core.name, core.kernels
@@ -68,7 +75,7 @@ pub(crate) fn check() -> Result<()> {
     let saved = saved();
     let mut complaints = Vec::new();
     for core in CORES {
-        let (checked, rows) = core.measure()?;
+        let (checked, rows) = core.measure(false)?;
         println!(
             "{}: {checked} checks passed, {} counts",
             core.name,

@@ -17,12 +17,6 @@ pub(crate) fn i8s_mut(bytes: &mut [u8]) -> &mut [i8] {
     unsafe { core::slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), bytes.len()) }
 }
 
-/// Two's complement values as bytes.
-pub(crate) fn bytes(values: &[i8]) -> &[u8] {
-    // SAFETY: as in `i8s`, the other way round.
-    unsafe { core::slice::from_raw_parts(values.as_ptr().cast(), values.len()) }
-}
-
 /// Two's complement values as bytes, to be written.
 pub(crate) fn bytes_mut(values: &mut [i8]) -> &mut [u8] {
     // SAFETY: as in `i8s_mut`, the other way round.
@@ -31,39 +25,48 @@ pub(crate) fn bytes_mut(values: &mut [i8]) -> &mut [u8] {
 
 /// Aligned bytes as `i16` values, to be written.
 pub(crate) fn i16s_mut(bytes: &mut [u8]) -> Result<&mut [i16], Fault> {
-    // SAFETY: every bit pattern is a valid `i16`, and `align_to_mut` itself
-    // keeps size and alignment.
-    match unsafe { bytes.align_to_mut() } {
-        ([], values, []) => Ok(values),
-        _ => Err(Fault::Alignment),
-    }
+    aligned::<i16>(bytes)?;
+    // SAFETY: every bit pattern is a valid `i16`, `aligned` has checked the start and
+    // the length, and the borrow of `bytes` is exclusive.
+    Ok(unsafe { core::slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), bytes.len() / 2) })
 }
 
 /// Aligned bytes as `i32` values, to be written.
 pub(crate) fn i32s_mut(bytes: &mut [u8]) -> Result<&mut [i32], Fault> {
-    // SAFETY: every bit pattern is a valid `i32`, and `align_to_mut` itself
-    // keeps size and alignment.
-    match unsafe { bytes.align_to_mut() } {
-        ([], values, []) => Ok(values),
-        _ => Err(Fault::Alignment),
-    }
+    aligned::<i32>(bytes)?;
+    // SAFETY: as in `i16s_mut`.
+    Ok(unsafe { core::slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), bytes.len() / 4) })
+}
+
+/// The whole words of bytes that begin at a word's boundary, to be written.
+pub(crate) fn words_mut(bytes: &mut [u8]) -> Result<&mut [i32], Fault> {
+    let whole = bytes.len() & !3;
+    i32s_mut(bytes.split_at_mut(whole).0)
 }
 
 /// Aligned bytes as `i32` values.
 pub(crate) fn i32s(bytes: &[u8]) -> Result<&[i32], Fault> {
-    // SAFETY: as in `i32s_mut`.
-    match unsafe { bytes.align_to() } {
-        ([], values, []) => Ok(values),
-        _ => Err(Fault::Alignment),
-    }
+    aligned::<i32>(bytes)?;
+    // SAFETY: as in `i16s_mut`, without writing.
+    Ok(unsafe { core::slice::from_raw_parts(bytes.as_ptr().cast(), bytes.len() / 4) })
 }
 
 /// Aligned bytes as `i16` values.
 pub(crate) fn i16s(bytes: &[u8]) -> Result<&[i16], Fault> {
-    // SAFETY: as in `i16s_mut`.
-    match unsafe { bytes.align_to() } {
-        ([], values, []) => Ok(values),
-        _ => Err(Fault::Alignment),
+    aligned::<i16>(bytes)?;
+    // SAFETY: as in `i32s`.
+    Ok(unsafe { core::slice::from_raw_parts(bytes.as_ptr().cast(), bytes.len() / 2) })
+}
+
+/// [`Fault::Alignment`] unless values of type `T` fill these bytes. Smaller than
+/// `align_to`, whose parts would be checked one by one.
+#[inline(always)]
+fn aligned<T>(bytes: &[u8]) -> Result<(), Fault> {
+    const { assert!(size_of::<T>().is_power_of_two() && align_of::<T>() <= size_of::<T>()) };
+    if (bytes.as_ptr().addr() | bytes.len()) & (size_of::<T>() - 1) == 0 {
+        Ok(())
+    } else {
+        Err(Fault::Alignment)
     }
 }
 
@@ -81,7 +84,6 @@ pub(crate) fn words_as_i16s_mut(words: &mut [i32]) -> &mut [i16] {
 }
 
 /// Words as two's complement values, to be written.
-#[cfg(all(any(feature = "dsp", feature = "helium"), target_arch = "arm"))]
 pub(crate) fn words_as_i8s_mut(words: &mut [i32]) -> &mut [i8] {
     // SAFETY: an `i32` is four valid `i8`; the length counts the same bytes and
     // the borrow of `words` is exclusive.

@@ -5,7 +5,7 @@
 use core::arch::global_asm;
 
 use crate::layout::Dsp;
-use crate::matmul::{Linear, Product};
+use crate::matmul::{Linear, Product, each_tile};
 use crate::norm::Partial;
 
 // The core that the assembler is told to write for; the default of the target
@@ -26,98 +26,138 @@ global_asm!(
 /// What a product works on; the assembly has the same offsets.
 #[repr(C)]
 struct Job {
+    /// Where in the tile the last of many turns begins.
+    last_turn: *const i32,
+    zero: i32,
+    /// Token 0, or the next tile.
+    out: *mut u8,
+    constants: *const i32,
+    /// Bytes of code in the first turn of the loop; the first pair of inputs is not
+    /// part of it.
+    first_turn: usize,
     tile: *const i32,
     other: Other,
     /// `out` after the last group.
     end: *const u8,
-    zero: i32,
-    constants: *const i32,
-    /// Token 0, or the next tile.
-    out: *mut u8,
+    /// Factors of what is written over, or null.
     residual: *const i32,
-    /// Pairs of inputs in the first turn of the loop; the first pair is not part
-    /// of it.
-    first_turn: usize,
-    tile_end: *const i32,
-    /// Sum and sum of squares of `q + 128`.
-    counts: [u32; 2],
     /// Pairs of inputs in the turns after the first one.
     rest: usize,
+    /// Sum and sum of squares of `q + 128`.
+    counts: [u32; 2],
     weights: *const u8,
+    /// What follows the sums, and what follows them once they are requantized.
+    finish: [Code; 2],
 }
 
 #[repr(C)]
+#[derive(Clone, Copy)]
 union Other {
     /// Bytes from token 0 to token 1.
     to_second: usize,
     table: *const i8,
 }
 
+/// A place in the assembly, which only the assembly goes to.
+type Code = unsafe extern "C" fn();
+
+/// Where a product's results go.
+struct Target {
+    out: *mut u8,
+    end: *const u8,
+    other: Other,
+    residual: *const i32,
+    zero: i32,
+    finish: [Code; 2],
+}
+
 /// Pairs of inputs that a turn of the loop takes; the assembly has the same.
-const UNROLL: usize = 64;
+const UNROLL: usize = 32;
+
+/// Bytes of code for a pair of inputs.
+const STEP_SIZE: usize = 44;
 
 // SAFETY: signatures and contract as in `dsp_product.s`.
 unsafe extern "C" {
-    fn tadpool_dsp_write(job: *mut Job);
-    fn tadpool_dsp_write_counted(job: *mut Job);
-    fn tadpool_dsp_activate(job: *mut Job);
-    fn tadpool_dsp_update(job: *mut Job);
-    fn tadpool_dsp_sums(job: *mut Job);
+    fn tadpool_dsp_product(job: *const Job) -> u64;
+    fn tadpool_dsp_requantize();
+    fn tadpool_dsp_look_up();
+    fn tadpool_dsp_count();
+    fn tadpool_dsp_write();
+    fn tadpool_dsp_sums();
     fn tadpool_dsp_expand(first: *const i8, second: *const i8, tile: *mut i32, fours: usize);
     fn tadpool_dsp_unpack(packed: *const i32, unpacked: *mut i32, words: usize);
 }
 
-impl Job {
-    /// A job with nowhere to write yet. [`Linear`] has checked its parts.
+impl Target {
+    /// One or two whole tokens of the layer's width, whose values are `finish`ed.
     #[inline(always)]
-    fn new(linear: &Linear<'_>, tile: &[i32]) -> Option<Self> {
-        let padded = (linear.inputs() + 3) & !3;
-        let values = tile.get(..padded)?;
-        let after_first = (padded / 2).checked_sub(1)?;
-        let rest = after_first.saturating_sub(1) / UNROLL * UNROLL;
-        Some(Self {
-            tile: values.as_ptr(),
-            other: Other { to_second: 0 },
-            end: core::ptr::null(),
-            zero: linear.zero(),
-            constants: linear.constants().as_ptr(),
-            out: core::ptr::null_mut(),
-            residual: core::ptr::null(),
-            first_turn: after_first - rest,
-            tile_end: values.as_ptr_range().end,
-            counts: [0; 2],
-            rest,
-            weights: linear.weights().as_ptr(),
-        })
-    }
-
-    /// Writes to one or two whole tokens.
-    #[inline(always)]
-    fn to_tokens(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]) -> Option<Self> {
-        let mut job = Self::new(linear, tile)?;
+    fn tokens(linear: &Linear<'_>, tokens: &mut [i8], finish: [Code; 2]) -> Option<Self> {
         let width = linear.width();
-        let copies = tokens.get(width..2 * width).is_none();
+        let copies = tokens.len() < 2 * width;
         let first = linear.of_mut(tokens);
         if first.is_empty() {
             return None;
         }
         let first = first.as_mut_ptr_range();
-        job.end = first.end.cast();
-        job.out = first.start.cast();
-        job.other.to_second = if copies { 0 } else { width };
-        Some(job)
+        Some(Self {
+            out: first.start.cast(),
+            end: first.end.cast(),
+            other: Other {
+                to_second: if copies { 0 } else { width },
+            },
+            residual: core::ptr::null(),
+            zero: linear.zero(),
+            finish,
+        })
     }
+}
 
-    /// What was counted; a single token was counted twice.
+impl Job {
+    /// [`Linear`] has checked its parts, and [`values`] the tile.
     #[inline(always)]
-    fn counted(&self, linear: &Linear<'_>, tokens: &[i8]) -> Partial {
-        let copies = if tokens.len() < 2 * linear.width() {
-            2
-        } else {
-            1
-        };
-        let [sum, squares] = self.counts.map(|count| count / copies);
-        Partial::of_biased(sum, squares, 2 * linear.outputs() as u32 / copies)
+    fn new(linear: &Linear<'_>, values: &[i32], target: &Target) -> Self {
+        // Of four inputs at least.
+        let after_first = (values.len() / 2).max(2) - 1;
+        let rest = (after_first - 1) / UNROLL * UNROLL;
+        let values = values.as_ptr_range();
+        Self {
+            last_turn: values.end.wrapping_sub(2 * UNROLL),
+            zero: target.zero,
+            out: target.out,
+            constants: linear.constants().as_ptr(),
+            first_turn: (after_first - rest) * STEP_SIZE,
+            tile: values.start,
+            other: target.other,
+            end: target.end,
+            residual: target.residual,
+            rest,
+            counts: [0; 2],
+            weights: linear.weights().as_ptr(),
+            finish: target.finish,
+        }
+    }
+}
+
+/// What a product reads of a tile, if it is as long as it should be.
+#[inline(always)]
+fn values<'a>(linear: &Linear<'_>, tile: &'a [i32]) -> Option<&'a [i32]> {
+    tile.get(..(linear.inputs() + 3) & !3)
+}
+
+/// Multiplies and returns what was counted, in halves. One copy for all products.
+///
+/// # Safety
+/// From `out` to `end` there is a place for every output, as `finish` writes it,
+/// and, if it writes two tokens, as much `to_second` bytes from there; a `residual`
+/// that is not null has a word for every output, a table 256 bytes.
+#[inline(never)]
+unsafe fn product(linear: &Linear<'_>, tile: &[i32], target: &Target) -> u64 {
+    match values(linear, tile) {
+        // SAFETY: what is read was checked by `Linear` and here; what is written, by
+        // the caller.
+        Some(values) => unsafe { tadpool_dsp_product(&Job::new(linear, values, target)) },
+        None => 0,
     }
 }
 
@@ -127,37 +167,22 @@ impl Product for Dsp {
     #[inline(always)]
     fn expand(tokens: &[i8], stride: usize, inputs: usize, _first: usize, tile: &mut [i32]) {
         let padded = (inputs + 3) & !3;
-        let Some(first) = tokens.get(..padded) else {
+        let Some(room) = tokens.len().checked_sub(padded) else {
             return;
         };
-        let second = tokens.get(stride..).and_then(|rest| rest.get(..padded));
-        let second = second.unwrap_or(first);
+        let to_second = if stride <= room { stride } else { 0 };
+        let first = tokens.as_ptr();
         if inputs > 0 && tile.len() >= padded {
-            // SAFETY: both tokens hold `padded` values, the tile as many words,
-            // and `padded / 4` is not zero.
+            // SAFETY: both tokens hold `padded` values, since `padded` of them follow
+            // `room` ones, the tile as many words, and `padded / 4` is not zero.
             unsafe {
-                tadpool_dsp_expand(
-                    first.as_ptr(),
-                    second.as_ptr(),
-                    tile.as_mut_ptr(),
-                    padded / 4,
-                );
+                let second = first.add(to_second);
+                tadpool_dsp_expand(first, second, tile.as_mut_ptr(), padded / 4);
             }
         }
     }
 
-    fn constants(bias: &[i32], multiplier: &[i32], constants: &mut [i32]) {
-        let (groups, _) = constants.as_chunks_mut::<8>();
-        let each = bias
-            .as_chunks::<4>()
-            .0
-            .iter()
-            .zip(multiplier.as_chunks::<4>().0);
-        for (group, (&[s0, s1, s2, s3], &[m0, m1, m2, m3])) in groups.iter_mut().zip(each) {
-            *group = [s0, s2, s1, s3, m0, m1, m2, m3];
-        }
-    }
-
+    #[inline(never)]
     fn arrange(constants: &mut [i32]) {
         for group in constants.as_chunks_mut::<8>().0 {
             let [s0, m0, s1, m1, s2, m2, s3, m3] = *group;
@@ -165,13 +190,33 @@ impl Product for Dsp {
         }
     }
 
-    #[inline(always)]
-    fn write(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]) {
-        let job = Job::to_tokens(linear, tile, tokens);
-        if let Some(mut job) = job {
-            // SAFETY: `Job::new` and `to_tokens` checked every length.
-            unsafe { tadpool_dsp_write(&mut job) }
+    fn write(linear: &Linear<'_>, input: &[i8], tile: &mut [i32], output: &mut [i8]) {
+        let width = linear.width();
+        // `Linear::new` has all of them.
+        if linear.outputs() != width {
+            return;
         }
+        let finish = [tadpool_dsp_write as Code; 2];
+        let Some(target) = Target::tokens(linear, output, finish) else {
+            return;
+        };
+        let Some(values) = values(linear, tile) else {
+            return;
+        };
+        let mut job = Job::new(linear, values, &target);
+        each_tile::<Self>(linear, input, tile, output, |tile, tokens| {
+            if tokens.len() < 2 * width {
+                job.other.to_second = 0;
+            }
+            if let Some(first) = tokens.get_mut(..width) {
+                let first = first.as_mut_ptr_range();
+                (job.out, job.end) = (first.start.cast(), first.end.cast());
+                job.tile = tile.as_ptr();
+                // SAFETY: there is room for every output of one token or of two; what
+                // is read was checked by `Linear` and above.
+                unsafe { tadpool_dsp_product(&job) };
+            }
+        });
     }
 
     fn write_counted(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]) -> Partial {
@@ -186,16 +231,21 @@ impl Product for Dsp {
         next: &mut [i32],
     ) {
         let next = linear.of_mut(next);
-        if let Some(mut job) = Job::new(linear, tile)
-            && !next.is_empty()
-        {
+        if !next.is_empty() {
             let next = next.as_mut_ptr_range();
-            job.end = next.end.cast();
-            job.out = next.start.cast();
-            job.other.table = table.as_ptr();
-            // SAFETY: `Job::new` checked what is read, `next` has a word for
-            // every output, and the table one entry for every `u8`.
-            unsafe { tadpool_dsp_activate(&mut job) }
+            let target = Target {
+                out: next.start.cast(),
+                end: next.end.cast(),
+                other: Other {
+                    table: table.as_ptr(),
+                },
+                residual: core::ptr::null(),
+                zero: linear.zero(),
+                finish: [tadpool_dsp_requantize, tadpool_dsp_look_up],
+            };
+            // SAFETY: `next` has a word for every output, and the table one entry
+            // for every `u8`.
+            unsafe { product(linear, tile, &target) };
         }
     }
 
@@ -210,16 +260,20 @@ impl Product for Dsp {
 
     fn sums(linear: &Linear<'_>, tile: &[i32], sums: &mut [i32]) {
         let outputs = linear.outputs();
-        if let Some(mut job) = Job::new(linear, tile)
-            && sums.len() == 2 * outputs
-        {
+        if sums.len() == 2 * outputs {
             let sums = sums.as_mut_ptr();
-            job.out = sums.cast();
-            job.end = sums.wrapping_add(outputs).cast();
-            job.other.to_second = 4 * outputs;
-            // SAFETY: `Job::new` checked what is read, and `sums` has a word for
-            // every output of both tokens.
-            unsafe { tadpool_dsp_sums(&mut job) }
+            let target = Target {
+                out: sums.cast(),
+                end: sums.wrapping_add(outputs).cast(),
+                other: Other {
+                    to_second: 4 * outputs,
+                },
+                residual: core::ptr::null(),
+                zero: 0,
+                finish: [tadpool_dsp_sums; 2],
+            };
+            // SAFETY: `sums` has a word for every output of both tokens.
+            unsafe { product(linear, tile, &target) };
         }
     }
 
@@ -236,22 +290,22 @@ fn counted(
     tokens: &mut [i8],
     residual: Option<&[i32]>,
 ) -> Partial {
-    let job = Job::to_tokens(linear, tile, tokens);
-    let Some(mut job) = job else {
+    let finish = [tadpool_dsp_requantize as Code, tadpool_dsp_count];
+    let Some(mut target) = Target::tokens(linear, tokens, finish) else {
         return Partial::default();
     };
-    job.zero = job.zero.wrapping_add(128);
+    target.zero += 128;
     if let Some(residual) = residual {
         if residual.len() != linear.width() {
             return Partial::default();
         }
-        job.residual = linear.of(residual).as_ptr();
-        // SAFETY: `Job::new` and `to_tokens` checked every length but that of
-        // `residual`, which was just checked.
-        unsafe { tadpool_dsp_update(&mut job) }
-    } else {
-        // SAFETY: `Job::new` and `to_tokens` checked every length.
-        unsafe { tadpool_dsp_write_counted(&mut job) }
+        target.residual = linear.of(residual).as_ptr();
     }
-    job.counted(linear, tokens)
+    // SAFETY: `Target::tokens` leaves room for every output, each of which has its
+    // `residual` if there are any.
+    let counted = unsafe { product(linear, tile, &target) };
+    // A single token was counted twice.
+    let copies = u32::from(tokens.len() < 2 * linear.width());
+    let [sum, squares] = [counted as u32, (counted >> 32) as u32].map(|count| count >> copies);
+    Partial::of_biased(sum, squares, (2 * linear.outputs() as u32) >> copies)
 }

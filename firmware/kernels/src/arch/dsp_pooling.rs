@@ -4,8 +4,7 @@
 
 use core::arch::global_asm;
 
-use crate::arch::cast;
-use crate::arena::{self, Fault, ensure};
+use crate::arena::{self, Fault, ensure, volume};
 use crate::norm::{NormScale, Partial, Stats};
 use crate::pooling::{Pooling, weight};
 
@@ -50,64 +49,68 @@ pub(crate) fn pool(
     step: &Pooling<'_>,
     norm: &NormScale,
     map: &mut [i8],
-    mut scratch: &mut [u8],
+    mut scratch: &mut [i32],
 ) -> Result<Stats, Fault> {
     let [height, width, channels] = step.shape;
+    ensure(!map.is_empty() && map.len() == volume(&step.shape))?;
+    ensure(step.factor.len() == channels && channels.is_multiple_of(4))?;
     let row_size = width * channels;
-    ensure(channels.is_multiple_of(4) && map.len() == height * row_size && row_size > 0)?;
-    let factors = arena::take_i32s(&mut scratch, 4 * channels)?;
-    let rows = arena::take_i32s(&mut scratch, row_size / 2)?;
-    arena::clear(rows);
-    let (above, none) = cast::words_as_i8s_mut(rows)
-        .split_at_mut_checked(row_size)
-        .ok_or(Fault::Buffer)?;
+    let factors = arena::cut(&mut scratch, 4 * channels)?;
+    let rows = arena::cut(&mut scratch, row_size / 2)?;
+    // Two words at a time.
+    arena::clear(rows.as_chunks_mut::<2>().0, [0; 2]);
+    let above = rows.as_mut_ptr().cast::<i8>();
+    let none = above.wrapping_add(row_size);
 
     let mut written = Stats::default();
-    let mut rest = map;
+    let ahead = |row: *mut i8| row.wrapping_add(channels);
+    let mut job = Row {
+        ahead: [ahead(above); 3],
+        row: map.as_mut_ptr(),
+        stride: channels,
+        limit: 0,
+        length: row_size - channels,
+        offset: step.offset,
+        factors: core::ptr::null(),
+        sum: 0,
+        sum_of_squares: 0,
+    };
     let mut factors_of = 0;
     for y in 0..height {
-        let row;
-        (row, rest) = rest.split_at_mut_checked(row_size).ok_or(Fault::Geometry)?;
-        let below = rest.get_mut(..row_size).unwrap_or(none);
-        let window_rows = (height - y).min(2) as i32 + i32::from(y > 0);
+        let next = job.row.wrapping_add(row_size);
+        let rows_below = height - 1 - y;
+        let below = if rows_below > 0 { next } else { none };
+        let window_rows = 1 + y.min(1) + rows_below.min(1);
         if factors_of != window_rows {
-            fill_factors(step, norm, window_rows, factors);
+            fill_factors(step, norm, window_rows as i32, factors);
             factors_of = window_rows;
         }
-        let ahead = |row: &mut [i8]| row.as_mut_ptr().wrapping_add(channels);
-        let mut job = Row {
-            ahead: [ahead(above), ahead(below), ahead(row)],
-            row: row.as_mut_ptr(),
-            stride: channels,
-            limit: 0,
-            length: row_size - channels,
-            offset: step.offset,
-            factors: factors.as_ptr(),
-            sum: 0,
-            sum_of_squares: 0,
-        };
-        // SAFETY: the rows hold `length + stride` values each, `stride` is a
-        // multiple of four and there are four factors a channel.
+        job.ahead = [ahead(above), ahead(below), ahead(job.row)];
+        job.factors = factors.as_ptr();
+        (job.sum, job.sum_of_squares) = (0, 0);
+        // SAFETY: `map` holds `height` rows of `row_size` values and `rows` two more,
+        // `above` and `none`; `stride` is a multiple of four, and there are sixteen
+        // factors for every four channels.
         unsafe { tadpool_dsp_pool_row(&mut job) }
         written.merge(Partial::of(job.sum, job.sum_of_squares));
+        job.row = next;
     }
     Ok(written)
 }
 
-/// For every four channels: A and B of channels 0, 2, 1 and 3 at the row's ends,
-/// then between them.
+/// For every four channels: A and B of each at the row's ends, then between them.
+#[inline(never)]
 fn fill_factors(step: &Pooling<'_>, norm: &NormScale, window_rows: i32, factors: &mut [i32]) {
     let [_, width, _] = step.shape;
     let [ends, between] = [if width > 1 { 2 } else { 1 }, 3].map(|n| weight(n * window_rows));
-    let (groups, _) = factors.as_chunks_mut::<16>();
-    let (bases, _) = step.factor.as_chunks::<4>();
-    for (group, &[b0, b1, b2, b3]) in groups.iter_mut().zip(bases) {
-        let (at_ends, inside) = group.as_chunks_mut::<2>().0.split_at_mut(4);
-        for ((at_end, inside), base) in at_ends.iter_mut().zip(inside).zip([b0, b2, b1, b3]) {
-            let factor = step.factor(base, norm);
-            let own = step.residual.wrapping_sub(36 * factor);
-            *at_end = [own, factor * ends];
-            *inside = [own, factor * between];
+    for (channel, &base) in step.factor.iter().enumerate() {
+        let factor = step.factor(base, norm);
+        let own = step.residual.wrapping_sub(36 * factor);
+        let at = 2 * (channel + (channel & !3));
+        let pairs = factors.get_mut(at..).and_then(<[i32]>::first_chunk_mut);
+        if let Some([own_at_end, at_end, _, _, _, _, _, _, own_inside, inside]) = pairs {
+            (*own_at_end, *at_end) = (own, factor * ends);
+            (*own_inside, *inside) = (own, factor * between);
         }
     }
 }

@@ -29,7 +29,7 @@
 	.equ PLACE, 44		@ first byte of the group in its row
 	.equ STATE, 48		@ 0 at the left end, 1 between, 2 at the right end
 	.equ POOL_JOB, 52
-	.equ FACTORS, 56	@ A0 B0 A2 B2 A1 B1 A3 B3
+	.equ FACTORS, 56	@ A and B of the four channels
 	.equ POOL_FRAME, 88
 
 	@ Sums of the column one token ahead, E in r7 and O in r8. The row above is
@@ -112,13 +112,13 @@ tadpool_dsp_pool_row:
 	mla	lr, r12, r7, r6
 	sxth	r12, r9
 	mla	lr, r12, r8, lr
-	ldrd	r7, r8, [sp, #FACTORS + 8]
+	ldrd	r7, r8, [sp, #FACTORS + 16]
 	asr	r9, r9, #16
 	mla	r12, r9, r8, r6
 	sxtb	r9, r11, ror #16
 	mla	r12, r9, r7, r12
 	pkhtb	r9, r12, lr, asr #16
-	ldrd	r7, r8, [sp, #FACTORS + 16]
+	ldrd	r7, r8, [sp, #FACTORS + 8]
 	sxtb	r12, r11, ror #8
 	mla	lr, r12, r7, r6
 	sxth	r12, r10

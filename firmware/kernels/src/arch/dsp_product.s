@@ -12,81 +12,180 @@
 @ which `Layout::holds` has made sure of. Both registers start at the even
 @ output's accumulator start; the odd one's is added after the division.
 @
-@ Registers in the loop: r0 weights, r1 tile, r2-r5 operands, and for the
+@ Registers in the loop: r0 weights, r6 tile, r1-r4 operands, and for the
 @ outputs a b c d of the tokens 0 and 1
-@     both: r6 r10 (a b)  r8 r12 (c d)     even: r7 r11 (a)  r9 lr (c)
-@ All are taken, so everything else lives in the frame, whose start is a copy of
-@ the caller's `Job`.
+@     both: r5 r10 (a b)  r8 r12 (c d)     even: r7 r11 (a)  r9 lr (c)
+@ All are taken, so everything else lives in the frame, a copy of the caller's
+@ `Job` in whose order one LDM fetches what the end of a turn, or of a group, wants.
 
 	.syntax unified
 
-	.equ TABLE, 4		@ or, to tokens, how far the second one is away
-	.equ ZERO, 12
-	.equ CONSTANTS, 16	@ of the next group, while one is being worked on
-	.equ OUT, 20		@ token 0, or the next tile
-	.equ RESIDUAL, 24
-	.equ ENTRY, 28		@ where the unrolled loop is entered
-	.equ TILE_END, 32
-	.equ COUNTS, 36		@ sum and squares
-	.equ FINISH, 44		@ what follows the sums
-	.equ TURN, 48		@ what follows a turn of the loop
-	.equ WEIGHTS, 52
-	.equ JOB, 56
-	.equ JOB_WEIGHTS, 48
+	.equ LAST_TURN, 0	@ place in the tile where the last of many turns begins
+	.equ ZERO, 4
+	.equ OUT, 8		@ token 0, or the next tile
+	.equ CONSTANTS, 12	@ of the next group, while one is being worked on
+	.equ TURN, 16		@ what follows a turn of the loop
+	.equ TILE, 20
+	.equ TABLE, 24		@ or, to tokens, how far the second one is away
+	.equ END, 28
+	.equ RESIDUAL, 32	@ factors of the next group, if there are any
+	.equ ENTRY, 36		@ where the unrolled loop is entered
+	.equ COUNTS, 40		@ sum and squares
+	.equ FINISH, 48		@ what follows the sums
+	.equ THEN, 52		@ what follows `tadpool_dsp_requantize`
+	.equ WEIGHTS, 56
 	.equ FRAME, 60
 
-	.equ UNROLL, 64		@ steps of two inputs; `UNROLL` in dsp.rs
-	.equ STEP_SIZE, 44	@ bytes of code
+	.equ UNROLL, 32		@ steps of two inputs; `UNROLL` in dsp.rs
 
-	@ Two inputs: 16 products.
+	@ Two inputs: 16 products, in `STEP_SIZE` bytes of code.
 	@ By the Cortex-M4's table the two LDM are 6 cycles of 16, and four grouped
 	@ plain loads would be 5; they save two instructions on every core, and each
 	@ is 2 bytes of code.
 	.macro STEP
-	ldm	r0!, {r2, r3}
-	ldm	r1!, {r4, r5}
-	smlad	r6, r2, r4, r6
-	smlad	r10, r2, r5, r10
-	smlad	r8, r3, r4, r8
-	smlad	r12, r3, r5, r12
+	ldm	r0!, {r1, r2}
+	ldm	r6!, {r3, r4}
+	smlad	r5, r1, r3, r5
+	smlad	r10, r1, r4, r10
+	smlad	r8, r2, r3, r8
+	smlad	r12, r2, r4, r12
+	sxtb16	r1, r1
 	sxtb16	r2, r2
-	sxtb16	r3, r3
-	smlad	r7, r2, r4, r7
-	smlad	r11, r2, r5, r11
-	smlad	r9, r3, r4, r9
-	smlad	lr, r3, r5, lr
+	smlad	r7, r1, r3, r7
+	smlad	r11, r1, r4, r11
+	smlad	r9, r2, r3, r9
+	smlad	lr, r2, r4, lr
 	.endm
 
-	@ The four outputs' sums: a r7 r11, b r6 r10, c r9 lr, d r8 r12.
-	@ Leaves the zero in r1 and the constants in r2, and takes r3 and r4.
+	@ The four outputs' sums: a r7 r11, b r5 r10, c r9 lr, d r8 r12.
+	@ With the constants in r4; takes r1 and r6.
 	.macro SPLIT
-	ldrd	r1, r2, [sp, #ZERO]
-	ldrd	r3, r4, [r2, #-24]	@ starts of b and d
-	sub	r6, r6, r7
+	ldrd	r1, r6, [r4, #-24]	@ starts of b and d
+	sub	r5, r5, r7
 	sub	r10, r10, r11
 	sub	r8, r8, r9
 	sub	r12, r12, lr
-	add	r6, r3, r6, asr #8
-	add	r10, r3, r10, asr #8
-	add	r8, r4, r8, asr #8
-	add	r12, r4, r12, asr #8
+	add	r5, r1, r5, asr #8
+	add	r10, r1, r10, asr #8
+	add	r8, r6, r8, asr #8
+	add	r12, r6, r12, asr #8
 	.endm
 
-	@ Requantizes the sums, with r1 and r2 as SPLIT leaves them; takes r2-r5.
+	@ Requantizes the sums, with the zero in r2 and the constants in r4; takes
+	@ r1, r3, r4 and r6.
 	.macro REQUANTIZE
-	ldmdb	r2, {r2-r5}
-	smmlar	r7, r7, r2, r1
-	smmlar	r11, r11, r2, r1
-	smmlar	r6, r6, r3, r1
-	smmlar	r10, r10, r3, r1
-	smmlar	r9, r9, r4, r1
-	smmlar	lr, lr, r4, r1
-	smmlar	r8, r8, r5, r1
-	smmlar	r12, r12, r5, r1
+	ldmdb	r4, {r1, r3, r4, r6}
+	smmlar	r7, r7, r1, r2
+	smmlar	r11, r11, r1, r2
+	smmlar	r5, r5, r3, r2
+	smmlar	r10, r10, r3, r2
+	smmlar	r9, r9, r4, r2
+	smmlar	lr, lr, r4, r2
+	smmlar	r8, r8, r6, r2
+	smmlar	r12, r12, r6, r2
 	.endm
 
-	.macro SATURATE_U8
-	usat	r6, #8, r6
+	@ Stores four bytes a token, of which r7 and r11 hold two, and goes on until
+	@ the last group.
+	.macro STORE
+	ldm	sp, {r1-r6, r8, r9}
+	str	r11, [r3, r8]
+	str	r7, [r3], #4
+	cmp	r3, r9
+	bne	.Lgroup
+	.endm
+
+	@ r0: the job. Returns the counts.
+	.section .text.tadpool_dsp_product, "ax", %progbits
+	.p2align 2
+	.global tadpool_dsp_product
+	.type	tadpool_dsp_product, %function
+	.thumb_func
+tadpool_dsp_product:
+	push	{r4-r11, lr}
+	sub	sp, #FRAME
+	ldm	r0!, {r1-r11, lr}
+	stm	sp, {r1-r11, lr}
+	ldm	r0, {r0-r2}		@ weights, and what follows
+	strd	r1, r2, [sp, #FINISH]
+	@ The first turn may be short.
+	adr.w	r12, .Lturn + 1
+	sub	r12, r5
+	str	r12, [sp, #ENTRY]
+	cmp	r10, #0
+	beq	1f
+	adr.w	r1, .Lagain + 1
+1:	str	r1, [sp, #TURN]
+
+	@ r3 out, r4 constants, r6 tile
+	.p2align 2
+.Lgroup:
+	ldrd	r7, r9, [r4], #32	@ starts of a and c
+	strd	r3, r4, [sp, #OUT]
+	@ The first step sets the sums.
+	ldm	r0!, {r1, r2}
+	ldm	r6!, {r3, r4}
+	smlad	r5, r1, r3, r7
+	smlad	r10, r1, r4, r7
+	smlad	r8, r2, r3, r9
+	smlad	r12, r2, r4, r9
+	sxtb16	r1, r1
+	sxtb16	r2, r2
+	smlad	r11, r1, r4, r7
+	smlad	r7, r1, r3, r7
+	smlad	lr, r2, r4, r9
+	smlad	r9, r2, r3, r9
+	ldr	pc, [sp, #ENTRY]
+	.p2align 2
+	@ After a turn that was the last one if Z is set, as it is not at a group's start.
+.Lagain:
+	bne	1f
+	ldr	pc, [sp, #FINISH]
+	.p2align 2
+1:	cmp.w	r6, r1			@ long, so that the loop is aligned
+.Lloop:
+	.rept UNROLL
+	STEP
+	.endr
+.Lturn:
+	ldm	sp, {r1-r4, pc}		@ last turn, zero, out, constants
+
+	@ What follows the sums has r1-r4 as .Lturn leaves them.
+	.p2align 2
+	.global tadpool_dsp_requantize
+	.type	tadpool_dsp_requantize, %function
+	.thumb_func
+tadpool_dsp_requantize:
+	SPLIT
+	ldr	r1, [sp, #RESIDUAL]
+	cbz	r1, 1f
+	str	r0, [sp, #WEIGHTS]	@ one more register
+	ldr	r2, [sp, #TABLE]
+	ldr	r0, [r3]		@ token 0
+	ldr	r2, [r3, r2]		@ token 1
+	ldrd	r3, r4, [r1], #8
+	sxtb	r6, r0
+	mla	r7, r6, r3, r7
+	sxtb	r6, r2
+	mla	r11, r6, r3, r11
+	sxtb	r6, r0, ror #8
+	mla	r5, r6, r4, r5
+	sxtb	r6, r2, ror #8
+	mla	r10, r6, r4, r10
+	ldrd	r3, r4, [r1], #8
+	str	r1, [sp, #RESIDUAL]
+	sxtb	r6, r0, ror #16
+	mla	r9, r6, r3, r9
+	sxtb	r6, r2, ror #16
+	mla	lr, r6, r3, lr
+	asrs	r6, r0, #24
+	mla	r8, r6, r4, r8
+	asrs	r6, r2, #24
+	mla	r12, r6, r4, r12
+	ldr	r0, [sp, #WEIGHTS]
+	ldm	sp, {r1-r4}
+1:	REQUANTIZE
+	usat	r5, #8, r5
 	usat	r7, #8, r7
 	usat	r8, #8, r8
 	usat	r9, #8, r9
@@ -94,128 +193,16 @@
 	usat	r11, #8, r11
 	usat	r12, #8, r12
 	usat	lr, #8, lr
-	.endm
+	ldr	pc, [sp, #THEN]
 
-	@ Stores four bytes a token, and goes on until the last group.
-	.macro STORE first, second
-	ldm	sp, {r1-r6}		@ tile, to token 1, end, zero, constants, out
-	str	\second, [r6, r2]
-	str	\first, [r6], #4
-	cmp	r6, r3
-	bne	.Lgroup
-	.endm
-
-	.macro RETURN
-	add	sp, #FRAME
-	pop	{r4-r11, pc}
-	.endm
-
-	.section .text.tadpool_dsp_product, "ax", %progbits
+	@ Puts the table's values into the next layer's tile.
 	.p2align 2
-	.global tadpool_dsp_write
-	.type	tadpool_dsp_write, %function
+	.global tadpool_dsp_look_up
+	.type	tadpool_dsp_look_up, %function
 	.thumb_func
-tadpool_dsp_write:
-	adr.w	r12, .Lwrite + 1
-	b	.Lstart
-	.global tadpool_dsp_write_counted
-	.type	tadpool_dsp_write_counted, %function
-	.thumb_func
-tadpool_dsp_write_counted:
-	adr.w	r12, .Lwrite_counted + 1
-	b	.Lstart
-	.global tadpool_dsp_activate
-	.type	tadpool_dsp_activate, %function
-	.thumb_func
-tadpool_dsp_activate:
-	adr.w	r12, .Lactivate + 1
-	b	.Lstart
-	.global tadpool_dsp_update
-	.type	tadpool_dsp_update, %function
-	.thumb_func
-tadpool_dsp_update:
-	adr.w	r12, .Lupdate + 1
-
-.Lstart:
-	push	{r4-r11, lr}
-	sub	sp, #FRAME
-	ldm	r0, {r1-r11, lr}
-	stm	sp, {r1-r11}
-	str	r0, [sp, #JOB]
-	ldr	r0, [r0, #JOB_WEIGHTS]
-	str	r12, [sp, #FINISH]
-	cmp	lr, #0
-	beq	1f
-	adr.w	r12, .Lagain + 1
-1:	str	r12, [sp, #TURN]
-	@ The first turn may be short.
-	movs	r3, #STEP_SIZE
-	adr.w	r4, .Lturn + 1
-	mls	r8, r8, r3, r4
-	str	r8, [sp, #ENTRY]
-
-	@ r1 tile, r5 constants, r6 out
-	.p2align 2
-.Lgroup:
-	ldrd	r7, r9, [r5], #32	@ starts of a and c
-	strd	r5, r6, [sp, #CONSTANTS]
-	@ The first step sets the sums.
-	ldm	r0!, {r2, r3}
-	ldm	r1!, {r4, r5}
-	smlad	r6, r2, r4, r7
-	smlad	r10, r2, r5, r7
-	smlad	r8, r3, r4, r9
-	smlad	r12, r3, r5, r9
-	sxtb16	r2, r2
-	sxtb16	r3, r3
-	smlad	r11, r2, r5, r7
-	smlad	r7, r2, r4, r7
-	smlad	lr, r3, r5, r9
-	smlad	r9, r3, r4, r9
-	ldr	pc, [sp, #ENTRY]
-	.p2align 2
-.Lloop:
-	.rept UNROLL
-	STEP
-	.endr
-	.p2align 2
-.Lturn:
-	ldr	pc, [sp, #TURN]
-	.p2align 2
-.Lagain:
-	ldr	r2, [sp, #TILE_END]
-	cmp	r1, r2
-	bne	.Lloop
-	ldr	pc, [sp, #FINISH]
-
-	.p2align 2
-.Lwrite:
-	SPLIT
-	REQUANTIZE
-	ssat	r6, #8, r6
-	ssat	r7, #8, r7
-	ssat	r8, #8, r8
-	ssat	r9, #8, r9
-	ssat	r10, #8, r10
-	ssat	r11, #8, r11
-	ssat	r12, #8, r12
-	ssat	lr, #8, lr
-	bfi	r7, r6, #8, #8
-	bfi	r9, r8, #8, #8
-	pkhbt	r7, r7, r9, lsl #16
-	bfi	r11, r10, #8, #8
-	bfi	lr, r12, #8, #8
-	pkhbt	r11, r11, lr, lsl #16
-	STORE	r7, r11
-	RETURN
-
-	.p2align 2
-.Lactivate:
-	SPLIT
-	REQUANTIZE
-	SATURATE_U8
+tadpool_dsp_look_up:
 	ldr	r1, [sp, #TABLE]
-	ldrsb	r6, [r1, r6]
+	ldrsb	r5, [r1, r5]
 	ldrsb	r7, [r1, r7]
 	ldrsb	r8, [r1, r8]
 	ldrsb	r9, [r1, r9]
@@ -225,58 +212,27 @@ tadpool_dsp_update:
 	ldrsb	lr, [r1, lr]
 	pkhbt	r7, r7, r9, lsl #16	@ token 0, inputs 0 and 2 of the next layer
 	pkhbt	r9, r11, lr, lsl #16	@ token 1
-	pkhbt	r11, r6, r8, lsl #16	@ token 0, inputs 1 and 3
+	pkhbt	r11, r5, r8, lsl #16	@ token 0, inputs 1 and 3
 	pkhbt	r12, r10, r12, lsl #16	@ token 1
-	ldm	sp, {r1-r6}		@ tile, table, end, zero, constants, out
-	stm	r6!, {r7, r9, r11, r12}
-	cmp	r6, r3
+	ldm	sp, {r1-r6, r8, r10}
+	stm	r3!, {r7, r9, r11, r12}
+	cmp	r3, r10
 	bne	.Lgroup
-	RETURN
+	b	.Lreturn
 
+	@ Writes and counts the values, which are `q + 128`: `ZERO` is 128 higher.
 	.p2align 2
-.Lwrite_counted:
-	SPLIT
-	b	.Lcounted
-
-	.p2align 2
-.Lupdate:
-	SPLIT
-	str	r0, [sp, #WEIGHTS]	@ one more register
-	ldrd	r1, r2, [sp, #OUT]	@ and the residual factors
-	ldr	r0, [sp, #TABLE]
-	ldr	r0, [r1, r0]		@ token 1
-	ldr	r1, [r1]
-	ldrd	r3, r4, [r2], #8
-	sxtb	r5, r1
-	mla	r7, r5, r3, r7
-	sxtb	r5, r0
-	mla	r11, r5, r3, r11
-	sxtb	r5, r1, ror #8
-	mla	r6, r5, r4, r6
-	sxtb	r5, r0, ror #8
-	mla	r10, r5, r4, r10
-	ldrd	r3, r4, [r2], #8
-	str	r2, [sp, #RESIDUAL]
-	sxtb	r5, r1, ror #16
-	mla	r9, r5, r3, r9
-	sxtb	r5, r0, ror #16
-	mla	lr, r5, r3, lr
-	asr	r5, r1, #24
-	mla	r8, r5, r4, r8
-	asr	r5, r0, #24
-	mla	r12, r5, r4, r12
-	ldr	r0, [sp, #WEIGHTS]
-	ldrd	r1, r2, [sp, #ZERO]
-.Lcounted:
-	REQUANTIZE			@ `ZERO` is 128 higher: values are q + 128
-	SATURATE_U8
+	.global tadpool_dsp_count
+	.type	tadpool_dsp_count, %function
+	.thumb_func
+tadpool_dsp_count:
 	movs	r1, #0
 	ldrd	r2, r3, [sp, #COUNTS]
 	pkhbt	r7, r7, r9, lsl #16
-	pkhbt	r6, r6, r8, lsl #16
+	pkhbt	r5, r5, r8, lsl #16
 	smlad	r3, r7, r7, r3
-	smlad	r3, r6, r6, r3
-	orr	r7, r7, r6, lsl #8
+	smlad	r3, r5, r5, r3
+	orr	r7, r7, r5, lsl #8
 	usada8	r2, r7, r1, r2
 	eor	r7, r7, #0x80808080
 	pkhbt	r11, r11, lr, lsl #16
@@ -287,12 +243,40 @@ tadpool_dsp_update:
 	usada8	r2, r11, r1, r2
 	eor	r11, r11, #0x80808080
 	strd	r2, r3, [sp, #COUNTS]
-	STORE	r7, r11
-	ldrd	r2, r3, [sp, #COUNTS]
-	ldr	r0, [sp, #JOB]
-	strd	r2, r3, [r0, #COUNTS]
-	RETURN
-	.size	tadpool_dsp_update, . - tadpool_dsp_update
+	STORE
+.Lreturn:
+	ldrd	r0, r1, [sp, #COUNTS]
+	add	sp, #FRAME
+	pop	{r4-r11, pc}
+	.size	tadpool_dsp_product, . - tadpool_dsp_product
+
+	@ Writes the values, without counting them.
+	.section .text.tadpool_dsp_write, "ax", %progbits
+	.p2align 2
+	.global tadpool_dsp_write
+	.type	tadpool_dsp_write, %function
+	.thumb_func
+tadpool_dsp_write:
+	SPLIT
+	REQUANTIZE
+	ssat	r5, #8, r5
+	ssat	r7, #8, r7
+	ssat	r8, #8, r8
+	ssat	r9, #8, r9
+	ssat	r10, #8, r10
+	ssat	r11, #8, r11
+	ssat	r12, #8, r12
+	ssat	lr, #8, lr
+	bfi	r7, r5, #8, #8
+	bfi	r9, r8, #8, #8
+	pkhbt	r7, r7, r9, lsl #16
+	bfi	r11, r10, #8, #8
+	bfi	lr, r12, #8, #8
+	pkhbt	r11, r11, lr, lsl #16
+	STORE
+	add	sp, #FRAME
+	pop	{r4-r11, pc}
+	.size	tadpool_dsp_write, . - tadpool_dsp_write
 
 	@ Stores the sums as they are: four words a token.
 	.section .text.tadpool_dsp_sums, "ax", %progbits
@@ -301,24 +285,18 @@ tadpool_dsp_update:
 	.type	tadpool_dsp_sums, %function
 	.thumb_func
 tadpool_dsp_sums:
-	adr.w	r12, .Lsums + 1
-	b.w	.Lstart
-	.p2align 2
-.Lsums:
 	SPLIT
-	ldr	r1, [sp, #OUT]
 	ldr	r2, [sp, #TABLE]
-	add	r2, r2, r1
+	add	r2, r2, r3
 	strd	r11, r10, [r2]
 	strd	lr, r12, [r2, #8]
-	strd	r7, r6, [r1], #8
-	strd	r9, r8, [r1], #8
-	str	r1, [sp, #OUT]
-	ldm	sp, {r1-r6}		@ tile, to token 1, end, zero, constants, out
-	cmp	r6, r3
-	beq	1f
-	b.w	.Lgroup
-1:	RETURN
+	strd	r7, r5, [r3], #8
+	strd	r9, r8, [r3], #8
+	str	r3, [sp, #OUT]
+	ldm	sp, {r1-r6, r8, r9}
+	cmp	r3, r9
+	bne	.Lgroup
+	b.w	.Lreturn
 	.size	tadpool_dsp_sums, . - tadpool_dsp_sums
 
 @ r0: packed words, at least one, r1: twice as many unpacked ones, r2: how many.

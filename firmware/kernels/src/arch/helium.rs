@@ -5,7 +5,7 @@
 use core::arch::global_asm;
 
 use crate::layout::Helium;
-use crate::matmul::{Linear, Product, TILE_HEADER};
+use crate::matmul::{Linear, Product, TILE_HEADER, each_tile};
 use crate::norm::Partial;
 
 // No target of rustc has the vector extension, so the assembler is told.
@@ -131,15 +131,14 @@ impl Product for Helium {
         }
     }
 
-    fn write(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]) {
-        if let Some(job) = Job::to_tokens(linear, tile, tokens) {
-            // SAFETY: `Linear` and `Job` checked every length.
-            unsafe { tadpool_helium_write(&job) }
-        }
+    fn write(linear: &Linear<'_>, input: &[i8], tile: &mut [i32], output: &mut [i8]) {
+        each_tile::<Self>(linear, input, tile, output, |tile, tokens| {
+            write_tile(linear, tile, tokens);
+        });
     }
 
     fn write_counted(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]) -> Partial {
-        Self::write(linear, tile, tokens);
+        write_tile(linear, tile, tokens);
         count(linear, tokens)
     }
 
@@ -186,6 +185,13 @@ impl Product for Helium {
             unsafe { tadpool_helium_update(&job) }
         }
         count(linear, tokens)
+    }
+}
+
+fn write_tile(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]) {
+    if let Some(job) = Job::to_tokens(linear, tile, tokens) {
+        // SAFETY: `Linear` and `Job` checked every length.
+        unsafe { tadpool_helium_write(&job) }
     }
 }
 

@@ -37,8 +37,9 @@ pub(crate) const POOLS: bool = cfg!(all(
 
 #[cfg(not(tadpool_armv6m))]
 mod portable {
-    /// Two output channels times two tokens: `[w0 x0, w0 x1, w1 x0, w1 x1]`.
-    #[inline(always)]
+    /// Two output channels times two tokens: `[w0 x0, w0 x1, w1 x0, w1 x1]`. A
+    /// function of its own, so that it has all registers wherever it is used.
+    #[inline(never)]
     pub(crate) fn dots(w0: &[i8], w1: &[i8], x0: &[i16], x1: &[i16]) -> [i32; 4] {
         let mut sums = [0i32; 4];
         for (((&w0, &w1), &x0), &x1) in w0.iter().zip(w1).zip(x0).zip(x1) {
@@ -62,7 +63,7 @@ mod no_pooling {
         _step: &Pooling<'_>,
         _norm: &NormScale,
         _map: &mut [i8],
-        _scratch: &mut [u8],
+        _scratch: &mut [i32],
     ) -> Result<Stats, Fault> {
         Err(Fault::Geometry)
     }

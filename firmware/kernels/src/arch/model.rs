@@ -6,7 +6,7 @@
 use crate::arch::cast;
 use crate::fixed::{requantize, saturate_i8, saturate_u8};
 use crate::layout::{Dsp, Helium, INT4_BIAS};
-use crate::matmul::{Linear, Product, TILE_HEADER, look_up};
+use crate::matmul::{Linear, Product, TILE_HEADER, each_tile, look_up};
 use crate::norm::Partial;
 use crate::weights;
 
@@ -52,8 +52,10 @@ impl<M: Model> Product for M {
         <M as Model>::unpack(packed, unpacked);
     }
 
-    fn write(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]) {
-        let _ = Self::write_counted(linear, tile, tokens);
+    fn write(linear: &Linear<'_>, input: &[i8], tile: &mut [i32], output: &mut [i8]) {
+        each_tile::<Self>(linear, input, tile, output, |tile, tokens| {
+            Self::write_counted(linear, tile, tokens);
+        });
     }
 
     fn write_counted(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]) -> Partial {

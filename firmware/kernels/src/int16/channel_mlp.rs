@@ -84,24 +84,25 @@ pub fn run<K: Kernel>(
     stats: &Stats,
     arena: &mut [u8],
 ) -> Result<Stats, Fault> {
-    let (map, mut scratch) = arena::disjoint(arena, step.map, step.scratch)?;
+    let (map, mut scratch) = arena::map_and_scratch(arena, &step.map, &step.scratch)?;
     let map = cast::i16s_mut(map)?;
     step.check(map)?;
     let (channels, hidden) = (step.channels, step.hidden);
     let count = tiles(step.tile_tokens);
     let [tile_size, next_size] = [tile_words(channels), tile_words(hidden)];
-    let tiles = arena::take_i32s(&mut scratch, volume(&[count, tile_size]))?;
-    let nexts = arena::take_i32s(&mut scratch, volume(&[count, next_size]))?;
-    let fc1_constants = arena::take_i32s(&mut scratch, volume(&[2, hidden]))?;
-    let fc2_constants = arena::take_i32s(&mut scratch, volume(&[2, channels]))?;
-    let sums = arena::take_i32s(&mut scratch, int16::sums_size(channels, hidden) / 4)?;
-    let rows = cast::i8s_mut(arena::take(&mut scratch, int16::rounded_size(channels))?);
-    let unpacked = cast::i32s_mut(scratch)?;
+    let tiles = arena::cut(&mut scratch, volume(&[count, tile_size]))?;
+    let nexts = arena::cut(&mut scratch, volume(&[count, next_size]))?;
+    let fc1_constants = arena::cut(&mut scratch, 2 * hidden)?;
+    let fc2_constants = arena::cut(&mut scratch, 2 * channels)?;
+    let sums = arena::cut(&mut scratch, int16::sums_size(channels, hidden) / 4)?;
+    let rows = arena::cut(&mut scratch, int16::rounded_size(channels) / 4)?;
+    let rows = cast::words_as_i8s_mut(rows);
+    let unpacked = scratch;
     let norm = NormScale::of_int16(stats, &step.norm);
     let fc1 = fold_norm::<K>(&step.fc1, &norm, fc1_constants);
-    let fc1 = Layer::new::<K>(step.fc1.weights, [channels, hidden], fc1, step.hidden_zero)?;
+    let fc1 = Layer::new::<K, true>(step.fc1.weights, [channels, hidden], fc1, step.hidden_zero)?;
     K::constants(step.fc2.bias, step.fc2.multiplier, fc2_constants);
-    let fc2 = Layer::new::<K>(step.fc2.weights, [hidden, channels], fc2_constants, 0)?;
+    let fc2 = Layer::new::<K, true>(step.fc2.weights, [hidden, channels], fc2_constants, 0)?;
 
     let mut written = Stats::default();
     // None of these is zero, as was checked; said again where the compiler sees it.

@@ -8,7 +8,7 @@ use crate::pooling::{Pooling, weight};
 
 /// Scratch bytes that a run needs.
 pub const fn scratch_size(width: usize, channels: usize) -> usize {
-    2 * width * channels
+    (2 * width * channels).next_multiple_of(4)
 }
 
 /// Runs the step; `stats` are those of the map as it is read, and the sums of
@@ -18,14 +18,15 @@ pub const fn scratch_size(width: usize, channels: usize) -> usize {
 /// A [`Fault`] if buffers and dimensions do not match.
 pub fn run(step: &Pooling<'_>, stats: &Stats, arena: &mut [u8]) -> Result<Stats, Fault> {
     let [height, width, channels] = step.shape;
-    let (map, mut scratch) = arena::disjoint(arena, step.map, step.scratch)?;
+    let (map, scratch) = arena::map_and_scratch(arena, &step.map, &step.scratch)?;
     let map = cast::i16s_mut(map)?;
     ensure(!map.is_empty() && map.len() == volume(&step.shape))?;
     ensure(step.factor.len() == channels)?;
     let norm = NormScale::of_int16(stats, &step.norm);
     let row_size = width * channels;
     // Zeros above the first row.
-    let above = arena::take_i16s(&mut scratch, row_size)?;
+    let above = cast::words_as_i16s_mut(scratch);
+    let above = above.get_mut(..row_size).ok_or(Fault::Buffer)?;
     above.fill(0);
 
     let mut written = Stats::default();

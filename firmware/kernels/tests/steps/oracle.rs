@@ -258,7 +258,7 @@ pub(crate) fn pooling(mixer: &Mixer, map: &[i8]) -> Vec<i8> {
         .enumerate()
         .map(|(i, (q, difference))| {
             let factor = mixer.factor[i % mixer.shape[2]];
-            let factor = requantize(inverse, factor).clamp(-(1 << 17), 1 << 17);
+            let factor = requantize(inverse, factor).clamp(-(1 << 17), (1 << 17) - 1);
             let acc =
                 i128::from(mixer.residual) * q + i128::from(mixer.offset[0]) + factor * difference;
             as_i8(acc.div_euclid(1 << 16))

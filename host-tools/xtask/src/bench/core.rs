@@ -2,14 +2,15 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{ChildStderr, Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 use tadpool_kernels::cases::{self, COUNTED, Case, EDGES, POOLFORMER, Seed};
 use tadpool_kernels::layout::Rows;
 
-use super::elf;
+use super::elf::{self, Function};
 use super::table::Row;
+use super::trace::{self, Executed};
 use crate::run::{root, run, shown};
 use crate::toolchain;
 
@@ -21,12 +22,18 @@ pub(super) struct Core {
     pub(super) kernels: &'static str,
     /// What rustc calls the core where the target alone does not tell.
     cpu: Option<&'static str>,
+    /// Whether the timings of its instructions are published, so that cycles can be
+    /// estimated.
+    is_timed: bool,
 }
 
 pub(super) const CORES: &[Core] = &[
     core("Cortex-M0", "microbit", "thumbv6m-none-eabi", "portable"),
     core("Cortex-M3", "mps2-an385", "thumbv7m-none-eabi", "portable"),
-    core("Cortex-M4", "mps2-an386", "thumbv7em-none-eabihf", "dsp"),
+    Core {
+        is_timed: true,
+        ..core("Cortex-M4", "mps2-an386", "thumbv7em-none-eabihf", "dsp")
+    },
     core("Cortex-M7", "mps2-an500", "thumbv7em-none-eabihf", "dsp"),
     core(
         "Cortex-M33",
@@ -57,17 +64,24 @@ const fn core(
         target,
         kernels,
         cpu: None,
+        is_timed: false,
     }
 }
 
 impl Core {
     /// Runs the image and checks what it writes against the host; the number of
-    /// checks, and what was counted.
-    pub(super) fn measure(&self) -> Result<(usize, Vec<Row>)> {
+    /// checks, and what was counted, with `estimates` of the cycles if they are wanted
+    /// and can be made.
+    pub(super) fn measure(&self, estimates: bool) -> Result<(usize, Vec<Row>)> {
         let lines = self.run()?;
         let mut memory = Memory::new();
         let checked = self.check(&lines, &mut memory)?;
-        let mut rows = self.counted(&lines, &mut memory)?;
+        let executed = if estimates && self.is_timed {
+            self.trace()?
+        } else {
+            Vec::new()
+        };
+        let mut rows = self.counted(&lines, &executed, &mut memory)?;
         rows.append(&mut self.code_size()?);
         Ok((checked, rows))
     }
@@ -112,19 +126,56 @@ impl Core {
         Ok(folder.join("release").join(program))
     }
 
-    /// The lines that the image prints.
-    fn run(&self) -> Result<Vec<String>> {
+    /// The emulator with the image.
+    fn emulator(&self) -> Result<Command> {
         let image = self.build("tadpool-kernel-bench", &[])?;
         let mut emulator = Command::new("qemu-system-arm");
         emulator
-            .args(["-machine", self.machine, "-nographic", "-icount", "shift=0"])
+            .args(["-machine", self.machine, "-nographic"])
             .args(["-semihosting-config", "enable=on,target=native", "-kernel"])
             .arg(image)
             .stdin(Stdio::null());
+        Ok(emulator)
+    }
+
+    /// The lines that the image prints.
+    fn run(&self) -> Result<Vec<String>> {
+        let mut emulator = self.emulator()?;
+        emulator.args(["-icount", "shift=0"]);
         let output = emulator.output().context("cannot run qemu-system-arm")?;
         ensure!(output.status.success(), "`{}` failed", shown(&emulator));
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         Ok(text.lines().map(str::to_owned).collect())
+    }
+
+    /// What the image executes for everything that it counts.
+    fn trace(&self) -> Result<Vec<Executed>> {
+        let image = fs::read(self.build("tadpool-kernel-bench", &[])?)?;
+        let functions = elf::functions(&image)?;
+        let mark = functions
+            .iter()
+            .find(|function| function.name == trace::MARK);
+        let mark = mark.context("the image has no marks")?.address;
+        let traced = functions.iter().filter(|f| trace::is_traced(&f.name));
+        let ranges: Vec<_> = traced.filter_map(range).collect();
+        let mut emulator = self.emulator()?;
+        emulator
+            .args(["-d", "exec,in_asm,nochain"])
+            .args(["-dfilter", &ranges.join(",")])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut running = emulator.spawn().context("cannot run qemu-system-arm")?;
+        let log: ChildStderr = running.stderr.take().context("the emulator has no log")?;
+        let executed = trace::read(log, mark);
+        // If the log ended early, the emulator has no more use.
+        if executed.is_err() {
+            let _ = running.kill();
+        }
+        let status = running.wait()?;
+        let executed = executed?;
+        ensure!(status.success(), "`{}` failed", shown(&emulator));
+        // First comes the loop of known length.
+        Ok(executed.into_iter().skip(1).collect())
     }
 
     /// Compares the self-test's checksums with the host's.
@@ -151,13 +202,20 @@ impl Core {
         Ok(checked)
     }
 
-    /// What was counted, each with the operations that it has.
-    fn counted(&self, lines: &[String], memory: &mut Memory) -> Result<Vec<Row>> {
+    /// What was counted, each with the operations that it has and, if `executed` is not
+    /// empty, with an estimate of its cycles.
+    fn counted(
+        &self,
+        lines: &[String],
+        executed: &[Executed],
+        memory: &mut Memory,
+    ) -> Result<Vec<Row>> {
         let mut rows: Vec<Row> = Vec::new();
         let (mut network, mut steps, mut macs) = (0, 0, 0);
+        let mut network_cycles = Some(0);
         let counts = fields(lines, "count").map(|fields| (false, fields));
         let plain = fields(lines, "plain").map(|fields| (true, fields));
-        for (is_plain, fields) in counts.chain(plain) {
+        for (line, (is_plain, fields)) in counts.chain(plain).enumerate() {
             let [index, layout, checksum, count] = fields[..] else {
                 bail!("{}: a case could not be counted", self.name);
             };
@@ -169,8 +227,13 @@ impl Core {
                 "{}: {case:?} differs in {layout}",
                 self.name
             );
+            let cycles = match executed.get(line) {
+                Some(executed) => Some(self.estimated(case, count, executed)?),
+                None => None,
+            };
             if !is_plain && index >= POOLFORMER {
                 (network, steps) = (network + count, steps + 1);
+                network_cycles = network_cycles.zip(cycles).map(|(sum, cycles)| sum + cycles);
                 macs += case.macs() as u64;
             }
             let mut what = name(case);
@@ -182,6 +245,7 @@ impl Core {
                     what,
                     count,
                     operations: operations(case),
+                    cycles,
                 });
             }
         }
@@ -190,9 +254,22 @@ impl Core {
                 what: "CIFAR-10 PoolFormer, all steps".into(),
                 count: network,
                 operations: macs,
+                cycles: network_cycles,
             });
         }
         Ok(rows)
+    }
+
+    /// The estimate of a case's cycles, if the trace has as many instructions as were
+    /// counted.
+    fn estimated(&self, case: &Case, count: u64, executed: &Executed) -> Result<u64> {
+        ensure!(
+            executed.instructions.abs_diff(count) <= 100 + count / 1000,
+            "{}: {case:?} has {count} instructions, and {} in the trace",
+            self.name,
+            executed.instructions
+        );
+        Ok(executed.cycles)
     }
 
     /// Bytes of code that a PoolFormer's kernels add to an image, in all and by
@@ -205,8 +282,8 @@ impl Core {
         let all = elf::code_size(&full)?.saturating_sub(elf::code_size(&empty)?);
         let functions = elf::functions(&full)?;
         let size = |is_part: &dyn Fn(&str) -> bool| -> u64 {
-            let parts = functions.iter().filter(|(name, _)| is_part(name));
-            parts.map(|(_, size)| size).sum()
+            let parts = functions.iter().filter(|part| is_part(&part.name));
+            parts.map(|part| part.size_bytes).sum()
         };
         let mut rows = Vec::new();
         let mut row = |what: &str, count| {
@@ -214,6 +291,7 @@ impl Core {
                 what: format!("code, {what}"),
                 count,
                 operations: 0,
+                cycles: None,
             });
         };
         let mut rest = all;
@@ -240,6 +318,13 @@ impl Core {
         row("all of a PoolFormer", all);
         Ok(rows)
     }
+}
+
+/// Where a function lies, as the emulator wants it; the assembly's inner entries have
+/// no size of their own.
+fn range(function: &Function) -> Option<String> {
+    let (address, size) = (function.address, function.size_bytes);
+    (size > 0).then(|| format!("{address:#x}+{size:#x}"))
 }
 
 /// Memory in which the host makes cases.
@@ -276,6 +361,9 @@ fn name(case: &Case) -> String {
         Case::ChannelMlp([tokens, channels, hidden, _]) => {
             format!("channel MLP {tokens}x({channels}->{hidden}->{channels})")
         }
+        Case::ChannelMlpInt4([tokens, channels, hidden, at_once]) => format!(
+            "channel MLP {tokens}x({channels}->{hidden}->{channels}) int4, {at_once} at once"
+        ),
         Case::PatchEmbedding([size, channels, outputs, kernel, stride, padding]) => format!(
             "patch embedding {size}x{size}x{channels} k{kernel} s{stride} p{padding} -> {outputs}"
         ),

@@ -15,8 +15,15 @@ pub(super) fn code_size(elf: &[u8]) -> Result<u64> {
     Ok(code.map(|section| section.size as u64).sum())
 }
 
-/// Functions by their mangled name, with their size in bytes.
-pub(super) fn functions(elf: &[u8]) -> Result<Vec<(String, u64)>> {
+/// A function, by its mangled name.
+pub(super) struct Function {
+    pub(super) name: String,
+    pub(super) address: u64,
+    pub(super) size_bytes: u64,
+}
+
+/// All functions.
+pub(super) fn functions(elf: &[u8]) -> Result<Vec<Function>> {
     symbols(elf).context("not an ELF file with symbols")
 }
 
@@ -55,7 +62,7 @@ fn sections(elf: &[u8]) -> Option<Vec<Section>> {
         .collect()
 }
 
-fn symbols(elf: &[u8]) -> Option<Vec<(String, u64)>> {
+fn symbols(elf: &[u8]) -> Option<Vec<Function>> {
     let sections = sections(elf)?;
     let symbols = sections.iter().find(|section| section.kind == SYMBOLS)?;
     let names = elf.get(sections.get(symbols.link)?.offset..)?;
@@ -67,8 +74,12 @@ fn symbols(elf: &[u8]) -> Option<Vec<(String, u64)>> {
         if symbol[12] & 0xf == FUNCTION {
             let name = names.get(word(symbol, 0)?..)?;
             let name = name.split(|&byte| byte == 0).next()?;
-            let name = String::from_utf8_lossy(name).into_owned();
-            functions.push((name, word(symbol, 8)? as u64));
+            functions.push(Function {
+                name: String::from_utf8_lossy(name).into_owned(),
+                // The lowest bit says that it is Thumb code.
+                address: (word(symbol, 4)? & !1) as u64,
+                size_bytes: word(symbol, 8)? as u64,
+            });
         }
     }
     Some(functions)

@@ -1,0 +1,142 @@
+//! An estimate of a Cortex-M4's cycles, from a trace of the blocks of instructions
+//! that the emulator executed.
+//!
+//! The emulator tells of each block what is in it when it is first met, and its
+//! address whenever it is executed. What is in it costs what [`timing`] says; if what
+//! is executed next is not what follows in memory, the pipeline is filled again.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read};
+
+use anyhow::{Context, Result, bail};
+
+use super::timing::{self, REFILL};
+
+/// The function that the image calls before and after what is counted.
+pub(super) const MARK: &str = "tadpool_mark";
+
+/// Parts of the names of functions that are not traced: they make the cases' data,
+/// and take a hundred times as many blocks as the kernels.
+const UNTRACED: [&str; 6] = ["Source", "5ready", "4pack", "4spin", "fnv1a", "rt_main"];
+
+/// Whether a function's blocks are wanted.
+pub(super) fn is_traced(function: &str) -> bool {
+    !UNTRACED.iter().any(|part| function.contains(part))
+}
+
+/// What was executed between two calls of [`MARK`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Executed {
+    pub(super) instructions: u64,
+    pub(super) cycles: u64,
+}
+
+struct Block {
+    instructions: u64,
+    cycles: u64,
+    /// What follows in memory.
+    end: u64,
+}
+
+/// Reads what the emulator logs with `-d exec,in_asm,nochain`; `mark` is the address
+/// of [`MARK`].
+pub(super) fn read(log: impl Read, mark: u64) -> Result<Vec<Executed>> {
+    let mut blocks: HashMap<u64, Block> = HashMap::new();
+    let mut listed: Vec<(u64, [u16; 2])> = Vec::new();
+    let mut parts = Vec::new();
+    let mut now: Option<Executed> = None;
+    let mut expected = 0;
+    let mut log = BufReader::new(log);
+    let mut line = Vec::new();
+    while log.read_until(b'\n', &mut line)? > 0 {
+        let text = String::from_utf8_lossy(&line);
+        if let Some(instruction) = text.strip_prefix("0x") {
+            let listing = listing(instruction);
+            listed.push(listing.with_context(|| format!("cannot read `{}`", text.trim()))?);
+        } else if text.starts_with("Trace ") {
+            if let (Some(&(start, _)), Some(&(last, code))) = (listed.first(), listed.last()) {
+                let codes: Vec<_> = listed.drain(..).map(|(_, code)| code).collect();
+                let block = Block {
+                    instructions: codes.len() as u64,
+                    cycles: timing::cycles(&codes),
+                    end: last + length(code),
+                };
+                blocks.insert(start, block);
+            }
+            let address = text.split('/').nth(1);
+            let address = address.and_then(|address| u64::from_str_radix(address, 16).ok());
+            let address = address.with_context(|| format!("cannot read `{}`", text.trim()))?;
+            if address == mark {
+                match now.take() {
+                    Some(executed) => parts.push(executed),
+                    None => now = Some(Executed::default()),
+                }
+            } else if let Some(now) = &mut now {
+                let Some(block) = blocks.get(&address) else {
+                    bail!("the emulator did not tell what is at {address:#x}");
+                };
+                now.instructions += block.instructions;
+                now.cycles += block.cycles + if address == expected { 0 } else { REFILL };
+                expected = block.end;
+            }
+        }
+        line.clear();
+    }
+    Ok(parts)
+}
+
+/// The address and the code of a line such as `00001760:  e8df f000  tbb  [pc, r0]`.
+fn listing(line: &str) -> Option<(u64, [u16; 2])> {
+    let (address, rest) = line.split_once(':')?;
+    let mut codes = rest.split_whitespace().map(|code| {
+        let is_code = code.len() == 4;
+        is_code.then(|| u16::from_str_radix(code, 16).ok())?
+    });
+    let first = codes.next()??;
+    let second = if is_wide(first) { codes.next()?? } else { 0 };
+    Some((u64::from_str_radix(address, 16).ok()?, [first, second]))
+}
+
+fn is_wide(first: u16) -> bool {
+    first >> 11 >= 0b11101
+}
+
+fn length([first, _]: [u16; 2]) -> u64 {
+    if is_wide(first) { 4 } else { 2 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_what_lies_between_marks() -> Result<()> {
+        let log = "\
+IN: mark
+0x00000100:  4770       bx       lr
+
+Trace 0: 0x7f [00/00000100/00/00] mark
+IN: loop
+0x00000200:  6808       ldr      r0, [r1]
+0x00000202:  e9d5 1022  ldrd     r1, r0, [r5, #0x88]
+0x00000206:  d1fb       bne      #0x200
+
+Trace 0: 0x7f [00/00000200/00/00] loop
+Trace 0: 0x7f [00/00000200/00/00] loop
+IN: after
+0x00000208:  4770       bx       lr
+
+Trace 0: 0x7f [00/00000208/00/00] after
+Trace 0: 0x7f [00/00000100/00/00] mark
+Trace 0: 0x7f [00/00000208/00/00] after
+";
+        let executed = Executed {
+            instructions: 7,
+            // Two turns of 6, each come to by a branch, and one instruction.
+            cycles: 2 * (2 + 6) + 1,
+        };
+        assert_eq!(read(log.as_bytes(), 0x100)?, [executed]);
+        assert!(read("0x00000100:  OBJD-T: 7047\n".as_bytes(), 0x100).is_err());
+        Ok(())
+    }
+}
