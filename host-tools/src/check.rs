@@ -271,11 +271,15 @@ impl Both<'_> {
         let mut arena = Arena::default();
         let mut all = Vec::with_capacity(maps.len());
         for step in 0..maps.len() {
-            let map = match step.checked_sub(1) {
-                Some(before) => self.stored[before].bytes(&maps[before]),
-                None => pixels.clone(),
+            let (map, stats) = match step.checked_sub(1) {
+                Some(before) => {
+                    let map = self.stored[before].bytes(&maps[before]);
+                    let stats = self.stored[before].stats(&map);
+                    (map, stats)
+                }
+                // The first step takes no sums.
+                None => (pixels.clone(), Stats::default()),
             };
-            let stats = Stats::of(bytemuck::cast_slice(&map));
             let output = self.program.step(step, &map, &stats, &mut arena)?;
             let values = self.stored[step].values(output);
             let hybrid = float::resume(network, step + 1, values, |_| {});
