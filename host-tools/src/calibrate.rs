@@ -3,6 +3,7 @@
 mod findings;
 mod histogram;
 mod moments;
+mod shift;
 
 use rayon::prelude::*;
 
@@ -34,6 +35,8 @@ pub struct Calibration {
 pub struct LayerCalibration {
     /// Of the values that the layer writes.
     pub output: Histogram,
+    /// The largest magnitude in each channel of these.
+    pub channels: Vec<f32>,
     /// Of a channel MLP's values between `fc1` and the activation.
     pub pre_activation: Histogram,
     /// Of a channel MLP's values between the activation and `fc2`.
@@ -188,6 +191,7 @@ impl Calibration {
 impl LayerCalibration {
     fn add(&mut self, seen: &SeenLayer) {
         self.output.merge(&seen.output);
+        larger(&mut self.channels, &seen.channels);
         self.hidden = self.hidden.union(seen.hidden);
         if let Some(pre_activation) = &seen.pre_activation {
             self.pre_activation.merge(pre_activation);
@@ -200,6 +204,14 @@ impl LayerCalibration {
     }
 }
 
+/// Keeps the larger magnitude of each channel.
+fn larger(largest: &mut Vec<f32>, values: &[f32]) {
+    largest.resize(values.len(), 0.0);
+    for (largest, value) in largest.iter_mut().zip(values) {
+        *largest = largest.max(value.abs());
+    }
+}
+
 /// What one image shows.
 struct Seen {
     layers: Vec<SeenLayer>,
@@ -208,6 +220,7 @@ struct Seen {
 #[derive(Default)]
 struct SeenLayer {
     output: Histogram,
+    channels: Vec<f32>,
     pre_activation: Option<Histogram>,
     hidden: Range,
     /// Tokens that each matrix reads.
@@ -235,7 +248,12 @@ impl Seen {
                     layer.hidden = Range::of(view.values);
                 }
                 View::Preactivation => layer.pre_activation = Some(Histogram::of(view.values)),
-                View::Output => layer.output = Histogram::of(view.values),
+                View::Output => {
+                    layer.output = Histogram::of(view.values);
+                    for token in view.values.chunks_exact(view.channels) {
+                        larger(&mut layer.channels, token);
+                    }
+                }
                 // Of layers without an integer kernel.
                 View::Normed
                 | View::Embedded

@@ -10,6 +10,7 @@ mod flash;
 mod inspect;
 mod logs;
 mod model;
+mod notes;
 mod plan;
 mod probes;
 mod progress;

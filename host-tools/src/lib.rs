@@ -53,6 +53,8 @@ pub mod program;
 // The whole way, and what becomes of it.
 pub mod compile;
 
+pub mod widen;
+
 pub mod budget;
 
 pub mod codegen;

@@ -4,6 +4,7 @@
 
 pub(crate) mod integer;
 pub(crate) mod network;
+pub(crate) mod outliers;
 pub(crate) mod refused;
 
 use std::path::{Path, PathBuf};

@@ -12,6 +12,7 @@ use tadpool::output;
 use tadpool_kernels::checksum::fnv1a;
 
 use super::model::CompileArgs;
+use super::notes::Notes;
 use super::progress::Bars;
 use super::report::{percent, table};
 
@@ -40,6 +41,8 @@ pub(crate) struct CheckArgs {
 pub(crate) struct CheckReport {
     #[serde(flatten)]
     check: Check,
+    #[serde(flatten)]
+    notes: Notes,
     provenance: Provenance,
     html: Option<PathBuf>,
 }
@@ -60,7 +63,7 @@ struct Provenance {
 
 impl CheckArgs {
     pub(crate) fn run(self) -> anyhow::Result<CheckReport> {
-        let (model, compiled) = self.model.compile()?;
+        let (model, calibrated, compiled) = self.model.compile_calibrated()?;
         let description = &model.description;
         let folder = self
             .data
@@ -88,12 +91,15 @@ impl CheckArgs {
             calibration_images: compiled.comparison.images,
             largest_difference_to_tract: compiled.comparison.max_abs_diff,
         };
+        let notes = Notes::new(&model, &calibrated, &compiled)?;
         if let Some(path) = &self.html {
-            let page = check::html(&check, &description.input, &provenance.pairs())?;
+            let (notes, pairs) = (notes.lines(), provenance.pairs());
+            let page = check::html(&check, &description.input, &notes, &pairs)?;
             output::write(path, page.as_bytes())?;
         }
         Ok(CheckReport {
             check,
+            notes,
             provenance,
             html: self.html,
         })
@@ -196,6 +202,9 @@ impl fmt::Display for CheckReport {
                 )?;
             }
             None => writeln!(f, "top-1            unknown, as the images have no labels")?,
+        }
+        for note in self.notes.lines() {
+            writeln!(f, "note             {note}")?;
         }
         for (what, value) in self.provenance.pairs() {
             writeln!(f, "{what:16} {value}")?;

@@ -7,8 +7,10 @@ use tadpool::compile::{self, Calibrated, CompileConfig, Compiled, Model};
 use tadpool::model_toml::{
     Bits, Quantization, RangeMethod, RoundingMethod, StreamChoice, UnknownChoice, WeightChoice,
 };
+use tadpool::precision::Choice;
 use tadpool::reference::DEFAULT_TOLERANCE;
 use tadpool::schedule::ScheduleConfig;
+use tadpool::widen;
 
 use super::progress::Bars;
 
@@ -53,8 +55,9 @@ struct QuantizationArgs {
     /// (four everywhere but in the first and the last layer).
     #[arg(long, value_name = "int8|int4-mlp|int4")]
     weights: Option<WeightChoice>,
-    /// Bits of the residual stream.
-    #[arg(long, value_name = "int8|int16")]
+    /// Bits of the residual stream; auto: int16 in the stages where int8 is measured
+    /// to be too coarse.
+    #[arg(long, value_name = "auto|int8|int16")]
     stream: Option<StreamChoice>,
     /// Bits of one layer or stage: stage1.block0.mlp=int8, stage1=int16.
     #[arg(long = "pin", value_name = "NAME=BITS", value_parser = pin)]
@@ -98,8 +101,25 @@ impl CompileArgs {
     /// chosen.
     pub(crate) fn calibrate(&self) -> anyhow::Result<(Model, Calibrated)> {
         let model = self.load()?;
+        // A pin that does not fit is said before anything is measured.
+        compile::precision(&model)?;
         let calibrated = compile::calibrate(&model, &self.config(), &Bars::default())?;
         Ok((model, calibrated))
+    }
+
+    /// The same, and what the calibration images show besides.
+    pub(crate) fn compile_calibrated(&self) -> anyhow::Result<(Model, Calibrated, Compiled)> {
+        let (model, calibrated) = self.calibrate()?;
+        let choice = self.choose(&model, &calibrated)?;
+        let compiled = calibrated.compile(&model, choice, &self.schedule())?;
+        Ok((model, calibrated, compiled))
+    }
+
+    /// The precision that the description and the flags choose, or measurements if
+    /// these leave it to them.
+    pub(crate) fn choose(&self, model: &Model, calibrated: &Calibrated) -> anyhow::Result<Choice> {
+        let base = compile::precision(model)?;
+        Ok(widen::choose(model, calibrated, base, &Bars::default())?)
     }
 
     pub(crate) fn schedule(&self) -> ScheduleConfig {

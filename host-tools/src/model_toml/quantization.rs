@@ -65,8 +65,10 @@ pub enum WeightChoice {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(try_from = "String")]
 pub enum StreamChoice {
-    /// Eight everywhere.
+    /// Eight, but sixteen in the stages where eight are measured to be too few.
     #[default]
+    Auto,
+    /// Eight everywhere.
     Int8,
     /// Sixteen everywhere.
     Int16,
@@ -138,7 +140,7 @@ macro_rules! named {
 
 named!(RoundingMethod: "nearest" = Nearest, "output" = Output);
 named!(WeightChoice: "int8" = Int8, "int4-mlp" = Int4Mlp, "int4" = Int4);
-named!(StreamChoice: "int8" = Int8, "int16" = Int16);
+named!(StreamChoice: "auto" = Auto, "int8" = Int8, "int16" = Int16);
 named!(Bits: "int4" = Int4, "int8" = Int8, "int16" = Int16);
 
 impl FromStr for RangeMethod {
