@@ -12,6 +12,7 @@ use tadpool::model_toml::{Channels, InputDescription, Quantization, WeightChoice
 use tadpool::precision::Precision;
 use tadpool::program::Arena;
 use tadpool::schedule::ScheduleConfig;
+use tadpool::widen;
 
 /// Floor of the float network's top-1; how far integers may be below it, and how
 /// often they must agree, with eight-bit weights and with four-bit ones everywhere
@@ -25,6 +26,9 @@ fn check(name: &str, floor: f64) {
     assert!(calibrated.comparison.max_abs_diff < 1e-3);
     assert_eq!(calibrated.findings(&model).unwrap(), []);
     let network = &model.network;
+    // Eight bits are enough for the stream of both.
+    let chosen = widen::choose(&model, &calibrated, Precision::int8(network), &()).unwrap();
+    assert_eq!(chosen.widened, []);
     let int4 = Quantization {
         weights: WeightChoice::Int4,
         ..Quantization::default()

@@ -6,7 +6,7 @@ mod support;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use support::Noise;
+use support::made::Made;
 use tadpool::check::{self, Check, CheckConfig};
 use tadpool::compile::{self, CompileConfig, Compiled, Model};
 use tadpool::float::{self, View};
@@ -21,49 +21,6 @@ const CALIBRATION: usize = 60;
 const IMAGES: usize = 45;
 const HYBRIDS: usize = 9;
 
-/// A description of a fixture whose second stage has a stream of sixteen bits, with
-/// made images, in class folders or not.
-fn model(folder: &Path, with_labels: bool) -> Model {
-    let fixture = support::manifest().model;
-    let fixture = fixture
-        .iter()
-        .find(|fixture| fixture.file == "pool_script17.onnx")
-        .expect("the fixture");
-    let [_, channels, height, width] = fixture.input_shape;
-    assert_eq!(channels, 3);
-    let mut noise = Noise::new(99);
-    let mut image = |folder: &str, class: usize, name: usize| {
-        let folder = match with_labels {
-            true => format!("{folder}/class{class}"),
-            false => folder.to_owned(),
-        };
-        let mut file = format!("P6\n{width} {height}\n255\n").into_bytes();
-        let (base, slope) = (40.0 * noise.value(), 60.0 * noise.value());
-        file.extend((0..3 * height * width).map(|at| {
-            let x = (at / 3 % width) as f32 / width as f32;
-            (128.0 + base + slope * x + 24.0 * noise.value()).clamp(0.0, 255.0) as u8
-        }));
-        std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(format!("{folder}/{name:03}.ppm"), file).unwrap();
-    };
-    for (folder_name, count) in [("calibration", CALIBRATION), ("evaluation", IMAGES)] {
-        for index in 0..count {
-            let folder = folder.join(folder_name).display().to_string();
-            image(&folder, index % fixture.classes, index);
-        }
-    }
-    let labels: Vec<String> = (0..fixture.classes).map(|c| format!("class{c}")).collect();
-    let description = format!(
-        "name = \"small\"\nonnx = {:?}\n[input]\nheight = {height}\nwidth = {width}\n\
-         channels = \"rgb\"\nmean = [0.5, 0.5, 0.5]\nstd = [0.25, 0.25, 0.25]\n\
-         [data]\nlabels = {labels:?}\ncalibration = \"calibration\"\n\
-         evaluation = \"evaluation\"\n[quantization.pins]\nstage2 = \"int16\"\n",
-        support::fixtures().join(&fixture.file),
-    );
-    std::fs::write(folder.join("model.toml"), description).unwrap();
-    compile::load(&folder.join("model.toml")).unwrap()
-}
-
 struct Checked {
     model: Model,
     compiled: Compiled,
@@ -72,7 +29,16 @@ struct Checked {
 }
 
 fn checked(folder: &Path, with_labels: bool) -> Checked {
-    let model = model(folder, with_labels);
+    let made = Made {
+        onnx: &support::fixtures().join("pool_script17.onnx"),
+        size: [16, 16],
+        classes: 5,
+        calibration: CALIBRATION,
+        evaluation: IMAGES,
+        with_labels,
+        quantization: "[quantization.pins]\nstage2 = \"int16\"\n",
+    };
+    let model = compile::load(&made.write(folder)).unwrap();
     let compiled = compile::compile(&model, &CompileConfig::default(), &()).unwrap();
     let description = &model.description;
     let evaluation = description.evaluation.as_ref().unwrap();

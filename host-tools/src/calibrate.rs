@@ -39,6 +39,8 @@ pub struct LayerCalibration {
     pub channels: Vec<f32>,
     /// Of a channel MLP's values between `fc1` and the activation.
     pub pre_activation: Histogram,
+    /// The largest of these in each hidden channel, or zero.
+    pub hidden_channels: Vec<f32>,
     /// Of a channel MLP's values between the activation and `fc2`.
     pub hidden: Range,
     /// What the layer's matrices read, in the order of
@@ -157,6 +159,7 @@ impl Calibration {
                     RangeMethod::MinMax => histogram.min_max(),
                     RangeMethod::Percentile(percent) => histogram.percentile(percent),
                     RangeMethod::Mse => histogram.least_error(),
+                    RangeMethod::Kl => histogram.least_divergence(),
                 };
                 let pre_activation = match (&layer.op, method) {
                     (Op::ChannelMlp(op), RangeMethod::Mse) => {
@@ -191,7 +194,9 @@ impl Calibration {
 impl LayerCalibration {
     fn add(&mut self, seen: &SeenLayer) {
         self.output.merge(&seen.output);
-        larger(&mut self.channels, &seen.channels);
+        larger(&mut self.channels, seen.channels.iter().copied());
+        let hidden = seen.hidden_channels.iter().copied();
+        larger(&mut self.hidden_channels, hidden);
         self.hidden = self.hidden.union(seen.hidden);
         if let Some(pre_activation) = &seen.pre_activation {
             self.pre_activation.merge(pre_activation);
@@ -204,11 +209,11 @@ impl LayerCalibration {
     }
 }
 
-/// Keeps the larger magnitude of each channel.
-fn larger(largest: &mut Vec<f32>, values: &[f32]) {
+/// Keeps the larger value of each channel; none is less than zero.
+fn larger(largest: &mut Vec<f32>, values: impl ExactSizeIterator<Item = f32>) {
     largest.resize(values.len(), 0.0);
     for (largest, value) in largest.iter_mut().zip(values) {
-        *largest = largest.max(value.abs());
+        *largest = largest.max(value);
     }
 }
 
@@ -221,6 +226,7 @@ struct Seen {
 struct SeenLayer {
     output: Histogram,
     channels: Vec<f32>,
+    hidden_channels: Vec<f32>,
     pre_activation: Option<Histogram>,
     hidden: Range,
     /// Tokens that each matrix reads.
@@ -247,11 +253,16 @@ impl Seen {
                     keep(1);
                     layer.hidden = Range::of(view.values);
                 }
-                View::Preactivation => layer.pre_activation = Some(Histogram::of(view.values)),
+                View::Preactivation => {
+                    layer.pre_activation = Some(Histogram::of(view.values));
+                    for token in view.values.chunks_exact(view.channels) {
+                        larger(&mut layer.hidden_channels, token.iter().copied());
+                    }
+                }
                 View::Output => {
                     layer.output = Histogram::of(view.values);
                     for token in view.values.chunks_exact(view.channels) {
-                        larger(&mut layer.channels, token);
+                        larger(&mut layer.channels, token.iter().map(|value| value.abs()));
                     }
                 }
                 // Of layers without an integer kernel.

@@ -33,6 +33,8 @@ pub mod calibrate;
 
 pub mod ranges;
 
+pub mod equalise;
+
 pub mod precision;
 
 pub mod quantize;

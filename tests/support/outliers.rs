@@ -11,6 +11,7 @@ use tract_onnx::pb;
 use super::Noise;
 use super::network::{image_info, int, ints, model, node};
 
+/// Channels of each stage, of which a part may be taken.
 const DIMS: [usize; 4] = [64, 128, 320, 512];
 const DEPTHS: [usize; 4] = [2, 2, 6, 2];
 const CLASSES: usize = 10;
@@ -19,11 +20,21 @@ const OUTLIERS: usize = 32;
 /// so many times as large as the others.
 const SIZE: f32 = 12.0;
 
-/// Writes `model.onnx` for square images of `side` pixels, `images` images for
+/// How large the network is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Size {
+    /// Pixels of a side; a PoolFormer-S12 reads 224.
+    pub(crate) side: usize,
+    /// What its numbers of channels are divided by.
+    pub(crate) part: usize,
+}
+
+/// Writes `model.onnx` for square images, `images` images for
 /// calibration and as many others for evaluation, and `model.toml` into `folder`;
 /// the path of the last one.
-pub(crate) fn write(folder: &Path, side: usize, images: usize) -> PathBuf {
-    std::fs::write(folder.join("model.onnx"), onnx(side)).unwrap();
+pub(crate) fn write(folder: &Path, size: Size, images: usize) -> PathBuf {
+    let side = size.side;
+    std::fs::write(folder.join("model.onnx"), onnx(size)).unwrap();
     for (first, name) in [(0, "calibration"), (images, "evaluation")] {
         let folder = folder.join(name);
         std::fs::create_dir_all(&folder).unwrap();
@@ -64,7 +75,7 @@ fn pixels(side: usize, index: usize) -> Vec<u8> {
 }
 
 /// The network as an ONNX file.
-fn onnx(side: usize) -> Vec<u8> {
+fn onnx(Size { side, part }: Size) -> Vec<u8> {
     let mut make = Maker {
         noise: Noise::new(12),
         graph: pb::GraphProto::default(),
@@ -74,7 +85,8 @@ fn onnx(side: usize) -> Vec<u8> {
     make.graph.input = vec![image_info([Some(1), Some(3), Some(side), Some(side)])];
     let mut x = "image".to_owned();
     let mut inputs = 3;
-    for (stage, (&channels, depth)) in DIMS.iter().zip(DEPTHS).enumerate() {
+    for (stage, (dims, depth)) in DIMS.iter().zip(DEPTHS).enumerate() {
+        let channels = dims / part;
         x = match stage {
             0 => make.conv(&x, [channels, inputs, 7], [4, 2], sizes(channels)),
             _ => make.conv(&x, [channels, inputs, 3], [2, 1], sizes(channels)),

@@ -4,10 +4,13 @@ use super::trained::confirm;
 use super::{CompileConfig, CompileError, Compiled, Model};
 use crate::calibrate::{self, Calibration, Finding, LabelledPixels};
 use crate::codegen::Description;
+use crate::equalise::equalise;
 use crate::images::{self, ImageError, ImageFile};
+use crate::ir::MetaFormer;
 use crate::memory;
 use crate::model_toml::{
-    Channels, InputDescription, ModelDescription, RangeMethod, RoundingMethod,
+    BiasCorrection, Channels, Equalisation, InputDescription, ModelDescription, RangeMethod,
+    RoundingMethod,
 };
 use crate::precision::{Choice, Precision};
 use crate::program;
@@ -24,6 +27,9 @@ use crate::schedule::{self, ScheduleConfig};
 pub struct Calibrated {
     /// How far the imported network is from tract, over the calibration images.
     pub comparison: Comparison,
+    /// The network that is quantized: the model's, equalised if its description says
+    /// so.
+    pub network: MetaFormer,
     /// The images.
     pub images: Vec<ImageFile>,
     /// What the float network makes of them.
@@ -66,11 +72,23 @@ pub fn calibrate(
     progress.end();
 
     progress.begin("calibrating", images.len());
-    let calibration =
-        calibrate::observe(&model.network, images.len(), |index| load(&images[index]))?;
+    let observe =
+        |network: &MetaFormer| calibrate::observe(network, images.len(), |i| load(&images[i]));
+    let mut network = model.network.clone();
+    let mut calibration = observe(&network)?;
     progress.end();
+    let equalisation = description.quantization.equalisation;
+    if equalisation == Equalisation::On && model.rounding.is_none() {
+        if let Some(equalised) = equalise(&network, &calibration) {
+            progress.begin("calibrating what was equalised", images.len());
+            calibration = observe(&equalised)?;
+            network = equalised;
+            progress.end();
+        }
+    }
     Ok(Calibrated {
         comparison,
+        network,
         images,
         calibration,
         tolerance: config.tolerance,
@@ -125,18 +143,19 @@ impl Calibrated {
             Some(_) => RangeMethod::MinMax,
             None => description.quantization.ranges,
         };
-        let mut ranges = self.calibration.ranges(&model.network, method, precision);
+        let mut ranges = self.calibration.ranges(&self.network, method, precision);
         if let Some(rounding) = &model.rounding {
             rounding.grids.apply(&mut ranges);
         }
         let precision = &self.calibration.with_shifts(&ranges, precision);
-        let rounding = match rounding {
-            RoundingMethod::Nearest => quantize::Rounding::Nearest,
-            RoundingMethod::Output => quantize::Rounding::Output(&self.calibration),
+        let correction = description.quantization.bias_correction;
+        let rounding = quantize::Rounding {
+            outputs: (rounding == RoundingMethod::Output).then_some(&self.calibration),
+            correction: (correction == BiasCorrection::On).then_some(&self.calibration),
         };
         let pixels = pixels(&description.input);
         let quantized =
-            quantize::quantize_rounded(&model.network, &ranges, &pixels, precision, rounding)
+            quantize::quantize_rounded(&self.network, &ranges, &pixels, precision, rounding)
                 .map_err(|source| CompileError::Quantize {
                     onnx: description.onnx.clone(),
                     source,

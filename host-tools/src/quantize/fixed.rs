@@ -1,7 +1,7 @@
 //! Pieces that several layer kinds share.
 
 use super::lattice;
-use super::rounding::{Rounded, Rounder};
+use super::rounding::{Guide, Rounded, correction};
 use crate::quant_model::{Quant, QuantMatrix, WeightBits};
 use crate::ranges::Range;
 
@@ -58,18 +58,29 @@ impl Rows {
     }
 
     /// Rounds the weights: with a rounder for the least error of the outputs,
-    /// without one, or if they were trained for integers, each to the nearest
-    /// multiple of its row's scale. `scales` cut
-    /// off no weight; `allowed` is the next scale that a row can have.
+    /// without one each to the nearest multiple of its row's scale; weights that
+    /// were trained for integers keep what they are. `scales` cut off no weight;
+    /// `allowed` is the next scale that a row can have.
     pub(super) fn round(
         &self,
         scales: Vec<f64>,
-        rounder: Option<&Rounder>,
+        guide: &Guide,
         allowed: impl Fn(f64) -> f64 + Sync,
     ) -> Rounded {
-        if let Some(rounder) = rounder.filter(|_| !self.trained) {
-            return rounder.round(&self.weights, self.bits, &scales, allowed);
+        if self.trained {
+            return self.nearest(scales);
         }
+        let mut rounded = match &guide.rounder {
+            Some(rounder) => rounder.round(&self.weights, self.bits, &scales, allowed),
+            None => self.nearest(scales),
+        };
+        if let Some(mean) = &guide.mean {
+            rounded.correction = correction(&self.weights, &rounded.matrix, &rounded.scales, mean);
+        }
+        rounded
+    }
+
+    fn nearest(&self, scales: Vec<f64>) -> Rounded {
         let weights = self
             .weights
             .chunks_exact(self.inputs)
