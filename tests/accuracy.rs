@@ -146,6 +146,15 @@ fn odd_calibration_images_are_found() {
         "{findings:?}"
     );
 
+    let mut alike = sample.clone();
+    alike.retain(|image| image.label.is_some_and(|label| label < 3));
+    let findings = found(input, &alike);
+    let few = Finding::FewClasses {
+        seen: 3,
+        classes: 10,
+    };
+    assert!(findings.contains(&few), "{findings:?}");
+
     let mut flat = sample[..40].to_vec();
     for image in &mut flat {
         image.pixels.fill(90);

@@ -66,7 +66,10 @@ pub fn choose(
         // The logits may be noisy though no step before them is.
         let first = || {
             let free = stages.iter().find(|stage| is_free(stage))?;
-            let head = layers.last().filter(|(_, sqnr)| !enough(sqnr))?;
+            let head = layers
+                .clone()
+                .next_back()
+                .filter(|(_, sqnr)| !enough(sqnr))?;
             Some((*free, &head.0.name, *head.1))
         };
         let Some((stage, step, sqnr)) = failing.or_else(first) else {

@@ -78,13 +78,14 @@ pub fn calibrate(
     let mut calibration = observe(&network)?;
     progress.end();
     let equalisation = description.quantization.equalisation;
-    if equalisation == Equalisation::On && model.rounding.is_none() {
-        if let Some(equalised) = equalise(&network, &calibration) {
-            progress.begin("calibrating what was equalised", images.len());
-            calibration = observe(&equalised)?;
-            network = equalised;
-            progress.end();
-        }
+    if equalisation == Equalisation::On
+        && model.rounding.is_none()
+        && let Some(equalised) = equalise(&network, &calibration)
+    {
+        progress.begin("calibrating what was equalised", images.len());
+        calibration = observe(&equalised)?;
+        network = equalised;
+        progress.end();
     }
     Ok(Calibrated {
         comparison,
