@@ -12,6 +12,7 @@ use tadpool::model_toml::{Channels, InputDescription, Quantization, WeightChoice
 use tadpool::precision::Precision;
 use tadpool::program::Arena;
 use tadpool::schedule::ScheduleConfig;
+use tadpool::widen;
 
 /// Floor of the float network's top-1; how far integers may be below it, and how
 /// often they must agree, with eight-bit weights and with four-bit ones everywhere
@@ -25,6 +26,9 @@ fn check(name: &str, floor: f64) {
     assert!(calibrated.comparison.max_abs_diff < 1e-3);
     assert_eq!(calibrated.findings(&model).unwrap(), []);
     let network = &model.network;
+    // Eight bits are enough for the stream of both.
+    let chosen = widen::choose(&model, &calibrated, Precision::int8(network), &()).unwrap();
+    assert_eq!(chosen.widened, []);
     let int4 = Quantization {
         weights: WeightChoice::Int4,
         ..Quantization::default()
@@ -141,6 +145,15 @@ fn odd_calibration_images_are_found() {
         matches!(&findings[..], [Finding::LabelsDoNotMatch { .. }]),
         "{findings:?}"
     );
+
+    let mut alike = sample.clone();
+    alike.retain(|image| image.label.is_some_and(|label| label < 3));
+    let findings = found(input, &alike);
+    let few = Finding::FewClasses {
+        seen: 3,
+        classes: 10,
+    };
+    assert!(findings.contains(&few), "{findings:?}");
 
     let mut flat = sample[..40].to_vec();
     for image in &mut flat {

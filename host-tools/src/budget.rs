@@ -1,24 +1,16 @@
-//! Budgets: which weights are narrowed so that a model fits a board, by what
-//! narrowing each of them costs.
+//! Budgets: what is given up so that a model fits a board, by what it costs.
+
+mod sensitivity;
 
 use std::str::FromStr;
 
-use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::compile::{Calibrated, CompileError, Model};
-use crate::float;
-use crate::images::{self, ImageError};
-use crate::ir::Op;
-use crate::memory;
-use crate::precision::{Precision, matrices};
-use crate::program::{self, Arena};
-use crate::progress::Progress;
-use crate::quant_model::WeightBits;
-use crate::schedule::{self, ScheduleConfig};
+use crate::precision::{Choice, Widened};
+use crate::quant_model::Stream;
+use crate::schedule::ScheduleConfig;
 
-/// Most images that sensitivities are measured on.
-const MAX_IMAGES: usize = 100;
+pub use sensitivity::{Probe, Sensitivity, choose, narrowed, sensitivities};
 
 /// Bytes that an image may take of a board.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,29 +28,153 @@ pub struct Budget {
 )]
 pub struct BudgetError(String);
 
-/// What it costs to keep one matrix in four bits.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Sensitivity {
-    /// The matrix, such as `stage1.block0.mlp.fc1`.
-    pub name: String,
-    /// Number of its layer.
-    #[serde(skip)]
-    pub layer: usize,
-    /// Its place in [`LayerPrecision::weights`](crate::precision::LayerPrecision::weights).
-    #[serde(skip)]
-    pub slot: usize,
-    /// Flash that is saved, about: half a byte a weight.
-    pub saved_bytes: u64,
-    /// Mean square by which it moves the logits away from the float network's,
-    /// beyond what eight bits do, over the mean square of these.
-    pub error: f64,
+/// Bytes that an image takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taken {
+    /// Of flash.
+    pub flash_bytes: u64,
+    /// Of RAM.
+    pub ram_bytes: u64,
 }
 
-/// Float logits of some calibration images.
-#[derive(Debug)]
-pub struct Probe {
-    pixels: Vec<Vec<u8>>,
-    logits: Vec<Vec<f32>>,
+/// One way to build a model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attempt {
+    /// Bits of each layer.
+    pub choice: Choice,
+    /// Choices of the schedule.
+    pub schedule: ScheduleConfig,
+}
+
+/// What was given up for a budget.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct Traded {
+    /// Matrices that are kept in four bits.
+    pub weights: Vec<Sensitivity>,
+    /// Stages that have an int8 stream again, though more was measured to be needed.
+    pub stages: Vec<Widened>,
+    /// Tokens that a matrix product takes at a time now, if these were more.
+    pub tile_tokens: Option<usize>,
+}
+
+/// A budget that cannot be kept.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FitError {
+    /// Of flash.
+    #[error(
+        "the smallest image that can be had takes {smallest} bytes of flash, {} more than the budget of {budget}: all weights are int4 but those of the first and the last layer{}; take a smaller network",
+        smallest - budget, pinned(pins)
+    )]
+    Flash {
+        /// Bytes of the smallest image.
+        smallest: u64,
+        /// Bytes that it may take.
+        budget: u64,
+        /// Names that are pinned.
+        pins: Vec<String>,
+    },
+    /// Of RAM.
+    #[error(
+        "the smallest image that can be had takes {smallest} bytes of RAM, {} more than the budget of {budget}: one token at a time, and an int8 residual stream{}; take a smaller network or smaller images",
+        smallest - budget, pinned(pins)
+    )]
+    Ram {
+        /// Bytes of the smallest image.
+        smallest: u64,
+        /// Bytes that it may take.
+        budget: u64,
+        /// Names that are pinned.
+        pins: Vec<String>,
+    },
+}
+
+/// Builds the model so that it keeps `budget`: `base` as it is if that fits, else
+/// with as little given up as possible. What `pins` names stays.
+///
+/// `build` builds an attempt and tells what its image takes; `measure` tells what
+/// narrowing each matrix of a precision costs, which is asked for only if flash is
+/// short.
+///
+/// # Errors
+/// A [`FitError`], or what `build` and `measure` return.
+pub fn fit<T, E: From<FitError>>(
+    budget: Budget,
+    base: Attempt,
+    pins: &[String],
+    mut build: impl FnMut(&Attempt) -> Result<(T, Taken), E>,
+    measure: impl FnOnce(&Attempt) -> Result<Vec<Sensitivity>, E>,
+) -> Result<(Attempt, T, Traded), E> {
+    let flash_limit = budget.flash_bytes.unwrap_or(u64::MAX);
+    let ram_limit = budget.ram_bytes.unwrap_or(u64::MAX);
+    let mut attempt = base;
+    let mut traded = Traded::default();
+    let (mut built, mut taken) = build(&attempt)?;
+
+    while taken.ram_bytes > ram_limit {
+        save_ram(&mut attempt, &mut traded, ram_limit, taken, pins)?;
+        (built, taken) = build(&attempt)?;
+    }
+    if taken.flash_bytes > flash_limit {
+        let all = measure(&attempt)?;
+        let wide = attempt.choice.precision.clone();
+        // Packing pads matrices, so what is saved is known from the image.
+        let mut wanted = 0;
+        while taken.flash_bytes > flash_limit {
+            if traded.weights.len() == all.len() {
+                let error = FitError::Flash {
+                    smallest: taken.flash_bytes,
+                    budget: flash_limit,
+                    pins: pins.to_vec(),
+                };
+                return Err(error.into());
+            }
+            wanted += taken.flash_bytes - flash_limit;
+            let chosen = choose(&all, wanted);
+            attempt.choice.precision = narrowed(&wide, chosen.iter().copied());
+            traded.weights = chosen.into_iter().cloned().collect();
+            (built, taken) = build(&attempt)?;
+        }
+        // Unpacking four bits takes a little RAM.
+        while taken.ram_bytes > ram_limit {
+            save_ram(&mut attempt, &mut traded, ram_limit, taken, pins)?;
+            (built, taken) = build(&attempt)?;
+        }
+    }
+    Ok((attempt, built, traded))
+}
+
+/// Gives up what is left that takes RAM: first speed, then precision, from the
+/// largest maps on.
+fn save_ram(
+    attempt: &mut Attempt,
+    traded: &mut Traded,
+    budget: u64,
+    taken: Taken,
+    pins: &[String],
+) -> Result<(), FitError> {
+    if attempt.schedule.tile_tokens > 1 {
+        attempt.schedule.tile_tokens = 1;
+        traded.tile_tokens = Some(1);
+        return Ok(());
+    }
+    if attempt.choice.widened.is_empty() {
+        return Err(FitError::Ram {
+            smallest: taken.ram_bytes,
+            budget,
+            pins: pins.to_vec(),
+        });
+    }
+    let stage = attempt.choice.widened.remove(0);
+    attempt.choice.precision.set_stream(&stage, Stream::Int8);
+    traded.stages.push(stage);
+    Ok(())
+}
+
+fn pinned(pins: &[String]) -> String {
+    match pins {
+        [] => String::new(),
+        pins => format!(", and what is pinned ({})", pins.join(", ")),
+    }
 }
 
 impl FromStr for Budget {
@@ -97,167 +213,11 @@ impl FromStr for Budget {
     }
 }
 
-impl Probe {
-    /// Runs the float network on up to a hundred calibration images, spread over
-    /// all of them.
-    ///
-    /// # Errors
-    /// An image cannot be read.
-    pub fn new(model: &Model, calibrated: &Calibrated) -> Result<Self, ImageError> {
-        let input = &model.description.input;
-        let every = calibrated.images.len().div_ceil(MAX_IMAGES).max(1);
-        let files: Vec<_> = calibrated.images.iter().step_by(every).collect();
-        let pixels = files
-            .par_iter()
-            .map(|file| images::load(&file.path, input))
-            .collect::<Result<Vec<_>, _>>()?;
-        let logits = pixels
-            .par_iter()
-            .map(|pixels| float::run(&model.network, &images::normalise(pixels, input), |_| {}))
-            .collect();
-        Ok(Self { pixels, logits })
-    }
-
-    /// Mean square of the difference of integer and float logits, over that of the
-    /// float logits.
-    ///
-    /// # Errors
-    /// The network has no integer form in this precision.
-    pub fn error(
-        &self,
-        model: &Model,
-        calibrated: &Calibrated,
-        precision: &Precision,
-        config: &ScheduleConfig,
-    ) -> Result<f64, CompileError> {
-        let (_, quantized) = calibrated.quantize(model, precision)?;
-        let schedule = schedule::schedule(&quantized, config);
-        let memory = memory::plan(&schedule)?;
-        let program = program::program(&quantized, &schedule, &memory);
-        let squares: Vec<(f64, f64)> = self
-            .pixels
-            .par_iter()
-            .zip(&self.logits)
-            .map_init(Arena::default, |arena, (pixels, float)| {
-                // The image has the size that the float network took.
-                let integer = program.infer(pixels, arena, &mut ()).unwrap_or_default();
-                let pairs = integer.iter().zip(float);
-                pairs.fold((0.0, 0.0), |(noise, signal), (&integer, &float)| {
-                    let (integer, float) = (f64::from(integer) / 65_536.0, f64::from(float));
-                    (noise + (integer - float).powi(2), signal + float.powi(2))
-                })
-            })
-            .collect();
-        let noise: f64 = squares.iter().map(|(noise, _)| noise).sum();
-        let signal: f64 = squares.iter().map(|(_, signal)| signal).sum();
-        Ok(noise / signal.max(f64::MIN_POSITIVE))
-    }
-}
-
-/// What it costs to narrow each matrix alone, for those that `base` keeps in
-/// eight bits and that are neither in the first layer, nor in the last one, nor
-/// pinned; in the order of execution.
-///
-/// # Errors
-/// The network has no integer form in some precision.
-pub fn sensitivities(
-    model: &Model,
-    calibrated: &Calibrated,
-    probe: &Probe,
-    base: &Precision,
-    config: &ScheduleConfig,
-    progress: &impl Progress,
-) -> Result<Vec<Sensitivity>, CompileError> {
-    let network = &model.network;
-    let pins = &model.description.quantization.pins;
-    let last = network.layers.len().saturating_sub(1);
-    let mut candidates = Vec::new();
-    for (index, layer) in network.layers.iter().enumerate() {
-        let (names, weights): (&[&str], Vec<usize>) = match &layer.op {
-            Op::PatchEmbedding(op) => (&[""], vec![op.linear.weight.len()]),
-            Op::ChannelMlp(op) => {
-                let sizes = vec![op.fc1.weight.len(), op.fc2.weight.len()];
-                (&[".fc1", ".fc2"], sizes)
-            }
-            _ => (&[], Vec::new()),
-        };
-        for (slot, (part, weights)) in names.iter().zip(weights).enumerate() {
-            let name = format!("{}{part}", layer.name);
-            let free = !pins.contains_key(&name) && !pins.contains_key(&layer.name);
-            let wide = base.layers[index].weights[slot] == WeightBits::Int8;
-            if index != 0 && index != last && free && wide && slot < matrices(&layer.op) {
-                candidates.push(Sensitivity {
-                    name,
-                    layer: index,
-                    slot,
-                    saved_bytes: weights as u64 / 2,
-                    error: 0.0,
-                });
-            }
-        }
-    }
-    progress.begin("measuring sensitivities", candidates.len());
-    let before = probe.error(model, calibrated, base, config)?;
-    for candidate in &mut candidates {
-        let precision = narrowed(base, [&*candidate]);
-        let error = probe.error(model, calibrated, &precision, config)?;
-        candidate.error = (error - before).max(0.0);
-        progress.advance();
-    }
-    progress.end();
-    Ok(candidates)
-}
-
-/// Those of `sensitivities` that save at least `bytes`, each the cheapest that was
-/// left for what it saves; all of them if they do not save as much.
-pub fn choose(sensitivities: &[Sensitivity], bytes: u64) -> Vec<&Sensitivity> {
-    let mut order: Vec<&Sensitivity> = sensitivities.iter().collect();
-    let price = |s: &Sensitivity| s.error / s.saved_bytes.max(1) as f64;
-    order.sort_by(|a, b| price(a).total_cmp(&price(b)).then(a.layer.cmp(&b.layer)));
-    let mut saved = 0;
-    let mut chosen: Vec<&Sensitivity> = Vec::new();
-    for candidate in order {
-        if saved >= bytes {
-            break;
-        }
-        saved += candidate.saved_bytes;
-        chosen.push(candidate);
-    }
-    // The last one may have made earlier ones unnecessary: the dearest first.
-    for at in (0..chosen.len()).rev() {
-        if saved >= bytes + chosen[at].saved_bytes {
-            saved -= chosen.remove(at).saved_bytes;
-        }
-    }
-    chosen.sort_by_key(|chosen| (chosen.layer, chosen.slot));
-    chosen
-}
-
-/// `base` with these matrices in four bits.
-pub fn narrowed<'a>(
-    base: &Precision,
-    chosen: impl IntoIterator<Item = &'a Sensitivity>,
-) -> Precision {
-    let mut precision = base.clone();
-    for chosen in chosen {
-        precision.layers[chosen.layer].weights[chosen.slot] = WeightBits::Int4;
-    }
-    precision
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn sensitivity(layer: usize, saved_bytes: u64, error: f64) -> Sensitivity {
-        Sensitivity {
-            name: format!("layer{layer}"),
-            layer,
-            slot: 0,
-            saved_bytes,
-            error,
-        }
-    }
+    use crate::precision::{LayerPrecision, Precision};
+    use crate::quant_model::WeightBits;
 
     #[test]
     fn budgets_are_read() {
@@ -281,24 +241,107 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_cheapest_bytes_go_first() {
-        let all = [
-            sensitivity(0, 100, 1.0),
-            sensitivity(1, 1000, 2.0),
-            sensitivity(2, 400, 0.1),
-        ];
-        let layers = |bytes| -> Vec<usize> {
-            choose(&all, bytes)
-                .iter()
-                .map(|chosen| chosen.layer)
-                .collect()
+    const LIMITS: Budget = Budget {
+        flash_bytes: Some(1000),
+        ram_bytes: Some(98),
+    };
+
+    /// Three matrices of 400 weights and a stage that was widened.
+    fn base() -> Attempt {
+        let layer = LayerPrecision {
+            stream: Stream::Int16,
+            ..LayerPrecision::default()
         };
-        assert!(layers(0).is_empty());
-        assert_eq!(layers(400), [2]);
-        // The large one alone is enough, so the cheaper one is given back.
-        assert_eq!(layers(900), [1]);
-        assert_eq!(layers(1400), [1, 2]);
-        assert_eq!(layers(10_000), [0, 1, 2]);
+        let widened = Widened {
+            stage: "stage1".to_owned(),
+            layers: vec![0, 1, 2],
+            step: "stage1.embedding".to_owned(),
+            sqnr_db: 12.0,
+        };
+        Attempt {
+            choice: Choice {
+                precision: Precision {
+                    layers: vec![layer; 3],
+                },
+                widened: vec![widened],
+            },
+            schedule: ScheduleConfig { tile_tokens: 4 },
+        }
+    }
+
+    /// What an attempt takes: bytes beside the weights, and of the stream.
+    fn taken(attempt: &Attempt, other: u64, stream: u64) -> Taken {
+        let (mut flash_bytes, mut ram_bytes) = (other, attempt.schedule.tile_tokens as u64);
+        for layer in &attempt.choice.precision.layers {
+            flash_bytes += match layer.weights[0] {
+                WeightBits::Int8 => 400,
+                WeightBits::Int4 => 210,
+            };
+            ram_bytes += stream * layer.stream.value_bytes() as u64;
+        }
+        Taken {
+            flash_bytes,
+            ram_bytes,
+        }
+    }
+
+    fn sensitivities(_: &Attempt) -> Result<Vec<Sensitivity>, FitError> {
+        let sensitivity = |layer, error| Sensitivity {
+            name: format!("layer{layer}"),
+            layer,
+            slot: 0,
+            saved_bytes: 200,
+            error,
+        };
+        Ok(vec![
+            sensitivity(0, 0.5),
+            sensitivity(1, 0.1),
+            sensitivity(2, 0.3),
+        ])
+    }
+
+    fn fitted(other: u64, stream: u64) -> Result<(Attempt, Taken, Traded), FitError> {
+        let build = |attempt: &Attempt| {
+            let taken = taken(attempt, other, stream);
+            Ok::<_, FitError>((taken, taken))
+        };
+        fit(LIMITS, base(), &[], build, sensitivities)
+    }
+
+    #[test]
+    fn nothing_is_given_up_in_vain() {
+        let (attempt, _, traded) = fitted(0, 10).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(traded.tile_tokens, None);
+        assert_eq!(attempt.choice.widened.len(), 1);
+        // 1200 bytes of weights are 200 too many: one matrix saves 190, two do.
+        let names = traded.weights.iter().map(|weights| &weights.name[..]);
+        assert_eq!(names.collect::<Vec<_>>(), ["layer1", "layer2"]);
+    }
+
+    #[test]
+    fn speed_goes_before_precision() {
+        let (attempt, taken, traded) = fitted(0, 16).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!((taken.ram_bytes, traded.tile_tokens), (97, Some(1)));
+        assert!(traded.stages.is_empty());
+        assert_eq!(attempt.choice.precision.layers[0].stream, Stream::Int16);
+        let (attempt, taken, traded) = fitted(0, 30).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!((taken.ram_bytes, traded.stages.len()), (91, 1));
+        assert_eq!(attempt.choice.precision.layers[2].stream, Stream::Int8);
+    }
+
+    #[test]
+    fn the_smallest_that_can_be_had_is_named() {
+        let error = fitted(500, 1).unwrap_err();
+        let smallest = 500 + 3 * 210;
+        assert!(
+            matches!(&error, FitError::Flash { smallest: found, .. } if *found == smallest),
+            "{error}"
+        );
+        assert!(error.to_string().contains("1130 bytes of flash, 130 more"));
+        let error = fitted(0, 50).unwrap_err();
+        assert!(
+            error.to_string().contains("151 bytes of RAM, 53 more"),
+            "{error}"
+        );
     }
 }

@@ -3,6 +3,7 @@
 mod findings;
 mod histogram;
 mod moments;
+mod shift;
 
 use rayon::prelude::*;
 
@@ -34,8 +35,12 @@ pub struct Calibration {
 pub struct LayerCalibration {
     /// Of the values that the layer writes.
     pub output: Histogram,
+    /// The largest magnitude in each channel of these.
+    pub channels: Vec<f32>,
     /// Of a channel MLP's values between `fc1` and the activation.
     pub pre_activation: Histogram,
+    /// The largest of these in each hidden channel, or zero.
+    pub hidden_channels: Vec<f32>,
     /// Of a channel MLP's values between the activation and `fc2`.
     pub hidden: Range,
     /// What the layer's matrices read, in the order of
@@ -154,6 +159,7 @@ impl Calibration {
                     RangeMethod::MinMax => histogram.min_max(),
                     RangeMethod::Percentile(percent) => histogram.percentile(percent),
                     RangeMethod::Mse => histogram.least_error(),
+                    RangeMethod::Kl => histogram.least_divergence(),
                 };
                 let pre_activation = match (&layer.op, method) {
                     (Op::ChannelMlp(op), RangeMethod::Mse) => {
@@ -188,6 +194,9 @@ impl Calibration {
 impl LayerCalibration {
     fn add(&mut self, seen: &SeenLayer) {
         self.output.merge(&seen.output);
+        larger(&mut self.channels, seen.channels.iter().copied());
+        let hidden = seen.hidden_channels.iter().copied();
+        larger(&mut self.hidden_channels, hidden);
         self.hidden = self.hidden.union(seen.hidden);
         if let Some(pre_activation) = &seen.pre_activation {
             self.pre_activation.merge(pre_activation);
@@ -200,6 +209,14 @@ impl LayerCalibration {
     }
 }
 
+/// Keeps the larger value of each channel; none is less than zero.
+fn larger(largest: &mut Vec<f32>, values: impl ExactSizeIterator<Item = f32>) {
+    largest.resize(values.len(), 0.0);
+    for (largest, value) in largest.iter_mut().zip(values) {
+        *largest = largest.max(value);
+    }
+}
+
 /// What one image shows.
 struct Seen {
     layers: Vec<SeenLayer>,
@@ -208,6 +225,8 @@ struct Seen {
 #[derive(Default)]
 struct SeenLayer {
     output: Histogram,
+    channels: Vec<f32>,
+    hidden_channels: Vec<f32>,
     pre_activation: Option<Histogram>,
     hidden: Range,
     /// Tokens that each matrix reads.
@@ -234,8 +253,18 @@ impl Seen {
                     keep(1);
                     layer.hidden = Range::of(view.values);
                 }
-                View::Preactivation => layer.pre_activation = Some(Histogram::of(view.values)),
-                View::Output => layer.output = Histogram::of(view.values),
+                View::Preactivation => {
+                    layer.pre_activation = Some(Histogram::of(view.values));
+                    for token in view.values.chunks_exact(view.channels) {
+                        larger(&mut layer.hidden_channels, token.iter().copied());
+                    }
+                }
+                View::Output => {
+                    layer.output = Histogram::of(view.values);
+                    for token in view.values.chunks_exact(view.channels) {
+                        larger(&mut layer.channels, token.iter().map(|value| value.abs()));
+                    }
+                }
                 // Of layers without an integer kernel.
                 View::Normed
                 | View::Embedded

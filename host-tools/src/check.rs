@@ -8,8 +8,10 @@
 
 mod html;
 mod interval;
+mod sqnr;
 mod step;
 mod thumbnail;
+mod total;
 
 use rayon::prelude::*;
 use serde::Serialize;
@@ -17,15 +19,16 @@ use tadpool_kernels::norm::Stats;
 use tadpool_kernels::{Fault, Observer};
 
 use crate::compile::{Compiled, Model};
-use crate::evaluate::argmax;
 use crate::float::{self, View};
 use crate::images::{self, ImageError, ImageFile};
 use crate::program::{Arena, Program};
 use crate::progress::Progress;
 pub use html::{HtmlError, html};
 pub use interval::{Difference, Share};
+pub use sqnr::sqnr;
 pub use step::StepError;
-use step::{Stored, Sums, decibels};
+use step::{Stored, Sums};
+use total::{HybridSums, Total};
 
 /// Images that one thread takes at a time, and of which a sum is made.
 const PART: usize = 16;
@@ -214,19 +217,6 @@ struct Both<'a> {
     stored: Vec<Stored>,
 }
 
-/// What some images add up to.
-#[derive(Default)]
-struct Total {
-    images: usize,
-    labelled: usize,
-    same: usize,
-    /// Images that the float network, the integer network, each alone has right.
-    right: [usize; 4],
-    steps: Vec<Sums>,
-    logits: HybridSums,
-    disagreements: Vec<Disagreement>,
-}
-
 impl Both<'_> {
     fn part(
         &self,
@@ -271,11 +261,15 @@ impl Both<'_> {
         let mut arena = Arena::default();
         let mut all = Vec::with_capacity(maps.len());
         for step in 0..maps.len() {
-            let map = match step.checked_sub(1) {
-                Some(before) => self.stored[before].bytes(&maps[before]),
-                None => pixels.clone(),
+            let (map, stats) = match step.checked_sub(1) {
+                Some(before) => {
+                    let map = self.stored[before].bytes(&maps[before]);
+                    let stats = self.stored[before].stats(&map);
+                    (map, stats)
+                }
+                // The first step takes no sums.
+                None => (pixels.clone(), Stats::default()),
             };
-            let stats = Stats::of(bytemuck::cast_slice(&map));
             let output = self.program.step(step, &map, &stats, &mut arena)?;
             let values = self.stored[step].values(output);
             let hybrid = float::resume(network, step + 1, values, |_| {});
@@ -284,125 +278,6 @@ impl Both<'_> {
             all.push(sums);
         }
         Ok(all)
-    }
-}
-
-impl Total {
-    fn new(steps: usize) -> Self {
-        Self {
-            steps: vec![Sums::default(); steps],
-            ..Self::default()
-        }
-    }
-
-    fn predictions(
-        &mut self,
-        image: &ImageFile,
-        float_logits: &[f32],
-        integer_logits: &[f32],
-        pixels: Vec<u8>,
-    ) {
-        let (float, integer) = (argmax(float_logits), argmax(integer_logits));
-        self.images += 1;
-        self.same += usize::from(float == integer);
-        if let Some(label) = image.label {
-            self.labelled += 1;
-            let right = [float == label, integer == label];
-            let counts = [
-                right[0],
-                right[1],
-                right[0] && !right[1],
-                right[1] && !right[0],
-            ];
-            for (total, right) in self.right.iter_mut().zip(counts) {
-                *total += usize::from(right);
-            }
-        }
-        if float != integer {
-            self.disagreements.push(Disagreement {
-                image: image.path.display().to_string(),
-                label: image.label,
-                float,
-                integer,
-                margin: f64::from(float_logits[float] - float_logits[integer]),
-                pixels,
-            });
-        }
-    }
-
-    fn add(&mut self, other: Self, shown: usize) {
-        self.images += other.images;
-        self.labelled += other.labelled;
-        self.same += other.same;
-        self.right
-            .iter_mut()
-            .zip(other.right)
-            .for_each(|(a, b)| *a += b);
-        self.steps
-            .iter_mut()
-            .zip(&other.steps)
-            .for_each(|(a, b)| a.add(b));
-        self.logits.add(&other.logits);
-        self.disagreements.extend(other.disagreements);
-        self.keep(shown);
-    }
-
-    /// Drops all but the `shown` images of which the float network was surest.
-    fn keep(&mut self, shown: usize) {
-        self.disagreements.sort_by(|a, b| {
-            let margins = b.margin.total_cmp(&a.margin);
-            margins.then_with(|| a.image.cmp(&b.image))
-        });
-        self.disagreements.truncate(shown);
-    }
-
-    fn accuracy(&self) -> Option<Accuracy> {
-        let [float, integer, only_float, only_integer] = self.right;
-        (self.labelled == self.images).then(|| Accuracy {
-            float: Share::new(float, self.images),
-            integer: Share::new(integer, self.images),
-            difference: Difference::new(only_float, only_integer, self.images),
-        })
-    }
-}
-
-/// How far logits are from those of the float network.
-#[derive(Debug, Clone, Copy, Default)]
-struct HybridSums {
-    values: u64,
-    signal: f64,
-    noise: f64,
-    changed: usize,
-}
-
-impl HybridSums {
-    fn count(&mut self, float: &[f32], other: &[f32]) {
-        for (&float, &other) in float.iter().zip(other) {
-            self.values += 1;
-            self.signal += f64::from(float).powi(2);
-            self.noise += f64::from(float - other).powi(2);
-        }
-        self.changed += usize::from(argmax(float) != argmax(other));
-    }
-
-    fn add(&mut self, other: &Self) {
-        self.values += other.values;
-        self.signal += other.signal;
-        self.noise += other.noise;
-        self.changed += other.changed;
-    }
-
-    /// Root of the mean of a sum of squares.
-    fn root(&self, sum: f64) -> f64 {
-        (sum / (self.values as f64).max(1.0)).sqrt()
-    }
-
-    fn alone(&self) -> Alone {
-        Alone {
-            logit_error: self.root(self.noise),
-            logit_sqnr_db: decibels(self.signal, self.noise),
-            changed: self.changed,
-        }
     }
 }
 

@@ -1,29 +1,31 @@
 //! The whole way from a model description to a placed, quantized network.
 
+mod calibrated;
+mod trained;
+
 use std::path::{Path, PathBuf};
 
-use tadpool_kernels::layout::Layout;
+use tadpool_kernels::{Fault, layout::Layout};
 
-use crate::as_written::{self, ConfirmError, Confirmation};
-use crate::calibrate::{self, Calibration, Finding, LabelledPixels};
+use crate::as_written::ConfirmError;
 use crate::codegen::{self, Description, Generated};
-use crate::grids::Kept;
-use crate::images::{self, ImageError, ImageFile};
+use crate::images::ImageError;
 use crate::import::{self, ImportError, Rounding};
 use crate::ir::MetaFormer;
-use crate::memory::{self, MemoryError, MemoryPlan};
-use crate::model_toml::{
-    self, Channels, DescriptionError, InputDescription, ModelDescription, RangeMethod,
-    RoundingMethod,
-};
-use crate::precision::{Precision, PrecisionError};
+use crate::memory::{MemoryError, MemoryPlan};
+use crate::model_toml::{self, DescriptionError, ModelDescription};
+use crate::precision::{Choice, Precision, PrecisionError};
 use crate::program::{self, Program};
 use crate::progress::Progress;
 use crate::quant_model::QuantModel;
-use crate::quantize::{self, Pixels, QuantError};
+use crate::quantize::QuantError;
 use crate::ranges::Ranges;
 use crate::reference::{self, Comparison, Reference, ReferenceError};
-use crate::schedule::{self, Schedule, ScheduleConfig};
+use crate::schedule::{Schedule, ScheduleConfig};
+use crate::widen;
+
+pub use calibrated::{Calibrated, calibrate};
+pub use trained::Trained;
 
 /// A model as its files say, imported.
 #[derive(Debug)]
@@ -60,8 +62,8 @@ pub struct Compiled {
     pub ranges: Ranges,
     /// What became of the file's own grids, if it has any.
     pub trained: Option<Trained>,
-    /// Bits of each layer.
-    pub precision: Precision,
+    /// Bits of each layer, and which stages got more than the description says.
+    pub choice: Choice,
     /// The integer network.
     pub quantized: QuantModel,
     /// Its steps and buffers.
@@ -70,15 +72,6 @@ pub struct Compiled {
     pub memory: MemoryPlan,
     /// Name and labels for the generated source.
     pub description: Description,
-}
-
-/// What became of the grids that a network was trained for.
-#[derive(Debug)]
-pub struct Trained {
-    /// Which of them the integer network has.
-    pub kept: Kept,
-    /// How it compares with the file as written.
-    pub confirmation: Confirmation,
 }
 
 /// Why a model cannot be compiled.
@@ -138,6 +131,9 @@ pub enum CompileError {
     /// The buffers have no place.
     #[error(transparent)]
     Memory(#[from] MemoryError),
+    /// The integer network does not run.
+    #[error("the integer network does not run: {0}")]
+    Fault(#[from] Fault),
 }
 
 impl Default for CompileConfig {
@@ -179,20 +175,6 @@ pub fn load(path: &Path) -> Result<Model, CompileError> {
     })
 }
 
-/// What the calibration images show of a model: enough to quantize it in any
-/// precision.
-#[derive(Debug)]
-pub struct Calibrated {
-    /// How far the imported network is from tract, over the calibration images.
-    pub comparison: Comparison,
-    /// The images.
-    pub images: Vec<ImageFile>,
-    /// What the float network makes of them.
-    pub calibration: Calibration,
-    /// See [`CompileConfig::tolerance`].
-    tolerance: f32,
-}
-
 /// Compares `model` with tract, calibrates, quantizes, schedules and places it.
 ///
 /// # Errors
@@ -202,14 +184,20 @@ pub fn compile(
     config: &CompileConfig,
     progress: &impl Progress,
 ) -> Result<Compiled, CompileError> {
-    let precision = match &config.precision {
+    let base = match &config.precision {
         Some(precision) => precision.clone(),
         None => precision(model)?,
     };
-    calibrate(model, config, progress)?.compile(model, precision, &config.schedule)
+    let calibrated = calibrate(model, config, progress)?;
+    let choice = match &config.precision {
+        Some(_) => base.into(),
+        None => widen::choose(model, &calibrated, base, progress)?,
+    };
+    calibrated.compile(model, choice, &config.schedule)
 }
 
-/// The precision that the model was trained for, or that its description chooses.
+/// The precision that the model was trained for, or that its description chooses
+/// before anything is measured.
 ///
 /// # Errors
 /// A pin does not fit the network.
@@ -228,137 +216,6 @@ pub fn precision(model: &Model) -> Result<Precision, CompileError> {
     })
 }
 
-/// Compares `model` with tract and runs it over the calibration images.
-///
-/// # Errors
-/// There are no images, one cannot be read, or tract computes something else.
-pub fn calibrate(
-    model: &Model,
-    config: &CompileConfig,
-    progress: &impl Progress,
-) -> Result<Calibrated, CompileError> {
-    let description = &model.description;
-    let images = calibration_images(description, config)?;
-    let load = |image: &ImageFile| -> Result<Vec<f32>, ImageError> {
-        let pixels = images::load(&image.path, &description.input)?;
-        progress.advance();
-        Ok(images::normalise(&pixels, &description.input))
-    };
-
-    progress.begin("comparing with tract", images.len());
-    let inputs = images.iter().map(load).collect::<Result<Vec<_>, _>>()?;
-    let comparison =
-        reference::compare(&model.network, &model.reference, &inputs, config.tolerance).map_err(
-            |source| CompileError::Reference {
-                onnx: description.onnx.clone(),
-                source,
-            },
-        )?;
-    progress.end();
-
-    progress.begin("calibrating", images.len());
-    let calibration =
-        calibrate::observe(&model.network, images.len(), |index| load(&images[index]))?;
-    progress.end();
-    Ok(Calibrated {
-        comparison,
-        images,
-        calibration,
-        tolerance: config.tolerance,
-    })
-}
-
-impl Calibrated {
-    /// What is odd about the calibration images.
-    ///
-    /// # Errors
-    /// An image cannot be read.
-    pub fn findings(&self, model: &Model) -> Result<Vec<Finding>, ImageError> {
-        let input = &model.description.input;
-        let every = self.images.len().div_ceil(calibrate::MAX_IMAGES).max(1);
-        let files = self.images.iter().step_by(every);
-        let sample = files.map(|file| {
-            Ok(LabelledPixels {
-                pixels: images::load(&file.path, input)?,
-                label: file.label,
-            })
-        });
-        let sample = sample.collect::<Result<Vec<_>, ImageError>>()?;
-        let count = self.images.len();
-        Ok(calibrate::findings(&model.network, input, &sample, count))
-    }
-
-    /// Quantizes the model with `precision`, by the methods that its description
-    /// chooses; the ranges with it.
-    ///
-    /// # Errors
-    /// The network has no integer form.
-    pub fn quantize(
-        &self,
-        model: &Model,
-        precision: &Precision,
-    ) -> Result<(Ranges, QuantModel), CompileError> {
-        let description = &model.description;
-        let method = match model.rounding {
-            Some(_) => RangeMethod::MinMax,
-            None => description.quantization.ranges,
-        };
-        let mut ranges = self.calibration.ranges(&model.network, method, precision);
-        if let Some(rounding) = &model.rounding {
-            rounding.grids.apply(&mut ranges);
-        }
-        let rounding = match description.quantization.rounding {
-            RoundingMethod::Nearest => quantize::Rounding::Nearest,
-            RoundingMethod::Output => quantize::Rounding::Output(&self.calibration),
-        };
-        let pixels = pixels(&description.input);
-        let quantized =
-            quantize::quantize_rounded(&model.network, &ranges, &pixels, precision, rounding)
-                .map_err(|source| CompileError::Quantize {
-                    onnx: description.onnx.clone(),
-                    source,
-                })?;
-        Ok((ranges, quantized))
-    }
-
-    /// Quantizes the model with `precision`, schedules and places it.
-    ///
-    /// # Errors
-    /// The network has no integer form, or its buffers no place.
-    pub fn compile(
-        &self,
-        model: &Model,
-        precision: Precision,
-        config: &ScheduleConfig,
-    ) -> Result<Compiled, CompileError> {
-        let (ranges, quantized) = self.quantize(model, &precision)?;
-        let schedule = schedule::schedule(&quantized, config);
-        let memory = memory::plan(&schedule)?;
-        // A file is only confirmed as it was trained, not with other bits.
-        let trained = match &model.rounding {
-            Some(rounding) if rounding.grids.precision(&model.network) == precision => {
-                let program = program::program(&quantized, &schedule, &memory);
-                let trained = confirm(model, rounding, &program, &self.images, self.tolerance)?;
-                Some(trained)
-            }
-            _ => None,
-        };
-        Ok(Compiled {
-            comparison: self.comparison,
-            ranges,
-            trained,
-            precision,
-            quantized,
-            schedule,
-            memory,
-            description: Description {
-                name: model.description.name.clone(),
-                labels: model.description.labels.clone(),
-            },
-        })
-    }
-}
-
 impl Compiled {
     /// The steps with their constants and places.
     pub fn program(&self) -> Program<'_> {
@@ -368,66 +225,5 @@ impl Compiled {
     /// The source of the generated crate, for kernels that read `layout`.
     pub fn generate(&self, layout: Layout) -> Generated {
         codegen::generate(&self.program(), &self.description, layout)
-    }
-}
-
-/// Images on which a file with rounding is evaluated as it is written: slowly.
-const CONFIRMED_IMAGES: usize = 4;
-
-/// Compares the integer network with the file as written.
-fn confirm(
-    model: &Model,
-    rounding: &Rounding,
-    program: &Program<'_>,
-    images: &[ImageFile],
-    tolerance: f32,
-) -> Result<Trained, CompileError> {
-    let input = &model.description.input;
-    let every = (images.len() / CONFIRMED_IMAGES).max(1);
-    let inputs = images
-        .iter()
-        .step_by(every)
-        .take(CONFIRMED_IMAGES)
-        .map(|image| {
-            let pixels = images::load(&image.path, input)?;
-            Ok((images::normalise(&pixels, input), pixels))
-        })
-        .collect::<Result<Vec<_>, ImageError>>()?;
-    let file = &rounding.as_written;
-    let confirmation = as_written::confirm(file, &model.network, program, &inputs, tolerance)
-        .map_err(|source| CompileError::Confirm {
-            onnx: model.description.onnx.clone(),
-            source,
-        })?;
-    Ok(Trained {
-        kept: rounding.grids.kept(&model.network),
-        confirmation,
-    })
-}
-
-fn calibration_images(
-    description: &ModelDescription,
-    config: &CompileConfig,
-) -> Result<Vec<ImageFile>, CompileError> {
-    let folder = config
-        .calibration
-        .as_ref()
-        .or(description.calibration.as_ref())
-        .ok_or_else(|| CompileError::NoCalibration {
-            model: description.onnx.clone(),
-        })?;
-    Ok(images::list(folder, &description.labels)?)
-}
-
-/// The description's normalisation, as the quantizer folds it.
-fn pixels(input: &InputDescription) -> Pixels {
-    let count = input.channels.count();
-    Pixels {
-        mean: input.mean.clone(),
-        std: input.std.clone(),
-        order: match input.channels {
-            Channels::Bgr => (0..count).rev().collect(),
-            Channels::Rgb | Channels::Gray => (0..count).collect(),
-        },
     }
 }

@@ -108,7 +108,10 @@ impl Savings {
 fn int4_bytes(model: &Model, compiled: &Compiled) -> u64 {
     let layers = &model.network.layers;
     let last = layers.len().saturating_sub(1);
-    let inner = layers.iter().zip(&compiled.precision.layers).enumerate();
+    let inner = layers
+        .iter()
+        .zip(&compiled.choice.precision.layers)
+        .enumerate();
     let bytes =
         inner
             .filter(|(place, _)| (1..last).contains(place))

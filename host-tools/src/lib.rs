@@ -33,6 +33,8 @@ pub mod calibrate;
 
 pub mod ranges;
 
+pub mod equalise;
+
 pub mod precision;
 
 pub mod quantize;
@@ -52,6 +54,8 @@ pub mod program;
 
 // The whole way, and what becomes of it.
 pub mod compile;
+
+pub mod widen;
 
 pub mod budget;
 

@@ -10,7 +10,8 @@ use serde::Deserialize;
 use crate::ir::{MetaFormer, Shape};
 pub use error::DescriptionError;
 pub use quantization::{
-    Bits, Quantization, RangeMethod, RoundingMethod, StreamChoice, UnknownChoice, WeightChoice,
+    BiasCorrection, Bits, Equalisation, Quantization, RangeMethod, RoundingMethod, StreamChoice,
+    UnknownChoice, WeightChoice,
 };
 
 /// Largest description that is read.

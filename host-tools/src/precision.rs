@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use crate::ir::{MetaFormer, Op};
 use crate::model_toml::{Bits, Quantization, StreamChoice, WeightChoice};
 use crate::quant_model::{Stream, WeightBits};
@@ -27,6 +29,39 @@ pub struct LayerPrecision {
     /// every channel. A channel that uses a small part of the range keeps more
     /// of its bits with a smaller shift.
     pub shift: Vec<u8>,
+}
+
+/// A precision, and what was widened for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Choice {
+    /// The precision.
+    pub precision: Precision,
+    /// Stages whose stream has sixteen bits because eight were measured to be too
+    /// few.
+    pub widened: Vec<Widened>,
+}
+
+/// A stage whose stream was widened, and what for.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Widened {
+    /// The stage.
+    pub stage: String,
+    /// Numbers of its layers.
+    #[serde(skip)]
+    pub layers: Vec<usize>,
+    /// The first of its steps that eight bits were too few for, or the head.
+    pub step: String,
+    /// What that step's signal to noise was, in decibels.
+    pub sqnr_db: f64,
+}
+
+impl From<Precision> for Choice {
+    fn from(precision: Precision) -> Self {
+        Self {
+            precision,
+            widened: Vec::new(),
+        }
+    }
 }
 
 /// A pin that does not fit the network.
@@ -161,6 +196,15 @@ impl Precision {
         }
     }
 
+    /// Sets the stream of a stage that was widened.
+    pub fn set_stream(&mut self, stage: &Widened, stream: Stream) {
+        for &layer in &stage.layers {
+            if let Some(precision) = self.layers.get_mut(layer) {
+                precision.stream = stream;
+            }
+        }
+    }
+
     /// Eight bits everywhere.
     pub fn int8(network: &MetaFormer) -> Self {
         Self {
@@ -206,7 +250,7 @@ pub fn matrices(op: &Op) -> usize {
 }
 
 /// The stage that a layer's name begins with.
-fn stage(name: &str) -> Option<&str> {
+pub(crate) fn stage(name: &str) -> Option<&str> {
     name.split_once('.').map(|(stage, _)| stage)
 }
 

@@ -3,7 +3,9 @@
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
 pub(crate) mod integer;
+pub(crate) mod made;
 pub(crate) mod network;
+pub(crate) mod outliers;
 pub(crate) mod refused;
 
 use std::path::{Path, PathBuf};

@@ -22,6 +22,9 @@ use crate::model_toml::{Channels, InputDescription};
 pub const MAX_IMAGES: usize = 256;
 /// Fewer images than this leave ranges to chance.
 const FEW: usize = 50;
+/// Multiply-accumulates that go into reading images in other ways; of large networks
+/// only so many images are read.
+const MAX_MACS: u64 = 400_000_000_000;
 /// Deviation of an image's pixels below which it shows nothing.
 const FLAT: f64 = 2.0;
 
@@ -175,7 +178,7 @@ fn of_labels(
     input: &InputDescription,
     sample: &[LabelledPixels],
 ) -> Vec<Finding> {
-    let labelled: Vec<(&[u8], usize)> = sample
+    let mut labelled: Vec<(&[u8], usize)> = sample
         .iter()
         .filter_map(|image| Some((&image.pixels[..], image.label?)))
         .collect();
@@ -192,10 +195,20 @@ fn of_labels(
         });
     }
 
+    let other_readings = other_readings(input);
+    let macs: u64 = network.layers.iter().map(|layer| layer.macs()).sum();
+    let readings = 1 + other_readings.len() as u64;
+    let most = (MAX_MACS / macs.saturating_mul(readings).max(1)).max(1);
+    let every = labelled
+        .len()
+        .div_ceil(usize::try_from(most).unwrap_or(usize::MAX));
+    labelled = labelled.into_iter().step_by(every.max(1)).collect();
+    let count = labelled.len();
+
     let described = outcomes(network, input, &labelled);
     let correct = described.iter().filter(|outcome| outcome.correct).count();
     let mut best: Option<(String, usize)> = None;
-    for (reading, other) in other_readings(input) {
+    for (reading, other) in other_readings {
         let others = outcomes(network, &other, &labelled);
         let gained = |a: &[Outcome], b: &[Outcome]| {
             let pairs = a.iter().zip(b);

@@ -121,6 +121,26 @@ impl Histogram {
         })
     }
 
+    /// The range, both ends the same part of the outermost values, whose 256 steps
+    /// have the distribution that diverges least from that of the values, as
+    /// TensorRT chooses them: what is cut off counts to the ends.
+    pub fn least_divergence(&self) -> Range {
+        let bars = self.bars();
+        let (min, max) = (self.range.min.min(0.0), self.range.max.max(0.0));
+        let mut best = (f64::INFINITY, Range { min, max });
+        for part in (0..=64u8).map(|part| 1.0 - f32::from(part) / 80.0) {
+            let range = Range {
+                min: min * part,
+                max: max * part,
+            };
+            let divergence = divergence(&bars, range);
+            if divergence < best.0 {
+                best = (divergence, range);
+            }
+        }
+        best.1
+    }
+
     /// Buckets that hold values, in the order of these.
     fn bars(&self) -> Vec<Bar> {
         let counts = self.counts.iter().enumerate();
@@ -156,6 +176,40 @@ fn first_beyond<'a>(mut bars: impl Iterator<Item = &'a Bar>, outside: u64) -> Op
         left_out += bar.count;
         left_out > outside
     })
+}
+
+/// How far the distribution of 256 steps of `range` is from that of `bars`, in
+/// nats; infinite if the range holds none.
+fn divergence(bars: &[Bar], range: Range) -> f64 {
+    let (low, high) = (f64::from(range.min), f64::from(range.max));
+    let first = bars.partition_point(|bar| bar.middle < low);
+    let end = bars.partition_point(|bar| bar.middle <= high).max(first);
+    let Some(inside) = bars.get(first..end).filter(|inside| !inside.is_empty()) else {
+        return f64::INFINITY;
+    };
+    let total = |bars: &[Bar]| bars.iter().map(|bar| bar.count as f64).sum::<f64>();
+    let (below, above) = (total(&bars[..first]), total(&bars[end..]));
+    let (all, kept) = (total(bars), total(inside));
+    let step = ((high - low) / STEPS).max(f64::MIN_POSITIVE);
+    let number = |bar: &Bar| ((bar.middle - low) / step).round();
+    let width = |bar: &Bar| (f64::from(bar.high) - f64::from(bar.low)).max(f64::MIN_POSITIVE);
+
+    let mut sum = 0.0;
+    let last = inside.len() - 1;
+    let mut at = 0;
+    for step in inside.chunk_by(|a, b| number(a) == number(b)) {
+        // A step's values are spread over its bars by their width.
+        let (count, widths) = (total(step), step.iter().map(width).sum::<f64>());
+        for bar in step {
+            let ends = [(at == 0, below), (at == last, above)];
+            let cut: f64 = ends.iter().filter(|end| end.0).map(|end| end.1).sum();
+            let real = (bar.count as f64 + cut) / all;
+            let rounded = count * width(bar) / widths / kept;
+            sum += real * (real / rounded).ln();
+            at += 1;
+        }
+    }
+    sum
 }
 
 /// Ends of a range that are tried: the outermost value and 64 parts of it down
@@ -248,6 +302,27 @@ mod tests {
         assert!(range.max < 1.5, "{range:?}");
         let all = Histogram::of(&values).min_max();
         assert!(error(&values, range) < 0.7 * error(&values, all));
+    }
+
+    #[test]
+    fn divergence_cuts_off_a_thin_tail() {
+        // A bell of deviation one, and a few values ten times as far out.
+        let bell = |i: usize| {
+            let unit = |n: usize| (i * n % 1009) as f32 / 1009.0;
+            unit(37) + unit(101) + unit(239) + unit(499) - 2.0
+        };
+        let mut values: Vec<f32> = (0..100_000).map(bell).collect();
+        let whole = Histogram::of(&values).least_divergence();
+        assert!(whole.max > 0.8 && whole.min < -0.8, "{whole:?}");
+        values.extend([18.0, -18.0, 17.0]);
+        let histogram = Histogram::of(&values);
+        let range = histogram.least_divergence();
+        assert!(range.max < 9.0 && range.min > -9.0, "{range:?}");
+        assert_eq!(
+            Histogram::of(&[0.0; 4]).least_divergence(),
+            Range { min: 0.0, max: 0.0 }
+        );
+        assert!(Histogram::of(&[2.0, 3.0]).least_divergence().max >= 0.6);
     }
 
     proptest! {

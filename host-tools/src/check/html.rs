@@ -13,14 +13,15 @@ use crate::model_toml::InputDescription;
 #[error("cannot draw the report: {0}")]
 pub struct HtmlError(String);
 
-/// The page for `check`, with what is known of its origin as pairs of name and
-/// value.
+/// The page for `check`, with sentences that a reader should see first, and what is
+/// known of its origin as pairs of name and value.
 ///
 /// # Errors
 /// A picture could not be drawn.
 pub fn html(
     check: &Check,
     input: &InputDescription,
+    notes: &[String],
     provenance: &[(&str, String)],
 ) -> Result<String, HtmlError> {
     let failed = |error: &dyn std::fmt::Display| HtmlError(error.to_string());
@@ -50,6 +51,7 @@ pub fn html(
             .then(|| alone.iter().position(|&error| error == largest))
             .flatten(),
         thumbnails,
+        notes,
         provenance,
     };
     page.render().map_err(|error| failed(&error))
@@ -63,6 +65,7 @@ struct Page<'a> {
     alone: String,
     worst: Option<usize>,
     thumbnails: Vec<(&'a Disagreement, String)>,
+    notes: &'a [String],
     provenance: &'a [(&'a str, String)],
 }
 

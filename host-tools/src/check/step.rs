@@ -1,6 +1,7 @@
 //! How far one step's integers are from the float network's values.
 
 use serde::Serialize;
+use tadpool_kernels::norm::Stats;
 
 use crate::quant_model::{Quant, QuantLayer, QuantOp, Stream};
 
@@ -38,8 +39,28 @@ impl Stored {
 
     /// Smallest and largest real value that has an integer; none for the logits.
     fn limits(&self) -> Option<(f64, f64)> {
-        let (real, half) = (|q| self.quant.real(q), self.step() / 2.0);
-        (self.kind != Kind::Words).then(|| (real(-128) - half, real(127) + half))
+        let part = match self.kind {
+            Kind::Bytes => 1.0,
+            Kind::Halves => 1.0 / 256.0,
+            Kind::Words => return None,
+        };
+        let zero = f64::from(self.quant.zero_point);
+        let real = |q: f64| self.quant.scale * (q - zero);
+        // Half a stored step beyond the first and the last.
+        Some((real(-128.0 - part / 2.0), real(128.0 - part / 2.0)))
+    }
+
+    /// The sums that the step which reads `bytes` is given.
+    pub(super) fn stats(self, bytes: &[u8]) -> Stats {
+        match self.kind {
+            Kind::Bytes => Stats::of(bytemuck::cast_slice(bytes)),
+            Kind::Halves => {
+                let (halves, _) = bytes.as_chunks::<2>();
+                Stats::of_int16(halves.iter().map(|&bytes| i16::from_le_bytes(bytes)))
+            }
+            // No step reads the logits.
+            Kind::Words => Stats::default(),
+        }
     }
 
     /// The real values of `bytes`.
@@ -207,6 +228,28 @@ mod tests {
         assert_eq!(stored(Kind::Bytes).values(&bytes), [-50.0, 77.5, 0.5]);
         let bytes = stored(Kind::Halves).bytes(&[0.25]);
         assert_eq!(stored(Kind::Halves).values(&bytes), [0.25]);
+    }
+
+    #[test]
+    fn the_next_step_is_given_the_sums_of_what_is_stored() {
+        // -22, 28 and 1.5 in steps of the integers.
+        let values = [3.0, 28.0, 14.75];
+        let bytes = stored(Kind::Bytes).bytes(&values[..2]);
+        let stats = stored(Kind::Bytes).stats(&bytes);
+        assert_eq!((stats.sum, stats.sum_of_squares), (6, 22 * 22 + 28 * 28));
+        let bytes = stored(Kind::Halves).bytes(&values);
+        let stats = stored(Kind::Halves).stats(&bytes);
+        let squares = (22 * 22 + 28 * 28) * 65_536 + 384 * 384;
+        assert_eq!((stats.sum, stats.sum_of_squares), (6 * 256 + 384, squares));
+    }
+
+    #[test]
+    fn limits_are_half_a_stored_step_beyond_the_integers() {
+        assert_eq!(stored(Kind::Bytes).limits(), Some((-50.25, 77.75)));
+        let fine = 0.25 / 256.0;
+        let limits = Some((-50.0 - fine, 78.0 - fine));
+        assert_eq!(stored(Kind::Halves).limits(), limits);
+        assert_eq!(stored(Kind::Words).limits(), None);
     }
 
     #[test]

@@ -7,11 +7,12 @@ use anyhow::Context as _;
 use clap::Args;
 use serde::Serialize;
 use tadpool::check::{self, Accuracy, Check, CheckConfig, Share};
-use tadpool::images::{self, ImageFile};
 use tadpool::output;
 use tadpool_kernels::checksum::fnv1a;
 
+use super::data::DataArgs;
 use super::model::CompileArgs;
+use super::notes::Notes;
 use super::progress::Bars;
 use super::report::{percent, table};
 
@@ -19,12 +20,8 @@ use super::report::{percent, table};
 pub(crate) struct CheckArgs {
     #[command(flatten)]
     model: CompileArgs,
-    /// Images, in class folders or not, instead of the description's evaluation set.
-    #[arg(long, value_name = "FOLDER")]
-    data: Option<PathBuf>,
-    /// Take only every so many images, spread over the classes.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    every: u32,
+    #[command(flatten)]
+    data: DataArgs,
     /// Images on which each step is tried alone in integers.
     #[arg(long, value_name = "N", default_value_t = 64)]
     hybrid_images: usize,
@@ -40,6 +37,8 @@ pub(crate) struct CheckArgs {
 pub(crate) struct CheckReport {
     #[serde(flatten)]
     check: Check,
+    #[serde(flatten)]
+    notes: Notes,
     provenance: Provenance,
     html: Option<PathBuf>,
 }
@@ -60,17 +59,9 @@ struct Provenance {
 
 impl CheckArgs {
     pub(crate) fn run(self) -> anyhow::Result<CheckReport> {
-        let (model, compiled) = self.model.compile()?;
+        let (model, calibrated, compiled) = self.model.compile_calibrated()?;
         let description = &model.description;
-        let folder = self
-            .data
-            .as_ref()
-            .or(description.evaluation.as_ref())
-            .context("the model description names no evaluation images: pass `--data FOLDER`")?;
-        let images: Vec<ImageFile> = images::list(folder, &description.labels)?
-            .into_iter()
-            .step_by(self.every as usize)
-            .collect();
+        let (folder, images) = self.data.list(description)?;
         let config = CheckConfig {
             hybrid_images: self.hybrid_images,
             shown: self.shown,
@@ -83,17 +74,20 @@ impl CheckArgs {
             onnx: description.onnx.clone(),
             onnx_bytes: onnx.len(),
             onnx_checksum: format!("{:08x}", fnv1a(&onnx)),
-            images: folder.clone(),
-            every: self.every,
+            images: folder.to_owned(),
+            every: self.data.every,
             calibration_images: compiled.comparison.images,
             largest_difference_to_tract: compiled.comparison.max_abs_diff,
         };
+        let notes = Notes::new(&model, &calibrated, &compiled)?;
         if let Some(path) = &self.html {
-            let page = check::html(&check, &description.input, &provenance.pairs())?;
+            let (notes, pairs) = (notes.lines(), provenance.pairs());
+            let page = check::html(&check, &description.input, &notes, &pairs)?;
             output::write(path, page.as_bytes())?;
         }
         Ok(CheckReport {
             check,
+            notes,
             provenance,
             html: self.html,
         })
@@ -196,6 +190,9 @@ impl fmt::Display for CheckReport {
                 )?;
             }
             None => writeln!(f, "top-1            unknown, as the images have no labels")?,
+        }
+        for note in self.notes.lines() {
+            writeln!(f, "note             {note}")?;
         }
         for (what, value) in self.provenance.pairs() {
             writeln!(f, "{what:16} {value}")?;

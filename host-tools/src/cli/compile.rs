@@ -3,19 +3,17 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use anyhow::bail;
 use clap::Args;
 use serde::Serialize;
 use tadpool::boards::{Board, KernelVariant};
-use tadpool::budget::{self, Budget, Probe, Sensitivity};
-use tadpool::calibrate::Finding;
-use tadpool::compile::{self, Compiled};
+use tadpool::budget::{self, Attempt, Budget, Probe, Taken, Traded};
+use tadpool::compile::Compiled;
 use tadpool::firmware::Interface;
 use tadpool::firmware::elf::Sizes;
-use tadpool::precision::Precision;
 
 use super::board::BoardArgs;
 use super::model::CompileArgs;
+use super::notes::Notes;
 use super::progress::Bars;
 use super::report::{grouped, table};
 
@@ -33,8 +31,9 @@ pub(crate) struct Compile {
     /// runs on every board.
     #[arg(long, value_enum)]
     kernels: Option<KernelVariant>,
-    /// Narrow weights to four bits until the image takes no more than this, those
-    /// first that cost the least accuracy for what they save.
+    /// Give up speed and precision until the image takes no more than this: weights
+    /// of four bits where they cost the least accuracy for what they save, and for
+    /// RAM one token at a time. What is pinned stays.
     #[arg(long, value_name = "flash=256K,ram=32K")]
     budget: Option<Budget>,
 }
@@ -48,10 +47,10 @@ pub(crate) struct CompileReport {
     comparison: ComparisonRow,
     steps: Vec<StepRow>,
     budget: Budgeted,
-    /// What was narrowed for the budget.
-    traded: Vec<Sensitivity>,
-    /// What is odd about the calibration images.
-    findings: Vec<Finding>,
+    /// What was given up for the budget.
+    traded: Traded,
+    #[serde(flatten)]
+    notes: Notes,
     /// Bytes that no plan can do without.
     arena_lower_bound: u64,
     arena_is_optimal: bool,
@@ -100,9 +99,12 @@ impl Compile {
             .output
             .clone()
             .unwrap_or_else(|| self.board.firmware.crate_folder(&model, &board));
-        let schedule = self.model.schedule();
-        let build = |precision: Precision| -> anyhow::Result<_> {
-            let compiled = calibrated.compile(&model, precision, &schedule)?;
+        let base = Attempt {
+            choice: self.model.choose(&model, &calibrated)?,
+            schedule: self.model.schedule(),
+        };
+        let build = |attempt: &Attempt| -> anyhow::Result<_> {
+            let compiled = calibrated.compile(&model, attempt.choice.clone(), &attempt.schedule)?;
             let generated = compiled.generate(kernels.layout());
             self.board
                 .firmware
@@ -110,48 +112,34 @@ impl Compile {
             let built =
                 self.board
                     .build_crate(Interface::Requests, board.clone(), &generated, &folder)?;
-            Ok((compiled, built))
+            let taken = Taken {
+                flash_bytes: built.image.sizes.flash_bytes(),
+                ram_bytes: built.image.sizes.ram_bytes(),
+            };
+            Ok(((compiled, built), taken))
         };
-        let base = compile::precision(&model)?;
-        let (mut compiled, mut built) = build(base.clone())?;
-        let mut traded = Vec::new();
-        if let Some(budget) = self.budget {
-            let flash_limit = budget.flash_bytes.unwrap_or(u64::MAX);
-            let ram_limit = budget.ram_bytes.unwrap_or(u64::MAX);
-            let mut over = built.image.sizes.flash_bytes().saturating_sub(flash_limit);
-            let mut all = Vec::new();
-            if over > 0 {
-                let probe = Probe::new(&model, &calibrated)?;
-                let bars = Bars::default();
-                all = budget::sensitivities(&model, &calibrated, &probe, &base, &schedule, &bars)?;
-            }
-            // Packing pads matrices, so what is saved is known from the image.
-            let mut wanted = 0;
-            while over > 0 {
-                wanted += over;
-                let chosen = budget::choose(&all, wanted);
-                let before = traded.len();
-                traded = chosen.iter().map(|&chosen| chosen.clone()).collect();
-                (compiled, built) = build(budget::narrowed(&base, chosen))?;
-                over = built.image.sizes.flash_bytes().saturating_sub(flash_limit);
-                if over > 0 && traded.len() == all.len() && before == all.len() {
-                    bail!(
-                        "the image takes {} bytes of flash, {over} more than the budget, with all \
-                         weights in int4 but those of the first and last layer and the pinned \
-                         ones: a smaller network is needed",
-                        built.image.sizes.flash_bytes()
-                    );
-                }
-            }
-            let ram = built.image.sizes.ram_bytes();
-            if ram > ram_limit {
-                bail!(
-                    "the image takes {ram} bytes of RAM, the budget is {ram_limit}: `--tile-tokens 1` \
-                     and an int8 residual stream take the least"
-                );
-            }
-        }
-        let findings = calibrated.findings(&model)?;
+        let measure = |attempt: &Attempt| -> anyhow::Result<_> {
+            let probe = Probe::new(&model, &calibrated)?;
+            let (base, schedule) = (&attempt.choice.precision, &attempt.schedule);
+            let bars = Bars::default();
+            Ok(budget::sensitivities(
+                &model,
+                &calibrated,
+                &probe,
+                base,
+                schedule,
+                &bars,
+            )?)
+        };
+        let pins = model.description.quantization.pins.keys().cloned();
+        let (_, (compiled, built), traded) = budget::fit(
+            self.budget.unwrap_or_default(),
+            base,
+            &pins.collect::<Vec<_>>(),
+            build,
+            measure,
+        )?;
+        let notes = Notes::new(&model, &calibrated, &compiled)?;
         Ok(CompileReport {
             model: model.description.name,
             board: built.board.name.clone(),
@@ -165,7 +153,7 @@ impl Compile {
             steps: steps(&compiled),
             budget: budgeted(&compiled, &built.board, &built.image.sizes),
             traded,
-            findings,
+            notes,
             arena_lower_bound: compiled.memory.lower_bound as u64,
             arena_is_optimal: compiled.memory.optimal,
         })
@@ -262,23 +250,41 @@ impl fmt::Display for CompileReport {
         ]);
         rows.add_row(["  stack, reserved".to_owned(), grouped(budget.stack_bytes)]);
         writeln!(f, "{rows}\n")?;
-        if !self.traded.is_empty() {
-            let header = ["int4 for the budget", "saves about", "error of the logits"];
-            let mut rows = table(header, 1);
-            for traded in &self.traded {
-                rows.add_row([
-                    traded.name.clone(),
-                    grouped(traded.saved_bytes),
-                    format!("+{:.2} %", 100.0 * traded.error.sqrt()),
-                ]);
-            }
-            writeln!(f, "{rows}\n")?;
-        }
-        for finding in &self.findings {
-            writeln!(f, "note: {finding}")?;
+        traded(f, &self.traded)?;
+        for note in self.notes.lines() {
+            writeln!(f, "note: {note}")?;
         }
         writeln!(f, "generated crate: {}", self.crate_folder.display())
     }
+}
+
+fn traded(f: &mut fmt::Formatter<'_>, traded: &Traded) -> fmt::Result {
+    if let Some(tokens) = traded.tile_tokens {
+        writeln!(
+            f,
+            "for the budget: {tokens} token at a time, which takes longer"
+        )?;
+    }
+    for stage in &traded.stages {
+        writeln!(
+            f,
+            "for the budget: {} has an int8 stream, though `{}` is at {:.1} dB with it",
+            stage.stage, stage.step, stage.sqnr_db
+        )?;
+    }
+    if traded.weights.is_empty() {
+        return Ok(());
+    }
+    let header = ["int4 for the budget", "saves about", "error of the logits"];
+    let mut rows = table(header, 1);
+    for weights in &traded.weights {
+        rows.add_row([
+            weights.name.clone(),
+            grouped(weights.saved_bytes),
+            format!("+{:.2} %", 100.0 * weights.error.sqrt()),
+        ]);
+    }
+    writeln!(f, "{rows}\n")
 }
 
 fn arena_row(report: &CompileReport) -> String {

@@ -1,10 +1,9 @@
 //! `tadpool eval`.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::{Args, ValueEnum};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -16,6 +15,7 @@ use tadpool::progress::Progress as _;
 use tadpool::runner::trace::{self, Trace};
 
 use super::board::{BoardArgs, SessionArgs};
+use super::data::DataArgs;
 use super::model::CompileArgs;
 use super::progress::Bars;
 use super::report::{percent, table};
@@ -31,12 +31,8 @@ pub(crate) struct Eval {
     /// Where to run; several are compared with the first.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "float,int8")]
     on: Vec<Target>,
-    /// Images in class folders, instead of the description's evaluation set.
-    #[arg(long, value_name = "FOLDER")]
-    data: Option<PathBuf>,
-    /// Take only every so many images, spread over the classes.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    every: u32,
+    #[command(flatten)]
+    data: DataArgs,
     /// Print how many images of each class are taken for which.
     #[arg(long)]
     confusion: bool,
@@ -91,15 +87,7 @@ impl Eval {
     pub(crate) fn run(self) -> anyhow::Result<EvalReport> {
         let (model, compiled) = self.model.compile()?;
         let description = &model.description;
-        let folder = self
-            .data
-            .as_ref()
-            .or(description.evaluation.as_ref())
-            .context("the model description names no evaluation images: pass `--data FOLDER`")?;
-        let images: Vec<ImageFile> = images::list(folder, &description.labels)?
-            .into_iter()
-            .step_by(self.every as usize)
-            .collect();
+        let (_, images) = self.data.list(description)?;
         let labels: Vec<usize> = images
             .iter()
             .map(|image| match image.label {

@@ -5,10 +5,13 @@ use std::path::PathBuf;
 use clap::Args;
 use tadpool::compile::{self, Calibrated, CompileConfig, Compiled, Model};
 use tadpool::model_toml::{
-    Bits, Quantization, RangeMethod, RoundingMethod, StreamChoice, UnknownChoice, WeightChoice,
+    BiasCorrection, Bits, Equalisation, Quantization, RangeMethod, RoundingMethod, StreamChoice,
+    UnknownChoice, WeightChoice,
 };
+use tadpool::precision::Choice;
 use tadpool::reference::DEFAULT_TOLERANCE;
 use tadpool::schedule::ScheduleConfig;
+use tadpool::widen;
 
 use super::progress::Bars;
 
@@ -43,18 +46,25 @@ pub(crate) struct CompileArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Quantization, instead of the description's")]
 struct QuantizationArgs {
-    /// How activation ranges are chosen: min-max, mse, or percentile:P.
+    /// How activation ranges are chosen: min-max, mse, kl, or percentile:P.
     #[arg(long, value_name = "METHOD")]
     ranges: Option<RangeMethod>,
     /// How weights are rounded: nearest, or for the least error of the output.
     #[arg(long, value_name = "nearest|output")]
     rounding: Option<RoundingMethod>,
+    /// Correct biases for what rounding takes from the outputs on average.
+    #[arg(long, value_name = "on|off")]
+    bias_correction: Option<BiasCorrection>,
+    /// Bring the hidden channels of MLPs to like sizes; of ReLU and its squares only.
+    #[arg(long, value_name = "on|off")]
+    equalisation: Option<Equalisation>,
     /// Bits of the weights: int8, int4-mlp (four in the channel MLPs), or int4
     /// (four everywhere but in the first and the last layer).
     #[arg(long, value_name = "int8|int4-mlp|int4")]
     weights: Option<WeightChoice>,
-    /// Bits of the residual stream.
-    #[arg(long, value_name = "int8|int16")]
+    /// Bits of the residual stream; auto: int16 in the stages where int8 is measured
+    /// to be too coarse.
+    #[arg(long, value_name = "auto|int8|int16")]
     stream: Option<StreamChoice>,
     /// Bits of one layer or stage: stage1.block0.mlp=int8, stage1=int16.
     #[arg(long = "pin", value_name = "NAME=BITS", value_parser = pin)]
@@ -65,6 +75,8 @@ impl QuantizationArgs {
     fn apply(&self, quantization: &mut Quantization) {
         quantization.ranges = self.ranges.unwrap_or(quantization.ranges);
         quantization.rounding = self.rounding.unwrap_or(quantization.rounding);
+        quantization.bias_correction = self.bias_correction.unwrap_or(quantization.bias_correction);
+        quantization.equalisation = self.equalisation.unwrap_or(quantization.equalisation);
         quantization.weights = self.weights.unwrap_or(quantization.weights);
         quantization.stream = self.stream.unwrap_or(quantization.stream);
         quantization.pins.extend(self.pins.iter().cloned());
@@ -98,8 +110,25 @@ impl CompileArgs {
     /// chosen.
     pub(crate) fn calibrate(&self) -> anyhow::Result<(Model, Calibrated)> {
         let model = self.load()?;
+        // A pin that does not fit is said before anything is measured.
+        compile::precision(&model)?;
         let calibrated = compile::calibrate(&model, &self.config(), &Bars::default())?;
         Ok((model, calibrated))
+    }
+
+    /// The same, and what the calibration images show besides.
+    pub(crate) fn compile_calibrated(&self) -> anyhow::Result<(Model, Calibrated, Compiled)> {
+        let (model, calibrated) = self.calibrate()?;
+        let choice = self.choose(&model, &calibrated)?;
+        let compiled = calibrated.compile(&model, choice, &self.schedule())?;
+        Ok((model, calibrated, compiled))
+    }
+
+    /// The precision that the description and the flags choose, or measurements if
+    /// these leave it to them.
+    pub(crate) fn choose(&self, model: &Model, calibrated: &Calibrated) -> anyhow::Result<Choice> {
+        let base = compile::precision(model)?;
+        Ok(widen::choose(model, calibrated, base, &Bars::default())?)
     }
 
     pub(crate) fn schedule(&self) -> ScheduleConfig {
@@ -128,5 +157,56 @@ fn tile_tokens(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(tokens @ 1..=64) => Ok(tokens),
         _ => Err("a tile has 1 to 64 tokens".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Command {
+        #[command(flatten)]
+        quantization: QuantizationArgs,
+    }
+
+    #[test]
+    fn flags_take_the_place_of_the_description() {
+        let flags = [
+            "command",
+            "--ranges=kl",
+            "--rounding=nearest",
+            "--bias-correction=off",
+            "--equalisation=on",
+            "--weights=int4",
+            "--stream=int16",
+            "--pin=stage1=int8",
+        ];
+        let mut quantization = Quantization::default();
+        Command::parse_from(["command"])
+            .quantization
+            .apply(&mut quantization);
+        assert_eq!(quantization, Quantization::default());
+        Command::parse_from(flags)
+            .quantization
+            .apply(&mut quantization);
+        let expected = Quantization {
+            ranges: RangeMethod::Kl,
+            rounding: RoundingMethod::Nearest,
+            bias_correction: BiasCorrection::Off,
+            equalisation: Equalisation::On,
+            weights: WeightChoice::Int4,
+            stream: StreamChoice::Int16,
+            pins: [("stage1".to_owned(), Bits::Int8)].into(),
+        };
+        assert_eq!(quantization, expected);
+        for flag in ["--ranges=max", "--equalisation=yes", "--pin=stage1"] {
+            assert!(
+                Command::try_parse_from(["command", flag]).is_err(),
+                "{flag}"
+            );
+        }
     }
 }

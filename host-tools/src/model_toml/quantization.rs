@@ -14,6 +14,11 @@ pub struct Quantization {
     pub ranges: RangeMethod,
     /// How weights are rounded.
     pub rounding: RoundingMethod,
+    /// Whether biases make up for what rounding takes from the outputs on average.
+    #[serde(rename = "bias-correction")]
+    pub bias_correction: BiasCorrection,
+    /// Whether the hidden channels of channel MLPs are brought to like sizes.
+    pub equalisation: Equalisation,
     /// Bits of the weights.
     pub weights: WeightChoice,
     /// Bits of the residual stream.
@@ -35,6 +40,9 @@ pub enum RangeMethod {
     /// What gives the least squared error.
     #[default]
     Mse,
+    /// What gives the least divergence (Kullback and Leibler) of the distribution of
+    /// the integers from that of the values.
+    Kl,
 }
 
 /// How weights are rounded.
@@ -46,6 +54,28 @@ pub enum RoundingMethod {
     /// For the least error of the layer's outputs on the calibration images.
     #[default]
     Output,
+}
+
+/// Whether biases are corrected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(try_from = "String")]
+pub enum BiasCorrection {
+    /// For what calibration saw.
+    #[default]
+    On,
+    /// Biases stay as they are.
+    Off,
+}
+
+/// Whether channel MLPs are equalised, see [`crate::equalise`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(try_from = "String")]
+pub enum Equalisation {
+    /// Those with an activation that a factor can be drawn through.
+    On,
+    /// None.
+    #[default]
+    Off,
 }
 
 /// Which weights have how many bits.
@@ -65,8 +95,10 @@ pub enum WeightChoice {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(try_from = "String")]
 pub enum StreamChoice {
-    /// Eight everywhere.
+    /// Eight, but sixteen in the stages where eight are measured to be too few.
     #[default]
+    Auto,
+    /// Eight everywhere.
     Int8,
     /// Sixteen everywhere.
     Int16,
@@ -137,8 +169,10 @@ macro_rules! named {
 }
 
 named!(RoundingMethod: "nearest" = Nearest, "output" = Output);
+named!(BiasCorrection: "on" = On, "off" = Off);
+named!(Equalisation: "on" = On, "off" = Off);
 named!(WeightChoice: "int8" = Int8, "int4-mlp" = Int4Mlp, "int4" = Int4);
-named!(StreamChoice: "int8" = Int8, "int16" = Int16);
+named!(StreamChoice: "auto" = Auto, "int8" = Int8, "int16" = Int16);
 named!(Bits: "int4" = Int4, "int8" = Int8, "int16" = Int16);
 
 impl FromStr for RangeMethod {
@@ -149,12 +183,13 @@ impl FromStr for RangeMethod {
         match (text, percent) {
             ("min-max", _) => Ok(Self::MinMax),
             ("mse", _) => Ok(Self::Mse),
+            ("kl", _) => Ok(Self::Kl),
             (_, Some(Ok(percent))) if percent > 50.0 && percent <= 100.0 => {
                 Ok(Self::Percentile(percent))
             }
             _ => unknown(
                 text,
-                "`min-max`, `mse`, `percentile:P` with P above 50 and up to 100",
+                "`min-max`, `mse`, `kl`, `percentile:P` with P above 50 and up to 100",
             ),
         }
     }
@@ -174,6 +209,7 @@ impl fmt::Display for RangeMethod {
             Self::MinMax => f.write_str("min-max"),
             Self::Percentile(percent) => write!(f, "percentile:{percent}"),
             Self::Mse => f.write_str("mse"),
+            Self::Kl => f.write_str("kl"),
         }
     }
 }
@@ -184,7 +220,7 @@ mod tests {
 
     #[test]
     fn choices_are_read_as_they_are_written() {
-        for text in ["min-max", "mse", "percentile:99.9", "percentile:100"] {
+        for text in ["min-max", "mse", "kl", "percentile:99.9", "percentile:100"] {
             assert_eq!(text.parse::<RangeMethod>().unwrap().to_string(), text);
         }
         for text in ["int8", "int4-mlp", "int4"] {

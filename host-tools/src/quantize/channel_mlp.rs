@@ -3,7 +3,7 @@
 use tadpool_kernels::norm::Norm;
 
 use super::fixed::{Rows, affine, parts, product_bound};
-use super::rounding::{Column, Rounded, Rounder};
+use super::rounding::{Column, Guide, Rounded};
 use super::{Context, QuantError};
 use crate::ir::{Activation, ChannelMlp};
 use crate::quant_model::{Quant, QuantChannelMlp, QuantMatrix, QuantResidual, Stream};
@@ -114,14 +114,12 @@ fn normed_fc1(
         .trained(context.ranges.trained.weights);
     let floor = index.scale / 4096.0;
     let columns: Vec<Column> = parts.iter().copied().enumerate().collect();
-    let rounder = context.rounder(0, &columns);
+    let guide = context.guide(0, &columns);
     let Rounded {
         matrix,
         scales,
         correction,
-    } = rows.round(rows.scales(floor), rounder.as_ref(), |scale| {
-        scale.max(floor)
-    });
+    } = rows.round(rows.scales(floor), &guide, |scale| scale.max(floor));
 
     // Largest deviation of int8 values, with epsilon.
     let sigma_max =
@@ -181,10 +179,10 @@ fn scaled_fc2(context: &Context<'_>, op: &ChannelMlp) -> Rows {
         .trained(context.ranges.trained.weights)
 }
 
-/// Rounds `fc2`, whose columns are the hidden values.
-fn fc2_rounder(context: &Context<'_>, inputs: usize) -> Option<Rounder> {
+/// For rounding `fc2`, whose columns are the hidden values.
+fn fc2_guide(context: &Context<'_>, inputs: usize) -> Guide {
     let columns: Vec<Column> = (0..inputs).map(|input| (input, 1.0)).collect();
-    context.rounder(1, &columns)
+    context.guide(1, &columns)
 }
 
 fn residual_fc2(
@@ -229,7 +227,7 @@ fn residual_fc2(
         matrix,
         scales,
         correction,
-    } = rows.round(widest, fc2_rounder(context, fc2.inputs).as_ref(), allowed);
+    } = rows.round(widest, &fc2_guide(context, fc2.inputs), allowed);
     let residual: Vec<i32> = scales
         .iter()
         .map(|scale| (stream.scale / (hidden.scale * scale)).round() as i32)
@@ -278,7 +276,7 @@ fn branch_fc2(
         correction,
     } = rows.round(
         rows.scales(floor),
-        fc2_rounder(context, fc2.inputs).as_ref(),
+        &fc2_guide(context, fc2.inputs),
         |scale| scale.max(floor),
     );
 

@@ -1,7 +1,7 @@
 //! Head: the norm goes into the classifier's weights and bias.
 
 use super::fixed::Rows;
-use super::rounding::Rounded;
+use super::rounding::{Guide, Rounded};
 use super::{Context, QuantError};
 use crate::ir::Head;
 use crate::quant_model::{QuantHead, Stream};
@@ -39,7 +39,8 @@ pub(super) fn quantize(context: &Context<'_>, op: &Head) -> Result<QuantHead, Qu
     });
     let rows = Rows::new(linear.inputs, context.precision.weights[0], weights)
         .trained(context.ranges.trained.weights);
-    let Rounded { matrix, scales, .. } = rows.round(rows.scales(1e-9), None, |scale| scale);
+    let Rounded { matrix, scales, .. } =
+        rows.round(rows.scales(1e-9), &Guide::default(), |scale| scale);
 
     // Without a norm the map's scale stays; with one it cancels.
     let unit = if norm.is_some() { 1.0 } else { stream.scale };

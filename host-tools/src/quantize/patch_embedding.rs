@@ -40,14 +40,12 @@ pub(super) fn quantize(
         .trained(context.ranges.trained.weights);
     let floor = output.scale / 4096.0;
     let columns = channels.columns(op.linear.inputs);
-    let rounder = context.rounder(0, &columns);
+    let guide = context.guide(0, &columns);
     let Rounded {
         matrix,
         scales,
         correction,
-    } = rows.round(rows.scales(floor), rounder.as_ref(), |scale| {
-        scale.max(floor)
-    });
+    } = rows.round(rows.scales(floor), &guide, |scale| scale.max(floor));
 
     let mut bias = Vec::with_capacity(matrix.outputs);
     let mut multiplier = Vec::with_capacity(matrix.outputs);

@@ -11,7 +11,7 @@
 
 use rayon::prelude::*;
 
-use crate::calibrate::{LayerCalibration, Moments};
+use crate::calibrate::Moments;
 use crate::quant_model::{QuantMatrix, WeightBits};
 
 /// Part of the mean variance that is added to each, so that inputs which
@@ -27,8 +27,8 @@ pub(super) struct Rounded {
     pub(super) matrix: QuantMatrix,
     /// Real size of a weight's step, per row.
     pub(super) scales: Vec<f64>,
-    /// What the rounding takes from each row's output on average, to be added to
-    /// its bias.
+    /// What is to be added to each row's bias: what the rounding takes from its
+    /// output on average, if that is corrected.
     pub(super) correction: Vec<f64>,
 }
 
@@ -45,22 +45,48 @@ pub(super) struct Rounder {
     factor: Vec<f64>,
     /// `R' R`, symmetric.
     covariance: Vec<f64>,
-    /// Of each column, in the matrix's order.
-    mean: Vec<f64>,
+}
+
+/// What rounding looks at besides the weights.
+#[derive(Default)]
+pub(super) struct Guide {
+    /// For the least error of the outputs.
+    pub(super) rounder: Option<Rounder>,
+    /// Mean of each column, for the correction of the bias.
+    pub(super) mean: Option<Vec<f64>>,
+}
+
+/// What replacing `weights` by whole numbers of steps takes from each row's output
+/// on average.
+pub(super) fn correction(
+    weights: &[f64],
+    matrix: &QuantMatrix,
+    scales: &[f64],
+    mean: &[f64],
+) -> Vec<f64> {
+    let rows = weights.chunks_exact(matrix.inputs.max(1));
+    rows.zip(matrix.rows())
+        .zip(scales)
+        .map(|((row, integers), &scale)| {
+            let errors = errors(row, integers, scale).zip(mean);
+            errors.map(|(error, mean)| error * mean).sum()
+        })
+        .collect()
+}
+
+/// The mean of each column.
+pub(super) fn means(moments: &Moments, columns: &[Column]) -> Vec<f64> {
+    let mean = |&(input, by): &Column| match by {
+        // A column that is multiplied with zero is one of zeros.
+        0.0 => 0.0,
+        by => moments.mean(input) / by,
+    };
+    columns.iter().map(mean).collect()
 }
 
 impl Rounder {
-    /// For a matrix with these columns, if calibration saw what it reads.
-    pub(super) fn new(
-        seen: Option<&LayerCalibration>,
-        slot: usize,
-        columns: &[Column],
-    ) -> Option<Self> {
-        let moments = seen?.inputs[slot].as_ref()?;
-        (moments.tokens() > 0).then(|| Self::of(moments, columns))?
-    }
-
-    fn of(moments: &Moments, columns: &[Column]) -> Option<Self> {
+    /// For a matrix with these columns; `None` if calibration saw no variance.
+    pub(super) fn of(moments: &Moments, columns: &[Column]) -> Option<Self> {
         let count = columns.len();
         let covariance = |a: usize, b: usize| {
             let ((a, by_a), (b, by_b)) = (columns[a], columns[b]);
@@ -90,14 +116,9 @@ impl Rounder {
                 values[row] += damping;
             });
         let factor = cholesky(&ordered, count)?;
-        let mean = columns.iter().map(|&(input, by)| match by {
-            0.0 => 0.0,
-            by => moments.mean(input) / by,
-        });
         Some(Self {
             factor,
             covariance: ordered,
-            mean: mean.collect(),
             order,
         })
     }
@@ -113,7 +134,7 @@ impl Rounder {
         allowed: impl Fn(f64) -> f64 + Sync,
     ) -> Rounded {
         let inputs = self.order.len();
-        let rows: Vec<(Vec<i8>, f64, f64)> = weights
+        let rows: Vec<(Vec<i8>, f64)> = weights
             .par_chunks_exact(inputs)
             .zip(widest)
             .map(|(row, &widest)| {
@@ -123,21 +144,17 @@ impl Rounder {
                 for (&input, &integer) in self.order.iter().zip(&rounded) {
                     integers[input] = integer;
                 }
-                let errors = row.iter().zip(&integers).zip(&self.mean);
-                let correction = errors
-                    .map(|((weight, &integer), mean)| (weight - scale * f64::from(integer)) * mean);
-                let correction = correction.sum();
-                (integers, scale, correction)
+                (integers, scale)
             })
             .collect();
         Rounded {
-            scales: rows.iter().map(|(_, scale, _)| *scale).collect(),
-            correction: rows.iter().map(|(.., correction)| *correction).collect(),
+            scales: rows.iter().map(|(_, scale)| *scale).collect(),
+            correction: vec![0.0; rows.len()],
             matrix: QuantMatrix {
                 outputs: rows.len(),
                 inputs,
                 bits,
-                weights: rows.into_iter().flat_map(|(row, ..)| row).collect(),
+                weights: rows.into_iter().flat_map(|(row, _)| row).collect(),
             },
         }
     }
@@ -346,13 +363,15 @@ mod tests {
             let rounder = Rounder::of(&moments, &columns).unwrap();
             let widest = widest(&weights, inputs, WeightBits::Int4);
             let rounded = rounder.round(&weights, WeightBits::Int4, &widest, |scale| scale);
+            let mean = means(&moments, &columns);
+            let correction = correction(&weights, &rounded.matrix, &rounded.scales, &mean);
             for (output, row) in weights.chunks_exact(inputs).enumerate() {
                 let integers = &rounded.matrix.weights[output * inputs..][..inputs];
                 let off: f64 = tokens.chunks_exact(inputs).map(|token| {
                     let errors = row.iter().zip(integers).zip(token);
                     errors.map(|((w, &q), &x)| (w - rounded.scales[output] * f64::from(q)) * f64::from(x)).sum::<f64>()
                 }).sum::<f64>() / (tokens.len() / inputs) as f64;
-                prop_assert!((off - rounded.correction[output]).abs() < 1e-5);
+                prop_assert!((off - correction[output]).abs() < 1e-5);
             }
         }
     }
@@ -393,7 +412,7 @@ mod tests {
                 let rounder = Rounder::of(&moments, &columns).unwrap();
                 let widest = widest(&weights, 40, WeightBits::Int4);
                 let rounded = rounder.round(&weights, WeightBits::Int4, &widest, |scale| scale);
-                (rounded.matrix, rounded.scales, rounded.correction)
+                (rounded.matrix, rounded.scales)
             })
         };
         assert_eq!(run(1), run(3));

@@ -16,10 +16,10 @@ mod patch_embedding;
 mod pooling;
 mod rounding;
 
-use rounding::{Column, Rounder};
+use rounding::{Column, Guide, Rounder, means};
 use tadpool_kernels::norm::Norm;
 
-use crate::calibrate::{Calibration, LayerCalibration};
+use crate::calibrate::{Calibration, Moments};
 use crate::ir::{self, Layer, MetaFormer, NormScope, Op, Residual, Shape};
 use crate::precision::{LayerPrecision, Precision};
 use crate::quant_model::{Quant, QuantLayer, QuantModel, QuantOp, Stream, WeightBits};
@@ -128,13 +128,14 @@ pub enum QuantError {
 }
 
 /// How weights become integers.
-#[derive(Debug, Clone, Copy)]
-pub enum Rounding<'a> {
-    /// Each to the nearest step of its row.
-    Nearest,
-    /// So that the outputs of a row change least for what calibration saw, and
-    /// not at all on average.
-    Output(&'a Calibration),
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Rounding<'a> {
+    /// So that the outputs of a row change least for what this saw; without it each
+    /// weight to the nearest step of its row.
+    pub outputs: Option<&'a Calibration>,
+    /// Biases make up for what rounding takes from the outputs on average for what
+    /// this saw.
+    pub correction: Option<&'a Calibration>,
 }
 
 /// Quantizes `network` with the given activation ranges and precision, each
@@ -148,7 +149,7 @@ pub fn quantize(
     pixels: &Pixels,
     precision: &Precision,
 ) -> Result<QuantModel, QuantError> {
-    quantize_rounded(network, ranges, pixels, precision, Rounding::Nearest)
+    quantize_rounded(network, ranges, pixels, precision, Rounding::default())
 }
 
 /// Quantizes `network` with the given activation ranges, precision and rounding.
@@ -179,10 +180,8 @@ pub fn quantize_rounded(
     for (index, ((layer, ranges), precision)) in inputs.zip(&precision.layers).enumerate() {
         let context = Context {
             layer,
-            seen: match rounding {
-                Rounding::Nearest => None,
-                Rounding::Output(calibration) => calibration.layers.get(index),
-            },
+            rounding,
+            index,
             ranges,
             precision,
             stream,
@@ -236,8 +235,9 @@ pub fn trained_weights(layer: &Layer) -> [(WeightBits, bool); 2] {
 /// What one layer's quantization may look at.
 struct Context<'a> {
     layer: &'a Layer,
-    /// What calibration saw, if rounding looks at it.
-    seen: Option<&'a LayerCalibration>,
+    rounding: Rounding<'a>,
+    /// The layer's number.
+    index: usize,
     ranges: &'a LayerRanges,
     precision: &'a LayerPrecision,
     /// Meaning of the map that is read; `None` for raw pixels.
@@ -247,7 +247,7 @@ struct Context<'a> {
     pixels: &'a Pixels,
 }
 
-impl Context<'_> {
+impl<'a> Context<'a> {
     fn quantize(&self) -> Result<QuantLayer, QuantError> {
         let logits = Quant {
             scale: 1.0 / 65_536.0,
@@ -291,9 +291,17 @@ impl Context<'_> {
         })
     }
 
-    /// Rounds matrix `slot` of the layer, whose columns come from `columns`.
-    fn rounder(&self, slot: usize, columns: &[Column]) -> Option<Rounder> {
-        Rounder::new(self.seen, slot, columns)
+    /// What rounding matrix `slot` of the layer looks at, whose columns come from
+    /// `columns`.
+    fn guide(&self, slot: usize, columns: &[Column]) -> Guide {
+        let moments = |seen: Option<&'a Calibration>| -> Option<&'a Moments> {
+            let moments = seen?.layers.get(self.index)?.inputs[slot].as_ref();
+            moments.filter(|moments| moments.tokens() > 0)
+        };
+        Guide {
+            rounder: moments(self.rounding.outputs).and_then(|m| Rounder::of(m, columns)),
+            mean: moments(self.rounding.correction).map(|m| means(m, columns)),
+        }
     }
 
     /// Meaning of the map that is read.

@@ -62,6 +62,15 @@ pub(crate) fn store(value: &mut i16, total: i64) -> i16 {
 }
 
 impl Stats {
+    /// Sums of the values of a 16-bit map.
+    pub fn of_int16(values: impl IntoIterator<Item = i16>) -> Self {
+        let mut stats = Self::default();
+        for value in values {
+            stats.add(value);
+        }
+        stats
+    }
+
     /// Counts one 16-bit value in.
     #[inline(always)]
     pub(crate) fn add(&mut self, value: i16) {

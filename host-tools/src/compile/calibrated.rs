@@ -1,0 +1,231 @@
+//! What calibration shows of a model, and what can be made of it.
+
+use super::trained::confirm;
+use super::{CompileConfig, CompileError, Compiled, Model};
+use crate::calibrate::{self, Calibration, Finding, LabelledPixels};
+use crate::codegen::Description;
+use crate::equalise::equalise;
+use crate::images::{self, ImageError, ImageFile};
+use crate::ir::MetaFormer;
+use crate::memory;
+use crate::model_toml::{
+    BiasCorrection, Channels, Equalisation, InputDescription, ModelDescription, RangeMethod,
+    RoundingMethod,
+};
+use crate::precision::{Choice, Precision};
+use crate::program;
+use crate::progress::Progress;
+use crate::quant_model::QuantModel;
+use crate::quantize::{self, Pixels};
+use crate::ranges::Ranges;
+use crate::reference::{self, Comparison};
+use crate::schedule::{self, ScheduleConfig};
+
+/// What the calibration images show of a model: enough to quantize it in any
+/// precision.
+#[derive(Debug)]
+pub struct Calibrated {
+    /// How far the imported network is from tract, over the calibration images.
+    pub comparison: Comparison,
+    /// The network that is quantized: the model's, equalised if its description says
+    /// so.
+    pub network: MetaFormer,
+    /// The images.
+    pub images: Vec<ImageFile>,
+    /// What the float network makes of them.
+    pub calibration: Calibration,
+    /// See [`CompileConfig::tolerance`].
+    tolerance: f32,
+}
+
+/// Compares `model` with tract and runs it over the calibration images.
+///
+/// # Errors
+/// There are no images, one cannot be read, or tract computes something else.
+pub fn calibrate(
+    model: &Model,
+    config: &CompileConfig,
+    progress: &impl Progress,
+) -> Result<Calibrated, CompileError> {
+    let description = &model.description;
+    let images = calibration_images(description, config)?;
+    let load = |image: &ImageFile| -> Result<Vec<f32>, ImageError> {
+        let pixels = images::load(&image.path, &description.input)?;
+        progress.advance();
+        Ok(images::normalise(&pixels, &description.input))
+    };
+
+    progress.begin("comparing with tract", images.len());
+    // One image at a time: there may be many.
+    let mut failed = None;
+    let inputs = images
+        .iter()
+        .map_while(|image| load(image).map_err(|error| failed = Some(error)).ok());
+    let comparison = reference::compare(&model.network, &model.reference, inputs, config.tolerance);
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    let comparison = comparison.map_err(|source| CompileError::Reference {
+        onnx: description.onnx.clone(),
+        source,
+    })?;
+    progress.end();
+
+    progress.begin("calibrating", images.len());
+    let observe =
+        |network: &MetaFormer| calibrate::observe(network, images.len(), |i| load(&images[i]));
+    let mut network = model.network.clone();
+    let mut calibration = observe(&network)?;
+    progress.end();
+    let equalisation = description.quantization.equalisation;
+    if equalisation == Equalisation::On
+        && model.rounding.is_none()
+        && let Some(equalised) = equalise(&network, &calibration)
+    {
+        progress.begin("calibrating what was equalised", images.len());
+        calibration = observe(&equalised)?;
+        network = equalised;
+        progress.end();
+    }
+    Ok(Calibrated {
+        comparison,
+        network,
+        images,
+        calibration,
+        tolerance: config.tolerance,
+    })
+}
+
+impl Calibrated {
+    /// What is odd about the calibration images.
+    ///
+    /// # Errors
+    /// An image cannot be read.
+    pub fn findings(&self, model: &Model) -> Result<Vec<Finding>, ImageError> {
+        let input = &model.description.input;
+        let every = self.images.len().div_ceil(calibrate::MAX_IMAGES).max(1);
+        let files = self.images.iter().step_by(every);
+        let sample = files.map(|file| {
+            Ok(LabelledPixels {
+                pixels: images::load(&file.path, input)?,
+                label: file.label,
+            })
+        });
+        let sample = sample.collect::<Result<Vec<_>, ImageError>>()?;
+        let count = self.images.len();
+        Ok(calibrate::findings(&model.network, input, &sample, count))
+    }
+
+    /// Quantizes the model with `precision`, by the methods that its description
+    /// chooses; the ranges with it.
+    ///
+    /// # Errors
+    /// The network has no integer form.
+    pub fn quantize(
+        &self,
+        model: &Model,
+        precision: &Precision,
+    ) -> Result<(Ranges, QuantModel), CompileError> {
+        self.quantize_rounded(model, precision, model.description.quantization.rounding)
+    }
+
+    /// The same with weights rounded by another method than the description's.
+    ///
+    /// # Errors
+    /// The network has no integer form.
+    pub fn quantize_rounded(
+        &self,
+        model: &Model,
+        precision: &Precision,
+        rounding: RoundingMethod,
+    ) -> Result<(Ranges, QuantModel), CompileError> {
+        let description = &model.description;
+        let method = match model.rounding {
+            Some(_) => RangeMethod::MinMax,
+            None => description.quantization.ranges,
+        };
+        let mut ranges = self.calibration.ranges(&self.network, method, precision);
+        if let Some(rounding) = &model.rounding {
+            rounding.grids.apply(&mut ranges);
+        }
+        let precision = &self.calibration.with_shifts(&ranges, precision);
+        let correction = description.quantization.bias_correction;
+        let rounding = quantize::Rounding {
+            outputs: (rounding == RoundingMethod::Output).then_some(&self.calibration),
+            correction: (correction == BiasCorrection::On).then_some(&self.calibration),
+        };
+        let pixels = pixels(&description.input);
+        let quantized =
+            quantize::quantize_rounded(&self.network, &ranges, &pixels, precision, rounding)
+                .map_err(|source| CompileError::Quantize {
+                    onnx: description.onnx.clone(),
+                    source,
+                })?;
+        Ok((ranges, quantized))
+    }
+
+    /// Quantizes the model with the chosen precision, schedules and places it.
+    ///
+    /// # Errors
+    /// The network has no integer form, or its buffers no place.
+    pub fn compile(
+        &self,
+        model: &Model,
+        choice: impl Into<Choice>,
+        config: &ScheduleConfig,
+    ) -> Result<Compiled, CompileError> {
+        let choice = choice.into();
+        let (ranges, quantized) = self.quantize(model, &choice.precision)?;
+        let schedule = schedule::schedule(&quantized, config);
+        let memory = memory::plan(&schedule)?;
+        // A file is only confirmed as it was trained, not with other bits.
+        let trained = match &model.rounding {
+            Some(rounding) if rounding.grids.precision(&model.network) == choice.precision => {
+                let program = program::program(&quantized, &schedule, &memory);
+                let trained = confirm(model, rounding, &program, &self.images, self.tolerance)?;
+                Some(trained)
+            }
+            _ => None,
+        };
+        Ok(Compiled {
+            comparison: self.comparison,
+            ranges,
+            trained,
+            choice,
+            quantized,
+            schedule,
+            memory,
+            description: Description {
+                name: model.description.name.clone(),
+                labels: model.description.labels.clone(),
+            },
+        })
+    }
+}
+
+fn calibration_images(
+    description: &ModelDescription,
+    config: &CompileConfig,
+) -> Result<Vec<ImageFile>, CompileError> {
+    let folder = config
+        .calibration
+        .as_ref()
+        .or(description.calibration.as_ref())
+        .ok_or_else(|| CompileError::NoCalibration {
+            model: description.onnx.clone(),
+        })?;
+    Ok(images::list(folder, &description.labels)?)
+}
+
+/// The description's normalisation, as the quantizer folds it.
+fn pixels(input: &InputDescription) -> Pixels {
+    let count = input.channels.count();
+    Pixels {
+        mean: input.mean.clone(),
+        std: input.std.clone(),
+        order: match input.channels {
+            Channels::Bgr => (0..count).rev().collect(),
+            Channels::Rgb | Channels::Gray => (0..count).collect(),
+        },
+    }
+}

@@ -1,0 +1,88 @@
+//! Streams of sixteen bits where eight are too few: a PoolFormer-S12 in geometry,
+//! with outliers.
+
+mod support;
+
+use support::outliers::{self, Size};
+use tadpool::check;
+use tadpool::compile::{self, CompileConfig, Compiled, Model};
+use tadpool::images;
+use tadpool::model_toml::{Bits, StreamChoice};
+use tadpool::quant_model::Stream;
+use tadpool::schedule::ScheduleConfig;
+use tadpool::widen::{self, ENOUGH_DB};
+
+/// The real network's depth with half its channels and small images: what int8
+/// loses, it loses by depth and by outliers.
+const SMALL: Size = Size { side: 64, part: 2 };
+const FULL: Size = Size { side: 224, part: 1 };
+
+/// Signal to noise behind every step, on other images than those of calibration.
+fn sqnr(model: &Model, compiled: &Compiled) -> Vec<f64> {
+    let description = &model.description;
+    let folder = description.evaluation.as_ref().unwrap();
+    let images: Vec<_> = images::list(folder, &description.labels)
+        .unwrap()
+        .iter()
+        .map(|file| {
+            let pixels = images::load(&file.path, &description.input).unwrap();
+            let normalised = images::normalise(&pixels, &description.input);
+            (pixels, normalised)
+        })
+        .collect();
+    let program = compiled.program();
+    check::sqnr(&model.network, &compiled.quantized, &program, &images)
+        .unwrap()
+        .into_iter()
+        .map(|sqnr| sqnr.unwrap_or(f64::INFINITY))
+        .collect()
+}
+
+fn check(size: Size, images: usize) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = outliers::write(folder.path(), size, images);
+    let mut model = compile::load(&path).unwrap();
+    let calibrated = compile::calibrate(&model, &CompileConfig::default(), &()).unwrap();
+    let choose = |model: &Model| {
+        let base = compile::precision(model).unwrap();
+        widen::choose(model, &calibrated, base, &()).unwrap()
+    };
+    let choices = [StreamChoice::Int8, StreamChoice::Auto].map(|stream| {
+        model.description.quantization.stream = stream;
+        choose(&model)
+    });
+    assert!(choices[0].widened.is_empty() && !choices[1].widened.is_empty());
+    let [narrow, wide] = choices.clone().map(|choice| {
+        let compiled = calibrated.compile(&model, choice, &ScheduleConfig::default());
+        sqnr(&model, &compiled.unwrap())
+    });
+    let lowest = |sqnr: &[f64]| sqnr.iter().copied().fold(f64::INFINITY, f64::min);
+    eprintln!("int8: {narrow:.1?}\nchosen: {wide:.1?}");
+    assert!(lowest(&narrow) < ENOUGH_DB - 10.0, "{narrow:.1?}");
+    assert!(lowest(&wide) >= ENOUGH_DB, "{wide:.1?}");
+
+    // A pinned stage stays, whatever it costs.
+    let pinned = choices[1].widened[0].stage.clone();
+    let pins = &mut model.description.quantization.pins;
+    pins.insert(pinned.clone(), Bits::Int8);
+    let choice = choose(&model);
+    assert!(choice.widened.iter().all(|widened| widened.stage != pinned));
+    let layers = model.network.layers.iter().zip(&choice.precision.layers);
+    for (layer, precision) in layers {
+        if layer.name.starts_with(&format!("{pinned}.")) {
+            assert_eq!(precision.stream, Stream::Int8, "{}", layer.name);
+        }
+    }
+}
+
+#[test]
+fn outliers_get_a_wide_stream_where_they_need_it() {
+    check(SMALL, 32);
+}
+
+/// The same in full size.
+#[test]
+#[ignore = "takes many minutes"]
+fn outliers_of_a_full_size_network_get_a_wide_stream() {
+    check(FULL, 16);
+}
