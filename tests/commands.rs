@@ -91,8 +91,9 @@ fn tadpool(line: &[&str]) -> Output {
         .unwrap()
 }
 
-/// A tick is not an instruction, so that where it begins changes the count.
-const JITTER: u64 = 4;
+/// A tick is not an instruction, so that where it begins changes the count, and an
+/// interrupt of the timer may fall into it.
+const JITTER: u64 = 30;
 
 /// A step's or a whole inference's cost, the same in every run of an emulator.
 fn constant(cost: &Value) -> u64 {
