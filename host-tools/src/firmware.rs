@@ -110,7 +110,7 @@ pub enum FirmwareError {
     /// The image is larger than the board's memory or budget.
     #[error(
         "the image does not fit board `{board}`: its {memory} needs {overflow_bytes} bytes more; \
-         take a smaller model or a larger board"
+         `tadpool fit` says what would help"
     )]
     DoesNotFit {
         /// Name of the board.

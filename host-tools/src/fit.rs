@@ -9,7 +9,7 @@ use crate::compile::{Compiled, Model};
 use crate::firmware::elf::Sizes;
 use crate::ir::Op;
 use crate::memory::{self, MemoryError};
-use crate::quant_model::WeightBits;
+use crate::quant_model::{QuantModel, Stream, WeightBits};
 use crate::schedule::{self, ScheduleConfig};
 
 /// What an image takes of a board's memories.
@@ -57,6 +57,13 @@ pub enum Remedy {
         /// Whether that is enough.
         is_enough: bool,
     },
+    /// A residual stream of bytes, where the model has a wider one.
+    Int8Stream {
+        /// What is saved.
+        saved_bytes: u64,
+        /// Whether that is enough.
+        is_enough: bool,
+    },
     /// A smaller input, to which the arena is about proportional.
     SmallInput {
         /// About the largest input that fits.
@@ -75,6 +82,7 @@ pub struct Savings {
     input: [usize; 2],
     int4_bytes: u64,
     small_tile_bytes: u64,
+    int8_stream_bytes: u64,
 }
 
 impl Need {
@@ -85,20 +93,31 @@ impl Need {
 }
 
 impl Savings {
-    /// What can be saved of a compiled model.
+    /// What can be saved of a model that was compiled with `config`.
     ///
     /// # Errors
-    /// A [`MemoryError`] if smaller tiles have no plan.
-    pub fn of(model: &Model, compiled: &Compiled) -> Result<Self, MemoryError> {
+    /// A [`MemoryError`] if smaller tiles or a narrower stream have no plan.
+    pub fn of(
+        model: &Model,
+        compiled: &Compiled,
+        config: &ScheduleConfig,
+    ) -> Result<Self, MemoryError> {
         let input = model.network.input;
-        let small = ScheduleConfig { tile_tokens: 1 };
-        let small = memory::plan(&schedule::schedule(&compiled.quantized, &small))?;
         let arena_bytes = compiled.memory.arena_size as u64;
+        let saved = |model: &QuantModel, config: &ScheduleConfig| -> Result<u64, MemoryError> {
+            let plan = memory::plan(&schedule::schedule(model, config))?;
+            Ok(arena_bytes.saturating_sub(plan.arena_size as u64))
+        };
+        let mut narrow = compiled.quantized.clone();
+        for layer in &mut narrow.layers {
+            layer.stream = Stream::Int8;
+        }
         Ok(Self {
             arena_bytes,
             input: [input.height, input.width],
             int4_bytes: int4_bytes(model, compiled),
-            small_tile_bytes: arena_bytes.saturating_sub(small.arena_size as u64),
+            small_tile_bytes: saved(&compiled.quantized, &ScheduleConfig { tile_tokens: 1 })?,
+            int8_stream_bytes: saved(&narrow, config)?,
         })
     }
 }
@@ -182,6 +201,12 @@ pub fn fit(board: &Board, sizes: &Sizes, savings: &Savings) -> Fit {
         }
     }
     if ram.missing_bytes() > 0 {
+        if savings.int8_stream_bytes > 0 {
+            remedies.push(Remedy::Int8Stream {
+                saved_bytes: savings.int8_stream_bytes,
+                is_enough: savings.int8_stream_bytes >= ram.missing_bytes(),
+            });
+        }
         if savings.small_tile_bytes > 0 {
             remedies.push(Remedy::SmallTile {
                 saved_bytes: savings.small_tile_bytes,
@@ -192,7 +217,8 @@ pub fn fit(board: &Board, sizes: &Sizes, savings: &Savings) -> Fit {
         let side = (room as f64 / savings.arena_bytes.max(1) as f64).sqrt();
         let [height, width] = savings.input.map(|pixels| (pixels as f64 * side) as usize);
         let has_input = height > 0 && width > 0;
-        is_helped &= has_input || savings.small_tile_bytes >= ram.missing_bytes();
+        let most = savings.small_tile_bytes.max(savings.int8_stream_bytes);
+        is_helped &= has_input || most >= ram.missing_bytes();
         if has_input {
             remedies.push(Remedy::SmallInput { height, width });
         }
@@ -243,6 +269,14 @@ impl fmt::Display for Remedy {
                 "`--tile-tokens 1` saves {saved_bytes} bytes{}",
                 enough(is_enough)
             ),
+            Self::Int8Stream {
+                saved_bytes,
+                is_enough,
+            } => write!(
+                f,
+                "`--stream int8` saves {saved_bytes} bytes{}",
+                enough(is_enough)
+            ),
             Self::SmallInput { height, width } => {
                 write!(f, "an input of about {height}x{width} pixels")
             }
@@ -261,6 +295,7 @@ mod tests {
         input: [224, 160],
         int4_bytes: 100_000,
         small_tile_bytes: 1000,
+        int8_stream_bytes: 60_000,
     };
 
     fn sizes(weights_bytes: u64, zeroed_bytes: u64) -> Sizes {
@@ -326,7 +361,11 @@ mod tests {
             height: 193,
             width: 138,
         };
-        assert_eq!(fit.remedies, [small_tile, small_input]);
+        let int8_stream = Remedy::Int8Stream {
+            saved_bytes: 60_000,
+            is_enough: true,
+        };
+        assert_eq!(fit.remedies, [int8_stream, small_tile, small_input]);
     }
 
     #[test]
@@ -339,7 +378,7 @@ mod tests {
         };
         assert_eq!(fit.remedies[0], int4);
         // A smaller input helps the RAM only.
-        assert!(matches!(fit.remedies[2], Remedy::SmallInput { .. }));
-        assert_eq!(fit.remedies[3..], [Remedy::SmallNetwork]);
+        assert!(matches!(fit.remedies[3], Remedy::SmallInput { .. }));
+        assert_eq!(fit.remedies[4..], [Remedy::SmallNetwork]);
     }
 }

@@ -51,7 +51,7 @@ impl Fit {
                 .collect::<Result<Vec<_>, _>>()?,
         };
         let (model, compiled) = self.model.compile()?;
-        let savings = Savings::of(&model, &compiled)?;
+        let savings = Savings::of(&model, &compiled, &self.model.schedule())?;
         let bars = Bars::default();
         bars.begin("building images", boards.len());
         let mut rows = Vec::with_capacity(boards.len());
