@@ -259,7 +259,8 @@ impl Board {
         self.length(&self.layout.ram, self.budget.ram_bytes)
     }
 
-    fn length(&self, region: &str, budget: Option<u32>) -> u64 {
+    /// Bytes of a memory, or those of it that a budget leaves.
+    pub(crate) fn length(&self, region: &str, budget: Option<u32>) -> u64 {
         let length = self.memory.get(region).map_or(0, |region| region.length);
         u64::from(budget.map_or(length, |budget| budget.min(length)))
     }

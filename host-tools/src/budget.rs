@@ -10,6 +10,7 @@ use crate::precision::{Choice, Widened};
 use crate::quant_model::Stream;
 use crate::schedule::ScheduleConfig;
 
+pub(crate) use sensitivity::candidates;
 pub use sensitivity::{Probe, Sensitivity, choose, narrowed, sensitivities};
 
 /// Bytes that an image may take of a board.

@@ -5,11 +5,11 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::boards::Board;
+use crate::budget;
 use crate::compile::{Compiled, Model};
 use crate::firmware::elf::Sizes;
-use crate::ir::Op;
 use crate::memory::{self, MemoryError};
-use crate::quant_model::{QuantModel, Stream, WeightBits};
+use crate::quant_model::{QuantModel, Stream};
 use crate::schedule::{self, ScheduleConfig};
 
 /// What an image takes of a board's memories.
@@ -115,54 +115,19 @@ impl Savings {
         Ok(Self {
             arena_bytes,
             input: [input.height, input.width],
-            int4_bytes: int4_bytes(model, compiled),
+            int4_bytes: budget::candidates(model, &compiled.choice.precision)
+                .iter()
+                .map(|matrix| matrix.saved_bytes)
+                .sum(),
             small_tile_bytes: saved(&compiled.quantized, &ScheduleConfig { tile_tokens: 1 })?,
             int8_stream_bytes: saved(&narrow, config)?,
         })
     }
 }
 
-/// About what four bits instead of eight save, in all layers but the first and the
-/// last.
-fn int4_bytes(model: &Model, compiled: &Compiled) -> u64 {
-    let layers = &model.network.layers;
-    let last = layers.len().saturating_sub(1);
-    let inner = layers
-        .iter()
-        .zip(&compiled.choice.precision.layers)
-        .enumerate();
-    let bytes =
-        inner
-            .filter(|(place, _)| (1..last).contains(place))
-            .map(|(_, (layer, precision))| {
-                let lengths = match &layer.op {
-                    Op::PatchEmbedding(embedding) => [embedding.linear.weight.len(), 0],
-                    Op::ChannelMlp(mlp) => [mlp.fc1.weight.len(), mlp.fc2.weight.len()],
-                    _ => [0, 0],
-                };
-                let saved = |(length, bits): (usize, &WeightBits)| match bits {
-                    WeightBits::Int8 => length / 2,
-                    WeightBits::Int4 => 0,
-                };
-                lengths
-                    .into_iter()
-                    .zip(&precision.weights)
-                    .map(saved)
-                    .sum::<usize>()
-            });
-    bytes.sum::<usize>() as u64
-}
-
 /// Weighs an image of `sizes` against a board.
 pub fn fit(board: &Board, sizes: &Sizes, savings: &Savings) -> Fit {
     let layout = &board.layout;
-    let length = |memory: &str| {
-        let region = board.memory.get(memory);
-        region.map_or(0, |region| u64::from(region.length))
-    };
-    let allowed = |memory: &str, budget: Option<u32>| {
-        budget.map_or(length(memory), |budget| length(memory).min(budget.into()))
-    };
     let program_bytes = sizes.code_bytes + sizes.constants_bytes + sizes.data_bytes;
     let has_own_memory = layout.weights != layout.code;
     let flash = Need {
@@ -170,11 +135,11 @@ pub fn fit(board: &Board, sizes: &Sizes, savings: &Savings) -> Fit {
             true => program_bytes,
             false => program_bytes + sizes.weights_bytes,
         },
-        available_bytes: allowed(&layout.code, board.budget.flash_bytes),
+        available_bytes: board.length(&layout.code, board.budget.flash_bytes),
     };
     let weights = has_own_memory.then(|| Need {
         needed_bytes: sizes.weights_bytes,
-        available_bytes: length(&layout.weights),
+        available_bytes: board.length(&layout.weights, None),
     });
     let ram = Need {
         needed_bytes: sizes.ram_bytes(),
@@ -186,7 +151,7 @@ pub fn fit(board: &Board, sizes: &Sizes, savings: &Savings) -> Fit {
     if missing_of_weights > 0 {
         let is_free = |name: &&String| {
             let used = [&layout.code, &layout.weights, &layout.ram];
-            !used.contains(name) && length(name) >= sizes.weights_bytes
+            !used.contains(name) && board.length(name, None) >= sizes.weights_bytes
         };
         let free = board.memory.keys().find(is_free);
         is_helped &= free.is_some() || savings.int4_bytes >= missing_of_weights;

@@ -117,9 +117,7 @@ struct Probe(Vec<(Vec<u8>, Vec<f32>)>);
 impl Probe {
     fn new(model: &Model, calibrated: &Calibrated) -> Result<Self, CompileError> {
         let input = &model.description.input;
-        let every = calibrated.images.len().div_ceil(IMAGES).max(1);
-        let files = calibrated.images.iter().step_by(every);
-        let images = files.map(|file| {
+        let images = calibrated.spread(IMAGES).map(|file| {
             let pixels = images::load(&file.path, input)?;
             let normalised = images::normalise(&pixels, input);
             Ok((pixels, normalised))

@@ -175,7 +175,7 @@ fn run_with<K: Kernel, const INT4: bool>(
                     if part.first() == 0 {
                         K::expand(tokens, channels, channels, 0, tile);
                     }
-                    K::activate(part, step.activation, tile, tokens.len() / channels, next);
+                    K::activate(part, step.activation, tile, next);
                 }
             })?;
         }

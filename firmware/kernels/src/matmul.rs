@@ -288,14 +288,8 @@ pub trait Product {
     fn sums(linear: &Linear<'_>, tile: &[i32], sums: &mut [i32]);
 
     /// Looks the requantized sums up in a table and puts the values into the
-    /// tile of the next layer; `tokens` of them count.
-    fn activate(
-        linear: &Linear<'_>,
-        table: &[i8; 256],
-        tile: &[i32],
-        tokens: usize,
-        next: &mut [i32],
-    );
+    /// tile of the next layer.
+    fn activate(linear: &Linear<'_>, table: &[i8; 256], tile: &[i32], next: &mut [i32]);
 
     /// Adds `residual * q` to the sums before they are requantized and written
     /// over `q`, and counts what was written; one `residual` for every value of

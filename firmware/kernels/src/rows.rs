@@ -53,13 +53,7 @@ impl Product for Rows {
         });
     }
 
-    fn activate(
-        linear: &Linear<'_>,
-        table: &[i8; 256],
-        tile: &[i32],
-        _tokens: usize,
-        next: &mut [i32],
-    ) {
+    fn activate(linear: &Linear<'_>, table: &[i8; 256], tile: &[i32], next: &mut [i32]) {
         let [first, second] = halves_mut(next, linear.width());
         let (first, second) = (linear.of_mut(first), linear.of_mut(second));
         each_output(linear, tile, |o, [a, b]| {

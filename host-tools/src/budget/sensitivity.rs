@@ -50,8 +50,7 @@ impl Probe {
     /// An image cannot be read.
     pub fn new(model: &Model, calibrated: &Calibrated) -> Result<Self, ImageError> {
         let input = &model.description.input;
-        let every = calibrated.images.len().div_ceil(MAX_IMAGES).max(1);
-        let files: Vec<_> = calibrated.images.iter().step_by(every).collect();
+        let files: Vec<_> = calibrated.spread(MAX_IMAGES).collect();
         let pixels = files
             .par_iter()
             .map(|file| images::load(&file.path, input))
@@ -113,6 +112,21 @@ pub fn sensitivities(
     config: &ScheduleConfig,
     progress: &impl Progress,
 ) -> Result<Vec<Sensitivity>, CompileError> {
+    let mut candidates = candidates(model, base);
+    progress.begin("measuring sensitivities", candidates.len());
+    let before = probe.error(model, calibrated, base, config)?;
+    for candidate in &mut candidates {
+        let precision = narrowed(base, [&*candidate]);
+        let error = probe.error(model, calibrated, &precision, config)?;
+        candidate.error = (error - before).max(0.0);
+        progress.advance();
+    }
+    progress.end();
+    Ok(candidates)
+}
+
+/// The matrices that [`sensitivities`] measures, with no error yet.
+pub(crate) fn candidates(model: &Model, base: &Precision) -> Vec<Sensitivity> {
     let network = &model.network;
     let pins = &model.description.quantization.pins;
     let last = network.layers.len().saturating_sub(1);
@@ -141,16 +155,7 @@ pub fn sensitivities(
             }
         }
     }
-    progress.begin("measuring sensitivities", candidates.len());
-    let before = probe.error(model, calibrated, base, config)?;
-    for candidate in &mut candidates {
-        let precision = narrowed(base, [&*candidate]);
-        let error = probe.error(model, calibrated, &precision, config)?;
-        candidate.error = (error - before).max(0.0);
-        progress.advance();
-    }
-    progress.end();
-    Ok(candidates)
+    candidates
 }
 
 /// Those of `sensitivities` that save at least `bytes`, each the cheapest that was

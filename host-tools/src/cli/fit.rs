@@ -81,7 +81,7 @@ impl Fit {
 
 impl fmt::Display for FitReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} on every board, bytes:", self.model)?;
+        writeln!(f, "what {} takes of each board, in bytes:", self.model)?;
         let mut rows = table(["board", "flash", "of", "RAM", "of", "fits"], 1);
         for Row { board, fits, fit } in &self.boards {
             let flash = fit.weights.map_or(fit.flash, |weights| Need {

@@ -97,15 +97,19 @@ pub fn calibrate(
 }
 
 impl Calibrated {
+    /// At most `most` of the calibration images, spread over all of them.
+    pub(crate) fn spread(&self, most: usize) -> impl Iterator<Item = &ImageFile> {
+        let every = self.images.len().div_ceil(most).max(1);
+        self.images.iter().step_by(every)
+    }
+
     /// What is odd about the calibration images.
     ///
     /// # Errors
     /// An image cannot be read.
     pub fn findings(&self, model: &Model) -> Result<Vec<Finding>, ImageError> {
         let input = &model.description.input;
-        let every = self.images.len().div_ceil(calibrate::MAX_IMAGES).max(1);
-        let files = self.images.iter().step_by(every);
-        let sample = files.map(|file| {
+        let sample = self.spread(calibrate::MAX_IMAGES).map(|file| {
             Ok(LabelledPixels {
                 pixels: images::load(&file.path, input)?,
                 label: file.label,

@@ -18,9 +18,9 @@ pub(super) fn affine(range: Range, lowest: i32) -> Quant {
 }
 
 /// Largest sum of a row's magnitudes. The fastest kernels need one below `2^16`
-/// ([`Layout::holds`](tadpool_kernels::layout::Layout::holds)); rounding adds a few
-/// parts of a hundred at most. Rows of some 2000 inputs and more come to it, and lose
-/// a part of a bit.
+/// ([`Layout::holds`](tadpool_kernels::layout::Layout::holds)); the rest is
+/// left for what rounding adds, and a row that needs more gets the slower kernel. Rows
+/// of some 2000 inputs and more come to it, and lose a part of a bit.
 const LARGEST_SUM: f64 = 64_000.0;
 
 /// A weight matrix being quantized, with one scale per output channel.

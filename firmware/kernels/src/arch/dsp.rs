@@ -223,13 +223,7 @@ impl Product for Dsp {
         counted(linear, tile, tokens, None)
     }
 
-    fn activate(
-        linear: &Linear<'_>,
-        table: &[i8; 256],
-        tile: &[i32],
-        _tokens: usize,
-        next: &mut [i32],
-    ) {
+    fn activate(linear: &Linear<'_>, table: &[i8; 256], tile: &[i32], next: &mut [i32]) {
         let next = linear.of_mut(next);
         if !next.is_empty() {
             let next = next.as_mut_ptr_range();

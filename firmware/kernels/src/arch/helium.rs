@@ -153,13 +153,7 @@ impl Product for Helium {
         }
     }
 
-    fn activate(
-        linear: &Linear<'_>,
-        table: &[i8; 256],
-        tile: &[i32],
-        _tokens: usize,
-        next: &mut [i32],
-    ) {
+    fn activate(linear: &Linear<'_>, table: &[i8; 256], tile: &[i32], next: &mut [i32]) {
         let vectors = linear.width().div_ceil(16);
         let Some(next) = next.get_mut(TILE_HEADER..TILE_HEADER + 16 * vectors) else {
             return;

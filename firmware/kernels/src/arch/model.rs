@@ -72,13 +72,7 @@ impl<M: Model> Product for M {
         }
     }
 
-    fn activate(
-        linear: &Linear<'_>,
-        table: &[i8; 256],
-        tile: &[i32],
-        _tokens: usize,
-        next: &mut [i32],
-    ) {
+    fn activate(linear: &Linear<'_>, table: &[i8; 256], tile: &[i32], next: &mut [i32]) {
         if linear.first() == 0 {
             next.fill(0);
         }

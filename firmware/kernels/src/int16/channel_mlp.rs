@@ -114,8 +114,8 @@ pub fn run<K: Kernel>(
         }
         fc1.each_part::<K, true>(fc1.at_once(), unpacked, |fc1| {
             let memory = tiles.chunks(tile_size).zip(nexts.chunks_mut(next_size));
-            for (tokens, (tile, next)) in tokens.chunks(tile_tokens).zip(memory) {
-                K::activate(fc1, step.activation, tile, tokens.len() / channels, next);
+            for (tile, next) in memory.take(tokens.chunks(tile_tokens).len()) {
+                K::activate(fc1, step.activation, tile, next);
             }
         })?;
         fc2.each_part::<K, true>(part_outputs(hidden), unpacked, |fc2| {
