@@ -131,8 +131,14 @@ fn check(board: &Board) -> Result<(), (&'static str, String, &'static str)> {
         let problem = "is not a multiple of 8 between 0 and the RAM's length";
         return Err(("layout.stack_bytes", stack.to_string(), problem));
     }
-    if board.uart.as_ref().is_some_and(|uart| uart.baud == 0) {
-        return Err(("uart.baud", "0".into(), "must be positive"));
+    if let Some(uart) = &board.uart {
+        if uart.baud == 0 {
+            return Err(("uart.baud", "0".into(), "must be positive"));
+        }
+        if uart.address.is_none() && board.busy_register.is_some() {
+            let problem = "is missing, and no HAL knows where the registers are";
+            return Err(("uart.address", "none".into(), problem));
+        }
     }
     if board.counter.frequency_hz == 0 {
         return Err(("counter.frequency_hz", "0".into(), "must be positive"));
@@ -192,6 +198,11 @@ mod tests {
         assert_eq!(
             error(&text),
             "`my.toml`: layout.ram = `dram` is not the name of a [memory]"
+        );
+        let text = AN386.replace("address = 0x4000_4000\n", "");
+        assert_eq!(
+            error(&text),
+            "`my.toml`: uart.address = none is missing, and no HAL knows where the registers are"
         );
         let text = AN386.replace("icount_shift = 6", "icount_shift = \"6\"");
         let error = error(&text);
