@@ -107,8 +107,6 @@ fn network() -> MetaFormer {
             channels,
         };
         let embedding = PatchEmbedding {
-            pre_norm: None,
-            post_norm: None,
             kernel: [kernel; 2],
             stride: [stride; 2],
             padding: [padding; 4],

@@ -5,6 +5,8 @@ mod histogram;
 mod moments;
 mod shift;
 
+use std::collections::BTreeMap;
+
 use rayon::prelude::*;
 
 use crate::float::{self, View};
@@ -12,7 +14,7 @@ use crate::ir::{MetaFormer, Op};
 use crate::model_toml::RangeMethod;
 use crate::precision::Precision;
 use crate::quant_model::Stream;
-use crate::ranges::{LayerRanges, Range, Ranges, Trained};
+use crate::ranges::{LayerRanges, Range, Ranges, Trained, inner_views};
 
 pub use findings::{Finding, LabelledPixels, MAX_IMAGES, findings};
 pub use histogram::Histogram;
@@ -37,11 +39,13 @@ pub struct LayerCalibration {
     pub output: Histogram,
     /// The largest magnitude in each channel of these.
     pub channels: Vec<f32>,
-    /// Of a channel MLP's values between `fc1` and the activation.
+    /// Of the layer's other maps that become integers, see [`inner_views`].
+    pub inner: BTreeMap<View, Histogram>,
+    /// Of the values between `fc1` and the activation, if the layer has one.
     pub pre_activation: Histogram,
     /// The largest of these in each hidden channel, or zero.
     pub hidden_channels: Vec<f32>,
-    /// Of a channel MLP's values between the activation and `fc2`.
+    /// Of the values behind that activation.
     pub hidden: Range,
     /// What the layer's matrices read, in the order of
     /// [`LayerPrecision::weights`](crate::precision::LayerPrecision::weights):
@@ -96,17 +100,13 @@ pub fn min_max<E: Send>(
         float::run(network, image, |view| {
             let layer = &mut ranges.layers[view.index];
             let range = match view.kind {
-                View::Input
-                | View::Normed
-                | View::Embedded
-                | View::Depthwise
-                | View::DepthwiseHidden
-                | View::Mixed
-                | View::Qkv
-                | View::Attended => return,
                 View::Preactivation => &mut layer.pre_activation,
                 View::Hidden => &mut layer.hidden,
                 View::Output => &mut layer.output,
+                kind if inner_views(&view.layer.op).contains(&kind) => {
+                    layer.inner.entry(kind).or_default()
+                }
+                _ => return,
             };
             *range = Range::of(view.values);
         });
@@ -161,14 +161,12 @@ impl Calibration {
                     RangeMethod::Mse => histogram.least_error(),
                     RangeMethod::Kl => histogram.least_divergence(),
                 };
-                let pre_activation = match (&layer.op, method) {
-                    (Op::ChannelMlp(op), RangeMethod::Mse) => {
+                let pre_activation = match (layer.op.activation(), method) {
+                    (Some(activation), RangeMethod::Mse) => {
                         let all = seen.pre_activation.min_max();
-                        seen.pre_activation
-                            .least_activated_error(op.activation, all)
+                        seen.pre_activation.least_activated_error(activation, all)
                     }
-                    (Op::ChannelMlp(_), method) => choose(&seen.pre_activation, method),
-                    _ => Range::default(),
+                    (_, method) => choose(&seen.pre_activation, method),
                 };
                 let finite = |histogram: &Histogram, range: Range| {
                     // Infinities are not hidden by a narrow range.
@@ -182,6 +180,13 @@ impl Calibration {
                     output: finite(&seen.output, choose(&seen.output, map_method)),
                     pre_activation: finite(&seen.pre_activation, pre_activation),
                     hidden: seen.hidden,
+                    inner: seen
+                        .inner
+                        .iter()
+                        .map(|(&view, histogram)| {
+                            (view, finite(histogram, choose(histogram, method)))
+                        })
+                        .collect(),
                     trained: Trained::default(),
                 }
             });
@@ -198,6 +203,9 @@ impl LayerCalibration {
         let hidden = seen.hidden_channels.iter().copied();
         larger(&mut self.hidden_channels, hidden);
         self.hidden = self.hidden.union(seen.hidden);
+        for (&view, histogram) in &seen.inner {
+            self.inner.entry(view).or_default().merge(histogram);
+        }
         if let Some(pre_activation) = &seen.pre_activation {
             self.pre_activation.merge(pre_activation);
         }
@@ -225,6 +233,7 @@ struct Seen {
 #[derive(Default)]
 struct SeenLayer {
     output: Histogram,
+    inner: BTreeMap<View, Histogram>,
     channels: Vec<f32>,
     hidden_channels: Vec<f32>,
     pre_activation: Option<Histogram>,
@@ -265,14 +274,11 @@ impl Seen {
                         larger(&mut layer.channels, token.iter().map(|value| value.abs()));
                     }
                 }
-                // Of layers without an integer kernel.
-                View::Normed
-                | View::Embedded
-                | View::Depthwise
-                | View::DepthwiseHidden
-                | View::Mixed
-                | View::Qkv
-                | View::Attended => {}
+                _ => {}
+            }
+            if inner_views(&view.layer.op).contains(&view.kind) {
+                let histogram = Histogram::of(view.values);
+                layer.inner.insert(view.kind, histogram);
             }
         });
         Self { layers }

@@ -34,28 +34,30 @@ pub struct LayerView<'a> {
 }
 
 /// Which of a layer's maps is observed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum View {
     /// What the first matrix of the layer reads: the windows of a patch
-    /// embedding, one row of tokens at a time, and the normed map of a channel
-    /// MLP, without the norm's weight and bias.
+    /// embedding, one row of tokens at a time, and the normed map of a layer with a
+    /// branch, or the normed mean of a head, without the norm's weight and bias.
     Input,
-    /// `pre_norm(x)` of a patch embedding that has one.
-    Normed,
-    /// `conv(x)` of a patch embedding with a norm behind it.
-    Embedded,
     /// `u = fc1(norm(x))` of a channel MLP, a separable convolution or an MLP head.
     Preactivation,
     /// `h = activation(u)` of the same.
     Hidden,
+    /// The normed hidden layer of an MLP head, without the norm's weight and bias.
+    HiddenNormed,
     /// `depthwise(h)` of a separable convolution.
     Depthwise,
     /// `act2(depthwise(h))` of a separable convolution that has a second activation.
     DepthwiseHidden,
     /// `matrix * norm(x)` of a random mixing.
     Mixed,
-    /// Queries, keys and values of an attention.
-    Qkv,
+    /// Queries of an attention.
+    Queries,
+    /// Keys of an attention.
+    Keys,
+    /// Values of an attention.
+    Values,
     /// What the attention makes of the values, before its projection.
     Attended,
     /// What the layer writes; every layer has it, after its other maps.
@@ -101,6 +103,7 @@ pub fn resume(
         };
         match &layer.op {
             Op::PatchEmbedding(op) => x = patch_embedding::run(op, layer, &x, &mut view),
+            Op::Norm(norm) => x = normalise(norm, &x),
             Op::Pooling(op) => pooling::run(op, layer.input, &mut x),
             Op::Identity(op) => identity(op, &mut x),
             Op::RandomMixing(op) => random_mixing::run(op, &mut x, &mut view),

@@ -52,8 +52,10 @@ pub struct Layer {
 /// What a layer computes from its feature map `x`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Op {
-    /// `post_norm(conv(pre_norm(x)))`; also the downsampling between stages.
+    /// `conv(x)`; also the downsampling between stages.
     PatchEmbedding(PatchEmbedding),
+    /// `norm(x)`, behind a patch embedding or at the end of a stage.
+    Norm(Norm),
     /// `res_scale * x + layer_scale * (pool(n) - n)` with `n = norm(x)`, padding
     /// not counted.
     Pooling(Pooling),
@@ -74,8 +76,6 @@ pub enum Op {
 /// A convolution that embeds patches as tokens.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PatchEmbedding {
-    /// Normalisation of the map that is read; padding is zero behind it.
-    pub pre_norm: Option<Norm>,
     /// Window height and width.
     pub kernel: [usize; 2],
     /// Step between windows, down and across.
@@ -84,8 +84,6 @@ pub struct PatchEmbedding {
     pub padding: [usize; 4],
     /// `outputs x (kernel height * kernel width * channels)`, channel fastest.
     pub linear: Linear,
-    /// Normalisation of the map that is written.
-    pub post_norm: Option<Norm>,
 }
 
 /// The pooling token mixer.
@@ -296,6 +294,7 @@ impl Op {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::PatchEmbedding(_) => "patch embedding",
+            Self::Norm(_) => "norm",
             Self::Pooling(_) => "pooling mixer",
             Self::Identity(_) => "identity mixer",
             Self::RandomMixing(_) => "random mixing",
@@ -303,6 +302,18 @@ impl Op {
             Self::Attention(_) => "self-attention",
             Self::ChannelMlp(_) => "channel MLP",
             Self::Head(_) => "head",
+        }
+    }
+}
+
+impl Op {
+    /// The activation behind `fc1`, if the layer has one.
+    pub fn activation(&self) -> Option<Activation> {
+        match self {
+            Self::ChannelMlp(mlp) => Some(mlp.activation),
+            Self::SepConv(conv) => conv.act1,
+            Self::Head(head) => head.hidden.as_ref().map(|hidden| hidden.activation),
+            _ => None,
         }
     }
 }
@@ -330,7 +341,7 @@ impl Layer {
                 let hidden = head.hidden.as_ref().map_or(0, |h| h.fc1.weight.len());
                 return (hidden + head.linear.weight.len()) as u64;
             }
-            Op::Pooling(_) | Op::Identity(_) => 0,
+            Op::Norm(_) | Op::Pooling(_) | Op::Identity(_) => 0,
         };
         tokens * weights as u64
     }

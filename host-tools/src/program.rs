@@ -5,11 +5,12 @@
 //! board's kernels, which write the same bytes in every layout and from any
 //! number of bits.
 
-use tadpool_kernels::channel_mlp::{self, ChannelMlp, NormedLinear, ResidualLinear};
+use tadpool_kernels::channel_mlp::{self, ChannelMlp};
 use tadpool_kernels::head::{self, Head};
 use tadpool_kernels::identity::{self, Identity};
-use tadpool_kernels::int16::{self, channel_mlp::BranchLinear};
+use tadpool_kernels::int16;
 use tadpool_kernels::layout::Rows;
+use tadpool_kernels::linear::{NormedLinear, ResidualLinear};
 use tadpool_kernels::norm::Stats;
 use tadpool_kernels::patch_embedding::{self, PatchEmbedding};
 use tadpool_kernels::pooling::{self, Pooling};
@@ -20,7 +21,7 @@ use tadpool_kernels::{Buffer, Fault, Observer};
 use crate::ir::Shape;
 use crate::memory::MemoryPlan;
 use crate::quant_model::{
-    QuantLayer, QuantMatrix, QuantModel, QuantOp, QuantResidual, Stream, WeightBits,
+    QuantLayer, QuantMatrix, QuantModel, QuantOp, Stream, WeightBits,
 };
 use crate::schedule::{Schedule, Step};
 
@@ -150,9 +151,16 @@ fn kernel<'a>(layer: &'a QuantLayer, step: &Step, memory: &MemoryPlan) -> Kernel
                 bias: &op.fc1_bias,
                 multiplier: &op.fc1_multiplier,
             };
-            let weights = weights(&op.fc2);
-            match &op.fc2_residual {
-                QuantResidual::Int8 { steps, zero_point } => Kernel::ChannelMlp(ChannelMlp {
+            let fc2 = ResidualLinear {
+                weights: weights(&op.fc2),
+                bias: &op.fc2_bias,
+                residual: &op.fc2_residual.factor,
+                multiplier: &op.fc2_multiplier,
+                offset: &op.fc2_residual.offset,
+                zero_point: op.fc2_residual.zero_point,
+            };
+            match layer.stream {
+                Stream::Int8 => Kernel::ChannelMlp(ChannelMlp {
                     map: output,
                     scratch,
                     channels: op.fc1.inputs,
@@ -162,35 +170,21 @@ fn kernel<'a>(layer: &'a QuantLayer, step: &Step, memory: &MemoryPlan) -> Kernel
                     fc1,
                     hidden_zero: op.hidden_zero,
                     activation: &op.activation,
-                    fc2: ResidualLinear {
-                        weights,
-                        bias: &op.fc2_bias,
-                        residual: steps,
-                        multiplier: &op.fc2_multiplier,
-                        zero_point: *zero_point,
-                    },
+                    fc2,
                 }),
-                &QuantResidual::Int16 { ratio, offset } => {
-                    Kernel::ChannelMlpInt16(int16::channel_mlp::ChannelMlp {
-                        map: output,
-                        scratch,
-                        channels: op.fc1.inputs,
-                        hidden: op.fc1.outputs,
-                        tile_tokens,
-                        norm: op.norm,
-                        shift: &op.shift,
-                        fc1,
-                        hidden_zero: op.hidden_zero,
-                        activation: &op.activation,
-                        fc2: BranchLinear {
-                            weights,
-                            bias: &op.fc2_bias,
-                            multiplier: &op.fc2_multiplier,
-                            ratio,
-                            offset,
-                        },
-                    })
-                }
+                Stream::Int16 => Kernel::ChannelMlpInt16(int16::channel_mlp::ChannelMlp {
+                    map: output,
+                    scratch,
+                    channels: op.fc1.inputs,
+                    hidden: op.fc1.outputs,
+                    tile_tokens,
+                    norm: op.norm,
+                    shift: &op.shift,
+                    fc1,
+                    hidden_zero: op.hidden_zero,
+                    activation: &op.activation,
+                    fc2,
+                }),
             }
         }
         QuantOp::Head(op) => Kernel::Head(Head {

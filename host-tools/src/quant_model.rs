@@ -182,23 +182,17 @@ pub struct QuantChannelMlp {
     pub fc2_multiplier: Vec<i32>,
 }
 
-/// How a residual stream enters the sum with its branch.
+/// How a residual stream enters the sum with its branch, and what is written.
 #[derive(Debug, Clone, PartialEq)]
-pub enum QuantResidual {
-    /// Through the accumulator.
-    Int8 {
-        /// Accumulator steps per step of the stream, per channel.
-        steps: Vec<i32>,
-        /// Zero point of the stream that is written.
-        zero_point: i32,
-    },
-    /// Beside the accumulator, which holds the branch alone.
-    Int16 {
-        /// Input scale over output scale, Q24.
-        ratio: i32,
-        /// Zero points and half a step, Q16.
-        offset: i32,
-    },
+pub struct QuantResidual {
+    /// What a step of the stream counts, per channel: accumulator steps on an int8
+    /// stream, steps of the written stream in Q24 on an int16 one.
+    pub factor: Vec<i32>,
+    /// Zero points and half a step per channel of an int16 stream, Q16; empty for an
+    /// int8 one.
+    pub offset: Vec<i32>,
+    /// Zero point of an int8 stream that is written; zero for an int16 one.
+    pub zero_point: i32,
 }
 
 /// Constants of the head.

@@ -224,7 +224,8 @@ pub fn trained_weights(layer: &Layer) -> [(WeightBits, bool); 2] {
             columns(&op.linear, op.norm.as_ref().map(|norm| &norm.gamma[..])),
             none,
         ],
-        Op::Pooling(_)
+        Op::Norm(_)
+        | Op::Pooling(_)
         | Op::Identity(_)
         | Op::RandomMixing(_)
         | Op::SepConv(_)
@@ -270,6 +271,7 @@ impl<'a> Context<'a> {
             Op::PatchEmbedding(op) => {
                 QuantOp::PatchEmbedding(patch_embedding::quantize(self, op, output_quant)?)
             }
+            Op::Norm(norm) => QuantOp::Identity(identity::norm(self, norm, output_quant)?),
             Op::Pooling(op) => QuantOp::Pooling(pooling::quantize(self, op, output_quant)?),
             Op::Identity(op) => QuantOp::Identity(identity::quantize(self, op, output_quant)?),
             Op::ChannelMlp(op) => {

@@ -1,6 +1,9 @@
 //! Activation ranges: what calibration measures and quantization needs.
 
-use crate::ir::MetaFormer;
+use std::collections::BTreeMap;
+
+use crate::float::View;
+use crate::ir::{MetaFormer, NormScope, Op};
 
 /// Ranges of every layer, in the order of [`MetaFormer::layers`].
 #[derive(Debug, Clone, PartialEq)]
@@ -10,14 +13,16 @@ pub struct Ranges {
 }
 
 /// Ranges of the values that one layer makes.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct LayerRanges {
     /// Of the layer's output.
     pub output: Range,
-    /// Of a channel MLP's values between `fc1` and the activation.
+    /// Of the values between `fc1` and the activation, if the layer has one.
     pub pre_activation: Range,
-    /// Of a channel MLP's values between the activation and `fc2`.
+    /// Of the values behind that activation.
     pub hidden: Range,
+    /// Of the layer's other maps that become integers, see [`inner_views`].
+    pub inner: BTreeMap<View, Range>,
     /// Which of them the network was trained with, to be taken as they are.
     pub trained: Trained,
 }
@@ -83,8 +88,42 @@ impl LayerRanges {
             output: self.output.union(other.output),
             pre_activation: self.pre_activation.union(other.pre_activation),
             hidden: self.hidden.union(other.hidden),
+            inner: union(self.inner, other.inner),
             trained: self.trained,
         }
+    }
+}
+
+fn union(
+    mut a: BTreeMap<View, Range>,
+    b: BTreeMap<View, Range>,
+) -> BTreeMap<View, Range> {
+    for (view, range) in b {
+        let known = a.entry(view).or_default();
+        *known = known.union(range);
+    }
+    a
+}
+
+/// Maps of a layer, besides its output and those around its first activation, that
+/// become integers and so need a range.
+pub fn inner_views(op: &Op) -> &'static [View] {
+    match op {
+        Op::PatchEmbedding(_) | Op::Norm(_) | Op::Pooling(_) | Op::Identity(_) => &[],
+        Op::ChannelMlp(op) => match op.norm.scope {
+            NormScope::Map => &[],
+            NormScope::Token => &[View::Input],
+        },
+        Op::RandomMixing(_) => &[View::Input],
+        Op::SepConv(_) => &[View::Input, View::Depthwise],
+        Op::Attention(_) => &[
+            View::Input,
+            View::Queries,
+            View::Keys,
+            View::Values,
+            View::Attended,
+        ],
+        Op::Head(_) => &[View::Input, View::HiddenNormed],
     }
 }
 

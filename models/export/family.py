@@ -356,8 +356,13 @@ def write(instance, seed, folder):
     logits.astype("<f4").tofile(folder / f"{instance.name}.logits.f32")
     print(f"{instance.name}: {len(data)} bytes, difference {error:.1e}", flush=True)
     layers = []
-    for mixer in instance.mixers:
-        layers += ["patch embedding", mixer, "channel MLP"]
+    for stage, mixer in enumerate(instance.mixers):
+        # All networks but the first have a norm behind the stem and one before each
+        # downsampling.
+        embedding = ["patch embedding"]
+        if instance.network != "poolformer":
+            embedding.insert(int(stage == 0), "norm")
+        layers += [*embedding, mixer, "channel MLP"]
     if len(expected.shape) == 2:
         layers.append("head")
     values = {

@@ -5,12 +5,13 @@
 
 use crate::arch::cast;
 use crate::arena::{self, Buffer, Fault};
-use crate::channel_mlp::{self, ChannelMlp, NormedLinear, ResidualLinear};
+use crate::channel_mlp::{self, ChannelMlp};
 use crate::checksum::fnv1a;
 use crate::fixed::{requantize, saturate_i8};
 use crate::head::{self, Head};
 use crate::identity::{self, Identity};
 use crate::layout::{Kernel, Layout, Rows};
+use crate::linear::{NormedLinear, ResidualLinear};
 use crate::norm::{Norm, Stats};
 use crate::patch_embedding::{self, PatchEmbedding};
 use crate::pointwise::{self, Pointwise};
@@ -298,6 +299,7 @@ impl Case {
                         bias: source.ints(channels, 10_000, memory)?,
                         residual: source.ints(channels, 5_000, memory)?,
                         multiplier: source.multipliers(channels, hidden, memory)?,
+                        offset: &[],
                         zero_point: 7,
                     },
                 })

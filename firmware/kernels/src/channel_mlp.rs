@@ -13,9 +13,9 @@
 use crate::arch::cast;
 use crate::arena::{self, Buffer, Fault, ensure, volume};
 use crate::layout::Kernel;
+use crate::linear::{NormedLinear, ResidualLinear};
 use crate::matmul::{Layer, tile_words};
 use crate::norm::{Norm, NormScale, Stats};
-use crate::weights::Weights;
 
 /// Constants of one channel MLP.
 #[derive(Debug, Clone, Copy)]
@@ -43,36 +43,6 @@ pub struct ChannelMlp<'a> {
     pub activation: &'a [i8; 256],
     /// Hidden to channels.
     pub fc2: ResidualLinear<'a>,
-}
-
-/// A linear layer that reads a normalised feature map.
-#[derive(Debug, Clone, Copy)]
-pub struct NormedLinear<'a> {
-    /// `outputs x inputs` in the step's layout, 4-byte aligned.
-    pub weights: Weights<'a>,
-    /// Sum of each row of the matrix.
-    pub row_sums: &'a [i32],
-    /// Bias per output in units of `sigma` accumulator steps, Q8.
-    pub bias: &'a [i32],
-    /// Multiplier per output for a deviation of one, Q28.
-    pub multiplier: &'a [i32],
-}
-
-/// A linear layer that adds its result to the residual stream.
-///
-/// `q' = zero_point + requantize(bias + residual * q + weights . h, multiplier)`
-#[derive(Debug, Clone, Copy)]
-pub struct ResidualLinear<'a> {
-    /// `outputs x inputs` in the step's layout, 4-byte aligned.
-    pub weights: Weights<'a>,
-    /// Accumulator start per output, all zero points folded in.
-    pub bias: &'a [i32],
-    /// Accumulator steps per step of the residual stream.
-    pub residual: &'a [i32],
-    /// Multiplier per output, Q32.
-    pub multiplier: &'a [i32],
-    /// Zero point of the stream that is written.
-    pub zero_point: i32,
 }
 
 impl ChannelMlp<'_> {

@@ -7,8 +7,9 @@ use crate::arch::cast;
 use crate::arena::{Fault, ensure};
 use crate::fixed::{half, narrow};
 use crate::int16;
+use crate::linear::ResidualLinear;
 use crate::matmul::{Linear, Product};
-use crate::norm::{Norm, NormScale, Stats};
+use crate::norm::{Norm, NormScale, Partial, Stats};
 use crate::patch_embedding;
 
 /// Values of one byte.
@@ -37,6 +38,12 @@ pub trait Width {
     /// A map's values.
     fn values(map: &[u8]) -> Result<&[Self::Value], Fault>;
 
+    /// A map's values, to be written.
+    fn values_mut(map: &mut [u8]) -> Result<&mut [Self::Value], Fault>;
+
+    /// Sums of the values of one token.
+    fn sums(token: &[Self::Value]) -> Stats;
+
     /// Mean and deviation of a map with these sums, in units of `q`.
     fn norm(stats: &Stats, norm: &Norm) -> NormScale;
 
@@ -56,6 +63,17 @@ pub trait Width {
         sums: &mut [i32],
         tokens: &mut [u8],
     ) -> Result<Stats, Fault>;
+
+    /// Adds the product of a tile to `tokens`, whole tokens of the residual stream,
+    /// and returns the sums of what was written. `linear` is `layer`, or a few of its
+    /// outputs; `sums` is for a tile of sums of an int16 stream.
+    fn join<K: Product>(
+        linear: &Linear<'_>,
+        layer: &ResidualLinear<'_>,
+        tile: &[i32],
+        sums: &mut [i32],
+        tokens: &mut [u8],
+    ) -> Result<Stats, Fault>;
 }
 
 impl Width for Int8 {
@@ -64,6 +82,20 @@ impl Width for Int8 {
 
     fn values(map: &[u8]) -> Result<&[i8], Fault> {
         Ok(cast::i8s(map))
+    }
+
+    fn values_mut(map: &mut [u8]) -> Result<&mut [i8], Fault> {
+        Ok(cast::i8s_mut(map))
+    }
+
+    fn sums(token: &[i8]) -> Stats {
+        let mut partial = Partial::default();
+        for &value in token {
+            partial.add(value);
+        }
+        let mut stats = Stats::default();
+        stats.merge(partial);
+        stats
     }
 
     fn norm(stats: &Stats, norm: &Norm) -> NormScale {
@@ -91,6 +123,19 @@ impl Width for Int8 {
         written.merge(K::write_counted(linear, tile, cast::i8s_mut(tokens)));
         Ok(written)
     }
+
+    #[inline(always)]
+    fn join<K: Product>(
+        linear: &Linear<'_>,
+        layer: &ResidualLinear<'_>,
+        tile: &[i32],
+        _sums: &mut [i32],
+        tokens: &mut [u8],
+    ) -> Result<Stats, Fault> {
+        let mut written = Stats::default();
+        written.merge(K::update(linear, layer.residual, tile, cast::i8s_mut(tokens)));
+        Ok(written)
+    }
 }
 
 impl Width for Int16 {
@@ -99,6 +144,14 @@ impl Width for Int16 {
 
     fn values(map: &[u8]) -> Result<&[i16], Fault> {
         cast::i16s(map)
+    }
+
+    fn values_mut(map: &mut [u8]) -> Result<&mut [i16], Fault> {
+        cast::i16s_mut(map)
+    }
+
+    fn sums(token: &[i16]) -> Stats {
+        Stats::of_int16(token.iter().copied())
     }
 
     fn norm(stats: &Stats, norm: &Norm) -> NormScale {
@@ -139,6 +192,33 @@ impl Width for Int16 {
             for ((value, &sum), &multiplier) in values.zip(sums).zip(linear.of(multiplier)) {
                 let branch = i64::from(sum) * i64::from(multiplier);
                 written.add(int16::store(value, branch + zero));
+            }
+        }
+        Ok(written)
+    }
+
+    fn join<K: Product>(
+        linear: &Linear<'_>,
+        layer: &ResidualLinear<'_>,
+        tile: &[i32],
+        sums: &mut [i32],
+        tokens: &mut [u8],
+    ) -> Result<Stats, Fault> {
+        let sums = sums.get_mut(..K::TOKENS * linear.outputs());
+        let sums = sums.ok_or(Fault::Buffer)?;
+        K::sums(linear, tile, sums);
+        let [multiplier, residual, offset] =
+            [layer.multiplier, layer.residual, layer.offset].map(|list| linear.of(list));
+        let mut written = Stats::default();
+        let tokens = cast::i16s_mut(tokens)?.chunks_exact_mut(linear.width().max(1));
+        for (token, sums) in tokens.zip(sums.chunks_exact(linear.outputs().max(1))) {
+            let constants = multiplier.iter().zip(residual).zip(offset);
+            let values = linear.of_mut(token).iter_mut().zip(sums);
+            for ((value, &sum), ((&multiplier, &residual), &offset)) in values.zip(constants) {
+                let branch = i64::from(sum) * i64::from(multiplier);
+                let stream = i64::from(residual) * i64::from(*value);
+                let total = stream + branch + (i64::from(offset) << 16);
+                written.add(int16::store(value, total));
             }
         }
         Ok(written)

@@ -3,8 +3,8 @@
 use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{format_ident, quote};
 use tadpool_kernels::Buffer;
-use tadpool_kernels::channel_mlp::NormedLinear;
 use tadpool_kernels::layout::Layout;
+use tadpool_kernels::linear::{NormedLinear, ResidualLinear};
 use tadpool_kernels::norm::Norm;
 use tadpool_kernels::weights::Weights;
 
@@ -110,28 +110,22 @@ fn uses(program: &Program<'_>, layout: Layout) -> TokenStream {
 
     let narrow_mlp = any(&|step| matches!(step.kernel, Kernel::ChannelMlp(_)));
     let wide_mlp = any(&|step| matches!(step.kernel, Kernel::ChannelMlpInt16(_)));
-    let channel_mlp = match (narrow_mlp, wide_mlp) {
-        (true, _) => quote!(
-            use tadpool_kernels::channel_mlp::{self, ChannelMlp, NormedLinear, ResidualLinear};
-        ),
-        (false, true) => quote!(
-            use tadpool_kernels::channel_mlp::NormedLinear;
-        ),
-        (false, false) => quote!(),
-    };
     let embeds = |step: &ProgramStep<'_>| matches!(step.kernel, Kernel::PatchEmbedding(_));
-    let int16 = match (
-        wide_mlp,
-        any(&|step| step.input == Stream::Int16 && !embeds(step)),
-    ) {
-        (true, _) => quote!(
-            use tadpool_kernels::int16::{self, channel_mlp::BranchLinear};
-        ),
-        (false, true) => quote!(
+    let channel_mlp = narrow_mlp.then(|| {
+        quote!(
+            use tadpool_kernels::channel_mlp::{self, ChannelMlp};
+        )
+    });
+    let linear = (narrow_mlp || wide_mlp).then(|| {
+        quote!(
+            use tadpool_kernels::linear::{NormedLinear, ResidualLinear};
+        )
+    });
+    let int16 = any(&|step| step.input == Stream::Int16 && !embeds(step)).then(|| {
+        quote!(
             use tadpool_kernels::int16;
-        ),
-        (false, false) => quote!(),
-    };
+        )
+    });
 
     let mut layouts: Vec<Ident> = program
         .steps
@@ -168,6 +162,7 @@ fn uses(program: &Program<'_>, layout: Layout) -> TokenStream {
         #identity
         #int16
         use tadpool_kernels::layout::{#(#layouts),*};
+        #linear
         use tadpool_kernels::norm::Norm;
         use tadpool_kernels::patch_embedding::{self, PatchEmbedding};
         #pooling
@@ -461,14 +456,10 @@ fn kernel(
         Kernel::ChannelMlp(op) => {
             let (map, scratch, norm) = (buffer(op.map), buffer(op.scratch), norm(&op.norm));
             let (channels, hidden) = (plain(op.channels), plain(op.hidden));
-            let tile_tokens = plain(op.tile_tokens);
-            let (hidden_zero, zero_point) = (signed(op.hidden_zero), signed(op.fc2.zero_point));
+            let (tile_tokens, hidden_zero) = (plain(op.tile_tokens), signed(op.hidden_zero));
             let fc1 = normed_linear(step, &op.fc1, op.channels, layout, bits, tables);
             let activation = tables.i8s(step, "ACTIVATION", op.activation);
-            let fc2_weights = tables.weights(layout, op.fc2.weights.bytes(), op.hidden, fc2_bits);
-            let fc2_bias = tables.i32s(step, "FC2_BIAS", op.fc2.bias);
-            let residual = tables.i32s(step, "FC2_RESIDUAL", op.fc2.residual);
-            let fc2_multiplier = tables.i32s(step, "FC2_MULTIPLIER", op.fc2.multiplier);
+            let fc2 = residual_linear(step, &op.fc2, op.hidden, layout, fc2_bits, tables);
             let value = quote!(ChannelMlp {
                 map: #map,
                 scratch: #scratch,
@@ -479,28 +470,18 @@ fn kernel(
                 fc1: #fc1,
                 hidden_zero: #hidden_zero,
                 activation: #activation,
-                fc2: ResidualLinear {
-                    weights: #fc2_weights,
-                    bias: #fc2_bias,
-                    residual: #residual,
-                    multiplier: #fc2_multiplier,
-                    zero_point: #zero_point,
-                },
+                fc2: #fc2,
             });
             (quote!(ChannelMlp), value)
         }
         Kernel::ChannelMlpInt16(op) => {
             let (map, scratch, norm) = (buffer(op.map), buffer(op.scratch), norm(&op.norm));
             let (channels, hidden) = (plain(op.channels), plain(op.hidden));
-            let tile_tokens = plain(op.tile_tokens);
-            let hidden_zero = signed(op.hidden_zero);
-            let (ratio, offset) = (signed(op.fc2.ratio), signed(op.fc2.offset));
+            let (tile_tokens, hidden_zero) = (plain(op.tile_tokens), signed(op.hidden_zero));
             let shift = tables.u8s(step, "SHIFT", op.shift);
             let fc1 = normed_linear(step, &op.fc1, op.channels, layout, bits, tables);
             let activation = tables.i8s(step, "ACTIVATION", op.activation);
-            let fc2_weights = tables.weights(layout, op.fc2.weights.bytes(), op.hidden, fc2_bits);
-            let fc2_bias = tables.i32s(step, "FC2_BIAS", op.fc2.bias);
-            let fc2_multiplier = tables.i32s(step, "FC2_MULTIPLIER", op.fc2.multiplier);
+            let fc2 = residual_linear(step, &op.fc2, op.hidden, layout, fc2_bits, tables);
             let value = quote!(int16::channel_mlp::ChannelMlp {
                 map: #map,
                 scratch: #scratch,
@@ -512,13 +493,7 @@ fn kernel(
                 fc1: #fc1,
                 hidden_zero: #hidden_zero,
                 activation: #activation,
-                fc2: BranchLinear {
-                    weights: #fc2_weights,
-                    bias: #fc2_bias,
-                    multiplier: #fc2_multiplier,
-                    ratio: #ratio,
-                    offset: #offset,
-                },
+                fc2: #fc2,
             });
             (quote!(int16::channel_mlp::ChannelMlp), value)
         }
@@ -573,6 +548,34 @@ fn normed_linear(
         row_sums: #row_sums,
         bias: #bias,
         multiplier: #multiplier,
+    })
+}
+
+/// The layer that ends a branch.
+fn residual_linear(
+    step: &str,
+    linear: &ResidualLinear<'_>,
+    inputs: usize,
+    layout: Layout,
+    bits: WeightBits,
+    tables: &mut Tables,
+) -> TokenStream {
+    let weights = tables.weights(layout, linear.weights.bytes(), inputs, bits);
+    let bias = tables.i32s(step, "FC2_BIAS", linear.bias);
+    let residual = tables.i32s(step, "FC2_RESIDUAL", linear.residual);
+    let multiplier = tables.i32s(step, "FC2_MULTIPLIER", linear.multiplier);
+    let offset = match linear.offset {
+        [] => quote!(&[]),
+        offset => tables.i32s(step, "FC2_OFFSET", offset),
+    };
+    let zero_point = signed(linear.zero_point);
+    quote!(ResidualLinear {
+        weights: #weights,
+        bias: #bias,
+        residual: #residual,
+        multiplier: #multiplier,
+        offset: #offset,
+        zero_point: #zero_point,
     })
 }
 

@@ -1,15 +1,20 @@
 //! Multi-head self-attention over all tokens of a map.
 
 use super::matrix::Matrix;
-use super::norm::normalise;
+use super::norm::{centre, normalise};
 use super::{Observe, View, add_branch};
 use crate::ir::Attention;
 
 /// Updates `x`.
 pub(super) fn run(op: &Attention, x: &mut [f32], view: Observe<'_>) {
+    view(View::Input, op.qkv.inputs, &centre(&op.norm, x));
     let n = normalise(&op.norm, x);
     let qkv = Matrix::new(&op.qkv).product(&n);
-    view(View::Qkv, op.qkv.outputs, &qkv);
+    let inner = op.projection.inputs.max(1);
+    for (block, kind) in [View::Queries, View::Keys, View::Values].into_iter().enumerate() {
+        let blocks = qkv.chunks_exact(inner).skip(block).step_by(3);
+        view(kind, inner, &blocks.flatten().copied().collect::<Vec<_>>());
+    }
     let attended = attend(op, &qkv);
     view(View::Attended, op.projection.inputs, &attended);
     let branch = Matrix::new(&op.projection).product(&attended);

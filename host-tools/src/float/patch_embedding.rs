@@ -1,18 +1,12 @@
 //! Patch embedding, row by row.
 
 use super::matrix::Matrix;
-use super::norm::normalise;
 use super::{Observe, View};
 use crate::ir::{Layer, PatchEmbedding, Shape};
 
 /// What the layer writes.
 pub(super) fn run(op: &PatchEmbedding, layer: &Layer, x: &[f32], view: Observe<'_>) -> Vec<f32> {
     let (input, output) = (layer.input, layer.output);
-    let normed = op.pre_norm.as_ref().map(|norm| normalise(norm, x));
-    if let Some(normed) = &normed {
-        view(View::Normed, input.channels, normed);
-    }
-    let x = normed.as_deref().unwrap_or(x);
     let matrix = Matrix::new(&op.linear);
     let window = op.linear.inputs;
     let mut patches = vec![0.0; output.width * window];
@@ -26,10 +20,6 @@ pub(super) fn run(op: &PatchEmbedding, layer: &Layer, x: &[f32], view: Observe<'
         }
         view(View::Input, window, &patches);
         matrix.apply(&patches, y);
-    }
-    if let Some(norm) = &op.post_norm {
-        view(View::Embedded, output.channels, &y);
-        y = normalise(norm, &y);
     }
     y
 }

@@ -1,11 +1,12 @@
 //! Random mixing: a fixed matrix over the tokens.
 
-use super::norm::normalise;
+use super::norm::{centre, normalise};
 use super::{Observe, View, add_branch};
 use crate::ir::RandomMixing;
 
 /// Updates `x`.
 pub(super) fn run(op: &RandomMixing, x: &mut [f32], view: Observe<'_>) {
+    view(View::Input, op.norm.gamma.len(), &centre(&op.norm, x));
     let n = normalise(&op.norm, x);
     let channels = op.norm.gamma.len().max(1);
     let tokens = n.len() / channels;

@@ -1,12 +1,13 @@
 //! Separable convolution: pointwise, depthwise, pointwise.
 
 use super::matrix::Matrix;
-use super::norm::normalise;
+use super::norm::{centre, normalise};
 use super::{Observe, View, activate, add_branch};
 use crate::ir::{Depthwise, SepConv, Shape};
 
 /// Updates `x`.
 pub(super) fn run(op: &SepConv, shape: Shape, x: &mut [f32], view: Observe<'_>) {
+    view(View::Input, op.fc1.inputs, &centre(&op.norm, x));
     let n = normalise(&op.norm, x);
     let hidden_channels = op.fc1.outputs;
     let mut hidden = Matrix::new(&op.fc1).product(&n);

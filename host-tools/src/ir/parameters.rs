@@ -8,10 +8,9 @@ impl Op {
         let mut lists = Lists::default();
         match self {
             Self::PatchEmbedding(embedding) => {
-                lists.norm(embedding.pre_norm.as_ref());
                 lists.linear(&embedding.linear);
-                lists.norm(embedding.post_norm.as_ref());
             }
+            Self::Norm(norm) => lists.norm(Some(norm)),
             Self::Pooling(pooling) => {
                 lists.norm(Some(&pooling.norm));
                 lists.residual(&pooling.residual);

@@ -250,8 +250,9 @@ fn residual_fc2(
     Ok(ResidualFc2 {
         matrix,
         bias,
-        residual: QuantResidual::Int8 {
-            steps: residual,
+        residual: QuantResidual {
+            factor: residual,
+            offset: Vec::new(),
             zero_point: output.zero_point,
         },
         multiplier,
@@ -292,15 +293,22 @@ fn branch_fc2(
         let factor = 2f64.powi(32) * step / output.scale;
         multiplier.push(context.fits_i32(channel, "the requantization factor of fc2", factor)?);
     }
-    let ratio = stream.scale / output.scale;
-    let zero = f64::from(output.zero_point) - f64::from(stream.zero_point) * ratio;
-    let offset = zero * 65_536.0 + context.half_step();
+    let mut factor = Vec::with_capacity(matrix.outputs);
+    let mut offset = Vec::with_capacity(matrix.outputs);
+    for (channel, &res_scale) in op.residual.res_scale.iter().enumerate() {
+        let ratio = f64::from(res_scale) * stream.scale / output.scale;
+        let zero = f64::from(output.zero_point) - f64::from(stream.zero_point) * ratio;
+        factor.push(context.fits_i32(channel, "the scale ratio", ratio * 2f64.powi(24))?);
+        let start = zero * 65_536.0 + context.half_step();
+        offset.push(context.fits_i32(channel, "the zero point", start)?);
+    }
     Ok(ResidualFc2 {
         matrix,
         bias,
-        residual: QuantResidual::Int16 {
-            ratio: context.fits_i32(0, "the scale ratio", ratio * 2f64.powi(24))?,
-            offset: context.fits_i32(0, "the zero point", offset)?,
+        residual: QuantResidual {
+            factor,
+            offset,
+            zero_point: 0,
         },
         multiplier,
     })

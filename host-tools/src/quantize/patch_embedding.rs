@@ -12,9 +12,6 @@ pub(super) fn quantize(
     op: &PatchEmbedding,
     output: Quant,
 ) -> Result<QuantPatchEmbedding, QuantError> {
-    if op.pre_norm.is_some() || op.post_norm.is_some() {
-        return Err(context.unsupported("a norm of a patch embedding"));
-    }
     context.finite(&op.linear.weight, "the weight")?;
     context.finite(&op.linear.bias, "the bias")?;
     let shift = context.shift()?;

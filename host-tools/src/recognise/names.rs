@@ -9,6 +9,8 @@ pub(super) struct Names {
     block: usize,
     has_mixer: bool,
     has_mlp: bool,
+    /// Whether the embedding has a norm behind it.
+    has_norm: bool,
 }
 
 impl Names {
@@ -23,6 +25,13 @@ impl Names {
                 return format!("stage{}.embedding", self.stage);
             }
             Op::Head(_) => return "head".to_owned(),
+            Op::Norm(_) if self.has_mixer || self.has_mlp || self.has_norm => {
+                return format!("stage{}.norm", self.stage);
+            }
+            Op::Norm(_) => {
+                self.has_norm = true;
+                return format!("stage{}.embedding.norm", self.stage);
+            }
             Op::Pooling(_)
             | Op::Identity(_)
             | Op::RandomMixing(_)

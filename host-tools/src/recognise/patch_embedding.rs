@@ -7,7 +7,7 @@ use super::walk::Walk;
 use super::{linear, sep_conv};
 use crate::fold::Window;
 use crate::graph::Node;
-use crate::ir::{Linear, Norm, Op, PatchEmbedding, Shape};
+use crate::ir::{Linear, Op, PatchEmbedding, Shape};
 
 /// The meaning of a convolution's result.
 pub(super) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
@@ -99,14 +99,16 @@ pub(super) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
         Form::Map(sum) => match (sum.absorbed(), pointwise) {
             (Some(Term::Norm(norm)), false) => match &norm.source {
                 Term::Stream(source) => {
-                    let pre_norm = Some(norm.norm.clone());
-                    embed(walk, node, *source, pre_norm, kernel, &window, linear)
+                    let producer = node.input(0).and_then(|id| walk.graph.value(id).producer);
+                    let op = Op::Norm(norm.norm.clone());
+                    let source = walk.push(producer, *source, sum.shape, op, Some(&sum));
+                    embed(walk, node, source, kernel, &window, linear)
                 }
                 _ => refuse(misplaced(&sum, kernel, &window), REMEDY),
             },
             _ if !is_inside(&sum) => {
                 let source = walk.stream(node, &sum);
-                embed(walk, node, source, None, kernel, &window, linear)
+                embed(walk, node, source, kernel, &window, linear)
             }
             (_, true) => linear::apply(&sum, linear),
             (_, false) => refuse(misplaced(&sum, kernel, &window), REMEDY),
@@ -144,7 +146,6 @@ fn embed(
     walk: &mut Walk<'_>,
     node: &Node,
     source: StreamId,
-    pre_norm: Option<Norm>,
     kernel: [usize; 2],
     window: &Window,
     linear: Linear,
@@ -165,12 +166,10 @@ fn embed(
         channels,
     };
     let op = Op::PatchEmbedding(PatchEmbedding {
-        pre_norm,
         kernel,
         stride: [down, across],
         padding: [top, left, bottom, right],
         linear,
-        post_norm: None,
     });
     let producer = node.output().and_then(|id| walk.graph.value(id).producer);
     let id = walk.push(producer, source, output, op, None);

@@ -31,7 +31,7 @@ pub(super) struct Walk<'a> {
     streams: Vec<Shape>,
     /// Sums that became feature maps.
     pub(super) settled: Vec<(Rc<Sum>, StreamId)>,
-    /// Norms that became a patch embedding's own.
+    /// Norms right behind a patch embedding.
     post_norms: Vec<(Term, StreamId)>,
     pub(super) layers: Vec<Layer>,
     /// Nodes that belong to a layer.
@@ -179,7 +179,7 @@ impl<'a> Walk<'a> {
         }
         let producer = node.input(0).and_then(|id| self.graph.value(id).producer);
         if !sum.is_unknown() {
-            if let Some(id) = self.post_norm(sum) {
+            if let Some(id) = self.post_norm(producer, sum) {
                 return id;
             }
             match self.residual(sum) {
@@ -253,9 +253,8 @@ impl<'a> Walk<'a> {
         id
     }
 
-    /// The feature map that a norm right behind a patch embedding is: the norm
-    /// becomes the embedding's own.
-    fn post_norm(&mut self, sum: &Sum) -> Option<StreamId> {
+    /// The feature map that a norm right behind a patch embedding is.
+    fn post_norm(&mut self, producer: Option<NodeId>, sum: &Sum) -> Option<StreamId> {
         let own = sum.as_norm()?;
         let NormTerm {
             source: Term::Stream(source),
@@ -265,24 +264,19 @@ impl<'a> Walk<'a> {
             return None;
         };
         let newest = source.0 + 1 == self.streams.len();
-        let Op::PatchEmbedding(embedding) = &mut self.layers.last_mut()?.op else {
-            return None;
-        };
-        if !newest || embedding.post_norm.is_some() {
+        let behind_embedding = matches!(self.layers.last()?.op, Op::PatchEmbedding(_));
+        if !newest || !behind_embedding {
             return None;
         }
-        embedding.post_norm = Some(norm.clone());
-        let id = StreamId(self.streams.len());
-        self.streams.push(sum.shape);
-        self.settled.push((Rc::new(sum.clone()), id));
+        let op = Op::Norm(norm.clone());
+        let id = self.push(producer, *source, sum.shape, op, Some(sum));
         self.post_norms.push((Term::Norm(own.clone()), id));
         Some(id)
     }
 
-    /// The layer that writes a feature map, a norm of its own included.
+    /// The layer that writes a feature map.
     pub(super) fn writer(&self, id: StreamId) -> Option<usize> {
-        let norms = self.post_norms.iter().filter(|(_, norm)| *norm <= id);
-        id.0.checked_sub(1 + norms.count())
+        id.0.checked_sub(1)
     }
 
     /// The network, or everything that stood in the way.
@@ -387,7 +381,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The sum with norms that became a patch embedding's own as feature maps.
+    /// The sum with norms right behind patch embeddings as feature maps.
     fn behind_embeddings(&self, sum: Rc<Sum>) -> Rc<Sum> {
         let id = |term: &Term| {
             let found = self.post_norms.iter().find(|(norm, _)| norm == term);

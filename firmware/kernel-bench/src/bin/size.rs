@@ -20,7 +20,7 @@ fn main() -> ! {
 mod poolformer {
     use core::hint::black_box;
 
-    use tadpool_kernels::channel_mlp::{self, ChannelMlp, NormedLinear, ResidualLinear};
+    use tadpool_kernels::channel_mlp::{self, ChannelMlp};
     use tadpool_kernels::head::{self, Head};
     #[cfg(feature = "dsp")]
     use tadpool_kernels::layout::Dsp as Best;
@@ -28,6 +28,7 @@ mod poolformer {
     use tadpool_kernels::layout::Helium as Best;
     #[cfg(not(any(feature = "dsp", feature = "helium")))]
     use tadpool_kernels::layout::Rows as Best;
+    use tadpool_kernels::linear::{NormedLinear, ResidualLinear};
     use tadpool_kernels::norm::{Norm, Stats};
     use tadpool_kernels::patch_embedding::{self, PatchEmbedding};
     use tadpool_kernels::pooling::{self, Pooling};
@@ -87,6 +88,7 @@ mod poolformer {
             bias: &[],
             residual: &[],
             multiplier: &[],
+            offset: &[],
             zero_point: 0,
         },
     };

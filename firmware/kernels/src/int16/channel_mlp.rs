@@ -2,12 +2,14 @@
 
 use crate::arch::cast;
 use crate::arena::{self, Buffer, Fault, ensure, volume};
-use crate::channel_mlp::{NormedLinear, fold_norm, tiles};
+use crate::channel_mlp::{fold_norm, tiles};
 use crate::int16::{self, ROWS};
 use crate::layout::Kernel;
+use crate::linear::{NormedLinear, ResidualLinear};
 use crate::matmul::{Layer, row_size, tile_words};
 use crate::norm::{Norm, NormScale, Stats};
-use crate::weights::{Weights, part_outputs};
+use crate::stream::{Int16, Width};
+use crate::weights::part_outputs;
 
 /// Constants of one channel MLP.
 #[derive(Debug, Clone, Copy)]
@@ -36,24 +38,7 @@ pub struct ChannelMlp<'a> {
     /// The activation as a table from `u8` to `i8`.
     pub activation: &'a [i8; 256],
     /// Hidden to channels.
-    pub fc2: BranchLinear<'a>,
-}
-
-/// A linear layer that adds its result to a 16-bit residual stream.
-///
-/// `q' = ratio * q + offset + (bias + weights . h) * multiplier`
-#[derive(Debug, Clone, Copy)]
-pub struct BranchLinear<'a> {
-    /// `outputs x inputs` in the step's layout, 4-byte aligned.
-    pub weights: Weights<'a>,
-    /// Accumulator start per output, zero points folded in.
-    pub bias: &'a [i32],
-    /// Multiplier per output, Q32.
-    pub multiplier: &'a [i32],
-    /// Input scale over output scale, Q24.
-    pub ratio: i32,
-    /// Zero points and half a step, Q16.
-    pub offset: i32,
+    pub fc2: ResidualLinear<'a>,
 }
 
 impl ChannelMlp<'_> {
@@ -70,7 +55,7 @@ impl ChannelMlp<'_> {
         ensure(channels > 0 && hidden > 0 && map.len().is_multiple_of(channels))?;
         ensure(self.shift.len() == channels)?;
         ensure([fc1.row_sums, fc1.bias, fc1.multiplier].map(<[_]>::len) == [hidden; 3])?;
-        ensure([fc2.bias, fc2.multiplier].map(<[_]>::len) == [channels; 2])
+        fc2.check::<Int16>(channels)
     }
 }
 
@@ -85,8 +70,7 @@ pub fn run<K: Kernel>(
     arena: &mut [u8],
 ) -> Result<Stats, Fault> {
     let (map, mut scratch) = arena::map_and_scratch(arena, &step.map, &step.scratch)?;
-    let map = cast::i16s_mut(map)?;
-    step.check(map)?;
+    step.check(cast::i16s(map)?)?;
     let (channels, hidden) = (step.channels, step.hidden);
     let count = tiles(step.tile_tokens);
     let [tile_size, next_size] = [tile_words(channels), tile_words(hidden)];
@@ -107,29 +91,27 @@ pub fn run<K: Kernel>(
     let mut written = Stats::default();
     // None of these is zero, as was checked; said again where the compiler sees it.
     let (tile_size, next_size) = (tile_size.max(1), next_size.max(1));
-    let tile_tokens = (K::TOKENS * channels).max(1);
-    for tokens in map.chunks_mut((count * tile_tokens).max(1)) {
-        for (tokens, tile) in tokens.chunks(tile_tokens).zip(tiles.chunks_mut(tile_size)) {
-            expand::<K>(step, tokens, rows, tile);
+    let tile_bytes = (K::TOKENS * channels * Int16::BYTES).max(1);
+    for tokens in map.chunks_mut((count * tile_bytes).max(1)) {
+        for (tokens, tile) in tokens.chunks(tile_bytes).zip(tiles.chunks_mut(tile_size)) {
+            expand::<K>(step, cast::i16s(tokens)?, rows, tile);
         }
         fc1.each_part::<K, true>(fc1.at_once(), unpacked, |fc1| {
             let memory = tiles.chunks(tile_size).zip(nexts.chunks_mut(next_size));
-            for (tile, next) in memory.take(tokens.chunks(tile_tokens).len()) {
+            for (tile, next) in memory.take(tokens.chunks(tile_bytes).len()) {
                 K::activate(fc1, step.activation, tile, next);
             }
         })?;
-        fc2.each_part::<K, true>(part_outputs(hidden), unpacked, |fc2| {
-            let sums = sums.get_mut(..K::TOKENS * fc2.outputs());
-            let sums = sums.unwrap_or(&mut []);
-            for (tokens, tile) in tokens.chunks_mut(tile_tokens).zip(nexts.chunks(next_size)) {
-                K::sums(fc2, tile, sums);
-                let tokens = tokens.chunks_exact_mut(channels.max(1));
-                for (token, sums) in tokens.zip(sums.chunks_exact(fc2.outputs().max(1))) {
-                    let multiplier = fc2.of(step.fc2.multiplier);
-                    update(&step.fc2, multiplier, sums, fc2.of_mut(token), &mut written);
+        let mut result = Ok(());
+        fc2.each_part::<K, true>(part_outputs(hidden), unpacked, |part| {
+            for (tokens, tile) in tokens.chunks_mut(tile_bytes).zip(nexts.chunks(next_size)) {
+                match Int16::join::<K>(part, &step.fc2, tile, sums, tokens) {
+                    Ok(stats) => written.add_all(stats),
+                    Err(fault) => result = Err(fault),
                 }
             }
         })?;
+        result?;
     }
     Ok(written)
 }
@@ -150,22 +132,5 @@ fn expand<K: Kernel>(step: &ChannelMlp<'_>, tokens: &[i16], rows: &mut [i8], til
         let rows = rows.get(..size).unwrap_or(&[]);
         K::expand(rows, row_size, step.channels, first, tile);
         first += ROWS;
-    }
-}
-
-/// Adds the branch's sums to a few values of a token.
-#[inline(always)]
-fn update(
-    fc2: &BranchLinear<'_>,
-    multiplier: &[i32],
-    sums: &[i32],
-    values: &mut [i16],
-    written: &mut Stats,
-) {
-    let offset = i64::from(fc2.offset) << 16;
-    for ((value, &sum), &multiplier) in values.iter_mut().zip(sums).zip(multiplier) {
-        let branch = i64::from(sum) * i64::from(multiplier);
-        let total = i64::from(fc2.ratio) * i64::from(*value) + branch + offset;
-        written.add(int16::store(value, total));
     }
 }

@@ -70,6 +70,7 @@ impl Case for MlpCase {
                 bias: &mlp.fc2.bias,
                 residual: &mlp.fc2.residual,
                 multiplier: &mlp.fc2.multiplier,
+                offset: &[],
                 zero_point: self.zero_point,
             },
         };

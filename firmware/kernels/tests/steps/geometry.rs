@@ -60,6 +60,7 @@ proptest! {
                 bias: ints(5),
                 residual: ints(6),
                 multiplier: ints(7),
+                offset: &[],
                 zero_point: i32::MAX,
             },
         };
@@ -80,13 +81,7 @@ proptest! {
             fc1: mlp.fc1,
             hidden_zero: mlp.hidden_zero,
             activation: mlp.activation,
-            fc2: BranchLinear {
-                weights: some(4),
-                bias: ints(5),
-                multiplier: ints(7),
-                ratio: i32::MAX,
-                offset: i32::MIN,
-            },
+            fc2: ResidualLinear { offset: ints(0), ..mlp.fc2 },
         };
         let _ = int16::channel_mlp::run::<Rows>(&wide, &stats, arena);
         let _ = int16::channel_mlp::run::<Dsp>(&wide, &stats, arena);
@@ -190,6 +185,7 @@ fn a_step_that_does_not_fit_is_a_fault() {
             bias: &mlp.fc2.bias,
             residual: &mlp.fc2.residual,
             multiplier: &mlp.fc2.multiplier,
+            offset: &[],
             zero_point: 0,
         },
     };

@@ -1,11 +1,11 @@
 //! Every step kernel on a 16-bit stream.
 
 use proptest::prelude::*;
-use tadpool_kernels::channel_mlp::NormedLinear;
 use tadpool_kernels::head::Head;
 use tadpool_kernels::identity::Identity;
-use tadpool_kernels::int16::{self, channel_mlp::BranchLinear, channel_mlp::ChannelMlp};
+use tadpool_kernels::int16::{self, channel_mlp::ChannelMlp};
 use tadpool_kernels::layout::{Dsp, Helium, Kernel, Layout, Rows};
+use tadpool_kernels::linear::{NormedLinear, ResidualLinear};
 use tadpool_kernels::norm::Stats;
 use tadpool_kernels::patch_embedding::{self, PatchEmbedding};
 use tadpool_kernels::pooling::Pooling;
@@ -127,15 +127,14 @@ fn channel_mlp(shape: MlpShape, int4: [bool; 2], draw: Draw) {
         zero_point: 0,
     };
     let residual = [
-        source.values(1, 0, i32::MAX.into()),
-        source.values(1, -(1 << 24), 1 << 24),
+        source.values(channels, i32::MIN.into(), i32::MAX.into()),
+        source.values(channels, -(1 << 24), 1 << 24),
     ];
-    let residual = [residual[0][0], residual[1][0]];
-    let naive = wide::channel_mlp(&mlp, &shift, residual, &map);
+    let naive = wide::channel_mlp(&mlp, &shift, &residual, &map);
     let run = |layout: Layout, run: RunMlp| {
         if layout.fits(hidden, channels) && layout.fits(channels, hidden) {
             assert_eq!(
-                run(&mlp, &shift, residual, &map, shape, int4),
+                run(&mlp, &shift, &residual, &map, shape, int4),
                 naive,
                 "{layout:?}"
             );
@@ -146,12 +145,12 @@ fn channel_mlp(shape: MlpShape, int4: [bool; 2], draw: Draw) {
     run(Layout::Helium, mlp_in::<Helium>);
 }
 
-type RunMlp = fn(&Mlp, &[u8], [i32; 2], &[i16], MlpShape, [bool; 2]) -> Vec<i16>;
+type RunMlp = fn(&Mlp, &[u8], &[Vec<i32>; 2], &[i16], MlpShape, [bool; 2]) -> Vec<i16>;
 
 fn mlp_in<K: Kernel>(
     mlp: &Mlp,
     shift: &[u8],
-    [ratio, offset]: [i32; 2],
+    [residual, offset]: &[Vec<i32>; 2],
     map: &[i16],
     [_, channels, hidden, tile_tokens]: MlpShape,
     int4: [bool; 2],
@@ -177,12 +176,13 @@ fn mlp_in<K: Kernel>(
         },
         hidden_zero: mlp.hidden_zero,
         activation: &mlp.activation,
-        fc2: BranchLinear {
+        fc2: ResidualLinear {
             weights: fc2.weights(),
             bias: &mlp.fc2.bias,
+            residual,
             multiplier: &mlp.fc2.multiplier,
-            ratio,
             offset,
+            zero_point: 0,
         },
     };
     let sums = int16::channel_mlp::run::<K>(&step, &stats(map), arena.bytes()).unwrap();

@@ -47,7 +47,7 @@ pub(crate) fn row_sums(weights: &[i8], shift: &[u8]) -> Vec<i32> {
 pub(crate) fn channel_mlp(
     mlp: &Mlp,
     shift: &[u8],
-    [ratio, offset]: [i32; 2],
+    [residual, offset]: &[Vec<i32>; 2],
     map: &[i16],
 ) -> Vec<i16> {
     let moments = moments(map, mlp.epsilon);
@@ -59,8 +59,8 @@ pub(crate) fn channel_mlp(
         for (c, product) in products(&mlp.fc2.weights, &hidden).into_iter().enumerate() {
             let acc = i128::from(mlp.fc2.bias[c]) + product;
             let branch = acc * i128::from(mlp.fc2.multiplier[c]);
-            let residual = i128::from(ratio) * i128::from(token[c]);
-            output.push(as_i16(branch + residual + (i128::from(offset) << 16)));
+            let residual = i128::from(residual[c]) * i128::from(token[c]);
+            output.push(as_i16(branch + residual + (i128::from(offset[c]) << 16)));
         }
     }
     output
