@@ -17,7 +17,7 @@ use channel_mlp_case::MlpCase;
 use head_case::HeadCase;
 use mixer_cases::{IdentityCase, PoolingCase};
 use oracle::{Classifier, Convolution, Linear, Mixer, Mlp};
-use patch_embedding_case::ConvolutionCase;
+use patch_embedding_case::{ConvolutionCase, PushedCase};
 use proptest::prelude::*;
 use support::*;
 use tadpool_kernels::channel_mlp::{self, ChannelMlp};
@@ -29,6 +29,7 @@ use tadpool_kernels::linear::{NormedLinear, ResidualLinear};
 use tadpool_kernels::norm::{Norm, Stats};
 use tadpool_kernels::patch_embedding::{self, PatchEmbedding};
 use tadpool_kernels::pooling::{self, Pooling};
+use tadpool_kernels::pushed_rows::{self, Pushed};
 use tadpool_kernels::stream::{Int8, Int16};
 use tadpool_kernels::weights::{Weights, unpacked_size};
 use tadpool_kernels::{Buffer, Fault};
@@ -89,6 +90,7 @@ macro_rules! against_the_oracle {
 against_the_oracle! {
     channel_mlp_step: MlpCase,
     patch_embedding_step: ConvolutionCase,
+    pushed_rows_step: PushedCase,
     pooling_step: PoolingCase,
     identity_step: IdentityCase,
     head_step: HeadCase,
