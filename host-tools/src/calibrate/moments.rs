@@ -4,6 +4,8 @@
 //! They tell how much a change of the weights changes the outputs:
 //! `E[(d . x)^2] = d' C d + (d . mean)^2` with the covariance `C`.
 
+use wide::f32x8;
+
 /// Most inputs of a matrix whose moments are taken; 128 MiB of products.
 pub(super) const MAX_INPUTS: usize = 4096;
 
@@ -88,24 +90,25 @@ impl Moments {
 /// Products of four inputs with eight, summed over tokens.
 #[inline(always)]
 fn block(rows: &[&[f32]], first: usize, column: usize) -> [[f32; LANES]; ROWS] {
-    let mut sums = [[0.0; LANES]; ROWS];
     let inputs = rows.first().map_or(0, |row| row.len());
     if first + ROWS <= inputs && column + LANES <= inputs {
+        let mut sums = [f32x8::ZERO; ROWS];
         for row in rows {
-            let (Some(a), Some(b)) = (
+            let (Some(a), Some(&b)) = (
                 row.get(first..).and_then(|tail| tail.first_chunk::<ROWS>()),
                 row.get(column..)
                     .and_then(|tail| tail.first_chunk::<LANES>()),
             ) else {
                 continue;
             };
-            for i in 0..ROWS {
-                for j in 0..LANES {
-                    sums[i][j] += a[i] * b[j];
-                }
+            let b = f32x8::new(b);
+            for (sum, &a) in sums.iter_mut().zip(a) {
+                *sum += f32x8::splat(a) * b;
             }
         }
+        sums.map(f32x8::to_array)
     } else {
+        let mut sums = [[0.0; LANES]; ROWS];
         for row in rows {
             for (sums, a) in sums.iter_mut().zip(&row[first..]) {
                 for (sum, b) in sums.iter_mut().zip(&row[column..]) {
@@ -113,8 +116,8 @@ fn block(rows: &[&[f32]], first: usize, column: usize) -> [[f32; LANES]; ROWS] {
                 }
             }
         }
+        sums
     }
-    sums
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Products of tokens with a weight matrix.
 
+use wide::f32x8;
+
 use crate::ir::Linear;
 
 /// Outputs computed together.
@@ -11,22 +13,22 @@ const TOKENS: usize = 4;
 pub(super) struct Matrix {
     inputs: usize,
     outputs: usize,
-    panels: Vec<[f32; LANES]>,
-    bias: Vec<[f32; LANES]>,
+    panels: Vec<f32x8>,
+    bias: Vec<f32x8>,
 }
 
 impl Matrix {
     pub(super) fn new(linear: &Linear) -> Self {
         let (inputs, outputs) = (linear.inputs, linear.outputs);
         let count = outputs.div_ceil(LANES);
-        let mut panels = vec![[0.0; LANES]; count * inputs];
-        let mut bias = vec![[0.0; LANES]; count];
+        let mut panels = vec![f32x8::ZERO; count * inputs];
+        let mut bias = vec![f32x8::ZERO; count];
         for (output, row) in linear.weight.chunks_exact(inputs.max(1)).enumerate() {
             let panel = &mut panels[output / LANES * inputs..][..inputs];
             for (lanes, weight) in panel.iter_mut().zip(row) {
-                lanes[output % LANES] = *weight;
+                lanes.as_mut_array()[output % LANES] = *weight;
             }
-            bias[output / LANES][output % LANES] = linear.bias[output];
+            bias[output / LANES].as_mut_array()[output % LANES] = linear.bias[output];
         }
         Self {
             inputs,
@@ -63,37 +65,30 @@ impl Matrix {
             }
             let panels = self.panels.chunks_exact(inputs).zip(&self.bias);
             for (index, (weights, bias)) in panels.enumerate() {
-                store(&product(&block, weights, bias), index, outputs, y);
+                store(&product(&block, weights, *bias), index, outputs, y);
             }
         }
     }
 }
 
 /// One panel's outputs of the tokens in `block`, given inputs first.
-///
-/// The loops have fixed lengths, so that all sums stay in registers.
 #[inline(always)]
-fn product(
-    block: &[[f32; TOKENS]],
-    weights: &[[f32; LANES]],
-    bias: &[f32; LANES],
-) -> [[f32; LANES]; TOKENS] {
-    let mut acc = [*bias; TOKENS];
-    for (x, weights) in block.iter().zip(weights) {
-        for token in 0..TOKENS {
-            for lane in 0..LANES {
-                acc[token][lane] += x[token] * weights[lane];
-            }
-        }
+fn product(block: &[[f32; TOKENS]], weights: &[f32x8], bias: f32x8) -> [f32x8; TOKENS] {
+    let [mut a, mut b, mut c, mut d] = [bias; TOKENS];
+    for (x, &weights) in block.iter().zip(weights) {
+        a += f32x8::splat(x[0]) * weights;
+        b += f32x8::splat(x[1]) * weights;
+        c += f32x8::splat(x[2]) * weights;
+        d += f32x8::splat(x[3]) * weights;
     }
-    acc
+    [a, b, c, d]
 }
 
-fn store(acc: &[[f32; LANES]], panel: usize, outputs: usize, y: &mut [f32]) {
+fn store(acc: &[f32x8], panel: usize, outputs: usize, y: &mut [f32]) {
     let start = panel * LANES;
     let width = LANES.min(outputs - start);
     for (y, acc) in y.chunks_exact_mut(outputs).zip(acc) {
-        y[start..start + width].copy_from_slice(&acc[..width]);
+        y[start..start + width].copy_from_slice(&acc.as_array()[..width]);
     }
 }
 

@@ -10,6 +10,7 @@
 //! single weights are moved by whole steps as long as that helps.
 
 use rayon::prelude::*;
+use wide::f64x8;
 
 use crate::calibrate::Moments;
 use crate::quant_model::{QuantMatrix, WeightBits};
@@ -280,14 +281,12 @@ fn cholesky(matrix: &[f64], count: usize) -> Option<Vec<f64>> {
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     let (a_lanes, a_rest) = a.as_chunks::<8>();
     let (b_lanes, b_rest) = b.as_chunks::<8>();
-    let mut lanes = [0.0; 8];
-    for (a, b) in a_lanes.iter().zip(b_lanes) {
-        for lane in 0..8 {
-            lanes[lane] += a[lane] * b[lane];
-        }
+    let mut lanes = f64x8::ZERO;
+    for (&a, &b) in a_lanes.iter().zip(b_lanes) {
+        lanes += f64x8::new(a) * f64x8::new(b);
     }
     let rest: f64 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
-    lanes.iter().sum::<f64>() + rest
+    lanes.to_array().iter().sum::<f64>() + rest
 }
 
 #[cfg(test)]
