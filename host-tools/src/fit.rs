@@ -368,7 +368,12 @@ mod tests {
             saved_bytes: 60_000,
             is_enough: true,
         };
-        assert_eq!(fit.remedies, [int8_stream, small_tile, small_input]);
+        let rows = Remedy::Rows {
+            saved_bytes: 500,
+            is_enough: false,
+        };
+        let remedies = [int8_stream, rows, small_tile, small_input];
+        assert_eq!(fit.remedies, remedies);
     }
 
     #[test]
@@ -381,7 +386,7 @@ mod tests {
         };
         assert_eq!(fit.remedies[0], int4);
         // A smaller input helps the RAM only.
-        assert!(matches!(fit.remedies[3], Remedy::SmallInput { .. }));
-        assert_eq!(fit.remedies[4..], [Remedy::SmallNetwork]);
+        assert!(matches!(fit.remedies[4], Remedy::SmallInput { .. }));
+        assert_eq!(fit.remedies[5..], [Remedy::SmallNetwork]);
     }
 }
