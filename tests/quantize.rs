@@ -98,9 +98,14 @@ fn weights_are_symmetric_and_tables_complete() {
         for layer in quantized(&fixture, &ScheduleConfig::default()).model.layers {
             let matrices = match &layer.op {
                 QuantOp::PatchEmbedding(op) => vec![&op.matrix],
-                QuantOp::ChannelMlp(op) => vec![&op.fc1, &op.fc2],
+                QuantOp::ChannelMlp(op) => vec![&op.fc1, &op.fc2.matrix],
+                QuantOp::NormedMlp(op) => vec![&op.fc1.matrix, &op.fc2.matrix],
                 QuantOp::Head(op) => vec![&op.matrix],
-                QuantOp::Pooling(_) | QuantOp::Identity(_) => vec![],
+                QuantOp::WideHead(op) => {
+                    let hidden = op.hidden.as_ref().map(|hidden| &hidden.fc1.matrix);
+                    hidden.into_iter().chain([&op.linear.matrix]).collect()
+                }
+                QuantOp::Pooling(_) | QuantOp::ScaledPooling(_) | QuantOp::Identity(_) => vec![],
             };
             for matrix in matrices {
                 assert_eq!(matrix.weights.len(), matrix.outputs * matrix.inputs);

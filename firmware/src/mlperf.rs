@@ -293,7 +293,7 @@ where
     /// Copying the input is part of what is measured: an inference uses it up.
     fn infer_once(&mut self) -> Result<(), Fault> {
         *self.arena.input_mut() = self.buffers.input;
-        self.buffers.logits = tadpool_model::infer(self.arena)?;
+        self.buffers.logits = *tadpool_model::infer(self.arena)?;
         Ok(())
     }
 

@@ -6,8 +6,11 @@
 //! in the output folder of somebody's build script
 //! ([`Generated::write_module`]).
 
+mod constants;
+mod imports;
 mod model;
 mod tables;
+mod tokens;
 
 use std::path::Path;
 

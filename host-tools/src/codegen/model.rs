@@ -2,14 +2,14 @@
 
 use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{format_ident, quote};
-use tadpool_kernels::Buffer;
 use tadpool_kernels::layout::Layout;
-use tadpool_kernels::linear::{NormedLinear, ResidualLinear};
-use tadpool_kernels::norm::Norm;
 use tadpool_kernels::weights::Weights;
 
 use super::Description;
+use super::constants::constants;
+use super::imports::imports;
 use super::tables::Tables;
+use super::tokens::{buffer, plain, stream_ident};
 use crate::program::{Kernel, Program, ProgramStep};
 use crate::quant_model::{Stream, WeightBits};
 
@@ -28,7 +28,7 @@ pub(super) fn generate(
     let face = face(program, description);
     let arena = arena();
     let infer = infer(program, layout);
-    let uses = uses(program, layout);
+    let uses = imports(quote!(#infer #(#steps)*));
     let weights = weights(tables.weights.len());
     let file = quote! {
         #uses
@@ -82,94 +82,19 @@ fn layout_of(kernel: &Kernel<'_>, layout: Layout) -> Layout {
         Kernel::ChannelMlpInt16(op) => {
             takes(op.fc1.weights, op.channels) && takes(op.fc2.weights, op.hidden)
         }
+        Kernel::NormedMlp(op) => {
+            takes(op.fc1.weights, op.channels) && takes(op.fc2.weights, op.hidden)
+        }
         Kernel::Pooling(op) => layout.pools(op.shape[2]),
-        Kernel::Identity(_) | Kernel::Head(_) => false,
+        Kernel::ScaledPooling(_) | Kernel::Identity(_) | Kernel::Head(_) | Kernel::WideHead(_) => {
+            false
+        }
     };
     if fits { layout } else { Layout::Rows }
 }
 
 fn layout_ident(layout: Layout) -> Ident {
     format_ident!("{}", layout.name())
-}
-
-fn uses(program: &Program<'_>, layout: Layout) -> TokenStream {
-    let any = |matches: &dyn Fn(&ProgramStep<'_>) -> bool| program.steps.iter().any(matches);
-    // The module of an int8 step is named where it is called.
-    let step = |matches: fn(&Kernel<'_>) -> bool, name: &str, ty: &str| {
-        let (name, ty) = (format_ident!("{name}"), format_ident!("{ty}"));
-        if any(&|step| matches(&step.kernel) && step.input == Stream::Int8) {
-            quote!(use tadpool_kernels::#name::{self, #ty};)
-        } else if any(&|step| matches(&step.kernel)) {
-            quote!(use tadpool_kernels::#name::#ty;)
-        } else {
-            quote!()
-        }
-    };
-    let identity = step(|k| matches!(k, Kernel::Identity(_)), "identity", "Identity");
-    let pooling = step(|k| matches!(k, Kernel::Pooling(_)), "pooling", "Pooling");
-
-    let narrow_mlp = any(&|step| matches!(step.kernel, Kernel::ChannelMlp(_)));
-    let wide_mlp = any(&|step| matches!(step.kernel, Kernel::ChannelMlpInt16(_)));
-    let embeds = |step: &ProgramStep<'_>| matches!(step.kernel, Kernel::PatchEmbedding(_));
-    let channel_mlp = narrow_mlp.then(|| {
-        quote!(
-            use tadpool_kernels::channel_mlp::{self, ChannelMlp};
-        )
-    });
-    let linear = (narrow_mlp || wide_mlp).then(|| {
-        quote!(
-            use tadpool_kernels::linear::{NormedLinear, ResidualLinear};
-        )
-    });
-    let int16 = any(&|step| step.input == Stream::Int16 && !embeds(step)).then(|| {
-        quote!(
-            use tadpool_kernels::int16;
-        )
-    });
-
-    let mut layouts: Vec<Ident> = program
-        .steps
-        .iter()
-        .filter(|step| {
-            matches!(
-                step.kernel,
-                Kernel::PatchEmbedding(_) | Kernel::ChannelMlp(_) | Kernel::ChannelMlpInt16(_)
-            ) || matches!(
-                (&step.kernel, step.input),
-                (Kernel::Pooling(_), Stream::Int8)
-            )
-        })
-        .map(|step| layout_ident(layout_of(&step.kernel, layout)))
-        .collect();
-    layouts.sort();
-    layouts.dedup();
-    let mut streams: Vec<Ident> = program
-        .steps
-        .iter()
-        .filter(|step| embeds(step) && takes_any(program, step))
-        .flat_map(|step| [step.input, step.output].map(stream_ident))
-        .collect();
-    streams.sort();
-    streams.dedup();
-    let streams = (!streams.is_empty()).then(|| {
-        quote!(
-            use tadpool_kernels::stream::{#(#streams),*};
-        )
-    });
-    quote! {
-        #channel_mlp
-        use tadpool_kernels::head::{self, Head};
-        #identity
-        #int16
-        use tadpool_kernels::layout::{#(#layouts),*};
-        #linear
-        use tadpool_kernels::norm::Norm;
-        use tadpool_kernels::patch_embedding::{self, PatchEmbedding};
-        #pooling
-        #streams
-        use tadpool_kernels::weights::Weights;
-        use tadpool_kernels::{Buffer, Fault, Observer};
-    }
 }
 
 /// Constants that an application reads.
@@ -266,11 +191,11 @@ fn infer(program: &Program<'_>, layout: Layout) -> TokenStream {
         }
     });
     quote! {
-        /// Classifies the image in `arena`.
+        /// Classifies the image in `arena`; the logits lie there until the next image.
         ///
         /// # Errors
         /// None for an arena of this model; a [`Fault`] would tell of a broken build.
-        pub fn infer(arena: &mut Arena) -> Result<Logits, Fault> {
+        pub fn infer(arena: &mut Arena) -> Result<&Logits, Fault> {
             infer_observed(arena, &mut ())
         }
 
@@ -278,10 +203,10 @@ fn infer(program: &Program<'_>, layout: Layout) -> TokenStream {
         ///
         /// # Errors
         /// As [`infer`].
-        pub fn infer_observed(
-            arena: &mut Arena,
+        pub fn infer_observed<'a>(
+            arena: &'a mut Arena,
             observer: &mut impl Observer,
-        ) -> Result<Logits, Fault> {
+        ) -> Result<&'a Logits, Fault> {
             let arena = &mut arena.0;
             #(#calls)*
             head::logits(LOGITS, arena)
@@ -310,6 +235,7 @@ fn call(program: &Program<'_>, step: &ProgramStep<'_>, layout: Layout) -> TokenS
     let ident = ident(step);
     let any = takes_any(program, step);
     let layout = layout_ident(layout_of(&step.kernel, layout));
+    let stream = stream_ident(step.input);
     let (run, takes_stats) = match (&step.kernel, step.input) {
         (Kernel::PatchEmbedding(_), _) if any => {
             let [input, output] = [step.input, step.output].map(stream_ident);
@@ -319,33 +245,32 @@ fn call(program: &Program<'_>, step: &ProgramStep<'_>, layout: Layout) -> TokenS
         (Kernel::PatchEmbedding(_), _) => (quote!(patch_embedding::run::<#layout>), false),
         (Kernel::Pooling(_), Stream::Int8) => (quote!(pooling::run::<#layout>), true),
         (Kernel::Pooling(_), Stream::Int16) => (quote!(int16::pooling::run), true),
-        (Kernel::Identity(_), Stream::Int8) => (quote!(identity::run), true),
-        (Kernel::Identity(_), Stream::Int16) => (quote!(int16::identity::run), true),
+        (Kernel::ScaledPooling(_), _) => (quote!(scaled_pooling::run::<#stream>), true),
+        (Kernel::Identity(_), _) => (quote!(identity::run::<#stream>), true),
         (Kernel::ChannelMlp(_), _) if any => (quote!(channel_mlp::run_int4::<#layout>), true),
         (Kernel::ChannelMlp(_), _) => (quote!(channel_mlp::run::<#layout>), true),
         (Kernel::ChannelMlpInt16(_), _) => (quote!(int16::channel_mlp::run::<#layout>), true),
+        (Kernel::NormedMlp(_), _) => (quote!(normed_mlp::run::<#layout, #stream>), true),
         (Kernel::Head(_), Stream::Int16) => (quote!(int16::head::run), true),
         (Kernel::Head(_), Stream::Int8) if any => (quote!(head::run_int4), true),
         (Kernel::Head(_), Stream::Int8) => (quote!(head::run), true),
+        (Kernel::WideHead(_), _) => (quote!(wide_head::run::<#stream>), true),
     };
     let stats = takes_stats.then(|| quote!(&stats,));
     quote!(#run(&#ident, #stats arena)?;)
 }
 
-fn stream_ident(stream: Stream) -> Ident {
-    match stream {
-        Stream::Int8 => format_ident!("Int8"),
-        Stream::Int16 => format_ident!("Int16"),
-    }
-}
-
 fn output_field(kernel: &Kernel<'_>) -> Ident {
     match kernel {
-        Kernel::PatchEmbedding(_) | Kernel::Head(_) => format_ident!("output"),
+        Kernel::PatchEmbedding(_) | Kernel::Head(_) | Kernel::WideHead(_) => {
+            format_ident!("output")
+        }
         Kernel::Pooling(_)
+        | Kernel::ScaledPooling(_)
         | Kernel::Identity(_)
         | Kernel::ChannelMlp(_)
-        | Kernel::ChannelMlpInt16(_) => format_ident!("map"),
+        | Kernel::ChannelMlpInt16(_)
+        | Kernel::NormedMlp(_) => format_ident!("map"),
     }
 }
 
@@ -369,239 +294,10 @@ fn constant_name(name: &str) -> String {
 fn step_static(step: &ProgramStep<'_>, layout: Layout, tables: &mut Tables) -> TokenStream {
     let ident = ident(step);
     let constant = constant_name(step.name);
-    let (ty, value) = kernel(&constant, step, layout, tables);
+    let (ty, value) = constants(&constant, step, layout, tables);
     quote! {
         static #ident: #ty<'static> = #value;
     }
-}
-
-/// Type and value of one step's constants.
-fn kernel(
-    step: &str,
-    program_step: &ProgramStep<'_>,
-    layout: Layout,
-    tables: &mut Tables,
-) -> (TokenStream, TokenStream) {
-    let [bits, fc2_bits] = program_step.bits;
-    match &program_step.kernel {
-        Kernel::PatchEmbedding(op) => {
-            let (input, output, scratch) =
-                (buffer(op.input), buffer(op.output), buffer(op.scratch));
-            let (input_shape, output_shape) = (array(op.input_shape), array(op.output_shape));
-            let (kernel, stride, padding) = (array(op.kernel), array(op.stride), array(op.padding));
-            let (tile_tokens, flip, zero_point) = (
-                plain(op.tile_tokens),
-                Literal::u8_unsuffixed(op.flip),
-                signed(op.zero_point),
-            );
-            let pad = tables.i8s(step, "PAD", op.pad);
-            let shift = match op.shift {
-                [] => quote!(&[]),
-                shift => tables.u8s(step, "SHIFT", shift),
-            };
-            let rows = op.weights.bytes();
-            let weights = tables.weights(layout, rows, rows.len() / op.bias.len().max(1), bits);
-            let bias = tables.i32s(step, "BIAS", op.bias);
-            let multiplier = tables.i32s(step, "MULTIPLIER", op.multiplier);
-            let value = quote!(PatchEmbedding {
-                input: #input,
-                output: #output,
-                scratch: #scratch,
-                input_shape: #input_shape,
-                output_shape: #output_shape,
-                kernel: #kernel,
-                stride: #stride,
-                padding: #padding,
-                tile_tokens: #tile_tokens,
-                flip: #flip,
-                shift: #shift,
-                pad: #pad,
-                weights: #weights,
-                bias: #bias,
-                multiplier: #multiplier,
-                zero_point: #zero_point,
-            });
-            (quote!(PatchEmbedding), value)
-        }
-        Kernel::Pooling(op) => {
-            let (map, scratch, shape) = (buffer(op.map), buffer(op.scratch), array(op.shape));
-            let (norm, residual, offset) = (norm(&op.norm), signed(op.residual), signed(op.offset));
-            let factor = tables.i32s(step, "FACTOR", op.factor);
-            let value = quote!(Pooling {
-                map: #map,
-                scratch: #scratch,
-                shape: #shape,
-                norm: #norm,
-                factor: #factor,
-                residual: #residual,
-                offset: #offset,
-            });
-            (quote!(Pooling), value)
-        }
-        Kernel::Identity(op) => {
-            let (map, channels, norm) = (buffer(op.map), plain(op.channels), norm(&op.norm));
-            let residual = signed(op.residual);
-            let factor = tables.i32s(step, "FACTOR", op.factor);
-            let offset = tables.i32s(step, "OFFSET", op.offset);
-            let value = quote!(Identity {
-                map: #map,
-                channels: #channels,
-                norm: #norm,
-                factor: #factor,
-                offset: #offset,
-                residual: #residual,
-            });
-            (quote!(Identity), value)
-        }
-        Kernel::ChannelMlp(op) => {
-            let (map, scratch, norm) = (buffer(op.map), buffer(op.scratch), norm(&op.norm));
-            let (channels, hidden) = (plain(op.channels), plain(op.hidden));
-            let (tile_tokens, hidden_zero) = (plain(op.tile_tokens), signed(op.hidden_zero));
-            let fc1 = normed_linear(step, &op.fc1, op.channels, layout, bits, tables);
-            let activation = tables.i8s(step, "ACTIVATION", op.activation);
-            let fc2 = residual_linear(step, &op.fc2, op.hidden, layout, fc2_bits, tables);
-            let value = quote!(ChannelMlp {
-                map: #map,
-                scratch: #scratch,
-                channels: #channels,
-                hidden: #hidden,
-                tile_tokens: #tile_tokens,
-                norm: #norm,
-                fc1: #fc1,
-                hidden_zero: #hidden_zero,
-                activation: #activation,
-                fc2: #fc2,
-            });
-            (quote!(ChannelMlp), value)
-        }
-        Kernel::ChannelMlpInt16(op) => {
-            let (map, scratch, norm) = (buffer(op.map), buffer(op.scratch), norm(&op.norm));
-            let (channels, hidden) = (plain(op.channels), plain(op.hidden));
-            let (tile_tokens, hidden_zero) = (plain(op.tile_tokens), signed(op.hidden_zero));
-            let shift = tables.u8s(step, "SHIFT", op.shift);
-            let fc1 = normed_linear(step, &op.fc1, op.channels, layout, bits, tables);
-            let activation = tables.i8s(step, "ACTIVATION", op.activation);
-            let fc2 = residual_linear(step, &op.fc2, op.hidden, layout, fc2_bits, tables);
-            let value = quote!(int16::channel_mlp::ChannelMlp {
-                map: #map,
-                scratch: #scratch,
-                channels: #channels,
-                hidden: #hidden,
-                tile_tokens: #tile_tokens,
-                norm: #norm,
-                shift: #shift,
-                fc1: #fc1,
-                hidden_zero: #hidden_zero,
-                activation: #activation,
-                fc2: #fc2,
-            });
-            (quote!(int16::channel_mlp::ChannelMlp), value)
-        }
-        Kernel::Head(op) => {
-            let (map, output, scratch) = (buffer(op.map), buffer(op.output), buffer(op.scratch));
-            let (tokens, channels) = (plain(op.tokens), plain(op.channels));
-            let zero_point = Literal::i8_unsuffixed(op.zero_point);
-            let norm = match &op.norm {
-                Some(op) => {
-                    let norm = norm(op);
-                    quote!(Some(#norm))
-                }
-                None => quote!(None::<Norm>),
-            };
-            let weights = tables.weights(Layout::Rows, op.weights.bytes(), op.channels, bits);
-            let row_sums = tables.i32s(step, "ROW_SUMS", op.row_sums);
-            let multiplier = tables.i32s(step, "MULTIPLIER", op.multiplier);
-            let bias = tables.i32s(step, "BIAS", op.bias);
-            let value = quote!(Head {
-                map: #map,
-                output: #output,
-                scratch: #scratch,
-                tokens: #tokens,
-                channels: #channels,
-                norm: #norm,
-                zero_point: #zero_point,
-                weights: #weights,
-                row_sums: #row_sums,
-                multiplier: #multiplier,
-                bias: #bias,
-            });
-            (quote!(Head), value)
-        }
-    }
-}
-
-/// `fc1` of a channel MLP.
-fn normed_linear(
-    step: &str,
-    fc1: &NormedLinear<'_>,
-    inputs: usize,
-    layout: Layout,
-    bits: WeightBits,
-    tables: &mut Tables,
-) -> TokenStream {
-    let weights = tables.weights(layout, fc1.weights.bytes(), inputs, bits);
-    let row_sums = tables.i32s(step, "FC1_ROW_SUMS", fc1.row_sums);
-    let bias = tables.i32s(step, "FC1_BIAS", fc1.bias);
-    let multiplier = tables.i32s(step, "FC1_MULTIPLIER", fc1.multiplier);
-    quote!(NormedLinear {
-        weights: #weights,
-        row_sums: #row_sums,
-        bias: #bias,
-        multiplier: #multiplier,
-    })
-}
-
-/// The layer that ends a branch.
-fn residual_linear(
-    step: &str,
-    linear: &ResidualLinear<'_>,
-    inputs: usize,
-    layout: Layout,
-    bits: WeightBits,
-    tables: &mut Tables,
-) -> TokenStream {
-    let weights = tables.weights(layout, linear.weights.bytes(), inputs, bits);
-    let bias = tables.i32s(step, "FC2_BIAS", linear.bias);
-    let residual = tables.i32s(step, "FC2_RESIDUAL", linear.residual);
-    let multiplier = tables.i32s(step, "FC2_MULTIPLIER", linear.multiplier);
-    let offset = match linear.offset {
-        [] => quote!(&[]),
-        offset => tables.i32s(step, "FC2_OFFSET", offset),
-    };
-    let zero_point = signed(linear.zero_point);
-    quote!(ResidualLinear {
-        weights: #weights,
-        bias: #bias,
-        residual: #residual,
-        multiplier: #multiplier,
-        offset: #offset,
-        zero_point: #zero_point,
-    })
-}
-
-fn buffer(buffer: Buffer) -> TokenStream {
-    let (offset, size) = (plain(buffer.offset), plain(buffer.size));
-    quote!(Buffer { offset: #offset, size: #size })
-}
-
-fn norm(norm: &Norm) -> TokenStream {
-    let elements = Literal::u32_unsuffixed(norm.elements);
-    let epsilon = Literal::u64_unsuffixed(norm.epsilon);
-    quote!(Norm { elements: #elements, epsilon: #epsilon })
-}
-
-/// A literal without its type's name.
-fn plain(value: usize) -> Literal {
-    Literal::usize_unsuffixed(value)
-}
-
-fn signed(value: i32) -> Literal {
-    Literal::i32_unsuffixed(value)
-}
-
-fn array<const N: usize>(values: [usize; N]) -> TokenStream {
-    let values = values.map(plain);
-    quote!([#(#values),*])
 }
 
 /// The blob and the function that cuts a matrix out of it while compiling.
