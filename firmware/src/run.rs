@@ -342,7 +342,11 @@ fn send_logits(
     for (piece, values) in logits.chunks(LOGITS_PER_FRAME).enumerate() {
         let offset = (piece * LOGITS_PER_FRAME) as u16;
         let values = values.iter().copied().collect();
-        write_frame(link, &Response::Logits(LogitsPiece { offset, values }), frame)?;
+        write_frame(
+            link,
+            &Response::Logits(LogitsPiece { offset, values }),
+            frame,
+        )?;
     }
     Ok(())
 }

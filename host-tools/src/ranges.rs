@@ -94,10 +94,7 @@ impl LayerRanges {
     }
 }
 
-fn union(
-    mut a: BTreeMap<View, Range>,
-    b: BTreeMap<View, Range>,
-) -> BTreeMap<View, Range> {
+fn union(mut a: BTreeMap<View, Range>, b: BTreeMap<View, Range>) -> BTreeMap<View, Range> {
     for (view, range) in b {
         let known = a.entry(view).or_default();
         *known = known.union(range);
@@ -109,11 +106,7 @@ fn union(
 /// become integers and so need a range.
 pub fn inner_views(op: &Op) -> &'static [View] {
     match op {
-        Op::PatchEmbedding(_)
-        | Op::Norm(_)
-        | Op::Pooling(_)
-        | Op::Identity(_)
-        | Op::Head(_) => &[],
+        Op::PatchEmbedding(_) | Op::Norm(_) | Op::Pooling(_) | Op::Identity(_) | Op::Head(_) => &[],
         Op::ChannelMlp(op) => match op.norm.scope {
             NormScope::Map => &[],
             NormScope::Token => &[View::Input],

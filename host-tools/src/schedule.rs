@@ -249,7 +249,10 @@ fn scratch_size(layer: &QuantLayer, tile_tokens: usize) -> Option<usize> {
         }
         (QuantOp::Head(_), _) => Some(Head::scratch_size(layer.input.channels)),
         (QuantOp::WideHead(op), _) => {
-            let hidden = op.hidden.as_ref().map_or(0, |hidden| hidden.fc1.matrix.outputs);
+            let hidden = op
+                .hidden
+                .as_ref()
+                .map_or(0, |hidden| hidden.fc1.matrix.outputs);
             Some(WideHead::scratch_size(layer.input.channels, hidden))
         }
     }

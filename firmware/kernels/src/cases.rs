@@ -471,6 +471,7 @@ impl Case {
                     linear([hidden, channels], false)?,
                     linear([classes, hidden], true)?,
                 );
+                let activation = source.ints(257, 32_767, memory)?;
                 Step::WideHead(WideHead {
                     map: input,
                     output,
@@ -483,7 +484,7 @@ impl Case {
                     }),
                     hidden: Some(HeadHidden {
                         fc1,
-                        activation: &SQUARES,
+                        activation: activation.first_chunk().ok_or(Fault::Geometry)?,
                         norm: Some(norm(hidden)),
                     }),
                     linear,
@@ -555,18 +556,6 @@ const fn of_token(channels: usize) -> Norm {
         epsilon: 1000,
     }
 }
-
-/// An activation: squares of a line through its middle.
-const SQUARES: [i32; 257] = {
-    let mut squares = [0; 257];
-    let mut at = 0;
-    while at < squares.len() {
-        let line = at as i32 - 128;
-        squares[at] = line * line;
-        at += 1;
-    }
-    squares
-};
 
 /// Two, or for maps that no network has, any from one to three.
 const fn tile_tokens(outputs: usize, kernel: usize) -> usize {

@@ -326,7 +326,6 @@ fn norm(norm: &Norm) -> TokenStream {
     quote!(Norm { elements: #elements, epsilon: #epsilon })
 }
 
-
 fn normed(normed: &Normed) -> TokenStream {
     let (scope, norm) = (scope(normed.scope), norm(&normed.norm));
     let multiplier = signed(normed.multiplier);

@@ -5,9 +5,7 @@ use super::fixed::{Rows, product_bound};
 use super::rounding::{Column, Guide, Rounded};
 use super::{Context, QuantError};
 use crate::ir::{Linear, Norm, Residual};
-use crate::quant_model::{
-    Quant, QuantPlainLinear, QuantResidual, QuantResidualLinear, Stream,
-};
+use crate::quant_model::{Quant, QuantPlainLinear, QuantResidual, QuantResidualLinear, Stream};
 
 /// Matrix `slot` of the layer, which reads values that were normalised without the
 /// weight and bias of `norm`.
@@ -245,7 +243,11 @@ impl Branch<'_> {
             let context = self.context;
             bias.push(context.fits(channel, "the bias of fc2", start, room)? as i32);
             let factor = 2f64.powi(32) * step / self.output.scale;
-            multiplier.push(context.fits_i32(channel, "the requantization factor of fc2", factor)?);
+            multiplier.push(context.fits_i32(
+                channel,
+                "the requantization factor of fc2",
+                factor,
+            )?);
         }
         Ok(QuantResidualLinear {
             matrix,

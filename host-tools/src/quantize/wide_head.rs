@@ -186,7 +186,10 @@ fn wide_linear(
     let mut multiplier = Vec::with_capacity(matrix.outputs);
     for (index, (row, scale)) in matrix.rows().zip(&scales).enumerate() {
         let step = scale * input.scale / output.scale;
-        let sum: f64 = row.iter().map(|weight| f64::from(weight.unsigned_abs())).sum();
+        let sum: f64 = row
+            .iter()
+            .map(|weight| f64::from(weight.unsigned_abs()))
+            .sum();
         let limit = (2f64.powi(62) / ((LARGEST + 1.0) * sum.max(1.0))).min(2f64.powi(31) - 1.0);
         let factor = step * 2f64.powi(24);
         let factor = context.fits(index, "the requantization factor", factor, limit)?;

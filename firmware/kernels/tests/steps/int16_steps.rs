@@ -112,10 +112,7 @@ fn scaled_pooling(shape: [usize; 3], draw: Draw) {
 
 fn identity(tokens: usize, channels: usize, draw: Draw) {
     let (mixer, map) = mixer([1, tokens, channels], channels, draw);
-    for (scope, elements) in [
-        (NormScope::Map, map.len()),
-        (NormScope::Token, channels),
-    ] {
+    for (scope, elements) in [(NormScope::Map, map.len()), (NormScope::Token, channels)] {
         let mut arena = Arena::of_bytes(&bytes(&map), 0);
         let step = Identity {
             map: arena.map,

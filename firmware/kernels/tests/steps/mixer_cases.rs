@@ -196,7 +196,9 @@ impl Case for IdentityCase {
 
     fn any() -> BoxedStrategy<Self> {
         let cases = (MixerCase::any(), any::<bool>());
-        cases.prop_map(|(case, of_tokens)| Self(case, of_tokens)).boxed()
+        cases
+            .prop_map(|(case, of_tokens)| Self(case, of_tokens))
+            .boxed()
     }
 }
 
@@ -223,6 +225,9 @@ fn identity_at_its_bounds() {
         residual: &mixer.residual,
     };
     identity::run::<Int8>(&step, &Stats::of(&map), arena.bytes()).unwrap();
-    assert_eq!(arena.output(), bytes(&oracle::identity(&mixer, false, &map)));
+    assert_eq!(
+        arena.output(),
+        bytes(&oracle::identity(&mixer, false, &map))
+    );
     assert_eq!(arena.output(), [127, 127]);
 }

@@ -133,7 +133,10 @@ impl Case {
         ];
         let naive = wide::normed_mlp(&mlp, self.steps(), self.of_tokens, &residual, &map);
         let to_bytes = |values: &[i16]| -> Vec<u8> {
-            values.iter().flat_map(|value| value.to_le_bytes()).collect()
+            values
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect()
         };
         let stats = Stats::of_int16(map.iter().copied());
         let (bytes, naive_bytes) = (to_bytes(&map), to_bytes(&naive));

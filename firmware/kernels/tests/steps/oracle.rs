@@ -182,7 +182,9 @@ pub(crate) fn normed(moments: &Moments, steps: i32, value: i128, fraction: u32) 
 /// one.
 pub(crate) fn normed_mlp(mlp: &Mlp, steps: i32, of_tokens: bool, map: &[i8]) -> Vec<i8> {
     let group = if of_tokens { mlp.channels } else { map.len() };
-    let moments = map.chunks(group).map(|group| Moments::of(group, mlp.epsilon));
+    let moments = map
+        .chunks(group)
+        .map(|group| Moments::of(group, mlp.epsilon));
     let tokens = group / mlp.channels;
     let moments = moments.flat_map(|moments| std::iter::repeat_n(moments, tokens));
     let each = map.chunks(mlp.channels).zip(moments);

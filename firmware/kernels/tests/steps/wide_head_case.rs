@@ -100,10 +100,8 @@ fn check(
                 Place::Token | Place::Mean => channels,
             }),
         }),
-        hidden: tables
-            .as_ref()
-            .zip(fc1_weights.as_ref())
-            .map(|((bias, multiplier, activation), weights)| HeadHidden {
+        hidden: tables.as_ref().zip(fc1_weights.as_ref()).map(
+            |((bias, multiplier, activation), weights)| HeadHidden {
                 fc1: WideLinear {
                     weights: weights.weights(),
                     bias,
@@ -111,7 +109,8 @@ fn check(
                 },
                 activation,
                 norm: hidden_norm.then(|| kernel_norm(hidden)),
-            }),
+            },
+        ),
         linear: WideLinear {
             weights: weights.weights(),
             bias: &bias,
@@ -133,7 +132,12 @@ fn check(
     assert_eq!(found, logits.collect::<Vec<u8>>(), "{case:?}");
 }
 
-const PLACES: [Option<Place>; 4] = [None, Some(Place::Map), Some(Place::Token), Some(Place::Mean)];
+const PLACES: [Option<Place>; 4] = [
+    None,
+    Some(Place::Map),
+    Some(Place::Token),
+    Some(Place::Mean),
+];
 
 #[test]
 fn edges() {

@@ -1,8 +1,8 @@
 //! The steps on a 16-bit stream: a value is `256 * q`.
 
 use super::{
-    Classifier, Convolution, Mixer, Mlp, Moments, as_i8, as_i32, im2col, pooled, products,
-    normed, requantize, rounded as divided,
+    Classifier, Convolution, Mixer, Mlp, Moments, as_i8, as_i32, im2col, normed, pooled, products,
+    requantize, rounded as divided,
 };
 
 /// The nearest value to `total / 2^24`, half a step included.
@@ -62,12 +62,7 @@ pub(crate) fn channel_mlp(
 }
 
 /// One token behind `fc2`.
-fn update(
-    mlp: &Mlp,
-    [residual, offset]: [&[i32]; 2],
-    token: &[i16],
-    hidden: &[i8],
-) -> Vec<i16> {
+fn update(mlp: &Mlp, [residual, offset]: [&[i32]; 2], token: &[i16], hidden: &[i8]) -> Vec<i16> {
     let products = products(&mlp.fc2.weights, hidden).into_iter().enumerate();
     products
         .map(|(c, product)| {
