@@ -51,6 +51,7 @@ class Instance:
     dynamic: bool = False  # symbolic batch dimension
     half: bool = False  # weights stored in float16
     external: bool = False  # weights in a second file
+    embedding_norms: bool = True  # behind the stem and before each downsampling
     note: str = ""
     options: dict = field(default_factory=dict)
 
@@ -151,13 +152,17 @@ def instances():
         for form in forms:
             if network == "caformer" and form.get("opset") == 13:
                 form = {"opset": 14}  # the first with fused attention
-            yield Instance(network, "timm", make, mixers, **form)
+            norms = network != "poolformer"
+            yield Instance(
+                network, "timm", make, mixers, embedding_norms=norms, **form
+            )
     for form in forms:
         yield Instance(
             "poolformer",
             "transformers",
             from_transformers,
             ("pooling mixer",) * 2,
+            embedding_norms=False,
             **form,
         )
     pool, mixing = "pooling mixer", "random mixing"
@@ -237,6 +242,7 @@ def instances():
         size=(21, 17),
         channels=4,
         half=True,
+        embedding_norms=False,
         note="squared",
     )
     yield Instance(
@@ -253,6 +259,7 @@ def instances():
         ("identity mixer",) * 2,
         channels=1,
         external=True,
+        embedding_norms=False,
     )
     yield Instance(
         "convformer",
@@ -357,10 +364,8 @@ def write(instance, seed, folder):
     print(f"{instance.name}: {len(data)} bytes, difference {error:.1e}", flush=True)
     layers = []
     for stage, mixer in enumerate(instance.mixers):
-        # All networks but the first have a norm behind the stem and one before each
-        # downsampling.
         embedding = ["patch embedding"]
-        if instance.network != "poolformer":
+        if instance.embedding_norms:
             embedding.insert(int(stage == 0), "norm")
         layers += [*embedding, mixer, "channel MLP"]
     if len(expected.shape) == 2:
