@@ -3,30 +3,21 @@
 
 mod support;
 
-use std::path::Path;
-use std::time::Duration;
-
 use support::Noise;
-use support::integer::{images, normalised};
-use tadpool::boards;
+use support::emulated::assert_same_bytes;
+use support::integer::{images, normalised, step_sqnr};
 use tadpool::calibrate;
 use tadpool::codegen::{Description, Generated, generate};
-use tadpool::firmware::{self as firmware_images, Build, Interface};
-use tadpool::float::{self, View};
 use tadpool::ir::{
     Activation, ChannelMlp, Head, Identity, Layer, Linear, MetaFormer, Norm, NormScope, Op,
     PatchEmbedding, Pooling, Residual, Shape,
 };
 use tadpool::memory::{self, MemoryPlan};
 use tadpool::precision::{LayerPrecision, Precision};
-use tadpool::program::{Arena, program};
+use tadpool::program::program;
 use tadpool::quant_model::{QuantModel, Stream, WeightBits};
 use tadpool::quantize::{self, Pixels, QuantError};
-use tadpool::runner::probe::Options;
-use tadpool::runner::trace::Trace;
-use tadpool::runner::{self, Run};
 use tadpool::schedule::{self, Schedule, ScheduleConfig};
-use tadpool_kernels::Observer;
 use tadpool_kernels::layout::Layout;
 
 use Stream::Int16;
@@ -215,35 +206,9 @@ fn generated(placed: &Placed, layout: Layout) -> Generated {
 }
 
 /// Signal over noise of every step, in decibels.
-fn step_sqnr(network: &MetaFormer, placed: &Placed) -> Vec<f64> {
-    struct Outputs<'a>(&'a QuantModel, Vec<Vec<f64>>);
-    impl Observer for Outputs<'_> {
-        fn step(&mut self, step: usize, output: &[u8]) {
-            self.1
-                .push(self.0.layers[step].real_values(output).collect());
-        }
-    }
+fn sqnr(network: &MetaFormer, placed: &Placed) -> Vec<f64> {
     let program = program(&placed.model, &placed.schedule, &placed.memory);
-    let mut sums = vec![(0.0, 0.0); network.layers.len()];
-    for pixels in images(network, 6) {
-        let mut outputs = Outputs(&placed.model, Vec::new());
-        program
-            .infer(&pixels, &mut Arena::default(), &mut outputs)
-            .unwrap();
-        float::run(network, &normalised(&pixels), |view| {
-            if view.kind == View::Output {
-                let found = &outputs.1[view.index];
-                assert_eq!(found.len(), view.values.len());
-                for (found, &real) in found.iter().zip(view.values) {
-                    sums[view.index].0 += f64::from(real).powi(2);
-                    sums[view.index].1 += (found - f64::from(real)).powi(2);
-                }
-            }
-        });
-    }
-    sums.iter()
-        .map(|(signal, noise)| 10.0 * (signal / noise).log10())
-        .collect()
+    step_sqnr(network, &placed.model, &program)
 }
 
 #[test]
@@ -253,7 +218,7 @@ fn wide_streams_are_finer() {
     let int16 = (0..STAGES.len()).fold(int8.clone(), |precision, stage| {
         precision.with_stage(&network, stage, Int16)
     });
-    let [narrow, wide] = [int8, int16].map(|p| step_sqnr(&network, &placed(&network, &p)));
+    let [narrow, wide] = [int8, int16].map(|p| sqnr(&network, &placed(&network, &p)));
     for ((layer, narrow), wide) in network.layers.iter().zip(&narrow).zip(&wide) {
         assert!(
             *narrow > 25.0 && *wide > 34.0,
@@ -280,7 +245,7 @@ fn narrow_weights_cost_accuracy_and_save_half() {
         let [eight, four] = [&eight, &four].map(|placed| generated(placed, layout).weights.len());
         assert!(10 * four < 6 * eight, "{layout:?}: {four} of {eight}");
     }
-    for (layer, sqnr) in network.layers.iter().zip(step_sqnr(&network, &four)) {
+    for (layer, sqnr) in network.layers.iter().zip(sqnr(&network, &four)) {
         assert!(sqnr > 10.0, "{}: {sqnr}", layer.name);
     }
     // Unpacking takes a little memory, and tiles no more than is free.
@@ -317,9 +282,6 @@ fn boards_compute_the_bytes_of_the_host() {
     let network = network();
     let placed = placed(&network, &mixed(&network));
     let program = program(&placed.model, &placed.schedule, &placed.memory);
-    let firmware = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware");
-    let kernels = firmware.join("kernels");
-    let kernels = format!("{{ path = {:?} }}", kernels.display().to_string());
     let names = [
         "qemu-lm3s6965evb",
         "qemu-microbit",
@@ -327,41 +289,8 @@ fn boards_compute_the_bytes_of_the_host() {
         "qemu-mps2-an386",
         "qemu-mps3-an547",
     ];
+    let images = images(&network, 3);
     for name in names {
-        let board = &boards::find(name).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let generated = generated(&placed, board.kernels.layout());
-        generated
-            .write_crate(folder.path(), &description(), &kernels)
-            .unwrap();
-        let build = Build {
-            firmware: &firmware,
-            board,
-            model: Some(folder.path()),
-            interface: Interface::Requests,
-        };
-        let image = firmware_images::build(&build).unwrap_or_else(|error| panic!("{error}"));
-        let run = Run {
-            board,
-            image: &image.path,
-            model_hash: Some(generated.hash),
-            timeout: Duration::from_secs(60),
-        };
-        let mut session = runner::start(&run, &Options::default(), &()).unwrap();
-        for pixels in images(&network, 3) {
-            let host = Trace::simulate(&program, &pixels, &mut Arena::default()).unwrap();
-            let found = session.infer(&pixels).unwrap();
-            let checksums = found.steps.iter().map(|step| step.checksum);
-            let steps = placed
-                .model
-                .layers
-                .iter()
-                .zip(checksums.zip(&host.checksums));
-            for (layer, (found, expected)) in steps {
-                assert_eq!(found, *expected, "{name}: {}", layer.name);
-            }
-            assert_eq!(found.steps.len(), host.checksums.len());
-            assert_eq!(found.logits, host.logits, "{name}");
-        }
+        assert_same_bytes(&program, name, &images);
     }
 }

@@ -3,86 +3,18 @@
 
 mod support;
 
-use support::integer::{Quantized, images, normalised, quantized};
-use tadpool::float::{self, View};
-use tadpool::program::{Arena, Program};
-use tadpool::quant_model::{Quant, QuantOp};
+use support::integer::{Quantized, images, quantized, step_sqnr};
+use tadpool::program::Arena;
+use tadpool::quant_model::QuantOp;
 use tadpool::schedule::ScheduleConfig;
-use tadpool_kernels::Observer;
-
-/// Real values of every step's output.
-struct Outputs<'a> {
-    quants: Vec<Quant>,
-    program: &'a Program<'a>,
-    steps: Vec<Vec<f64>>,
-}
-
-impl Observer for Outputs<'_> {
-    fn step(&mut self, step: usize, output: &[u8]) {
-        let quant = self.quants[step];
-        let last = step + 1 == self.program.steps.len();
-        let values = if last {
-            let (words, _) = output.as_chunks::<4>();
-            words
-                .iter()
-                .map(|&word| quant.real(i32::from_le_bytes(word)))
-                .collect()
-        } else {
-            let bytes = output.iter();
-            bytes
-                .map(|&byte| quant.real(i32::from(byte as i8)))
-                .collect()
-        };
-        self.steps.push(values);
-    }
-}
-
-/// Signal over noise of each step, in decibels, over some images.
-fn step_sqnr(quantized: &Quantized) -> Vec<(String, f64)> {
-    let Quantized {
-        network,
-        model,
-        schedule,
-        memory,
-    } = quantized;
-    let program = tadpool::program::program(model, schedule, memory);
-    let mut arena = Arena::default();
-    let mut signal = vec![0.0; network.layers.len()];
-    let mut noise = vec![0.0; network.layers.len()];
-    for pixels in images(network, 12) {
-        let mut outputs = Outputs {
-            quants: model
-                .layers
-                .iter()
-                .map(|layer| layer.output_quant)
-                .collect(),
-            program: &program,
-            steps: Vec::new(),
-        };
-        program.infer(&pixels, &mut arena, &mut outputs).unwrap();
-        float::run(network, &normalised(&pixels), |view| {
-            if view.kind == View::Output {
-                let integer = &outputs.steps[view.index];
-                assert_eq!(integer.len(), view.values.len());
-                for (integer, &real) in integer.iter().zip(view.values) {
-                    signal[view.index] += f64::from(real).powi(2);
-                    noise[view.index] += (integer - f64::from(real)).powi(2);
-                }
-            }
-        });
-    }
-    let names = network.layers.iter().map(|layer| layer.name.clone());
-    names
-        .zip(signal.iter().zip(&noise))
-        .map(|(name, (signal, noise))| (name, 10.0 * (signal / noise).log10()))
-        .collect()
-}
 
 #[test]
 fn every_step_of_every_fixture_stays_close_to_float() {
     for fixture in support::manifest().model {
         let quantized = quantized(&fixture, &ScheduleConfig::default());
-        for (name, sqnr) in step_sqnr(&quantized) {
+        let sqnr = step_sqnr(&quantized.network, &quantized.model, &quantized.program());
+        for (layer, sqnr) in quantized.network.layers.iter().zip(sqnr) {
+            let name = &layer.name;
             assert!(
                 sqnr > 25.0,
                 "{}: step `{name}` has a signal over noise of {sqnr:.1} dB",
@@ -98,9 +30,14 @@ fn weights_are_symmetric_and_tables_complete() {
         for layer in quantized(&fixture, &ScheduleConfig::default()).model.layers {
             let matrices = match &layer.op {
                 QuantOp::PatchEmbedding(op) => vec![&op.matrix],
-                QuantOp::ChannelMlp(op) => vec![&op.fc1, &op.fc2],
+                QuantOp::ChannelMlp(op) => vec![&op.fc1, &op.fc2.matrix],
+                QuantOp::NormedMlp(op) => vec![&op.fc1.matrix, &op.fc2.matrix],
                 QuantOp::Head(op) => vec![&op.matrix],
-                QuantOp::Pooling(_) | QuantOp::Identity(_) => vec![],
+                QuantOp::WideHead(op) => {
+                    let hidden = op.hidden.as_ref().map(|hidden| &hidden.fc1.matrix);
+                    hidden.into_iter().chain([&op.linear.matrix]).collect()
+                }
+                QuantOp::Pooling(_) | QuantOp::ScaledPooling(_) | QuantOp::Identity(_) => vec![],
             };
             for matrix in matrices {
                 assert_eq!(matrix.weights.len(), matrix.outputs * matrix.inputs);

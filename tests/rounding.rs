@@ -148,7 +148,7 @@ fn the_integers_of_the_file_are_the_integers_of_the_network() {
         let mut found = Vec::new();
         for layer in &integer.model.layers {
             match &layer.op {
-                QuantOp::ChannelMlp(mlp) => found.extend([steps(&mlp.fc1), steps(&mlp.fc2)]),
+                QuantOp::ChannelMlp(mlp) => found.extend([steps(&mlp.fc1), steps(&mlp.fc2.matrix)]),
                 QuantOp::Head(head) => found.push(steps(&head.matrix)),
                 _ => {}
             }

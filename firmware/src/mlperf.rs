@@ -293,7 +293,7 @@ where
     /// Copying the input is part of what is measured: an inference uses it up.
     fn infer_once(&mut self) -> Result<(), Fault> {
         self.arena.put_pixels(0, &self.buffers.input)?;
-        self.buffers.logits = tadpool_model::infer(self.arena)?;
+        self.buffers.logits = *tadpool_model::infer(self.arena)?;
         Ok(())
     }
 

@@ -278,6 +278,7 @@ where
         }
 
         let Board {
+            link,
             clock,
             stack,
             busy,
@@ -302,8 +303,8 @@ where
 
         match result {
             Ok(logits) => {
-                self.send_steps()?;
-                self.send_logits(&logits)?;
+                send_steps(link, self.records, self.frame)?;
+                send_logits(link, logits, self.frame)?;
                 self.send(&Response::Done { ticks, stack_bytes })
             }
             Err(fault) => {
@@ -322,27 +323,6 @@ where
         }
     }
 
-    fn send_steps(&mut self) -> Result<(), End> {
-        for step in 0..STEPS {
-            let StepRecord { ticks, checksum } = self.records[step];
-            self.send(&Response::Step {
-                step: step as u16,
-                checksum,
-                ticks,
-            })?;
-        }
-        Ok(())
-    }
-
-    fn send_logits(&mut self, logits: &[i32]) -> Result<(), End> {
-        for (piece, values) in logits.chunks(LOGITS_PER_FRAME).enumerate() {
-            let offset = (piece * LOGITS_PER_FRAME) as u16;
-            let values = values.iter().copied().collect();
-            self.send(&Response::Logits(LogitsPiece { offset, values }))?;
-        }
-        Ok(())
-    }
-
     fn ticks_since(&self, start: u64) -> u64 {
         let passed = self.board.clock.now() - start;
         passed.saturating_sub(self.overhead_ticks.into())
@@ -356,6 +336,41 @@ where
     fn send(&mut self, response: &Response) -> Result<(), End> {
         write_frame(&mut self.board.link, response, self.frame)
     }
+}
+
+fn send_steps(
+    link: &mut impl Write,
+    records: &[StepRecord],
+    frame: &mut [u8; MAX_FRAME],
+) -> Result<(), End> {
+    for (step, &StepRecord { ticks, checksum }) in (0..).zip(records) {
+        let response = Response::Step {
+            step,
+            checksum,
+            ticks,
+        };
+        write_frame(link, &response, frame)?;
+    }
+    Ok(())
+}
+
+/// The logits stay where the inference left them: a copy of many classes would be
+/// larger than the rest of the stack.
+fn send_logits(
+    link: &mut impl Write,
+    logits: &[i32],
+    frame: &mut [u8; MAX_FRAME],
+) -> Result<(), End> {
+    for (piece, values) in logits.chunks(LOGITS_PER_FRAME).enumerate() {
+        let offset = (piece * LOGITS_PER_FRAME) as u16;
+        let values = values.iter().copied().collect();
+        write_frame(
+            link,
+            &Response::Logits(LogitsPiece { offset, values }),
+            frame,
+        )?;
+    }
+    Ok(())
 }
 
 /// Sends one frame.

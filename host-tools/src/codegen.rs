@@ -6,8 +6,12 @@
 //! in the output folder of somebody's build script
 //! ([`Generated::write_module`]).
 
+mod arena;
+mod constants;
+mod imports;
 mod model;
 mod tables;
+mod tokens;
 
 use std::path::Path;
 

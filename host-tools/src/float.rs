@@ -38,14 +38,12 @@ pub struct LayerView<'a> {
 pub enum View {
     /// What the first matrix of the layer reads: the windows of a patch
     /// embedding, one row of tokens at a time, and the normed map of a layer with a
-    /// branch, or the normed mean of a head, without the norm's weight and bias.
+    /// branch, without the norm's weight and bias.
     Input,
     /// `u = fc1(norm(x))` of a channel MLP, a separable convolution or an MLP head.
     Preactivation,
     /// `h = activation(u)` of the same.
     Hidden,
-    /// The normed hidden layer of an MLP head, without the norm's weight and bias.
-    HiddenNormed,
     /// `depthwise(h)` of a separable convolution.
     Depthwise,
     /// `act2(depthwise(h))` of a separable convolution that has a second activation.

@@ -10,19 +10,25 @@ use tadpool_kernels::head::{self, Head};
 use tadpool_kernels::identity::{self, Identity};
 use tadpool_kernels::int16;
 use tadpool_kernels::layout::Rows;
-use tadpool_kernels::linear::{NormedLinear, ResidualLinear};
+use tadpool_kernels::linear::{NormedLinear, PlainLinear, ResidualLinear};
 use tadpool_kernels::norm::Stats;
+use tadpool_kernels::normed_mlp::{self, NormedMlp};
 use tadpool_kernels::patch_embedding::{self, PatchEmbedding};
 use tadpool_kernels::pooling::{self, Pooling};
 use tadpool_kernels::pushed_rows::{self, Pushed};
+use tadpool_kernels::scaled_pooling::{self, ScaledPooling};
 use tadpool_kernels::stream::{Int8, Int16};
 use tadpool_kernels::weights::Weights;
+use tadpool_kernels::wide_head::{self, HeadHidden, WideHead, WideLinear};
 use tadpool_kernels::{Buffer, Fault, Observer};
 
 use crate::ir::Shape;
 use crate::memory::MemoryPlan;
 use crate::model_toml::Feed;
-use crate::quant_model::{Quant, QuantLayer, QuantMatrix, QuantModel, QuantOp, Stream, WeightBits};
+use crate::quant_model::{
+    Quant, QuantLayer, QuantMatrix, QuantModel, QuantOp, QuantResidualLinear, QuantWideLinear,
+    Stream, WeightBits,
+};
 use crate::schedule::{Schedule, Step};
 
 /// A network ready to run in one arena.
@@ -88,14 +94,20 @@ pub enum Kernel<'a> {
     PatchEmbedding(PatchEmbedding<'a>),
     /// See [`tadpool_kernels::pooling`].
     Pooling(Pooling<'a>),
+    /// See [`tadpool_kernels::scaled_pooling`].
+    ScaledPooling(ScaledPooling<'a>),
     /// See [`tadpool_kernels::identity`].
     Identity(Identity<'a>),
     /// See [`tadpool_kernels::channel_mlp`].
     ChannelMlp(ChannelMlp<'a>),
     /// See [`tadpool_kernels::int16::channel_mlp`].
     ChannelMlpInt16(int16::channel_mlp::ChannelMlp<'a>),
+    /// See [`tadpool_kernels::normed_mlp`].
+    NormedMlp(NormedMlp<'a>),
     /// See [`tadpool_kernels::head`].
     Head(Head<'a>),
+    /// See [`tadpool_kernels::wide_head`].
+    WideHead(WideHead<'a>),
 }
 
 /// Joins constants, steps and places.
@@ -176,13 +188,23 @@ fn kernel<'a>(layer: &'a QuantLayer, step: &Step, memory: &MemoryPlan) -> Kernel
             residual: op.residual,
             offset: op.offset,
         }),
+        QuantOp::ScaledPooling(op) => Kernel::ScaledPooling(ScaledPooling {
+            map: output,
+            scratch,
+            shape: dims(layer.input),
+            norm: op.norm,
+            factor: &op.factor,
+            residual: &op.residual,
+            offset: &op.offset,
+        }),
         QuantOp::Identity(op) => Kernel::Identity(Identity {
             map: output,
             channels: layer.input.channels,
+            scope: op.scope,
             norm: op.norm,
             factor: &op.factor,
             offset: &op.offset,
-            residual: op.residual,
+            residual: &op.residual,
         }),
         QuantOp::ChannelMlp(op) => {
             let fc1 = NormedLinear {
@@ -191,14 +213,7 @@ fn kernel<'a>(layer: &'a QuantLayer, step: &Step, memory: &MemoryPlan) -> Kernel
                 bias: &op.fc1_bias,
                 multiplier: &op.fc1_multiplier,
             };
-            let fc2 = ResidualLinear {
-                weights: weights(&op.fc2),
-                bias: &op.fc2_bias,
-                residual: &op.fc2_residual.factor,
-                multiplier: &op.fc2_multiplier,
-                offset: &op.fc2_residual.offset,
-                zero_point: op.fc2_residual.zero_point,
-            };
+            let fc2 = residual_linear(&op.fc2);
             match layer.stream {
                 Stream::Int8 => Kernel::ChannelMlp(ChannelMlp {
                     map: output,
@@ -227,6 +242,22 @@ fn kernel<'a>(layer: &'a QuantLayer, step: &Step, memory: &MemoryPlan) -> Kernel
                 }),
             }
         }
+        QuantOp::NormedMlp(op) => Kernel::NormedMlp(NormedMlp {
+            map: output,
+            scratch,
+            channels: op.fc1.matrix.inputs,
+            hidden: op.fc1.matrix.outputs,
+            tile_tokens,
+            norm: op.norm,
+            fc1: PlainLinear {
+                weights: weights(&op.fc1.matrix),
+                bias: &op.fc1.bias,
+                multiplier: &op.fc1.multiplier,
+                zero: op.fc1.zero,
+            },
+            activation: &op.activation,
+            fc2: residual_linear(&op.fc2),
+        }),
         QuantOp::Head(op) => Kernel::Head(Head {
             map: input,
             output,
@@ -240,6 +271,39 @@ fn kernel<'a>(layer: &'a QuantLayer, step: &Step, memory: &MemoryPlan) -> Kernel
             multiplier: &op.multiplier,
             bias: &op.bias,
         }),
+        QuantOp::WideHead(op) => Kernel::WideHead(WideHead {
+            map: input,
+            output,
+            scratch,
+            tokens: layer.input.tokens(),
+            channels: layer.input.channels,
+            norm: op.norm,
+            hidden: op.hidden.as_ref().map(|hidden| HeadHidden {
+                fc1: wide_linear(&hidden.fc1),
+                activation: &hidden.activation,
+                norm: hidden.norm,
+            }),
+            linear: wide_linear(&op.linear),
+        }),
+    }
+}
+
+fn residual_linear(linear: &QuantResidualLinear) -> ResidualLinear<'_> {
+    ResidualLinear {
+        weights: weights(&linear.matrix),
+        bias: &linear.bias,
+        residual: &linear.residual.factor,
+        multiplier: &linear.multiplier,
+        offset: &linear.residual.offset,
+        zero_point: linear.residual.zero_point,
+    }
+}
+
+fn wide_linear(linear: &QuantWideLinear) -> WideLinear<'_> {
+    WideLinear {
+        weights: weights(&linear.matrix),
+        bias: &linear.bias,
+        multiplier: &linear.multiplier,
     }
 }
 
@@ -250,9 +314,16 @@ fn weights(matrix: &QuantMatrix) -> Weights<'_> {
 fn bits(layer: &QuantLayer) -> [WeightBits; 2] {
     match &layer.op {
         QuantOp::PatchEmbedding(op) => [op.matrix.bits; 2],
-        QuantOp::ChannelMlp(op) => [op.fc1.bits, op.fc2.bits],
+        QuantOp::ChannelMlp(op) => [op.fc1.bits, op.fc2.matrix.bits],
+        QuantOp::NormedMlp(op) => [op.fc1.matrix.bits, op.fc2.matrix.bits],
         QuantOp::Head(op) => [op.matrix.bits; 2],
-        QuantOp::Pooling(_) | QuantOp::Identity(_) => [WeightBits::Int8; 2],
+        QuantOp::WideHead(op) => {
+            let fc1 = op.hidden.as_ref().map_or(&op.linear, |hidden| &hidden.fc1);
+            [fc1.matrix.bits, op.linear.matrix.bits]
+        }
+        QuantOp::Pooling(_) | QuantOp::ScaledPooling(_) | QuantOp::Identity(_) => {
+            [WeightBits::Int8; 2]
+        }
     }
 }
 
@@ -262,10 +333,13 @@ impl Kernel<'_> {
         match self {
             Self::PatchEmbedding(step) => step.output,
             Self::Pooling(step) => step.map,
+            Self::ScaledPooling(step) => step.map,
             Self::Identity(step) => step.map,
             Self::ChannelMlp(step) => step.map,
             Self::ChannelMlpInt16(step) => step.map,
+            Self::NormedMlp(step) => step.map,
             Self::Head(step) => step.output,
+            Self::WideHead(step) => step.output,
         }
     }
 
@@ -274,10 +348,13 @@ impl Kernel<'_> {
         match self {
             Self::PatchEmbedding(step) => step.input,
             Self::Pooling(step) => step.map,
+            Self::ScaledPooling(step) => step.map,
             Self::Identity(step) => step.map,
             Self::ChannelMlp(step) => step.map,
             Self::ChannelMlpInt16(step) => step.map,
+            Self::NormedMlp(step) => step.map,
             Self::Head(step) => step.map,
+            Self::WideHead(step) => step.map,
         }
     }
 }
@@ -295,15 +372,33 @@ impl ProgramStep<'_> {
             }
             (Kernel::Pooling(step), Stream::Int8) => pooling::run::<Rows>(step, stats, arena),
             (Kernel::Pooling(step), Stream::Int16) => int16::pooling::run(step, stats, arena),
-            (Kernel::Identity(step), Stream::Int8) => identity::run(step, stats, arena),
-            (Kernel::Identity(step), Stream::Int16) => int16::identity::run(step, stats, arena),
+            (Kernel::ScaledPooling(step), Stream::Int8) => {
+                scaled_pooling::run::<Int8>(step, stats, arena)
+            }
+            (Kernel::ScaledPooling(step), Stream::Int16) => {
+                scaled_pooling::run::<Int16>(step, stats, arena)
+            }
+            (Kernel::Identity(step), Stream::Int8) => identity::run::<Int8>(step, stats, arena),
+            (Kernel::Identity(step), Stream::Int16) => identity::run::<Int16>(step, stats, arena),
             (Kernel::ChannelMlp(step), _) => channel_mlp::run::<Rows>(step, stats, arena),
             (Kernel::ChannelMlpInt16(step), _) => {
                 int16::channel_mlp::run::<Rows>(step, stats, arena)
             }
+            (Kernel::NormedMlp(step), Stream::Int8) => {
+                normed_mlp::run::<Rows, Int8>(step, stats, arena)
+            }
+            (Kernel::NormedMlp(step), Stream::Int16) => {
+                normed_mlp::run::<Rows, Int16>(step, stats, arena)
+            }
             (Kernel::Head(step), Stream::Int8) => head::run(step, stats, arena).map(|()| *stats),
             (Kernel::Head(step), Stream::Int16) => {
                 int16::head::run(step, stats, arena).map(|()| *stats)
+            }
+            (Kernel::WideHead(step), Stream::Int8) => {
+                wide_head::run::<Int8>(step, stats, arena).map(|()| *stats)
+            }
+            (Kernel::WideHead(step), Stream::Int16) => {
+                wide_head::run::<Int16>(step, stats, arena).map(|()| *stats)
             }
         }
     }

@@ -4,6 +4,8 @@
 //! one its meaning are in the documentation of `tadpool-kernels`.
 
 use tadpool_kernels::norm::Norm;
+use tadpool_kernels::normed::{NormScope, Normed};
+use tadpool_kernels::wide_head::{MeanNorm, VectorNorm};
 
 use crate::ir::Shape;
 
@@ -77,12 +79,18 @@ pub enum QuantOp {
     PatchEmbedding(QuantPatchEmbedding),
     /// See [`tadpool_kernels::pooling`].
     Pooling(QuantPooling),
+    /// See [`tadpool_kernels::scaled_pooling`].
+    ScaledPooling(QuantScaledPooling),
     /// See [`tadpool_kernels::identity`].
     Identity(QuantIdentity),
     /// See [`tadpool_kernels::channel_mlp`].
     ChannelMlp(Box<QuantChannelMlp>),
+    /// See [`tadpool_kernels::normed_mlp`].
+    NormedMlp(Box<QuantNormedMlp>),
     /// See [`tadpool_kernels::head`].
     Head(QuantHead),
+    /// See [`tadpool_kernels::wide_head`].
+    WideHead(Box<QuantWideHead>),
 }
 
 /// An `outputs x inputs` matrix of weights, row-major.
@@ -150,17 +158,32 @@ pub struct QuantPooling {
     pub offset: i32,
 }
 
-/// Constants of an identity mixer.
+/// Constants of a pooling mixer with a res scale.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QuantScaledPooling {
+    /// The norm before the mixer.
+    pub norm: Norm,
+    /// Per channel, Q24.
+    pub factor: Vec<i32>,
+    /// Per channel, Q16.
+    pub residual: Vec<i32>,
+    /// Per channel, Q16.
+    pub offset: Vec<i32>,
+}
+
+/// Constants of an identity mixer or a norm of its own.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QuantIdentity {
-    /// The norm before the mixer.
+    /// Which values share a mean and a deviation.
+    pub scope: NormScope,
+    /// The norm, of the whole map or of one token.
     pub norm: Norm,
     /// Per channel, Q20.
     pub factor: Vec<i32>,
     /// Per channel, Q16.
     pub offset: Vec<i32>,
-    /// Q16.
-    pub residual: i32,
+    /// Per channel, Q16.
+    pub residual: Vec<i32>,
 }
 
 /// Constants of a channel MLP.
@@ -184,13 +207,46 @@ pub struct QuantChannelMlp {
     /// The activation as a table.
     pub activation: [i8; 256],
     /// Hidden to channels.
-    pub fc2: QuantMatrix,
+    pub fc2: QuantResidualLinear,
+}
+
+/// Constants of a channel MLP behind a norm that is written out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QuantNormedMlp {
+    /// The norm before `fc1`.
+    pub norm: Normed,
+    /// Channels to hidden.
+    pub fc1: QuantPlainLinear,
+    /// The activation as a table.
+    pub activation: [i8; 256],
+    /// Hidden to channels.
+    pub fc2: QuantResidualLinear,
+}
+
+/// A linear layer that reads int8 values and writes others.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QuantPlainLinear {
+    /// Weights.
+    pub matrix: QuantMatrix,
+    /// Accumulator start per output.
+    pub bias: Vec<i32>,
+    /// Per output, Q32.
+    pub multiplier: Vec<i32>,
+    /// Zero point of what is written.
+    pub zero: i32,
+}
+
+/// A linear layer that adds its result to the residual stream.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QuantResidualLinear {
+    /// Weights, layer scale included.
+    pub matrix: QuantMatrix,
     /// Accumulator start per channel.
-    pub fc2_bias: Vec<i32>,
+    pub bias: Vec<i32>,
     /// How the residual stream enters the sum.
-    pub fc2_residual: QuantResidual,
+    pub residual: QuantResidual,
     /// Per channel, Q32.
-    pub fc2_multiplier: Vec<i32>,
+    pub multiplier: Vec<i32>,
 }
 
 /// How a residual stream enters the sum with its branch, and what is written.
@@ -221,6 +277,39 @@ pub struct QuantHead {
     pub multiplier: Vec<i32>,
     /// Per class, Q16.
     pub bias: Vec<i32>,
+}
+
+/// Constants of a head whose vector is kept in wide integers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QuantWideHead {
+    /// The norm around the mean over tokens.
+    pub norm: Option<MeanNorm>,
+    /// The hidden layer.
+    pub hidden: Option<QuantHeadHidden>,
+    /// To the logits.
+    pub linear: QuantWideLinear,
+}
+
+/// The hidden layer of a head.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QuantHeadHidden {
+    /// To the activation's input.
+    pub fc1: QuantWideLinear,
+    /// The activation at every 256th of its inputs.
+    pub activation: [i32; 257],
+    /// The norm over the hidden values.
+    pub norm: Option<VectorNorm>,
+}
+
+/// A linear layer of a vector.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QuantWideLinear {
+    /// Weights.
+    pub matrix: QuantMatrix,
+    /// Per output.
+    pub bias: Vec<i32>,
+    /// Per output, Q24.
+    pub multiplier: Vec<i32>,
 }
 
 impl QuantMatrix {
@@ -280,7 +369,7 @@ impl QuantLayer {
     /// The real values that the bytes which the layer wrote stand for.
     pub fn real_values<'a>(&self, bytes: &'a [u8]) -> Box<dyn Iterator<Item = f64> + 'a> {
         match self.op {
-            QuantOp::Head(_) => {
+            QuantOp::Head(_) | QuantOp::WideHead(_) => {
                 let scale = self.output_quant.scale;
                 let (logits, _) = bytes.as_chunks();
                 Box::new(
@@ -295,7 +384,7 @@ impl QuantLayer {
 
     fn value_bytes(&self) -> usize {
         match self.op {
-            QuantOp::Head(_) => 4,
+            QuantOp::Head(_) | QuantOp::WideHead(_) => 4,
             _ => self.stream.value_bytes(),
         }
     }
@@ -321,7 +410,7 @@ impl QuantModel {
     pub fn classes(&self) -> usize {
         match self.layers.last() {
             Some(QuantLayer {
-                op: QuantOp::Head(_),
+                op: QuantOp::Head(_) | QuantOp::WideHead(_),
                 output,
                 ..
             }) => output.channels,

@@ -7,19 +7,24 @@
 //! int8 ones: `real = scale * (value / 256 - zero_point)`. Which layers have
 //! which width is chosen before, see [`crate::precision`].
 
+mod activation;
 mod channel_mlp;
 mod fixed;
 mod head;
 mod identity;
 mod lattice;
+mod linear;
 mod patch_embedding;
 mod pooling;
 mod rounding;
+mod wide_head;
 
 use rounding::{Column, Guide, Rounder, means};
 use tadpool_kernels::norm::Norm;
+use tadpool_kernels::normed::{self, Normed};
 
 use crate::calibrate::{Calibration, Moments};
+use crate::float::View;
 use crate::ir::{self, Layer, MetaFormer, NormScope, Op, Residual, Shape};
 use crate::precision::{LayerPrecision, Precision};
 use crate::quant_model::{Quant, QuantLayer, QuantModel, QuantOp, Stream, WeightBits};
@@ -215,10 +220,17 @@ pub fn trained_weights(layer: &Layer) -> [(WeightBits, bool); 2] {
             columns(&op.fc1, Some(&op.norm.gamma)),
             columns(&op.fc2, None),
         ],
-        Op::Head(op) => [
-            columns(&op.linear, op.norm.as_ref().map(|norm| &norm.gamma[..])),
-            none,
-        ],
+        Op::Head(op) => {
+            let gamma = |norm: Option<&ir::Norm>| norm.map(|norm| norm.gamma.clone());
+            let first = gamma(op.norm.as_ref().or(op.mean_norm.as_ref()));
+            match &op.hidden {
+                None => [columns(&op.linear, first.as_deref()), none],
+                Some(hidden) => [
+                    columns(&hidden.fc1, first.as_deref()),
+                    columns(&op.linear, gamma(hidden.norm.as_ref()).as_deref()),
+                ],
+            }
+        }
         Op::Norm(_)
         | Op::Pooling(_)
         | Op::Identity(_)
@@ -267,12 +279,10 @@ impl<'a> Context<'a> {
                 QuantOp::PatchEmbedding(patch_embedding::quantize(self, op, output_quant)?)
             }
             Op::Norm(norm) => QuantOp::Identity(identity::norm(self, norm, output_quant)?),
-            Op::Pooling(op) => QuantOp::Pooling(pooling::quantize(self, op, output_quant)?),
+            Op::Pooling(op) => pooling::quantize(self, op, output_quant)?,
             Op::Identity(op) => QuantOp::Identity(identity::quantize(self, op, output_quant)?),
-            Op::ChannelMlp(op) => {
-                QuantOp::ChannelMlp(Box::new(channel_mlp::quantize(self, op, output_quant)?))
-            }
-            Op::Head(op) => QuantOp::Head(head::quantize(self, op)?),
+            Op::ChannelMlp(op) => channel_mlp::quantize(self, op, output_quant)?,
+            Op::Head(op) => head::quantize(self, op)?,
             Op::RandomMixing(_) | Op::SepConv(_) | Op::Attention(_) => {
                 return Err(self.unsupported(self.layer.op.kind()));
             }
@@ -372,21 +382,26 @@ impl<'a> Context<'a> {
 
     fn residual(&self, residual: &Residual) -> Result<(), QuantError> {
         self.finite(&residual.layer_scale, "the layer scale")?;
-        self.finite(&residual.res_scale, "the res scale")?;
-        match residual.res_scale.iter().all(|&scale| scale == 1.0) {
-            true => Ok(()),
-            false => Err(self.unsupported("a res scale")),
-        }
+        self.finite(&residual.res_scale, "the res scale")
     }
 
+    /// Steps that are written for a step of the stream times its res scale, and for the
+    /// zero points of both.
+    fn stream_ratio(&self, res_scale: f32, stream: Quant, output: Quant) -> (f64, f64) {
+        let ratio = f64::from(res_scale) * stream.scale / output.scale;
+        let zero = f64::from(output.zero_point) - f64::from(stream.zero_point) * ratio;
+        (ratio, zero)
+    }
+
+    /// A norm of a map, or of each of its tokens.
     fn norm(&self, norm: &ir::Norm, shape: Shape, stream: Quant) -> Result<Norm, QuantError> {
         self.finite(&norm.gamma, "the norm's weight")?;
         self.finite(&norm.beta, "the norm's bias")?;
         self.finite(&[norm.epsilon], "the norm's epsilon")?;
-        if norm.scope != NormScope::Map {
-            return Err(self.unsupported("a norm of each token"));
-        }
-        let elements = shape.elements();
+        let elements = match norm.scope {
+            NormScope::Map => shape.elements(),
+            NormScope::Token => shape.channels,
+        };
         let epsilon =
             (elements as f64).powi(2) * f64::from(norm.epsilon) / (stream.scale * stream.scale);
         if elements >= 1 << 24 {
@@ -406,6 +421,22 @@ impl<'a> Context<'a> {
                 2f64.powi(61),
             )? as u64,
         })
+    }
+
+    /// A norm that is written out, and the meaning of what it writes.
+    fn normed(&self, norm: &ir::Norm) -> Result<(Normed, Quant), QuantError> {
+        let seen = self.ranges.inner.get(&View::Input).copied();
+        let range = self.range(seen.unwrap_or_default(), "normalised values")?;
+        let quant = Quant {
+            scale: (f64::from(range.max.abs().max(range.min.abs())) / 127.0).max(1e-6),
+            zero_point: 0,
+        };
+        let normed = Normed {
+            scope: scope(norm),
+            norm: self.norm(norm, self.layer.input, self.stream()?)?,
+            multiplier: self.fits_i32(0, "the steps of a norm", 4096.0 / quant.scale)?,
+        };
+        Ok((normed, quant))
     }
 
     /// Rounds a constant of channel `channel` whose magnitude must stay below
@@ -435,6 +466,14 @@ impl<'a> Context<'a> {
     fn fits_i32(&self, channel: usize, what: &'static str, value: f64) -> Result<i32, QuantError> {
         self.fits(channel, what, value, 2f64.powi(31) - 1.0)
             .map(|value| value as i32)
+    }
+}
+
+/// Which values share a mean and a deviation.
+fn scope(norm: &ir::Norm) -> normed::NormScope {
+    match norm.scope {
+        NormScope::Map => normed::NormScope::Map,
+        NormScope::Token => normed::NormScope::Token,
     }
 }
 

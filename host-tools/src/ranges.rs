@@ -106,7 +106,7 @@ fn union(mut a: BTreeMap<View, Range>, b: BTreeMap<View, Range>) -> BTreeMap<Vie
 /// become integers and so need a range.
 pub fn inner_views(op: &Op) -> &'static [View] {
     match op {
-        Op::PatchEmbedding(_) | Op::Norm(_) | Op::Pooling(_) | Op::Identity(_) => &[],
+        Op::PatchEmbedding(_) | Op::Norm(_) | Op::Pooling(_) | Op::Identity(_) | Op::Head(_) => &[],
         Op::ChannelMlp(op) => match op.norm.scope {
             NormScope::Map => &[],
             NormScope::Token => &[View::Input],
@@ -120,7 +120,6 @@ pub fn inner_views(op: &Op) -> &'static [View] {
             View::Values,
             View::Attended,
         ],
-        Op::Head(_) => &[View::Input, View::HiddenNormed],
     }
 }
 

@@ -10,10 +10,14 @@ use memory_planner::{
 use tadpool_kernels::channel_mlp::ChannelMlp;
 use tadpool_kernels::head::Head;
 use tadpool_kernels::int16;
+use tadpool_kernels::normed_mlp::NormedMlp;
 use tadpool_kernels::patch_embedding::PatchEmbedding;
 use tadpool_kernels::pooling::Pooling;
 use tadpool_kernels::pushed_rows;
+use tadpool_kernels::scaled_pooling;
+use tadpool_kernels::stream::{Int8, Int16};
 use tadpool_kernels::weights::unpacked_size;
+use tadpool_kernels::wide_head::WideHead;
 
 use crate::ir::Shape;
 use crate::model_toml::Feed;
@@ -218,10 +222,15 @@ fn tile_tokens(model: &QuantModel, config: &ScheduleConfig) -> Vec<usize> {
 fn unpacks(layer: &QuantLayer) -> bool {
     match &layer.op {
         QuantOp::PatchEmbedding(op) => op.matrix.bits == WeightBits::Int4,
-        QuantOp::ChannelMlp(op) => [&op.fc1, &op.fc2]
-            .map(|m| m.bits)
-            .contains(&WeightBits::Int4),
-        QuantOp::Pooling(_) | QuantOp::Identity(_) | QuantOp::Head(_) => false,
+        QuantOp::ChannelMlp(op) => [op.fc1.bits, op.fc2.matrix.bits].contains(&WeightBits::Int4),
+        QuantOp::NormedMlp(op) => {
+            [op.fc1.matrix.bits, op.fc2.matrix.bits].contains(&WeightBits::Int4)
+        }
+        QuantOp::Pooling(_)
+        | QuantOp::ScaledPooling(_)
+        | QuantOp::Identity(_)
+        | QuantOp::Head(_)
+        | QuantOp::WideHead(_) => false,
     }
 }
 
@@ -234,8 +243,12 @@ fn size_in_use(layer: &QuantLayer, input: Stream, tile_tokens: usize) -> usize {
             let shared = sliding_window_overlap(&window) as usize;
             read + layer.output_bytes() - shared.min(read).min(layer.output_bytes())
         }
-        QuantOp::Head(_) => read + layer.output_bytes(),
-        QuantOp::Pooling(_) | QuantOp::Identity(_) | QuantOp::ChannelMlp(_) => read,
+        QuantOp::Head(_) | QuantOp::WideHead(_) => read + layer.output_bytes(),
+        QuantOp::Pooling(_)
+        | QuantOp::ScaledPooling(_)
+        | QuantOp::Identity(_)
+        | QuantOp::ChannelMlp(_)
+        | QuantOp::NormedMlp(_) => read,
     };
     maps + scratch_size(layer, tile_tokens).unwrap_or(0)
 }
@@ -247,8 +260,14 @@ fn new_output(layer: &QuantLayer) -> Option<(String, usize)> {
             let stage = layer.name.split('.').next().unwrap_or(&layer.name);
             Some((format!("{stage}.map"), layer.output_bytes()))
         }
-        QuantOp::Head(_) => Some(("logits".to_owned(), layer.output_bytes())),
-        QuantOp::Pooling(_) | QuantOp::Identity(_) | QuantOp::ChannelMlp(_) => None,
+        QuantOp::Head(_) | QuantOp::WideHead(_) => {
+            Some(("logits".to_owned(), layer.output_bytes()))
+        }
+        QuantOp::Pooling(_)
+        | QuantOp::ScaledPooling(_)
+        | QuantOp::Identity(_)
+        | QuantOp::ChannelMlp(_)
+        | QuantOp::NormedMlp(_) => None,
     }
 }
 
@@ -276,6 +295,10 @@ fn scratch_size(layer: &QuantLayer, tile_tokens: usize) -> Option<usize> {
             };
             Some(size(layer.input.width, layer.input.channels))
         }
+        (QuantOp::ScaledPooling(_), _) => Some(scaled_pooling::scratch_size(
+            layer.input.width,
+            layer.input.channels,
+        )),
         (QuantOp::Identity(_), _) => None,
         (QuantOp::ChannelMlp(op), stream) => {
             let size = match stream {
@@ -283,9 +306,25 @@ fn scratch_size(layer: &QuantLayer, tile_tokens: usize) -> Option<usize> {
                 Stream::Int16 => int16::channel_mlp::ChannelMlp::scratch_size,
             };
             let size = size(op.fc1.inputs, op.fc1.outputs, tile_tokens);
-            Some(size + unpacked(&op.fc1).max(unpacked(&op.fc2)))
+            Some(size + unpacked(&op.fc1).max(unpacked(&op.fc2.matrix)))
+        }
+        (QuantOp::NormedMlp(op), stream) => {
+            let size = match stream {
+                Stream::Int8 => NormedMlp::scratch_size::<Int8>,
+                Stream::Int16 => NormedMlp::scratch_size::<Int16>,
+            };
+            let (fc1, fc2) = (&op.fc1.matrix, &op.fc2.matrix);
+            let size = size(fc1.inputs, fc1.outputs, tile_tokens);
+            Some(size + unpacked(fc1).max(unpacked(fc2)))
         }
         (QuantOp::Head(_), _) => Some(Head::scratch_size(layer.input.channels)),
+        (QuantOp::WideHead(op), _) => {
+            let hidden = op
+                .hidden
+                .as_ref()
+                .map_or(0, |hidden| hidden.fc1.matrix.outputs);
+            Some(WideHead::scratch_size(layer.input.channels, hidden))
+        }
     }
 }
 

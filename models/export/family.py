@@ -51,6 +51,7 @@ class Instance:
     dynamic: bool = False  # symbolic batch dimension
     half: bool = False  # weights stored in float16
     external: bool = False  # weights in a second file
+    embedding_norms: bool = True  # behind the stem and before each downsampling
     note: str = ""
     options: dict = field(default_factory=dict)
 
@@ -61,14 +62,6 @@ class Instance:
         flags = ["simplified", "dynamic", "half", "external"]
         parts += [flag for flag in flags if getattr(self, flag)]
         return "_".join(parts + ([self.note] if self.note else []))
-
-
-def has_embedding_norms(instance, model):
-    """Whether a norm follows the stem and one precedes each downsampling."""
-    if instance.source == "papers":
-        norms = (getattr(part, "behind_norm", None) for part in model.modules())
-        return any(norm is not None for norm in norms)
-    return instance.network != "poolformer"
 
 
 def from_timm(mixers, norms, **arguments):
@@ -159,13 +152,17 @@ def instances():
         for form in forms:
             if network == "caformer" and form.get("opset") == 13:
                 form = {"opset": 14}  # the first with fused attention
-            yield Instance(network, "timm", make, mixers, **form)
+            norms = network != "poolformer"
+            yield Instance(
+                network, "timm", make, mixers, embedding_norms=norms, **form
+            )
     for form in forms:
         yield Instance(
             "poolformer",
             "transformers",
             from_transformers,
             ("pooling mixer",) * 2,
+            embedding_norms=False,
             **form,
         )
     pool, mixing = "pooling mixer", "random mixing"
@@ -245,6 +242,7 @@ def instances():
         size=(21, 17),
         channels=4,
         half=True,
+        embedding_norms=False,
         note="squared",
     )
     yield Instance(
@@ -261,6 +259,7 @@ def instances():
         ("identity mixer",) * 2,
         channels=1,
         external=True,
+        embedding_norms=False,
     )
     yield Instance(
         "convformer",
@@ -366,7 +365,7 @@ def write(instance, seed, folder):
     layers = []
     for stage, mixer in enumerate(instance.mixers):
         embedding = ["patch embedding"]
-        if has_embedding_norms(instance, model):
+        if instance.embedding_norms:
             embedding.insert(int(stage == 0), "norm")
         layers += [*embedding, mixer, "channel MLP"]
     if len(expected.shape) == 2:

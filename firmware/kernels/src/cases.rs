@@ -11,12 +11,17 @@ use crate::fixed::{requantize, saturate_i8};
 use crate::head::{self, Head};
 use crate::identity::{self, Identity};
 use crate::layout::{Kernel, Layout, Rows};
-use crate::linear::{NormedLinear, ResidualLinear};
+use crate::linear::{NormedLinear, PlainLinear, ResidualLinear};
 use crate::norm::{Norm, Stats};
+use crate::normed::{NormScope, Normed};
+use crate::normed_mlp::{self, NormedMlp};
 use crate::patch_embedding::{self, PatchEmbedding};
 use crate::pointwise::{self, Pointwise};
 use crate::pooling::{self, Pooling};
+use crate::scaled_pooling::{self, ScaledPooling};
+use crate::stream::Int8;
 use crate::weights::{Weights, unpacked_size};
+use crate::wide_head::{self, HeadHidden, MeanNorm, NormPlace, VectorNorm, WideHead, WideLinear};
 
 mod source;
 
@@ -34,12 +39,20 @@ pub enum Case {
     /// Rows and columns of a square map, channels, outputs, rows and columns of
     /// a square window, stride, padding on every side.
     PatchEmbedding([usize; 6]),
+    /// As [`Case::ChannelMlp`], behind a norm of each token.
+    NormedMlp([usize; 4]),
     /// Rows, columns, channels.
     Pooling([usize; 3]),
+    /// The same with a res scale.
+    ScaledPooling([usize; 3]),
     /// Tokens, channels.
     Identity([usize; 2]),
+    /// The same with a norm of each token.
+    NormedIdentity([usize; 2]),
     /// Tokens, channels, classes.
     Head([usize; 3]),
+    /// The same with a hidden layer, whose values come before the classes.
+    WideHead([usize; 4]),
 }
 
 /// Shapes at the edges of what the kernels take.
@@ -64,6 +77,10 @@ pub const EDGES: &[Case] = &[
     Case::ChannelMlpInt4([3, 5, 7, 1]),
     Case::ChannelMlpInt4([7, 12, 20, 3]),
     Case::ChannelMlpInt4([9, 36, 68, 4]),
+    Case::NormedMlp([1, 4, 4, 1]),
+    Case::NormedMlp([3, 5, 7, 1]),
+    Case::NormedMlp([7, 12, 20, 3]),
+    Case::NormedMlp([5, 20, 68, 5]),
     Case::PatchEmbedding([1, 1, 4, 1, 1, 0]),
     Case::PatchEmbedding([5, 3, 8, 3, 2, 1]),
     Case::PatchEmbedding([7, 3, 8, 5, 2, 2]),
@@ -79,12 +96,21 @@ pub const EDGES: &[Case] = &[
     Case::Pooling([3, 2, 12]),
     Case::Pooling([2, 3, 7]),
     Case::Pooling([7, 5, 20]),
+    Case::ScaledPooling([1, 1, 1]),
+    Case::ScaledPooling([2, 3, 7]),
+    Case::ScaledPooling([7, 5, 20]),
     Case::Identity([1, 1]),
     Case::Identity([9, 7]),
     Case::Identity([16, 32]),
+    Case::NormedIdentity([1, 1]),
+    Case::NormedIdentity([9, 7]),
+    Case::NormedIdentity([16, 32]),
     Case::Head([1, 1, 1]),
     Case::Head([16, 20, 10]),
     Case::Head([7, 5, 3]),
+    Case::WideHead([1, 1, 1, 1]),
+    Case::WideHead([16, 20, 36, 10]),
+    Case::WideHead([7, 5, 9, 3]),
 ];
 
 /// What the benchmark counts: matrix products, steps alone, and all steps of a
@@ -146,10 +172,13 @@ pub struct Ready<'a> {
 enum Step<'a> {
     Pointwise(Pointwise<'a>),
     ChannelMlp(ChannelMlp<'a>),
+    NormedMlp(NormedMlp<'a>),
     PatchEmbedding(PatchEmbedding<'a>),
     Pooling(Pooling<'a>),
+    ScaledPooling(ScaledPooling<'a>),
     Identity(Identity<'a>),
     Head(Head<'a>),
+    WideHead(WideHead<'a>),
 }
 
 /// Extremes and ordinary values in turn.
@@ -164,7 +193,8 @@ impl Case {
                 layout.fits(outputs, inputs) && layout.reads_whole(inputs)
             }
             Self::ChannelMlp([_, channels, hidden, _])
-            | Self::ChannelMlpInt4([_, channels, hidden, _]) => {
+            | Self::ChannelMlpInt4([_, channels, hidden, _])
+            | Self::NormedMlp([_, channels, hidden, _]) => {
                 layout.fits(hidden, channels) && layout.fits(channels, hidden)
             }
             Self::PatchEmbedding([_, channels, outputs, kernel, ..]) => {
@@ -177,7 +207,14 @@ impl Case {
 
     /// Whether the case has weights that are packed.
     pub fn has_matrix(&self) -> bool {
-        !matches!(self, Self::Pooling(_) | Self::Identity(_) | Self::Head(_))
+        matches!(
+            self,
+            Self::Pointwise(_)
+                | Self::ChannelMlp(_)
+                | Self::ChannelMlpInt4(_)
+                | Self::NormedMlp(_)
+                | Self::PatchEmbedding(_)
+        )
     }
 
     /// Multiply-accumulates of the case's matrices.
@@ -185,12 +222,17 @@ impl Case {
         match *self {
             Self::Pointwise([tokens, inputs, outputs]) => tokens * inputs * outputs,
             Self::ChannelMlp([tokens, channels, hidden, _])
-            | Self::ChannelMlpInt4([tokens, channels, hidden, _]) => 2 * tokens * channels * hidden,
+            | Self::ChannelMlpInt4([tokens, channels, hidden, _])
+            | Self::NormedMlp([tokens, channels, hidden, _]) => 2 * tokens * channels * hidden,
             Self::PatchEmbedding([_, channels, outputs, kernel, ..]) => {
                 self.side() * self.side() * kernel * kernel * channels * outputs
             }
-            Self::Pooling(_) | Self::Identity(_) => 0,
+            Self::Pooling(_)
+            | Self::ScaledPooling(_)
+            | Self::Identity(_)
+            | Self::NormedIdentity(_) => 0,
             Self::Head([_, channels, classes]) => channels * classes,
+            Self::WideHead([_, channels, hidden, classes]) => hidden * (channels + classes),
         }
     }
 
@@ -200,10 +242,13 @@ impl Case {
             Self::Pointwise([tokens, _, outputs]) => tokens * outputs,
             Self::ChannelMlp([tokens, channels, ..])
             | Self::ChannelMlpInt4([tokens, channels, ..])
-            | Self::Identity([tokens, channels]) => tokens * channels,
+            | Self::NormedMlp([tokens, channels, ..])
+            | Self::Identity([tokens, channels])
+            | Self::NormedIdentity([tokens, channels]) => tokens * channels,
             Self::PatchEmbedding([_, _, outputs, ..]) => self.side() * self.side() * outputs,
-            Self::Pooling([rows, columns, channels]) => rows * columns * channels,
-            Self::Head([_, _, classes]) => classes,
+            Self::Pooling([rows, columns, channels])
+            | Self::ScaledPooling([rows, columns, channels]) => rows * columns * channels,
+            Self::Head([_, _, classes]) | Self::WideHead([.., classes]) => classes,
         }
     }
 
@@ -229,9 +274,9 @@ impl Case {
         let source = &mut Source::new(seed);
         let memory = &mut memory;
         let (input_size, output_size, scratch_size) = self.sizes();
-        let in_place = matches!(
+        let in_place = !matches!(
             self,
-            Self::ChannelMlp(_) | Self::ChannelMlpInt4(_) | Self::Pooling(_) | Self::Identity(_)
+            Self::Pointwise(_) | Self::PatchEmbedding(_) | Self::Head(_) | Self::WideHead(_)
         );
         let input = Buffer {
             offset: 0,
@@ -304,6 +349,39 @@ impl Case {
                     },
                 })
             }
+            Self::NormedMlp([_, channels, hidden, tile_tokens]) => {
+                let (fc1, _) = source.matrix::<K>([hidden, channels], false, memory)?;
+                let (fc2, _) = source.matrix::<K>([channels, hidden], true, memory)?;
+                let table = arena::take_i8s(memory, 256)?;
+                source.fill(table, 127);
+                Step::NormedMlp(NormedMlp {
+                    map: input,
+                    scratch,
+                    channels,
+                    hidden,
+                    tile_tokens,
+                    norm: Normed {
+                        scope: NormScope::Token,
+                        norm: of_token(channels),
+                        multiplier: 40 << 12,
+                    },
+                    fc1: PlainLinear {
+                        weights: fc1,
+                        bias: source.ints(hidden, 20_000, memory)?,
+                        multiplier: source.multipliers(hidden, channels, memory)?,
+                        zero: 128,
+                    },
+                    activation: table.first_chunk().ok_or(Fault::Geometry)?,
+                    fc2: ResidualLinear {
+                        weights: fc2,
+                        bias: source.ints(channels, 10_000, memory)?,
+                        residual: source.ints(channels, 5_000, memory)?,
+                        multiplier: source.multipliers(channels, hidden, memory)?,
+                        offset: &[],
+                        zero_point: 7,
+                    },
+                })
+            }
             Self::PatchEmbedding([size, channels, outputs, kernel, stride, padding]) => {
                 let inputs = kernel * kernel * channels;
                 let pad = arena::take_i8s(memory, channels.next_multiple_of(4))?;
@@ -336,14 +414,30 @@ impl Case {
                 residual: 60_000,
                 offset: 40_000,
             }),
-            Self::Identity([_, channels]) => Step::Identity(Identity {
+            Self::ScaledPooling(shape) => Step::ScaledPooling(ScaledPooling {
                 map: input,
-                channels,
+                scratch,
+                shape,
                 norm,
-                factor: source.ints(channels, 1 << 22, memory)?,
-                offset: source.ints(channels, 1 << 19, memory)?,
-                residual: 60_000,
+                factor: source.ints(shape[2], 1 << 20, memory)?,
+                residual: source.ints(shape[2], 60_000, memory)?,
+                offset: source.ints(shape[2], 1 << 19, memory)?,
             }),
+            Self::Identity([_, channels]) | Self::NormedIdentity([_, channels]) => {
+                let (scope, norm) = match self {
+                    Self::Identity(_) => (NormScope::Map, norm),
+                    _ => (NormScope::Token, of_token(channels)),
+                };
+                Step::Identity(Identity {
+                    map: input,
+                    channels,
+                    scope,
+                    norm,
+                    factor: source.ints(channels, 1 << 22, memory)?,
+                    offset: source.ints(channels, 1 << 19, memory)?,
+                    residual: source.ints(channels, 60_000, memory)?,
+                })
+            }
             Self::Head([tokens, channels, classes]) => {
                 let (weights, row_sums) =
                     source.matrix::<Rows>([classes, channels], false, memory)?;
@@ -359,6 +453,41 @@ impl Case {
                     row_sums,
                     multiplier: source.ints(classes, 1 << 24, memory)?,
                     bias: source.ints(classes, 1 << 16, memory)?,
+                })
+            }
+            Self::WideHead([tokens, channels, hidden, classes]) => {
+                let mut linear = |[outputs, inputs]: [usize; 2], int4| {
+                    Ok(WideLinear {
+                        weights: source.matrix::<Rows>([outputs, inputs], int4, memory)?.0,
+                        bias: source.ints(outputs, 30_000, memory)?,
+                        multiplier: source.ints(outputs, 1 << 18, memory)?,
+                    })
+                };
+                let norm = |channels| VectorNorm {
+                    norm: of_token(channels),
+                    multiplier: 1000 << 12,
+                };
+                let (fc1, linear) = (
+                    linear([hidden, channels], false)?,
+                    linear([classes, hidden], true)?,
+                );
+                let activation = source.ints(257, 32_767, memory)?;
+                Step::WideHead(WideHead {
+                    map: input,
+                    output,
+                    scratch,
+                    tokens,
+                    channels,
+                    norm: Some(MeanNorm {
+                        place: NormPlace::Mean,
+                        norm: norm(channels),
+                    }),
+                    hidden: Some(HeadHidden {
+                        fc1,
+                        activation: activation.first_chunk().ok_or(Fault::Geometry)?,
+                        norm: Some(norm(hidden)),
+                    }),
+                    linear,
                 })
             }
         };
@@ -383,6 +512,11 @@ impl Case {
                 let scratch = ChannelMlp::scratch_size(channels, hidden, tile_tokens);
                 (elements, elements, scratch)
             }
+            Self::NormedMlp([_, channels, hidden, tile_tokens]) => {
+                let unpacked = unpacked_size(channels, hidden);
+                let scratch = NormedMlp::scratch_size::<Int8>(channels, hidden, tile_tokens);
+                (elements, elements, scratch + unpacked)
+            }
             Self::ChannelMlpInt4([_, channels, hidden, tile_tokens]) => {
                 let unpacked = unpacked_size(hidden, channels).max(unpacked_size(channels, hidden));
                 let scratch = ChannelMlp::scratch_size(channels, hidden, tile_tokens);
@@ -397,11 +531,29 @@ impl Case {
             Self::Pooling([_, columns, channels]) => {
                 (elements, elements, Pooling::scratch_size(columns, channels))
             }
-            Self::Identity(_) => (elements, elements, 0),
+            Self::ScaledPooling([_, columns, channels]) => (
+                elements,
+                elements,
+                scaled_pooling::scratch_size(columns, channels),
+            ),
+            Self::Identity(_) | Self::NormedIdentity(_) => (elements, elements, 0),
             Self::Head([tokens, channels, classes]) => {
                 (tokens * channels, 4 * classes, Head::scratch_size(channels))
             }
+            Self::WideHead([tokens, channels, hidden, classes]) => (
+                tokens * channels,
+                4 * classes,
+                WideHead::scratch_size(channels, hidden),
+            ),
         }
+    }
+}
+
+/// The norm of a token.
+const fn of_token(channels: usize) -> Norm {
+    Norm {
+        elements: channels as u32,
+        epsilon: 1000,
     }
 }
 
@@ -425,13 +577,18 @@ impl Ready<'_> {
                 Weights::Int8(_) => channel_mlp::run::<K>(step, stats, arena),
                 Weights::Int4(_) => channel_mlp::run_int4::<K>(step, stats, arena),
             },
+            Step::NormedMlp(step) => normed_mlp::run::<K, Int8>(step, stats, arena),
             Step::PatchEmbedding(step) => patch_embedding::run::<K>(step, arena),
             Step::Pooling(step) if K::LAYOUT.pools(step.shape[2]) => {
                 pooling::run::<K>(step, stats, arena)
             }
             Step::Pooling(step) => pooling::run::<Rows>(step, stats, arena),
-            Step::Identity(step) => identity::run(step, stats, arena),
+            Step::ScaledPooling(step) => scaled_pooling::run::<Int8>(step, stats, arena),
+            Step::Identity(step) => identity::run::<Int8>(step, stats, arena),
             Step::Head(step) => head::run(step, stats, arena).map(|()| Stats::default()),
+            Step::WideHead(step) => {
+                wide_head::run::<Int8>(step, stats, arena).map(|()| Stats::default())
+            }
         }
     }
 

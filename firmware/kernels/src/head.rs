@@ -124,7 +124,7 @@ pub(crate) fn run_with<S: Stream, const INT4: bool>(
 }
 
 #[inline(always)]
-fn product(row: &[i8], sums: &[i32]) -> i64 {
+pub(crate) fn product(row: &[i8], sums: &[i32]) -> i64 {
     row.iter().zip(sums).fold(0i64, |acc, (&weight, &sum)| {
         acc + i64::from(weight) * i64::from(sum)
     })
@@ -132,7 +132,7 @@ fn product(row: &[i8], sums: &[i32]) -> i64 {
 
 /// The product with weights of four bits: of every four bytes first the low
 /// halves, then the high ones.
-fn product_int4(row: &[u8], sums: &[i32]) -> i64 {
+pub(crate) fn product_int4(row: &[u8], sums: &[i32]) -> i64 {
     let mut acc = 0;
     for (word, sums) in row.as_chunks::<4>().0.iter().zip(sums.chunks(8)) {
         let (low, high) = sums.split_at(sums.len().min(4));
@@ -142,19 +142,16 @@ fn product_int4(row: &[u8], sums: &[i32]) -> i64 {
     acc
 }
 
-/// Reads the logits that [`run`] wrote.
+/// The logits that [`run`] wrote, where they lie.
 ///
 /// # Errors
-/// A [`Fault`] if `output` does not hold `CLASSES` logits.
-pub fn logits<const CLASSES: usize>(output: Buffer, arena: &[u8]) -> Result<[i32; CLASSES], Fault> {
-    let bytes = output.of(arena)?;
-    if bytes.len() != 4 * CLASSES {
-        return Err(Fault::Geometry);
-    }
-    let mut logits = [0; CLASSES];
-    let (words, _) = bytes.as_chunks::<4>();
-    for (logit, word) in logits.iter_mut().zip(words) {
-        *logit = i32::from_le_bytes(*word);
-    }
-    Ok(logits)
+/// A [`Fault`] if `output` does not hold `CLASSES` logits on a 4-byte boundary.
+pub fn logits<const CLASSES: usize>(
+    output: Buffer,
+    arena: &[u8],
+) -> Result<&[i32; CLASSES], Fault> {
+    // The kernels are for little-endian machines.
+    const { assert!(cfg!(target_endian = "little")) };
+    let logits = cast::i32s(output.of(arena)?)?;
+    logits.try_into().map_err(|_| Fault::Geometry)
 }

@@ -1,35 +1,41 @@
-//! The identity token mixer: `x + layer_scale * norm(x)`, in place.
+//! The identity token mixer, `res_scale * x + layer_scale * norm(x)`, and a norm of
+//! its own, in place.
 //!
-//! A per-channel affine of the residual stream whose factors depend on the
-//! map's mean and deviation:
+//! A per-channel affine of the residual stream whose factors depend on a mean and a
+//! deviation, those of the map or of each token:
 //!
 //! ```text
-//! q' = ((residual + factor_c / sigma) * q + offset_c - factor_c / sigma * mean) / 2^16
+//! q' = ((residual_c + factor_c / sigma) * q + offset_c - factor_c / sigma * mean) / 2^16
 //! ```
+//!
+//! A norm of its own has a `residual` of zero.
 
-use crate::arch::cast;
 use crate::arena::{Buffer, Fault, ensure};
-use crate::fixed::{round_shift, saturate_i8, saturate_i32};
-use crate::norm::{Norm, NormScale, Partial, Stats};
+use crate::fixed::{round_shift, saturate_i32};
+use crate::norm::{Norm, NormScale, Stats};
+use crate::normed::NormScope;
+use crate::stream::Stream;
 
 /// The largest factor: `128 * SLOPE_MAX` stays below `2^30`.
 pub const SLOPE_MAX: i32 = 1 << 23;
 
-/// Constants of one identity mixer.
+/// Constants of one identity mixer or norm.
 #[derive(Debug, Clone, Copy)]
 pub struct Identity<'a> {
     /// The residual stream, `tokens x channels`, read and written.
     pub map: Buffer,
     /// Values per token.
     pub channels: usize,
-    /// The norm before the mixer.
+    /// Which values share a mean and a deviation.
+    pub scope: NormScope,
+    /// The norm, of the whole map or of one token.
     pub norm: Norm,
     /// `layer_scale * gamma / output scale` per channel, Q20.
     pub factor: &'a [i32],
     /// Zero points, half a step and `layer_scale * beta` per channel, Q16.
     pub offset: &'a [i32],
-    /// Input scale over output scale, Q16.
-    pub residual: i32,
+    /// `res_scale * input scale / output scale` per channel, Q16.
+    pub residual: &'a [i32],
 }
 
 /// Runs the step; `stats` are those of the map as it is read, and the sums of
@@ -37,28 +43,45 @@ pub struct Identity<'a> {
 ///
 /// # Errors
 /// A [`Fault`] if buffers and dimensions do not match.
-pub fn run(step: &Identity<'_>, stats: &Stats, arena: &mut [u8]) -> Result<Stats, Fault> {
-    let map = cast::i8s_mut(step.map.of_mut(arena)?);
-    ensure(step.channels > 0 && map.len().is_multiple_of(step.channels))?;
-    ensure(step.factor.len() == step.channels && step.offset.len() == step.channels)?;
-    let norm = NormScale::new(stats, &step.norm);
-    let constants = step.factor.iter().zip(step.offset);
+pub fn run<S: Stream>(
+    step: &Identity<'_>,
+    stats: &Stats,
+    arena: &mut [u8],
+) -> Result<Stats, Fault> {
+    let channels = step.channels;
+    let map = S::values_mut(step.map.of_mut(arena)?)?;
+    ensure(channels > 0 && map.len().is_multiple_of(channels))?;
+    ensure([step.factor, step.offset, step.residual].map(<[_]>::len) == [channels; 3])?;
     let mut written = Stats::default();
-    for (channel, (&factor, &offset)) in constants.enumerate().take(step.channels) {
-        let (slope, offset) = affine(factor, offset, step.residual, &norm);
-        let values = map.iter_mut().skip(channel).step_by(step.channels.max(1));
-        let mut partial = Partial::default();
-        for q in values {
-            *q = saturate_i8((slope * i32::from(*q)).wrapping_add(offset) >> 16);
-            partial.add(*q);
+    match step.scope {
+        NormScope::Map => {
+            let norm = S::norm(stats, &step.norm);
+            for (channel, (slope, offset)) in step.affines(&norm).enumerate() {
+                let values = map.iter_mut().skip(channel).step_by(channels.max(1));
+                written.add_all(S::affine(values, slope, offset));
+            }
         }
-        written.merge(partial);
+        NormScope::Token => {
+            for token in map.chunks_exact_mut(channels.max(1)) {
+                let norm = S::norm(&S::sums(token), &step.norm);
+                for (value, (slope, offset)) in token.iter_mut().zip(step.affines(&norm)) {
+                    written.add_all(S::affine(core::iter::once(value), slope, offset));
+                }
+            }
+        }
     }
     Ok(written)
 }
 
-/// Slope and offset of one channel for this mean and deviation, Q16.
-pub(crate) fn affine(factor: i32, offset: i32, residual: i32, norm: &NormScale) -> (i32, i32) {
+impl Identity<'_> {
+    /// Slope and offset of each channel for this mean and deviation, Q16.
+    fn affines(&self, norm: &NormScale) -> impl Iterator<Item = (i32, i32)> {
+        let constants = self.factor.iter().zip(self.offset).zip(self.residual);
+        constants.map(|((&factor, &offset), &residual)| affine(factor, offset, residual, norm))
+    }
+}
+
+fn affine(factor: i32, offset: i32, residual: i32, norm: &NormScale) -> (i32, i32) {
     let branch = round_shift(i64::from(factor) * i64::from(norm.inv_sigma), 28);
     let branch = branch.clamp(-i64::from(SLOPE_MAX), i64::from(SLOPE_MAX));
     let slope = (i64::from(residual) + branch).clamp(-i64::from(SLOPE_MAX), i64::from(SLOPE_MAX));

@@ -20,7 +20,6 @@ use crate::weights::part_outputs;
 
 pub mod channel_mlp;
 pub mod head;
-pub mod identity;
 pub mod pooling;
 
 /// Half a step of the stream, Q32 in units of `q`.

@@ -55,14 +55,17 @@ pub mod linear;
 mod matmul;
 pub mod norm;
 pub mod normed;
+pub mod normed_mlp;
 pub mod output;
 pub mod patch_embedding;
 pub mod pointwise;
 pub mod pooling;
 pub mod pushed_rows;
 mod rows;
+pub mod scaled_pooling;
 pub mod stream;
 pub mod weights;
+pub mod wide_head;
 
 #[cfg(feature = "cases")]
 pub mod cases;

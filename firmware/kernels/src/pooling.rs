@@ -48,11 +48,9 @@ impl Pooling<'_> {
     }
 }
 
-impl Pooling<'_> {
-    /// The factor of a channel for this deviation, Q16.
-    pub(crate) fn factor(&self, base: i32, norm: &NormScale) -> i32 {
-        requantize(base, norm.inv_sigma).clamp(-FACTOR_MAX, FACTOR_MAX - 1)
-    }
+/// The factor of a channel for this deviation, Q16.
+pub(crate) fn factor(base: i32, norm: &NormScale) -> i32 {
+    requantize(base, norm.inv_sigma).clamp(-FACTOR_MAX, FACTOR_MAX - 1)
 }
 
 /// `36 / n` for a window of `n` values.
@@ -78,9 +76,9 @@ pub fn run<K: Kernel>(step: &Pooling<'_>, stats: &Stats, arena: &mut [u8]) -> Re
     ensure(!map.is_empty() && map.len() == volume(&step.shape))?;
     ensure(step.factor.len() == channels && K::LAYOUT.pools(channels))?;
     let row_size = width * channels;
-    let factor = arena::cut(&mut scratch, channels)?;
-    for (factor, base) in factor.iter_mut().zip(step.factor) {
-        *factor = step.factor(*base, &norm);
+    let factors = arena::cut(&mut scratch, channels)?;
+    for (each, base) in factors.iter_mut().zip(step.factor) {
+        *each = factor(*base, &norm);
     }
     let (sums, above) = cast::words_as_i16s_mut(scratch)
         .split_at_mut_checked(3 * channels)
@@ -109,7 +107,7 @@ pub fn run<K: Kernel>(step: &Pooling<'_>, stats: &Stats, arena: &mut [u8]) -> Re
             let window_columns = 1 + i32::from(x > 0) + i32::from(!row.is_empty());
             let weight = weight(window_rows * window_columns);
             let token = token.get_mut(at..).unwrap_or(&mut []);
-            written.merge(update(step, factor, sums, weight, token));
+            written.merge(update(step, factors, sums, weight, token));
         }
     }
     Ok(written)

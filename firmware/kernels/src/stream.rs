@@ -5,7 +5,7 @@
 
 use crate::arch::cast;
 use crate::arena::{Fault, ensure};
-use crate::fixed::{half, narrow};
+use crate::fixed::{half, narrow, saturate_i8};
 use crate::int16;
 use crate::linear::ResidualLinear;
 use crate::matmul::{Linear, Product};
@@ -49,6 +49,21 @@ pub trait Width {
 
     /// A sum of values in units of `q`.
     fn whole(sum: i64) -> i32;
+
+    /// Stores the nearest value to `total / 2^32` in units of `q`, half a step
+    /// included, and counts it.
+    fn store(value: &mut Self::Value, total: i64, written: &mut Stats);
+
+    /// Replaces values by `slope * q + offset`, half a step included, and returns the
+    /// sums of what was written. Both are Q16; `128 * slope` and `offset` stay below
+    /// `2^30`.
+    fn affine<'a>(
+        values: impl Iterator<Item = &'a mut Self::Value>,
+        slope: i32,
+        offset: i32,
+    ) -> Stats
+    where
+        Self::Value: 'a;
 
     /// Brings the head of `values` to int8: bytes are combined with `flip`, wider
     /// values rounded by `shift` bits a channel.
@@ -104,6 +119,24 @@ impl Width for Int8 {
 
     fn whole(sum: i64) -> i32 {
         narrow(sum, 0)
+    }
+
+    #[inline(always)]
+    fn store(value: &mut i8, total: i64, written: &mut Stats) {
+        *value = saturate_i8((total >> 32) as i32);
+        written.add((*value).into());
+    }
+
+    #[inline(always)]
+    fn affine<'a>(values: impl Iterator<Item = &'a mut i8>, slope: i32, offset: i32) -> Stats {
+        let mut partial = Partial::default();
+        for q in values {
+            *q = saturate_i8((slope * i32::from(*q)).wrapping_add(offset) >> 16);
+            partial.add(*q);
+        }
+        let mut written = Stats::default();
+        written.merge(partial);
+        written
     }
 
     #[inline(always)]
@@ -165,6 +198,22 @@ impl Width for Int16 {
 
     fn whole(sum: i64) -> i32 {
         narrow(sum + half(Self::FRACTION), Self::FRACTION)
+    }
+
+    #[inline(always)]
+    fn store(value: &mut i16, total: i64, written: &mut Stats) {
+        written.add(int16::store(value, total));
+    }
+
+    #[inline(always)]
+    fn affine<'a>(values: impl Iterator<Item = &'a mut i16>, slope: i32, offset: i32) -> Stats {
+        let offset = i64::from(offset) << 16;
+        let mut written = Stats::default();
+        for value in values {
+            let product = i64::from(slope) * i64::from(*value);
+            Self::store(value, (product << 8) + offset, &mut written);
+        }
+        written
     }
 
     fn read(line: &mut [i8], values: &[u8], _flip: u8, shift: &[u8]) -> Result<(), Fault> {

@@ -164,7 +164,7 @@ fn an_image_is_answered_with_steps_logits_and_cost() {
 
     let mut arena = Box::new(Arena::new());
     arena.put_pixels(0, &image()).unwrap();
-    let expected: Logits = tadpool_model::infer(&mut arena).unwrap();
+    let expected: Logits = *tadpool_model::infer(&mut arena).unwrap();
     let mut logits = Vec::new();
     let mut steps = 0;
     for response in &responses {

@@ -25,7 +25,7 @@ impl Stored {
         Self {
             quant: layer.output_quant,
             kind: match (&layer.op, layer.stream) {
-                (QuantOp::Head(_), _) => Kind::Words,
+                (QuantOp::Head(_) | QuantOp::WideHead(_), _) => Kind::Words,
                 (_, Stream::Int8) => Kind::Bytes,
                 (_, Stream::Int16) => Kind::Halves,
             },

@@ -1,7 +1,7 @@
 //! Head: mean over tokens, perhaps an MLP, and a linear layer.
 
 use super::matrix::Matrix;
-use super::norm::{centre, normalise};
+use super::norm::normalise;
 use super::{Observe, View, activate};
 use crate::ir::Head;
 
@@ -14,7 +14,6 @@ pub(super) fn run(op: &Head, x: &[f32], view: Observe<'_>) -> Vec<f32> {
     };
     let mut mean = mean(normed.as_deref().unwrap_or(x), channels);
     if let Some(norm) = &op.mean_norm {
-        view(View::Input, channels, &centre(norm, &mean));
         mean = normalise(norm, &mean);
     }
     if let Some(hidden) = &op.hidden {
@@ -23,7 +22,6 @@ pub(super) fn run(op: &Head, x: &[f32], view: Observe<'_>) -> Vec<f32> {
         activate(hidden.activation, &mut mean);
         view(View::Hidden, hidden.fc1.outputs, &mean);
         if let Some(norm) = &hidden.norm {
-            view(View::HiddenNormed, hidden.fc1.outputs, &centre(norm, &mean));
             mean = normalise(norm, &mean);
         }
     }

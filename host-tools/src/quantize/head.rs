@@ -2,17 +2,19 @@
 
 use super::fixed::Rows;
 use super::rounding::{Guide, Rounded};
-use super::{Context, QuantError};
-use crate::ir::Head;
-use crate::quant_model::{QuantHead, Stream};
+use super::{Context, QuantError, wide_head};
+use crate::ir::{Head, NormScope};
+use crate::quant_model::{QuantHead, QuantOp, Stream};
 
-pub(super) fn quantize(context: &Context<'_>, op: &Head) -> Result<QuantHead, QuantError> {
-    if op.mean_norm.is_some() {
-        return Err(context.unsupported("a norm behind the mean over tokens"));
+pub(super) fn quantize(context: &Context<'_>, op: &Head) -> Result<QuantOp, QuantError> {
+    let of_tokens = matches!(&op.norm, Some(norm) if norm.scope == NormScope::Token);
+    match of_tokens || op.mean_norm.is_some() || op.hidden.is_some() {
+        true => wide_head::quantize(context, op).map(|head| QuantOp::WideHead(Box::new(head))),
+        false => classifier(context, op).map(QuantOp::Head),
     }
-    if op.hidden.is_some() {
-        return Err(context.unsupported("an MLP head"));
-    }
+}
+
+fn classifier(context: &Context<'_>, op: &Head) -> Result<QuantHead, QuantError> {
     context.finite(&op.linear.weight, "the weight")?;
     context.finite(&op.linear.bias, "the bias")?;
     let stream = context.stream()?;

@@ -1,18 +1,19 @@
-//! Identity mixer: gamma, beta and layer scale become an affine per channel.
+//! Identity mixer and norm: gamma, beta and scales become an affine per channel.
 
 use tadpool_kernels::identity::SLOPE_MAX;
 
-use super::{Context, QuantError};
-use crate::ir::{Identity, Norm};
+use super::{Context, QuantError, scope};
+use crate::ir::{Identity, Norm, Residual};
 use crate::quant_model::{Quant, QuantIdentity};
 
+/// `res_scale * x + layer_scale * norm(x)`.
 pub(super) fn quantize(
     context: &Context<'_>,
     op: &Identity,
     output: Quant,
 ) -> Result<QuantIdentity, QuantError> {
     context.residual(&op.residual)?;
-    affine(context, &op.norm, &op.residual.layer_scale, true, output)
+    affine(context, &op.norm, &op.residual, output)
 }
 
 /// A norm alone: an identity mixer without the residual stream.
@@ -21,40 +22,43 @@ pub(super) fn norm(
     norm: &Norm,
     output: Quant,
 ) -> Result<QuantIdentity, QuantError> {
-    affine(context, norm, &vec![1.0; norm.gamma.len()], false, output)
+    let channels = norm.gamma.len();
+    let alone = Residual {
+        res_scale: vec![0.0; channels],
+        ..Residual::plain(channels)
+    };
+    affine(context, norm, &alone, output)
 }
 
-/// `layer_scale * norm(x)`, and `x` besides if the step adds to it.
 fn affine(
     context: &Context<'_>,
     norm: &Norm,
-    layer_scale: &[f32],
-    adds: bool,
+    residual: &Residual,
     output: Quant,
 ) -> Result<QuantIdentity, QuantError> {
     let stream = context.stream()?;
-    let ratio = if adds {
-        stream.scale / output.scale
-    } else {
-        0.0
+    let channels = norm.gamma.len();
+    let mut quantized = QuantIdentity {
+        scope: scope(norm),
+        norm: context.norm(norm, context.layer.input, stream)?,
+        factor: Vec::with_capacity(channels),
+        offset: Vec::with_capacity(channels),
+        residual: Vec::with_capacity(channels),
     };
-    let zero = f64::from(output.zero_point) - f64::from(stream.zero_point) * ratio;
-
-    let mut factor = Vec::with_capacity(layer_scale.len());
-    let mut offset = Vec::with_capacity(layer_scale.len());
-    let parameters = layer_scale.iter().zip(&norm.gamma).zip(&norm.beta);
-    for (channel, ((&layer_scale, &gamma), &beta)) in parameters.enumerate() {
+    let scales = residual.layer_scale.iter().zip(&residual.res_scale);
+    let parameters = norm.gamma.iter().zip(&norm.beta).zip(scales);
+    for (channel, ((&gamma, &beta), (&layer_scale, &res_scale))) in parameters.enumerate() {
         let layer_scale = f64::from(layer_scale) / output.scale;
         let slope = layer_scale * f64::from(gamma);
-        factor.push(context.fits_i32(channel, "the identity factor", slope * 2f64.powi(20))?);
+        let factor = context.fits_i32(channel, "the identity factor", slope * 2f64.powi(20))?;
+        let (ratio, zero) = context.stream_ratio(res_scale, stream, output);
         let start = (zero + layer_scale * f64::from(beta)) * 65_536.0 + context.half_step();
-        offset.push(context.fits(channel, "the offset", start, 2f64.powi(29))? as i32);
+        let offset = context.fits(channel, "the offset", start, 2f64.powi(29))?;
+        let limit = f64::from(SLOPE_MAX);
+        let residual = context.fits(channel, "the scale ratio", ratio * 65_536.0, limit)?;
+        quantized.factor.push(factor);
+        quantized.offset.push(offset as i32);
+        quantized.residual.push(residual as i32);
     }
-    let residual = context.fits(0, "the scale ratio", ratio * 65_536.0, f64::from(SLOPE_MAX))?;
-    Ok(QuantIdentity {
-        norm: context.norm(norm, context.layer.input, stream)?,
-        factor,
-        offset,
-        residual: residual as i32,
-    })
+    Ok(quantized)
 }

@@ -3,14 +3,14 @@
 use tadpool_kernels::pooling::FACTOR_MAX;
 
 use super::{Context, QuantError};
-use crate::ir::Pooling;
-use crate::quant_model::{Quant, QuantPooling};
+use crate::ir::{NormScope, Pooling};
+use crate::quant_model::{Quant, QuantOp, QuantPooling, QuantScaledPooling};
 
 pub(super) fn quantize(
     context: &Context<'_>,
     op: &Pooling,
     output: Quant,
-) -> Result<QuantPooling, QuantError> {
+) -> Result<QuantOp, QuantError> {
     if op.kernel != 3 {
         return Err(QuantError::Geometry {
             layer: context.layer.name.clone(),
@@ -19,15 +19,14 @@ pub(super) fn quantize(
             supported: "windows of 3x3",
         });
     }
+    if op.norm.scope == NormScope::Token {
+        return Err(context.unsupported("a pooling mixer behind a norm of each token"));
+    }
     context.residual(&op.residual)?;
     let stream = context.stream()?;
     let norm = context.norm(&op.norm, context.layer.input, stream)?;
-
-    let factor = op
-        .residual
-        .layer_scale
-        .iter()
-        .zip(&op.norm.gamma)
+    let factors = op.residual.layer_scale.iter().zip(&op.norm.gamma);
+    let factor = factors
         .enumerate()
         .map(|(channel, (&layer_scale, &gamma))| {
             let branch = f64::from(layer_scale) * f64::from(gamma) / output.scale;
@@ -35,21 +34,33 @@ pub(super) fn quantize(
         })
         .collect::<Result<_, _>>()?;
 
-    let ratio = stream.scale / output.scale;
-    let zero = f64::from(output.zero_point) - f64::from(stream.zero_point) * ratio;
     let branch_bound = 36.0 * 255.0 * f64::from(FACTOR_MAX);
     let limit = 2f64.powi(30) - branch_bound / 2.0;
-    let residual = context.fits(0, "the scale ratio", ratio * 65_536.0, limit / 128.0)?;
-    let offset = context.fits(
-        0,
-        "the zero point",
-        zero * 65_536.0 + context.half_step(),
-        limit,
-    )?;
-    Ok(QuantPooling {
+    let constants = |channel: usize, res_scale: f32| {
+        let (ratio, zero) = context.stream_ratio(res_scale, stream, output);
+        let residual = ratio * 65_536.0;
+        let residual = context.fits(channel, "the scale ratio", residual, limit / 128.0)?;
+        let offset = zero * 65_536.0 + context.half_step();
+        let offset = context.fits(channel, "the zero point", offset, limit)?;
+        Ok((residual as i32, offset as i32))
+    };
+    let res_scale = &op.residual.res_scale;
+    if res_scale.iter().all(|&scale| scale == 1.0) {
+        let (residual, offset) = constants(0, 1.0)?;
+        return Ok(QuantOp::Pooling(QuantPooling {
+            norm,
+            factor,
+            residual,
+            offset,
+        }));
+    }
+    let each = res_scale.iter().enumerate();
+    let each = each.map(|(channel, &res_scale)| constants(channel, res_scale));
+    let (residual, offset) = each.collect::<Result<_, _>>()?;
+    Ok(QuantOp::ScaledPooling(QuantScaledPooling {
         norm,
         factor,
-        residual: residual as i32,
-        offset: offset as i32,
-    })
+        residual,
+        offset,
+    }))
 }

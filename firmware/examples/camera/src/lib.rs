@@ -69,7 +69,7 @@ pub fn classify(frame: &Frame, arena: &mut Arena) -> Result<Prediction, Fault> {
 }
 
 fn predict(arena: &mut Arena) -> Result<Prediction, Fault> {
-    let logits = infer(arena)?;
+    let logits = *infer(arena)?;
     let best = logits.iter().zip(LABELS).max_by_key(|(logit, _)| **logit);
     let label = best.map_or("", |(_, label)| label);
     Ok(Prediction { label, logits })

@@ -6,7 +6,7 @@ use core::arch::global_asm;
 
 use crate::arena::{self, Fault, ensure, volume};
 use crate::norm::{NormScale, Partial, Stats};
-use crate::pooling::{Pooling, weight};
+use crate::pooling::{self, Pooling, weight};
 
 // The core that the assembler is told to write for, as in `dsp.rs`.
 #[cfg(not(tadpool_armv8m))]
@@ -104,7 +104,7 @@ fn fill_factors(step: &Pooling<'_>, norm: &NormScale, window_rows: i32, factors:
     let [_, width, _] = step.shape;
     let [ends, between] = [if width > 1 { 2 } else { 1 }, 3].map(|n| weight(n * window_rows));
     for (channel, &base) in step.factor.iter().enumerate() {
-        let factor = step.factor(base, norm);
+        let factor = pooling::factor(base, norm);
         let own = step.residual.wrapping_sub(36 * factor);
         let at = 2 * (channel + (channel & !3));
         let pairs = factors.get_mut(at..).and_then(<[i32]>::first_chunk_mut);

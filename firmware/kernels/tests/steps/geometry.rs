@@ -125,16 +125,81 @@ proptest! {
         let _ = pooling::run::<Dsp>(&mixer, &stats, arena);
         let _ = int16::pooling::run(&mixer, &stats, arena);
 
+        let scaled = ScaledPooling {
+            map,
+            scratch,
+            shape: mixer.shape,
+            norm,
+            factor: ints(0),
+            residual: ints(1),
+            offset: ints(2),
+        };
+        let _ = scaled_pooling::run::<Int8>(&scaled, &stats, arena);
+        let _ = scaled_pooling::run::<Int16>(&scaled, &stats, arena);
+
+        let scope = if normed { NormScope::Map } else { NormScope::Token };
         let identity = Identity {
             map,
             channels: dims[0],
+            scope,
             norm,
             factor: ints(0),
             offset: ints(1),
-            residual: i32::MIN,
+            residual: ints(2),
         };
-        let _ = identity::run(&identity, &stats, arena);
-        let _ = int16::identity::run(&identity, &stats, arena);
+        let _ = identity::run::<Int8>(&identity, &stats, arena);
+        let _ = identity::run::<Int16>(&identity, &stats, arena);
+
+        let normed_mlp = NormedMlp {
+            map,
+            scratch,
+            channels: dims[0],
+            hidden: dims[1],
+            tile_tokens: dims[2],
+            norm: Normed { scope, norm, multiplier: i32::MAX },
+            fc1: PlainLinear {
+                weights: some(0),
+                bias: ints(2),
+                multiplier: ints(3),
+                zero: elements as i32,
+            },
+            activation: &[7; 256],
+            fc2: ResidualLinear {
+                offset: ints(1),
+                ..mlp.fc2
+            },
+        };
+        let _ = normed_mlp::run::<Rows, Int8>(&normed_mlp, &stats, arena);
+        let _ = normed_mlp::run::<Dsp, Int16>(&normed_mlp, &stats, arena);
+        let _ = normed_mlp::run::<Helium, Int8>(&normed_mlp, &stats, arena);
+
+        let vector = wide_head::VectorNorm { norm, multiplier: i32::MAX };
+        let place = match dims[4] % 3 {
+            0 => wide_head::NormPlace::Map,
+            1 => wide_head::NormPlace::Token,
+            _ => wide_head::NormPlace::Mean,
+        };
+        let wide_linear = |first: usize| wide_head::WideLinear {
+            weights: some(first),
+            bias: ints(first + 1),
+            multiplier: ints(first + 2),
+        };
+        let wide_head = wide_head::WideHead {
+            map,
+            output,
+            scratch,
+            tokens: dims[0],
+            channels: dims[1],
+            norm: normed.then_some(wide_head::MeanNorm { place, norm: vector }),
+            hidden: (dims[5] % 2 == 0).then_some(wide_head::HeadHidden {
+                fc1: wide_linear(0),
+                activation: &[i32::MAX; 257],
+                norm: Some(vector),
+            }),
+            linear: wide_linear(4),
+        };
+        let _ = wide_head::run::<Int8>(&wide_head, &stats, arena);
+        let _ = wide_head::run::<Int16>(&wide_head, &stats, arena);
 
         let head = Head {
             map,

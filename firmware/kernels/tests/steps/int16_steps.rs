@@ -2,13 +2,15 @@
 
 use proptest::prelude::*;
 use tadpool_kernels::head::Head;
-use tadpool_kernels::identity::Identity;
+use tadpool_kernels::identity::{self, Identity};
 use tadpool_kernels::int16::{self, channel_mlp::ChannelMlp};
 use tadpool_kernels::layout::{Dsp, Helium, Kernel, Layout, Rows};
 use tadpool_kernels::linear::{NormedLinear, ResidualLinear};
 use tadpool_kernels::norm::Stats;
+use tadpool_kernels::normed::NormScope;
 use tadpool_kernels::patch_embedding::{self, PatchEmbedding};
 use tadpool_kernels::pooling::Pooling;
+use tadpool_kernels::scaled_pooling::{self, ScaledPooling};
 use tadpool_kernels::stream::{Int8, Int16, Stream};
 use tadpool_kernels::weights::unpacked_size;
 use tadpool_kernels::{Buffer, Fault};
@@ -64,7 +66,10 @@ fn mixer(shape: [usize; 3], offsets: usize, (fill, full_range, seed): Draw) -> (
         epsilon: seed % 1_000_000,
         factor: source.values(shape[2], -top - 1, top),
         offset: source.values(offsets, -(1 << 27), 1 << 27),
-        residual: if full_range { (1 << 23) - 1 } else { 60_000 },
+        residual: match full_range {
+            true => source.values(offsets, -(1 << 23), (1 << 23) - 1),
+            false => source.values(offsets, 60_000, 60_000),
+        },
     };
     (mixer, map)
 }
@@ -81,26 +86,47 @@ fn pooling(shape: [usize; 3], draw: Draw) {
         shape,
         norm: norm(map.len(), mixer.epsilon),
         factor: &mixer.factor,
-        residual: mixer.residual,
+        residual: mixer.residual[0],
         offset: mixer.offset[0],
     };
     let sums = int16::pooling::run(&step, &stats(&map), arena.bytes()).unwrap();
     assert_eq!(written(sums, &arena.output()), wide::pooling(&mixer, &map));
 }
 
-fn identity(tokens: usize, channels: usize, draw: Draw) {
-    let (mixer, map) = mixer([1, tokens, channels], channels, draw);
-    let mut arena = Arena::of_bytes(&bytes(&map), 0);
-    let step = Identity {
+fn scaled_pooling(shape: [usize; 3], draw: Draw) {
+    let (mixer, map) = mixer(shape, shape[2], draw);
+    let scratch = scaled_pooling::scratch_size(shape[1], shape[2]);
+    let mut arena = Arena::of_bytes(&bytes(&map), scratch);
+    let step = ScaledPooling {
         map: arena.map,
-        channels,
+        scratch: arena.scratch,
+        shape,
         norm: norm(map.len(), mixer.epsilon),
         factor: &mixer.factor,
+        residual: &mixer.residual,
         offset: &mixer.offset,
-        residual: mixer.residual,
     };
-    let sums = int16::identity::run(&step, &stats(&map), arena.bytes()).unwrap();
-    assert_eq!(written(sums, &arena.output()), wide::identity(&mixer, &map));
+    let sums = scaled_pooling::run::<Int16>(&step, &stats(&map), arena.bytes()).unwrap();
+    assert_eq!(written(sums, &arena.output()), wide::pooling(&mixer, &map));
+}
+
+fn identity(tokens: usize, channels: usize, draw: Draw) {
+    let (mixer, map) = mixer([1, tokens, channels], channels, draw);
+    for (scope, elements) in [(NormScope::Map, map.len()), (NormScope::Token, channels)] {
+        let mut arena = Arena::of_bytes(&bytes(&map), 0);
+        let step = Identity {
+            map: arena.map,
+            channels,
+            scope,
+            norm: norm(elements, mixer.epsilon),
+            factor: &mixer.factor,
+            offset: &mixer.offset,
+            residual: &mixer.residual,
+        };
+        let sums = identity::run::<Int16>(&step, &stats(&map), arena.bytes()).unwrap();
+        let naive = wide::identity(&mixer, scope == NormScope::Token, &map);
+        assert_eq!(written(sums, &arena.output()), naive);
+    }
 }
 
 /// Tokens, channels, hidden channels, tokens of a tile.
@@ -349,6 +375,7 @@ fn edges() {
             let draw = (fill, full_range, 77);
             for shape in [[1, 1, 1], [1, 4, 3], [5, 1, 4], [3, 3, 5], [16, 16, 32]] {
                 pooling(shape, draw);
+                scaled_pooling(shape, draw);
                 identity(shape[0] * shape[1], shape[2], draw);
                 head(
                     shape[0] * shape[1],
@@ -378,6 +405,7 @@ proptest! {
     #[test]
     fn random_mixers(shape in [1usize..10, 1..10, 1..12], draw in draws()) {
         pooling(shape, draw);
+        scaled_pooling(shape, draw);
         identity(shape[0] * shape[1], shape[2], draw);
     }
 

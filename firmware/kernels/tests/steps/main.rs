@@ -6,16 +6,18 @@ mod geometry;
 mod head_case;
 mod int16_steps;
 mod mixer_cases;
+mod normed_mlp_case;
 mod oracle;
 mod patch_embedding_case;
 mod support;
+mod wide_head_case;
 
 use std::fmt::Debug;
 use std::ops::Range;
 
 use channel_mlp_case::MlpCase;
 use head_case::HeadCase;
-use mixer_cases::{IdentityCase, PoolingCase};
+use mixer_cases::{IdentityCase, PoolingCase, ScaledPoolingCase};
 use oracle::{Classifier, Convolution, Linear, Mixer, Mlp};
 use patch_embedding_case::{ConvolutionCase, PushedCase};
 use proptest::prelude::*;
@@ -25,13 +27,17 @@ use tadpool_kernels::head::{self, Head};
 use tadpool_kernels::identity::{self, Identity};
 use tadpool_kernels::int16;
 use tadpool_kernels::layout::{Dsp, Helium, Kernel, Layout, Rows};
-use tadpool_kernels::linear::{NormedLinear, ResidualLinear};
+use tadpool_kernels::linear::{NormedLinear, PlainLinear, ResidualLinear};
 use tadpool_kernels::norm::{Norm, Stats};
+use tadpool_kernels::normed::{NormScope, Normed};
+use tadpool_kernels::normed_mlp::{self, NormedMlp};
 use tadpool_kernels::patch_embedding::{self, PatchEmbedding};
 use tadpool_kernels::pooling::{self, Pooling};
 use tadpool_kernels::pushed_rows::{self, Pushed};
+use tadpool_kernels::scaled_pooling::{self, ScaledPooling};
 use tadpool_kernels::stream::{Int8, Int16};
 use tadpool_kernels::weights::{Weights, unpacked_size};
+use tadpool_kernels::wide_head;
 use tadpool_kernels::{Buffer, Fault};
 
 /// One step with all its data, made from a small description.
@@ -92,6 +98,7 @@ against_the_oracle! {
     patch_embedding_step: ConvolutionCase,
     pushed_rows_step: PushedCase,
     pooling_step: PoolingCase,
+    scaled_pooling_step: ScaledPoolingCase,
     identity_step: IdentityCase,
     head_step: HeadCase,
 }

@@ -17,7 +17,11 @@ struct MixerCase {
 pub(crate) struct PoolingCase(MixerCase);
 
 #[derive(Debug, Clone)]
-pub(crate) struct IdentityCase(MixerCase);
+pub(crate) struct ScaledPoolingCase(MixerCase);
+
+/// The mixer, and whether each token has a norm of its own.
+#[derive(Debug, Clone)]
+pub(crate) struct IdentityCase(MixerCase, bool);
 
 impl MixerCase {
     fn data(&self, offsets: usize, factor_bits: u32) -> (Mixer, Vec<i8>) {
@@ -34,7 +38,12 @@ impl MixerCase {
             epsilon: self.seed % 1_000_000,
             factor: source.values(channels, -top - 1, top),
             offset: source.values(offsets, -(1 << 27), 1 << 27),
-            residual: self.residual << 12,
+            // Around what it is for all.
+            residual: source.values(
+                offsets,
+                (i64::from(self.residual) << 12) - i64::from(offsets > 1) * (1 << 18),
+                i64::from(self.residual) << 12,
+            ),
         };
         (mixer, map)
     }
@@ -95,7 +104,7 @@ impl Case for PoolingCase {
             shape: mixer.shape,
             norm: norm(map.len(), mixer.epsilon),
             factor: &mixer.factor,
-            residual: mixer.residual,
+            residual: mixer.residual[0],
             offset: mixer.offset[0],
         };
         let stats = pooling::run::<K>(&step, &Stats::of(&map), arena.bytes())?;
@@ -120,25 +129,27 @@ impl Case for PoolingCase {
     }
 }
 
-impl Case for IdentityCase {
+impl Case for ScaledPoolingCase {
     fn kernel<K: Kernel>(&self) -> Result<Vec<u8>, Fault> {
-        let (mixer, map) = self.0.data(self.0.shape[2], 20);
-        let mut arena = Arena::new(&map, 0);
-        let step = Identity {
+        let (mixer, map) = self.0.data(self.0.shape[2], 22);
+        let [_, width, channels] = mixer.shape;
+        let mut arena = Arena::new(&map, scaled_pooling::scratch_size(width, channels));
+        let step = ScaledPooling {
             map: arena.map,
-            channels: mixer.factor.len(),
+            scratch: arena.scratch,
+            shape: mixer.shape,
             norm: norm(map.len(), mixer.epsilon),
             factor: &mixer.factor,
+            residual: &mixer.residual,
             offset: &mixer.offset,
-            residual: mixer.residual,
         };
-        let stats = identity::run(&step, &Stats::of(&map), arena.bytes())?;
+        let stats = scaled_pooling::run::<Int8>(&step, &Stats::of(&map), arena.bytes())?;
         Ok(written(stats, &arena.output()))
     }
 
     fn naive(&self) -> Vec<u8> {
-        let (mixer, map) = self.0.data(self.0.shape[2], 20);
-        bytes(&oracle::identity(&mixer, &map))
+        let (mixer, map) = self.0.data(self.0.shape[2], 22);
+        bytes(&oracle::pooling(&mixer, &map))
     }
 
     fn edges() -> Vec<Self> {
@@ -147,6 +158,47 @@ impl Case for IdentityCase {
 
     fn any() -> BoxedStrategy<Self> {
         MixerCase::any().prop_map(Self).boxed()
+    }
+}
+
+impl Case for IdentityCase {
+    fn kernel<K: Kernel>(&self) -> Result<Vec<u8>, Fault> {
+        let (mixer, map) = self.0.data(self.0.shape[2], 20);
+        let mut arena = Arena::new(&map, 0);
+        let (scope, elements) = match self.1 {
+            true => (NormScope::Token, mixer.shape[2]),
+            false => (NormScope::Map, map.len()),
+        };
+        let step = Identity {
+            map: arena.map,
+            channels: mixer.factor.len(),
+            scope,
+            norm: norm(elements, mixer.epsilon),
+            factor: &mixer.factor,
+            offset: &mixer.offset,
+            residual: &mixer.residual,
+        };
+        let stats = identity::run::<Int8>(&step, &Stats::of(&map), arena.bytes())?;
+        Ok(written(stats, &arena.output()))
+    }
+
+    fn naive(&self) -> Vec<u8> {
+        let (mixer, map) = self.0.data(self.0.shape[2], 20);
+        bytes(&oracle::identity(&mixer, self.1, &map))
+    }
+
+    fn edges() -> Vec<Self> {
+        let cases = MixerCase::edges().into_iter();
+        cases
+            .flat_map(|case| [false, true].map(|of_tokens| Self(case.clone(), of_tokens)))
+            .collect()
+    }
+
+    fn any() -> BoxedStrategy<Self> {
+        let cases = (MixerCase::any(), any::<bool>());
+        cases
+            .prop_map(|(case, of_tokens)| Self(case, of_tokens))
+            .boxed()
     }
 }
 
@@ -159,19 +211,23 @@ fn identity_at_its_bounds() {
         epsilon: 0,
         factor: vec![i32::MIN],
         offset: vec![i32::MAX],
-        residual: i32::MIN,
+        residual: vec![i32::MIN],
     };
     let map = [-128, 127];
     let mut arena = Arena::new(&map, 0);
     let step = Identity {
         map: arena.map,
         channels: 1,
+        scope: NormScope::Map,
         norm: norm(2, 0),
         factor: &mixer.factor,
         offset: &mixer.offset,
-        residual: mixer.residual,
+        residual: &mixer.residual,
     };
-    identity::run(&step, &Stats::of(&map), arena.bytes()).unwrap();
-    assert_eq!(arena.output(), bytes(&oracle::identity(&mixer, &map)));
+    identity::run::<Int8>(&step, &Stats::of(&map), arena.bytes()).unwrap();
+    assert_eq!(
+        arena.output(),
+        bytes(&oracle::identity(&mixer, false, &map))
+    );
     assert_eq!(arena.output(), [127, 127]);
 }

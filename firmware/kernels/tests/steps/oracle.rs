@@ -1,6 +1,7 @@
 //! The naive oracle: every step as whole-tensor arithmetic on `i128`, with
 //! nothing in place, nothing tiled and nothing shared with the kernels.
 
+pub(crate) mod heads;
 pub(crate) mod wide;
 
 /// Sum and sum of squares.
@@ -23,7 +24,7 @@ pub(crate) fn as_i8(value: i128) -> i8 {
     value.clamp(-128, 127) as i8
 }
 
-fn as_i32(value: i128) -> i128 {
+pub(crate) fn as_i32(value: i128) -> i128 {
     value.clamp(i128::from(i32::MIN), i128::from(i32::MAX))
 }
 
@@ -43,7 +44,7 @@ impl Moments {
     }
 
     /// Of values with `fraction` fractional bits.
-    fn of_sums(n: i128, sum: i128, squares: i128, epsilon: i128, fraction: i32) -> Self {
+    pub(crate) fn of_sums(n: i128, sum: i128, squares: i128, epsilon: i128, fraction: i32) -> Self {
         let mut v = (n * squares - sum * sum + epsilon).max(1);
         // The root of `v`, with as many fractional bits as leave 32 in all.
         let mut bits = fraction;
@@ -89,7 +90,7 @@ fn root(v: i128) -> i128 {
 }
 
 /// `outputs` rows of weights, each times `token`.
-fn products(weights: &[i8], token: &[i8]) -> Vec<i128> {
+pub(crate) fn products(weights: &[i8], token: &[i8]) -> Vec<i128> {
     weights
         .chunks(token.len())
         .map(|row| {
@@ -143,18 +144,66 @@ impl Mlp {
     }
 }
 
+impl Mlp {
+    /// What `fc2` sees of tokens that were normalised, as bytes.
+    pub(crate) fn hidden_of_normed(&self, normed: &[i8]) -> Vec<i8> {
+        let products = products(&self.fc1.weights, normed).into_iter().enumerate();
+        products
+            .map(|(j, product)| {
+                let acc = i128::from(self.fc1.bias[j]) + product;
+                let index = requantize(acc, self.fc1.multiplier[j]) + i128::from(self.hidden_zero);
+                self.activation[index.clamp(0, 255) as usize]
+            })
+            .collect()
+    }
+
+    /// One token of an int8 stream, behind `fc2`.
+    fn update(&self, token: &[i8], hidden: &[i8]) -> Vec<i8> {
+        let products = products(&self.fc2.weights, hidden).into_iter().enumerate();
+        products
+            .map(|(c, product)| {
+                let residual = i128::from(self.fc2.residual[c]) * i128::from(token[c]);
+                let acc = i128::from(self.fc2.bias[c]) + residual + product;
+                let value = requantize(acc, self.fc2.multiplier[c]) + i128::from(self.zero_point);
+                as_i8(value)
+            })
+            .collect()
+    }
+}
+
+/// A normalised value as a byte, of one with `fraction` fractional bits.
+pub(crate) fn normed(moments: &Moments, steps: i32, value: i128, fraction: u32) -> i8 {
+    let factor = as_i32(rounded(i128::from(steps) * moments.inverse, 20));
+    let centred = (value << (16 - fraction)) - moments.mean;
+    as_i8(rounded(centred * factor, 32))
+}
+
+/// A channel MLP behind a norm that is written out, with `steps` for a deviation of
+/// one.
+pub(crate) fn normed_mlp(mlp: &Mlp, steps: i32, of_tokens: bool, map: &[i8]) -> Vec<i8> {
+    let group = if of_tokens { mlp.channels } else { map.len() };
+    let moments = map
+        .chunks(group)
+        .map(|group| Moments::of(group, mlp.epsilon));
+    let tokens = group / mlp.channels;
+    let moments = moments.flat_map(|moments| std::iter::repeat_n(moments, tokens));
+    let each = map.chunks(mlp.channels).zip(moments);
+    let each = each.flat_map(|(token, moments)| {
+        let normed: Vec<i8> = token
+            .iter()
+            .map(|&q| normed(&moments, steps, q.into(), 0))
+            .collect();
+        mlp.update(token, &mlp.hidden_of_normed(&normed))
+    });
+    each.collect()
+}
+
 pub(crate) fn channel_mlp(mlp: &Mlp, map: &[i8]) -> Vec<i8> {
     let moments = Moments::of(map, mlp.epsilon);
     let sums = row_sums(&mlp.fc1.weights, mlp.channels);
     let mut output = Vec::new();
     for token in map.chunks(mlp.channels) {
-        let hidden = mlp.hidden(&moments, &sums, token);
-        for (c, product) in products(&mlp.fc2.weights, &hidden).into_iter().enumerate() {
-            let residual = i128::from(mlp.fc2.residual[c]) * i128::from(token[c]);
-            let acc = i128::from(mlp.fc2.bias[c]) + residual + product;
-            let value = requantize(acc, mlp.fc2.multiplier[c]) + i128::from(mlp.zero_point);
-            output.push(as_i8(value));
-        }
+        output.extend(mlp.update(token, &mlp.hidden(&moments, &sums, token)));
     }
     output
 }
@@ -246,7 +295,8 @@ pub(crate) struct Mixer {
     pub(crate) factor: Vec<i32>,
     /// One for the whole map, or one per channel.
     pub(crate) offset: Vec<i32>,
-    pub(crate) residual: i32,
+    /// As many.
+    pub(crate) residual: Vec<i32>,
 }
 
 pub(crate) fn pooling(mixer: &Mixer, map: &[i8]) -> Vec<i8> {
@@ -259,9 +309,8 @@ pub(crate) fn pooling(mixer: &Mixer, map: &[i8]) -> Vec<i8> {
         .map(|(i, (q, difference))| {
             let factor = mixer.factor[i % mixer.shape[2]];
             let factor = requantize(inverse, factor).clamp(-(1 << 17), (1 << 17) - 1);
-            let acc =
-                i128::from(mixer.residual) * q + i128::from(mixer.offset[0]) + factor * difference;
-            as_i8(acc.div_euclid(1 << 16))
+            let [residual, offset] = mixer.stream(i);
+            as_i8((residual * q + offset + factor * difference).div_euclid(1 << 16))
         })
         .collect()
 }
@@ -284,26 +333,40 @@ fn pooled([height, width, channels]: [usize; 3], map: &[i128]) -> Vec<i128> {
 }
 
 impl Mixer {
+    /// Residual factor and offset of value number `i`.
+    fn stream(&self, i: usize) -> [i128; 2] {
+        let c = i % self.shape[2];
+        [&self.residual, &self.offset].map(|list| i128::from(list[c % list.len()]))
+    }
+
+    /// Values that share a mean and a deviation.
+    fn group(&self, of_tokens: bool, map: usize) -> usize {
+        if of_tokens { self.shape[2] } else { map }
+    }
+
     /// Slope and offset of the identity mixer on one channel.
     fn affine(&self, moments: &Moments, c: usize) -> (i128, i128) {
         let bound = 1 << 23;
         let branch = rounded(i128::from(self.factor[c]) * moments.inverse, 28);
         let branch = branch.clamp(-bound, bound);
-        let slope = (i128::from(self.residual) + branch).clamp(-bound, bound);
-        let offset = i128::from(self.offset[c]) - rounded(branch * moments.mean, 16);
+        let [residual, offset] = self.stream(c);
+        let slope = (residual + branch).clamp(-bound, bound);
+        let offset = offset - rounded(branch * moments.mean, 16);
         (slope, offset.clamp(1 - (1 << 30), (1 << 30) - 1))
     }
 }
 
-pub(crate) fn identity(mixer: &Mixer, map: &[i8]) -> Vec<i8> {
-    let moments = Moments::of(map, mixer.epsilon);
-    map.iter()
-        .enumerate()
-        .map(|(i, &q)| {
+pub(crate) fn identity(mixer: &Mixer, of_tokens: bool, map: &[i8]) -> Vec<i8> {
+    let groups = map.chunks(mixer.group(of_tokens, map.len()));
+    let each = groups.flat_map(|group| {
+        let moments = Moments::of(group, mixer.epsilon);
+        let values = group.iter().enumerate();
+        values.map(move |(i, &q)| {
             let (slope, offset) = mixer.affine(&moments, i % mixer.factor.len());
             as_i8((slope * i128::from(q) + offset).div_euclid(1 << 16))
         })
-        .collect()
+    });
+    each.collect()
 }
 
 #[derive(Debug, Clone)]

@@ -364,15 +364,27 @@ fn name(case: &Case) -> String {
         Case::ChannelMlpInt4([tokens, channels, hidden, at_once]) => format!(
             "channel MLP {tokens}x({channels}->{hidden}->{channels}) int4, {at_once} at once"
         ),
+        Case::NormedMlp([tokens, channels, hidden, _]) => {
+            format!("normed channel MLP {tokens}x({channels}->{hidden}->{channels})")
+        }
         Case::PatchEmbedding([size, channels, outputs, kernel, stride, padding]) => format!(
             "patch embedding {size}x{size}x{channels} k{kernel} s{stride} p{padding} -> {outputs}"
         ),
         Case::Pooling([rows, columns, channels]) => {
             format!("pooling mixer {rows}x{columns}x{channels}")
         }
+        Case::ScaledPooling([rows, columns, channels]) => {
+            format!("scaled pooling mixer {rows}x{columns}x{channels}")
+        }
         Case::Identity([tokens, channels]) => format!("identity mixer {tokens}x{channels}"),
+        Case::NormedIdentity([tokens, channels]) => {
+            format!("identity mixer {tokens}x{channels} of normed tokens")
+        }
         Case::Head([tokens, channels, classes]) => {
             format!("head {tokens}x{channels} -> {classes}")
+        }
+        Case::WideHead([tokens, channels, hidden, classes]) => {
+            format!("wide head {tokens}x{channels} -> {hidden} -> {classes}")
         }
     }
 }

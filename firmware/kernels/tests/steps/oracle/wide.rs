@@ -1,7 +1,7 @@
 //! The steps on a 16-bit stream: a value is `256 * q`.
 
 use super::{
-    Classifier, Convolution, Mixer, Mlp, Moments, as_i8, as_i32, im2col, pooled, products,
+    Classifier, Convolution, Mixer, Mlp, Moments, as_i8, as_i32, im2col, normed, pooled, products,
     requantize, rounded as divided,
 };
 
@@ -11,7 +11,7 @@ fn as_i16(total: i128) -> i16 {
 }
 
 /// In units of `q`.
-fn moments(map: &[i16], epsilon: u64) -> Moments {
+pub(crate) fn moments(map: &[i16], epsilon: u64) -> Moments {
     let sum = map.iter().map(|&value| i128::from(value)).sum();
     let squares = map.iter().map(|&value| i128::from(value).pow(2)).sum();
     Moments::of_sums(
@@ -56,14 +56,45 @@ pub(crate) fn channel_mlp(
     let mut output = Vec::new();
     for (token, seen) in map.chunks(mlp.channels).zip(seen.chunks(mlp.channels)) {
         let hidden = mlp.hidden(&moments, &sums, seen);
-        for (c, product) in products(&mlp.fc2.weights, &hidden).into_iter().enumerate() {
+        output.extend(update(mlp, [residual, offset], token, &hidden));
+    }
+    output
+}
+
+/// One token behind `fc2`.
+fn update(mlp: &Mlp, [residual, offset]: [&[i32]; 2], token: &[i16], hidden: &[i8]) -> Vec<i16> {
+    let products = products(&mlp.fc2.weights, hidden).into_iter().enumerate();
+    products
+        .map(|(c, product)| {
             let acc = i128::from(mlp.fc2.bias[c]) + product;
             let branch = acc * i128::from(mlp.fc2.multiplier[c]);
             let residual = i128::from(residual[c]) * i128::from(token[c]);
-            output.push(as_i16(branch + residual + (i128::from(offset[c]) << 16)));
-        }
-    }
-    output
+            as_i16(branch + residual + (i128::from(offset[c]) << 16))
+        })
+        .collect()
+}
+
+pub(crate) fn normed_mlp(
+    mlp: &Mlp,
+    steps: i32,
+    of_tokens: bool,
+    [residual, offset]: &[Vec<i32>; 2],
+    map: &[i16],
+) -> Vec<i16> {
+    let of_map = moments(map, mlp.epsilon);
+    let each = map.chunks(mlp.channels).flat_map(|token| {
+        let moments = match of_tokens {
+            true => moments(token, mlp.epsilon),
+            false => of_map,
+        };
+        let normed: Vec<i8> = token
+            .iter()
+            .map(|&value| normed(&moments, steps, value.into(), 8))
+            .collect();
+        let hidden = mlp.hidden_of_normed(&normed);
+        update(mlp, [residual, offset], token, &hidden)
+    });
+    each.collect()
 }
 
 pub(crate) fn patch_embedding(conv: &Convolution, input: &[i8]) -> Vec<i16> {
@@ -93,21 +124,24 @@ pub(crate) fn pooling(mixer: &Mixer, map: &[i16]) -> Vec<i16> {
         .map(|(i, (value, difference))| {
             let factor = mixer.factor[i % mixer.shape[2]];
             let factor = requantize(inverse, factor).clamp(-(1 << 17), 1 << 17);
-            let sum = i128::from(mixer.residual) * value + factor * difference;
-            as_i16(sum * 256 + (i128::from(mixer.offset[0]) << 16))
+            let [residual, offset] = mixer.stream(i);
+            let sum = residual * value + factor * difference;
+            as_i16(sum * 256 + (offset << 16))
         })
         .collect()
 }
 
-pub(crate) fn identity(mixer: &Mixer, map: &[i16]) -> Vec<i16> {
-    let moments = moments(map, mixer.epsilon);
-    map.iter()
-        .enumerate()
-        .map(|(i, &value)| {
+pub(crate) fn identity(mixer: &Mixer, of_tokens: bool, map: &[i16]) -> Vec<i16> {
+    let groups = map.chunks(mixer.group(of_tokens, map.len()));
+    let each = groups.flat_map(|group| {
+        let moments = moments(group, mixer.epsilon);
+        let values = group.iter().enumerate();
+        values.map(move |(i, &value)| {
             let (slope, offset) = mixer.affine(&moments, i % mixer.factor.len());
             as_i16(slope * 256 * i128::from(value) + offset * 65_536)
         })
-        .collect()
+    });
+    each.collect()
 }
 
 pub(crate) fn head(classifier: &Classifier, map: &[i16]) -> Vec<i32> {

@@ -1,0 +1,96 @@
+//! What generated source imports: of every name of the kernels those that it uses.
+
+use std::collections::BTreeSet;
+
+use proc_macro2::{TokenStream, TokenTree};
+use quote::{format_ident, quote};
+
+/// Modules of the kernels and the names in them that source may use, besides the
+/// module's own.
+const NAMES: &[(&str, &[&str])] = &[
+    ("channel_mlp", &["ChannelMlp"]),
+    ("head", &["Head"]),
+    ("identity", &["Identity"]),
+    ("int16", &[]),
+    ("layout", &["Dsp", "Helium", "Rows"]),
+    ("linear", &["NormedLinear", "PlainLinear", "ResidualLinear"]),
+    ("norm", &["Norm"]),
+    ("normed", &["NormScope", "Normed"]),
+    ("normed_mlp", &["NormedMlp"]),
+    ("output", &["Output"]),
+    ("patch_embedding", &["PatchEmbedding"]),
+    ("pooling", &["Pooling"]),
+    ("pushed_rows", &["Pushed"]),
+    ("scaled_pooling", &["ScaledPooling"]),
+    ("stream", &["Int16", "Int8"]),
+    ("weights", &["Weights"]),
+    (
+        "wide_head",
+        &[
+            "HeadHidden",
+            "MeanNorm",
+            "NormPlace",
+            "VectorNorm",
+            "WideHead",
+            "WideLinear",
+        ],
+    ),
+];
+
+/// The imports of `source`.
+pub(super) fn imports(source: TokenStream) -> TokenStream {
+    let mut used = Used::default();
+    used.add(source);
+    let uses = NAMES.iter().map(|(module, names)| {
+        let names = names.iter().filter(|&&name| used.names.contains(name));
+        let mut names: Vec<_> = names.map(|name| format_ident!("{name}")).collect();
+        let calls = used.modules.contains(*module);
+        let path = format_ident!("{module}");
+        match (calls, names.len()) {
+            (false, 0) => quote!(),
+            (true, 0) => quote!(use tadpool_kernels::#path;),
+            (false, 1) => {
+                let name = names.remove(0);
+                quote!(use tadpool_kernels::#path::#name;)
+            }
+            (false, _) => quote!(use tadpool_kernels::#path::{#(#names),*};),
+            (true, _) => quote!(use tadpool_kernels::#path::{self, #(#names),*};),
+        }
+    });
+    quote! {
+        #(#uses)*
+        use tadpool_kernels::{Buffer, Fault, Observer};
+    }
+}
+
+/// What the paths in `source` begin with.
+#[derive(Default)]
+struct Used {
+    /// Modules: something is taken out of them.
+    modules: BTreeSet<String>,
+    /// Anything, modules and names of fields included.
+    names: BTreeSet<String>,
+}
+
+impl Used {
+    fn add(&mut self, source: TokenStream) {
+        let tokens: Vec<TokenTree> = source.into_iter().collect();
+        let colon = |at: Option<usize>| {
+            let token = at.and_then(|at| tokens.get(at));
+            matches!(token, Some(TokenTree::Punct(mark)) if mark.as_char() == ':')
+        };
+        let colons = |at: Option<usize>| colon(at) && colon(at.map(|at| at + 1));
+        for (at, token) in tokens.iter().enumerate() {
+            match token {
+                TokenTree::Group(group) => self.add(group.stream()),
+                TokenTree::Ident(name) if !colons(at.checked_sub(2)) => {
+                    self.names.insert(name.to_string());
+                    if colons(Some(at + 1)) {
+                        self.modules.insert(name.to_string());
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! Linear layers of a branch: the one that reads a norm which is written out, and the
+//! one that joins the residual stream.
+
+use super::fixed::{Rows, product_bound};
+use super::rounding::{Column, Guide, Rounded};
+use super::{Context, QuantError};
+use crate::ir::{Linear, Norm, Residual};
+use crate::quant_model::{Quant, QuantPlainLinear, QuantResidual, QuantResidualLinear, Stream};
+
+/// Matrix `slot` of the layer, which reads values that were normalised without the
+/// weight and bias of `norm`.
+pub(super) fn normed(
+    context: &Context<'_>,
+    slot: usize,
+    linear: &Linear,
+    norm: &Norm,
+    input: Quant,
+    output: Quant,
+) -> Result<QuantPlainLinear, QuantError> {
+    let weights = linear.weight.chunks_exact(linear.inputs).flat_map(|row| {
+        let row = row.iter().zip(&norm.gamma);
+        row.map(|(&weight, &gamma)| f64::from(weight) * f64::from(gamma))
+    });
+    let rows = Rows::new(linear.inputs, context.precision.weights[slot], weights)
+        .trained(context.ranges.trained.weights);
+    let floor = output.scale / (4096.0 * input.scale);
+    let guide = columns(context, slot, linear.inputs);
+    let Rounded {
+        matrix,
+        scales,
+        correction,
+    } = rows.round(rows.scales(floor), &guide, |scale| scale.max(floor));
+
+    let mut bias = Vec::with_capacity(matrix.outputs);
+    let mut multiplier = Vec::with_capacity(matrix.outputs);
+    for (channel, (row, scale)) in matrix.rows().zip(&scales).enumerate() {
+        let step = scale * input.scale;
+        let beta: f64 = linear.weight[channel * linear.inputs..][..linear.inputs]
+            .iter()
+            .zip(&norm.beta)
+            .map(|(&weight, &beta)| f64::from(weight) * f64::from(beta))
+            .sum();
+        let real = beta + f64::from(linear.bias[channel]) + correction[channel];
+        let start = real / step - f64::from(input.zero_point) * row_sum(row);
+        let room = 2f64.powi(31) - product_bound(row);
+        bias.push(context.fits(channel, "the bias of fc1", start, room)? as i32);
+        let factor = 2f64.powi(32) * step / output.scale;
+        multiplier.push(context.fits_i32(channel, "the requantization factor of fc1", factor)?);
+    }
+    Ok(QuantPlainLinear {
+        matrix,
+        bias,
+        multiplier,
+        zero: output.zero_point,
+    })
+}
+
+/// Matrix `slot` of the layer, which ends a branch: with the layer scale, and the
+/// residual stream besides.
+pub(super) fn residual(
+    context: &Context<'_>,
+    slot: usize,
+    linear: &Linear,
+    residual: &Residual,
+    input: Quant,
+    output: Quant,
+) -> Result<QuantResidualLinear, QuantError> {
+    let branch = Branch {
+        context,
+        slot,
+        linear,
+        residual,
+        input,
+        stream: context.stream()?,
+        output,
+    };
+    match context.width {
+        Stream::Int8 => branch.within(),
+        Stream::Int16 => branch.beside(),
+    }
+}
+
+/// The largest residual factor: `128 * RESIDUAL_MAX` stays below `2^29`.
+const RESIDUAL_MAX: f64 = (1 << 22) as f64;
+
+/// Accumulator steps of a stream that a res scale of zero drops: any number would do.
+const DROPPED: f64 = (1 << 16) as f64;
+
+/// The end of a branch.
+struct Branch<'a> {
+    context: &'a Context<'a>,
+    slot: usize,
+    linear: &'a Linear,
+    residual: &'a Residual,
+    /// Meaning of what the layer reads.
+    input: Quant,
+    /// Meaning of the residual stream before the step.
+    stream: Quant,
+    /// Meaning of the residual stream behind the step.
+    output: Quant,
+}
+
+impl Branch<'_> {
+    /// The residual stream within the accumulator.
+    ///
+    /// A channel's weight scale is widened until one step of the residual stream times
+    /// its res scale is a whole number of accumulator steps: the residual then enters
+    /// the accumulator exactly and the sum is rounded once. The scale of trained
+    /// weights moves to the nearest such number; the weights stay what they were.
+    fn within(&self) -> Result<QuantResidualLinear, QuantError> {
+        let (input, stream) = (self.input, self.stream);
+        // Rows in units of their res scale, so that all have the same condition.
+        let units = self.units();
+        let rows = self.rows(&units);
+        let steps = |scale: f64| {
+            let steps = stream.scale / (input.scale * scale);
+            let steps = match rows.trained {
+                true => steps.round(),
+                false => steps.floor(),
+            };
+            steps.min(RESIDUAL_MAX)
+        };
+        let allowed = |scale: f64| stream.scale / (input.scale * steps(scale));
+        let tight = rows.scales(0.0);
+        if let Some((channel, tight)) = tight
+            .iter()
+            .enumerate()
+            .find(|(_, tight)| steps(**tight) < 1.0)
+        {
+            return Err(QuantError::Unrepresentable {
+                layer: self.context.layer.name.clone(),
+                channel,
+                what: "one step of the branch in steps of the residual stream",
+                value: input.scale * tight / stream.scale,
+                limit: 1.0,
+            });
+        }
+        let widest = tight.into_iter().map(allowed).collect();
+        let mut rounded = rows.round(widest, &self.guide(), allowed);
+        let steps = |scale: &f64| (stream.scale / (input.scale * scale)).round() as i32;
+        let factor: Vec<i32> = rounded
+            .scales
+            .iter()
+            .zip(&self.residual.res_scale)
+            .map(|(scale, &res_scale)| match res_scale {
+                0.0 => 0,
+                _ if res_scale < 0.0 => -steps(scale),
+                _ => steps(scale),
+            })
+            .collect();
+        let parts = rounded.scales.iter_mut().zip(&mut rounded.correction);
+        for ((scale, correction), unit) in parts.zip(&units) {
+            *scale *= unit;
+            *correction *= unit;
+        }
+        let residual = QuantResidual {
+            factor,
+            offset: Vec::new(),
+            zero_point: self.output.zero_point,
+        };
+        let taken = residual.factor.clone();
+        self.finish(rounded, &taken, residual)
+    }
+
+    /// An int16 residual stream beside the accumulator: the sums of the branch alone,
+    /// and what the stream is multiplied with when the two are added.
+    fn beside(&self) -> Result<QuantResidualLinear, QuantError> {
+        let (context, stream, output) = (self.context, self.stream, self.output);
+        let rows = self.rows(&vec![1.0; self.linear.outputs]);
+        let floor = output.scale / (self.input.scale * RESIDUAL_MAX);
+        let rounded = rows.round(rows.scales(floor), &self.guide(), |scale| scale.max(floor));
+        let mut residual = QuantResidual {
+            factor: Vec::with_capacity(self.linear.outputs),
+            offset: Vec::with_capacity(self.linear.outputs),
+            zero_point: 0,
+        };
+        for (channel, &res_scale) in self.residual.res_scale.iter().enumerate() {
+            let ratio = f64::from(res_scale) * stream.scale / output.scale;
+            let zero = f64::from(output.zero_point) - f64::from(stream.zero_point) * ratio;
+            let factor = context.fits_i32(channel, "the scale ratio", ratio * 2f64.powi(24))?;
+            residual.factor.push(factor);
+            let start = zero * 65_536.0 + context.half_step();
+            let offset = context.fits_i32(channel, "the zero point", start)?;
+            residual.offset.push(offset);
+        }
+        self.finish(rounded, &vec![0; self.linear.outputs], residual)
+    }
+
+    /// What the row of each channel is divided by: its res scale, or for a stream that
+    /// is dropped what leaves its scale as it is.
+    fn units(&self) -> Vec<f64> {
+        let scales = self.rows(&vec![1.0; self.linear.outputs]).scales(0.0);
+        let each = self.residual.res_scale.iter().zip(scales);
+        each.map(|(&res_scale, scale)| match f64::from(res_scale).abs() {
+            0.0 if scale > 0.0 => DROPPED * scale * self.input.scale / self.stream.scale,
+            0.0 => 1.0,
+            res_scale => res_scale,
+        })
+        .collect()
+    }
+
+    /// The matrix with the layer scale, each row divided by its unit.
+    fn rows(&self, units: &[f64]) -> Rows {
+        let Linear { inputs, weight, .. } = self.linear;
+        let factors = self.residual.layer_scale.iter().zip(units);
+        let rows = weight.chunks_exact(*inputs).zip(factors);
+        let weights = rows.flat_map(|(row, (&layer_scale, &unit))| {
+            row.iter()
+                .map(move |&weight| f64::from(weight) * f64::from(layer_scale) / unit)
+        });
+        Rows::new(*inputs, self.context.precision.weights[self.slot], weights)
+            .trained(self.context.ranges.trained.weights)
+    }
+
+    fn guide(&self) -> Guide {
+        columns(self.context, self.slot, self.linear.inputs)
+    }
+
+    /// `taken` tells how many accumulator steps of each channel a step of the residual
+    /// stream is.
+    fn finish(
+        &self,
+        rounded: Rounded,
+        taken: &[i32],
+        residual: QuantResidual,
+    ) -> Result<QuantResidualLinear, QuantError> {
+        let Rounded {
+            matrix,
+            scales,
+            correction,
+        } = rounded;
+        let mut bias = Vec::with_capacity(matrix.outputs);
+        let mut multiplier = Vec::with_capacity(matrix.outputs);
+        for (channel, (row, scale)) in matrix.rows().zip(&scales).enumerate() {
+            let step = scale * self.input.scale;
+            let taken = f64::from(taken[channel]);
+            let layer_scale = f64::from(self.residual.layer_scale[channel]);
+            let real = f64::from(self.linear.bias[channel]) * layer_scale;
+            let start = (real + correction[channel]) / step
+                - f64::from(self.input.zero_point) * row_sum(row)
+                - f64::from(self.stream.zero_point) * taken;
+            let room = 2f64.powi(31) - product_bound(row) - 128.0 * taken.abs();
+            let context = self.context;
+            bias.push(context.fits(channel, "the bias of fc2", start, room)? as i32);
+            let factor = 2f64.powi(32) * step / self.output.scale;
+            multiplier.push(context.fits_i32(
+                channel,
+                "the requantization factor of fc2",
+                factor,
+            )?);
+        }
+        Ok(QuantResidualLinear {
+            matrix,
+            bias,
+            residual,
+            multiplier,
+        })
+    }
+}
+
+/// For rounding a matrix whose columns are what calibration saw.
+fn columns(context: &Context<'_>, slot: usize, inputs: usize) -> Guide {
+    let columns: Vec<Column> = (0..inputs).map(|input| (input, 1.0)).collect();
+    context.guide(slot, &columns)
+}
+
+fn row_sum(row: &[i8]) -> f64 {
+    row.iter().map(|&weight| f64::from(weight)).sum()
+}

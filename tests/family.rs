@@ -1,0 +1,262 @@
+//! Every network of the family, from every exporter, as integers: on the host close to
+//! the float network, and on emulated boards the same bytes as on the host.
+
+mod support;
+
+use std::collections::BTreeSet;
+
+use support::emulated::assert_same_bytes;
+use support::integer::{Quantized, images, quantized_file, quantized_network, step_sqnr};
+use support::{Member, Noise};
+use tadpool::import::import_file;
+use tadpool::ir::{
+    Activation, Head, HeadHidden, Linear, MetaFormer, Norm, NormScope, Op, Residual,
+};
+use tadpool::precision::Precision;
+use tadpool::program::Program;
+use tadpool::quant_model::{Stream, WeightBits};
+use tadpool::quantize::QuantError;
+use tadpool::schedule::ScheduleConfig;
+
+const STREAMS: [Stream; 2] = [Stream::Int8, Stream::Int16];
+
+/// Why a network has no integer form, if it has none.
+fn refusal(member: &Member) -> Option<&str> {
+    let has = |layer: &str| member.layers.iter().any(|name| name == layer);
+    let kinds = ["random mixing", "separable convolution", "self-attention"];
+    // Hybrids of other networks have norms of each token.
+    let pools = has("pooling mixer") && !member.network.starts_with("poolformer");
+    match () {
+        () if !has("head") => Some("a network without a head"),
+        () if pools => Some("a pooling mixer behind a norm of each token"),
+        () => kinds.into_iter().find(|kind| has(kind)),
+    }
+}
+
+/// One width for all streams.
+fn width(network: &MetaFormer, stream: Stream) -> Precision {
+    let mut precision = Precision::int8(network);
+    let last = precision.layers.len() - 1;
+    for layer in &mut precision.layers[..last] {
+        layer.stream = stream;
+    }
+    precision
+}
+
+fn quantized(member: &Member, stream: Stream) -> Result<Quantized, QuantError> {
+    let file = support::fixtures().join("../family").join(&member.file);
+    let config = ScheduleConfig::default();
+    quantized_file(&file, &config, |network| width(network, stream))
+}
+
+/// Fails unless every step has this signal over noise, in decibels.
+fn assert_close(quantized: &Quantized, least: f64, name: &str) {
+    let sqnr = step_sqnr(&quantized.network, &quantized.model, &quantized.program());
+    for (layer, sqnr) in quantized.network.layers.iter().zip(sqnr) {
+        assert!(
+            sqnr > least,
+            "{name}: step `{}` has a signal over noise of {sqnr:.1} dB",
+            layer.name
+        );
+    }
+}
+
+#[test]
+fn every_network_is_close_to_float_or_refused() {
+    let mut compared = 0;
+    for member in support::family().model {
+        for (stream, least) in STREAMS.into_iter().zip([28.0, 31.0]) {
+            let name = format!("{}, {stream:?}", member.file);
+            match (quantized(&member, stream), refusal(&member)) {
+                (Ok(quantized), None) => {
+                    assert_close(&quantized, least, &name);
+                    compared += 1;
+                }
+                (Err(QuantError::Unsupported { what, .. }), Some(reason)) => {
+                    assert_eq!(what, reason, "{name}");
+                }
+                (Ok(_), Some(reason)) => panic!("{name} is not refused for {reason}"),
+                (Err(error), _) => panic!("{name}: {error}"),
+            }
+        }
+    }
+    assert!(compared >= 50, "{compared}");
+}
+
+/// What a program is made of, whatever the numbers in it.
+fn form(program: &Program<'_>) -> Vec<String> {
+    let steps = program.steps.iter();
+    steps
+        .map(|step| {
+            format!(
+                "{} {:?} {:?}",
+                step.name,
+                step.input,
+                std::mem::discriminant(&step.kernel)
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn an_emulated_board_computes_the_bytes_of_the_host() {
+    let mut seen = BTreeSet::new();
+    for member in support::family().model {
+        if refusal(&member).is_some() {
+            continue;
+        }
+        for stream in STREAMS {
+            let quantized = quantized(&member, stream).unwrap();
+            let program = quantized.program();
+            if seen.insert(form(&program)) {
+                let images = images(&quantized.network, 2);
+                assert_same_bytes(&program, "qemu-mps2-an386", &images);
+            }
+        }
+    }
+}
+
+fn member(name: &str) -> MetaFormer {
+    let file = support::fixtures().join("../family").join(name);
+    import_file(&file).unwrap().model
+}
+
+/// Res scales of either sign, and none.
+fn with_res_scales(mut network: MetaFormer) -> MetaFormer {
+    let scales = [1.0, 0.5, -0.75, 0.0, 1.5, -1.0, 0.9];
+    let residual = |residual: &mut Residual| {
+        for (scale, value) in residual
+            .res_scale
+            .iter_mut()
+            .zip(scales.into_iter().cycle())
+        {
+            *scale = value;
+        }
+    };
+    for layer in &mut network.layers {
+        match &mut layer.op {
+            Op::Pooling(op) => residual(&mut op.residual),
+            Op::Identity(op) => residual(&mut op.residual),
+            Op::ChannelMlp(op) => residual(&mut op.residual),
+            _ => {}
+        }
+    }
+    network
+}
+
+/// A norm of its own.
+fn norm(noise: &mut Noise, scope: NormScope, channels: usize) -> Norm {
+    let gamma = noise.values(channels);
+    Norm {
+        scope,
+        gamma: gamma.into_iter().map(|value| 1.0 + 0.2 * value).collect(),
+        beta: noise.values(channels),
+        epsilon: 1e-6,
+    }
+}
+
+fn linear(noise: &mut Noise, outputs: usize, inputs: usize) -> Linear {
+    let weight = noise.values(outputs * inputs).into_iter();
+    Linear {
+        outputs,
+        inputs,
+        weight: weight.map(|value| value / (inputs as f32).sqrt()).collect(),
+        bias: noise.values(outputs),
+    }
+}
+
+/// The network with another head, of `classes` classes.
+fn with_head(
+    mut network: MetaFormer,
+    classes: usize,
+    head: impl FnOnce(&mut Noise, usize) -> Head,
+) -> MetaFormer {
+    let layer = network.layers.last_mut().unwrap();
+    layer.op = Op::Head(head(&mut Noise::new(3), layer.input.channels));
+    layer.output.channels = classes;
+    network
+}
+
+/// A head with norms of scope `scope` before the mean or behind it, and a hidden layer.
+fn mlp_head(
+    before: Option<NormScope>,
+    behind: bool,
+    activation: Activation,
+) -> impl FnOnce(&mut Noise, usize) -> Head {
+    move |noise, channels| Head {
+        norm: before.map(|scope| norm(noise, scope, channels)),
+        mean_norm: behind.then(|| norm(noise, NormScope::Token, channels)),
+        hidden: Some(HeadHidden {
+            fc1: linear(noise, 36, channels),
+            activation,
+            norm: behind.then(|| norm(noise, NormScope::Token, 36)),
+        }),
+        linear: linear(noise, 7, 36),
+    }
+}
+
+/// What no fixture has: res scales in every layer, and heads of every form.
+fn made() -> Vec<MetaFormer> {
+    let pooling = with_res_scales(member("poolformerv2_timm_script17.onnx"));
+    let tokens = with_res_scales(member("identityformer_papers_script17_external.onnx"));
+    let gelu = Activation::Gelu;
+    let star = Activation::StarRelu {
+        scale: 0.9,
+        bias: -0.4,
+    };
+    vec![
+        pooling.clone(),
+        with_head(
+            pooling.clone(),
+            7,
+            mlp_head(Some(NormScope::Map), false, gelu),
+        ),
+        with_head(pooling, 7, mlp_head(None, false, star)),
+        with_head(
+            tokens.clone(),
+            7,
+            mlp_head(None, true, Activation::SquaredRelu),
+        ),
+        with_head(
+            tokens,
+            7,
+            mlp_head(Some(NormScope::Token), false, Activation::Relu),
+        ),
+    ]
+}
+
+fn quantized_made(network: MetaFormer, stream: Stream, int4: bool) -> Quantized {
+    quantized_network(network, &ScheduleConfig::default(), |network| {
+        let mut precision = width(network, stream);
+        if int4 {
+            precision = precision.with_channel_mlps(network, WeightBits::Int4);
+            precision.layers.last_mut().unwrap().weights = [WeightBits::Int4; 2];
+        }
+        precision
+    })
+    .unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn res_scales_and_heads_are_close_to_float() {
+    for (index, network) in made().into_iter().enumerate() {
+        for (stream, least) in STREAMS.into_iter().zip([26.0, 30.0]) {
+            let quantized = quantized_made(network.clone(), stream, false);
+            assert_close(&quantized, least, &format!("{index}, {stream:?}"));
+        }
+    }
+}
+
+#[test]
+fn boards_compute_the_bytes_of_the_host() {
+    for (index, network) in made().into_iter().enumerate() {
+        for stream in STREAMS {
+            let quantized = quantized_made(network.clone(), stream, index % 2 == 1);
+            let program = quantized.program();
+            let images = images(&network, 2);
+            for board in ["qemu-mps2-an385", "qemu-mps2-an386", "qemu-mps3-an547"] {
+                assert_same_bytes(&program, board, &images);
+            }
+        }
+    }
+}
