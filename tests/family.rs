@@ -260,3 +260,20 @@ fn boards_compute_the_bytes_of_the_host() {
         }
     }
 }
+
+#[test]
+fn the_stack_does_not_grow_with_the_classes() {
+    let [few, many] = [7, 1000].map(|classes| {
+        let network = member("identityformer_timm_script17.onnx");
+        let network = with_head(network, classes, |noise, channels| Head {
+            norm: Some(norm(noise, NormScope::Map, channels)),
+            mean_norm: None,
+            hidden: None,
+            linear: linear(noise, classes, channels),
+        });
+        let images = images(&network, 1);
+        let quantized = quantized_made(network, Stream::Int8, false);
+        assert_same_bytes(&quantized.program(), "qemu-mps2-an386", &images)
+    });
+    assert!(many < few + 64, "{few} {many}");
+}

@@ -117,6 +117,9 @@ impl Grids {
             ];
             let (inner, matrices): (&[_], &[_]) = match layer.op {
                 crate::ir::Op::ChannelMlp(_) => (&inside, &["fc1", "fc2"]),
+                crate::ir::Op::Head(crate::ir::Head {
+                    hidden: Some(_), ..
+                }) => (&[], &["fc1", "fc2"]),
                 crate::ir::Op::PatchEmbedding(_) | crate::ir::Op::Head(_) => (&[], &["weights"]),
                 _ => (&[], &[]),
             };

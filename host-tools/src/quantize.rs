@@ -110,7 +110,7 @@ pub enum QuantError {
     },
     /// No kernel computes it.
     #[error(
-        "layer `{layer}`: {what} has no integer kernel yet; use pooling or identity as token mixer and GroupNorm with one group"
+        "layer `{layer}`: {what} has no integer kernel; `Supported networks` in README.md tells what has one"
     )]
     Unsupported {
         /// Place in the network.

@@ -12,8 +12,8 @@ use tadpool::runner::trace::Trace;
 use tadpool::runner::{self, Run};
 
 /// Builds an image of `program` for a board, and compares what every step writes there
-/// with what it writes on the host.
-pub(crate) fn assert_same_bytes(program: &Program<'_>, board: &str, images: &[Vec<u8>]) {
+/// with what it writes on the host. Returns the bytes of stack that were used.
+pub(crate) fn assert_same_bytes(program: &Program<'_>, board: &str, images: &[Vec<u8>]) -> u32 {
     let firmware = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware");
     let kernels = firmware.join("kernels").display().to_string();
     let board = &boards::find(board).unwrap();
@@ -47,6 +47,7 @@ pub(crate) fn assert_same_bytes(program: &Program<'_>, board: &str, images: &[Ve
         timeout: Duration::from_secs(60),
     };
     let mut session = runner::start(&run, &Options::default(), &()).unwrap();
+    let mut stack_bytes = 0;
     for pixels in images {
         let host = Trace::simulate(program, pixels, &mut Arena::default()).unwrap();
         let found = session.infer(pixels).unwrap();
@@ -57,5 +58,7 @@ pub(crate) fn assert_same_bytes(program: &Program<'_>, board: &str, images: &[Ve
         }
         assert_eq!(found.steps.len(), host.checksums.len());
         assert_eq!(found.logits, host.logits, "{name}");
+        stack_bytes = stack_bytes.max(found.stack_bytes);
     }
+    stack_bytes
 }

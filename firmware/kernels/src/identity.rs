@@ -51,29 +51,37 @@ pub fn run<S: Stream>(
     let channels = step.channels;
     let map = S::values_mut(step.map.of_mut(arena)?)?;
     ensure(channels > 0 && map.len().is_multiple_of(channels))?;
-    ensure([step.factor, step.offset, step.residual].map(<[_]>::len) == [channels; 3])?;
-    let mut written = Stats::default();
-    match step.scope {
-        NormScope::Map => {
-            let norm = S::norm(stats, &step.norm);
-            for (channel, (slope, offset)) in step.affines(&norm).enumerate() {
-                let values = map.iter_mut().skip(channel).step_by(channels.max(1));
-                written.add_all(S::affine(values, slope, offset));
-            }
-        }
-        NormScope::Token => {
-            for token in map.chunks_exact_mut(channels.max(1)) {
-                let norm = S::norm(&S::sums(token), &step.norm);
-                for (value, (slope, offset)) in token.iter_mut().zip(step.affines(&norm)) {
-                    written.add_all(S::affine(core::iter::once(value), slope, offset));
-                }
-            }
-        }
-    }
-    Ok(written)
+    ensure(step.factor.len() == channels && step.offset.len() == channels)?;
+    ensure(step.residual.len() == channels)?;
+    Ok(match step.scope {
+        NormScope::Map => step.update_map::<S>(stats, map),
+        NormScope::Token => step.update_tokens::<S>(map),
+    })
 }
 
 impl Identity<'_> {
+    fn update_map<S: Stream>(&self, stats: &Stats, map: &mut [S::Value]) -> Stats {
+        let norm = S::norm(stats, &self.norm);
+        let mut written = Stats::default();
+        for (channel, (slope, offset)) in self.affines(&norm).enumerate() {
+            let map = map.get_mut(channel..).unwrap_or(&mut []);
+            let values = map.iter_mut().step_by(self.channels.max(1));
+            written.add_all(S::affine(values, slope, offset));
+        }
+        written
+    }
+
+    fn update_tokens<S: Stream>(&self, map: &mut [S::Value]) -> Stats {
+        let mut written = Stats::default();
+        for token in map.chunks_exact_mut(self.channels.max(1)) {
+            let norm = S::norm(&S::sums(token), &self.norm);
+            for (value, (slope, offset)) in token.iter_mut().zip(self.affines(&norm)) {
+                written.add_all(S::affine(core::iter::once(value), slope, offset));
+            }
+        }
+        written
+    }
+
     /// Slope and offset of each channel for this mean and deviation, Q16.
     fn affines(&self, norm: &NormScale) -> impl Iterator<Item = (i32, i32)> {
         let constants = self.factor.iter().zip(self.offset).zip(self.residual);
