@@ -35,6 +35,9 @@ pub(crate) const POOLS: bool = cfg!(all(
     target_arch = "arm"
 ));
 
+#[cfg(not(all(any(feature = "dsp", feature = "helium"), target_arch = "arm")))]
+pub(crate) use no_depthwise::{convolve, convolves};
+
 #[cfg(not(tadpool_armv6m))]
 mod portable {
     /// Two output channels times two tokens: `[w0 x0, w0 x1, w1 x0, w1 x1]`. A
@@ -67,4 +70,15 @@ mod no_pooling {
     ) -> Result<Stats, Fault> {
         Err(Fault::Geometry)
     }
+}
+
+#[cfg(not(all(any(feature = "dsp", feature = "helium"), target_arch = "arm")))]
+mod no_depthwise {
+    use crate::depthwise::{Depthwise, Ring};
+
+    pub(crate) fn convolves(_kernel: [usize; 2]) -> bool {
+        false
+    }
+
+    pub(crate) fn convolve(_step: &Depthwise<'_>, _ring: &mut Ring<'_>, _scratch: &mut [i32]) {}
 }

@@ -46,6 +46,7 @@ mod arch;
 pub mod arena;
 pub mod channel_mlp;
 pub mod checksum;
+pub mod depthwise;
 pub mod fixed;
 pub mod head;
 pub mod identity;
@@ -58,7 +59,9 @@ pub mod normed;
 pub mod patch_embedding;
 pub mod pointwise;
 pub mod pooling;
+pub mod random_mixing;
 mod rows;
+pub mod sep_conv;
 pub mod stream;
 pub mod weights;
 

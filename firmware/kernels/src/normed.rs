@@ -71,19 +71,22 @@ impl Normed {
 }
 
 impl Normaliser<'_> {
-    /// Normalises one token.
-    pub(crate) fn token<S: Stream>(&self, token: &[S::Value], normed: &mut [i8]) {
-        let [mean, factor] = match self.normed.scope {
+    /// Mean and factor of one token, Q16.
+    pub(crate) fn affine<S: Stream>(&self, token: &[S::Value]) -> [i32; 2] {
+        match self.normed.scope {
             NormScope::Map => self.map,
             NormScope::Token => {
                 let norm = &self.normed.norm;
                 self.normed.affine(&S::norm(&S::sums(token), norm))
             }
-        };
+        }
+    }
+
+    /// Normalises one token.
+    pub(crate) fn token<S: Stream>(&self, token: &[S::Value], normed: &mut [i8]) {
+        let affine = self.affine::<S>(token);
         for (n, &value) in normed.iter_mut().zip(token) {
-            let value: i32 = value.into();
-            let centred = (value << (16 - S::FRACTION)) - mean;
-            *n = saturate_i8(requantize(centred, factor));
+            *n = normalise::<S>(value, affine);
         }
     }
 
@@ -110,6 +113,14 @@ impl Normaliser<'_> {
         }
         Ok(())
     }
+}
+
+/// Normalises one value.
+#[inline(always)]
+pub(crate) fn normalise<S: Stream>(value: S::Value, [mean, factor]: [i32; 2]) -> i8 {
+    let value: i32 = value.into();
+    let centred = (value << (16 - S::FRACTION)).wrapping_sub(mean);
+    saturate_i8(requantize(centred, factor))
 }
 
 /// The rows that [`Normaliser::expand`] needs, cut off the head of a scratch buffer.

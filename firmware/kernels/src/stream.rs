@@ -5,7 +5,7 @@
 
 use crate::arch::cast;
 use crate::arena::{Fault, ensure};
-use crate::fixed::{half, narrow};
+use crate::fixed::{half, narrow, saturate_i8};
 use crate::int16;
 use crate::linear::ResidualLinear;
 use crate::matmul::{Linear, Product};
@@ -49,6 +49,15 @@ pub trait Width {
 
     /// A sum of values in units of `q`.
     fn whole(sum: i64) -> i32;
+
+    /// `256 * q` of a value.
+    fn widened(value: Self::Value) -> i32 {
+        value.into() << (8 - Self::FRACTION)
+    }
+
+    /// Stores the nearest value to `total / 2^32` in units of `q`, half a step
+    /// included, and counts it.
+    fn store(value: &mut Self::Value, total: i64, written: &mut Stats);
 
     /// Brings the head of `values` to int8: bytes are combined with `flip`, wider
     /// values rounded by `shift` bits a channel.
@@ -107,6 +116,12 @@ impl Width for Int8 {
     }
 
     #[inline(always)]
+    fn store(value: &mut i8, total: i64, written: &mut Stats) {
+        *value = saturate_i8((total >> 32) as i32);
+        written.add((*value).into());
+    }
+
+    #[inline(always)]
     fn read(line: &mut [i8], values: &[u8], flip: u8, _shift: &[u8]) -> Result<(), Fault> {
         patch_embedding::copy(line, values, flip)
     }
@@ -160,6 +175,11 @@ impl Width for Int16 {
 
     fn whole(sum: i64) -> i32 {
         narrow(sum + half(Self::FRACTION), Self::FRACTION)
+    }
+
+    #[inline(always)]
+    fn store(value: &mut i16, total: i64, written: &mut Stats) {
+        written.add(int16::store(value, total));
     }
 
     fn read(line: &mut [i8], values: &[u8], _flip: u8, shift: &[u8]) -> Result<(), Fault> {

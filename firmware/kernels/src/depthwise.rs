@@ -1,0 +1,134 @@
+//! A convolution of every channel with a window of its own, a row of tokens at a time.
+//!
+//! The rows under a row of windows lie in a **ring**, each in a slot of its own, the
+//! oldest one first in turn. Rows and columns beyond the map hold the value that
+//! stands for zero, so all windows are whole. A channel is gathered column by column
+//! into the scratch; its window then moves along without a jump, and what it gives
+//! goes to the slot of the oldest row, whose values of this channel nobody reads
+//! again.
+
+use crate::arch::{self, cast};
+use crate::arena::{Fault, ensure, volume};
+use crate::fixed::{requantize, saturate_i8};
+
+/// Constants of a depthwise convolution of stride 1 that keeps the map's shape.
+///
+/// `q' = zero + requantize(bias + weights . window, multiplier)`
+#[derive(Debug, Clone, Copy)]
+pub struct Depthwise<'a> {
+    /// Window rows and columns, both odd.
+    pub kernel: [usize; 2],
+    /// For every channel the columns of its window from left to right, each padded
+    /// with zeros to [`padded_rows`].
+    pub weights: &'a [i8],
+    /// Accumulator start per channel, zero points folded in.
+    pub bias: &'a [i32],
+    /// Multiplier per channel, Q32.
+    pub multiplier: &'a [i32],
+    /// What lies beyond the map: the value that stands for zero.
+    pub padding: i8,
+    /// Zero point of what is written.
+    pub zero: i32,
+}
+
+/// Rows that a column of weights is padded to.
+pub const fn padded_rows(rows: usize) -> usize {
+    rows.saturating_add(3) / 4 * 4
+}
+
+/// Rows and columns of the largest window that the assembly takes.
+pub(crate) const LARGEST: usize = 7;
+
+/// Windows that the assembly takes at a time.
+pub(crate) const AT_ONCE: usize = 4;
+
+/// Words of scratch: the columns of one channel, as pairs of 16-bit values in the
+/// form that takes most, and as many weights.
+pub(crate) const fn scratch_words(width: usize, [rows, columns]: [usize; 2]) -> usize {
+    let columns = if columns < LARGEST { LARGEST } else { columns };
+    let rows = if rows < LARGEST { LARGEST } else { rows };
+    let count = width.saturating_add(2 * columns + AT_ONCE);
+    count.saturating_mul(padded_rows(rows) / 2)
+}
+
+/// The rows under a row of windows.
+pub(crate) struct Ring<'a> {
+    /// A slot for every row of the window.
+    pub(crate) slots: &'a mut [i8],
+    /// The slot of the oldest row.
+    pub(crate) oldest: usize,
+    /// Tokens of a row.
+    pub(crate) width: usize,
+    /// Values of a token.
+    pub(crate) channels: usize,
+}
+
+impl Depthwise<'_> {
+    /// Whether there are as many constants as the window and the channels say.
+    pub(crate) fn check(&self, channels: usize) -> Result<(), Fault> {
+        let [rows, columns] = self.kernel;
+        ensure(rows % 2 == 1 && columns % 2 == 1)?;
+        ensure(self.weights.len() == volume(&[channels, columns, padded_rows(rows)]))?;
+        ensure([self.bias, self.multiplier].map(<[_]>::len) == [channels; 2])
+    }
+
+    /// Fills the parts of the scratch that no row changes.
+    pub(crate) fn prepare(&self, scratch: &mut [i32]) {
+        if arch::convolves(self.kernel) {
+            let padding = i32::from(self.padding);
+            scratch.fill(padding << 16 | padding & 0xffff);
+        } else {
+            cast::words_as_i8s_mut(scratch).fill(self.padding);
+        }
+    }
+
+    /// Replaces the oldest row of the ring by the row of windows; `scratch` has
+    /// [`scratch_words`] and is as [`Depthwise::prepare`] and this leave it.
+    pub(crate) fn row(&self, ring: &mut Ring<'_>, scratch: &mut [i32]) {
+        if arch::convolves(self.kernel) {
+            return arch::convolve(self, ring, scratch);
+        }
+        let [rows, columns] = self.kernel;
+        let (column_size, channels) = (padded_rows(rows), ring.channels.max(1));
+        let window_size = (columns * column_size).max(1);
+        let gathered = cast::words_as_i8s_mut(scratch);
+        let constants = self.bias.iter().zip(self.multiplier);
+        let weights = self.weights.chunks_exact(window_size).zip(constants);
+        for (channel, (weights, (&bias, &multiplier))) in weights.enumerate() {
+            for row in 0..rows {
+                let inside = gathered.chunks_exact_mut(column_size.max(1)).skip(columns / 2);
+                let values = ring.row_mut((ring.oldest + row) % rows.max(1));
+                let values = values.iter().skip(channel).step_by(channels);
+                for (column, &value) in inside.zip(values) {
+                    if let Some(place) = column.get_mut(row) {
+                        *place = value;
+                    }
+                }
+            }
+            let windows = gathered.windows(window_size).step_by(column_size.max(1));
+            let values = ring.row_mut(ring.oldest).iter_mut().skip(channel);
+            for (q, window) in values.step_by(channels).zip(windows) {
+                let acc = dot(weights, window).wrapping_add(bias);
+                *q = saturate_i8(requantize(acc, multiplier).saturating_add(self.zero));
+            }
+        }
+    }
+}
+
+impl Ring<'_> {
+    /// The row in a slot.
+    pub(crate) fn row_mut(&mut self, slot: usize) -> &mut [i8] {
+        let size = self.width * self.channels;
+        let start = slot * size;
+        self.slots.get_mut(start..start + size).unwrap_or(&mut [])
+    }
+}
+
+/// The products of two slices of the same length.
+#[inline(always)]
+fn dot(weights: &[i8], values: &[i8]) -> i32 {
+    let products = weights.iter().zip(values);
+    products.fold(0i32, |acc, (&w, &x)| {
+        acc.wrapping_add(i32::from(w) * i32::from(x))
+    })
+}

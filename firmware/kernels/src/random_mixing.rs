@@ -1,0 +1,186 @@
+//! Random mixing: `res_scale * x + layer_scale * (M * norm(x))` with a fixed matrix
+//! over the tokens, in place.
+//!
+//! A channel of the result needs that channel of all tokens and nothing else, so a
+//! few channels are gathered at a time, normalised, as rows of the matrix product,
+//! and written back. A sum is requantized twice: by its row's multiplier to a unit
+//! that all rows share, then by its channel's factor as part of the stream:
+//!
+//! ```text
+//! t  = requantize(M_i . n_c, multiplier_i)
+//! q' = residual_c * q + factor_c * t + constant_i * beta_c + offset_c
+//! ```
+//!
+//! The second sum is exact and rounded once. The unit is chosen by the host so that
+//! `t` has as many bits as the sum of products: half a unit of `t` times the factor,
+//! plus half a step of the factor itself, is all that is lost besides.
+
+use crate::arch::cast;
+use crate::arena::{self, Buffer, Fault, ensure, volume};
+use crate::fixed::requantize;
+use crate::int16;
+use crate::layout::Kernel;
+use crate::matmul::{Layer, Linear, row_size, tile_words};
+use crate::norm::Stats;
+use crate::normed::{NormScope, Normed, normalise};
+use crate::stream::Stream;
+use crate::weights::{Weights, part_outputs};
+
+/// Constants of one random mixing.
+#[derive(Debug, Clone, Copy)]
+pub struct RandomMixing<'a> {
+    /// The residual stream, `tokens x channels`, read and written.
+    pub map: Buffer,
+    /// At least [`RandomMixing::scratch_size`] bytes, 4-byte aligned, and
+    /// [`crate::weights::unpacked_size`] for four-bit weights.
+    pub scratch: Buffer,
+    /// Tokens of the map.
+    pub tokens: usize,
+    /// Values per token.
+    pub channels: usize,
+    /// The norm before the mixer.
+    pub normed: Normed,
+    /// `matrix_rows(tokens) x tokens` in the step's layout, 4-byte aligned.
+    pub weights: Weights<'a>,
+    /// Per row of the map's tokens, Q32.
+    pub multiplier: &'a [i32],
+    /// What the norm's bias counts in each row; empty if there is none.
+    pub constant: &'a [i32],
+    /// The norm's bias per channel, Q32 for one of `constant`; empty if there is none.
+    pub beta: &'a [i32],
+    /// Steps of the stream for one of `t` per channel, Q32.
+    pub factor: &'a [i32],
+    /// Steps of the written stream for one that is read, per channel, Q24.
+    pub residual: &'a [i32],
+    /// Zero points and half a step per channel, Q16.
+    pub offset: &'a [i32],
+}
+
+/// Rows of the matrix, with rows of zeros behind those of the tokens: as many as
+/// every layout takes.
+pub const fn matrix_rows(tokens: usize) -> usize {
+    tokens.saturating_add(3) / 4 * 4
+}
+
+/// Channels that are gathered at a time by the layout with most of them.
+const MOST_CHANNELS: usize = 4;
+
+impl RandomMixing<'_> {
+    /// Scratch bytes that a run needs, in any layout.
+    pub const fn scratch_size(tokens: usize, scope: NormScope) -> usize {
+        let rows = matrix_rows(tokens);
+        let norms = 8 * norms(tokens, scope);
+        let gathered = MOST_CHANNELS * row_size(tokens) + 4 * tile_words(tokens);
+        norms + gathered + 8 * rows + int16::sums_size(rows, tokens)
+    }
+
+    fn check<S: Stream>(&self, map: &[u8]) -> Result<(), Fault> {
+        let (tokens, channels) = (self.tokens, self.channels);
+        ensure(!map.is_empty() && map.len() == volume(&[tokens, channels, S::BYTES]))?;
+        ensure(self.multiplier.len() == tokens)?;
+        ensure([self.factor, self.residual, self.offset].map(<[_]>::len) == [channels; 3])?;
+        let [constant, beta] = [self.constant, self.beta].map(<[_]>::len);
+        ensure([constant, beta] == [0; 2] || [constant, beta] == [tokens, channels])
+    }
+}
+
+/// Means and factors that have to be kept: the tokens' own are gone once the first
+/// channels are written.
+const fn norms(tokens: usize, scope: NormScope) -> usize {
+    match scope {
+        NormScope::Map => 1,
+        NormScope::Token => tokens,
+    }
+}
+
+/// Runs the step on a stream of type `S`; `stats` are those of the map as it is read,
+/// and the sums of what was written are returned.
+///
+/// # Errors
+/// A [`Fault`] if buffers and dimensions do not match.
+pub fn run<K: Kernel, S: Stream>(
+    step: &RandomMixing<'_>,
+    stats: &Stats,
+    arena: &mut [u8],
+) -> Result<Stats, Fault> {
+    let (map, mut scratch) = arena::map_and_scratch(arena, &step.map, &step.scratch)?;
+    step.check::<S>(map)?;
+    let map = S::values_mut(map)?;
+    let (tokens, channels) = (step.tokens, step.channels);
+    let (outputs, stride) = (matrix_rows(tokens), row_size(tokens));
+    let norms = arena::cut(&mut scratch, 2 * norms(tokens, step.normed.scope))?;
+    let (norms, _) = norms.as_chunks_mut::<2>();
+    let gathered = arena::cut(&mut scratch, MOST_CHANNELS * stride / 4)?;
+    let gathered = cast::words_as_i8s_mut(gathered);
+    let tile = arena::cut(&mut scratch, tile_words(tokens))?;
+    let constants = arena::cut(&mut scratch, 2 * outputs)?;
+    let sums = arena::cut(&mut scratch, int16::sums_size(outputs, tokens) / 4)?;
+    // Sums are taken as they are.
+    arena::clear(constants, 0);
+    let matrix = Layer::new::<K, true>(step.weights, [tokens, outputs], constants, 0)?;
+    let norm = step.normed.of::<S>(stats);
+    for (kept, token) in norms.iter_mut().zip(map.chunks(channels.max(1))) {
+        *kept = norm.affine::<S>(token);
+    }
+
+    let mut written = Stats::default();
+    for first in (0..channels).step_by(K::TOKENS) {
+        let count = K::TOKENS.min(channels - first);
+        let rows = gathered.get_mut(..count * stride).ok_or(Fault::Buffer)?;
+        gather::<S>(map, [first, channels], norms, rows, stride);
+        K::expand(rows, stride, tokens, 0, tile);
+        matrix.each_part::<K, true>(part_outputs(tokens), scratch, |part| {
+            if let Some(sums) = sums.get_mut(..K::TOKENS * part.outputs()) {
+                K::sums(part, tile, sums);
+                add::<S>(step, part, [first, count], sums, map, &mut written);
+            }
+        })?;
+    }
+    Ok(written)
+}
+
+/// Brings a few channels of all tokens, normalised, into rows.
+fn gather<S: Stream>(
+    map: &[S::Value],
+    [first, channels]: [usize; 2],
+    norms: &[[i32; 2]],
+    rows: &mut [i8],
+    stride: usize,
+) {
+    let tokens = map.chunks_exact(channels.max(1)).zip(norms.iter().cycle());
+    for (place, (token, &norm)) in tokens.enumerate() {
+        let places = rows.iter_mut().skip(place).step_by(stride.max(1));
+        for (n, &value) in places.zip(token.iter().skip(first)) {
+            *n = normalise::<S>(value, norm);
+        }
+    }
+}
+
+/// Adds a few rows of the product to `count` channels of the stream.
+fn add<S: Stream>(
+    step: &RandomMixing<'_>,
+    part: &Linear<'_>,
+    [first, count]: [usize; 2],
+    sums: &[i32],
+    map: &mut [S::Value],
+    written: &mut Stats,
+) {
+    let tokens = map.chunks_exact_mut(step.channels.max(1)).skip(part.first());
+    let multipliers = step.multiplier.iter().skip(part.first());
+    let rows = tokens.zip(multipliers).take(part.outputs());
+    for (row, (token, &multiplier)) in rows.enumerate() {
+        let constant = step.constant.get(part.first() + row).copied().unwrap_or(0);
+        let sums = sums.iter().skip(row).step_by(part.outputs().max(1));
+        let channels = (first..first + count).zip(token.iter_mut().skip(first));
+        for ((channel, value), &sum) in channels.zip(sums) {
+            let of = |list: &[i32]| i64::from(list.get(channel).copied().unwrap_or(0));
+            let mixed = i64::from(requantize(sum, multiplier));
+            let stream = of(step.residual).wrapping_mul(S::widened(*value).into());
+            let total = stream
+                .wrapping_add(of(step.factor).wrapping_mul(mixed))
+                .wrapping_add(of(step.beta).wrapping_mul(constant.into()))
+                .wrapping_add(of(step.offset) << 16);
+            S::store(value, total, written);
+        }
+    }
+}
