@@ -8,6 +8,7 @@
 
 mod model;
 mod tables;
+mod token_mixers;
 
 use std::path::Path;
 

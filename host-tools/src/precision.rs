@@ -18,8 +18,9 @@ pub struct Precision {
 /// The precision of one layer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LayerPrecision {
-    /// Of the layer's matrices: `fc1` and `fc2` of a channel MLP; the first is
-    /// that of a patch embedding or a head.
+    /// Of the layer's matrices: `fc1` and `fc2` of a separable convolution or a
+    /// channel MLP; the first is that of a patch embedding, a random mixing or a
+    /// head.
     pub weights: [WeightBits; 2],
     /// Of the map that the layer writes. A layer that works in place writes a
     /// map as wide as the one that it reads.
@@ -243,8 +244,8 @@ impl Precision {
 /// Matrices of a layer, in the order of [`LayerPrecision::weights`].
 pub fn matrices(op: &Op) -> usize {
     match op {
-        Op::PatchEmbedding(_) | Op::Head(_) => 1,
-        Op::ChannelMlp(_) => 2,
+        Op::PatchEmbedding(_) | Op::RandomMixing(_) | Op::Head(_) => 1,
+        Op::SepConv(_) | Op::ChannelMlp(_) => 2,
         _ => 0,
     }
 }

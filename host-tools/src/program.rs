@@ -6,23 +6,24 @@
 //! number of bits.
 
 use tadpool_kernels::channel_mlp::{self, ChannelMlp};
+use tadpool_kernels::depthwise::Depthwise;
 use tadpool_kernels::head::{self, Head};
 use tadpool_kernels::identity::{self, Identity};
 use tadpool_kernels::int16;
 use tadpool_kernels::layout::Rows;
-use tadpool_kernels::linear::{NormedLinear, ResidualLinear};
+use tadpool_kernels::linear::{NormedLinear, PlainLinear, ResidualLinear};
 use tadpool_kernels::norm::Stats;
 use tadpool_kernels::patch_embedding::{self, PatchEmbedding};
 use tadpool_kernels::pooling::{self, Pooling};
+use tadpool_kernels::random_mixing::{self, RandomMixing};
+use tadpool_kernels::sep_conv::{self, SepConv};
 use tadpool_kernels::stream::{Int8, Int16};
 use tadpool_kernels::weights::Weights;
 use tadpool_kernels::{Buffer, Fault, Observer};
 
 use crate::ir::Shape;
 use crate::memory::MemoryPlan;
-use crate::quant_model::{
-    QuantLayer, QuantMatrix, QuantModel, QuantOp, Stream, WeightBits,
-};
+use crate::quant_model::{QuantLayer, QuantMatrix, QuantModel, QuantOp, Stream, WeightBits};
 use crate::schedule::{Schedule, Step};
 
 /// A network ready to run in one arena.
@@ -67,6 +68,10 @@ pub enum Kernel<'a> {
     Pooling(Pooling<'a>),
     /// See [`tadpool_kernels::identity`].
     Identity(Identity<'a>),
+    /// See [`tadpool_kernels::random_mixing`].
+    RandomMixing(RandomMixing<'a>),
+    /// See [`tadpool_kernels::sep_conv`].
+    SepConv(SepConv<'a>),
     /// See [`tadpool_kernels::channel_mlp`].
     ChannelMlp(ChannelMlp<'a>),
     /// See [`tadpool_kernels::int16::channel_mlp`].
@@ -144,6 +149,52 @@ fn kernel<'a>(layer: &'a QuantLayer, step: &Step, memory: &MemoryPlan) -> Kernel
             offset: &op.offset,
             residual: op.residual,
         }),
+        QuantOp::RandomMixing(op) => Kernel::RandomMixing(RandomMixing {
+            map: output,
+            scratch,
+            tokens: layer.input.tokens(),
+            channels: layer.input.channels,
+            normed: op.normed,
+            weights: weights(&op.matrix),
+            multiplier: &op.multiplier,
+            constant: &op.constant,
+            beta: &op.beta,
+            factor: &op.factor,
+            residual: &op.residual,
+            offset: &op.offset,
+        }),
+        QuantOp::SepConv(op) => Kernel::SepConv(SepConv {
+            map: output,
+            scratch,
+            shape: dims(layer.input),
+            hidden: op.fc1.matrix.outputs,
+            tile_tokens,
+            normed: op.normed,
+            fc1: PlainLinear {
+                weights: weights(&op.fc1.matrix),
+                bias: &op.fc1.bias,
+                multiplier: &op.fc1.multiplier,
+                zero: op.fc1.zero,
+            },
+            act1: op.act1.as_ref(),
+            depthwise: Depthwise {
+                kernel: op.depthwise.kernel,
+                weights: &op.depthwise.weights,
+                bias: &op.depthwise.bias,
+                multiplier: &op.depthwise.multiplier,
+                padding: op.depthwise.padding,
+                zero: op.depthwise.zero,
+            },
+            act2: op.act2.as_ref(),
+            fc2: ResidualLinear {
+                weights: weights(&op.fc2.matrix),
+                bias: &op.fc2.bias,
+                residual: &op.fc2.residual.factor,
+                multiplier: &op.fc2.multiplier,
+                offset: &op.fc2.residual.offset,
+                zero_point: op.fc2.residual.zero_point,
+            },
+        }),
         QuantOp::ChannelMlp(op) => {
             let fc1 = NormedLinear {
                 weights: weights(&op.fc1),
@@ -210,6 +261,8 @@ fn weights(matrix: &QuantMatrix) -> Weights<'_> {
 fn bits(layer: &QuantLayer) -> [WeightBits; 2] {
     match &layer.op {
         QuantOp::PatchEmbedding(op) => [op.matrix.bits; 2],
+        QuantOp::RandomMixing(op) => [op.matrix.bits; 2],
+        QuantOp::SepConv(op) => [op.fc1.matrix.bits, op.fc2.matrix.bits],
         QuantOp::ChannelMlp(op) => [op.fc1.bits, op.fc2.bits],
         QuantOp::Head(op) => [op.matrix.bits; 2],
         QuantOp::Pooling(_) | QuantOp::Identity(_) => [WeightBits::Int8; 2],
@@ -223,6 +276,8 @@ impl Kernel<'_> {
             Self::PatchEmbedding(step) => step.output,
             Self::Pooling(step) => step.map,
             Self::Identity(step) => step.map,
+            Self::RandomMixing(step) => step.map,
+            Self::SepConv(step) => step.map,
             Self::ChannelMlp(step) => step.map,
             Self::ChannelMlpInt16(step) => step.map,
             Self::Head(step) => step.output,
@@ -235,6 +290,8 @@ impl Kernel<'_> {
             Self::PatchEmbedding(step) => step.input,
             Self::Pooling(step) => step.map,
             Self::Identity(step) => step.map,
+            Self::RandomMixing(step) => step.map,
+            Self::SepConv(step) => step.map,
             Self::ChannelMlp(step) => step.map,
             Self::ChannelMlpInt16(step) => step.map,
             Self::Head(step) => step.map,
@@ -268,6 +325,18 @@ impl ProgramStep<'_> {
             (Kernel::Pooling(step), Stream::Int16) => int16::pooling::run(step, stats, arena),
             (Kernel::Identity(step), Stream::Int8) => identity::run(step, stats, arena),
             (Kernel::Identity(step), Stream::Int16) => int16::identity::run(step, stats, arena),
+            (Kernel::RandomMixing(step), Stream::Int8) => {
+                random_mixing::run::<Rows, Int8>(step, stats, arena)
+            }
+            (Kernel::RandomMixing(step), Stream::Int16) => {
+                random_mixing::run::<Rows, Int16>(step, stats, arena)
+            }
+            (Kernel::SepConv(step), Stream::Int8) => {
+                sep_conv::run::<Rows, Int8>(step, stats, arena)
+            }
+            (Kernel::SepConv(step), Stream::Int16) => {
+                sep_conv::run::<Rows, Int16>(step, stats, arena)
+            }
             (Kernel::ChannelMlp(step), _) => channel_mlp::run::<Rows>(step, stats, arena),
             (Kernel::ChannelMlpInt16(step), _) => {
                 int16::channel_mlp::run::<Rows>(step, stats, arena)

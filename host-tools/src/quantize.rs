@@ -12,9 +12,13 @@ mod fixed;
 mod head;
 mod identity;
 mod lattice;
+mod linear;
+mod normed;
 mod patch_embedding;
 mod pooling;
+mod random_mixing;
 mod rounding;
+mod sep_conv;
 
 use rounding::{Column, Guide, Rounder, means};
 use tadpool_kernels::norm::Norm;
@@ -216,6 +220,14 @@ pub fn trained_weights(layer: &Layer) -> [(WeightBits, bool); 2] {
     let none = (WeightBits::Int8, true);
     match &layer.op {
         Op::PatchEmbedding(op) => [columns(&op.linear, None), none],
+        Op::RandomMixing(op) => {
+            let matrix: Vec<f64> = op.matrix.iter().map(|&weight| weight.into()).collect();
+            [lattice::fit(layer.input.tokens(), &matrix), none]
+        }
+        Op::SepConv(op) => [
+            columns(&op.fc1, Some(&op.norm.gamma)),
+            columns(&op.fc2, None),
+        ],
         Op::ChannelMlp(op) => [
             columns(&op.fc1, Some(&op.norm.gamma)),
             columns(&op.fc2, None),
@@ -224,12 +236,7 @@ pub fn trained_weights(layer: &Layer) -> [(WeightBits, bool); 2] {
             columns(&op.linear, op.norm.as_ref().map(|norm| &norm.gamma[..])),
             none,
         ],
-        Op::Norm(_)
-        | Op::Pooling(_)
-        | Op::Identity(_)
-        | Op::RandomMixing(_)
-        | Op::SepConv(_)
-        | Op::Attention(_) => [none; 2],
+        Op::Norm(_) | Op::Pooling(_) | Op::Identity(_) | Op::Attention(_) => [none; 2],
     }
 }
 
@@ -274,13 +281,17 @@ impl<'a> Context<'a> {
             Op::Norm(norm) => QuantOp::Identity(identity::norm(self, norm, output_quant)?),
             Op::Pooling(op) => QuantOp::Pooling(pooling::quantize(self, op, output_quant)?),
             Op::Identity(op) => QuantOp::Identity(identity::quantize(self, op, output_quant)?),
+            Op::RandomMixing(op) => {
+                QuantOp::RandomMixing(random_mixing::quantize(self, op, output_quant)?)
+            }
+            Op::SepConv(op) => {
+                QuantOp::SepConv(Box::new(sep_conv::quantize(self, op, output_quant)?))
+            }
             Op::ChannelMlp(op) => {
                 QuantOp::ChannelMlp(Box::new(channel_mlp::quantize(self, op, output_quant)?))
             }
+            Op::Attention(_) => return Err(self.unsupported(self.layer.op.kind())),
             Op::Head(op) => QuantOp::Head(head::quantize(self, op)?),
-            Op::RandomMixing(_) | Op::SepConv(_) | Op::Attention(_) => {
-                return Err(self.unsupported(self.layer.op.kind()));
-            }
         };
         Ok(QuantLayer {
             name: self.layer.name.clone(),
@@ -385,13 +396,17 @@ impl<'a> Context<'a> {
     }
 
     fn norm(&self, norm: &ir::Norm, shape: Shape, stream: Quant) -> Result<Norm, QuantError> {
-        self.finite(&norm.gamma, "the norm's weight")?;
-        self.finite(&norm.beta, "the norm's bias")?;
-        self.finite(&[norm.epsilon], "the norm's epsilon")?;
         if norm.scope != NormScope::Map {
             return Err(self.unsupported("a norm of each token"));
         }
-        let elements = shape.elements();
+        self.norm_of(norm, shape.elements(), stream)
+    }
+
+    /// A norm over so many values of the map that is read.
+    fn norm_of(&self, norm: &ir::Norm, elements: usize, stream: Quant) -> Result<Norm, QuantError> {
+        self.finite(&norm.gamma, "the norm's weight")?;
+        self.finite(&norm.beta, "the norm's bias")?;
+        self.finite(&[norm.epsilon], "the norm's epsilon")?;
         let epsilon =
             (elements as f64).powi(2) * f64::from(norm.epsilon) / (stream.scale * stream.scale);
         if elements >= 1 << 24 {

@@ -10,10 +10,15 @@ use memory_planner::{
 use tadpool_kernels::channel_mlp::ChannelMlp;
 use tadpool_kernels::head::Head;
 use tadpool_kernels::int16;
+use tadpool_kernels::normed::Normed;
 use tadpool_kernels::patch_embedding::PatchEmbedding;
 use tadpool_kernels::pooling::Pooling;
+use tadpool_kernels::random_mixing::RandomMixing;
+use tadpool_kernels::sep_conv::SepConv;
+use tadpool_kernels::stream::{Int8, Int16};
 use tadpool_kernels::weights::unpacked_size;
 
+use crate::ir::Shape;
 use crate::quant_model::{
     QuantLayer, QuantMatrix, QuantModel, QuantOp, QuantPatchEmbedding, Stream, WeightBits,
 };
@@ -148,9 +153,14 @@ fn tile_tokens(model: &QuantModel, config: &ScheduleConfig) -> Vec<usize> {
 fn unpacks(layer: &QuantLayer) -> bool {
     match &layer.op {
         QuantOp::PatchEmbedding(op) => op.matrix.bits == WeightBits::Int4,
+        QuantOp::SepConv(op) => [&op.fc1.matrix, &op.fc2.matrix]
+            .map(|m| m.bits)
+            .contains(&WeightBits::Int4),
         QuantOp::ChannelMlp(op) => [&op.fc1, &op.fc2]
             .map(|m| m.bits)
             .contains(&WeightBits::Int4),
+        // A random mixing takes all of its tokens at once.
+        QuantOp::RandomMixing(_) => false,
         QuantOp::Pooling(_) | QuantOp::Identity(_) | QuantOp::Head(_) => false,
     }
 }
@@ -165,7 +175,11 @@ fn size_in_use(layer: &QuantLayer, input: Stream, tile_tokens: usize) -> usize {
             read + layer.output_bytes() - shared.min(read).min(layer.output_bytes())
         }
         QuantOp::Head(_) => read + layer.output_bytes(),
-        QuantOp::Pooling(_) | QuantOp::Identity(_) | QuantOp::ChannelMlp(_) => read,
+        QuantOp::Pooling(_)
+        | QuantOp::Identity(_)
+        | QuantOp::RandomMixing(_)
+        | QuantOp::SepConv(_)
+        | QuantOp::ChannelMlp(_) => read,
     };
     maps + scratch_size(layer, tile_tokens).unwrap_or(0)
 }
@@ -178,7 +192,11 @@ fn new_output(layer: &QuantLayer) -> Option<(String, usize)> {
             Some((format!("{stage}.map"), layer.output_bytes()))
         }
         QuantOp::Head(_) => Some(("logits".to_owned(), layer.output_bytes())),
-        QuantOp::Pooling(_) | QuantOp::Identity(_) | QuantOp::ChannelMlp(_) => None,
+        QuantOp::Pooling(_)
+        | QuantOp::Identity(_)
+        | QuantOp::RandomMixing(_)
+        | QuantOp::SepConv(_)
+        | QuantOp::ChannelMlp(_) => None,
     }
 }
 
@@ -207,6 +225,26 @@ fn scratch_size(layer: &QuantLayer, tile_tokens: usize) -> Option<usize> {
             Some(size(layer.input.width, layer.input.channels))
         }
         (QuantOp::Identity(_), _) => None,
+        (QuantOp::RandomMixing(op), _) => {
+            let Normed { scope, .. } = op.normed;
+            let size = RandomMixing::scratch_size(layer.input.tokens(), scope);
+            Some(size + unpacked(&op.matrix))
+        }
+        (QuantOp::SepConv(op), stream) => {
+            let size = match stream {
+                Stream::Int8 => SepConv::scratch_size::<Int8>,
+                Stream::Int16 => SepConv::scratch_size::<Int16>,
+            };
+            let [fc1, fc2] = [&op.fc1.matrix, &op.fc2.matrix];
+            let Shape {
+                height,
+                width,
+                channels,
+            } = layer.input;
+            let kernel = op.depthwise.kernel;
+            let size = size([height, width, channels], fc1.outputs, kernel, tile_tokens);
+            Some(size + unpacked(fc1).max(unpacked(fc2)))
+        }
         (QuantOp::ChannelMlp(op), stream) => {
             let size = match stream {
                 Stream::Int8 => ChannelMlp::scratch_size,

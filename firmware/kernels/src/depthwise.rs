@@ -96,7 +96,9 @@ impl Depthwise<'_> {
         let weights = self.weights.chunks_exact(window_size).zip(constants);
         for (channel, (weights, (&bias, &multiplier))) in weights.enumerate() {
             for row in 0..rows {
-                let inside = gathered.chunks_exact_mut(column_size.max(1)).skip(columns / 2);
+                let inside = gathered
+                    .chunks_exact_mut(column_size.max(1))
+                    .skip(columns / 2);
                 let values = ring.row_mut((ring.oldest + row) % rows.max(1));
                 let values = values.iter().skip(channel).step_by(channels);
                 for (column, &value) in inside.zip(values) {

@@ -165,7 +165,9 @@ fn add<S: Stream>(
     map: &mut [S::Value],
     written: &mut Stats,
 ) {
-    let tokens = map.chunks_exact_mut(step.channels.max(1)).skip(part.first());
+    let tokens = map
+        .chunks_exact_mut(step.channels.max(1))
+        .skip(part.first());
     let multipliers = step.multiplier.iter().skip(part.first());
     let rows = tokens.zip(multipliers).take(part.outputs());
     for (row, (token, &multiplier)) in rows.enumerate() {

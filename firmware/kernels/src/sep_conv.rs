@@ -194,25 +194,34 @@ impl Branch<'_> {
     fn hide<K: Kernel, S: Stream>(&mut self, row: &[u8], hidden: &mut [i8]) -> Result<(), Fault> {
         let [bytes, values, count] = self.sizes::<K, S>();
         let [_, _, channels] = self.step.shape;
-        for (tokens, hidden) in row.chunks(count * bytes).zip(hidden.chunks_mut(count * values)) {
+        for (tokens, hidden) in row
+            .chunks(count * bytes)
+            .zip(hidden.chunks_mut(count * values))
+        {
             let tiles = self.tiles.chunks_mut(self.tile_size);
             for (tokens, tile) in tokens.chunks(bytes).zip(tiles) {
-                self.norm.expand::<K, S>(tokens, channels, self.rows, tile)?;
+                self.norm
+                    .expand::<K, S>(tokens, channels, self.rows, tile)?;
             }
             let at_once = self.fc1.at_once();
-            self.fc1.each_part::<K, true>(at_once, self.unpacked, |part| {
-                let tiles = self.tiles.chunks(self.tile_size);
-                for (tile, hidden) in tiles.zip(hidden.chunks_mut(values)) {
-                    K::write_counted(part, tile, hidden);
-                }
-            })?;
+            self.fc1
+                .each_part::<K, true>(at_once, self.unpacked, |part| {
+                    let tiles = self.tiles.chunks(self.tile_size);
+                    for (tile, hidden) in tiles.zip(hidden.chunks_mut(values)) {
+                        K::write_counted(part, tile, hidden);
+                    }
+                })?;
         }
         activate(self.step.act1, hidden);
         Ok(())
     }
 
     /// Adds a row of the branch to a row of the stream.
-    fn join<K: Kernel, S: Stream>(&mut self, hidden: &[i8], row: &mut [u8]) -> Result<Stats, Fault> {
+    fn join<K: Kernel, S: Stream>(
+        &mut self,
+        hidden: &[i8],
+        row: &mut [u8],
+    ) -> Result<Stats, Fault> {
         let [bytes, values, count] = self.sizes::<K, S>();
         let inputs = self.step.hidden;
         let at_once = if S::FRACTION == 0 {
@@ -221,22 +230,26 @@ impl Branch<'_> {
             part_outputs(inputs)
         };
         let mut written = Ok(Stats::default());
-        for (tokens, hidden) in row.chunks_mut(count * bytes).zip(hidden.chunks(count * values)) {
+        for (tokens, hidden) in row
+            .chunks_mut(count * bytes)
+            .zip(hidden.chunks(count * values))
+        {
             let tiles = self.tiles.chunks_mut(self.tile_size);
             for (hidden, tile) in hidden.chunks(values).zip(tiles) {
                 K::expand(hidden, inputs, inputs, 0, tile);
             }
             let (fc2, sums) = (&self.step.fc2, &mut *self.sums);
-            self.fc2.each_part::<K, true>(at_once, self.unpacked, |part| {
-                let tiles = self.tiles.chunks(self.tile_size);
-                for (tile, tokens) in tiles.zip(tokens.chunks_mut(bytes)) {
-                    match (&mut written, S::join::<K>(part, fc2, tile, sums, tokens)) {
-                        (Ok(written), Ok(stats)) => written.add_all(stats),
-                        (written, Err(fault)) => *written = Err(fault),
-                        (Err(_), Ok(_)) => {}
+            self.fc2
+                .each_part::<K, true>(at_once, self.unpacked, |part| {
+                    let tiles = self.tiles.chunks(self.tile_size);
+                    for (tile, tokens) in tiles.zip(tokens.chunks_mut(bytes)) {
+                        match (&mut written, S::join::<K>(part, fc2, tile, sums, tokens)) {
+                            (Ok(written), Ok(stats)) => written.add_all(stats),
+                            (written, Err(fault)) => *written = Err(fault),
+                            (Err(_), Ok(_)) => {}
+                        }
                     }
-                }
-            })?;
+                })?;
         }
         written
     }

@@ -10,6 +10,7 @@ use tadpool_kernels::weights::Weights;
 
 use super::Description;
 use super::tables::Tables;
+use super::token_mixers;
 use crate::program::{Kernel, Program, ProgramStep};
 use crate::quant_model::{Stream, WeightBits};
 
@@ -83,6 +84,10 @@ fn layout_of(kernel: &Kernel<'_>, layout: Layout) -> Layout {
             takes(op.fc1.weights, op.channels) && takes(op.fc2.weights, op.hidden)
         }
         Kernel::Pooling(op) => layout.pools(op.shape[2]),
+        Kernel::RandomMixing(op) => takes(op.weights, op.tokens),
+        Kernel::SepConv(op) => {
+            takes(op.fc1.weights, op.shape[2]) && takes(op.fc2.weights, op.hidden)
+        }
         Kernel::Identity(_) | Kernel::Head(_) => false,
     };
     if fits { layout } else { Layout::Rows }
@@ -107,6 +112,8 @@ fn uses(program: &Program<'_>, layout: Layout) -> TokenStream {
     };
     let identity = step(|k| matches!(k, Kernel::Identity(_)), "identity", "Identity");
     let pooling = step(|k| matches!(k, Kernel::Pooling(_)), "pooling", "Pooling");
+    let random_mixing = any(&|step| matches!(step.kernel, Kernel::RandomMixing(_)));
+    let sep_conv = any(&|step| matches!(step.kernel, Kernel::SepConv(_)));
 
     let narrow_mlp = any(&|step| matches!(step.kernel, Kernel::ChannelMlp(_)));
     let wide_mlp = any(&|step| matches!(step.kernel, Kernel::ChannelMlpInt16(_)));
@@ -116,12 +123,44 @@ fn uses(program: &Program<'_>, layout: Layout) -> TokenStream {
             use tadpool_kernels::channel_mlp::{self, ChannelMlp};
         )
     });
-    let linear = (narrow_mlp || wide_mlp).then(|| {
+    let mut linears = Vec::new();
+    if narrow_mlp || wide_mlp {
+        linears.push(format_ident!("NormedLinear"));
+    }
+    if sep_conv {
+        linears.push(format_ident!("PlainLinear"));
+    }
+    if narrow_mlp || wide_mlp || sep_conv {
+        linears.push(format_ident!("ResidualLinear"));
+    }
+    let linear = (!linears.is_empty()).then(|| {
         quote!(
-            use tadpool_kernels::linear::{NormedLinear, ResidualLinear};
+            use tadpool_kernels::linear::{#(#linears),*};
         )
     });
-    let int16 = any(&|step| step.input == Stream::Int16 && !embeds(step)).then(|| {
+    let normed = (random_mixing || sep_conv).then(|| {
+        quote!(
+            use tadpool_kernels::normed::{NormScope, Normed};
+        )
+    });
+    let random_mixing = random_mixing.then(|| {
+        quote!(
+            use tadpool_kernels::random_mixing::{self, RandomMixing};
+        )
+    });
+    let depthwise = sep_conv.then(|| {
+        quote!(
+            use tadpool_kernels::depthwise::Depthwise;
+        )
+    });
+    let sep_conv = sep_conv.then(|| {
+        quote!(
+            use tadpool_kernels::sep_conv::{self, SepConv};
+        )
+    });
+    let of_any_width = |step: &ProgramStep<'_>| takes_stream(&step.kernel);
+    let in_int16 = |step: &ProgramStep<'_>| !embeds(step) && !of_any_width(step);
+    let int16 = any(&|step| step.input == Stream::Int16 && in_int16(step)).then(|| {
         quote!(
             use tadpool_kernels::int16;
         )
@@ -133,7 +172,11 @@ fn uses(program: &Program<'_>, layout: Layout) -> TokenStream {
         .filter(|step| {
             matches!(
                 step.kernel,
-                Kernel::PatchEmbedding(_) | Kernel::ChannelMlp(_) | Kernel::ChannelMlpInt16(_)
+                Kernel::PatchEmbedding(_)
+                    | Kernel::RandomMixing(_)
+                    | Kernel::SepConv(_)
+                    | Kernel::ChannelMlp(_)
+                    | Kernel::ChannelMlpInt16(_)
             ) || matches!(
                 (&step.kernel, step.input),
                 (Kernel::Pooling(_), Stream::Int8)
@@ -146,7 +189,7 @@ fn uses(program: &Program<'_>, layout: Layout) -> TokenStream {
     let mut streams: Vec<Ident> = program
         .steps
         .iter()
-        .filter(|step| embeds(step) && takes_any(program, step))
+        .filter(|step| of_any_width(step) || embeds(step) && takes_any(program, step))
         .flat_map(|step| [step.input, step.output].map(stream_ident))
         .collect();
     streams.sort();
@@ -158,14 +201,18 @@ fn uses(program: &Program<'_>, layout: Layout) -> TokenStream {
     });
     quote! {
         #channel_mlp
+        #depthwise
         use tadpool_kernels::head::{self, Head};
         #identity
         #int16
         use tadpool_kernels::layout::{#(#layouts),*};
         #linear
         use tadpool_kernels::norm::Norm;
+        #normed
         use tadpool_kernels::patch_embedding::{self, PatchEmbedding};
         #pooling
+        #random_mixing
+        #sep_conv
         #streams
         use tadpool_kernels::weights::Weights;
         use tadpool_kernels::{Buffer, Fault, Observer};
@@ -305,6 +352,11 @@ fn takes_any(program: &Program<'_>, step: &ProgramStep<'_>) -> bool {
         || like.any(|step| step.bits.contains(&WeightBits::Int4))
 }
 
+/// Whether a kernel is one for streams of any width.
+fn takes_stream(kernel: &Kernel<'_>) -> bool {
+    matches!(kernel, Kernel::RandomMixing(_) | Kernel::SepConv(_))
+}
+
 /// The call of a step's kernel.
 fn call(program: &Program<'_>, step: &ProgramStep<'_>, layout: Layout) -> TokenStream {
     let ident = ident(step);
@@ -321,6 +373,14 @@ fn call(program: &Program<'_>, step: &ProgramStep<'_>, layout: Layout) -> TokenS
         (Kernel::Pooling(_), Stream::Int16) => (quote!(int16::pooling::run), true),
         (Kernel::Identity(_), Stream::Int8) => (quote!(identity::run), true),
         (Kernel::Identity(_), Stream::Int16) => (quote!(int16::identity::run), true),
+        (Kernel::RandomMixing(_), stream) => {
+            let stream = stream_ident(stream);
+            (quote!(random_mixing::run::<#layout, #stream>), true)
+        }
+        (Kernel::SepConv(_), stream) => {
+            let stream = stream_ident(stream);
+            (quote!(sep_conv::run::<#layout, #stream>), true)
+        }
         (Kernel::ChannelMlp(_), _) if any => (quote!(channel_mlp::run_int4::<#layout>), true),
         (Kernel::ChannelMlp(_), _) => (quote!(channel_mlp::run::<#layout>), true),
         (Kernel::ChannelMlpInt16(_), _) => (quote!(int16::channel_mlp::run::<#layout>), true),
@@ -344,6 +404,8 @@ fn output_field(kernel: &Kernel<'_>) -> Ident {
         Kernel::PatchEmbedding(_) | Kernel::Head(_) => format_ident!("output"),
         Kernel::Pooling(_)
         | Kernel::Identity(_)
+        | Kernel::RandomMixing(_)
+        | Kernel::SepConv(_)
         | Kernel::ChannelMlp(_)
         | Kernel::ChannelMlpInt16(_) => format_ident!("map"),
     }
@@ -453,6 +515,14 @@ fn kernel(
             });
             (quote!(Identity), value)
         }
+        Kernel::RandomMixing(op) => {
+            let value = token_mixers::random_mixing(step, op, layout, bits, tables);
+            (quote!(RandomMixing), value)
+        }
+        Kernel::SepConv(op) => {
+            let value = token_mixers::sep_conv(step, op, layout, [bits, fc2_bits], tables);
+            (quote!(SepConv), value)
+        }
         Kernel::ChannelMlp(op) => {
             let (map, scratch, norm) = (buffer(op.map), buffer(op.scratch), norm(&op.norm));
             let (channels, hidden) = (plain(op.channels), plain(op.hidden));
@@ -552,7 +622,7 @@ fn normed_linear(
 }
 
 /// The layer that ends a branch.
-fn residual_linear(
+pub(super) fn residual_linear(
     step: &str,
     linear: &ResidualLinear<'_>,
     inputs: usize,
@@ -579,27 +649,27 @@ fn residual_linear(
     })
 }
 
-fn buffer(buffer: Buffer) -> TokenStream {
+pub(super) fn buffer(buffer: Buffer) -> TokenStream {
     let (offset, size) = (plain(buffer.offset), plain(buffer.size));
     quote!(Buffer { offset: #offset, size: #size })
 }
 
-fn norm(norm: &Norm) -> TokenStream {
+pub(super) fn norm(norm: &Norm) -> TokenStream {
     let elements = Literal::u32_unsuffixed(norm.elements);
     let epsilon = Literal::u64_unsuffixed(norm.epsilon);
     quote!(Norm { elements: #elements, epsilon: #epsilon })
 }
 
 /// A literal without its type's name.
-fn plain(value: usize) -> Literal {
+pub(super) fn plain(value: usize) -> Literal {
     Literal::usize_unsuffixed(value)
 }
 
-fn signed(value: i32) -> Literal {
+pub(super) fn signed(value: i32) -> Literal {
     Literal::i32_unsuffixed(value)
 }
 
-fn array<const N: usize>(values: [usize; N]) -> TokenStream {
+pub(super) fn array<const N: usize>(values: [usize; N]) -> TokenStream {
     let values = values.map(plain);
     quote!([#(#values),*])
 }

@@ -62,7 +62,7 @@ pub(super) fn quantize(
 ///
 /// GELU at -4 is -1.3e-4 (-7.0e-5 with tanh), a small part of a step of any usual
 /// hidden range, so steps below would be wasted.
-fn useful(activation: Activation, range: Range) -> Range {
+pub(super) fn useful(activation: Activation, range: Range) -> Range {
     let floor = match activation {
         Activation::Gelu | Activation::GeluTanh => -4.0,
         Activation::Relu | Activation::SquaredRelu | Activation::StarRelu { .. } => 0.0,
@@ -74,14 +74,14 @@ fn useful(activation: Activation, range: Range) -> Range {
 }
 
 /// What the activation makes of the 256 values it can be given.
-fn activated(activation: Activation, index: Quant) -> Range {
+pub(super) fn activated(activation: Activation, index: Quant) -> Range {
     let outputs: Vec<f32> = (0..=255)
         .map(|q| activation.apply(index.real(q)) as f32)
         .collect();
     Range::of(&outputs)
 }
 
-fn table(activation: Activation, index: Quant, hidden: Quant) -> [i8; 256] {
+pub(super) fn table(activation: Activation, index: Quant, hidden: Quant) -> [i8; 256] {
     std::array::from_fn(|q| {
         let value = activation.apply(index.real(q as i32)) / hidden.scale;
         (value.round() + f64::from(hidden.zero_point)).clamp(-128.0, 127.0) as i8
