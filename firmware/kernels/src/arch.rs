@@ -12,6 +12,8 @@ mod armv6m;
 #[cfg(all(feature = "dsp", target_arch = "arm"))]
 mod dsp;
 #[cfg(all(any(feature = "dsp", feature = "helium"), target_arch = "arm"))]
+mod dsp_depthwise;
+#[cfg(all(any(feature = "dsp", feature = "helium"), target_arch = "arm"))]
 mod dsp_pooling;
 #[cfg(all(feature = "helium", target_arch = "arm"))]
 mod helium;
@@ -35,6 +37,8 @@ pub(crate) const POOLS: bool = cfg!(all(
     target_arch = "arm"
 ));
 
+#[cfg(all(any(feature = "dsp", feature = "helium"), target_arch = "arm"))]
+pub(crate) use dsp_depthwise::{convolve, convolves};
 #[cfg(not(all(any(feature = "dsp", feature = "helium"), target_arch = "arm")))]
 pub(crate) use no_depthwise::{convolve, convolves};
 

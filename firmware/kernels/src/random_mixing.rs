@@ -18,13 +18,12 @@
 use crate::arch::cast;
 use crate::arena::{self, Buffer, Fault, ensure, volume};
 use crate::fixed::requantize;
-use crate::int16;
 use crate::layout::Kernel;
 use crate::matmul::{Layer, Linear, row_size, tile_words};
 use crate::norm::Stats;
 use crate::normed::{NormScope, Normed, normalise};
 use crate::stream::Stream;
-use crate::weights::{Weights, part_outputs};
+use crate::weights::Weights;
 
 /// Constants of one random mixing.
 #[derive(Debug, Clone, Copy)]
@@ -65,13 +64,23 @@ pub const fn matrix_rows(tokens: usize) -> usize {
 /// Channels that are gathered at a time by the layout with most of them.
 const MOST_CHANNELS: usize = 4;
 
+/// Rows of the matrix whose sums are taken together, a multiple of every layout's
+/// group.
+const SUMS: usize = 64;
+
+/// Words of the sums of a few rows.
+const fn sums_words(tokens: usize) -> usize {
+    let rows = matrix_rows(tokens);
+    MOST_CHANNELS * if rows < SUMS { rows } else { SUMS }
+}
+
 impl RandomMixing<'_> {
     /// Scratch bytes that a run needs, in any layout.
     pub const fn scratch_size(tokens: usize, scope: NormScope) -> usize {
         let rows = matrix_rows(tokens);
         let norms = 8 * norms(tokens, scope);
         let gathered = MOST_CHANNELS * row_size(tokens) + 4 * tile_words(tokens);
-        norms + gathered + 8 * rows + int16::sums_size(rows, tokens)
+        norms + gathered + 8 * rows + 4 * sums_words(tokens)
     }
 
     fn check<S: Stream>(&self, map: &[u8]) -> Result<(), Fault> {
@@ -114,7 +123,7 @@ pub fn run<K: Kernel, S: Stream>(
     let gathered = cast::words_as_i8s_mut(gathered);
     let tile = arena::cut(&mut scratch, tile_words(tokens))?;
     let constants = arena::cut(&mut scratch, 2 * outputs)?;
-    let sums = arena::cut(&mut scratch, int16::sums_size(outputs, tokens) / 4)?;
+    let sums = arena::cut(&mut scratch, sums_words(tokens))?;
     // Sums are taken as they are.
     arena::clear(constants, 0);
     let matrix = Layer::new::<K, true>(step.weights, [tokens, outputs], constants, 0)?;
@@ -129,7 +138,8 @@ pub fn run<K: Kernel, S: Stream>(
         let rows = gathered.get_mut(..count * stride).ok_or(Fault::Buffer)?;
         gather::<S>(map, [first, channels], norms, rows, stride);
         K::expand(rows, stride, tokens, 0, tile);
-        matrix.each_part::<K, true>(part_outputs(tokens), scratch, |part| {
+        let at_once = matrix.at_once().min(SUMS);
+        matrix.each_part::<K, true>(at_once, scratch, |part| {
             if let Some(sums) = sums.get_mut(..K::TOKENS * part.outputs()) {
                 K::sums(part, tile, sums);
                 add::<S>(step, part, [first, count], sums, map, &mut written);
@@ -147,11 +157,19 @@ fn gather<S: Stream>(
     rows: &mut [i8],
     stride: usize,
 ) {
-    let tokens = map.chunks_exact(channels.max(1)).zip(norms.iter().cycle());
-    for (place, (token, &norm)) in tokens.enumerate() {
-        let places = rows.iter_mut().skip(place).step_by(stride.max(1));
-        for (n, &value) in places.zip(token.iter().skip(first)) {
-            *n = normalise::<S>(value, norm);
+    for (channel, row) in (first..).zip(rows.chunks_exact_mut(stride.max(1))) {
+        let values = map.iter().skip(channel).step_by(channels.max(1));
+        match norms {
+            &[norm] => {
+                for (n, &value) in row.iter_mut().zip(values) {
+                    *n = normalise::<S>(value, norm);
+                }
+            }
+            norms => {
+                for ((n, &value), &norm) in row.iter_mut().zip(values).zip(norms) {
+                    *n = normalise::<S>(value, norm);
+                }
+            }
         }
     }
 }
@@ -165,23 +183,25 @@ fn add<S: Stream>(
     map: &mut [S::Value],
     written: &mut Stats,
 ) {
-    let tokens = map
-        .chunks_exact_mut(step.channels.max(1))
-        .skip(part.first());
-    let multipliers = step.multiplier.iter().skip(part.first());
-    let rows = tokens.zip(multipliers).take(part.outputs());
-    for (row, (token, &multiplier)) in rows.enumerate() {
-        let constant = step.constant.get(part.first() + row).copied().unwrap_or(0);
-        let sums = sums.iter().skip(row).step_by(part.outputs().max(1));
-        let channels = (first..first + count).zip(token.iter_mut().skip(first));
-        for ((channel, value), &sum) in channels.zip(sums) {
-            let of = |list: &[i32]| i64::from(list.get(channel).copied().unwrap_or(0));
-            let mixed = i64::from(requantize(sum, multiplier));
-            let stream = of(step.residual).wrapping_mul(S::widened(*value).into());
-            let total = stream
-                .wrapping_add(of(step.factor).wrapping_mul(mixed))
-                .wrapping_add(of(step.beta).wrapping_mul(constant.into()))
-                .wrapping_add(of(step.offset) << 16);
+    let skipped = part.first() * step.channels;
+    let multipliers = step.multiplier.get(part.first()..).unwrap_or(&[]);
+    let channels = (first..first + count).zip(sums.chunks_exact(part.outputs().max(1)));
+    for (channel, sums) in channels {
+        let of = |list: &[i32]| list.get(channel).copied().unwrap_or(0);
+        let [factor, residual, beta] = [step.factor, step.residual, step.beta].map(of);
+        let offset = i64::from(of(step.offset)) << 16;
+        let values = map.iter_mut().skip(skipped + channel);
+        let values = values
+            .step_by(step.channels.max(1))
+            .zip(multipliers)
+            .zip(sums);
+        for (row, ((value, &multiplier), &sum)) in (part.first()..).zip(values) {
+            let constant = step.constant.get(row).copied().unwrap_or(0);
+            let mixed = requantize(sum, multiplier);
+            let total = (i64::from(residual) * i64::from(S::widened(*value)))
+                .wrapping_add(i64::from(factor) * i64::from(mixed))
+                .wrapping_add(i64::from(beta) * i64::from(constant))
+                .wrapping_add(offset);
             S::store(value, total, written);
         }
     }

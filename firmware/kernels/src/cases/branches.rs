@@ -29,6 +29,11 @@ pub(super) fn sep_conv<'a, K: Kernel>(
     let window = side * padded_rows(side);
     let weights = arena::take_i8s(memory, (hidden * window).next_multiple_of(4))?;
     source.fill(weights, 127);
+    for column in weights.chunks_mut(padded_rows(side)) {
+        for weight in column.iter_mut().skip(side) {
+            *weight = 0;
+        }
+    }
     let act1 = arena::take_i8s(memory, 256)?;
     source.fill(act1, 127);
     Ok(SepConv {

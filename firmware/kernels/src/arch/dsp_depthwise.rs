@@ -1,0 +1,129 @@
+//! The depthwise convolution with the DSP extension: the inner loops of
+//! `dsp_depthwise.s`.
+
+#![allow(unsafe_code)]
+
+use core::arch::global_asm;
+
+use crate::depthwise::{AT_ONCE, Depthwise, LARGEST, Ring, padded_rows};
+
+// The core that the assembler is told to write for, as in `dsp.rs`.
+#[cfg(not(tadpool_armv8m))]
+global_asm!(
+    ".cpu cortex-m4",
+    include_str!("dsp_depthwise.s"),
+    options(raw)
+);
+#[cfg(tadpool_armv8m)]
+global_asm!(
+    ".cpu cortex-m33",
+    include_str!("dsp_depthwise.s"),
+    options(raw)
+);
+
+/// What the windows of one channel work on; the assembly has the same offsets.
+#[repr(C)]
+struct Windows {
+    bias: i32,
+    multiplier: i32,
+    zero: i32,
+    out: *mut i8,
+    stride: usize,
+    pairs: *const [i32; PAIRS],
+    left: usize,
+    taps: *const i32,
+}
+
+/// Pairs of values of a column.
+const PAIRS: usize = 4;
+
+/// Words of a channel's weights as pairs.
+const TAPS: usize = PAIRS * LARGEST;
+
+// SAFETY: signatures and contract as in `dsp_depthwise.s`.
+unsafe extern "C" {
+    fn tadpool_dsp_gather(
+        rows: *const [*const i8; LARGEST],
+        pairs: *mut [i32; PAIRS],
+        stride: usize,
+        columns: usize,
+        channel: usize,
+    );
+    fn tadpool_dsp_taps(weights: *const [i8; 2 * TAPS], taps: *mut i32);
+    fn tadpool_dsp_convolve(windows: *const Windows);
+}
+
+/// Whether [`convolve`] takes windows of this size.
+pub(crate) fn convolves([rows, columns]: [usize; 2]) -> bool {
+    rows <= LARGEST && columns <= LARGEST
+}
+
+/// See [`Depthwise::row`].
+pub(crate) fn convolve(step: &Depthwise<'_>, ring: &mut Ring<'_>, scratch: &mut [i32]) {
+    let [rows, columns] = step.kernel;
+    let (width, channels) = (ring.width, ring.channels);
+    let row_size = width * channels;
+    let Some((taps, pairs)) = scratch.split_at_mut_checked(TAPS) else {
+        return;
+    };
+    let pairs = pairs.as_chunks_mut::<PAIRS>().0;
+    let left = columns / 2;
+    // Windows are taken a few at a time, and each has seven columns.
+    let read = (width + AT_ONCE - 1) / AT_ONCE * AT_ONCE + LARGEST - 1;
+    if width == 0 || pairs.len() < read || ring.slots.len() < rows * row_size {
+        return;
+    }
+    let column_size = padded_rows(rows);
+    let slots = ring.slots.as_mut_ptr();
+    // Rows that the window does not have meet weights of zero.
+    let row = |row: usize| {
+        let slot = (ring.oldest + row.min(rows - 1)) % rows;
+        slots.wrapping_add(slot * row_size)
+    };
+    let oldest = row(0);
+    let rows: [*const i8; LARGEST] = core::array::from_fn(|at| row(at).cast_const());
+    // Of a smaller window, with zeros around it.
+    let mut padded = [0i8; 2 * TAPS];
+    let all = step.weights.chunks_exact((columns * column_size).max(1));
+    let constants = step.bias.iter().zip(step.multiplier);
+    for (channel, (window, (&bias, &multiplier))) in all.zip(constants).enumerate().take(channels) {
+        let weights = match <&[i8; 2 * TAPS]>::try_from(window) {
+            Ok(weights) => weights,
+            Err(_) => {
+                let of_columns = window.chunks_exact(column_size.max(1));
+                let places = padded.as_chunks_mut::<8>().0.iter_mut();
+                for (place, &weight) in places
+                    .zip(of_columns)
+                    .flat_map(|(a, b)| a.iter_mut().zip(b))
+                {
+                    *place = weight;
+                }
+                &padded
+            }
+        };
+        let windows = Windows {
+            bias,
+            multiplier,
+            zero: step.zero,
+            out: oldest.wrapping_add(channel),
+            stride: channels,
+            pairs: pairs.as_ptr(),
+            left: width,
+            taps: taps.as_ptr(),
+        };
+        // SAFETY: every slot holds `width` tokens of `channels` values, of which one is
+        // read or written; `pairs` has the columns that are written, from `left` on, and
+        // those that are read, and `taps` as many words as there are pairs of weights.
+        unsafe {
+            tadpool_dsp_gather(
+                &rows,
+                pairs.as_mut_ptr().add(left),
+                channels,
+                width,
+                channel,
+            );
+            tadpool_dsp_taps(weights, taps.as_mut_ptr());
+            tadpool_dsp_convolve(&windows);
+        }
+    }
+}
