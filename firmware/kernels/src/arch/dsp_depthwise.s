@@ -9,15 +9,15 @@
 
 	.syntax unified
 
-	.equ BIAS, 0
-	.equ MULTIPLIER, 4
-	.equ ZERO, 8
-	.equ OUT, 12		@ place of the channel in the next token
-	.equ STRIDE, 16		@ bytes from one token to the next
-	.equ PAIRS, 20		@ the first column of the next windows
-	.equ LEFT, 24		@ windows that are left
-	.equ TAPS, 28		@ pairs of weights
-	.equ CONVOLVE_FRAME, 32
+	.equ D_BIAS, 0
+	.equ D_MULTIPLIER, 4
+	.equ D_ZERO, 8
+	.equ D_OUT, 12		@ place of the channel in the next token
+	.equ D_STRIDE, 16		@ bytes from one token to the next
+	.equ D_PAIRS, 20		@ the first column of the next windows
+	.equ D_LEFT, 24		@ windows that are left
+	.equ D_TAPS, 28		@ pairs of weights
+	.equ D_FRAME, 32
 
 	@ r0: seven rows of the ring, r1: pairs, r2: bytes of a token, r3: columns, and on
 	@ the stack the channel.
@@ -88,7 +88,7 @@ tadpool_dsp_taps:
 
 	@ The products of one pair: r2 leads to its weights in seven columns, r1 to the
 	@ first of the ten columns that four windows have; r4-r7 are their sums.
-	.macro PAIR pair
+	.macro MEET pair
 	ldm	r2!, {r0, r8-r12, lr}
 	ldr	r3, [r1, #4 * \pair]
 	smlad	r4, r3, r0, r4
@@ -149,33 +149,33 @@ tadpool_dsp_taps:
 	.thumb_func
 tadpool_dsp_convolve:
 	push	{r4-r11, lr}
-	sub	sp, #CONVOLVE_FRAME
+	sub	sp, #D_FRAME
 	ldm	r0, {r1-r8}
 	stm	sp, {r1-r8}
 .Lwindows:
-	ldr	r4, [sp, #BIAS]
-	ldr	r1, [sp, #PAIRS]
-	ldr	r2, [sp, #TAPS]
+	ldr	r4, [sp, #D_BIAS]
+	ldr	r1, [sp, #D_PAIRS]
+	ldr	r2, [sp, #D_TAPS]
 	mov	r5, r4
 	mov	r6, r4
 	mov	r7, r4
-	PAIR	0
-	PAIR	1
-	PAIR	2
-	PAIR	3
+	MEET	0
+	MEET	1
+	MEET	2
+	MEET	3
 	adds	r1, #64
-	str	r1, [sp, #PAIRS]
-	ldr	r8, [sp, #LEFT]
-	add	r9, sp, #MULTIPLIER
+	str	r1, [sp, #D_PAIRS]
+	ldr	r8, [sp, #D_LEFT]
+	add	r9, sp, #D_MULTIPLIER
 	ldm	r9, {r9-r12}		@ multiplier, zero, out, stride
 	FINISH_WINDOW r4
 	FINISH_WINDOW r5
 	FINISH_WINDOW r6
 	FINISH_WINDOW r7
-	str	r8, [sp, #LEFT]
-	str	r11, [sp, #OUT]
+	str	r8, [sp, #D_LEFT]
+	str	r11, [sp, #D_OUT]
 	b	.Lwindows
 .Lconvolved:
-	add	sp, #CONVOLVE_FRAME
+	add	sp, #D_FRAME
 	pop	{r4-r11, pc}
 	.size	tadpool_dsp_convolve, . - tadpool_dsp_convolve
