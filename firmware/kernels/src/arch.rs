@@ -11,12 +11,14 @@ pub(crate) mod cast;
 mod armv6m;
 #[cfg(all(feature = "dsp", target_arch = "arm"))]
 mod dsp;
-#[cfg(all(any(feature = "dsp", feature = "helium"), target_arch = "arm"))]
+#[cfg(all(feature = "dsp", not(feature = "helium"), target_arch = "arm"))]
 mod dsp_depthwise;
 #[cfg(all(any(feature = "dsp", feature = "helium"), target_arch = "arm"))]
 mod dsp_pooling;
 #[cfg(all(feature = "helium", target_arch = "arm"))]
 mod helium;
+#[cfg(all(feature = "helium", target_arch = "arm"))]
+mod helium_depthwise;
 #[cfg(not(target_arch = "arm"))]
 mod model;
 
@@ -37,10 +39,12 @@ pub(crate) const POOLS: bool = cfg!(all(
     target_arch = "arm"
 ));
 
-#[cfg(all(any(feature = "dsp", feature = "helium"), target_arch = "arm"))]
-pub(crate) use dsp_depthwise::{convolve, convolves};
+#[cfg(all(feature = "dsp", not(feature = "helium"), target_arch = "arm"))]
+pub(crate) use dsp_depthwise::{IN_PAIRS, convolve, convolves};
+#[cfg(all(feature = "helium", target_arch = "arm"))]
+pub(crate) use helium_depthwise::{IN_PAIRS, convolve, convolves};
 #[cfg(not(all(any(feature = "dsp", feature = "helium"), target_arch = "arm")))]
-pub(crate) use no_depthwise::{convolve, convolves};
+pub(crate) use no_depthwise::{IN_PAIRS, convolve, convolves};
 
 #[cfg(not(tadpool_armv6m))]
 mod portable {
@@ -80,7 +84,9 @@ mod no_pooling {
 mod no_depthwise {
     use crate::depthwise::{Depthwise, Ring};
 
-    pub(crate) fn convolves(_kernel: [usize; 2]) -> bool {
+    pub(crate) const IN_PAIRS: bool = false;
+
+    pub(crate) fn convolves(_kernel: [usize; 2], _ring_size: usize) -> bool {
         false
     }
 

@@ -39,6 +39,10 @@ pub const fn padded_rows(rows: usize) -> usize {
 /// Rows and columns of the largest window that the assembly takes.
 pub(crate) const LARGEST: usize = 7;
 
+/// Weights of such a window, padded.
+#[cfg(all(any(feature = "dsp", feature = "helium"), target_arch = "arm"))]
+pub(crate) const WHOLE: usize = LARGEST * padded_rows(LARGEST);
+
 /// Windows that the assembly takes at a time.
 pub(crate) const AT_ONCE: usize = 4;
 
@@ -72,9 +76,16 @@ impl Depthwise<'_> {
         ensure([self.bias, self.multiplier].map(<[_]>::len) == [channels; 2])
     }
 
+    /// The weights of each channel.
+    pub(crate) fn windows(&self) -> impl Iterator<Item = &[i8]> {
+        let [rows, columns] = self.kernel;
+        let size = columns.saturating_mul(padded_rows(rows));
+        self.weights.chunks_exact(size.max(1))
+    }
+
     /// Fills the parts of the scratch that no row changes.
-    pub(crate) fn prepare(&self, scratch: &mut [i32]) {
-        if arch::convolves(self.kernel) {
+    pub(crate) fn prepare(&self, ring: &Ring<'_>, scratch: &mut [i32]) {
+        if arch::IN_PAIRS && arch::convolves(self.kernel, ring.slots.len()) {
             let padding = i32::from(self.padding);
             scratch.fill(padding << 16 | padding & 0xffff);
         } else {
@@ -85,7 +96,7 @@ impl Depthwise<'_> {
     /// Replaces the oldest row of the ring by the row of windows; `scratch` has
     /// [`scratch_words`] and is as [`Depthwise::prepare`] and this leave it.
     pub(crate) fn row(&self, ring: &mut Ring<'_>, scratch: &mut [i32]) {
-        if arch::convolves(self.kernel) {
+        if arch::convolves(self.kernel, ring.slots.len()) {
             return arch::convolve(self, ring, scratch);
         }
         let [rows, columns] = self.kernel;
@@ -93,7 +104,7 @@ impl Depthwise<'_> {
         let window_size = (columns * column_size).max(1);
         let gathered = cast::words_as_i8s_mut(scratch);
         let constants = self.bias.iter().zip(self.multiplier);
-        let weights = self.weights.chunks_exact(window_size).zip(constants);
+        let weights = self.windows().zip(constants);
         for (channel, (weights, (&bias, &multiplier))) in weights.enumerate() {
             for row in 0..rows {
                 let inside = gathered
@@ -124,6 +135,25 @@ impl Ring<'_> {
         let start = slot * size;
         self.slots.get_mut(start..start + size).unwrap_or(&mut [])
     }
+}
+
+/// The weights of a window as one of the largest, with zeros beyond its own, for which
+/// `padded` is used if it is smaller.
+#[cfg(all(any(feature = "dsp", feature = "helium"), target_arch = "arm"))]
+pub(crate) fn whole_window<'a>(
+    window: &'a [i8],
+    [rows, _]: [usize; 2],
+    padded: &'a mut [i8; WHOLE],
+) -> &'a [i8; WHOLE] {
+    if let Ok(whole) = window.try_into() {
+        return whole;
+    }
+    let columns = window.chunks_exact(padded_rows(rows).max(1));
+    let places = padded.chunks_exact_mut(padded_rows(LARGEST)).zip(columns);
+    for (place, &weight) in places.flat_map(|(place, column)| place.iter_mut().zip(column)) {
+        *place = weight;
+    }
+    padded
 }
 
 /// The products of two slices of the same length.

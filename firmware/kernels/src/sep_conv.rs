@@ -139,7 +139,7 @@ pub fn run<K: Kernel, S: Stream>(
         width,
         channels: hidden,
     };
-    step.depthwise.prepare(window);
+    step.depthwise.prepare(&ring, window);
 
     let row_bytes = width * channels * S::BYTES;
     let above = slots / 2;

@@ -5,7 +5,7 @@
 
 use core::arch::global_asm;
 
-use crate::depthwise::{AT_ONCE, Depthwise, LARGEST, Ring, padded_rows};
+use crate::depthwise::{AT_ONCE, Depthwise, LARGEST, Ring, WHOLE, whole_window};
 
 // The core that the assembler is told to write for, as in `dsp.rs`.
 #[cfg(not(tadpool_armv8m))]
@@ -49,12 +49,15 @@ unsafe extern "C" {
         columns: usize,
         channel: usize,
     );
-    fn tadpool_dsp_taps(weights: *const [i8; 2 * TAPS], taps: *mut i32);
+    fn tadpool_dsp_taps(weights: *const [i8; WHOLE], taps: *mut i32);
     fn tadpool_dsp_convolve(windows: *const Windows);
 }
 
-/// Whether [`convolve`] takes windows of this size.
-pub(crate) fn convolves([rows, columns]: [usize; 2]) -> bool {
+/// Whether columns lie in the scratch as pairs of halfwords.
+pub(crate) const IN_PAIRS: bool = true;
+
+/// Whether [`convolve`] takes windows of this size with a ring of any.
+pub(crate) fn convolves([rows, columns]: [usize; 2], _ring_size: usize) -> bool {
     rows <= LARGEST && columns <= LARGEST
 }
 
@@ -73,7 +76,6 @@ pub(crate) fn convolve(step: &Depthwise<'_>, ring: &mut Ring<'_>, scratch: &mut 
     if width == 0 || pairs.len() < read || ring.slots.len() < rows * row_size {
         return;
     }
-    let column_size = padded_rows(rows);
     let slots = ring.slots.as_mut_ptr();
     // Rows that the window does not have meet weights of zero.
     let row = |row: usize| {
@@ -82,25 +84,11 @@ pub(crate) fn convolve(step: &Depthwise<'_>, ring: &mut Ring<'_>, scratch: &mut 
     };
     let oldest = row(0);
     let rows: [*const i8; LARGEST] = core::array::from_fn(|at| row(at).cast_const());
-    // Of a smaller window, with zeros around it.
-    let mut padded = [0i8; 2 * TAPS];
-    let all = step.weights.chunks_exact((columns * column_size).max(1));
+    let mut padded = [0; WHOLE];
+    let all = step.windows();
     let constants = step.bias.iter().zip(step.multiplier);
     for (channel, (window, (&bias, &multiplier))) in all.zip(constants).enumerate().take(channels) {
-        let weights = match <&[i8; 2 * TAPS]>::try_from(window) {
-            Ok(weights) => weights,
-            Err(_) => {
-                let of_columns = window.chunks_exact(column_size.max(1));
-                let places = padded.as_chunks_mut::<8>().0.iter_mut();
-                for (place, &weight) in places
-                    .zip(of_columns)
-                    .flat_map(|(a, b)| a.iter_mut().zip(b))
-                {
-                    *place = weight;
-                }
-                &padded
-            }
-        };
+        let weights = whole_window(window, step.kernel, &mut padded);
         let windows = Windows {
             bias,
             multiplier,
