@@ -161,9 +161,6 @@ fn steps_stay_close_to_float() {
     let of = |stream| step_sqnr(&network, &placed(&network, &all(&network, stream)));
     let (narrow, wide) = (of(Stream::Int8), of(Stream::Int16));
     for ((layer, narrow), wide) in network.layers.iter().zip(&narrow).zip(&wide) {
-        println!("{}: {narrow:.1} {wide:.1}", layer.name);
-    }
-    for ((layer, narrow), wide) in network.layers.iter().zip(&narrow).zip(&wide) {
         assert!(
             *narrow > 25.0 && *wide > 30.0,
             "{}: {narrow} {wide}",

@@ -43,7 +43,7 @@ pub(crate) const LARGEST: usize = 7;
 #[cfg(all(any(feature = "dsp", feature = "helium"), target_arch = "arm"))]
 pub(crate) const WHOLE: usize = LARGEST * padded_rows(LARGEST);
 
-/// Windows that the assembly takes at a time.
+/// Windows that are taken at a time.
 pub(crate) const AT_ONCE: usize = 4;
 
 /// Words of scratch: the columns of one channel, as pairs of 16-bit values in the
@@ -101,7 +101,6 @@ impl Depthwise<'_> {
         }
         let [rows, columns] = self.kernel;
         let (column_size, channels) = (padded_rows(rows), ring.channels.max(1));
-        let window_size = (columns * column_size).max(1);
         let gathered = cast::words_as_i8s_mut(scratch);
         let constants = self.bias.iter().zip(self.multiplier);
         let weights = self.windows().zip(constants);
@@ -118,11 +117,16 @@ impl Depthwise<'_> {
                     }
                 }
             }
-            let windows = gathered.windows(window_size).step_by(column_size.max(1));
-            let values = ring.row_mut(ring.oldest).iter_mut().skip(channel);
-            for (q, window) in values.step_by(channels).zip(windows) {
-                let acc = dot(weights, window).wrapping_add(bias);
-                *q = saturate_i8(requantize(acc, multiplier).saturating_add(self.zero));
+            // The last few may have columns that nobody asks for: there is room.
+            let tokens = ring.row_mut(ring.oldest).chunks_mut(AT_ONCE * channels);
+            for (turn, tokens) in tokens.enumerate() {
+                let windows = gathered.get(turn * AT_ONCE * column_size..);
+                let sums = dots(weights, windows.unwrap_or(&[]), column_size);
+                let values = tokens.iter_mut().skip(channel).step_by(channels);
+                for (q, sum) in values.zip(sums) {
+                    let acc = requantize(sum.wrapping_add(bias), multiplier);
+                    *q = saturate_i8(acc.saturating_add(self.zero));
+                }
             }
         }
     }
@@ -156,11 +160,17 @@ pub(crate) fn whole_window<'a>(
     padded
 }
 
-/// The products of two slices of the same length.
-#[inline(always)]
-fn dot(weights: &[i8], values: &[i8]) -> i32 {
-    let products = weights.iter().zip(values);
-    products.fold(0i32, |acc, (&w, &x)| {
-        acc.wrapping_add(i32::from(w) * i32::from(x))
-    })
+/// The products of a window's weights with [`AT_ONCE`] windows of `values`, each a
+/// column behind the one before. A function of its own, so that it has all registers.
+#[inline(never)]
+fn dots(weights: &[i8], values: &[i8], column_size: usize) -> [i32; AT_ONCE] {
+    let mut sums = [0i32; AT_ONCE];
+    let windows = |at: usize| values.get(at * column_size..).unwrap_or(&[]).iter();
+    let windows = windows(0).zip(windows(1)).zip(windows(2)).zip(windows(3));
+    for (&w, (((&a, &b), &c), &d)) in weights.iter().zip(windows) {
+        for (sum, x) in sums.iter_mut().zip([a, b, c, d]) {
+            *sum = sum.wrapping_add(i32::from(w) * i32::from(x));
+        }
+    }
+    sums
 }

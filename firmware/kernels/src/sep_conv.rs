@@ -269,3 +269,25 @@ fn activate(table: Option<&[i8; 256]>, values: &mut [i8]) {
 fn activated(table: &[i8; 256], q: i8) -> i8 {
     table[usize::from(q as u8 ^ 0x80)]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::Int8;
+
+    /// The stages of a ConvFormer-S18 at 224x224, whose largest stream is what no
+    /// schedule can do without.
+    #[test]
+    fn scratch_is_small_beside_the_stream() {
+        let largest = 56 * 56 * 64;
+        for [side, channels] in [[56, 64], [28, 128], [14, 320], [7, 512]] {
+            let shape = [side, side, channels];
+            let scratch = SepConv::scratch_size::<Int8>(shape, 2 * channels, [7, 7], 2);
+            let stream = side * side * channels;
+            assert!(
+                100 * (stream + scratch) <= 128 * largest,
+                "{shape:?}: {scratch}"
+            );
+        }
+    }
+}
