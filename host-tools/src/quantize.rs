@@ -109,7 +109,7 @@ pub enum QuantError {
     },
     /// No kernel computes it.
     #[error(
-        "layer `{layer}`: {what} has no integer kernel yet; use pooling or identity as token mixer and GroupNorm with one group"
+        "layer `{layer}`: {what} has no integer kernel yet; use pooling, identity, random mixing or a separable convolution as token mixer and GroupNorm with one group"
     )]
     Unsupported {
         /// Place in the network.

@@ -10,10 +10,11 @@ use tadpool::firmware::{self as firmware_images, Build, Interface};
 use tadpool::float::{self, View};
 use tadpool::ir::{Linear, MetaFormer, Norm, NormScope, Residual};
 use tadpool::memory::{self, MemoryPlan};
+use tadpool::model_toml::RangeMethod;
 use tadpool::precision::Precision;
 use tadpool::program::{Arena, program};
 use tadpool::quant_model::QuantModel;
-use tadpool::quantize::{self, Pixels, QuantError};
+use tadpool::quantize::{self, Pixels, QuantError, Rounding};
 use tadpool::runner::probe::Options;
 use tadpool::runner::trace::Trace;
 use tadpool::runner::{self, Run};
@@ -65,12 +66,30 @@ pub(crate) fn quantize(
     let images = images(network, 12);
     let load = |index: usize| Ok::<_, ()>(normalised(&images[index]));
     let ranges = calibrate::min_max(network, images.len(), load).unwrap();
-    let pixels = Pixels {
+    quantize::quantize(network, &ranges, &pixels(), precision)
+}
+
+/// The same with each matrix rounded for what it computes on these images, and its
+/// bias corrected.
+pub(crate) fn quantize_carefully(network: &MetaFormer, precision: &Precision) -> QuantModel {
+    let images = images(network, 12);
+    let load = |index: usize| Ok::<_, ()>(normalised(&images[index]));
+    let seen = calibrate::observe(network, images.len(), load).unwrap();
+    let ranges = seen.ranges(network, RangeMethod::MinMax, precision);
+    let rounding = Rounding {
+        outputs: Some(&seen),
+        correction: Some(&seen),
+    };
+    quantize::quantize_rounded(network, &ranges, &pixels(), precision, rounding)
+        .unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn pixels() -> Pixels {
+    Pixels {
         mean: vec![MEAN; 3],
         std: vec![STD; 3],
         order: vec![0, 1, 2],
-    };
-    quantize::quantize(network, &ranges, &pixels, precision)
+    }
 }
 
 pub(crate) struct Placed {
@@ -80,7 +99,11 @@ pub(crate) struct Placed {
 }
 
 pub(crate) fn placed(network: &MetaFormer, precision: &Precision) -> Placed {
-    let model = quantize(network, precision).unwrap_or_else(|error| panic!("{error}"));
+    let model = quantize(network, precision);
+    place(model.unwrap_or_else(|error| panic!("{error}")))
+}
+
+pub(crate) fn place(model: QuantModel) -> Placed {
     let schedule = schedule::schedule(&model, &ScheduleConfig::default());
     let memory = memory::plan(&schedule).unwrap();
     Placed {
