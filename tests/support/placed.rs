@@ -6,7 +6,7 @@ use std::time::Duration;
 use tadpool::boards;
 use tadpool::calibrate;
 use tadpool::codegen::{Description, Generated, generate};
-use tadpool::firmware::{self as firmware_images, Build, Interface};
+use tadpool::firmware::{self as firmware_images, Build, Interface, audit};
 use tadpool::float::{self, View};
 use tadpool::ir::{Linear, MetaFormer, Norm, NormScope, Residual};
 use tadpool::memory::{self, MemoryPlan};
@@ -157,7 +157,9 @@ pub(crate) fn step_sqnr(network: &MetaFormer, placed: &Placed) -> Vec<f64> {
         .collect()
 }
 
-/// Every step of a few inferences on an emulated board is as on the host.
+/// Every step of a few inferences on an emulated board is as on the host, and nothing
+/// in them can panic, computes in floating point, or takes more stack than the board
+/// allows.
 pub(crate) fn assert_same_on(name: &str, network: &MetaFormer, placed: &Placed) {
     let program = program(&placed.model, &placed.schedule, &placed.memory);
     let firmware = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware");
@@ -175,6 +177,10 @@ pub(crate) fn assert_same_on(name: &str, network: &MetaFormer, placed: &Placed) 
         model: Some(folder.path()),
         interface: Interface::Requests,
     };
+    let audit = audit::inference(&build).unwrap_or_else(|error| panic!("{name}: {error}"));
+    audit
+        .check(board)
+        .unwrap_or_else(|error| panic!("{name}: {error}"));
     let image = firmware_images::build(&build).unwrap_or_else(|error| panic!("{error}"));
     let run = Run {
         board,

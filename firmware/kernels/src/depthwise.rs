@@ -118,7 +118,9 @@ impl Depthwise<'_> {
                 }
             }
             // The last few may have columns that nobody asks for: there is room.
-            let tokens = ring.row_mut(ring.oldest).chunks_mut(AT_ONCE * channels);
+            let tokens = ring
+                .row_mut(ring.oldest)
+                .chunks_mut((AT_ONCE * channels).max(1));
             for (turn, tokens) in tokens.enumerate() {
                 let windows = gathered.get(turn * AT_ONCE * column_size..);
                 let sums = dots(weights, windows.unwrap_or(&[]), column_size);

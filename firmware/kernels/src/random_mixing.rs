@@ -128,7 +128,9 @@ pub fn run<K: Kernel, S: Stream>(
     arena::clear(constants, 0);
     let matrix = Layer::new::<K, true>(step.weights, [tokens, outputs], constants, 0)?;
     let norm = step.normed.of::<S>(stats);
-    for (kept, token) in norms.iter_mut().zip(map.chunks(channels.max(1))) {
+    let mut rest = &*map;
+    for kept in norms.iter_mut() {
+        let token = rest.split_off(..channels).ok_or(Fault::Geometry)?;
         *kept = norm.affine::<S>(token);
     }
 

@@ -128,7 +128,6 @@ pub fn run<K: Kernel, S: Stream>(
             fc2.zero_point,
         )?,
         tiles,
-        tile_size: tile_size.max(1),
         rows,
         sums,
         unpacked: scratch,
@@ -175,30 +174,38 @@ struct Branch<'a> {
     fc1: Layer<'a>,
     fc2: Layer<'a>,
     tiles: &'a mut [i32],
-    tile_size: usize,
     rows: &'a mut [i8],
     sums: &'a mut [i32],
     unpacked: &'a mut [i32],
 }
 
 impl Branch<'_> {
-    /// Bytes of the tokens of a tile, values of their hidden layer, and tiles.
-    fn sizes<K: Kernel, S: Stream>(&self) -> [usize; 3] {
+    /// Bytes of the tokens of a tile, values of their hidden layer, words of a tile,
+    /// and how many tiles there are. None is zero, which the compiler is to see.
+    #[inline(always)]
+    fn sizes<K: Kernel, S: Stream>(&self) -> [usize; 4] {
         let [_, _, channels] = self.step.shape;
+        let hidden = self.step.hidden;
         let bytes = K::TOKENS * channels * S::BYTES;
-        let count = self.tiles.len() / self.tile_size;
-        [bytes, K::TOKENS * self.step.hidden, count].map(|size| size.max(1))
+        let count = tiles(self.step.tile_tokens);
+        [
+            bytes,
+            K::TOKENS * hidden,
+            tile_size(channels, hidden),
+            count,
+        ]
+        .map(|size| size.max(1))
     }
 
     /// Writes the hidden values of a row.
     fn hide<K: Kernel, S: Stream>(&mut self, row: &[u8], hidden: &mut [i8]) -> Result<(), Fault> {
-        let [bytes, values, count] = self.sizes::<K, S>();
+        let [bytes, values, tile_size, count] = self.sizes::<K, S>();
         let [_, _, channels] = self.step.shape;
         for (tokens, hidden) in row
-            .chunks(count * bytes)
-            .zip(hidden.chunks_mut(count * values))
+            .chunks((count * bytes).max(1))
+            .zip(hidden.chunks_mut((count * values).max(1)))
         {
-            let tiles = self.tiles.chunks_mut(self.tile_size);
+            let tiles = self.tiles.chunks_mut(tile_size);
             for (tokens, tile) in tokens.chunks(bytes).zip(tiles) {
                 self.norm
                     .expand::<K, S>(tokens, channels, self.rows, tile)?;
@@ -206,7 +213,7 @@ impl Branch<'_> {
             let at_once = self.fc1.at_once();
             self.fc1
                 .each_part::<K, true>(at_once, self.unpacked, |part| {
-                    let tiles = self.tiles.chunks(self.tile_size);
+                    let tiles = self.tiles.chunks(tile_size);
                     for (tile, hidden) in tiles.zip(hidden.chunks_mut(values)) {
                         K::write_counted(part, tile, hidden);
                     }
@@ -222,7 +229,7 @@ impl Branch<'_> {
         hidden: &[i8],
         row: &mut [u8],
     ) -> Result<Stats, Fault> {
-        let [bytes, values, count] = self.sizes::<K, S>();
+        let [bytes, values, tile_size, count] = self.sizes::<K, S>();
         let inputs = self.step.hidden;
         let at_once = if S::FRACTION == 0 {
             self.fc2.at_once()
@@ -231,17 +238,17 @@ impl Branch<'_> {
         };
         let mut written = Ok(Stats::default());
         for (tokens, hidden) in row
-            .chunks_mut(count * bytes)
-            .zip(hidden.chunks(count * values))
+            .chunks_mut((count * bytes).max(1))
+            .zip(hidden.chunks((count * values).max(1)))
         {
-            let tiles = self.tiles.chunks_mut(self.tile_size);
+            let tiles = self.tiles.chunks_mut(tile_size);
             for (hidden, tile) in hidden.chunks(values).zip(tiles) {
                 K::expand(hidden, inputs, inputs, 0, tile);
             }
             let (fc2, sums) = (&self.step.fc2, &mut *self.sums);
             self.fc2
                 .each_part::<K, true>(at_once, self.unpacked, |part| {
-                    let tiles = self.tiles.chunks(self.tile_size);
+                    let tiles = self.tiles.chunks(tile_size);
                     for (tile, tokens) in tiles.zip(tokens.chunks_mut(bytes)) {
                         match (&mut written, S::join::<K>(part, fc2, tile, sums, tokens)) {
                             (Ok(written), Ok(stats)) => written.add_all(stats),

@@ -64,6 +64,8 @@ pub(crate) fn convolves([rows, columns]: [usize; 2], _ring_size: usize) -> bool 
 /// See [`Depthwise::row`].
 pub(crate) fn convolve(step: &Depthwise<'_>, ring: &mut Ring<'_>, scratch: &mut [i32]) {
     let [rows, columns] = step.kernel;
+    // Not zero, as was checked; said again where the compiler sees it.
+    let rows = rows.max(1);
     let (width, channels) = (ring.width, ring.channels);
     let row_size = width * channels;
     let Some((taps, pairs)) = scratch.split_at_mut_checked(TAPS) else {

@@ -55,6 +55,8 @@ pub(crate) fn convolves([rows, columns]: [usize; 2], ring_size: usize) -> bool {
 /// See [`Depthwise::row`].
 pub(crate) fn convolve(step: &Depthwise<'_>, ring: &mut Ring<'_>, scratch: &mut [i32]) {
     let [rows, columns] = step.kernel;
+    // Not zero, as was checked; said again where the compiler sees it.
+    let rows = rows.max(1);
     let (width, channels) = (ring.width, ring.channels);
     let row_size = width * channels;
     let gathered = cast::words_as_i8s_mut(scratch);
