@@ -4,20 +4,27 @@
 mod support;
 
 use support::Noise;
+<<<<<<< HEAD
 use support::emulated::assert_same_bytes;
 use support::integer::{images, normalised, step_sqnr};
 use tadpool::calibrate;
 use tadpool::codegen::{Description, Generated, generate};
+=======
+use support::placed::{Maker, assert_same_on, generated, placed, quantize, step_sqnr};
+>>>>>>> sepconv
 use tadpool::ir::{
-    Activation, ChannelMlp, Head, Identity, Layer, Linear, MetaFormer, Norm, NormScope, Op,
-    PatchEmbedding, Pooling, Residual, Shape,
+    Activation, ChannelMlp, Head, Identity, Layer, MetaFormer, Op, PatchEmbedding, Pooling, Shape,
 };
-use tadpool::memory::{self, MemoryPlan};
 use tadpool::precision::{LayerPrecision, Precision};
+<<<<<<< HEAD
 use tadpool::program::program;
 use tadpool::quant_model::{QuantModel, Stream, WeightBits};
 use tadpool::quantize::{self, Pixels, QuantError};
 use tadpool::schedule::{self, Schedule, ScheduleConfig};
+=======
+use tadpool::quant_model::{Stream, WeightBits};
+use tadpool::quantize::QuantError;
+>>>>>>> sepconv
 use tadpool_kernels::layout::Layout;
 
 use Stream::Int16;
@@ -35,39 +42,6 @@ const STAGES: [(usize, usize, usize, usize, usize, Mixer); 4] = [
 enum Mixer {
     Pooling,
     Identity,
-}
-
-/// Weights that change the stream by about its own size.
-struct Maker(Noise);
-
-impl Maker {
-    fn linear(&mut self, outputs: usize, inputs: usize) -> Linear {
-        let size = (inputs as f32).sqrt().recip();
-        let weight = self.0.values(outputs * inputs);
-        Linear {
-            outputs,
-            inputs,
-            weight: weight.into_iter().map(|value| size * value).collect(),
-            bias: self.0.values(outputs),
-        }
-    }
-
-    fn norm(&mut self, channels: usize) -> Norm {
-        Norm {
-            scope: NormScope::Map,
-            gamma: self.0.values(channels),
-            beta: self.0.values(channels),
-            epsilon: 1e-5,
-        }
-    }
-
-    fn residual(&mut self, channels: usize) -> Residual {
-        let values = self.0.values(channels);
-        Residual {
-            layer_scale: values.into_iter().map(|value| 0.3 * value).collect(),
-            res_scale: vec![1.0; channels],
-        }
-    }
 }
 
 fn network() -> MetaFormer {
@@ -164,6 +138,7 @@ fn mixed(network: &MetaFormer) -> Precision {
     precision
 }
 
+<<<<<<< HEAD
 fn quantize(network: &MetaFormer, precision: &Precision) -> Result<QuantModel, QuantError> {
     let images = images(network, 12);
     let load = |index: usize| Ok::<_, ()>(normalised(&images[index]));
@@ -211,6 +186,8 @@ fn sqnr(network: &MetaFormer, placed: &Placed) -> Vec<f64> {
     step_sqnr(network, &placed.model, &program)
 }
 
+=======
+>>>>>>> sepconv
 #[test]
 fn wide_streams_are_finer() {
     let network = network();
@@ -281,7 +258,10 @@ fn a_stage_has_one_width() {
 fn boards_compute_the_bytes_of_the_host() {
     let network = network();
     let placed = placed(&network, &mixed(&network));
+<<<<<<< HEAD
     let program = program(&placed.model, &placed.schedule, &placed.memory);
+=======
+>>>>>>> sepconv
     let names = [
         "qemu-lm3s6965evb",
         "qemu-microbit",
@@ -291,6 +271,10 @@ fn boards_compute_the_bytes_of_the_host() {
     ];
     let images = images(&network, 3);
     for name in names {
+<<<<<<< HEAD
         assert_same_bytes(&program, name, &images);
+=======
+        assert_same_on(name, &network, &placed);
+>>>>>>> sepconv
     }
 }

@@ -30,6 +30,8 @@ fn weights_are_symmetric_and_tables_complete() {
         for layer in quantized(&fixture, &ScheduleConfig::default()).model.layers {
             let matrices = match &layer.op {
                 QuantOp::PatchEmbedding(op) => vec![&op.matrix],
+                QuantOp::RandomMixing(op) => vec![&op.matrix],
+                QuantOp::SepConv(op) => vec![&op.fc1.matrix, &op.fc2.matrix],
                 QuantOp::ChannelMlp(op) => vec![&op.fc1, &op.fc2.matrix],
                 QuantOp::NormedMlp(op) => vec![&op.fc1.matrix, &op.fc2.matrix],
                 QuantOp::Head(op) => vec![&op.matrix],

@@ -50,7 +50,8 @@ pub struct LayerCalibration {
     /// What the layer's matrices read, in the order of
     /// [`LayerPrecision::weights`](crate::precision::LayerPrecision::weights):
     /// windows of a patch embedding, the normed map without the norm's weight
-    /// and bias, and the hidden values of a channel MLP.
+    /// and bias, and the hidden values of a channel MLP or behind a depthwise
+    /// convolution.
     pub inputs: [Option<Moments>; 2],
 }
 
@@ -129,6 +130,7 @@ impl Calibration {
         let layers = network.layers.iter().map(|layer| LayerCalibration {
             inputs: match &layer.op {
                 Op::PatchEmbedding(op) => [moments(op.linear.inputs), None],
+                Op::SepConv(op) => [moments(op.fc1.inputs), moments(op.fc2.inputs)],
                 Op::ChannelMlp(op) => [moments(op.fc1.inputs), moments(op.fc2.inputs)],
                 _ => [None, None],
             },
@@ -217,6 +219,16 @@ impl LayerCalibration {
     }
 }
 
+/// What the second matrix of a layer reads.
+fn read_last(op: &Op) -> Option<View> {
+    match op {
+        Op::SepConv(op) if op.act2.is_some() => Some(View::DepthwiseHidden),
+        Op::SepConv(_) => Some(View::Depthwise),
+        Op::ChannelMlp(_) => Some(View::Hidden),
+        _ => None,
+    }
+}
+
 /// Keeps the larger value of each channel; none is less than zero.
 fn larger(largest: &mut Vec<f32>, values: impl ExactSizeIterator<Item = f32>) {
     largest.resize(values.len(), 0.0);
@@ -256,12 +268,12 @@ impl Seen {
                 let tokens = view.values.chunks_exact(view.channels).step_by(stride);
                 layer.inputs[slot].extend(tokens.flatten());
             };
+            if read_last(&view.layer.op) == Some(view.kind) {
+                keep(1);
+            }
             match view.kind {
                 View::Input => keep(0),
-                View::Hidden => {
-                    keep(1);
-                    layer.hidden = Range::of(view.values);
-                }
+                View::Hidden => layer.hidden = Range::of(view.values),
                 View::Preactivation => {
                     layer.pre_activation = Some(Histogram::of(view.values));
                     for token in view.values.chunks_exact(view.channels) {

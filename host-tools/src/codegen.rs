@@ -9,8 +9,10 @@
 mod arena;
 mod constants;
 mod imports;
+mod layers;
 mod model;
 mod tables;
+mod token_mixers;
 mod tokens;
 
 use std::path::Path;

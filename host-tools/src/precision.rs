@@ -18,9 +18,9 @@ pub struct Precision {
 /// The precision of one layer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LayerPrecision {
-    /// Of the layer's matrices: `fc1` and `fc2` of a channel MLP or, the classifier
-    /// being `fc2`, of an MLP head; the first is that of a patch embedding or a head
-    /// without a hidden layer.
+    /// Of the layer's matrices: `fc1` and `fc2` of a separable convolution or a channel
+    /// MLP or, the classifier being `fc2`, of an MLP head; the first is that of a patch
+    /// embedding, a random mixing, or a head without a hidden layer.
     pub weights: [WeightBits; 2],
     /// Of the map that the layer writes. A layer that works in place writes a
     /// map as wide as the one that it reads.
@@ -244,8 +244,8 @@ impl Precision {
 /// Matrices of a layer, in the order of [`LayerPrecision::weights`].
 pub fn matrices(op: &Op) -> usize {
     match op {
-        Op::PatchEmbedding(_) => 1,
-        Op::ChannelMlp(_) => 2,
+        Op::PatchEmbedding(_) | Op::RandomMixing(_) => 1,
+        Op::SepConv(_) | Op::ChannelMlp(_) => 2,
         Op::Head(op) => 1 + usize::from(op.hidden.is_some()),
         _ => 0,
     }

@@ -6,6 +6,7 @@
 //! number of bits.
 
 use tadpool_kernels::channel_mlp::{self, ChannelMlp};
+use tadpool_kernels::depthwise::Depthwise;
 use tadpool_kernels::head::{self, Head};
 use tadpool_kernels::identity::{self, Identity};
 use tadpool_kernels::int16;
@@ -16,7 +17,9 @@ use tadpool_kernels::normed_mlp::{self, NormedMlp};
 use tadpool_kernels::patch_embedding::{self, PatchEmbedding};
 use tadpool_kernels::pooling::{self, Pooling};
 use tadpool_kernels::pushed_rows::{self, Pushed};
+use tadpool_kernels::random_mixing::{self, RandomMixing};
 use tadpool_kernels::scaled_pooling::{self, ScaledPooling};
+use tadpool_kernels::sep_conv::{self, SepConv};
 use tadpool_kernels::stream::{Int8, Int16};
 use tadpool_kernels::weights::Weights;
 use tadpool_kernels::wide_head::{self, HeadHidden, WideHead, WideLinear};
@@ -98,6 +101,10 @@ pub enum Kernel<'a> {
     ScaledPooling(ScaledPooling<'a>),
     /// See [`tadpool_kernels::identity`].
     Identity(Identity<'a>),
+    /// See [`tadpool_kernels::random_mixing`].
+    RandomMixing(RandomMixing<'a>),
+    /// See [`tadpool_kernels::sep_conv`].
+    SepConv(SepConv<'a>),
     /// See [`tadpool_kernels::channel_mlp`].
     ChannelMlp(ChannelMlp<'a>),
     /// See [`tadpool_kernels::int16::channel_mlp`].
@@ -205,6 +212,52 @@ fn kernel<'a>(layer: &'a QuantLayer, step: &Step, memory: &MemoryPlan) -> Kernel
             factor: &op.factor,
             offset: &op.offset,
             residual: &op.residual,
+        }),
+        QuantOp::RandomMixing(op) => Kernel::RandomMixing(RandomMixing {
+            map: output,
+            scratch,
+            tokens: layer.input.tokens(),
+            channels: layer.input.channels,
+            normed: op.normed,
+            weights: weights(&op.matrix),
+            multiplier: &op.multiplier,
+            constant: &op.constant,
+            beta: &op.beta,
+            factor: &op.factor,
+            residual: &op.residual,
+            offset: &op.offset,
+        }),
+        QuantOp::SepConv(op) => Kernel::SepConv(SepConv {
+            map: output,
+            scratch,
+            shape: dims(layer.input),
+            hidden: op.fc1.matrix.outputs,
+            tile_tokens,
+            normed: op.normed,
+            fc1: PlainLinear {
+                weights: weights(&op.fc1.matrix),
+                bias: &op.fc1.bias,
+                multiplier: &op.fc1.multiplier,
+                zero: op.fc1.zero,
+            },
+            act1: op.act1.as_ref(),
+            depthwise: Depthwise {
+                kernel: op.depthwise.kernel,
+                weights: &op.depthwise.weights,
+                bias: &op.depthwise.bias,
+                multiplier: &op.depthwise.multiplier,
+                padding: op.depthwise.padding,
+                zero: op.depthwise.zero,
+            },
+            act2: op.act2.as_ref(),
+            fc2: ResidualLinear {
+                weights: weights(&op.fc2.matrix),
+                bias: &op.fc2.bias,
+                residual: &op.fc2.residual.factor,
+                multiplier: &op.fc2.multiplier,
+                offset: &op.fc2.residual.offset,
+                zero_point: op.fc2.residual.zero_point,
+            },
         }),
         QuantOp::ChannelMlp(op) => {
             let fc1 = NormedLinear {
@@ -314,6 +367,8 @@ fn weights(matrix: &QuantMatrix) -> Weights<'_> {
 fn bits(layer: &QuantLayer) -> [WeightBits; 2] {
     match &layer.op {
         QuantOp::PatchEmbedding(op) => [op.matrix.bits; 2],
+        QuantOp::RandomMixing(op) => [op.matrix.bits; 2],
+        QuantOp::SepConv(op) => [op.fc1.matrix.bits, op.fc2.matrix.bits],
         QuantOp::ChannelMlp(op) => [op.fc1.bits, op.fc2.matrix.bits],
         QuantOp::NormedMlp(op) => [op.fc1.matrix.bits, op.fc2.matrix.bits],
         QuantOp::Head(op) => [op.matrix.bits; 2],
@@ -335,6 +390,8 @@ impl Kernel<'_> {
             Self::Pooling(step) => step.map,
             Self::ScaledPooling(step) => step.map,
             Self::Identity(step) => step.map,
+            Self::RandomMixing(step) => step.map,
+            Self::SepConv(step) => step.map,
             Self::ChannelMlp(step) => step.map,
             Self::ChannelMlpInt16(step) => step.map,
             Self::NormedMlp(step) => step.map,
@@ -350,6 +407,8 @@ impl Kernel<'_> {
             Self::Pooling(step) => step.map,
             Self::ScaledPooling(step) => step.map,
             Self::Identity(step) => step.map,
+            Self::RandomMixing(step) => step.map,
+            Self::SepConv(step) => step.map,
             Self::ChannelMlp(step) => step.map,
             Self::ChannelMlpInt16(step) => step.map,
             Self::NormedMlp(step) => step.map,
@@ -380,6 +439,18 @@ impl ProgramStep<'_> {
             }
             (Kernel::Identity(step), Stream::Int8) => identity::run::<Int8>(step, stats, arena),
             (Kernel::Identity(step), Stream::Int16) => identity::run::<Int16>(step, stats, arena),
+            (Kernel::RandomMixing(step), Stream::Int8) => {
+                random_mixing::run::<Rows, Int8>(step, stats, arena)
+            }
+            (Kernel::RandomMixing(step), Stream::Int16) => {
+                random_mixing::run::<Rows, Int16>(step, stats, arena)
+            }
+            (Kernel::SepConv(step), Stream::Int8) => {
+                sep_conv::run::<Rows, Int8>(step, stats, arena)
+            }
+            (Kernel::SepConv(step), Stream::Int16) => {
+                sep_conv::run::<Rows, Int16>(step, stats, arena)
+            }
             (Kernel::ChannelMlp(step), _) => channel_mlp::run::<Rows>(step, stats, arena),
             (Kernel::ChannelMlpInt16(step), _) => {
                 int16::channel_mlp::run::<Rows>(step, stats, arena)

@@ -83,6 +83,10 @@ pub enum QuantOp {
     ScaledPooling(QuantScaledPooling),
     /// See [`tadpool_kernels::identity`].
     Identity(QuantIdentity),
+    /// See [`tadpool_kernels::random_mixing`].
+    RandomMixing(QuantRandomMixing),
+    /// See [`tadpool_kernels::sep_conv`].
+    SepConv(Box<QuantSepConv>),
     /// See [`tadpool_kernels::channel_mlp`].
     ChannelMlp(Box<QuantChannelMlp>),
     /// See [`tadpool_kernels::normed_mlp`].
@@ -184,6 +188,87 @@ pub struct QuantIdentity {
     pub offset: Vec<i32>,
     /// Per channel, Q16.
     pub residual: Vec<i32>,
+}
+
+/// Constants of a random mixing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QuantRandomMixing {
+    /// The norm before the mixer.
+    pub normed: Normed,
+    /// Tokens to tokens, with rows of zeros behind them.
+    pub matrix: QuantMatrix,
+    /// Per row, Q32.
+    pub multiplier: Vec<i32>,
+    /// Per row, Q16; empty if the norm has no bias.
+    pub constant: Vec<i32>,
+    /// Per channel, Q16; empty if the norm has no bias.
+    pub beta: Vec<i32>,
+    /// Per channel, Q32.
+    pub factor: Vec<i32>,
+    /// Per channel, Q24.
+    pub residual: Vec<i32>,
+    /// Per channel, Q16.
+    pub offset: Vec<i32>,
+}
+
+/// Constants of a separable convolution.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QuantSepConv {
+    /// The norm before `fc1`.
+    pub normed: Normed,
+    /// Channels to hidden.
+    pub fc1: QuantPlainLinear,
+    /// The activation behind `fc1` as a table.
+    pub act1: Option<[i8; 256]>,
+    /// Over the hidden channels.
+    pub depthwise: QuantDepthwise,
+    /// The activation behind the convolution as a table.
+    pub act2: Option<[i8; 256]>,
+    /// Hidden to channels.
+    pub fc2: QuantResidualLinear,
+}
+
+/// Constants of a depthwise convolution.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QuantDepthwise {
+    /// Window rows and columns.
+    pub kernel: [usize; 2],
+    /// Per channel, column by column, padded as the kernel reads them.
+    pub weights: Vec<i8>,
+    /// Accumulator start per channel.
+    pub bias: Vec<i32>,
+    /// Per channel, Q32.
+    pub multiplier: Vec<i32>,
+    /// The value that stands for zero in what is read.
+    pub padding: i8,
+    /// Zero point of what is written.
+    pub zero: i32,
+}
+
+/// Constants of a linear layer between int8 values.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QuantPlainLinear {
+    /// The weights.
+    pub matrix: QuantMatrix,
+    /// Accumulator start per output.
+    pub bias: Vec<i32>,
+    /// Per output, Q32.
+    pub multiplier: Vec<i32>,
+    /// Zero point of what is written.
+    pub zero: i32,
+}
+
+/// Constants of a linear layer that adds to the residual stream.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QuantResidualLinear {
+    /// The weights.
+    pub matrix: QuantMatrix,
+    /// Accumulator start per output.
+    pub bias: Vec<i32>,
+    /// How the residual stream enters the sum.
+    pub residual: QuantResidual,
+    /// Per output, Q32.
+    pub multiplier: Vec<i32>,
 }
 
 /// Constants of a channel MLP.

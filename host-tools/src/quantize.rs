@@ -16,7 +16,9 @@ mod lattice;
 mod linear;
 mod patch_embedding;
 mod pooling;
+mod random_mixing;
 mod rounding;
+mod sep_conv;
 mod wide_head;
 
 use rounding::{Column, Guide, Rounder, means};
@@ -216,6 +218,14 @@ pub fn trained_weights(layer: &Layer) -> [(WeightBits, bool); 2] {
     let none = (WeightBits::Int8, true);
     match &layer.op {
         Op::PatchEmbedding(op) => [columns(&op.linear, None), none],
+        Op::RandomMixing(op) => {
+            let matrix: Vec<f64> = op.matrix.iter().map(|&weight| weight.into()).collect();
+            [lattice::fit(layer.input.tokens(), &matrix), none]
+        }
+        Op::SepConv(op) => [
+            columns(&op.fc1, Some(&op.norm.gamma)),
+            columns(&op.fc2, None),
+        ],
         Op::ChannelMlp(op) => [
             columns(&op.fc1, Some(&op.norm.gamma)),
             columns(&op.fc2, None),
@@ -231,12 +241,7 @@ pub fn trained_weights(layer: &Layer) -> [(WeightBits, bool); 2] {
                 ],
             }
         }
-        Op::Norm(_)
-        | Op::Pooling(_)
-        | Op::Identity(_)
-        | Op::RandomMixing(_)
-        | Op::SepConv(_)
-        | Op::Attention(_) => [none; 2],
+        Op::Norm(_) | Op::Pooling(_) | Op::Identity(_) | Op::Attention(_) => [none; 2],
     }
 }
 
@@ -281,11 +286,15 @@ impl<'a> Context<'a> {
             Op::Norm(norm) => QuantOp::Identity(identity::norm(self, norm, output_quant)?),
             Op::Pooling(op) => pooling::quantize(self, op, output_quant)?,
             Op::Identity(op) => QuantOp::Identity(identity::quantize(self, op, output_quant)?),
-            Op::ChannelMlp(op) => channel_mlp::quantize(self, op, output_quant)?,
-            Op::Head(op) => head::quantize(self, op)?,
-            Op::RandomMixing(_) | Op::SepConv(_) | Op::Attention(_) => {
-                return Err(self.unsupported(self.layer.op.kind()));
+            Op::RandomMixing(op) => {
+                QuantOp::RandomMixing(random_mixing::quantize(self, op, output_quant)?)
             }
+            Op::SepConv(op) => {
+                QuantOp::SepConv(Box::new(sep_conv::quantize(self, op, output_quant)?))
+            }
+            Op::ChannelMlp(op) => channel_mlp::quantize(self, op, output_quant)?,
+            Op::Attention(_) => return Err(self.unsupported(self.layer.op.kind())),
+            Op::Head(op) => head::quantize(self, op)?,
         };
         Ok(QuantLayer {
             name: self.layer.name.clone(),

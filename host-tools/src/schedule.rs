@@ -14,7 +14,9 @@ use tadpool_kernels::normed_mlp::NormedMlp;
 use tadpool_kernels::patch_embedding::PatchEmbedding;
 use tadpool_kernels::pooling::Pooling;
 use tadpool_kernels::pushed_rows;
+use tadpool_kernels::random_mixing::RandomMixing;
 use tadpool_kernels::scaled_pooling;
+use tadpool_kernels::sep_conv::SepConv;
 use tadpool_kernels::stream::{Int8, Int16};
 use tadpool_kernels::weights::unpacked_size;
 use tadpool_kernels::wide_head::WideHead;
@@ -222,10 +224,15 @@ fn tile_tokens(model: &QuantModel, config: &ScheduleConfig) -> Vec<usize> {
 fn unpacks(layer: &QuantLayer) -> bool {
     match &layer.op {
         QuantOp::PatchEmbedding(op) => op.matrix.bits == WeightBits::Int4,
+        QuantOp::SepConv(op) => {
+            [op.fc1.matrix.bits, op.fc2.matrix.bits].contains(&WeightBits::Int4)
+        }
         QuantOp::ChannelMlp(op) => [op.fc1.bits, op.fc2.matrix.bits].contains(&WeightBits::Int4),
         QuantOp::NormedMlp(op) => {
             [op.fc1.matrix.bits, op.fc2.matrix.bits].contains(&WeightBits::Int4)
         }
+        // A random mixing takes all of its tokens at once.
+        QuantOp::RandomMixing(_) => false,
         QuantOp::Pooling(_)
         | QuantOp::ScaledPooling(_)
         | QuantOp::Identity(_)
@@ -247,6 +254,8 @@ fn size_in_use(layer: &QuantLayer, input: Stream, tile_tokens: usize) -> usize {
         QuantOp::Pooling(_)
         | QuantOp::ScaledPooling(_)
         | QuantOp::Identity(_)
+        | QuantOp::RandomMixing(_)
+        | QuantOp::SepConv(_)
         | QuantOp::ChannelMlp(_)
         | QuantOp::NormedMlp(_) => read,
     };
@@ -266,6 +275,8 @@ fn new_output(layer: &QuantLayer) -> Option<(String, usize)> {
         QuantOp::Pooling(_)
         | QuantOp::ScaledPooling(_)
         | QuantOp::Identity(_)
+        | QuantOp::RandomMixing(_)
+        | QuantOp::SepConv(_)
         | QuantOp::ChannelMlp(_)
         | QuantOp::NormedMlp(_) => None,
     }
@@ -300,6 +311,26 @@ fn scratch_size(layer: &QuantLayer, tile_tokens: usize) -> Option<usize> {
             layer.input.channels,
         )),
         (QuantOp::Identity(_), _) => None,
+        (QuantOp::RandomMixing(op), _) => {
+            let Normed { scope, .. } = op.normed;
+            let size = RandomMixing::scratch_size(layer.input.tokens(), scope);
+            Some(size + unpacked(&op.matrix))
+        }
+        (QuantOp::SepConv(op), stream) => {
+            let size = match stream {
+                Stream::Int8 => SepConv::scratch_size::<Int8>,
+                Stream::Int16 => SepConv::scratch_size::<Int16>,
+            };
+            let [fc1, fc2] = [&op.fc1.matrix, &op.fc2.matrix];
+            let Shape {
+                height,
+                width,
+                channels,
+            } = layer.input;
+            let kernel = op.depthwise.kernel;
+            let size = size([height, width, channels], fc1.outputs, kernel, tile_tokens);
+            Some(size + unpacked(fc1).max(unpacked(fc2)))
+        }
         (QuantOp::ChannelMlp(op), stream) => {
             let size = match stream {
                 Stream::Int8 => ChannelMlp::scratch_size,

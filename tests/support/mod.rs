@@ -7,6 +7,7 @@ pub(crate) mod integer;
 pub(crate) mod made;
 pub(crate) mod network;
 pub(crate) mod outliers;
+pub(crate) mod placed;
 pub(crate) mod refused;
 
 use std::path::{Path, PathBuf};

@@ -11,10 +11,14 @@ pub(crate) mod cast;
 mod armv6m;
 #[cfg(all(feature = "dsp", target_arch = "arm"))]
 mod dsp;
+#[cfg(all(feature = "dsp", not(feature = "helium"), target_arch = "arm"))]
+mod dsp_depthwise;
 #[cfg(all(any(feature = "dsp", feature = "helium"), target_arch = "arm"))]
 mod dsp_pooling;
 #[cfg(all(feature = "helium", target_arch = "arm"))]
 mod helium;
+#[cfg(all(feature = "helium", target_arch = "arm"))]
+mod helium_depthwise;
 #[cfg(not(target_arch = "arm"))]
 mod model;
 
@@ -34,6 +38,13 @@ pub(crate) const POOLS: bool = cfg!(all(
     any(feature = "dsp", feature = "helium"),
     target_arch = "arm"
 ));
+
+#[cfg(all(feature = "dsp", not(feature = "helium"), target_arch = "arm"))]
+pub(crate) use dsp_depthwise::{IN_PAIRS, convolve, convolves};
+#[cfg(all(feature = "helium", target_arch = "arm"))]
+pub(crate) use helium_depthwise::{IN_PAIRS, convolve, convolves};
+#[cfg(not(all(any(feature = "dsp", feature = "helium"), target_arch = "arm")))]
+pub(crate) use no_depthwise::{IN_PAIRS, convolve, convolves};
 
 #[cfg(not(tadpool_armv6m))]
 mod portable {
@@ -67,4 +78,17 @@ mod no_pooling {
     ) -> Result<Stats, Fault> {
         Err(Fault::Geometry)
     }
+}
+
+#[cfg(not(all(any(feature = "dsp", feature = "helium"), target_arch = "arm")))]
+mod no_depthwise {
+    use crate::depthwise::{Depthwise, Ring};
+
+    pub(crate) const IN_PAIRS: bool = false;
+
+    pub(crate) fn convolves(_kernel: [usize; 2], _ring_size: usize) -> bool {
+        false
+    }
+
+    pub(crate) fn convolve(_step: &Depthwise<'_>, _ring: &mut Ring<'_>, _scratch: &mut [i32]) {}
 }

@@ -18,11 +18,14 @@ use crate::normed_mlp::{self, NormedMlp};
 use crate::patch_embedding::{self, PatchEmbedding};
 use crate::pointwise::{self, Pointwise};
 use crate::pooling::{self, Pooling};
+use crate::random_mixing::{self, RandomMixing};
 use crate::scaled_pooling::{self, ScaledPooling};
-use crate::stream::Int8;
+use crate::sep_conv::{self, SepConv};
+use crate::stream::{Int8, Int16};
 use crate::weights::{Weights, unpacked_size};
 use crate::wide_head::{self, HeadHidden, MeanNorm, NormPlace, VectorNorm, WideHead, WideLinear};
 
+mod branches;
 mod source;
 
 use source::Source;
@@ -49,6 +52,14 @@ pub enum Case {
     Identity([usize; 2]),
     /// The same with a norm of each token.
     NormedIdentity([usize; 2]),
+    /// Tokens, channels.
+    RandomMixing([usize; 2]),
+    /// The same on a stream of 16 bits.
+    RandomMixingInt16([usize; 2]),
+    /// Rows, columns, channels, hidden channels, rows and columns of a square window.
+    SepConv([usize; 5]),
+    /// The same on a stream of 16 bits.
+    SepConvInt16([usize; 5]),
     /// Tokens, channels, classes.
     Head([usize; 3]),
     /// The same with a hidden layer, whose values come before the classes.
@@ -105,6 +116,17 @@ pub const EDGES: &[Case] = &[
     Case::NormedIdentity([1, 1]),
     Case::NormedIdentity([9, 7]),
     Case::NormedIdentity([16, 32]),
+    Case::RandomMixing([1, 1]),
+    Case::RandomMixing([5, 3]),
+    Case::RandomMixing([16, 9]),
+    Case::RandomMixingInt16([9, 6]),
+    Case::SepConv([1, 1, 1, 1, 1]),
+    Case::SepConv([1, 1, 4, 4, 7]),
+    Case::SepConv([2, 3, 3, 5, 3]),
+    Case::SepConv([5, 9, 4, 8, 7]),
+    Case::SepConv([3, 4, 8, 12, 5]),
+    Case::SepConv([2, 3, 4, 4, 9]),
+    Case::SepConvInt16([3, 6, 4, 8, 7]),
     Case::Head([1, 1, 1]),
     Case::Head([16, 20, 10]),
     Case::Head([7, 5, 3]),
@@ -130,6 +152,11 @@ pub const COUNTED: &[Case] = &[
     Case::ChannelMlpInt4([64, 64, 256, 16]),
     Case::ChannelMlpInt4([16, 128, 512, 16]),
     Case::Identity([256, 32]),
+    Case::RandomMixing([49, 64]),
+    Case::RandomMixing([196, 64]),
+    Case::SepConv([7, 7, 64, 128, 7]),
+    Case::SepConv([14, 14, 64, 128, 7]),
+    Case::SepConv([28, 28, 32, 64, 7]),
     // A Cortex-M0 has memory for these.
     Case::Pointwise([8, 32, 64]),
     Case::ChannelMlp([16, 16, 64, 2]),
@@ -154,7 +181,7 @@ pub const COUNTED: &[Case] = &[
 ];
 
 /// Where the steps of the PoolFormer begin in [`COUNTED`].
-pub const POOLFORMER: usize = 18;
+pub const POOLFORMER: usize = 23;
 
 /// Bytes of memory that [`EDGES`] need.
 pub const EDGES_MEMORY: usize = 10 * 1024;
@@ -163,6 +190,8 @@ pub const EDGES_MEMORY: usize = 10 * 1024;
 #[derive(Debug)]
 pub struct Ready<'a> {
     step: Step<'a>,
+    /// Whether the step is one on a stream of 16 bits.
+    wide: bool,
     stats: Stats,
     arena: &'a mut [u8],
     output: Buffer,
@@ -177,6 +206,8 @@ enum Step<'a> {
     Pooling(Pooling<'a>),
     ScaledPooling(ScaledPooling<'a>),
     Identity(Identity<'a>),
+    RandomMixing(RandomMixing<'a>),
+    SepConv(SepConv<'a>),
     Head(Head<'a>),
     WideHead(WideHead<'a>),
 }
@@ -195,6 +226,13 @@ impl Case {
             Self::ChannelMlp([_, channels, hidden, _])
             | Self::ChannelMlpInt4([_, channels, hidden, _])
             | Self::NormedMlp([_, channels, hidden, _]) => {
+                layout.fits(hidden, channels) && layout.fits(channels, hidden)
+            }
+            Self::RandomMixing([tokens, _]) | Self::RandomMixingInt16([tokens, _]) => {
+                layout.fits(random_mixing::matrix_rows(tokens), tokens)
+            }
+            Self::SepConv([_, _, channels, hidden, _])
+            | Self::SepConvInt16([_, _, channels, hidden, _]) => {
                 layout.fits(hidden, channels) && layout.fits(channels, hidden)
             }
             Self::PatchEmbedding([_, channels, outputs, kernel, ..]) => {
@@ -231,6 +269,12 @@ impl Case {
             | Self::ScaledPooling(_)
             | Self::Identity(_)
             | Self::NormedIdentity(_) => 0,
+            Self::RandomMixing([tokens, channels])
+            | Self::RandomMixingInt16([tokens, channels]) => tokens * tokens * channels,
+            Self::SepConv([rows, columns, channels, hidden, side])
+            | Self::SepConvInt16([rows, columns, channels, hidden, side]) => {
+                rows * columns * hidden * (2 * channels + side * side)
+            }
             Self::Head([_, channels, classes]) => channels * classes,
             Self::WideHead([_, channels, hidden, classes]) => hidden * (channels + classes),
         }
@@ -244,7 +288,11 @@ impl Case {
             | Self::ChannelMlpInt4([tokens, channels, ..])
             | Self::NormedMlp([tokens, channels, ..])
             | Self::Identity([tokens, channels])
-            | Self::NormedIdentity([tokens, channels]) => tokens * channels,
+            | Self::NormedIdentity([tokens, channels])
+            | Self::RandomMixing([tokens, channels])
+            | Self::RandomMixingInt16([tokens, channels]) => tokens * channels,
+            Self::SepConv([rows, columns, channels, ..])
+            | Self::SepConvInt16([rows, columns, channels, ..]) => rows * columns * channels,
             Self::PatchEmbedding([_, _, outputs, ..]) => self.side() * self.side() * outputs,
             Self::Pooling([rows, columns, channels])
             | Self::ScaledPooling([rows, columns, channels]) => rows * columns * channels,
@@ -278,6 +326,7 @@ impl Case {
             self,
             Self::Pointwise(_) | Self::PatchEmbedding(_) | Self::Head(_) | Self::WideHead(_)
         );
+        let wide = self.is_wide();
         let input = Buffer {
             offset: 0,
             size: input_size,
@@ -297,7 +346,13 @@ impl Case {
         let arena_size = (scratch.offset + scratch.size).next_multiple_of(4);
         let arena = cast::i8s_mut(arena::take(memory, arena_size)?);
         source.fill(arena.get_mut(..input_size).unwrap_or(&mut []), 127);
-        let stats = Stats::of(arena.get(..input_size).unwrap_or(&[]));
+        let values = arena.get(..input_size).unwrap_or(&[]);
+        let stats = if wide {
+            let pairs = values.as_chunks::<2>().0.iter();
+            Stats::of_int16(pairs.map(|&pair| i16::from_le_bytes(pair.map(|byte| byte as u8))))
+        } else {
+            Stats::of(values)
+        };
         let norm = Norm {
             elements: input_size as u32,
             epsilon: 1000,
@@ -438,6 +493,16 @@ impl Case {
                     residual: source.ints(channels, 60_000, memory)?,
                 })
             }
+            Self::RandomMixing(shape) | Self::RandomMixingInt16(shape) => {
+                let buffers = [input, scratch];
+                let step = branches::random_mixing::<K>(source, shape, buffers, memory)?;
+                Step::RandomMixing(step)
+            }
+            Self::SepConv(shape) | Self::SepConvInt16(shape) => {
+                let buffers = [input, scratch];
+                let step = branches::sep_conv::<K>(source, shape, buffers, wide, memory)?;
+                Step::SepConv(step)
+            }
             Self::Head([tokens, channels, classes]) => {
                 let (weights, row_sums) =
                     source.matrix::<Rows>([classes, channels], false, memory)?;
@@ -493,10 +558,16 @@ impl Case {
         };
         Ok(Ready {
             step,
+            wide,
             stats,
             arena: cast::bytes_mut(arena),
             output,
         })
+    }
+
+    /// Whether the case's stream has 16 bits.
+    fn is_wide(&self) -> bool {
+        matches!(self, Self::RandomMixingInt16(_) | Self::SepConvInt16(_))
     }
 
     /// Bytes of input, output and scratch.
@@ -537,6 +608,16 @@ impl Case {
                 scaled_pooling::scratch_size(columns, channels),
             ),
             Self::Identity(_) | Self::NormedIdentity(_) => (elements, elements, 0),
+            Self::RandomMixing([tokens, _]) | Self::RandomMixingInt16([tokens, _]) => {
+                let size = elements * if self.is_wide() { 2 } else { 1 };
+                let scratch = RandomMixing::scratch_size(tokens, NormScope::Map);
+                (size, size, scratch)
+            }
+            Self::SepConv(shape) | Self::SepConvInt16(shape) => {
+                let size = elements * if self.is_wide() { 2 } else { 1 };
+                let scratch = branches::sep_conv_scratch(shape, self.is_wide());
+                (size, size, scratch)
+            }
             Self::Head([tokens, channels, classes]) => {
                 (tokens * channels, 4 * classes, Head::scratch_size(channels))
             }
@@ -569,7 +650,11 @@ impl Ready<'_> {
     /// What the step says.
     pub fn run<K: Kernel>(&mut self) -> Result<Stats, Fault> {
         let Self {
-            step, stats, arena, ..
+            step,
+            wide,
+            stats,
+            arena,
+            ..
         } = self;
         match step {
             Step::Pointwise(step) => pointwise::run::<K>(step, arena).map(|()| Stats::default()),
@@ -585,6 +670,10 @@ impl Ready<'_> {
             Step::Pooling(step) => pooling::run::<Rows>(step, stats, arena),
             Step::ScaledPooling(step) => scaled_pooling::run::<Int8>(step, stats, arena),
             Step::Identity(step) => identity::run::<Int8>(step, stats, arena),
+            Step::RandomMixing(step) if *wide => random_mixing::run::<K, Int16>(step, stats, arena),
+            Step::RandomMixing(step) => random_mixing::run::<K, Int8>(step, stats, arena),
+            Step::SepConv(step) if *wide => sep_conv::run::<K, Int16>(step, stats, arena),
+            Step::SepConv(step) => sep_conv::run::<K, Int8>(step, stats, arena),
             Step::Head(step) => head::run(step, stats, arena).map(|()| Stats::default()),
             Step::WideHead(step) => {
                 wide_head::run::<Int8>(step, stats, arena).map(|()| Stats::default())

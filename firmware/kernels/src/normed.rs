@@ -71,19 +71,22 @@ impl Normed {
 }
 
 impl Normaliser<'_> {
-    /// Normalises one token.
-    pub(crate) fn token<S: Stream>(&self, token: &[S::Value], normed: &mut [i8]) {
-        let [mean, factor] = match self.normed.scope {
+    /// Mean and factor of one token, Q16.
+    pub(crate) fn affine<S: Stream>(&self, token: &[S::Value]) -> [i32; 2] {
+        match self.normed.scope {
             NormScope::Map => self.map,
             NormScope::Token => {
                 let norm = &self.normed.norm;
                 self.normed.affine(&S::norm(&S::sums(token), norm))
             }
-        };
+        }
+    }
+
+    /// Normalises one token.
+    pub(crate) fn token<S: Stream>(&self, token: &[S::Value], normed: &mut [i8]) {
+        let affine = self.affine::<S>(token);
         for (n, &value) in normed.iter_mut().zip(token) {
-            let value: i32 = value.into();
-            let centred = (value << (16 - S::FRACTION)) - mean;
-            *n = saturate_i8(requantize(centred, factor));
+            *n = normalise::<S>(value, affine);
         }
     }
 
@@ -112,6 +115,14 @@ impl Normaliser<'_> {
     }
 }
 
+/// Normalises one value.
+#[inline(always)]
+pub(crate) fn normalise<S: Stream>(value: S::Value, [mean, factor]: [i32; 2]) -> i8 {
+    let value: i32 = value.into();
+    let centred = (value << (16 - S::FRACTION)).wrapping_sub(mean);
+    saturate_i8(requantize(centred, factor))
+}
+
 /// The rows that [`Normaliser::expand`] needs, cut off the head of a scratch buffer.
 pub(crate) fn rows<'a>(
     scratch: &mut &'a mut [i32],
@@ -119,4 +130,96 @@ pub(crate) fn rows<'a>(
 ) -> Result<&'a mut [i8], Fault> {
     let rows = crate::arena::cut(scratch, rows_size(channels) / 4)?;
     Ok(cast::words_as_i8s_mut(rows))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::{Int8, Int16};
+    use proptest::prelude::*;
+    use std::vec::Vec;
+
+    const CHANNELS: usize = 7;
+
+    /// Within half a step, and a little for the deviation's own rounding.
+    fn check<S: Stream>(values: &[S::Value], normed: &Normed, stats: &Stats, found: &[i8]) {
+        let real = |value: &S::Value| {
+            let value: i32 = (*value).into();
+            f64::from(value) / f64::from(1 << S::FRACTION)
+        };
+        let group = match normed.scope {
+            NormScope::Map => values.len(),
+            NormScope::Token => CHANNELS,
+        };
+        let norm = normed.of::<S>(stats);
+        for (values, found) in values.chunks(group).zip(found.chunks(group)) {
+            let count = values.len() as f64;
+            let mean = values.iter().map(real).sum::<f64>() / count;
+            let variance = values.iter().map(|value| (real(value) - mean).powi(2));
+            let variance = variance.sum::<f64>() / count;
+            let epsilon = normed.norm.epsilon as f64 / count.powi(2);
+            let factor = f64::from(normed.multiplier) / 4096.0 / (variance + epsilon).sqrt();
+            let tokens = values.chunks(CHANNELS).zip(found.chunks(CHANNELS));
+            for (token, found) in tokens {
+                let mut again = [0; CHANNELS];
+                norm.token::<S>(token, &mut again);
+                assert_eq!(again, found);
+                for (value, &n) in token.iter().zip(found) {
+                    let exact = ((real(value) - mean) * factor).clamp(-128.0, 127.0);
+                    assert!((exact - f64::from(n)).abs() < 0.51, "{exact} {n}");
+                }
+            }
+        }
+    }
+
+    fn normed(scope: NormScope, values: usize, multiplier: i32) -> Normed {
+        let elements = match scope {
+            NormScope::Map => values,
+            NormScope::Token => CHANNELS,
+        };
+        Normed {
+            scope,
+            norm: Norm {
+                elements: elements as u32,
+                epsilon: 1000,
+            },
+            multiplier,
+        }
+    }
+
+    fn written<S: Stream>(values: &[S::Value], normed: &Normed, stats: &Stats) -> Vec<i8> {
+        let norm = normed.of::<S>(stats);
+        let mut found = std::vec![0; values.len()];
+        for (token, found) in values.chunks(CHANNELS).zip(found.chunks_mut(CHANNELS)) {
+            norm.token::<S>(token, found);
+        }
+        found
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_real_arithmetic(
+            bytes in prop::collection::vec(any::<i8>(), 8 * CHANNELS),
+            words in prop::collection::vec(any::<i16>(), 8 * CHANNELS),
+            multiplier in 1_000..400_000i32,
+        ) {
+            for scope in [NormScope::Map, NormScope::Token] {
+                let normed = normed(scope, bytes.len(), multiplier);
+                let stats = Stats::of(&bytes);
+                check::<Int8>(&bytes, &normed, &stats, &written::<Int8>(&bytes, &normed, &stats));
+                let stats = Stats::of_int16(words.iter().copied());
+                check::<Int16>(&words, &normed, &stats, &written::<Int16>(&words, &normed, &stats));
+            }
+        }
+    }
+
+    #[test]
+    fn tokens_without_deviation_are_zeros() {
+        for scope in [NormScope::Map, NormScope::Token] {
+            let normed = normed(scope, 2 * CHANNELS, 400_000);
+            let values = [i8::MIN; 2 * CHANNELS];
+            let found = written::<Int8>(&values, &normed, &Stats::of(&values));
+            assert!(found.iter().all(|&n| n == 0), "{found:?}");
+        }
+    }
 }

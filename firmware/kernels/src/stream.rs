@@ -50,6 +50,11 @@ pub trait Width {
     /// A sum of values in units of `q`.
     fn whole(sum: i64) -> i32;
 
+    /// `256 * q` of a value.
+    fn widened(value: Self::Value) -> i32 {
+        value.into() << (8 - Self::FRACTION)
+    }
+
     /// Stores the nearest value to `total / 2^32` in units of `q`, half a step
     /// included, and counts it.
     fn store(value: &mut Self::Value, total: i64, written: &mut Stats);

@@ -134,6 +134,11 @@ pub(crate) fn candidates(model: &Model, base: &Precision) -> Vec<Sensitivity> {
     for (index, layer) in network.layers.iter().enumerate() {
         let (names, weights): (&[&str], Vec<usize>) = match &layer.op {
             Op::PatchEmbedding(op) => (&[""], vec![op.linear.weight.len()]),
+            Op::RandomMixing(op) => (&[""], vec![op.matrix.len()]),
+            Op::SepConv(op) => {
+                let sizes = vec![op.fc1.weight.len(), op.fc2.weight.len()];
+                (&[".fc1", ".fc2"], sizes)
+            }
             Op::ChannelMlp(op) => {
                 let sizes = vec![op.fc1.weight.len(), op.fc2.weight.len()];
                 (&[".fc1", ".fc2"], sizes)

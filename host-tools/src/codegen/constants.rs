@@ -3,12 +3,14 @@
 use proc_macro2::{Literal, TokenStream};
 use quote::{format_ident, quote};
 use tadpool_kernels::layout::Layout;
-use tadpool_kernels::linear::{NormedLinear, PlainLinear, ResidualLinear};
-use tadpool_kernels::norm::Norm;
-use tadpool_kernels::normed::{NormScope, Normed};
-use tadpool_kernels::wide_head::{MeanNorm, VectorNorm, WideLinear};
+use tadpool_kernels::wide_head::MeanNorm;
 
+use super::layers::{
+    norm, normed, normed_linear, option, plain_linear, residual_linear, scope, vector_norm,
+    wide_linear,
+};
 use super::tables::Tables;
+use super::token_mixers;
 use super::tokens::{array, buffer, plain, signed};
 use crate::program::{Kernel, ProgramStep};
 use crate::quant_model::WeightBits;
@@ -110,13 +112,25 @@ pub(super) fn constants(
             });
             (quote!(Identity), value)
         }
+        Kernel::RandomMixing(op) => {
+            let value = token_mixers::random_mixing(step, op, layout, bits, tables);
+            (quote!(RandomMixing), value)
+        }
+        Kernel::SepConv(op) => {
+            let value = token_mixers::sep_conv(step, op, layout, [bits, fc2_bits], tables);
+            (quote!(SepConv), value)
+        }
+        Kernel::Attention(op) => {
+            let value = token_mixers::attention(step, op, layout, [bits, fc2_bits], tables);
+            (quote!(Attention), value)
+        }
         Kernel::ChannelMlp(op) => {
             let (map, scratch, norm) = (buffer(op.map), buffer(op.scratch), norm(&op.norm));
             let (channels, hidden) = (plain(op.channels), plain(op.hidden));
             let (tile_tokens, hidden_zero) = (plain(op.tile_tokens), signed(op.hidden_zero));
             let fc1 = normed_linear(step, &op.fc1, op.channels, layout, bits, tables);
             let activation = tables.i8s(step, "ACTIVATION", op.activation);
-            let fc2 = residual_linear(step, &op.fc2, op.hidden, layout, fc2_bits, tables);
+            let fc2 = residual_linear(step, "FC2", &op.fc2, op.hidden, layout, fc2_bits, tables);
             let value = quote!(ChannelMlp {
                 map: #map,
                 scratch: #scratch,
@@ -138,7 +152,7 @@ pub(super) fn constants(
             let shift = tables.u8s(step, "SHIFT", op.shift);
             let fc1 = normed_linear(step, &op.fc1, op.channels, layout, bits, tables);
             let activation = tables.i8s(step, "ACTIVATION", op.activation);
-            let fc2 = residual_linear(step, &op.fc2, op.hidden, layout, fc2_bits, tables);
+            let fc2 = residual_linear(step, "FC2", &op.fc2, op.hidden, layout, fc2_bits, tables);
             let value = quote!(int16::channel_mlp::ChannelMlp {
                 map: #map,
                 scratch: #scratch,
@@ -160,7 +174,7 @@ pub(super) fn constants(
             let (tile_tokens, norm) = (plain(op.tile_tokens), normed(&op.norm));
             let fc1 = plain_linear(step, "FC1", &op.fc1, op.channels, layout, bits, tables);
             let activation = tables.i8s(step, "ACTIVATION", op.activation);
-            let fc2 = residual_linear(step, &op.fc2, op.hidden, layout, fc2_bits, tables);
+            let fc2 = residual_linear(step, "FC2", &op.fc2, op.hidden, layout, fc2_bits, tables);
             let value = quote!(NormedMlp {
                 map: #map,
                 scratch: #scratch,
@@ -227,124 +241,5 @@ pub(super) fn constants(
             });
             (quote!(WideHead), value)
         }
-    }
-}
-
-/// `fc1` of a channel MLP.
-fn normed_linear(
-    step: &str,
-    fc1: &NormedLinear<'_>,
-    inputs: usize,
-    layout: Layout,
-    bits: WeightBits,
-    tables: &mut Tables,
-) -> TokenStream {
-    let weights = tables.weights(layout, fc1.weights.bytes(), inputs, bits);
-    let row_sums = tables.i32s(step, "FC1_ROW_SUMS", fc1.row_sums);
-    let bias = tables.i32s(step, "FC1_BIAS", fc1.bias);
-    let multiplier = tables.i32s(step, "FC1_MULTIPLIER", fc1.multiplier);
-    quote!(NormedLinear {
-        weights: #weights,
-        row_sums: #row_sums,
-        bias: #bias,
-        multiplier: #multiplier,
-    })
-}
-
-/// A layer that reads int8 values and writes others.
-fn plain_linear(
-    step: &str,
-    name: &str,
-    linear: &PlainLinear<'_>,
-    inputs: usize,
-    layout: Layout,
-    bits: WeightBits,
-    tables: &mut Tables,
-) -> TokenStream {
-    let weights = tables.weights(layout, linear.weights.bytes(), inputs, bits);
-    let bias = tables.i32s(step, &format!("{name}_BIAS"), linear.bias);
-    let multiplier = tables.i32s(step, &format!("{name}_MULTIPLIER"), linear.multiplier);
-    let zero = signed(linear.zero);
-    quote!(PlainLinear {
-        weights: #weights,
-        bias: #bias,
-        multiplier: #multiplier,
-        zero: #zero,
-    })
-}
-
-/// A layer of a head's vector.
-fn wide_linear(
-    step: &str,
-    name: &str,
-    linear: &WideLinear<'_>,
-    inputs: usize,
-    bits: WeightBits,
-    tables: &mut Tables,
-) -> TokenStream {
-    let weights = tables.weights(Layout::Rows, linear.weights.bytes(), inputs, bits);
-    let bias = tables.i32s(step, &format!("{name}_BIAS"), linear.bias);
-    let multiplier = tables.i32s(step, &format!("{name}_MULTIPLIER"), linear.multiplier);
-    quote!(WideLinear {
-        weights: #weights,
-        bias: #bias,
-        multiplier: #multiplier,
-    })
-}
-
-/// The layer that ends a branch.
-fn residual_linear(
-    step: &str,
-    linear: &ResidualLinear<'_>,
-    inputs: usize,
-    layout: Layout,
-    bits: WeightBits,
-    tables: &mut Tables,
-) -> TokenStream {
-    let weights = tables.weights(layout, linear.weights.bytes(), inputs, bits);
-    let bias = tables.i32s(step, "FC2_BIAS", linear.bias);
-    let residual = tables.i32s(step, "FC2_RESIDUAL", linear.residual);
-    let multiplier = tables.i32s(step, "FC2_MULTIPLIER", linear.multiplier);
-    let offset = match linear.offset {
-        [] => quote!(&[]),
-        offset => tables.i32s(step, "FC2_OFFSET", offset),
-    };
-    let zero_point = signed(linear.zero_point);
-    quote!(ResidualLinear {
-        weights: #weights,
-        bias: #bias,
-        residual: #residual,
-        multiplier: #multiplier,
-        offset: #offset,
-        zero_point: #zero_point,
-    })
-}
-
-fn norm(norm: &Norm) -> TokenStream {
-    let elements = Literal::u32_unsuffixed(norm.elements);
-    let epsilon = Literal::u64_unsuffixed(norm.epsilon);
-    quote!(Norm { elements: #elements, epsilon: #epsilon })
-}
-
-fn normed(normed: &Normed) -> TokenStream {
-    let (scope, norm) = (scope(normed.scope), norm(&normed.norm));
-    let multiplier = signed(normed.multiplier);
-    quote!(Normed { scope: #scope, norm: #norm, multiplier: #multiplier })
-}
-
-fn vector_norm(vector: &VectorNorm) -> TokenStream {
-    let (norm, multiplier) = (norm(&vector.norm), signed(vector.multiplier));
-    quote!(VectorNorm { norm: #norm, multiplier: #multiplier })
-}
-
-fn scope(scope: NormScope) -> TokenStream {
-    let scope = format_ident!("{scope:?}");
-    quote!(NormScope::#scope)
-}
-
-fn option(value: Option<TokenStream>) -> TokenStream {
-    match value {
-        Some(value) => quote!(Some(#value)),
-        None => quote!(None),
     }
 }

@@ -8,7 +8,9 @@ use quote::{format_ident, quote};
 /// Modules of the kernels and the names in them that source may use, besides the
 /// module's own.
 const NAMES: &[(&str, &[&str])] = &[
+    ("attention", &["Attention"]),
     ("channel_mlp", &["ChannelMlp"]),
+    ("depthwise", &["Depthwise"]),
     ("head", &["Head"]),
     ("identity", &["Identity"]),
     ("int16", &[]),
@@ -21,7 +23,9 @@ const NAMES: &[(&str, &[&str])] = &[
     ("patch_embedding", &["PatchEmbedding"]),
     ("pooling", &["Pooling"]),
     ("pushed_rows", &["Pushed"]),
+    ("random_mixing", &["RandomMixing"]),
     ("scaled_pooling", &["ScaledPooling"]),
+    ("sep_conv", &["SepConv"]),
     ("stream", &["Int16", "Int8"]),
     ("weights", &["Weights"]),
     (

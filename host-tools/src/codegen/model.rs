@@ -90,6 +90,10 @@ fn layout_of(kernel: &Kernel<'_>, layout: Layout) -> Layout {
             takes(op.fc1.weights, op.channels) && takes(op.fc2.weights, op.hidden)
         }
         Kernel::Pooling(op) => layout.pools(op.shape[2]),
+        Kernel::RandomMixing(op) => takes(op.weights, op.tokens),
+        Kernel::SepConv(op) => {
+            takes(op.fc1.weights, op.shape[2]) && takes(op.fc2.weights, op.hidden)
+        }
         Kernel::ScaledPooling(_) | Kernel::Identity(_) | Kernel::Head(_) | Kernel::WideHead(_) => {
             false
         }
@@ -243,6 +247,11 @@ fn takes_any(program: &Program<'_>, step: &ProgramStep<'_>) -> bool {
         || like.any(|step| step.bits.contains(&WeightBits::Int4))
 }
 
+/// Whether a kernel is one for streams of any width.
+fn takes_stream(kernel: &Kernel<'_>) -> bool {
+    matches!(kernel, Kernel::RandomMixing(_) | Kernel::SepConv(_))
+}
+
 /// The call of a step's kernel.
 fn call(program: &Program<'_>, step: &ProgramStep<'_>, layout: Layout) -> TokenStream {
     let (ident, run) = (ident(step), kernel_path(program, step, layout));
@@ -270,6 +279,8 @@ pub(super) fn kernel_path(
         (Kernel::Pooling(_), Stream::Int16) => quote!(int16::pooling::run),
         (Kernel::ScaledPooling(_), _) => quote!(scaled_pooling::run::<#stream>),
         (Kernel::Identity(_), _) => quote!(identity::run::<#stream>),
+        (Kernel::RandomMixing(_), _) => quote!(random_mixing::run::<#layout, #stream>),
+        (Kernel::SepConv(_), _) => quote!(sep_conv::run::<#layout, #stream>),
         (Kernel::ChannelMlp(_), _) if any => quote!(channel_mlp::run_int4::<#layout>),
         (Kernel::ChannelMlp(_), _) => quote!(channel_mlp::run::<#layout>),
         (Kernel::ChannelMlpInt16(_), _) => quote!(int16::channel_mlp::run::<#layout>),
@@ -289,6 +300,8 @@ fn output_field(kernel: &Kernel<'_>) -> Ident {
         Kernel::Pooling(_)
         | Kernel::ScaledPooling(_)
         | Kernel::Identity(_)
+        | Kernel::RandomMixing(_)
+        | Kernel::SepConv(_)
         | Kernel::ChannelMlp(_)
         | Kernel::ChannelMlpInt16(_)
         | Kernel::NormedMlp(_) => format_ident!("map"),

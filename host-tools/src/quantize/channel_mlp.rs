@@ -5,7 +5,8 @@ use tadpool_kernels::norm::Norm;
 use super::activation::{around, table};
 use super::fixed::{Rows, parts, product_bound};
 use super::rounding::{Column, Rounded};
-use super::{Context, QuantError, linear};
+use super::linear::{self, Names};
+use super::{Context, QuantError};
 use crate::ir::{ChannelMlp, NormScope};
 use crate::quant_model::{Quant, QuantChannelMlp, QuantMatrix, QuantNormedMlp, QuantOp};
 
@@ -21,7 +22,7 @@ pub(super) fn quantize(
     context.residual(&op.residual)?;
     let [index, hidden] = around(context, op.activation)?;
     let activation = table(op.activation, index, hidden);
-    let fc2 = || linear::residual(context, 1, &op.fc2, &op.residual, hidden, output);
+    let fc2 = || linear::residual(context, (Names::FC2, 1), &op.fc2, &op.residual, hidden, output);
     Ok(match op.norm.scope {
         NormScope::Map => {
             let norm = context.norm(&op.norm, context.layer.input, context.stream()?)?;
@@ -43,7 +44,7 @@ pub(super) fn quantize(
             let (norm, normed) = context.normed(&op.norm)?;
             QuantOp::NormedMlp(Box::new(QuantNormedMlp {
                 norm,
-                fc1: linear::normed(context, 0, &op.fc1, &op.norm, normed, index)?,
+                fc1: linear::normed(context, (Names::FC1, 0), &op.fc1, &op.norm, normed, |_| index)?,
                 activation,
                 fc2: fc2()?,
             }))

@@ -7,59 +7,129 @@ use super::{Context, QuantError};
 use crate::ir::{Linear, Norm, Residual};
 use crate::quant_model::{Quant, QuantPlainLinear, QuantResidual, QuantResidualLinear, Stream};
 
-/// Matrix `slot` of the layer, which reads values that were normalised without the
-/// weight and bias of `norm`.
-pub(super) fn normed(
+/// What a layer's constants are called in errors.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Names {
+    bias: &'static str,
+    factor: &'static str,
+}
+
+impl Names {
+    pub(super) const FC1: Self = Self {
+        bias: "the bias of fc1",
+        factor: "the requantization factor of fc1",
+    };
+    pub(super) const DEPTHWISE: Self = Self {
+        bias: "the bias of the depthwise convolution",
+        factor: "the requantization factor of the depthwise convolution",
+    };
+    pub(super) const FC2: Self = Self {
+        bias: "the bias of fc2",
+        factor: "the requantization factor of fc2",
+    };
+    pub(super) const QKV: Self = Self {
+        bias: "the bias of qkv",
+        factor: "the requantization factor of qkv",
+    };
+    pub(super) const PROJECTION: Self = Self {
+        bias: "the bias of the projection",
+        factor: "the requantization factor of the projection",
+    };
+}
+
+/// Most steps of a sum in one step of its output.
+const STEPS: f64 = 4096.0;
+
+/// The largest part of a step of the output that fits a multiplier, and some room.
+const COARSEST: f64 = 0.48;
+
+/// `output` with steps as coarse as a multiplier needs them for these weights.
+pub(super) fn coarse(rows: &Rows, input: Quant, output: Quant) -> Quant {
+    let largest = rows.scales(0.0).into_iter().fold(0.0, f64::max);
+    Quant {
+        scale: output.scale.max(largest * input.scale / COARSEST),
+        ..output
+    }
+}
+
+/// A layer that reads values of `input`; those of output `o` mean `output(o)`, and have
+/// the same zero point.
+pub(super) fn plain(
     context: &Context<'_>,
-    slot: usize,
-    linear: &Linear,
-    norm: &Norm,
+    names: Names,
+    (rows, guide): (&Rows, &Guide),
+    bias: &[f64],
     input: Quant,
-    output: Quant,
+    output: impl Fn(usize) -> Quant,
 ) -> Result<QuantPlainLinear, QuantError> {
-    let weights = linear.weight.chunks_exact(linear.inputs).flat_map(|row| {
-        let row = row.iter().zip(&norm.gamma);
-        row.map(|(&weight, &gamma)| f64::from(weight) * f64::from(gamma))
-    });
-    let rows = Rows::new(linear.inputs, context.precision.weights[slot], weights)
-        .trained(context.ranges.trained.weights);
-    let floor = output.scale / (4096.0 * input.scale);
-    let guide = columns(context, slot, linear.inputs);
+    let widest = (0..bias.len()).map(|o| output(o).scale).fold(0.0, f64::max);
+    let floor = widest / (STEPS * input.scale);
     let Rounded {
         matrix,
         scales,
         correction,
-    } = rows.round(rows.scales(floor), &guide, |scale| scale.max(floor));
-
-    let mut bias = Vec::with_capacity(matrix.outputs);
-    let mut multiplier = Vec::with_capacity(matrix.outputs);
+    } = rows.round(rows.scales(floor), guide, |scale| scale.max(floor));
+    let mut starts = Vec::with_capacity(bias.len());
+    let mut multiplier = Vec::with_capacity(bias.len());
     for (channel, (row, scale)) in matrix.rows().zip(&scales).enumerate() {
         let step = scale * input.scale;
-        let beta: f64 = linear.weight[channel * linear.inputs..][..linear.inputs]
-            .iter()
-            .zip(&norm.beta)
-            .map(|(&weight, &beta)| f64::from(weight) * f64::from(beta))
-            .sum();
-        let real = beta + f64::from(linear.bias[channel]) + correction[channel];
-        let start = real / step - f64::from(input.zero_point) * row_sum(row);
+        let start = (bias[channel] + correction[channel]) / step
+            - f64::from(input.zero_point) * row_sum(row);
         let room = 2f64.powi(31) - product_bound(row);
-        bias.push(context.fits(channel, "the bias of fc1", start, room)? as i32);
-        let factor = 2f64.powi(32) * step / output.scale;
-        multiplier.push(context.fits_i32(channel, "the requantization factor of fc1", factor)?);
+        starts.push(context.fits(channel, names.bias, start, room)? as i32);
+        let factor = 2f64.powi(32) * step / output(channel).scale;
+        multiplier.push(context.fits_i32(channel, names.factor, factor)?);
     }
     Ok(QuantPlainLinear {
         matrix,
-        bias,
+        bias: starts,
         multiplier,
-        zero: output.zero_point,
+        zero: output(0).zero_point,
     })
+}
+
+/// Matrix `slot` of the layer with the weight of the norm before it.
+pub(super) fn normed_rows(
+    context: &Context<'_>,
+    slot: usize,
+    linear: &Linear,
+    norm: &Norm,
+) -> Rows {
+    let weights = linear.weight.chunks_exact(linear.inputs).flat_map(|row| {
+        let row = row.iter().zip(&norm.gamma);
+        row.map(|(&weight, &gamma)| f64::from(weight) * f64::from(gamma))
+    });
+    Rows::new(linear.inputs, context.precision.weights[slot], weights)
+        .trained(context.ranges.trained.weights)
+}
+
+/// Matrix `slot` of the layer, which reads values that were normalised without the
+/// weight and bias of `norm`.
+pub(super) fn normed(
+    context: &Context<'_>,
+    (names, slot): (Names, usize),
+    linear: &Linear,
+    norm: &Norm,
+    input: Quant,
+    output: impl Fn(usize) -> Quant,
+) -> Result<QuantPlainLinear, QuantError> {
+    let rows = normed_rows(context, slot, linear, norm);
+    let guide = columns(context, slot, linear.inputs);
+    let biases = linear.weight.chunks_exact(linear.inputs).zip(&linear.bias);
+    let biases = biases.map(|(row, &bias)| {
+        let beta = row.iter().zip(&norm.beta);
+        let beta = beta.map(|(&weight, &beta)| f64::from(weight) * f64::from(beta));
+        beta.sum::<f64>() + f64::from(bias)
+    });
+    let biases: Vec<f64> = biases.collect();
+    plain(context, names, (&rows, &guide), &biases, input, output)
 }
 
 /// Matrix `slot` of the layer, which ends a branch: with the layer scale, and the
 /// residual stream besides.
 pub(super) fn residual(
     context: &Context<'_>,
-    slot: usize,
+    (names, slot): (Names, usize),
     linear: &Linear,
     residual: &Residual,
     input: Quant,
@@ -67,6 +137,7 @@ pub(super) fn residual(
 ) -> Result<QuantResidualLinear, QuantError> {
     let branch = Branch {
         context,
+        names,
         slot,
         linear,
         residual,
@@ -83,12 +154,17 @@ pub(super) fn residual(
 /// The largest residual factor: `128 * RESIDUAL_MAX` stays below `2^29`.
 const RESIDUAL_MAX: f64 = (1 << 22) as f64;
 
+/// The largest accumulator step, in steps of what is written, where the residual stream
+/// is rounded to whole ones: 128 times half of it is one step.
+const LOST_MAX: f64 = 1.0 / 64.0;
+
 /// Accumulator steps of a stream that a res scale of zero drops: any number would do.
 const DROPPED: f64 = (1 << 16) as f64;
 
 /// The end of a branch.
 struct Branch<'a> {
     context: &'a Context<'a>,
+    names: Names,
     slot: usize,
     linear: &'a Linear,
     residual: &'a Residual,
@@ -120,20 +196,24 @@ impl Branch<'_> {
             };
             steps.min(RESIDUAL_MAX)
         };
-        let allowed = |scale: f64| stream.scale / (input.scale * steps(scale));
+        // Where a step of the stream is less than one of the accumulator, it is rounded to
+        // none or one.
+        let allowed = |scale: f64| match steps(scale) {
+            ..1.0 => scale,
+            steps => stream.scale / (input.scale * steps),
+        };
         let tight = rows.scales(0.0);
-        if let Some((channel, tight)) = tight
-            .iter()
-            .enumerate()
-            .find(|(_, tight)| steps(**tight) < 1.0)
-        {
-            return Err(QuantError::Unrepresentable {
-                layer: self.context.layer.name.clone(),
-                channel,
-                what: "one step of the branch in steps of the residual stream",
-                value: input.scale * tight / stream.scale,
-                limit: 1.0,
-            });
+        for (channel, (tight, unit)) in tight.iter().zip(&units).enumerate() {
+            let lost = input.scale * tight * unit / self.output.scale;
+            if steps(*tight) < 1.0 && lost > LOST_MAX {
+                return Err(QuantError::Unrepresentable {
+                    layer: self.context.layer.name.clone(),
+                    channel,
+                    what: "one step of the branch in steps of the written stream",
+                    value: lost,
+                    limit: LOST_MAX,
+                });
+            }
         }
         let widest = tight.into_iter().map(allowed).collect();
         let mut rounded = rows.round(widest, &self.guide(), allowed);
@@ -241,11 +321,11 @@ impl Branch<'_> {
                 - f64::from(self.stream.zero_point) * taken;
             let room = 2f64.powi(31) - product_bound(row) - 128.0 * taken.abs();
             let context = self.context;
-            bias.push(context.fits(channel, "the bias of fc2", start, room)? as i32);
+            bias.push(context.fits(channel, self.names.bias, start, room)? as i32);
             let factor = 2f64.powi(32) * step / self.output.scale;
             multiplier.push(context.fits_i32(
                 channel,
-                "the requantization factor of fc2",
+                self.names.factor,
                 factor,
             )?);
         }

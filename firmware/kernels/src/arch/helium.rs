@@ -91,7 +91,7 @@ impl Job {
     #[inline(always)]
     fn to_tokens(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]) -> Option<Self> {
         let width = linear.width();
-        let count = (tokens.len() / width).min(4);
+        let count = (tokens.len() / width.max(1)).min(4);
         let first = linear.of_mut(tokens).as_mut_ptr();
         Self::new(linear, tile, first, width, count)
     }

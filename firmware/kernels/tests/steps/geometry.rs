@@ -1,5 +1,11 @@
 //! Geometry that does not fit.
 
+use tadpool_kernels::depthwise::Depthwise;
+use tadpool_kernels::linear::PlainLinear;
+use tadpool_kernels::normed::{NormScope, Normed};
+use tadpool_kernels::random_mixing::{self, RandomMixing};
+use tadpool_kernels::sep_conv::{self, SepConv};
+
 use super::*;
 
 /// Sizes that are right, a little off, and absurd.
@@ -201,6 +207,55 @@ proptest! {
         let _ = wide_head::run::<Int8>(&wide_head, &stats, arena);
         let _ = wide_head::run::<Int16>(&wide_head, &stats, arena);
 
+        let scope = if normed { NormScope::Map } else { NormScope::Token };
+        let normed_values = Normed { scope, norm, multiplier: i32::MIN };
+        let mixing = RandomMixing {
+            map,
+            scratch,
+            tokens: dims[0],
+            channels: dims[1],
+            normed: normed_values,
+            weights: some(4),
+            multiplier: ints(0),
+            constant: ints(1),
+            beta: ints(2),
+            factor: ints(3),
+            residual: ints(5),
+            offset: ints(6),
+        };
+        let _ = random_mixing::run::<Rows, Int8>(&mixing, &stats, arena);
+        let _ = random_mixing::run::<Dsp, Int16>(&mixing, &stats, arena);
+        let _ = random_mixing::run::<Helium, Int8>(&mixing, &stats, arena);
+
+        let conv = SepConv {
+            map,
+            scratch,
+            shape: [dims[0], dims[1], dims[2]],
+            hidden: dims[3],
+            tile_tokens: dims[4],
+            normed: normed_values,
+            fc1: PlainLinear {
+                weights: some(0),
+                bias: ints(1),
+                multiplier: ints(2),
+                zero: i32::MIN,
+            },
+            act1: normed.then_some(&[7; 256]),
+            depthwise: Depthwise {
+                kernel: [dims[5], dims[6]],
+                weights: &signed,
+                bias: ints(3),
+                multiplier: ints(4),
+                padding: 5,
+                zero: i32::MAX,
+            },
+            act2: None,
+            fc2: ResidualLinear { offset: ints(0), ..mlp.fc2 },
+        };
+        let _ = sep_conv::run::<Rows, Int8>(&conv, &stats, arena);
+        let _ = sep_conv::run::<Dsp, Int16>(&conv, &stats, arena);
+        let _ = sep_conv::run::<Helium, Int8>(&conv, &stats, arena);
+
         let head = Head {
             map,
             output,
@@ -285,4 +340,126 @@ fn a_step_that_does_not_fit_is_a_fault() {
     step = fits;
     step.fc2.residual = &mlp.fc2.residual[1..];
     assert_eq!(run(&step, &mut arena), Err(Fault::Geometry));
+}
+
+/// A separable convolution whose parts are each a little off.
+#[test]
+fn a_separable_convolution_that_does_not_fit_is_a_fault() {
+    let (shape, hidden, kernel) = ([2, 3, 1], 2, [3, 3]);
+    let scratch = SepConv::scratch_size::<Int8>(shape, hidden, kernel, 1);
+    let map = [3; 6];
+    let mut arena = Arena::new(&map, scratch);
+    let weights = [1u8; 2];
+    let window = [1i8; 24];
+    let fits = SepConv {
+        map: arena.map,
+        scratch: arena.scratch,
+        shape,
+        hidden,
+        tile_tokens: 1,
+        normed: Normed {
+            scope: NormScope::Map,
+            norm: norm(6, 1),
+            multiplier: 4096,
+        },
+        fc1: PlainLinear {
+            weights: Weights::Int8(&weights),
+            bias: &[0; 2],
+            multiplier: &[1; 2],
+            zero: 0,
+        },
+        act1: None,
+        depthwise: Depthwise {
+            kernel,
+            weights: &window,
+            bias: &[0; 2],
+            multiplier: &[1; 2],
+            padding: 0,
+            zero: 0,
+        },
+        act2: None,
+        fc2: ResidualLinear {
+            weights: Weights::Int8(&weights),
+            bias: &[0],
+            residual: &[1],
+            multiplier: &[1],
+            offset: &[],
+            zero_point: 0,
+        },
+    };
+    let stats = Stats::of(&map);
+    let mut run = |step: &SepConv<'_>| sep_conv::run::<Rows, Int8>(step, &stats, arena.bytes());
+    assert!(run(&fits).is_ok());
+    let geometry = |result: Result<Stats, Fault>| assert_eq!(result, Err(Fault::Geometry));
+
+    let mut step = fits;
+    step.scratch.size -= 4;
+    assert_eq!(run(&step), Err(Fault::Buffer));
+    step = fits;
+    step.depthwise.weights = &window[1..];
+    geometry(run(&step));
+    step = fits;
+    step.depthwise.kernel = [3, 2];
+    geometry(run(&step));
+    step = fits;
+    step.depthwise.bias = &[0; 3];
+    geometry(run(&step));
+    step = fits;
+    step.fc1.bias = &[0; 3];
+    geometry(run(&step));
+    step = fits;
+    step.shape = [3, 3, 1];
+    geometry(run(&step));
+}
+
+/// A random mixing whose parts are each a little off.
+#[test]
+fn a_random_mixing_that_does_not_fit_is_a_fault() {
+    let tokens = 3;
+    let scratch = RandomMixing::scratch_size(tokens, NormScope::Token);
+    let map = [3; 6];
+    let mut arena = Arena::new(&map, scratch);
+    let weights = [1u8; 12];
+    let fits = RandomMixing {
+        map: arena.map,
+        scratch: arena.scratch,
+        tokens,
+        channels: 2,
+        normed: Normed {
+            scope: NormScope::Token,
+            norm: norm(2, 1),
+            multiplier: 4096,
+        },
+        weights: Weights::Int8(&weights),
+        multiplier: &[1; 3],
+        constant: &[1; 3],
+        beta: &[1; 2],
+        factor: &[1; 2],
+        residual: &[1; 2],
+        offset: &[1; 2],
+    };
+    let stats = Stats::of(&map);
+    let mut run =
+        |step: &RandomMixing<'_>| random_mixing::run::<Rows, Int8>(step, &stats, arena.bytes());
+    assert!(run(&fits).is_ok());
+    let geometry = |result: Result<Stats, Fault>| assert_eq!(result, Err(Fault::Geometry));
+
+    let mut step = fits;
+    step.scratch.size = 64;
+    assert_eq!(run(&step), Err(Fault::Buffer));
+    step = fits;
+    step.weights = Weights::Int8(&weights[3..]);
+    geometry(run(&step));
+    step = fits;
+    step.beta = &[];
+    geometry(run(&step));
+    step = fits;
+    step.multiplier = &[1; 4];
+    geometry(run(&step));
+    step = fits;
+    step.channels = 3;
+    geometry(run(&step));
+    step = fits;
+    step.offset = &[1];
+    geometry(run(&step));
 }

@@ -1,6 +1,7 @@
 //! Every step kernel against the naive oracle, over edge shapes and random
 //! ones, and over geometry that does not fit.
 
+mod branch_cases;
 mod channel_mlp_case;
 mod geometry;
 mod head_case;
@@ -15,6 +16,7 @@ mod wide_head_case;
 use std::fmt::Debug;
 use std::ops::Range;
 
+use branch_cases::{RandomMixingCase, SepConvCase};
 use channel_mlp_case::MlpCase;
 use head_case::HeadCase;
 use mixer_cases::{IdentityCase, PoolingCase, ScaledPoolingCase};
@@ -100,5 +102,7 @@ against_the_oracle! {
     pooling_step: PoolingCase,
     scaled_pooling_step: ScaledPoolingCase,
     identity_step: IdentityCase,
+    random_mixing_step: RandomMixingCase,
+    sep_conv_step: SepConvCase,
     head_step: HeadCase,
 }

@@ -380,6 +380,16 @@ fn name(case: &Case) -> String {
         Case::NormedIdentity([tokens, channels]) => {
             format!("identity mixer {tokens}x{channels} of normed tokens")
         }
+        Case::RandomMixing([tokens, channels]) => format!("random mixing {tokens}x{channels}"),
+        Case::RandomMixingInt16([tokens, channels]) => {
+            format!("random mixing {tokens}x{channels} int16")
+        }
+        Case::SepConv([rows, columns, channels, hidden, side]) => {
+            format!("separable convolution {rows}x{columns}x{channels} k{side} ({hidden} hidden)")
+        }
+        Case::SepConvInt16([rows, columns, channels, hidden, side]) => format!(
+            "separable convolution {rows}x{columns}x{channels} k{side} ({hidden} hidden) int16"
+        ),
         Case::Head([tokens, channels, classes]) => {
             format!("head {tokens}x{channels} -> {classes}")
         }

@@ -1,0 +1,119 @@
+//! The depthwise convolution with the DSP extension: the inner loops of
+//! `dsp_depthwise.s`.
+
+#![allow(unsafe_code)]
+
+use core::arch::global_asm;
+
+use crate::depthwise::{AT_ONCE, Depthwise, LARGEST, Ring, WHOLE, whole_window};
+
+// The core that the assembler is told to write for, as in `dsp.rs`.
+#[cfg(not(tadpool_armv8m))]
+global_asm!(
+    ".cpu cortex-m4",
+    include_str!("dsp_depthwise.s"),
+    options(raw)
+);
+#[cfg(tadpool_armv8m)]
+global_asm!(
+    ".cpu cortex-m33",
+    include_str!("dsp_depthwise.s"),
+    options(raw)
+);
+
+/// What the windows of one channel work on; the assembly has the same offsets.
+#[repr(C)]
+struct Windows {
+    bias: i32,
+    multiplier: i32,
+    zero: i32,
+    out: *mut i8,
+    stride: usize,
+    pairs: *const [i32; PAIRS],
+    left: usize,
+    taps: *const i32,
+}
+
+/// Pairs of values of a column.
+const PAIRS: usize = 4;
+
+/// Words of a channel's weights as pairs.
+const TAPS: usize = PAIRS * LARGEST;
+
+// SAFETY: signatures and contract as in `dsp_depthwise.s`.
+unsafe extern "C" {
+    fn tadpool_dsp_gather(
+        rows: *const [*const i8; LARGEST],
+        pairs: *mut [i32; PAIRS],
+        stride: usize,
+        columns: usize,
+        channel: usize,
+    );
+    fn tadpool_dsp_taps(weights: *const [i8; WHOLE], taps: *mut i32);
+    fn tadpool_dsp_convolve(windows: *const Windows);
+}
+
+/// Whether columns lie in the scratch as pairs of halfwords.
+pub(crate) const IN_PAIRS: bool = true;
+
+/// Whether [`convolve`] takes windows of this size with a ring of any.
+pub(crate) fn convolves([rows, columns]: [usize; 2], _ring_size: usize) -> bool {
+    rows <= LARGEST && columns <= LARGEST
+}
+
+/// See [`Depthwise::row`].
+pub(crate) fn convolve(step: &Depthwise<'_>, ring: &mut Ring<'_>, scratch: &mut [i32]) {
+    let [rows, columns] = step.kernel;
+    // Not zero, as was checked; said again where the compiler sees it.
+    let rows = rows.max(1);
+    let (width, channels) = (ring.width, ring.channels);
+    let row_size = width * channels;
+    let Some((taps, pairs)) = scratch.split_at_mut_checked(TAPS) else {
+        return;
+    };
+    let pairs = pairs.as_chunks_mut::<PAIRS>().0;
+    let left = columns / 2;
+    // Windows are taken a few at a time, and each has seven columns.
+    let read = (width + AT_ONCE - 1) / AT_ONCE * AT_ONCE + LARGEST - 1;
+    if width == 0 || pairs.len() < read || ring.slots.len() < rows * row_size {
+        return;
+    }
+    let slots = ring.slots.as_mut_ptr();
+    // Rows that the window does not have meet weights of zero.
+    let row = |row: usize| {
+        let slot = (ring.oldest + row.min(rows - 1)) % rows;
+        slots.wrapping_add(slot * row_size)
+    };
+    let oldest = row(0);
+    let rows: [*const i8; LARGEST] = core::array::from_fn(|at| row(at).cast_const());
+    let mut padded = [0; WHOLE];
+    let all = step.windows();
+    let constants = step.bias.iter().zip(step.multiplier);
+    for (channel, (window, (&bias, &multiplier))) in all.zip(constants).enumerate().take(channels) {
+        let weights = whole_window(window, step.kernel, &mut padded);
+        let windows = Windows {
+            bias,
+            multiplier,
+            zero: step.zero,
+            out: oldest.wrapping_add(channel),
+            stride: channels,
+            pairs: pairs.as_ptr(),
+            left: width,
+            taps: taps.as_ptr(),
+        };
+        // SAFETY: every slot holds `width` tokens of `channels` values, of which one is
+        // read or written; `pairs` has the columns that are written, from `left` on, and
+        // those that are read, and `taps` as many words as there are pairs of weights.
+        unsafe {
+            tadpool_dsp_gather(
+                &rows,
+                pairs.as_mut_ptr().add(left),
+                channels,
+                width,
+                channel,
+            );
+            tadpool_dsp_taps(weights, taps.as_mut_ptr());
+            tadpool_dsp_convolve(&windows);
+        }
+    }
+}

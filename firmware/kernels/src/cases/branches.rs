@@ -1,0 +1,124 @@
+//! Cases of token mixers whose norm is written out.
+
+use super::source::Source;
+use crate::arena::{self, Buffer, Fault};
+use crate::depthwise::{Depthwise, padded_rows};
+use crate::layout::Kernel;
+use crate::linear::{PlainLinear, ResidualLinear};
+use crate::norm::Norm;
+use crate::normed::{NormScope, Normed};
+use crate::random_mixing::{RandomMixing, matrix_rows};
+use crate::sep_conv::SepConv;
+use crate::stream::{Int8, Int16};
+
+/// Tokens of a tile.
+const TILE_TOKENS: usize = 2;
+
+/// Steps of the normalised values for a deviation of one, Q12.
+const MULTIPLIER: i32 = 160_000;
+
+/// A separable convolution: rows, columns, channels, hidden channels, rows and columns
+/// of a square window.
+pub(super) fn sep_conv<'a, K: Kernel>(
+    source: &mut Source,
+    [rows, columns, channels, hidden, side]: [usize; 5],
+    [map, scratch]: [Buffer; 2],
+    wide: bool,
+    memory: &mut &'a mut [u8],
+) -> Result<SepConv<'a>, Fault> {
+    let window = side * padded_rows(side);
+    let weights = arena::take_i8s(memory, (hidden * window).next_multiple_of(4))?;
+    source.fill(weights, 127);
+    for column in weights.chunks_mut(padded_rows(side)) {
+        for weight in column.iter_mut().skip(side) {
+            *weight = 0;
+        }
+    }
+    let act1 = arena::take_i8s(memory, 256)?;
+    source.fill(act1, 127);
+    Ok(SepConv {
+        map,
+        scratch,
+        shape: [rows, columns, channels],
+        hidden,
+        tile_tokens: TILE_TOKENS,
+        normed: Normed {
+            scope: NormScope::Token,
+            norm: Norm {
+                elements: channels as u32,
+                epsilon: 1000,
+            },
+            multiplier: MULTIPLIER,
+        },
+        fc1: PlainLinear {
+            weights: source.matrix::<K>([hidden, channels], false, memory)?.0,
+            bias: source.ints(hidden, 10_000, memory)?,
+            multiplier: source.multipliers(hidden, channels, memory)?,
+            zero: -20,
+        },
+        act1: Some(act1.first_chunk().ok_or(Fault::Geometry)?),
+        depthwise: Depthwise {
+            kernel: [side; 2],
+            weights: weights.get(..hidden * window).unwrap_or(&[]),
+            bias: source.ints(hidden, 10_000, memory)?,
+            multiplier: source.multipliers(hidden, window, memory)?,
+            padding: -77,
+            zero: 9,
+        },
+        act2: None,
+        fc2: ResidualLinear {
+            weights: source.matrix::<K>([channels, hidden], false, memory)?.0,
+            bias: source.ints(channels, 10_000, memory)?,
+            residual: source.ints(channels, if wide { 1 << 24 } else { 5_000 }, memory)?,
+            multiplier: source.multipliers(channels, hidden, memory)?,
+            offset: match wide {
+                true => source.ints(channels, 1 << 20, memory)?,
+                false => &[],
+            },
+            zero_point: if wide { 0 } else { 7 },
+        },
+    })
+}
+
+/// Scratch bytes of the same.
+pub(super) fn sep_conv_scratch(
+    [rows, columns, channels, hidden, side]: [usize; 5],
+    wide: bool,
+) -> usize {
+    let size = match wide {
+        true => SepConv::scratch_size::<Int16>,
+        false => SepConv::scratch_size::<Int8>,
+    };
+    size([rows, columns, channels], hidden, [side; 2], TILE_TOKENS)
+}
+
+/// A random mixing of so many tokens and channels.
+pub(super) fn random_mixing<'a, K: Kernel>(
+    source: &mut Source,
+    [tokens, channels]: [usize; 2],
+    [map, scratch]: [Buffer; 2],
+    memory: &mut &'a mut [u8],
+) -> Result<RandomMixing<'a>, Fault> {
+    let shape = [matrix_rows(tokens), tokens];
+    Ok(RandomMixing {
+        map,
+        scratch,
+        tokens,
+        channels,
+        normed: Normed {
+            scope: NormScope::Map,
+            norm: Norm {
+                elements: (tokens * channels) as u32,
+                epsilon: 1000,
+            },
+            multiplier: MULTIPLIER,
+        },
+        weights: source.matrix::<K>(shape, false, memory)?.0,
+        multiplier: source.ints(tokens, i32::MAX, memory)?,
+        constant: source.ints(tokens, 1 << 20, memory)?,
+        beta: source.ints(channels, 1 << 14, memory)?,
+        factor: source.ints(channels, 1 << 22, memory)?,
+        residual: source.ints(channels, 1 << 24, memory)?,
+        offset: source.ints(channels, 1 << 20, memory)?,
+    })
+}
