@@ -20,9 +20,7 @@ use tadpool_kernels::{Buffer, Fault, Observer};
 
 use crate::ir::Shape;
 use crate::memory::MemoryPlan;
-use crate::quant_model::{
-    QuantLayer, QuantMatrix, QuantModel, QuantOp, Stream, WeightBits,
-};
+use crate::quant_model::{QuantLayer, QuantMatrix, QuantModel, QuantOp, Stream, WeightBits};
 use crate::schedule::{Schedule, Step};
 
 /// A network ready to run in one arena.

@@ -94,10 +94,7 @@ impl LayerRanges {
     }
 }
 
-fn union(
-    mut a: BTreeMap<View, Range>,
-    b: BTreeMap<View, Range>,
-) -> BTreeMap<View, Range> {
+fn union(mut a: BTreeMap<View, Range>, b: BTreeMap<View, Range>) -> BTreeMap<View, Range> {
     for (view, range) in b {
         let known = a.entry(view).or_default();
         *known = known.union(range);

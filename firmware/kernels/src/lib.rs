@@ -44,6 +44,7 @@ extern crate std;
 
 mod arch;
 pub mod arena;
+pub mod attention;
 pub mod channel_mlp;
 pub mod checksum;
 pub mod fixed;
@@ -59,6 +60,7 @@ pub mod patch_embedding;
 pub mod pointwise;
 pub mod pooling;
 mod rows;
+pub mod softmax;
 pub mod stream;
 pub mod weights;
 

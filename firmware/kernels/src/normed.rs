@@ -113,7 +113,10 @@ impl Normaliser<'_> {
 }
 
 /// The rows that [`Normaliser::expand`] needs, cut off the head of a scratch buffer.
-pub(crate) fn rows<'a>(scratch: &mut &'a mut [i32], channels: usize) -> Result<&'a mut [i8], Fault> {
+pub(crate) fn rows<'a>(
+    scratch: &mut &'a mut [i32],
+    channels: usize,
+) -> Result<&'a mut [i8], Fault> {
     let rows = crate::arena::cut(scratch, rows_size(channels) / 4)?;
     Ok(cast::words_as_i8s_mut(rows))
 }

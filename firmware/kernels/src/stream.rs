@@ -133,7 +133,12 @@ impl Width for Int8 {
         tokens: &mut [u8],
     ) -> Result<Stats, Fault> {
         let mut written = Stats::default();
-        written.merge(K::update(linear, layer.residual, tile, cast::i8s_mut(tokens)));
+        written.merge(K::update(
+            linear,
+            layer.residual,
+            tile,
+            cast::i8s_mut(tokens),
+        ));
         Ok(written)
     }
 }

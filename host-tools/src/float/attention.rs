@@ -11,7 +11,10 @@ pub(super) fn run(op: &Attention, x: &mut [f32], view: Observe<'_>) {
     let n = normalise(&op.norm, x);
     let qkv = Matrix::new(&op.qkv).product(&n);
     let inner = op.projection.inputs.max(1);
-    for (block, kind) in [View::Queries, View::Keys, View::Values].into_iter().enumerate() {
+    for (block, kind) in [View::Queries, View::Keys, View::Values]
+        .into_iter()
+        .enumerate()
+    {
         let blocks = qkv.chunks_exact(inner).skip(block).step_by(3);
         view(kind, inner, &blocks.flatten().copied().collect::<Vec<_>>());
     }

@@ -33,7 +33,11 @@ fn affine(
     output: Quant,
 ) -> Result<QuantIdentity, QuantError> {
     let stream = context.stream()?;
-    let ratio = if adds { stream.scale / output.scale } else { 0.0 };
+    let ratio = if adds {
+        stream.scale / output.scale
+    } else {
+        0.0
+    };
     let zero = f64::from(output.zero_point) - f64::from(stream.zero_point) * ratio;
 
     let mut factor = Vec::with_capacity(layer_scale.len());

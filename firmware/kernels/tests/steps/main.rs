@@ -1,6 +1,7 @@
 //! Every step kernel against the naive oracle, over edge shapes and random
 //! ones, and over geometry that does not fit.
 
+mod attention_case;
 mod channel_mlp_case;
 mod geometry;
 mod head_case;
@@ -13,6 +14,7 @@ mod support;
 use std::fmt::Debug;
 use std::ops::Range;
 
+use attention_case::AttentionCase;
 use channel_mlp_case::MlpCase;
 use head_case::HeadCase;
 use mixer_cases::{IdentityCase, PoolingCase};
@@ -20,16 +22,18 @@ use oracle::{Classifier, Convolution, Linear, Mixer, Mlp};
 use patch_embedding_case::ConvolutionCase;
 use proptest::prelude::*;
 use support::*;
+use tadpool_kernels::attention::{self, Attention};
 use tadpool_kernels::channel_mlp::{self, ChannelMlp};
 use tadpool_kernels::head::{self, Head};
 use tadpool_kernels::identity::{self, Identity};
 use tadpool_kernels::int16;
 use tadpool_kernels::layout::{Dsp, Helium, Kernel, Layout, Rows};
-use tadpool_kernels::linear::{NormedLinear, ResidualLinear};
+use tadpool_kernels::linear::{NormedLinear, PlainLinear, ResidualLinear};
 use tadpool_kernels::norm::{Norm, Stats};
+use tadpool_kernels::normed::{NormScope, Normed};
 use tadpool_kernels::patch_embedding::{self, PatchEmbedding};
 use tadpool_kernels::pooling::{self, Pooling};
-use tadpool_kernels::stream::{Int8, Int16};
+use tadpool_kernels::stream::{Int8, Int16, Stream};
 use tadpool_kernels::weights::{Weights, unpacked_size};
 use tadpool_kernels::{Buffer, Fault};
 
@@ -87,6 +91,7 @@ macro_rules! against_the_oracle {
 }
 
 against_the_oracle! {
+    attention_step: AttentionCase,
     channel_mlp_step: MlpCase,
     patch_embedding_step: ConvolutionCase,
     pooling_step: PoolingCase,

@@ -1,6 +1,7 @@
 //! The naive oracle: every step as whole-tensor arithmetic on `i128`, with
 //! nothing in place, nothing tiled and nothing shared with the kernels.
 
+pub(crate) mod attention;
 pub(crate) mod wide;
 
 /// Sum and sum of squares.
@@ -23,7 +24,7 @@ pub(crate) fn as_i8(value: i128) -> i8 {
     value.clamp(-128, 127) as i8
 }
 
-fn as_i32(value: i128) -> i128 {
+pub(crate) fn as_i32(value: i128) -> i128 {
     value.clamp(i128::from(i32::MIN), i128::from(i32::MAX))
 }
 
@@ -89,7 +90,7 @@ fn root(v: i128) -> i128 {
 }
 
 /// `outputs` rows of weights, each times `token`.
-fn products(weights: &[i8], token: &[i8]) -> Vec<i128> {
+pub(crate) fn products(weights: &[i8], token: &[i8]) -> Vec<i128> {
     weights
         .chunks(token.len())
         .map(|row| {
