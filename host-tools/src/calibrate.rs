@@ -50,7 +50,8 @@ pub struct LayerCalibration {
     /// What the layer's matrices read, in the order of
     /// [`LayerPrecision::weights`](crate::precision::LayerPrecision::weights):
     /// windows of a patch embedding, the normed map without the norm's weight
-    /// and bias, and the hidden values of a channel MLP.
+    /// and bias, and the hidden values of a channel MLP or the attended ones of a
+    /// self-attention.
     pub inputs: [Option<Moments>; 2],
 }
 
@@ -129,6 +130,7 @@ impl Calibration {
         let layers = network.layers.iter().map(|layer| LayerCalibration {
             inputs: match &layer.op {
                 Op::PatchEmbedding(op) => [moments(op.linear.inputs), None],
+                Op::Attention(op) => [moments(op.qkv.inputs), moments(op.projection.inputs)],
                 Op::ChannelMlp(op) => [moments(op.fc1.inputs), moments(op.fc2.inputs)],
                 _ => [None, None],
             },
@@ -258,6 +260,7 @@ impl Seen {
             };
             match view.kind {
                 View::Input => keep(0),
+                View::Attended => keep(1),
                 View::Hidden => {
                     keep(1);
                     layer.hidden = Range::of(view.values);

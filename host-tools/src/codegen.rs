@@ -6,6 +6,7 @@
 //! in the output folder of somebody's build script
 //! ([`Generated::write_module`]).
 
+mod attention;
 mod model;
 mod tables;
 

@@ -5,12 +5,13 @@
 //! board's kernels, which write the same bytes in every layout and from any
 //! number of bits.
 
+use tadpool_kernels::attention::{self, Attention};
 use tadpool_kernels::channel_mlp::{self, ChannelMlp};
 use tadpool_kernels::head::{self, Head};
 use tadpool_kernels::identity::{self, Identity};
 use tadpool_kernels::int16;
 use tadpool_kernels::layout::Rows;
-use tadpool_kernels::linear::{NormedLinear, ResidualLinear};
+use tadpool_kernels::linear::{NormedLinear, PlainLinear, ResidualLinear};
 use tadpool_kernels::norm::Stats;
 use tadpool_kernels::patch_embedding::{self, PatchEmbedding};
 use tadpool_kernels::pooling::{self, Pooling};
@@ -20,7 +21,9 @@ use tadpool_kernels::{Buffer, Fault, Observer};
 
 use crate::ir::Shape;
 use crate::memory::MemoryPlan;
-use crate::quant_model::{QuantLayer, QuantMatrix, QuantModel, QuantOp, Stream, WeightBits};
+use crate::quant_model::{
+    QuantLayer, QuantLinear, QuantMatrix, QuantModel, QuantOp, QuantResidual, Stream, WeightBits,
+};
 use crate::schedule::{Schedule, Step};
 
 /// A network ready to run in one arena.
@@ -49,8 +52,8 @@ pub struct ProgramStep<'a> {
     pub input: Stream,
     /// Width of the map that is written.
     pub output: Stream,
-    /// Bits on the board of the kernel's weights: of `fc1` and `fc2`, or of its
-    /// only matrix.
+    /// Bits on the board of the kernel's weights: of its two matrices, or of its
+    /// only one.
     pub bits: [WeightBits; 2],
     /// Kernel and constants.
     pub kernel: Kernel<'a>,
@@ -65,6 +68,8 @@ pub enum Kernel<'a> {
     Pooling(Pooling<'a>),
     /// See [`tadpool_kernels::identity`].
     Identity(Identity<'a>),
+    /// See [`tadpool_kernels::attention`].
+    Attention(Attention<'a>),
     /// See [`tadpool_kernels::channel_mlp`].
     ChannelMlp(ChannelMlp<'a>),
     /// See [`tadpool_kernels::int16::channel_mlp`].
@@ -142,6 +147,19 @@ fn kernel<'a>(layer: &'a QuantLayer, step: &Step, memory: &MemoryPlan) -> Kernel
             offset: &op.offset,
             residual: op.residual,
         }),
+        QuantOp::Attention(op) => Kernel::Attention(Attention {
+            map: output,
+            scratch,
+            channels: layer.input.channels,
+            heads: op.heads,
+            head_size: op.projection.matrix.inputs / op.heads,
+            tile_tokens,
+            norm: op.norm,
+            qkv: plain_linear(&op.qkv),
+            exponent: op.exponent,
+            attended: op.attended,
+            projection: residual_linear(&op.projection, &op.residual),
+        }),
         QuantOp::ChannelMlp(op) => {
             let fc1 = NormedLinear {
                 weights: weights(&op.fc1),
@@ -201,6 +219,27 @@ fn kernel<'a>(layer: &'a QuantLayer, step: &Step, memory: &MemoryPlan) -> Kernel
     }
 }
 
+/// A layer whose values have no zero point.
+fn plain_linear(linear: &QuantLinear) -> PlainLinear<'_> {
+    PlainLinear {
+        weights: weights(&linear.matrix),
+        bias: &linear.bias,
+        multiplier: &linear.multiplier,
+        zero: 0,
+    }
+}
+
+fn residual_linear<'a>(linear: &'a QuantLinear, residual: &'a QuantResidual) -> ResidualLinear<'a> {
+    ResidualLinear {
+        weights: weights(&linear.matrix),
+        bias: &linear.bias,
+        residual: &residual.factor,
+        multiplier: &linear.multiplier,
+        offset: &residual.offset,
+        zero_point: residual.zero_point,
+    }
+}
+
 fn weights(matrix: &QuantMatrix) -> Weights<'_> {
     Weights::Int8(bytemuck::cast_slice(&matrix.weights))
 }
@@ -208,6 +247,7 @@ fn weights(matrix: &QuantMatrix) -> Weights<'_> {
 fn bits(layer: &QuantLayer) -> [WeightBits; 2] {
     match &layer.op {
         QuantOp::PatchEmbedding(op) => [op.matrix.bits; 2],
+        QuantOp::Attention(op) => [op.qkv.matrix.bits, op.projection.matrix.bits],
         QuantOp::ChannelMlp(op) => [op.fc1.bits, op.fc2.bits],
         QuantOp::Head(op) => [op.matrix.bits; 2],
         QuantOp::Pooling(_) | QuantOp::Identity(_) => [WeightBits::Int8; 2],
@@ -221,6 +261,7 @@ impl Kernel<'_> {
             Self::PatchEmbedding(step) => step.output,
             Self::Pooling(step) => step.map,
             Self::Identity(step) => step.map,
+            Self::Attention(step) => step.map,
             Self::ChannelMlp(step) => step.map,
             Self::ChannelMlpInt16(step) => step.map,
             Self::Head(step) => step.output,
@@ -233,6 +274,7 @@ impl Kernel<'_> {
             Self::PatchEmbedding(step) => step.input,
             Self::Pooling(step) => step.map,
             Self::Identity(step) => step.map,
+            Self::Attention(step) => step.map,
             Self::ChannelMlp(step) => step.map,
             Self::ChannelMlpInt16(step) => step.map,
             Self::Head(step) => step.map,
@@ -266,6 +308,12 @@ impl ProgramStep<'_> {
             (Kernel::Pooling(step), Stream::Int16) => int16::pooling::run(step, stats, arena),
             (Kernel::Identity(step), Stream::Int8) => identity::run(step, stats, arena),
             (Kernel::Identity(step), Stream::Int16) => int16::identity::run(step, stats, arena),
+            (Kernel::Attention(step), Stream::Int8) => {
+                attention::run::<Rows, Int8>(step, stats, arena)
+            }
+            (Kernel::Attention(step), Stream::Int16) => {
+                attention::run::<Rows, Int16>(step, stats, arena)
+            }
             (Kernel::ChannelMlp(step), _) => channel_mlp::run::<Rows>(step, stats, arena),
             (Kernel::ChannelMlpInt16(step), _) => {
                 int16::channel_mlp::run::<Rows>(step, stats, arena)

@@ -4,6 +4,7 @@
 //! one its meaning are in the documentation of `tadpool-kernels`.
 
 use tadpool_kernels::norm::Norm;
+use tadpool_kernels::normed::Normed;
 
 use crate::ir::Shape;
 
@@ -68,6 +69,8 @@ pub enum QuantOp {
     Pooling(QuantPooling),
     /// See [`tadpool_kernels::identity`].
     Identity(QuantIdentity),
+    /// See [`tadpool_kernels::attention`].
+    Attention(Box<QuantAttention>),
     /// See [`tadpool_kernels::channel_mlp`].
     ChannelMlp(Box<QuantChannelMlp>),
     /// See [`tadpool_kernels::head`].
@@ -150,6 +153,36 @@ pub struct QuantIdentity {
     pub offset: Vec<i32>,
     /// Q16.
     pub residual: i32,
+}
+
+/// Constants of a self-attention.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QuantAttention {
+    /// Number of heads.
+    pub heads: usize,
+    /// The norm before `qkv`, written out.
+    pub norm: Normed,
+    /// Channels to queries, keys and values, whose zero points are zero.
+    pub qkv: QuantLinear,
+    /// What a step of the scores is in the exponent of two, Q32.
+    pub exponent: i32,
+    /// Steps that the projection reads for a step of the values, Q20.
+    pub attended: i32,
+    /// Heads to channels.
+    pub projection: QuantLinear,
+    /// How the residual stream joins the projection.
+    pub residual: QuantResidual,
+}
+
+/// A matrix, and what makes integers of its products.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuantLinear {
+    /// Weights.
+    pub matrix: QuantMatrix,
+    /// Accumulator start per output.
+    pub bias: Vec<i32>,
+    /// Multiplier per output, Q32.
+    pub multiplier: Vec<i32>,
 }
 
 /// Constants of a channel MLP.

@@ -7,13 +7,16 @@
 //! int8 ones: `real = scale * (value / 256 - zero_point)`. Which layers have
 //! which width is chosen before, see [`crate::precision`].
 
+mod attention;
 mod channel_mlp;
 mod fixed;
 mod head;
 mod identity;
 mod lattice;
+mod normed;
 mod patch_embedding;
 mod pooling;
+mod residual;
 mod rounding;
 
 use rounding::{Column, Guide, Rounder, means};
@@ -216,6 +219,10 @@ pub fn trained_weights(layer: &Layer) -> [(WeightBits, bool); 2] {
     let none = (WeightBits::Int8, true);
     match &layer.op {
         Op::PatchEmbedding(op) => [columns(&op.linear, None), none],
+        Op::Attention(op) => [
+            columns(&op.qkv, Some(&op.norm.gamma)),
+            columns(&op.projection, None),
+        ],
         Op::ChannelMlp(op) => [
             columns(&op.fc1, Some(&op.norm.gamma)),
             columns(&op.fc2, None),
@@ -224,12 +231,9 @@ pub fn trained_weights(layer: &Layer) -> [(WeightBits, bool); 2] {
             columns(&op.linear, op.norm.as_ref().map(|norm| &norm.gamma[..])),
             none,
         ],
-        Op::Norm(_)
-        | Op::Pooling(_)
-        | Op::Identity(_)
-        | Op::RandomMixing(_)
-        | Op::SepConv(_)
-        | Op::Attention(_) => [none; 2],
+        Op::Norm(_) | Op::Pooling(_) | Op::Identity(_) | Op::RandomMixing(_) | Op::SepConv(_) => {
+            [none; 2]
+        }
     }
 }
 
@@ -274,11 +278,14 @@ impl<'a> Context<'a> {
             Op::Norm(norm) => QuantOp::Identity(identity::norm(self, norm, output_quant)?),
             Op::Pooling(op) => QuantOp::Pooling(pooling::quantize(self, op, output_quant)?),
             Op::Identity(op) => QuantOp::Identity(identity::quantize(self, op, output_quant)?),
+            Op::Attention(op) => {
+                QuantOp::Attention(Box::new(attention::quantize(self, op, output_quant)?))
+            }
             Op::ChannelMlp(op) => {
                 QuantOp::ChannelMlp(Box::new(channel_mlp::quantize(self, op, output_quant)?))
             }
             Op::Head(op) => QuantOp::Head(head::quantize(self, op)?),
-            Op::RandomMixing(_) | Op::SepConv(_) | Op::Attention(_) => {
+            Op::RandomMixing(_) | Op::SepConv(_) => {
                 return Err(self.unsupported(self.layer.op.kind()));
             }
         };
@@ -384,14 +391,28 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// A norm of the whole map.
     fn norm(&self, norm: &ir::Norm, shape: Shape, stream: Quant) -> Result<Norm, QuantError> {
+        match norm.scope {
+            NormScope::Map => self.scoped_norm(norm, shape, stream),
+            NormScope::Token => Err(self.unsupported("a norm of each token")),
+        }
+    }
+
+    /// A norm of the whole map or of each of its tokens.
+    fn scoped_norm(
+        &self,
+        norm: &ir::Norm,
+        shape: Shape,
+        stream: Quant,
+    ) -> Result<Norm, QuantError> {
         self.finite(&norm.gamma, "the norm's weight")?;
         self.finite(&norm.beta, "the norm's bias")?;
         self.finite(&[norm.epsilon], "the norm's epsilon")?;
-        if norm.scope != NormScope::Map {
-            return Err(self.unsupported("a norm of each token"));
-        }
-        let elements = shape.elements();
+        let elements = match norm.scope {
+            NormScope::Map => shape.elements(),
+            NormScope::Token => shape.channels,
+        };
         let epsilon =
             (elements as f64).powi(2) * f64::from(norm.epsilon) / (stream.scale * stream.scale);
         if elements >= 1 << 24 {

@@ -7,6 +7,7 @@
 use memory_planner::{
     Axis, Buffer, BufferId, Problem, Relation, SlidingWindow, sliding_window_overlap,
 };
+use tadpool_kernels::attention::Attention;
 use tadpool_kernels::channel_mlp::ChannelMlp;
 use tadpool_kernels::head::Head;
 use tadpool_kernels::int16;
@@ -148,6 +149,9 @@ fn tile_tokens(model: &QuantModel, config: &ScheduleConfig) -> Vec<usize> {
 fn unpacks(layer: &QuantLayer) -> bool {
     match &layer.op {
         QuantOp::PatchEmbedding(op) => op.matrix.bits == WeightBits::Int4,
+        QuantOp::Attention(op) => [&op.qkv.matrix, &op.projection.matrix]
+            .map(|m| m.bits)
+            .contains(&WeightBits::Int4),
         QuantOp::ChannelMlp(op) => [&op.fc1, &op.fc2]
             .map(|m| m.bits)
             .contains(&WeightBits::Int4),
@@ -165,7 +169,10 @@ fn size_in_use(layer: &QuantLayer, input: Stream, tile_tokens: usize) -> usize {
             read + layer.output_bytes() - shared.min(read).min(layer.output_bytes())
         }
         QuantOp::Head(_) => read + layer.output_bytes(),
-        QuantOp::Pooling(_) | QuantOp::Identity(_) | QuantOp::ChannelMlp(_) => read,
+        QuantOp::Pooling(_)
+        | QuantOp::Identity(_)
+        | QuantOp::Attention(_)
+        | QuantOp::ChannelMlp(_) => read,
     };
     maps + scratch_size(layer, tile_tokens).unwrap_or(0)
 }
@@ -178,7 +185,10 @@ fn new_output(layer: &QuantLayer) -> Option<(String, usize)> {
             Some((format!("{stage}.map"), layer.output_bytes()))
         }
         QuantOp::Head(_) => Some(("logits".to_owned(), layer.output_bytes())),
-        QuantOp::Pooling(_) | QuantOp::Identity(_) | QuantOp::ChannelMlp(_) => None,
+        QuantOp::Pooling(_)
+        | QuantOp::Identity(_)
+        | QuantOp::Attention(_)
+        | QuantOp::ChannelMlp(_) => None,
     }
 }
 
@@ -207,6 +217,13 @@ fn scratch_size(layer: &QuantLayer, tile_tokens: usize) -> Option<usize> {
             Some(size(layer.input.width, layer.input.channels))
         }
         (QuantOp::Identity(_), _) => None,
+        (QuantOp::Attention(op), _) => {
+            let (qkv, projection) = (&op.qkv.matrix, &op.projection.matrix);
+            let heads = [op.heads, projection.inputs / op.heads];
+            let (tokens, channels) = (layer.input.tokens(), layer.input.channels);
+            let size = Attention::scratch_size(tokens, channels, heads, tile_tokens);
+            Some(size + unpacked(qkv).max(unpacked(projection)))
+        }
         (QuantOp::ChannelMlp(op), stream) => {
             let size = match stream {
                 Stream::Int8 => ChannelMlp::scratch_size,

@@ -5,17 +5,20 @@
 
 use crate::arch::cast;
 use crate::arena::{self, Buffer, Fault};
+use crate::attention::{self, Attention};
 use crate::channel_mlp::{self, ChannelMlp};
 use crate::checksum::fnv1a;
 use crate::fixed::{requantize, saturate_i8};
 use crate::head::{self, Head};
 use crate::identity::{self, Identity};
 use crate::layout::{Kernel, Layout, Rows};
-use crate::linear::{NormedLinear, ResidualLinear};
+use crate::linear::{NormedLinear, PlainLinear, ResidualLinear};
 use crate::norm::{Norm, Stats};
+use crate::normed::{NormScope, Normed};
 use crate::patch_embedding::{self, PatchEmbedding};
 use crate::pointwise::{self, Pointwise};
 use crate::pooling::{self, Pooling};
+use crate::stream::Int8;
 use crate::weights::{Weights, unpacked_size};
 
 mod source;
@@ -38,6 +41,8 @@ pub enum Case {
     Pooling([usize; 3]),
     /// Tokens, channels.
     Identity([usize; 2]),
+    /// Tokens, channels, heads, values of a head.
+    Attention([usize; 4]),
     /// Tokens, channels, classes.
     Head([usize; 3]),
 }
@@ -82,6 +87,10 @@ pub const EDGES: &[Case] = &[
     Case::Identity([1, 1]),
     Case::Identity([9, 7]),
     Case::Identity([16, 32]),
+    Case::Attention([1, 1, 1, 1]),
+    Case::Attention([3, 5, 3, 2]),
+    Case::Attention([9, 12, 2, 4]),
+    Case::Attention([18, 8, 1, 20]),
     Case::Head([1, 1, 1]),
     Case::Head([16, 20, 10]),
     Case::Head([7, 5, 3]),
@@ -104,6 +113,8 @@ pub const COUNTED: &[Case] = &[
     Case::ChannelMlpInt4([64, 64, 256, 16]),
     Case::ChannelMlpInt4([16, 128, 512, 16]),
     Case::Identity([256, 32]),
+    Case::Attention([49, 64, 2, 32]),
+    Case::Attention([196, 320, 10, 32]),
     // A Cortex-M0 has memory for these.
     Case::Pointwise([8, 32, 64]),
     Case::ChannelMlp([16, 16, 64, 2]),
@@ -128,7 +139,7 @@ pub const COUNTED: &[Case] = &[
 ];
 
 /// Where the steps of the PoolFormer begin in [`COUNTED`].
-pub const POOLFORMER: usize = 18;
+pub const POOLFORMER: usize = 20;
 
 /// Bytes of memory that [`EDGES`] need.
 pub const EDGES_MEMORY: usize = 10 * 1024;
@@ -149,6 +160,7 @@ enum Step<'a> {
     PatchEmbedding(PatchEmbedding<'a>),
     Pooling(Pooling<'a>),
     Identity(Identity<'a>),
+    Attention(Attention<'a>),
     Head(Head<'a>),
 }
 
@@ -170,6 +182,12 @@ impl Case {
             Self::PatchEmbedding([_, channels, outputs, kernel, ..]) => {
                 layout.fits(outputs, kernel * kernel * channels)
             }
+            Self::Attention([tokens, channels, heads, head_size]) => {
+                let inner = heads * head_size;
+                Attention::fits(layout, tokens, head_size)
+                    && layout.fits(inner, channels)
+                    && layout.fits(channels, inner)
+            }
             _ => false,
         };
         if fits { layout } else { Layout::Rows }
@@ -189,6 +207,10 @@ impl Case {
             Self::PatchEmbedding([_, channels, outputs, kernel, ..]) => {
                 self.side() * self.side() * kernel * kernel * channels * outputs
             }
+            Self::Attention([tokens, channels, heads, head_size]) => {
+                let inner = heads * head_size;
+                tokens * (4 * inner * channels + 2 * tokens * inner)
+            }
             Self::Pooling(_) | Self::Identity(_) => 0,
             Self::Head([_, channels, classes]) => channels * classes,
         }
@@ -200,7 +222,8 @@ impl Case {
             Self::Pointwise([tokens, _, outputs]) => tokens * outputs,
             Self::ChannelMlp([tokens, channels, ..])
             | Self::ChannelMlpInt4([tokens, channels, ..])
-            | Self::Identity([tokens, channels]) => tokens * channels,
+            | Self::Identity([tokens, channels])
+            | Self::Attention([tokens, channels, ..]) => tokens * channels,
             Self::PatchEmbedding([_, _, outputs, ..]) => self.side() * self.side() * outputs,
             Self::Pooling([rows, columns, channels]) => rows * columns * channels,
             Self::Head([_, _, classes]) => classes,
@@ -231,7 +254,11 @@ impl Case {
         let (input_size, output_size, scratch_size) = self.sizes();
         let in_place = matches!(
             self,
-            Self::ChannelMlp(_) | Self::ChannelMlpInt4(_) | Self::Pooling(_) | Self::Identity(_)
+            Self::ChannelMlp(_)
+                | Self::ChannelMlpInt4(_)
+                | Self::Pooling(_)
+                | Self::Identity(_)
+                | Self::Attention(_)
         );
         let input = Buffer {
             offset: 0,
@@ -344,6 +371,41 @@ impl Case {
                 offset: source.ints(channels, 1 << 19, memory)?,
                 residual: 60_000,
             }),
+            Self::Attention([_, channels, heads, head_size]) => {
+                let inner = heads * head_size;
+                Step::Attention(Attention {
+                    map: input,
+                    scratch,
+                    channels,
+                    heads,
+                    head_size,
+                    tile_tokens: 2,
+                    norm: Normed {
+                        scope: NormScope::Token,
+                        norm: Norm {
+                            elements: channels as u32,
+                            epsilon: 1000,
+                        },
+                        multiplier: 150_000,
+                    },
+                    qkv: PlainLinear {
+                        weights: source.matrix::<K>([3 * inner, channels], false, memory)?.0,
+                        bias: source.ints(3 * inner, 1000, memory)?,
+                        multiplier: source.multipliers(3 * inner, 64 * channels, memory)?,
+                        zero: 0,
+                    },
+                    exponent: 1 << 19,
+                    attended: 3 << 19,
+                    projection: ResidualLinear {
+                        weights: source.matrix::<K>([channels, inner], false, memory)?.0,
+                        bias: source.ints(channels, 10_000, memory)?,
+                        residual: source.ints(channels, 5_000, memory)?,
+                        multiplier: source.multipliers(channels, inner, memory)?,
+                        offset: &[],
+                        zero_point: 7,
+                    },
+                })
+            }
             Self::Head([tokens, channels, classes]) => {
                 let (weights, row_sums) =
                     source.matrix::<Rows>([classes, channels], false, memory)?;
@@ -398,6 +460,11 @@ impl Case {
                 (elements, elements, Pooling::scratch_size(columns, channels))
             }
             Self::Identity(_) => (elements, elements, 0),
+            Self::Attention([tokens, channels, heads, head_size]) => {
+                let heads = [heads, head_size];
+                let scratch = Attention::scratch_size(tokens, channels, heads, 2);
+                (elements, elements, scratch)
+            }
             Self::Head([tokens, channels, classes]) => {
                 (tokens * channels, 4 * classes, Head::scratch_size(channels))
             }
@@ -431,6 +498,7 @@ impl Ready<'_> {
             }
             Step::Pooling(step) => pooling::run::<Rows>(step, stats, arena),
             Step::Identity(step) => identity::run(step, stats, arena),
+            Step::Attention(step) => attention::run::<K, Int8>(step, stats, arena),
             Step::Head(step) => head::run(step, stats, arena).map(|()| Stats::default()),
         }
     }

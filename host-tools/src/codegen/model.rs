@@ -3,13 +3,14 @@
 use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{format_ident, quote};
 use tadpool_kernels::Buffer;
+use tadpool_kernels::attention::Attention;
 use tadpool_kernels::layout::Layout;
 use tadpool_kernels::linear::{NormedLinear, ResidualLinear};
 use tadpool_kernels::norm::Norm;
 use tadpool_kernels::weights::Weights;
 
-use super::Description;
 use super::tables::Tables;
+use super::{Description, attention};
 use crate::program::{Kernel, Program, ProgramStep};
 use crate::quant_model::{Stream, WeightBits};
 
@@ -23,7 +24,7 @@ pub(super) fn generate(
     let steps: Vec<TokenStream> = program
         .steps
         .iter()
-        .map(|step| step_static(step, layout_of(&step.kernel, layout), tables))
+        .map(|step| step_static(step, layout_of(step, layout), tables))
         .collect();
     let face = face(program, description);
     let arena = arena();
@@ -66,15 +67,22 @@ fn spaced(source: &str) -> String {
 }
 
 /// The layout whose kernel runs a step: `layout` if it takes all of it.
-fn layout_of(kernel: &Kernel<'_>, layout: Layout) -> Layout {
+fn layout_of(step: &ProgramStep<'_>, layout: Layout) -> Layout {
     let takes = |weights: Weights<'_>, inputs: usize| {
         let rows = weights.bytes();
         layout.fits(rows.len() / inputs, inputs) && layout.holds(bytemuck::cast_slice(rows), inputs)
     };
-    let fits = match kernel {
+    let fits = match &step.kernel {
         Kernel::PatchEmbedding(op) => {
             let [.., outputs] = op.output_shape;
             takes(op.weights, op.weights.bytes().len() / outputs)
+        }
+        Kernel::Attention(op) => {
+            let inner = op.heads * op.head_size;
+            let tokens = op.map.size / (op.channels * step.input.value_bytes());
+            Attention::fits(layout, tokens, op.head_size)
+                && takes(op.qkv.weights, op.channels)
+                && takes(op.projection.weights, inner)
         }
         Kernel::ChannelMlp(op) => {
             takes(op.fc1.weights, op.channels) && takes(op.fc2.weights, op.hidden)
@@ -106,6 +114,17 @@ fn uses(program: &Program<'_>, layout: Layout) -> TokenStream {
         }
     };
     let identity = step(|k| matches!(k, Kernel::Identity(_)), "identity", "Identity");
+    let attends = |step: &ProgramStep<'_>| matches!(step.kernel, Kernel::Attention(_));
+    let attention = any(&attends).then(|| {
+        quote!(
+            use tadpool_kernels::attention::{self, Attention};
+        )
+    });
+    let normed = any(&attends).then(|| {
+        quote!(
+            use tadpool_kernels::normed::{NormScope, Normed};
+        )
+    });
     let pooling = step(|k| matches!(k, Kernel::Pooling(_)), "pooling", "Pooling");
 
     let narrow_mlp = any(&|step| matches!(step.kernel, Kernel::ChannelMlp(_)));
@@ -116,16 +135,27 @@ fn uses(program: &Program<'_>, layout: Layout) -> TokenStream {
             use tadpool_kernels::channel_mlp::{self, ChannelMlp};
         )
     });
-    let linear = (narrow_mlp || wide_mlp).then(|| {
+    let (has_mlp, has_attention) = (narrow_mlp || wide_mlp, any(&attends));
+    let linear: Vec<Ident> = [
+        (has_mlp, "NormedLinear"),
+        (has_attention, "PlainLinear"),
+        (has_mlp || has_attention, "ResidualLinear"),
+    ]
+    .into_iter()
+    .filter(|(is_used, _)| *is_used)
+    .map(|(_, name)| format_ident!("{name}"))
+    .collect();
+    let linear = (!linear.is_empty()).then(|| {
         quote!(
-            use tadpool_kernels::linear::{NormedLinear, ResidualLinear};
+            use tadpool_kernels::linear::{#(#linear),*};
         )
     });
-    let int16 = any(&|step| step.input == Stream::Int16 && !embeds(step)).then(|| {
-        quote!(
-            use tadpool_kernels::int16;
-        )
-    });
+    let int16 =
+        any(&|step| step.input == Stream::Int16 && !embeds(step) && !attends(step)).then(|| {
+            quote!(
+                use tadpool_kernels::int16;
+            )
+        });
 
     let mut layouts: Vec<Ident> = program
         .steps
@@ -133,20 +163,23 @@ fn uses(program: &Program<'_>, layout: Layout) -> TokenStream {
         .filter(|step| {
             matches!(
                 step.kernel,
-                Kernel::PatchEmbedding(_) | Kernel::ChannelMlp(_) | Kernel::ChannelMlpInt16(_)
+                Kernel::PatchEmbedding(_)
+                    | Kernel::Attention(_)
+                    | Kernel::ChannelMlp(_)
+                    | Kernel::ChannelMlpInt16(_)
             ) || matches!(
                 (&step.kernel, step.input),
                 (Kernel::Pooling(_), Stream::Int8)
             )
         })
-        .map(|step| layout_ident(layout_of(&step.kernel, layout)))
+        .map(|step| layout_ident(layout_of(step, layout)))
         .collect();
     layouts.sort();
     layouts.dedup();
     let mut streams: Vec<Ident> = program
         .steps
         .iter()
-        .filter(|step| embeds(step) && takes_any(program, step))
+        .filter(|step| (embeds(step) && takes_any(program, step)) || attends(step))
         .flat_map(|step| [step.input, step.output].map(stream_ident))
         .collect();
     streams.sort();
@@ -157,6 +190,7 @@ fn uses(program: &Program<'_>, layout: Layout) -> TokenStream {
         )
     });
     quote! {
+        #attention
         #channel_mlp
         use tadpool_kernels::head::{self, Head};
         #identity
@@ -164,6 +198,7 @@ fn uses(program: &Program<'_>, layout: Layout) -> TokenStream {
         use tadpool_kernels::layout::{#(#layouts),*};
         #linear
         use tadpool_kernels::norm::Norm;
+        #normed
         use tadpool_kernels::patch_embedding::{self, PatchEmbedding};
         #pooling
         #streams
@@ -309,7 +344,7 @@ fn takes_any(program: &Program<'_>, step: &ProgramStep<'_>) -> bool {
 fn call(program: &Program<'_>, step: &ProgramStep<'_>, layout: Layout) -> TokenStream {
     let ident = ident(step);
     let any = takes_any(program, step);
-    let layout = layout_ident(layout_of(&step.kernel, layout));
+    let layout = layout_ident(layout_of(step, layout));
     let (run, takes_stats) = match (&step.kernel, step.input) {
         (Kernel::PatchEmbedding(_), _) if any => {
             let [input, output] = [step.input, step.output].map(stream_ident);
@@ -321,6 +356,10 @@ fn call(program: &Program<'_>, step: &ProgramStep<'_>, layout: Layout) -> TokenS
         (Kernel::Pooling(_), Stream::Int16) => (quote!(int16::pooling::run), true),
         (Kernel::Identity(_), Stream::Int8) => (quote!(identity::run), true),
         (Kernel::Identity(_), Stream::Int16) => (quote!(int16::identity::run), true),
+        (Kernel::Attention(_), stream) => {
+            let stream = stream_ident(stream);
+            (quote!(attention::run::<#layout, #stream>), true)
+        }
         (Kernel::ChannelMlp(_), _) if any => (quote!(channel_mlp::run_int4::<#layout>), true),
         (Kernel::ChannelMlp(_), _) => (quote!(channel_mlp::run::<#layout>), true),
         (Kernel::ChannelMlpInt16(_), _) => (quote!(int16::channel_mlp::run::<#layout>), true),
@@ -344,6 +383,7 @@ fn output_field(kernel: &Kernel<'_>) -> Ident {
         Kernel::PatchEmbedding(_) | Kernel::Head(_) => format_ident!("output"),
         Kernel::Pooling(_)
         | Kernel::Identity(_)
+        | Kernel::Attention(_)
         | Kernel::ChannelMlp(_)
         | Kernel::ChannelMlpInt16(_) => format_ident!("map"),
     }
@@ -453,13 +493,14 @@ fn kernel(
             });
             (quote!(Identity), value)
         }
+        Kernel::Attention(op) => attention::constants(step, op, layout, program_step.bits, tables),
         Kernel::ChannelMlp(op) => {
             let (map, scratch, norm) = (buffer(op.map), buffer(op.scratch), norm(&op.norm));
             let (channels, hidden) = (plain(op.channels), plain(op.hidden));
             let (tile_tokens, hidden_zero) = (plain(op.tile_tokens), signed(op.hidden_zero));
             let fc1 = normed_linear(step, &op.fc1, op.channels, layout, bits, tables);
             let activation = tables.i8s(step, "ACTIVATION", op.activation);
-            let fc2 = residual_linear(step, &op.fc2, op.hidden, layout, fc2_bits, tables);
+            let fc2 = residual_linear(step, "FC2", &op.fc2, op.hidden, layout, fc2_bits, tables);
             let value = quote!(ChannelMlp {
                 map: #map,
                 scratch: #scratch,
@@ -481,7 +522,7 @@ fn kernel(
             let shift = tables.u8s(step, "SHIFT", op.shift);
             let fc1 = normed_linear(step, &op.fc1, op.channels, layout, bits, tables);
             let activation = tables.i8s(step, "ACTIVATION", op.activation);
-            let fc2 = residual_linear(step, &op.fc2, op.hidden, layout, fc2_bits, tables);
+            let fc2 = residual_linear(step, "FC2", &op.fc2, op.hidden, layout, fc2_bits, tables);
             let value = quote!(int16::channel_mlp::ChannelMlp {
                 map: #map,
                 scratch: #scratch,
@@ -551,9 +592,10 @@ fn normed_linear(
     })
 }
 
-/// The layer that ends a branch.
-fn residual_linear(
+/// The layer that ends a branch, called `part`.
+pub(super) fn residual_linear(
     step: &str,
+    part: &str,
     linear: &ResidualLinear<'_>,
     inputs: usize,
     layout: Layout,
@@ -561,12 +603,12 @@ fn residual_linear(
     tables: &mut Tables,
 ) -> TokenStream {
     let weights = tables.weights(layout, linear.weights.bytes(), inputs, bits);
-    let bias = tables.i32s(step, "FC2_BIAS", linear.bias);
-    let residual = tables.i32s(step, "FC2_RESIDUAL", linear.residual);
-    let multiplier = tables.i32s(step, "FC2_MULTIPLIER", linear.multiplier);
+    let bias = tables.i32s(step, &format!("{part}_BIAS"), linear.bias);
+    let residual = tables.i32s(step, &format!("{part}_RESIDUAL"), linear.residual);
+    let multiplier = tables.i32s(step, &format!("{part}_MULTIPLIER"), linear.multiplier);
     let offset = match linear.offset {
         [] => quote!(&[]),
-        offset => tables.i32s(step, "FC2_OFFSET", offset),
+        offset => tables.i32s(step, &format!("{part}_OFFSET"), offset),
     };
     let zero_point = signed(linear.zero_point);
     quote!(ResidualLinear {
@@ -579,23 +621,23 @@ fn residual_linear(
     })
 }
 
-fn buffer(buffer: Buffer) -> TokenStream {
+pub(super) fn buffer(buffer: Buffer) -> TokenStream {
     let (offset, size) = (plain(buffer.offset), plain(buffer.size));
     quote!(Buffer { offset: #offset, size: #size })
 }
 
-fn norm(norm: &Norm) -> TokenStream {
+pub(super) fn norm(norm: &Norm) -> TokenStream {
     let elements = Literal::u32_unsuffixed(norm.elements);
     let epsilon = Literal::u64_unsuffixed(norm.epsilon);
     quote!(Norm { elements: #elements, epsilon: #epsilon })
 }
 
 /// A literal without its type's name.
-fn plain(value: usize) -> Literal {
+pub(super) fn plain(value: usize) -> Literal {
     Literal::usize_unsuffixed(value)
 }
 
-fn signed(value: i32) -> Literal {
+pub(super) fn signed(value: i32) -> Literal {
     Literal::i32_unsuffixed(value)
 }
 

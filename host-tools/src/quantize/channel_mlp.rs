@@ -1,12 +1,12 @@
-//! Channel MLP: the norm goes into `fc1`, the layer scale into `fc2`.
+//! Channel MLP: the norm goes into `fc1`.
 
 use tadpool_kernels::norm::Norm;
 
 use super::fixed::{Rows, affine, parts, product_bound};
-use super::rounding::{Column, Guide, Rounded};
-use super::{Context, QuantError};
+use super::rounding::{Column, Rounded};
+use super::{Context, QuantError, residual};
 use crate::ir::{Activation, ChannelMlp};
-use crate::quant_model::{Quant, QuantChannelMlp, QuantMatrix, QuantResidual, Stream};
+use crate::quant_model::{Quant, QuantChannelMlp, QuantMatrix};
 use crate::ranges::Range;
 
 pub(super) fn quantize(
@@ -16,9 +16,6 @@ pub(super) fn quantize(
 ) -> Result<QuantChannelMlp, QuantError> {
     context.finite(&op.fc1.weight, "the weight of fc1")?;
     context.finite(&op.fc1.bias, "the bias of fc1")?;
-    context.finite(&op.fc2.weight, "the weight of fc2")?;
-    context.finite(&op.fc2.bias, "the bias of fc2")?;
-    context.residual(&op.residual)?;
     let stream = context.stream()?;
     let norm = context.norm(&op.norm, context.layer.input, stream)?;
 
@@ -38,10 +35,7 @@ pub(super) fn quantize(
 
     let shift = context.shift()?;
     let fc1 = normed_fc1(context, op, &norm, index, &shift)?;
-    let fc2 = match context.width {
-        Stream::Int8 => residual_fc2(context, op, stream, hidden, output)?,
-        Stream::Int16 => branch_fc2(context, op, stream, hidden, output)?,
-    };
+    let (fc2, residual) = residual::quantize(context, &op.fc2, &op.residual, hidden, output)?;
     Ok(QuantChannelMlp {
         norm,
         shift,
@@ -53,7 +47,7 @@ pub(super) fn quantize(
         activation: table(op.activation, index, hidden),
         fc2: fc2.matrix,
         fc2_bias: fc2.bias,
-        fc2_residual: fc2.residual,
+        fc2_residual: residual,
         fc2_multiplier: fc2.multiplier,
     })
 }
@@ -150,166 +144,6 @@ fn normed_fc1(
         matrix,
         row_sums,
         bias,
-        multiplier,
-    })
-}
-
-struct ResidualFc2 {
-    matrix: QuantMatrix,
-    bias: Vec<i32>,
-    residual: QuantResidual,
-    multiplier: Vec<i32>,
-}
-
-/// The largest residual factor: `128 * RESIDUAL_MAX` stays below `2^29`.
-const RESIDUAL_MAX: f64 = (1 << 22) as f64;
-
-/// `fc2` with the layer scale.
-fn scaled_fc2(context: &Context<'_>, op: &ChannelMlp) -> Rows {
-    let fc2 = &op.fc2;
-    let weights = fc2
-        .weight
-        .chunks_exact(fc2.inputs)
-        .zip(&op.residual.layer_scale)
-        .flat_map(|(row, &layer_scale)| {
-            row.iter()
-                .map(move |&weight| f64::from(weight) * f64::from(layer_scale))
-        });
-    Rows::new(fc2.inputs, context.precision.weights[1], weights)
-        .trained(context.ranges.trained.weights)
-}
-
-/// For rounding `fc2`, whose columns are the hidden values.
-fn fc2_guide(context: &Context<'_>, inputs: usize) -> Guide {
-    let columns: Vec<Column> = (0..inputs).map(|input| (input, 1.0)).collect();
-    context.guide(1, &columns)
-}
-
-fn residual_fc2(
-    context: &Context<'_>,
-    op: &ChannelMlp,
-    stream: Quant,
-    hidden: Quant,
-    output: Quant,
-) -> Result<ResidualFc2, QuantError> {
-    let fc2 = &op.fc2;
-    let rows = scaled_fc2(context, op);
-
-    // A channel's weight scale is widened until one step of the residual
-    // stream is a whole number of accumulator steps: the residual then enters
-    // the accumulator exactly and the sum is rounded once. The scale of trained
-    // weights moves to the nearest such number; the weights stay what they were.
-    let steps = |scale: f64| {
-        let steps = stream.scale / (hidden.scale * scale);
-        let steps = match rows.trained {
-            true => steps.round(),
-            false => steps.floor(),
-        };
-        steps.min(RESIDUAL_MAX)
-    };
-    let allowed = |scale: f64| stream.scale / (hidden.scale * steps(scale));
-    let tight = rows.scales(0.0);
-    if let Some((channel, tight)) = tight
-        .iter()
-        .enumerate()
-        .find(|(_, tight)| steps(**tight) < 1.0)
-    {
-        return Err(QuantError::Unrepresentable {
-            layer: context.layer.name.clone(),
-            channel,
-            what: "one step of the branch in steps of the residual stream",
-            value: hidden.scale * tight / stream.scale,
-            limit: 1.0,
-        });
-    }
-    let widest = tight.into_iter().map(allowed).collect();
-    let Rounded {
-        matrix,
-        scales,
-        correction,
-    } = rows.round(widest, &fc2_guide(context, fc2.inputs), allowed);
-    let residual: Vec<i32> = scales
-        .iter()
-        .map(|scale| (stream.scale / (hidden.scale * scale)).round() as i32)
-        .collect();
-
-    let mut bias = Vec::with_capacity(matrix.outputs);
-    let mut multiplier = Vec::with_capacity(matrix.outputs);
-    for (channel, (row, scale)) in matrix.rows().zip(&scales).enumerate() {
-        let step = scale * hidden.scale;
-        let row_sum: f64 = row.iter().map(|&weight| f64::from(weight)).sum();
-        let real = f64::from(fc2.bias[channel]) * f64::from(op.residual.layer_scale[channel]);
-        let start = (real + correction[channel]) / step
-            - f64::from(hidden.zero_point) * row_sum
-            - f64::from(stream.zero_point) * f64::from(residual[channel]);
-        let room = 2f64.powi(31) - product_bound(row) - 128.0 * f64::from(residual[channel]);
-        bias.push(context.fits(channel, "the bias of fc2", start, room)? as i32);
-        let factor = 2f64.powi(32) * step / output.scale;
-        multiplier.push(context.fits_i32(channel, "the requantization factor of fc2", factor)?);
-    }
-    Ok(ResidualFc2 {
-        matrix,
-        bias,
-        residual: QuantResidual {
-            factor: residual,
-            offset: Vec::new(),
-            zero_point: output.zero_point,
-        },
-        multiplier,
-    })
-}
-
-/// `fc2` beside an int16 stream: the sums of the branch alone, and what the
-/// stream is multiplied with when the two are added.
-fn branch_fc2(
-    context: &Context<'_>,
-    op: &ChannelMlp,
-    stream: Quant,
-    hidden: Quant,
-    output: Quant,
-) -> Result<ResidualFc2, QuantError> {
-    let fc2 = &op.fc2;
-    let rows = scaled_fc2(context, op);
-    let floor = output.scale / (hidden.scale * RESIDUAL_MAX);
-    let Rounded {
-        matrix,
-        scales,
-        correction,
-    } = rows.round(
-        rows.scales(floor),
-        &fc2_guide(context, fc2.inputs),
-        |scale| scale.max(floor),
-    );
-
-    let mut bias = Vec::with_capacity(matrix.outputs);
-    let mut multiplier = Vec::with_capacity(matrix.outputs);
-    for (channel, (row, scale)) in matrix.rows().zip(&scales).enumerate() {
-        let step = scale * hidden.scale;
-        let row_sum: f64 = row.iter().map(|&weight| f64::from(weight)).sum();
-        let real = f64::from(fc2.bias[channel]) * f64::from(op.residual.layer_scale[channel]);
-        let start = (real + correction[channel]) / step - f64::from(hidden.zero_point) * row_sum;
-        let room = 2f64.powi(31) - product_bound(row);
-        bias.push(context.fits(channel, "the bias of fc2", start, room)? as i32);
-        let factor = 2f64.powi(32) * step / output.scale;
-        multiplier.push(context.fits_i32(channel, "the requantization factor of fc2", factor)?);
-    }
-    let mut factor = Vec::with_capacity(matrix.outputs);
-    let mut offset = Vec::with_capacity(matrix.outputs);
-    for (channel, &res_scale) in op.residual.res_scale.iter().enumerate() {
-        let ratio = f64::from(res_scale) * stream.scale / output.scale;
-        let zero = f64::from(output.zero_point) - f64::from(stream.zero_point) * ratio;
-        factor.push(context.fits_i32(channel, "the scale ratio", ratio * 2f64.powi(24))?);
-        let start = zero * 65_536.0 + context.half_step();
-        offset.push(context.fits_i32(channel, "the zero point", start)?);
-    }
-    Ok(ResidualFc2 {
-        matrix,
-        bias,
-        residual: QuantResidual {
-            factor,
-            offset,
-            zero_point: 0,
-        },
         multiplier,
     })
 }

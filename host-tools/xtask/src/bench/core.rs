@@ -371,6 +371,9 @@ fn name(case: &Case) -> String {
             format!("pooling mixer {rows}x{columns}x{channels}")
         }
         Case::Identity([tokens, channels]) => format!("identity mixer {tokens}x{channels}"),
+        Case::Attention([tokens, channels, heads, head_size]) => {
+            format!("self-attention {tokens}x{channels}, {heads} heads of {head_size}")
+        }
         Case::Head([tokens, channels, classes]) => {
             format!("head {tokens}x{channels} -> {classes}")
         }
