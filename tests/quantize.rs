@@ -130,7 +130,13 @@ fn tile_size_changes_no_byte() {
             model,
             schedule,
             memory,
-        } = quantized(fixture, &ScheduleConfig { tile_tokens });
+        } = quantized(
+            fixture,
+            &ScheduleConfig {
+                tile_tokens,
+                ..ScheduleConfig::default()
+            },
+        );
         let program = tadpool::program::program(&model, &schedule, &memory);
         let mut arena = Arena::default();
         images(&network, 3)

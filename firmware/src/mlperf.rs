@@ -292,7 +292,7 @@ where
 
     /// Copying the input is part of what is measured: an inference uses it up.
     fn infer_once(&mut self) -> Result<(), Fault> {
-        *self.arena.input_mut() = self.buffers.input;
+        self.arena.put_pixels(0, &self.buffers.input)?;
         self.buffers.logits = tadpool_model::infer(self.arena)?;
         Ok(())
     }

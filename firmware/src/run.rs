@@ -5,10 +5,10 @@ use core::fmt::Write as _;
 use embedded_hal::delay::DelayNs;
 use embedded_hal::digital::OutputPin;
 use embedded_io::{Read, Write};
-use tadpool_kernels::checksum::fnv1a;
+use tadpool_kernels::checksum::{FNV1A_OF_NOTHING, fnv1a_on};
 use tadpool_model::{
-    ARENA_BYTES, Arena, CLASSES, INPUT_BYTES, INPUT_CHANNELS, INPUT_HEIGHT, INPUT_WIDTH,
-    MODEL_HASH, NAME, STEPS,
+    ARENA_BYTES, Arena, CLASSES, COMES_IN_ROWS, INPUT_BYTES, INPUT_CHANNELS, INPUT_HEIGHT,
+    INPUT_WIDTH, MODEL_HASH, NAME, STEPS,
 };
 use tadpool_protocol::{
     Counter, FaultKind, FaultReport, FrameReader, Hello, LOGITS_PER_FRAME, LogitsPiece, MAX_FRAME,
@@ -133,7 +133,7 @@ where
         frame,
         records,
         overhead_ticks,
-        received: 0,
+        received: Received::NOTHING,
     };
     let mut bytes = [0; 256];
     loop {
@@ -156,8 +156,25 @@ struct Session<'a, L, P, C, S, G> {
     frame: &'a mut [u8; MAX_FRAME],
     records: &'a mut [StepRecord; STEPS],
     overhead_ticks: u32,
-    /// Bytes of the image in the arena.
-    received: usize,
+    received: Received,
+}
+
+/// What came of an image so far.
+#[derive(Debug, Clone, Copy)]
+struct Received {
+    bytes: usize,
+    /// FNV-1a of these.
+    checksum: u32,
+    /// What the first step cost while rows came, if it runs on them.
+    ticks: u64,
+}
+
+impl Received {
+    const NOTHING: Self = Self {
+        bytes: 0,
+        checksum: FNV1A_OF_NOTHING,
+        ticks: 0,
+    };
 }
 
 impl<L, P, C, S, G> Session<'_, L, P, C, S, G>
@@ -227,36 +244,37 @@ where
     fn take_pixels(&mut self, offset: u32, bytes: &[u8]) -> Result<(), End> {
         let start = offset as usize;
         if start == 0 {
-            self.received = 0;
+            self.received = Received::NOTHING;
         }
-        let end = start.saturating_add(bytes.len());
-        let room = self.arena.input_mut().get_mut(start..end);
-        match room.filter(|_| start == self.received) {
-            Some(room) => {
-                room.copy_from_slice(bytes);
-                self.received = end;
-                Ok(())
-            }
-            None => {
-                let expected = self.received as u32;
-                self.refuse(Refusal::BadOffset {
-                    expected,
-                    found: offset,
-                })
-            }
+        let began = self.board.clock.now();
+        if start != self.received.bytes || self.arena.put_pixels(start, bytes).is_err() {
+            let expected = self.received.bytes as u32;
+            return self.refuse(Refusal::BadOffset {
+                expected,
+                found: offset,
+            });
         }
+        let ticks = self.ticks_since(began);
+        let received = &mut self.received;
+        received.ticks += ticks;
+        received.bytes += bytes.len();
+        received.checksum = fnv1a_on(received.checksum, bytes);
+        Ok(())
     }
 
     fn infer(&mut self, checksum: u32) -> Result<(), End> {
         // The first steps write over the image, so it serves once.
-        let received = core::mem::take(&mut self.received) as u32;
-        if received as usize != INPUT_BYTES {
-            let expected = INPUT_BYTES as u32;
-            return self.refuse(Refusal::Incomplete { received, expected });
+        let received = core::mem::replace(&mut self.received, Received::NOTHING);
+        if received.bytes != INPUT_BYTES {
+            return self.refuse(Refusal::Incomplete {
+                received: received.bytes as u32,
+                expected: INPUT_BYTES as u32,
+            });
         }
-        let found = fnv1a(self.arena.input_mut());
-        if found != checksum {
-            return self.refuse(Refusal::BadChecksum { received: found });
+        if received.checksum != checksum {
+            return self.refuse(Refusal::BadChecksum {
+                received: received.checksum,
+            });
         }
 
         let Board {
@@ -273,7 +291,11 @@ where
         let mut recorder = Recorder::start(clock, self.records, self.overhead_ticks, after_step);
         let result = tadpool_model::infer_observed(self.arena, &mut recorder);
         let running = current_step();
-        let ticks = recorder.finish();
+        let mut ticks = recorder.finish();
+        if COMES_IN_ROWS {
+            ticks += received.ticks;
+            self.records[0].ticks += received.ticks;
+        }
         busy.set_low().ok();
         let stack_bytes = stack.used_bytes() as u32;
         log.inferred(ticks, stack_bytes);

@@ -266,7 +266,10 @@ mod tests {
                 },
                 widened: vec![widened],
             },
-            schedule: ScheduleConfig { tile_tokens: 4 },
+            schedule: ScheduleConfig {
+                tile_tokens: 4,
+                ..ScheduleConfig::default()
+            },
         }
     }
 

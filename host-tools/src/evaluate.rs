@@ -58,6 +58,19 @@ fn share(part: usize, whole: usize) -> f64 {
     }
 }
 
+/// The label of the highest score; a dash for the values of a network without classes.
+pub fn label<T: PartialOrd + Copy>(labels: &[String], scores: &[T]) -> String {
+    let label = labels.get(argmax(scores));
+    label.map_or("-", String::as_str).to_owned()
+}
+
+/// The largest difference between scores and those of the float network.
+pub fn largest_difference(scores: &[f64], float: &[f32]) -> f64 {
+    let pairs = scores.iter().zip(float);
+    let differences = pairs.map(|(score, &float)| (score - f64::from(float)).abs());
+    differences.fold(0.0, f64::max)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,5 +90,14 @@ mod tests {
         assert_eq!(argmax(&[1, 5, 5, 2]), 1);
         assert_eq!(argmax(&[f32::NAN, 1.0]), 0);
         assert_eq!(argmax(&[-1i32]), 0);
+        assert_eq!(argmax::<i32>(&[]), 0);
+    }
+
+    #[test]
+    fn values_without_classes_have_no_label() {
+        let labels = ["cat".to_owned(), "dog".to_owned()];
+        assert_eq!(label(&labels, &[0.5, 1.0]), "dog");
+        assert_eq!(label(&[], &[0.5, 1.0]), "-");
+        assert_eq!(largest_difference(&[1.0, -2.0], &[1.5, -1.0]), 1.0);
     }
 }

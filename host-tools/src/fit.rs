@@ -9,6 +9,7 @@ use crate::budget;
 use crate::compile::{Compiled, Model};
 use crate::firmware::elf::Sizes;
 use crate::memory::{self, MemoryError};
+use crate::model_toml::Feed;
 use crate::quant_model::{QuantModel, Stream};
 use crate::schedule::{self, ScheduleConfig};
 
@@ -57,6 +58,13 @@ pub enum Remedy {
         /// Whether that is enough.
         is_enough: bool,
     },
+    /// An image that comes row by row.
+    Rows {
+        /// What is saved.
+        saved_bytes: u64,
+        /// Whether that is enough.
+        is_enough: bool,
+    },
     /// A residual stream of bytes, where the model has a wider one.
     Int8Stream {
         /// What is saved.
@@ -82,6 +90,7 @@ pub struct Savings {
     input: [usize; 2],
     int4_bytes: u64,
     small_tile_bytes: u64,
+    rows_bytes: u64,
     int8_stream_bytes: u64,
 }
 
@@ -119,7 +128,20 @@ impl Savings {
                 .iter()
                 .map(|matrix| matrix.saved_bytes)
                 .sum(),
-            small_tile_bytes: saved(&compiled.quantized, &ScheduleConfig { tile_tokens: 1 })?,
+            small_tile_bytes: saved(
+                &compiled.quantized,
+                &ScheduleConfig {
+                    tile_tokens: 1,
+                    ..*config
+                },
+            )?,
+            rows_bytes: saved(
+                &compiled.quantized,
+                &ScheduleConfig {
+                    feed: Feed::Rows,
+                    ..*config
+                },
+            )?,
             int8_stream_bytes: saved(&narrow, config)?,
         })
     }
@@ -172,6 +194,12 @@ pub fn fit(board: &Board, sizes: &Sizes, savings: &Savings) -> Fit {
                 is_enough: savings.int8_stream_bytes >= ram.missing_bytes(),
             });
         }
+        if savings.rows_bytes > 0 {
+            remedies.push(Remedy::Rows {
+                saved_bytes: savings.rows_bytes,
+                is_enough: savings.rows_bytes >= ram.missing_bytes(),
+            });
+        }
         if savings.small_tile_bytes > 0 {
             remedies.push(Remedy::SmallTile {
                 saved_bytes: savings.small_tile_bytes,
@@ -182,7 +210,8 @@ pub fn fit(board: &Board, sizes: &Sizes, savings: &Savings) -> Fit {
         let side = (room as f64 / savings.arena_bytes.max(1) as f64).sqrt();
         let [height, width] = savings.input.map(|pixels| (pixels as f64 * side) as usize);
         let has_input = height > 0 && width > 0;
-        let most = savings.small_tile_bytes.max(savings.int8_stream_bytes);
+        let most = savings.small_tile_bytes.max(savings.rows_bytes);
+        let most = most.max(savings.int8_stream_bytes);
         is_helped &= has_input || most >= ram.missing_bytes();
         if has_input {
             remedies.push(Remedy::SmallInput { height, width });
@@ -234,6 +263,14 @@ impl fmt::Display for Remedy {
                 "`--tile-tokens 1` saves {saved_bytes} bytes{}",
                 enough(is_enough)
             ),
+            Self::Rows {
+                saved_bytes,
+                is_enough,
+            } => write!(
+                f,
+                "`--feed rows` saves {saved_bytes} bytes{}",
+                enough(is_enough)
+            ),
             Self::Int8Stream {
                 saved_bytes,
                 is_enough,
@@ -260,6 +297,7 @@ mod tests {
         input: [224, 160],
         int4_bytes: 100_000,
         small_tile_bytes: 1000,
+        rows_bytes: 500,
         int8_stream_bytes: 60_000,
     };
 

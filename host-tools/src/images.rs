@@ -186,6 +186,7 @@ pub fn load(path: &Path, input: &InputDescription) -> Result<Vec<u8>, ImageError
     Ok(match input.channels {
         Channels::Gray => image.into_luma8().into_raw(),
         Channels::Rgb | Channels::Bgr => image.into_rgb8().into_raw(),
+        Channels::Rgba => image.into_rgba8().into_raw(),
     })
 }
 
@@ -204,7 +205,7 @@ pub fn normalise(pixels: &[u8], input: &InputDescription) -> Vec<f32> {
         for (c, table) in tables.iter().enumerate() {
             let stored = match input.channels {
                 Channels::Bgr => channels - 1 - c,
-                Channels::Rgb | Channels::Gray => c,
+                Channels::Rgb | Channels::Gray | Channels::Rgba => c,
             };
             values.push(table[usize::from(pixel[stored])]);
         }
@@ -263,6 +264,7 @@ mod tests {
             channels,
             mean: (0..count).map(|c| 0.25 * c as f32).collect(),
             std: vec![0.5; count],
+            feed: crate::model_toml::Feed::Image,
         }
     }
 

@@ -30,6 +30,9 @@ pub struct ModelDescription {
     pub board: Option<String>,
     /// How an image becomes the network's input.
     pub input: InputDescription,
+    /// Maps that stay in the arena for whoever reads them after an inference: names of
+    /// stages or layers, see [`MetaFormer::map`].
+    pub outputs: Vec<String>,
     /// One name per class, in the order of the scores; empty if not given.
     pub labels: Vec<String>,
     /// Folder of images for activation ranges.
@@ -54,6 +57,21 @@ pub struct InputDescription {
     pub mean: Vec<f32>,
     /// One per channel in that order, for pixels from 0 to 1.
     pub std: Vec<f32>,
+    /// How the firmware takes an image.
+    #[serde(default)]
+    pub feed: Feed,
+}
+
+/// How the firmware takes an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Feed {
+    /// As a whole, in the arena.
+    #[default]
+    Image,
+    /// Row by row, as a camera without a frame buffer gives it; the arena holds as
+    /// many rows as the first window is high.
+    Rows,
 }
 
 /// Order in which a network takes a pixel's channels.
@@ -66,6 +84,8 @@ pub enum Channels {
     Bgr,
     /// Luma only.
     Gray,
+    /// Red, green, blue, and a fourth that images keep as alpha.
+    Rgba,
 }
 
 /// Reads the description at `path`; paths in it are relative to its folder.
@@ -107,6 +127,7 @@ pub fn parse(text: &str, path: &Path) -> Result<ModelDescription, DescriptionErr
         onnx: folder.join(file.onnx),
         board: file.board,
         input: file.input,
+        outputs: file.outputs,
         labels: file.data.labels,
         calibration: file.data.calibration.map(|path| folder.join(path)),
         evaluation: file.data.evaluation.map(|path| folder.join(path)),
@@ -123,10 +144,10 @@ impl ModelDescription {
             width,
             channels,
         } = model.input;
-        let order = if channels == 1 {
-            Channels::Gray
-        } else {
-            Channels::Rgb
+        let order = match channels {
+            1 => Channels::Gray,
+            4 => Channels::Rgba,
+            _ => Channels::Rgb,
         };
         Self {
             name: crate_name(onnx),
@@ -138,7 +159,9 @@ impl ModelDescription {
                 channels: order,
                 mean: vec![0.0; channels],
                 std: vec![1.0; channels],
+                feed: Feed::default(),
             },
+            outputs: Vec::new(),
             labels: (0..model.classes())
                 .map(|class| class.to_string())
                 .collect(),
@@ -172,6 +195,18 @@ impl ModelDescription {
             )),
             () => None,
         };
+        if let Some(name) = self.outputs.iter().find(|name| model.map(name).is_none()) {
+            return Err(DescriptionError::Output {
+                name: name
+                    .chars()
+                    .take(80)
+                    .collect::<String>()
+                    .escape_debug()
+                    .to_string(),
+                known: model.map_names().join(", "),
+                onnx: self.onnx,
+            });
+        }
         match fault {
             Some((field, described, network)) => Err(DescriptionError::Network {
                 field,
@@ -201,6 +236,7 @@ impl Channels {
         match self {
             Self::Rgb | Self::Bgr => 3,
             Self::Gray => 1,
+            Self::Rgba => 4,
         }
     }
 }
@@ -213,6 +249,8 @@ struct File {
     onnx: PathBuf,
     board: Option<String>,
     input: InputDescription,
+    #[serde(default)]
+    outputs: Vec<String>,
     #[serde(default)]
     data: Data,
     #[serde(default)]
@@ -271,6 +309,12 @@ fn check(file: &File) -> Result<(), (&'static str, String)> {
             "input.std",
             format!("holds {value}, it must be greater than 0"),
         );
+    }
+    for (index, name) in file.outputs.iter().enumerate() {
+        if file.outputs[..index].contains(name) {
+            let name = name.escape_debug();
+            return fail("outputs", format!("holds `{name}` twice"));
+        }
     }
     for (index, label) in file.data.labels.iter().enumerate() {
         if label.is_empty() || label.chars().any(char::is_control) {
@@ -379,6 +423,11 @@ mod tests {
             ("\"cat\"", "\"\"", "data.labels"),
             ("\"cat\"", "\"a\\nb\"", "data.labels"),
             ("\"cat\"", "\"dog\"", "data.labels"),
+            (
+                "onnx =",
+                "outputs = [\"stage1\", \"stage1\"]\nonnx =",
+                "outputs",
+            ),
         ];
         for (from, to, expected) in cases {
             let text = GOOD.replacen(from, to, 1);
@@ -397,7 +446,7 @@ mod tests {
             format!("{GOOD}\n[quantization]\nranges = \"percentile:0\""),
             format!("{GOOD}\n[quantization]\nweights = \"int2\""),
             format!("{GOOD}\n[quantization.pins]\nhead = 8"),
-            GOOD.replace("bgr", "rgba"),
+            GOOD.replace("bgr", "cmyk"),
             "name = ".to_owned(),
         ] {
             let error = parse(&text, Path::new("model.toml")).unwrap_err();

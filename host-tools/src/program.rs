@@ -15,14 +15,17 @@ use tadpool_kernels::linear::{NormedLinear, PlainLinear, ResidualLinear};
 use tadpool_kernels::norm::Stats;
 use tadpool_kernels::patch_embedding::{self, PatchEmbedding};
 use tadpool_kernels::pooling::{self, Pooling};
+use tadpool_kernels::pushed_rows::{self, Pushed};
 use tadpool_kernels::stream::{Int8, Int16};
 use tadpool_kernels::weights::Weights;
 use tadpool_kernels::{Buffer, Fault, Observer};
 
 use crate::ir::Shape;
 use crate::memory::MemoryPlan;
+use crate::model_toml::Feed;
 use crate::quant_model::{
-    QuantLayer, QuantLinear, QuantMatrix, QuantModel, QuantOp, QuantResidual, Stream, WeightBits,
+    Quant, QuantLayer, QuantLinear, QuantMatrix, QuantModel, QuantOp, QuantResidual, Stream,
+    WeightBits,
 };
 use crate::schedule::{Schedule, Step};
 
@@ -33,12 +36,33 @@ pub struct Program<'a> {
     pub input: Shape,
     /// Steps in execution order.
     pub steps: Vec<ProgramStep<'a>>,
-    /// Where the raw pixels go.
+    /// Where the raw pixels go: all of them, or the rows that the first window needs.
     pub image: Buffer,
-    /// Where the logits come from, four bytes each.
+    /// How they get there.
+    pub feed: Feed,
+    /// Where the logits come from, four bytes each; empty if there is no head.
     pub logits: Buffer,
+    /// Maps that stay in the arena, beside the logits.
+    pub outputs: Vec<ProgramOutput<'a>>,
     /// Bytes of the arena.
     pub arena_size: usize,
+}
+
+/// A map that stays in the arena until the end of an inference.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ProgramOutput<'a> {
+    /// What the description calls it.
+    pub name: &'a str,
+    /// The step that writes it.
+    pub step: usize,
+    /// Where it stays.
+    pub map: Buffer,
+    /// Rows, columns and channels.
+    pub shape: Shape,
+    /// Width of its values.
+    pub stream: Stream,
+    /// Meaning of its values.
+    pub quant: Quant,
 }
 
 /// One kernel call.
@@ -55,6 +79,8 @@ pub struct ProgramStep<'a> {
     /// Bits on the board of the kernel's weights: of its two matrices, or of its
     /// only one.
     pub bits: [WeightBits; 2],
+    /// Where what was written is copied to, since a later step writes over it.
+    pub copy: Option<Buffer>,
     /// Kernel and constants.
     pub kernel: Kernel<'a>,
 }
@@ -91,14 +117,31 @@ pub fn program<'a>(model: &'a QuantModel, schedule: &Schedule, memory: &MemoryPl
             input: std::mem::replace(&mut input, layer.stream),
             output: layer.stream,
             bits: bits(layer),
+            copy: step.copy.map(|id| memory.place(id)),
             kernel: kernel(layer, step, memory),
         })
         .collect();
+    let outputs = model.outputs.iter().zip(&schedule.outputs);
+    let outputs = outputs.map(|(output, &id)| {
+        let layer = &model.layers[output.layer];
+        ProgramOutput {
+            name: &output.name,
+            step: output.layer,
+            map: memory.place(id),
+            shape: layer.output,
+            stream: layer.stream,
+            quant: layer.output_quant,
+        }
+    });
     Program {
         input: model.input,
         steps,
         image: memory.place(schedule.image),
-        logits: memory.place(schedule.logits),
+        feed: schedule.feed,
+        logits: schedule
+            .logits
+            .map_or(Buffer::default(), |id| memory.place(id)),
+        outputs: outputs.collect(),
         arena_size: memory.arena_size,
     }
 }
@@ -290,18 +333,7 @@ impl ProgramStep<'_> {
     pub fn run(&self, stats: &Stats, arena: &mut [u8]) -> Result<Stats, Fault> {
         match (&self.kernel, self.input) {
             (Kernel::PatchEmbedding(step), input) => {
-                let run = match (input, self.output) {
-                    (Stream::Int8, Stream::Int8) => patch_embedding::run::<Rows>,
-                    (Stream::Int8, Stream::Int16) => {
-                        patch_embedding::run_mixed::<Rows, Int8, Int16>
-                    }
-                    (Stream::Int16, Stream::Int8) => {
-                        patch_embedding::run_mixed::<Rows, Int16, Int8>
-                    }
-                    (Stream::Int16, Stream::Int16) => {
-                        patch_embedding::run_mixed::<Rows, Int16, Int16>
-                    }
-                };
+                let run = embed(input, self.output);
                 run(step, arena)
             }
             (Kernel::Pooling(step), Stream::Int8) => pooling::run::<Rows>(step, stats, arena),
@@ -326,6 +358,19 @@ impl ProgramStep<'_> {
     }
 }
 
+/// The kernel of a patch embedding.
+fn embed(
+    input: Stream,
+    output: Stream,
+) -> fn(&PatchEmbedding<'_>, &mut [u8]) -> Result<Stats, Fault> {
+    match (input, output) {
+        (Stream::Int8, Stream::Int8) => patch_embedding::run::<Rows>,
+        (Stream::Int8, Stream::Int16) => patch_embedding::run_mixed::<Rows, Int8, Int16>,
+        (Stream::Int16, Stream::Int8) => patch_embedding::run_mixed::<Rows, Int16, Int8>,
+        (Stream::Int16, Stream::Int16) => patch_embedding::run_mixed::<Rows, Int16, Int16>,
+    }
+}
+
 impl Program<'_> {
     /// Runs one inference on the host, with the firmware's own kernels.
     ///
@@ -341,15 +386,17 @@ impl Program<'_> {
         observer: &mut impl Observer,
     ) -> Result<Vec<i32>, Fault> {
         let arena = arena.bytes(self.arena_size);
-        let pixels = self.image.of_mut(arena)?;
-        if pixels.len() != image.len() {
-            return Err(Fault::Geometry);
-        }
-        pixels.copy_from_slice(image);
-        let mut stats = Stats::default();
+        let mut stats = self.take(image, arena)?;
         for (number, step) in self.steps.iter().enumerate() {
-            stats = step.run(&stats, arena)?;
-            observer.step(number, step.kernel.output().of(arena)?);
+            // Of an image that came in rows, the first step has run already.
+            if number > 0 || self.feed == Feed::Image {
+                stats = step.run(&stats, arena)?;
+            }
+            let output = step.kernel.output();
+            if let Some(copy) = step.copy {
+                output.copy(copy, arena)?;
+            }
+            observer.step(number, output.of(arena)?);
         }
         let (logits, _) = self.logits.of(arena)?.as_chunks::<4>();
         Ok(logits
@@ -360,6 +407,60 @@ impl Program<'_> {
 }
 
 impl Program<'_> {
+    /// The real values of what an inference that left `arena` and `logits` says: the
+    /// scores, or the last output of a network without a head.
+    ///
+    /// # Errors
+    /// A [`Fault`] if `arena` is that of a smaller program.
+    pub fn scores(&self, logits: &[i32], arena: &mut Arena) -> Result<Vec<f64>, Fault> {
+        match self.outputs.last() {
+            Some(output) if self.logits.size == 0 => {
+                let bytes = self.output_bytes(output, arena)?;
+                Ok(output.quant.real_values(output.stream, bytes).collect())
+            }
+            _ => Ok(logits
+                .iter()
+                .map(|&logit| f64::from(logit) / 65_536.0)
+                .collect()),
+        }
+    }
+
+    /// The bytes of an output that an inference left in `arena`.
+    ///
+    /// # Errors
+    /// A [`Fault`] if `arena` is that of a smaller program.
+    pub fn output_bytes<'a>(
+        &self,
+        output: &ProgramOutput<'_>,
+        arena: &'a mut Arena,
+    ) -> Result<&'a [u8], Fault> {
+        output.map.of(arena.bytes(self.arena_size))
+    }
+}
+
+impl Program<'_> {
+    /// Puts the image where the first step reads it, or pushes it through that step.
+    fn take(&self, image: &[u8], arena: &mut [u8]) -> Result<Stats, Fault> {
+        let step = self.steps.first().filter(|_| self.feed == Feed::Rows);
+        if let Some(ProgramStep {
+            kernel: Kernel::PatchEmbedding(embedding),
+            output,
+            ..
+        }) = step
+        {
+            let run = embed(Stream::Int8, *output);
+            let mut pushed = Pushed::new();
+            pushed_rows::push(embedding, &mut pushed, image, arena, run)?;
+            return pushed.take(embedding);
+        }
+        let pixels = self.image.of_mut(arena)?;
+        if pixels.len() != image.len() {
+            return Err(Fault::Geometry);
+        }
+        pixels.copy_from_slice(image);
+        Ok(Stats::default())
+    }
+
     /// Runs the step `number` alone on `map`, the bytes that it reads and whose
     /// sums are `stats`; the bytes that it writes.
     ///
@@ -375,6 +476,10 @@ impl Program<'_> {
     ) -> Result<&'a [u8], Fault> {
         let step = self.steps.get(number).ok_or(Fault::Geometry)?;
         let arena = arena.bytes(self.arena_size);
+        if number == 0 && self.feed == Feed::Rows {
+            self.take(map, arena)?;
+            return step.kernel.output().of(arena);
+        }
         let input = step.kernel.input().of_mut(arena)?;
         if input.len() != map.len() {
             return Err(Fault::Geometry);

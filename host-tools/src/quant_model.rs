@@ -15,6 +15,17 @@ pub struct QuantModel {
     pub input: Shape,
     /// Layers in execution order.
     pub layers: Vec<QuantLayer>,
+    /// Maps that stay in the arena until the end, beside the logits.
+    pub outputs: Vec<QuantOutput>,
+}
+
+/// A map that stays in the arena until the end of an inference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuantOutput {
+    /// What the description calls it.
+    pub name: String,
+    /// The layer that writes it.
+    pub layer: usize,
 }
 
 /// One quantized layer.
@@ -300,31 +311,25 @@ impl QuantLayer {
     }
 
     /// The real values that the bytes which the layer wrote stand for.
-    pub fn real_values<'a>(&self, bytes: &'a [u8]) -> impl Iterator<Item = f64> + use<'a> {
-        let Quant { scale, zero_point } = self.output_quant;
-        let (size, fraction) = (self.value_bytes(), self.fraction());
-        bytes.chunks_exact(size).map(move |bytes| {
-            let stored = match *bytes {
-                [low, high] => i32::from(i16::from_le_bytes([low, high])),
-                [a, b, c, d] => i32::from_le_bytes([a, b, c, d]),
-                _ => i32::from(bytes[0] as i8),
-            };
-            scale * (f64::from(stored) / fraction - f64::from(zero_point))
-        })
+    pub fn real_values<'a>(&self, bytes: &'a [u8]) -> Box<dyn Iterator<Item = f64> + 'a> {
+        match self.op {
+            QuantOp::Head(_) => {
+                let scale = self.output_quant.scale;
+                let (logits, _) = bytes.as_chunks();
+                Box::new(
+                    logits
+                        .iter()
+                        .map(move |&logit| scale * f64::from(i32::from_le_bytes(logit))),
+                )
+            }
+            _ => Box::new(self.output_quant.real_values(self.stream, bytes)),
+        }
     }
 
     fn value_bytes(&self) -> usize {
         match self.op {
             QuantOp::Head(_) => 4,
             _ => self.stream.value_bytes(),
-        }
-    }
-
-    /// Stored steps per step of the quantization.
-    fn fraction(&self) -> f64 {
-        match (&self.op, self.stream) {
-            (QuantOp::Head(_), _) | (_, Stream::Int8) => 1.0,
-            (_, Stream::Int16) => 256.0,
         }
     }
 }
@@ -345,13 +350,36 @@ impl QuantModel {
         self.layers.iter().map(|layer| layer.macs).sum()
     }
 
-    /// Number of logits.
+    /// Number of logits; none if the network has no head.
     pub fn classes(&self) -> usize {
-        self.layers.last().map_or(0, |layer| layer.output.channels)
+        match self.layers.last() {
+            Some(QuantLayer {
+                op: QuantOp::Head(_),
+                output,
+                ..
+            }) => output.channels,
+            _ => 0,
+        }
     }
 }
 
 impl Quant {
+    /// The real values that the bytes of a stream stand for.
+    pub fn real_values<'a>(
+        self,
+        stream: Stream,
+        bytes: &'a [u8],
+    ) -> impl Iterator<Item = f64> + use<'a> {
+        let Self { scale, zero_point } = self;
+        bytes.chunks_exact(stream.value_bytes()).map(move |bytes| {
+            let q = match *bytes {
+                [low, high] => f64::from(i16::from_le_bytes([low, high])) / 256.0,
+                _ => f64::from(bytes[0] as i8),
+            };
+            scale * (q - f64::from(zero_point))
+        })
+    }
+
     /// The real value that `q` stands for.
     pub fn real(&self, q: i32) -> f64 {
         self.scale * f64::from(q - self.zero_point)

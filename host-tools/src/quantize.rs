@@ -170,12 +170,6 @@ pub fn quantize_rounded(
     if found != expected {
         return Err(QuantError::Precision { found, expected });
     }
-    if let (false, Some(last)) = (network.has_head(), network.layers.last()) {
-        return Err(QuantError::Unsupported {
-            layer: last.name.clone(),
-            what: "a network without a head",
-        });
-    }
     let mut stream = None;
     let mut width = Stream::Int8;
     let mut layers = Vec::with_capacity(network.layers.len());
@@ -199,6 +193,7 @@ pub fn quantize_rounded(
     Ok(QuantModel {
         input: network.input,
         layers,
+        outputs: Vec::new(),
     })
 }
 

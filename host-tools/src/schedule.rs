@@ -13,8 +13,11 @@ use tadpool_kernels::head::Head;
 use tadpool_kernels::int16;
 use tadpool_kernels::patch_embedding::PatchEmbedding;
 use tadpool_kernels::pooling::Pooling;
+use tadpool_kernels::pushed_rows;
 use tadpool_kernels::weights::unpacked_size;
 
+use crate::ir::Shape;
+use crate::model_toml::Feed;
 use crate::quant_model::{
     QuantLayer, QuantMatrix, QuantModel, QuantOp, QuantPatchEmbedding, Stream, WeightBits,
 };
@@ -31,10 +34,14 @@ pub struct Schedule {
     pub steps: Vec<Step>,
     /// Buffers with live ranges counted in steps.
     pub problem: Problem,
-    /// Where the raw pixels go.
+    /// Where the raw pixels go: all of them, or the rows that the first window needs.
     pub image: BufferId,
-    /// Where the logits come from.
-    pub logits: BufferId,
+    /// How they get there.
+    pub feed: Feed,
+    /// Where the logits come from, if the network has a head.
+    pub logits: Option<BufferId>,
+    /// Where the model's outputs stay, in their order.
+    pub outputs: Vec<BufferId>,
 }
 
 /// Buffers of one step.
@@ -46,6 +53,9 @@ pub struct Step {
     pub output: BufferId,
     /// The kernel's temporary, if it needs one.
     pub scratch: Option<BufferId>,
+    /// Where the map that was written is copied to, since it is an output and the next
+    /// step works in place.
+    pub copy: Option<BufferId>,
     /// Tokens that the kernel takes at a time.
     pub tile_tokens: usize,
 }
@@ -60,11 +70,16 @@ const UNPACKED_TILE_TOKENS: [usize; 2] = [4, 16];
 pub struct ScheduleConfig {
     /// Tokens that matrix products take at a time.
     pub tile_tokens: usize,
+    /// How the firmware takes an image.
+    pub feed: Feed,
 }
 
 impl Default for ScheduleConfig {
     fn default() -> Self {
-        Self { tile_tokens: 2 }
+        Self {
+            tile_tokens: 2,
+            feed: Feed::Image,
+        }
     }
 }
 
@@ -73,8 +88,10 @@ pub fn schedule(model: &QuantModel, config: &ScheduleConfig) -> Schedule {
     // The region is unbounded here: what a board holds is checked on the plan.
     let mut problem = Problem::with_capacity(u64::MAX);
     let image = problem.add_buffer(
-        Buffer::new("image", 0..1, model.input.elements() as u64).aligned(MAP_ALIGNMENT),
+        Buffer::new("image", 0..1, image_bytes(model, config.feed) as u64).aligned(MAP_ALIGNMENT),
     );
+    let end = model.layers.len() as u32;
+    let mut outputs = vec![image; model.outputs.len()];
 
     let mut steps = Vec::with_capacity(model.layers.len());
     let mut map = image;
@@ -87,23 +104,30 @@ pub fn schedule(model: &QuantModel, config: &ScheduleConfig) -> Schedule {
             let scratch = Buffer::new(name, time..time + 1, size as u64);
             problem.add_buffer(scratch.aligned(SCRATCH_ALIGNMENT))
         });
-        problem.buffers[map.index()].live.end = time + 1;
+        let live = &mut problem.buffers[map.index()].live;
+        live.end = live.end.max(time + 1);
         let input = map;
         if let Some((name, size)) = new_output(layer) {
             map = problem
                 .add_buffer(Buffer::new(name, time..time + 1, size as u64).aligned(MAP_ALIGNMENT));
         }
-        if let QuantOp::PatchEmbedding(op) = &layer.op {
+        let is_whole = time > 0 || config.feed == Feed::Image;
+        if let QuantOp::PatchEmbedding(op) = &layer.op
+            && is_whole
+            && problem.buffers[input.index()].live.end == time + 1
+        {
             problem.relations.push(Relation::MayOverlap {
                 lower: map,
                 upper: input,
                 bytes: sliding_window_overlap(&window(layer, op, input_stream, tile_tokens)),
             });
         }
+        let copy = keep(model, time, map, end, &mut problem, &mut outputs);
         steps.push(Step {
             input,
             output: map,
             scratch,
+            copy,
             tile_tokens,
         });
     }
@@ -111,8 +135,54 @@ pub fn schedule(model: &QuantModel, config: &ScheduleConfig) -> Schedule {
         steps,
         problem,
         image,
-        logits: map,
+        feed: config.feed,
+        logits: (model.classes() > 0).then_some(map),
+        outputs,
     }
+}
+
+/// Bytes of the image that are in the arena together.
+fn image_bytes(model: &QuantModel, feed: Feed) -> usize {
+    let Shape {
+        width, channels, ..
+    } = model.input;
+    match (feed, model.layers.first().map(|layer| &layer.op)) {
+        (Feed::Rows, Some(QuantOp::PatchEmbedding(op))) => {
+            pushed_rows::window_size(op.kernel[0], width, channels)
+        }
+        _ => model.input.elements(),
+    }
+}
+
+/// Keeps the map that step `time` writes until the end, if it is an output; where it
+/// is copied to, if the next step would write over it.
+fn keep(
+    model: &QuantModel,
+    time: u32,
+    map: BufferId,
+    end: u32,
+    problem: &mut Problem,
+    outputs: &mut [BufferId],
+) -> Option<BufferId> {
+    let asked = model.outputs.iter().zip(outputs);
+    let mut asked = asked
+        .filter(|(output, _)| output.layer == time as usize)
+        .peekable();
+    let (output, _) = asked.peek()?;
+    let next = model.layers.get(time as usize + 1);
+    let in_place = next.is_some_and(|next| new_output(next).is_none());
+    let kept = if in_place {
+        let size = problem.buffers[map.index()].size;
+        let copy = Buffer::new(output.name.clone(), time..end, size);
+        problem.add_buffer(copy.aligned(MAP_ALIGNMENT))
+    } else {
+        problem.buffers[map.index()].live.end = end;
+        map
+    };
+    for (_, place) in asked {
+        *place = kept;
+    }
+    in_place.then_some(kept)
 }
 
 /// Every layer with the width of the map that it reads.

@@ -63,6 +63,14 @@ class Instance:
         return "_".join(parts + ([self.note] if self.note else []))
 
 
+def has_embedding_norms(instance, model):
+    """Whether a norm follows the stem and one precedes each downsampling."""
+    if instance.source == "papers":
+        norms = (getattr(part, "behind_norm", None) for part in model.modules())
+        return any(norm is not None for norm in norms)
+    return instance.network != "poolformer"
+
+
 def from_timm(mixers, norms, **arguments):
     """A network of timm's class, with two stages of one block."""
 
@@ -370,10 +378,8 @@ def write(instance, seed, folder):
     print(f"{instance.name}: {len(data)} bytes, difference {error:.1e}", flush=True)
     layers = []
     for stage, mixer in enumerate(instance.mixers):
-        # All networks but the first have a norm behind the stem and one before each
-        # downsampling.
         embedding = ["patch embedding"]
-        if instance.network != "poolformer":
+        if has_embedding_norms(instance, model):
             embedding.insert(int(stage == 0), "norm")
         layers += [*embedding, mixer, "channel MLP"]
     if len(expected.shape) == 2:

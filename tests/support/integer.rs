@@ -47,9 +47,21 @@ pub(crate) fn quantized_file(
     choose: impl FnOnce(&MetaFormer) -> Precision,
 ) -> Result<Quantized, QuantError> {
     let network = import_file(file).unwrap().model;
+    let precision = choose(&network);
+    let model = try_quantize(&network, &precision)?;
+    Ok(place(network, model, config))
+}
+
+/// Quantizes a network in eight bits, with ranges from 24 random images.
+pub(crate) fn quantize_network(network: MetaFormer) -> (MetaFormer, QuantModel) {
+    let model = try_quantize(&network, &Precision::int8(&network)).unwrap();
+    (network, model)
+}
+
+fn try_quantize(network: &MetaFormer, precision: &Precision) -> Result<QuantModel, QuantError> {
     let channels = network.input.channels;
-    let images: Vec<Vec<u8>> = images(&network, 24);
-    let ranges = calibrate::min_max(&network, images.len(), |index| {
+    let images: Vec<Vec<u8>> = images(network, 24);
+    let ranges = calibrate::min_max(network, images.len(), |index| {
         Ok::<_, ()>(normalised(&images[index]))
     })
     .unwrap();
@@ -58,16 +70,19 @@ pub(crate) fn quantized_file(
         std: vec![STD; channels],
         order: (0..channels).collect(),
     };
-    let precision = choose(&network);
-    let model = quantize::quantize(&network, &ranges, &pixels, &precision)?;
+    quantize::quantize(network, &ranges, &pixels, precision)
+}
+
+/// Schedules and places a quantized network.
+pub(crate) fn place(network: MetaFormer, model: QuantModel, config: &ScheduleConfig) -> Quantized {
     let schedule = schedule::schedule(&model, config);
     let memory = memory::plan(&schedule).unwrap();
-    Ok(Quantized {
+    Quantized {
         network,
         model,
         schedule,
         memory,
-    })
+    }
 }
 
 /// Random raw pixels.

@@ -57,6 +57,18 @@ impl Buffer {
     pub fn of_mut(self, arena: &mut [u8]) -> Result<&mut [u8], Fault> {
         arena.get_mut(self.range()).ok_or(Fault::Buffer)
     }
+
+    /// Copies these bytes to another place of the same length.
+    ///
+    /// # Errors
+    /// [`Fault::Buffer`] if one lies outside the arena or both overlap,
+    /// [`Fault::Geometry`] if their lengths differ.
+    pub fn copy(self, to: Self, arena: &mut [u8]) -> Result<(), Fault> {
+        ensure(self.size == to.size)?;
+        let (from, to) = disjoint(arena, self, to)?;
+        to.copy_from_slice(from);
+        Ok(())
+    }
 }
 
 /// A map, and the scratch beside it as words. One copy serves all kernels.

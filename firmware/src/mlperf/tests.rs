@@ -139,7 +139,7 @@ fn an_input_is_loaded_run_and_its_results_are_those_of_the_model() {
     assert_eq!(*last, ["m-load-done"]);
 
     let mut arena = Box::new(Arena::new());
-    arena.input_mut().copy_from_slice(&picture());
+    arena.put_pixels(0, &picture()).unwrap();
     let logits = tadpool_model::infer(&mut arena).unwrap();
     let expected: Vec<String> = logits
         .iter()

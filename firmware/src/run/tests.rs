@@ -163,7 +163,7 @@ fn an_image_is_answered_with_steps_logits_and_cost() {
     assert_eq!(end, End::LinkClosed);
 
     let mut arena = Box::new(Arena::new());
-    arena.input_mut().copy_from_slice(&image());
+    arena.put_pixels(0, &image()).unwrap();
     let expected: Logits = tadpool_model::infer(&mut arena).unwrap();
     let mut logits = Vec::new();
     let mut steps = 0;

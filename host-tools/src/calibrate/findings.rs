@@ -276,7 +276,7 @@ fn other_readings(input: &InputDescription) -> Vec<(String, InputDescription)> {
     let swapped = match input.channels {
         Channels::Rgb => Some((Channels::Bgr, "bgr")),
         Channels::Bgr => Some((Channels::Rgb, "rgb")),
-        Channels::Gray => None,
+        Channels::Gray | Channels::Rgba => None,
     };
     if let Some((channels, name)) = swapped {
         let mut mirrored = input.clone();
@@ -311,6 +311,7 @@ fn other_readings(input: &InputDescription) -> Vec<(String, InputDescription)> {
         let other = InputDescription {
             mean: mean[..count].to_vec(),
             std: std[..count].to_vec(),
+            feed: crate::model_toml::Feed::Image,
             ..input.clone()
         };
         if other != *input {

@@ -16,6 +16,7 @@ pub(super) fn thumbnail(pixels: &[u8], input: &InputDescription) -> Result<Strin
     let colours = match input.channels {
         Channels::Gray => ExtendedColorType::L8,
         Channels::Rgb | Channels::Bgr => ExtendedColorType::Rgb8,
+        Channels::Rgba => ExtendedColorType::Rgba8,
     };
     let mut file = Cursor::new(Vec::new());
     PngEncoder::new(&mut file).write_image(

@@ -101,7 +101,7 @@ impl Compile {
             .unwrap_or_else(|| self.board.firmware.crate_folder(&model, &board));
         let base = Attempt {
             choice: self.model.choose(&model, &calibrated)?,
-            schedule: self.model.schedule(),
+            schedule: self.model.schedule(&model),
         };
         let build = |attempt: &Attempt| -> anyhow::Result<_> {
             let compiled = calibrated.compile(&model, attempt.choice.clone(), &attempt.schedule)?;

@@ -87,6 +87,13 @@ impl Eval {
     pub(crate) fn run(self) -> anyhow::Result<EvalReport> {
         let (model, compiled) = self.model.compile()?;
         let description = &model.description;
+        if !model.network.has_head() {
+            bail!(
+                "`{}` has no classifier; `tadpool check` measures how far its map is from the \
+                 float network's",
+                description.onnx.display()
+            );
+        }
         let (_, images) = self.data.list(description)?;
         let labels: Vec<usize> = images
             .iter()

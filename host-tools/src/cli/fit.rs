@@ -18,8 +18,13 @@ use super::report::{grouped, table};
 pub(crate) struct Fit {
     #[command(flatten)]
     model: CompileArgs,
-    /// Only these boards: names (see `tadpool boards`) or board files.
-    #[arg(long, value_name = "BOARD", value_delimiter = ',')]
+    /// Boards: names (see `tadpool boards`), board files, or `all`.
+    #[arg(
+        long,
+        value_name = "BOARD",
+        value_delimiter = ',',
+        default_value = "all"
+    )]
     boards: Vec<String>,
     #[command(flatten)]
     firmware: FirmwareArgs,
@@ -42,7 +47,7 @@ struct Row {
 impl Fit {
     pub(crate) fn run(self) -> anyhow::Result<FitReport> {
         let boards = match &self.boards[..] {
-            [] => boards::names()
+            [all] if all == "all" => boards::names()
                 .map(boards::find)
                 .collect::<Result<_, _>>()?,
             named => named
@@ -51,7 +56,7 @@ impl Fit {
                 .collect::<Result<Vec<_>, _>>()?,
         };
         let (model, compiled) = self.model.compile()?;
-        let savings = Savings::of(&model, &compiled, &self.model.schedule())?;
+        let savings = Savings::of(&model, &compiled, &self.model.schedule(&model))?;
         let bars = Bars::default();
         bars.begin("building images", boards.len());
         let mut rows = Vec::with_capacity(boards.len());

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use tadpool::compile::{self, Calibrated, CompileConfig, Compiled, Model};
 use tadpool::model_toml::{
-    BiasCorrection, Bits, Equalisation, Quantization, RangeMethod, RoundingMethod, StreamChoice,
-    UnknownChoice, WeightChoice,
+    BiasCorrection, Bits, Equalisation, Feed, Quantization, RangeMethod, RoundingMethod,
+    StreamChoice, UnknownChoice, WeightChoice,
 };
 use tadpool::precision::Choice;
 use tadpool::reference::DEFAULT_TOLERANCE;
@@ -40,6 +40,10 @@ pub(crate) struct CompileArgs {
     #[arg(long, value_name = "TOKENS", default_value_t = ScheduleConfig::default().tile_tokens,
           value_parser = tile_tokens)]
     tile_tokens: usize,
+    /// How the firmware takes an image, instead of as the description says: as a whole,
+    /// or row by row.
+    #[arg(long, value_name = "image|rows", value_parser = feed)]
+    feed: Option<Feed>,
 }
 
 /// How numbers become integers, instead of as the description says.
@@ -102,7 +106,7 @@ impl ModelArgs {
 impl CompileArgs {
     pub(crate) fn compile(&self) -> anyhow::Result<(Model, Compiled)> {
         let model = self.load()?;
-        let compiled = compile::compile(&model, &self.config(), &Bars::default())?;
+        let compiled = compile::compile(&model, &self.config(&model), &Bars::default())?;
         Ok((model, compiled))
     }
 
@@ -112,7 +116,7 @@ impl CompileArgs {
         let model = self.load()?;
         // A pin that does not fit is said before anything is measured.
         compile::precision(&model)?;
-        let calibrated = compile::calibrate(&model, &self.config(), &Bars::default())?;
+        let calibrated = compile::calibrate(&model, &self.config(&model), &Bars::default())?;
         Ok((model, calibrated))
     }
 
@@ -120,7 +124,7 @@ impl CompileArgs {
     pub(crate) fn compile_calibrated(&self) -> anyhow::Result<(Model, Calibrated, Compiled)> {
         let (model, calibrated) = self.calibrate()?;
         let choice = self.choose(&model, &calibrated)?;
-        let compiled = calibrated.compile(&model, choice, &self.schedule())?;
+        let compiled = calibrated.compile(&model, choice, &self.schedule(&model))?;
         Ok((model, calibrated, compiled))
     }
 
@@ -131,25 +135,36 @@ impl CompileArgs {
         Ok(widen::choose(model, calibrated, base, &Bars::default())?)
     }
 
-    pub(crate) fn schedule(&self) -> ScheduleConfig {
+    pub(crate) fn schedule(&self, model: &Model) -> ScheduleConfig {
         ScheduleConfig {
             tile_tokens: self.tile_tokens,
+            feed: model.description.input.feed,
         }
     }
 
     fn load(&self) -> anyhow::Result<Model> {
         let mut model = self.model.load()?;
         self.quantization.apply(&mut model.description.quantization);
+        let input = &mut model.description.input;
+        input.feed = self.feed.unwrap_or(input.feed);
         Ok(model)
     }
 
-    fn config(&self) -> CompileConfig {
+    fn config(&self, model: &Model) -> CompileConfig {
         CompileConfig {
             calibration: self.calibration.clone(),
             tolerance: self.tolerance,
             precision: None,
-            schedule: self.schedule(),
+            schedule: self.schedule(model),
         }
+    }
+}
+
+fn feed(text: &str) -> Result<Feed, String> {
+    match text {
+        "image" => Ok(Feed::Image),
+        "rows" => Ok(Feed::Rows),
+        _ => Err("an image comes as `image` or as `rows`".to_owned()),
     }
 }
 

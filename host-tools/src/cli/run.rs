@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
-use tadpool::evaluate::argmax;
+use tadpool::evaluate::{label, largest_difference};
 use tadpool::images;
 use tadpool::program::Arena;
 use tadpool::runner::trace::{self, Trace};
@@ -78,21 +78,13 @@ impl Run {
             let simulated = Trace::simulate(&program, &pixels, &mut arena)?;
             trace::check(&program, &simulated, &inference, path)?;
             let float_logits = model.reference.run(&images::normalise(&pixels, input))?;
-            let logits: Vec<f64> = simulated
-                .logits
-                .iter()
-                .map(|&logit| f64::from(logit) / 65_536.0)
-                .collect();
-            let differences = logits
-                .iter()
-                .zip(&float_logits)
-                .map(|(logit, float)| (logit - f64::from(*float)).abs());
+            let logits = program.scores(&simulated.logits, &mut arena)?;
             stack_used_bytes = inference.stack_bytes;
             rows.push(ImageRow {
                 file: path.display().to_string(),
-                label: labels[argmax(&logits)].clone(),
-                float_label: labels[argmax(&float_logits)].clone(),
-                largest_difference: differences.fold(0.0, f64::max),
+                label: label(labels, &logits),
+                float_label: label(labels, &float_logits),
+                largest_difference: largest_difference(&logits, &float_logits),
                 cost: built.board.cost(inference.ticks),
                 latency_us: built.board.latency_us(inference.ticks),
                 logits,

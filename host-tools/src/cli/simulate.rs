@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 use serde::Serialize;
-use tadpool::evaluate::argmax;
+use tadpool::evaluate::{argmax, label, largest_difference};
 use tadpool::images;
 use tadpool::program::Arena;
 
@@ -49,26 +49,18 @@ impl Simulate {
         let mut rows = Vec::with_capacity(self.images.len());
         for path in &self.images {
             let pixels = images::load(path, input)?;
-            let logits: Vec<f64> = program
+            let logits = program
                 .infer(&pixels, &mut arena, &mut ())
-                .with_context(|| format!("`{}`", path.display()))?
-                .iter()
-                .map(|&logit| f64::from(logit) / 65_536.0)
-                .collect();
+                .and_then(|logits| program.scores(&logits, &mut arena))
+                .with_context(|| format!("`{}`", path.display()))?;
             let float_logits = model.reference.run(&images::normalise(&pixels, input))?;
-            let class = argmax(&logits);
-            let float_class = argmax(&float_logits);
-            let differences = logits
-                .iter()
-                .zip(&float_logits)
-                .map(|(logit, float)| (logit - f64::from(*float)).abs());
             rows.push(ImageRow {
                 file: path.display().to_string(),
-                label: labels[class].clone(),
-                logit: logits[class],
-                float_label: labels[float_class].clone(),
-                float_logit: float_logits[float_class],
-                largest_difference: differences.fold(0.0, f64::max),
+                label: label(labels, &logits),
+                logit: logits[argmax(&logits)],
+                float_label: label(labels, &float_logits),
+                float_logit: float_logits[argmax(&float_logits)],
+                largest_difference: largest_difference(&logits, &float_logits),
                 logits,
                 float_logits,
             });

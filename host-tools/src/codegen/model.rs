@@ -11,7 +11,9 @@ use tadpool_kernels::weights::Weights;
 
 use super::tables::Tables;
 use super::{Description, attention};
-use crate::program::{Kernel, Program, ProgramStep};
+use crate::ir::Shape;
+use crate::model_toml::Feed;
+use crate::program::{Kernel, Program, ProgramOutput, ProgramStep};
 use crate::quant_model::{Stream, WeightBits};
 
 /// The body of `model.rs`, formatted.
@@ -27,7 +29,8 @@ pub(super) fn generate(
         .map(|step| step_static(step, layout_of(step, layout), tables))
         .collect();
     let face = face(program, description);
-    let arena = arena();
+    let arena = arena(program, layout);
+    let outputs = outputs(program);
     let infer = infer(program, layout);
     let uses = uses(program, layout);
     let weights = weights(tables.weights.len());
@@ -38,6 +41,7 @@ pub(super) fn generate(
         }
         #face
         #arena
+        #outputs
         #infer
         #(#steps)*
         #weights
@@ -189,10 +193,25 @@ fn uses(program: &Program<'_>, layout: Layout) -> TokenStream {
             use tadpool_kernels::stream::{#(#streams),*};
         )
     });
+    let pushed = (program.feed == Feed::Rows).then(|| {
+        quote!(
+            use tadpool_kernels::pushed_rows::{self, Pushed};
+        )
+    });
+    let head = (program.logits.size > 0).then(|| {
+        quote!(
+            use tadpool_kernels::head::{self, Head};
+        )
+    });
+    let outputs = (!program.outputs.is_empty()).then(|| {
+        quote!(
+            use tadpool_kernels::output::Output;
+        )
+    });
     quote! {
         #attention
         #channel_mlp
-        use tadpool_kernels::head::{self, Head};
+        #head
         #identity
         #int16
         use tadpool_kernels::layout::{#(#layouts),*};
@@ -200,7 +219,9 @@ fn uses(program: &Program<'_>, layout: Layout) -> TokenStream {
         use tadpool_kernels::norm::Norm;
         #normed
         use tadpool_kernels::patch_embedding::{self, PatchEmbedding};
+        #outputs
         #pooling
+        #pushed
         #streams
         use tadpool_kernels::weights::Weights;
         use tadpool_kernels::{Buffer, Fault, Observer};
@@ -218,7 +239,18 @@ fn face(program: &Program<'_>, description: &Description) -> TokenStream {
         plain(program.input.channels),
     ];
     let arena_size = plain(program.arena_size);
-    let (image, logits) = (buffer(program.image), buffer(program.logits));
+    let image = match program.feed {
+        Feed::Image => {
+            let image = buffer(program.image);
+            quote!(const IMAGE: Buffer = #image;)
+        }
+        Feed::Rows => quote!(),
+    };
+    let logits = (program.logits.size > 0).then(|| {
+        let logits = buffer(program.logits);
+        quote!(const LOGITS: Buffer = #logits;)
+    });
+    let comes_in_rows = program.feed == Feed::Rows;
     let steps = plain(program.steps.len());
     let names = program.steps.iter().map(|step| step.name);
     let macs = program
@@ -251,29 +283,49 @@ fn face(program: &Program<'_>, description: &Description) -> TokenStream {
         /// Logits in the network's own units, Q16.16.
         pub type Logits = [i32; CLASSES];
 
-        const IMAGE: Buffer = #image;
-        const LOGITS: Buffer = #logits;
+        /// Whether the image is computed on row by row as it comes.
+        pub const COMES_IN_ROWS: bool = #comes_in_rows;
+
+        #image
+        #logits
     }
 }
 
-fn arena() -> TokenStream {
+/// The arena and how an image gets into it.
+fn arena(program: &Program<'_>, layout: Layout) -> TokenStream {
+    let (fields, values, feed) = match program.steps.first() {
+        Some(step) if program.feed == Feed::Rows => (
+            quote!([u8; ARENA_BYTES], Pushed),
+            quote!([0; ARENA_BYTES], Pushed::new()),
+            push_rows(program, step, layout),
+        ),
+        _ => (
+            quote!([u8; ARENA_BYTES]),
+            quote!([0; ARENA_BYTES]),
+            put_image(),
+        ),
+    };
+    let output = (!program.outputs.is_empty()).then(|| {
+        quote! {
+            /// The values of a map that the last inference left.
+            pub fn output(&self, output: &Output) -> &[u8] {
+                &self.0[output.map.offset..][..output.map.size]
+            }
+        }
+    });
     quote! {
         /// All RAM of an inference but the stack.
         #[repr(C, align(8))]
-        pub struct Arena([u8; ARENA_BYTES]);
+        pub struct Arena(#fields);
 
         impl Arena {
             /// An arena of zeros, for a `static`.
             pub const fn new() -> Self {
-                Self([0; ARENA_BYTES])
+                Self(#values)
             }
 
-            /// Where the image goes: rows of pixels, channels fastest. An inference
-            /// overwrites it.
-            pub fn input_mut(&mut self) -> &mut [u8; INPUT_BYTES] {
-                const { assert!(IMAGE.offset + INPUT_BYTES <= ARENA_BYTES) };
-                self.0[IMAGE.offset..].first_chunk_mut().unwrap()
-            }
+            #feed
+            #output
         }
 
         impl Default for Arena {
@@ -284,32 +336,158 @@ fn arena() -> TokenStream {
     }
 }
 
+/// For images as a whole.
+fn put_image() -> TokenStream {
+    quote! {
+        /// Where the image goes: rows of pixels, channels fastest. An inference
+        /// overwrites it.
+        pub fn input_mut(&mut self) -> &mut [u8; INPUT_BYTES] {
+            const { assert!(IMAGE.offset + INPUT_BYTES <= ARENA_BYTES) };
+            self.0[IMAGE.offset..].first_chunk_mut().unwrap()
+        }
+
+        /// Puts some of the image's bytes in their place, `start` bytes from its first.
+        ///
+        /// # Errors
+        /// [`Fault::Geometry`] if they reach beyond the image.
+        pub fn put_pixels(&mut self, start: usize, pixels: &[u8]) -> Result<(), Fault> {
+            let place = self.input_mut().get_mut(start..start.saturating_add(pixels.len()));
+            place.ok_or(Fault::Geometry)?.copy_from_slice(pixels);
+            Ok(())
+        }
+    }
+}
+
+/// For images that come in rows.
+fn push_rows(program: &Program<'_>, step: &ProgramStep<'_>, layout: Layout) -> TokenStream {
+    let ident = ident(step);
+    let run = kernel_path(program, step, layout);
+    quote! {
+        /// Takes the next pixels of the image: whole rows, or parts of them, channels
+        /// fastest. An inference uses them up.
+        ///
+        /// # Errors
+        /// [`Fault::Geometry`] if these are more than the image has.
+        pub fn push_rows(&mut self, pixels: &[u8]) -> Result<(), Fault> {
+            pushed_rows::push(&#ident, &mut self.1, pixels, &mut self.0, #run)
+        }
+
+        /// The same for pixels that lie `start` bytes behind the image's first; `0`
+        /// begins a new image.
+        ///
+        /// # Errors
+        /// [`Fault::Geometry`] if they do not follow those before them, or are more
+        /// than the image has.
+        pub fn put_pixels(&mut self, start: usize, pixels: &[u8]) -> Result<(), Fault> {
+            if start == 0 {
+                self.1 = Pushed::new();
+            }
+            if start != self.1.bytes() {
+                return Err(Fault::Geometry);
+            }
+            self.push_rows(pixels)
+        }
+    }
+}
+
+/// Maps that an inference leaves in the arena.
+fn outputs(program: &Program<'_>) -> TokenStream {
+    if program.outputs.is_empty() {
+        return quote!();
+    }
+    let count = plain(program.outputs.len());
+    let outputs = program.outputs.iter().map(|output| {
+        let name = output.name;
+        let map = buffer(output.map);
+        let Shape {
+            height,
+            width,
+            channels,
+        } = output.shape;
+        let shape = array([height, width, channels]);
+        let value_bytes = plain(output.stream.value_bytes());
+        let (zero_point, multiplier, shift) = meaning(output);
+        quote!(Output {
+            name: #name,
+            map: #map,
+            shape: #shape,
+            value_bytes: #value_bytes,
+            zero_point: #zero_point,
+            multiplier: #multiplier,
+            shift: #shift,
+        })
+    });
+    quote! {
+        /// Maps that an inference leaves in the arena; see [`Arena::output`].
+        pub const OUTPUTS: [Output; #count] = [#(#outputs),*];
+    }
+}
+
+/// Zero point, multiplier and shift of an output's values as they are stored.
+fn meaning(output: &ProgramOutput<'_>) -> (Literal, Literal, Literal) {
+    let steps = match output.stream {
+        Stream::Int8 => 1,
+        Stream::Int16 => 256,
+    };
+    // The largest multiplier below 2^31.
+    let scale = output.quant.scale / f64::from(steps);
+    let shift = (30.0 - scale.log2().floor()).clamp(0.0, 62.0);
+    let multiplier = (scale * shift.exp2()).round();
+    (
+        signed(output.quant.zero_point * steps),
+        Literal::u32_unsuffixed(multiplier as u32),
+        Literal::u32_unsuffixed(shift as u32),
+    )
+}
+
 fn infer(program: &Program<'_>, layout: Layout) -> TokenStream {
     let calls = program.steps.iter().enumerate().map(|(number, step)| {
         let ident = ident(step);
         let field = output_field(&step.kernel);
-        let call = call(program, step, layout);
+        let call = match (number, program.feed) {
+            (0, Feed::Rows) => quote!(pushed.take(&#ident)?;),
+            _ => call(program, step, layout),
+        };
         // The sums of the map, for the norm of the next step.
         let call = match program.steps.get(number + 1).map(|next| &next.kernel) {
             None | Some(Kernel::PatchEmbedding(_)) => call,
             Some(_) => quote!(let stats = #call),
         };
         let number = plain(number);
+        let copy = step.copy.map(|copy| {
+            let copy = buffer(copy);
+            quote!(#ident.#field.copy(#copy, arena)?;)
+        });
         quote! {
             #call
+            #copy
             observer.step(#number, #ident.#field.of(arena)?);
         }
     });
+    let parts = match program.feed {
+        Feed::Image => quote!(let arena = &mut arena.0;),
+        Feed::Rows => quote!(let Arena(arena, pushed) = arena;),
+    };
+    let logits = match program.logits.size {
+        0 => quote!(Ok([])),
+        _ => quote!(head::logits(LOGITS, arena)),
+    };
+    let errors = match program.feed {
+        Feed::Image => {
+            " None for an arena of this model; a [`Fault`] would tell of a broken build."
+        }
+        Feed::Rows => " [`Fault::Geometry`] if rows of the image are missing.",
+    };
     quote! {
-        /// Classifies the image in `arena`.
+        /// Runs the network on the image in `arena`.
         ///
         /// # Errors
-        /// None for an arena of this model; a [`Fault`] would tell of a broken build.
+        #[doc = #errors]
         pub fn infer(arena: &mut Arena) -> Result<Logits, Fault> {
             infer_observed(arena, &mut ())
         }
 
-        /// Classifies the image in `arena` and shows `observer` what each step writes.
+        /// Runs the network on the image in `arena` and shows `observer` what each step writes.
         ///
         /// # Errors
         /// As [`infer`].
@@ -317,9 +495,9 @@ fn infer(program: &Program<'_>, layout: Layout) -> TokenStream {
             arena: &mut Arena,
             observer: &mut impl Observer,
         ) -> Result<Logits, Fault> {
-            let arena = &mut arena.0;
+            #parts
             #(#calls)*
-            head::logits(LOGITS, arena)
+            #logits
         }
     }
 }
@@ -342,33 +520,37 @@ fn takes_any(program: &Program<'_>, step: &ProgramStep<'_>) -> bool {
 
 /// The call of a step's kernel.
 fn call(program: &Program<'_>, step: &ProgramStep<'_>, layout: Layout) -> TokenStream {
-    let ident = ident(step);
-    let any = takes_any(program, step);
-    let layout = layout_ident(layout_of(step, layout));
-    let (run, takes_stats) = match (&step.kernel, step.input) {
-        (Kernel::PatchEmbedding(_), _) if any => {
-            let [input, output] = [step.input, step.output].map(stream_ident);
-            let run = quote!(patch_embedding::run_mixed::<#layout, #input, #output>);
-            (run, false)
-        }
-        (Kernel::PatchEmbedding(_), _) => (quote!(patch_embedding::run::<#layout>), false),
-        (Kernel::Pooling(_), Stream::Int8) => (quote!(pooling::run::<#layout>), true),
-        (Kernel::Pooling(_), Stream::Int16) => (quote!(int16::pooling::run), true),
-        (Kernel::Identity(_), Stream::Int8) => (quote!(identity::run), true),
-        (Kernel::Identity(_), Stream::Int16) => (quote!(int16::identity::run), true),
-        (Kernel::Attention(_), stream) => {
-            let stream = stream_ident(stream);
-            (quote!(attention::run::<#layout, #stream>), true)
-        }
-        (Kernel::ChannelMlp(_), _) if any => (quote!(channel_mlp::run_int4::<#layout>), true),
-        (Kernel::ChannelMlp(_), _) => (quote!(channel_mlp::run::<#layout>), true),
-        (Kernel::ChannelMlpInt16(_), _) => (quote!(int16::channel_mlp::run::<#layout>), true),
-        (Kernel::Head(_), Stream::Int16) => (quote!(int16::head::run), true),
-        (Kernel::Head(_), Stream::Int8) if any => (quote!(head::run_int4), true),
-        (Kernel::Head(_), Stream::Int8) => (quote!(head::run), true),
-    };
+    let (ident, run) = (ident(step), kernel_path(program, step, layout));
+    let takes_stats = !matches!(step.kernel, Kernel::PatchEmbedding(_));
     let stats = takes_stats.then(|| quote!(&stats,));
     quote!(#run(&#ident, #stats arena)?;)
+}
+
+/// The function that runs a step.
+fn kernel_path(program: &Program<'_>, step: &ProgramStep<'_>, layout: Layout) -> TokenStream {
+    let any = takes_any(program, step);
+    let layout = layout_ident(layout_of(step, layout));
+    match (&step.kernel, step.input) {
+        (Kernel::PatchEmbedding(_), _) if any => {
+            let [input, output] = [step.input, step.output].map(stream_ident);
+            quote!(patch_embedding::run_mixed::<#layout, #input, #output>)
+        }
+        (Kernel::PatchEmbedding(_), _) => quote!(patch_embedding::run::<#layout>),
+        (Kernel::Pooling(_), Stream::Int8) => quote!(pooling::run::<#layout>),
+        (Kernel::Pooling(_), Stream::Int16) => quote!(int16::pooling::run),
+        (Kernel::Identity(_), Stream::Int8) => quote!(identity::run),
+        (Kernel::Identity(_), Stream::Int16) => quote!(int16::identity::run),
+        (Kernel::Attention(_), stream) => {
+            let stream = stream_ident(stream);
+            quote!(attention::run::<#layout, #stream>)
+        }
+        (Kernel::ChannelMlp(_), _) if any => quote!(channel_mlp::run_int4::<#layout>),
+        (Kernel::ChannelMlp(_), _) => quote!(channel_mlp::run::<#layout>),
+        (Kernel::ChannelMlpInt16(_), _) => quote!(int16::channel_mlp::run::<#layout>),
+        (Kernel::Head(_), Stream::Int16) => quote!(int16::head::run),
+        (Kernel::Head(_), Stream::Int8) if any => quote!(head::run_int4),
+        (Kernel::Head(_), Stream::Int8) => quote!(head::run),
+    }
 }
 
 fn stream_ident(stream: Stream) -> Ident {

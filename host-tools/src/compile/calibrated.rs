@@ -15,7 +15,7 @@ use crate::model_toml::{
 use crate::precision::{Choice, Precision};
 use crate::program;
 use crate::progress::Progress;
-use crate::quant_model::QuantModel;
+use crate::quant_model::{QuantModel, QuantOutput};
 use crate::quantize::{self, Pixels};
 use crate::ranges::Ranges;
 use crate::reference::{self, Comparison};
@@ -159,12 +159,13 @@ impl Calibrated {
             correction: (correction == BiasCorrection::On).then_some(&self.calibration),
         };
         let pixels = pixels(&description.input);
-        let quantized =
+        let mut quantized =
             quantize::quantize_rounded(&self.network, &ranges, &pixels, precision, rounding)
                 .map_err(|source| CompileError::Quantize {
                     onnx: description.onnx.clone(),
                     source,
                 })?;
+        quantized.outputs = outputs(model);
         Ok((ranges, quantized))
     }
 
@@ -221,6 +222,24 @@ fn calibration_images(
     Ok(images::list(folder, &description.labels)?)
 }
 
+/// The maps that the description asks for, and the last one of a network without a
+/// head.
+fn outputs(model: &Model) -> Vec<QuantOutput> {
+    let network = &model.network;
+    let asked = model.description.outputs.iter().filter_map(|name| {
+        let layer = network.map(name)?;
+        let name = name.clone();
+        Some(QuantOutput { name, layer })
+    });
+    let mut outputs: Vec<_> = asked.collect();
+    let last = network.layers.len().saturating_sub(1);
+    if !network.has_head() && outputs.iter().all(|output| output.layer != last) {
+        let name = "features".to_owned();
+        outputs.push(QuantOutput { name, layer: last });
+    }
+    outputs
+}
+
 /// The description's normalisation, as the quantizer folds it.
 fn pixels(input: &InputDescription) -> Pixels {
     let count = input.channels.count();
@@ -229,7 +248,7 @@ fn pixels(input: &InputDescription) -> Pixels {
         std: input.std.clone(),
         order: match input.channels {
             Channels::Bgr => (0..count).rev().collect(),
-            Channels::Rgb | Channels::Gray => (0..count).collect(),
+            Channels::Rgb | Channels::Gray | Channels::Rgba => (0..count).collect(),
         },
     }
 }

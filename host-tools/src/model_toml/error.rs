@@ -53,4 +53,14 @@ pub enum DescriptionError {
         /// The ONNX file.
         onnx: PathBuf,
     },
+    /// An output is no map of the network.
+    #[error("`outputs` names `{name}`, which the network of `{}` does not have; it has {known}", onnx.display())]
+    Output {
+        /// What the description says.
+        name: String,
+        /// What there is.
+        known: String,
+        /// The ONNX file.
+        onnx: PathBuf,
+    },
 }

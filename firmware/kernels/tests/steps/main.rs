@@ -19,7 +19,7 @@ use channel_mlp_case::MlpCase;
 use head_case::HeadCase;
 use mixer_cases::{IdentityCase, PoolingCase};
 use oracle::{Classifier, Convolution, Linear, Mixer, Mlp};
-use patch_embedding_case::ConvolutionCase;
+use patch_embedding_case::{ConvolutionCase, PushedCase};
 use proptest::prelude::*;
 use support::*;
 use tadpool_kernels::attention::{self, Attention};
@@ -33,6 +33,7 @@ use tadpool_kernels::norm::{Norm, Stats};
 use tadpool_kernels::normed::{NormScope, Normed};
 use tadpool_kernels::patch_embedding::{self, PatchEmbedding};
 use tadpool_kernels::pooling::{self, Pooling};
+use tadpool_kernels::pushed_rows::{self, Pushed};
 use tadpool_kernels::stream::{Int8, Int16, Stream};
 use tadpool_kernels::weights::{Weights, unpacked_size};
 use tadpool_kernels::{Buffer, Fault};
@@ -94,6 +95,7 @@ against_the_oracle! {
     attention_step: AttentionCase,
     channel_mlp_step: MlpCase,
     patch_embedding_step: ConvolutionCase,
+    pushed_rows_step: PushedCase,
     pooling_step: PoolingCase,
     identity_step: IdentityCase,
     head_step: HeadCase,

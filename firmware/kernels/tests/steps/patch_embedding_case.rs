@@ -225,3 +225,88 @@ impl Case for ConvolutionCase {
             .boxed()
     }
 }
+
+/// The same with an image that is pushed in, a few bytes at a time.
+#[derive(Debug, Clone)]
+pub(crate) struct PushedCase {
+    whole: ConvolutionCase,
+    piece: usize,
+}
+
+impl Case for PushedCase {
+    fn kernel<K: Kernel>(&self) -> Result<Vec<u8>, Fault> {
+        let case = &self.whole;
+        let (conv, input) = case.data();
+        let [_, width, channels] = case.input_shape;
+        let window = pushed_rows::window_size(case.kernel[0], width, channels);
+        let output_size: usize = conv.output_shape.iter().product();
+        let flip = if case.pixels { 0x80 } else { 0 };
+        let inputs = case.kernel[0] * case.kernel[1] * channels;
+        let mut scratch = PatchEmbedding::scratch_size(inputs, case.outputs, case.tile_tokens);
+        if case.int4 {
+            scratch += unpacked_size(case.outputs, inputs);
+        }
+        let mut arena = Arena::new(&vec![0x33; output_size + window], scratch);
+        let output = Buffer {
+            offset: 0,
+            size: output_size,
+        };
+        let weights = Packed::new(K::LAYOUT, &conv.linear.weights, inputs, case.int4);
+        let step = PatchEmbedding {
+            input: Buffer {
+                offset: output_size,
+                size: window,
+            },
+            output,
+            scratch: arena.scratch,
+            input_shape: case.input_shape,
+            output_shape: conv.output_shape,
+            kernel: case.kernel,
+            stride: case.stride,
+            padding: conv.padding,
+            tile_tokens: case.tile_tokens,
+            flip,
+            shift: &[],
+            pad: &conv.pad,
+            weights: weights.weights(),
+            bias: &conv.linear.bias,
+            multiplier: &conv.linear.multiplier,
+            zero_point: case.zero_point,
+        };
+        let run = patch_embedding::run_mixed::<K, Int8, Int8>;
+        let mut pushed = Pushed::new();
+        let pixels: Vec<u8> = input.iter().map(|&q| q as u8 ^ flip).collect();
+        // One image after another, the first of them not whole.
+        for pixels in [&pixels[..pixels.len() / 2], &pixels[..]] {
+            pushed = Pushed::new();
+            for piece in pixels.chunks(self.piece) {
+                pushed_rows::push(&step, &mut pushed, piece, arena.bytes(), run)?;
+            }
+            let whole = pixels.len() == input.len();
+            assert_eq!(pushed.clone().take(&step).is_ok(), whole);
+        }
+        let more = pushed_rows::push(&step, &mut pushed, &[1], arena.bytes(), run);
+        assert_eq!(more, Err(Fault::Geometry));
+        Ok(written(pushed.take(&step)?, output.of(arena.bytes())?))
+    }
+
+    fn fits(&self, layout: Layout) -> bool {
+        self.whole.fits(layout)
+    }
+
+    fn naive(&self) -> Vec<u8> {
+        self.whole.naive()
+    }
+
+    fn edges() -> Vec<Self> {
+        let pieces = [1, 2, 7, 24, 500].into_iter().cycle();
+        let cases = ConvolutionCase::edges().into_iter().zip(pieces);
+        cases.map(|(whole, piece)| Self { whole, piece }).collect()
+    }
+
+    fn any() -> BoxedStrategy<Self> {
+        (ConvolutionCase::any(), 1usize..100)
+            .prop_map(|(whole, piece)| Self { whole, piece })
+            .boxed()
+    }
+}

@@ -1,0 +1,168 @@
+//! What goes into the arena and what stays in it: images row by row, maps for
+//! whoever reads them after an inference, networks without a head.
+
+mod support;
+
+use support::integer::{Quantized, images, place, quantize_network, quantized};
+use tadpool::import::import_file;
+use tadpool::model_toml::Feed;
+use tadpool::program::{Arena, program};
+use tadpool::quant_model::{QuantModel, QuantOutput};
+use tadpool::runner::trace::Trace;
+use tadpool::schedule::ScheduleConfig;
+use tadpool_kernels::Observer;
+
+const ROWS: ScheduleConfig = ScheduleConfig {
+    tile_tokens: 2,
+    feed: Feed::Rows,
+};
+
+fn traces(quantized: &Quantized) -> Vec<Trace> {
+    let program = program(&quantized.model, &quantized.schedule, &quantized.memory);
+    let mut arena = Arena::default();
+    images(&quantized.network, 3)
+        .iter()
+        .map(|pixels| Trace::simulate(&program, pixels, &mut arena).unwrap())
+        .collect()
+}
+
+/// An image that comes row by row changes no byte of any step, and has not to be in
+/// the arena as a whole.
+#[test]
+fn rows_change_no_byte() {
+    for fixture in support::manifest().model {
+        let whole = quantized(&fixture, &ScheduleConfig::default());
+        let rows = quantized(&fixture, &ROWS);
+        assert_eq!(traces(&whole), traces(&rows), "{}", fixture.file);
+        let image = rows.schedule.image.index();
+        assert_eq!(
+            rows.schedule.problem.buffers[image].size as usize,
+            fixture.stem[0] * rows.network.input.width * rows.network.input.channels,
+            "{}",
+            fixture.file
+        );
+    }
+}
+
+/// An image of another size is refused in either form.
+#[test]
+fn an_image_of_another_size_is_a_fault() {
+    let fixture = &support::manifest().model[0];
+    for config in [ScheduleConfig::default(), ROWS] {
+        let quantized = quantized(fixture, &config);
+        let program = program(&quantized.model, &quantized.schedule, &quantized.memory);
+        let pixels = &images(&quantized.network, 1)[0];
+        for pixels in [&pixels[1..], &[&pixels[..], &[7]].concat()] {
+            assert!(Trace::simulate(&program, pixels, &mut Arena::default()).is_err());
+        }
+    }
+}
+
+/// The bytes of every step.
+#[derive(Default)]
+struct Written(Vec<Vec<u8>>);
+
+impl Observer for Written {
+    fn step(&mut self, _step: usize, output: &[u8]) {
+        self.0.push(output.to_vec());
+    }
+}
+
+/// Outputs hold at the end what their step wrote, whatever came after it.
+fn check_outputs(quantized: &Quantized) {
+    let program = program(&quantized.model, &quantized.schedule, &quantized.memory);
+    let mut arena = Arena::default();
+    for pixels in images(&quantized.network, 2) {
+        let mut written = Written::default();
+        program.infer(&pixels, &mut arena, &mut written).unwrap();
+        assert_eq!(program.outputs.len(), quantized.model.outputs.len());
+        for (output, asked) in program.outputs.iter().zip(&quantized.model.outputs) {
+            assert_eq!((output.name, output.step), (&asked.name[..], asked.layer));
+            let left = program.output_bytes(output, &mut arena).unwrap();
+            assert_eq!(left, written.0[output.step], "{}", output.name);
+        }
+    }
+}
+
+fn asking(model: &QuantModel, layers: &[usize]) -> QuantModel {
+    let outputs = layers.iter().map(|&layer| QuantOutput {
+        name: format!("map {layer}"),
+        layer,
+    });
+    QuantModel {
+        outputs: outputs.collect(),
+        ..model.clone()
+    }
+}
+
+#[test]
+fn outputs_stay_until_the_end() {
+    for fixture in support::manifest().model {
+        let Quantized { network, model, .. } = quantized(&fixture, &ScheduleConfig::default());
+        let maps = model.layers.len() - 1;
+        let all: Vec<usize> = (0..maps).collect();
+        for layers in [&all[..], &all[maps - 1..], &all[..1], &[0, maps / 2, 0]] {
+            for config in [ScheduleConfig::default(), ROWS] {
+                let model = asking(&model, layers);
+                check_outputs(&place(network.clone(), model, &config));
+            }
+        }
+    }
+}
+
+/// The map before the head may be overwritten by nothing, so keeping it costs nothing.
+#[test]
+fn an_output_that_nothing_overwrites_costs_no_memory() {
+    let fixture = &support::manifest().model[0];
+    let plain = quantized(fixture, &ScheduleConfig::default());
+    let last = plain.model.layers.len() - 2;
+    let model = asking(&plain.model, &[last]);
+    let kept = place(plain.network.clone(), model, &ScheduleConfig::default());
+    assert_eq!(kept.memory.arena_size, plain.memory.arena_size);
+}
+
+#[test]
+fn a_network_without_a_head_ends_with_its_map() {
+    for fixture in support::manifest().model {
+        let mut network = import_file(&support::fixtures().join(&fixture.file))
+            .unwrap()
+            .model;
+        network.layers.pop();
+        let last = network.layers.len() - 1;
+        let (network, model) = quantize_network(network);
+        assert_eq!(model.classes(), 0);
+        let quantized = place(network, asking(&model, &[last]), &ScheduleConfig::default());
+        assert_eq!(quantized.schedule.logits, None);
+        check_outputs(&quantized);
+        let program = program(&quantized.model, &quantized.schedule, &quantized.memory);
+        let mut arena = Arena::default();
+        for pixels in images(&quantized.network, 2) {
+            let logits = program.infer(&pixels, &mut arena, &mut ()).unwrap();
+            assert!(logits.is_empty());
+            let values = program.scores(&logits, &mut arena).unwrap();
+            let image = support::integer::normalised(&pixels);
+            let float = tadpool::float::run(&quantized.network, &image, |_| {});
+            assert_eq!(values.len(), float.len());
+            let signal: f64 = float.iter().map(|v| f64::from(*v).powi(2)).sum();
+            let pairs = values.iter().zip(&float);
+            let noise: f64 = pairs.map(|(a, b)| (a - f64::from(*b)).powi(2)).sum();
+            assert!(signal > 300.0 * noise, "{}: {signal} {noise}", fixture.file);
+        }
+    }
+}
+
+#[test]
+fn maps_are_named_by_stage_or_layer() {
+    let fixture = &support::manifest().model[0];
+    let model = import_file(&support::fixtures().join(&fixture.file))
+        .unwrap()
+        .model;
+    let name = |name: &str| model.map(name).map(|layer| &model.layers[layer].name[..]);
+    assert_eq!(name("stage1.embedding"), Some("stage1.embedding"));
+    let last = format!("stage1.block{}.mlp", fixture.depths[0] - 1);
+    assert_eq!(name("stage1"), Some(&last[..]));
+    for unknown in ["head", "stage9", "stage", "", "stage1.", "embedding"] {
+        assert_eq!(name(unknown), None, "{unknown}");
+    }
+    assert!(model.map_names().contains(&"stage1"));
+}
