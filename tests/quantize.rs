@@ -98,6 +98,7 @@ fn weights_are_symmetric_and_tables_complete() {
         for layer in quantized(&fixture, &ScheduleConfig::default()).model.layers {
             let matrices = match &layer.op {
                 QuantOp::PatchEmbedding(op) => vec![&op.matrix],
+                QuantOp::Attention(op) => vec![&op.qkv.matrix, &op.projection.matrix],
                 QuantOp::ChannelMlp(op) => vec![&op.fc1, &op.fc2],
                 QuantOp::Head(op) => vec![&op.matrix],
                 QuantOp::Pooling(_) | QuantOp::Identity(_) => vec![],

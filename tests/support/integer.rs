@@ -3,13 +3,16 @@
 use std::path::Path;
 
 use tadpool::calibrate;
+use tadpool::float::{self, View};
 use tadpool::import::import_file;
 use tadpool::ir::MetaFormer;
 use tadpool::memory::{self, MemoryPlan};
 use tadpool::precision::Precision;
+use tadpool::program::{Arena, Program, program};
 use tadpool::quant_model::QuantModel;
 use tadpool::quantize::{self, Pixels, QuantError};
 use tadpool::schedule::{self, Schedule, ScheduleConfig};
+use tadpool_kernels::Observer;
 
 use super::{Fixture, Noise, fixtures};
 
@@ -46,7 +49,15 @@ pub(crate) fn quantized_file(
     config: &ScheduleConfig,
     choose: impl FnOnce(&MetaFormer) -> Precision,
 ) -> Result<Quantized, QuantError> {
-    let network = import_file(file).unwrap().model;
+    quantized_network(import_file(file).unwrap().model, config, choose)
+}
+
+/// The same for a network.
+pub(crate) fn quantized_network(
+    network: MetaFormer,
+    config: &ScheduleConfig,
+    choose: impl FnOnce(&MetaFormer) -> Precision,
+) -> Result<Quantized, QuantError> {
     let precision = choose(&network);
     let model = try_quantize(&network, &precision)?;
     Ok(place(network, model, config))
@@ -83,6 +94,53 @@ pub(crate) fn place(network: MetaFormer, model: QuantModel, config: &ScheduleCon
         schedule,
         memory,
     }
+}
+
+impl Quantized {
+    /// The network as a program.
+    pub(crate) fn program(&self) -> Program<'_> {
+        program(&self.model, &self.schedule, &self.memory)
+    }
+}
+
+/// What every step writes.
+#[derive(Default)]
+struct Outputs(Vec<Vec<u8>>);
+
+impl Observer for Outputs {
+    fn step(&mut self, _step: usize, output: &[u8]) {
+        self.0.push(output.to_vec());
+    }
+}
+
+/// Signal over noise of each step, in decibels, over some images.
+pub(crate) fn step_sqnr(
+    network: &MetaFormer,
+    model: &QuantModel,
+    program: &Program<'_>,
+) -> Vec<f64> {
+    let mut arena = Arena::default();
+    let mut sums = vec![[0.0; 2]; network.layers.len()];
+    for pixels in images(network, 12) {
+        let mut outputs = Outputs::default();
+        program.infer(&pixels, &mut arena, &mut outputs).unwrap();
+        float::run(network, &normalised(&pixels), |view| {
+            if view.kind == View::Output {
+                let bytes = &outputs.0[view.index];
+                let [signal, noise] = &mut sums[view.index];
+                let mut count = 0;
+                for (integer, &real) in model.layers[view.index].real_values(bytes).zip(view.values)
+                {
+                    *signal += f64::from(real).powi(2);
+                    *noise += (integer - f64::from(real)).powi(2);
+                    count += 1;
+                }
+                assert_eq!(count, view.values.len());
+            }
+        });
+    }
+    let decibels = |[signal, noise]: [f64; 2]| 10.0 * (signal / noise).log10();
+    sums.into_iter().map(decibels).collect()
 }
 
 /// Random raw pixels.

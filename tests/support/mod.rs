@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
+pub(crate) mod emulated;
 pub(crate) mod integer;
 pub(crate) mod made;
 pub(crate) mod network;

@@ -289,7 +289,7 @@ mod tests {
                 let rows: Vec<i8> = (0..outputs * inputs).map(|i| weight(i).max(-127)).collect();
                 let size = layout.packed_size(outputs, inputs);
                 let (mut packed, mut put) = (vec![0xaa; size], vec![0; size]);
-                layout.pack(&rows, inputs, &mut packed).unwrap();
+                assert_eq!(layout.pack(&rows, inputs, &mut packed), Ok(()));
                 for (i, &weight) in rows.iter().enumerate().rev() {
                     layout.put(&mut put, inputs, [i / inputs, i % inputs], weight);
                 }

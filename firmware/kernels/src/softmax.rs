@@ -27,6 +27,7 @@ const FRACTION: u32 = 10;
 /// above their curve by up to twice as much.
 static POWERS: [u32; (1 << INDEX_BITS) + 1] = powers();
 
+#[expect(clippy::indexing_slicing, reason = "runs in the compiler")]
 const fn powers() -> [u32; (1 << INDEX_BITS) + 1] {
     // 2^(-1 / 64), Q62.
     const RATIO: u128 = 0x3f4f_8303_3d21_b05d;
@@ -111,9 +112,19 @@ impl Quotient {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::vec;
     use std::vec::Vec;
 
     const BITS: u32 = INDEX_BITS + REST_BITS;
+
+    /// The weights of a row of scores, and their sum.
+    fn weights(scores: &[i32], exponent: i32) -> (Vec<i64>, u32) {
+        let mut high = vec![0; scores.len()];
+        let mut low = high.clone();
+        let sum = weigh(scores, exponent, &mut high, &mut low);
+        let whole = |(&high, &low): (&i8, &i8)| i64::from(high) * 256 + i64::from(low);
+        (high.iter().zip(&low).map(whole).collect(), sum)
+    }
 
     /// All fractions that the table tells apart, from their first distance to their
     /// last.
@@ -141,11 +152,10 @@ mod tests {
     fn rows_at_their_extremes() {
         let scores = [i32::MIN, i32::MAX, 0, i32::MAX];
         for exponent in [0, 1, i32::MAX] {
-            let (mut high, mut low) = ([0; 4], [0; 4]);
-            let sum = weigh(&scores, exponent, &mut high, &mut low);
-            let whole = |i: usize| i32::from(high[i]) * 256 + i32::from(low[i]);
-            assert_eq!([whole(1), whole(3)], [PEAK as i32; 2]);
-            assert_eq!(sum as i32, (0..4).map(whole).sum::<i32>());
+            let (weights, sum) = weights(&scores, exponent);
+            let peak = i64::from(PEAK);
+            assert!(matches!(weights[..], [_, a, _, b] if a == peak && b == peak));
+            assert_eq!(i64::from(sum), weights.iter().sum());
         }
         // As many as there may be, of the largest weights, values and factor.
         let sum = MAX_SCORES as u32 * PEAK;
@@ -157,15 +167,13 @@ mod tests {
     proptest! {
         #[test]
         fn shares_add_up(scores in prop::collection::vec(-500_000i32..500_000, 1..300), exponent in 1i32..1 << 24) {
-            let (mut high, mut low) = (Vec::from([0; 300]), Vec::from([0; 300]));
-            let sum = weigh(&scores, exponent, &mut high, &mut low);
-            let whole = |i: usize| i32::from(high[i]) * 256 + i32::from(low[i]);
-            prop_assert_eq!(i64::from(sum), (0..scores.len()).map(|i| i64::from(whole(i))).sum::<i64>());
-            let largest = scores.iter().copied().max().unwrap();
-            for (i, &score) in scores.iter().enumerate() {
+            let (weights, sum) = weights(&scores, exponent);
+            prop_assert_eq!(i64::from(sum), weights.iter().sum::<i64>());
+            let largest = scores.iter().copied().fold(i32::MIN, i32::max);
+            for (&weight, &score) in weights.iter().zip(&scores) {
                 let distance = f64::from(largest - score) * f64::from(exponent) / 2f64.powi(32);
                 let real = f64::from(PEAK) * (-distance).exp2();
-                prop_assert!((f64::from(whole(i)) - real).abs() < 0.8);
+                prop_assert!((weight as f64 - real).abs() < 0.8);
             }
         }
 

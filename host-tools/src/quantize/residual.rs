@@ -10,6 +10,10 @@ use crate::quant_model::{Quant, QuantLinear, QuantResidual, Stream};
 /// The largest residual factor: `128 * RESIDUAL_MAX` stays below `2^29`.
 const RESIDUAL_MAX: f64 = (1 << 22) as f64;
 
+/// The largest accumulator step, in steps of what is written, where the residual stream
+/// is rounded to whole ones: 128 times half of it is one step.
+const LOST_MAX: f64 = 1.0 / 64.0;
+
 /// `res_scale * x + layer_scale * linear(h)`, with the layer's second matrix. `hidden`
 /// tells what `h` means, `output` what is written.
 pub(super) fn quantize(
@@ -84,20 +88,25 @@ fn joined(
         };
         steps.min(RESIDUAL_MAX)
     };
-    let allowed = |scale: f64| stream.scale / (hidden.scale * steps(scale));
+    // Where a step of the stream is less than one of the accumulator, it is rounded to
+    // none or one.
+    let allowed = |scale: f64| match steps(scale) {
+        ..1.0 => scale,
+        steps => stream.scale / (hidden.scale * steps),
+    };
     let tight = rows.scales(0.0);
-    if let Some((channel, tight)) = tight
-        .iter()
-        .enumerate()
-        .find(|(_, tight)| steps(**tight) < 1.0)
-    {
-        return Err(QuantError::Unrepresentable {
-            layer: context.layer.name.clone(),
-            channel,
-            what: "one step of the branch in steps of the residual stream",
-            value: hidden.scale * tight / stream.scale,
-            limit: 1.0,
-        });
+    for (channel, tight) in tight.iter().enumerate() {
+        let res_scale = f64::from(residual.res_scale[channel]);
+        let lost = (hidden.scale * tight * res_scale / output.scale).abs();
+        if steps(*tight) < 1.0 && lost > LOST_MAX {
+            return Err(QuantError::Unrepresentable {
+                layer: context.layer.name.clone(),
+                channel,
+                what: "one step of the branch in steps of the written stream",
+                value: lost,
+                limit: LOST_MAX,
+            });
+        }
     }
     let widest = tight.into_iter().map(allowed).collect();
     let Rounded {

@@ -91,10 +91,9 @@ impl Dims {
     /// Bytes of all parts.
     pub(super) const fn bytes(&self) -> usize {
         let sizes = self.sizes();
-        let (mut words, mut i) = (0usize, 0);
-        while i < sizes.len() {
-            words = words.saturating_add(sizes[i]);
-            i += 1;
+        let (mut words, mut left) = (0usize, &sizes as &[usize]);
+        while let [size, rest @ ..] = left {
+            (words, left) = (words.saturating_add(*size), rest);
         }
         words.saturating_mul(4)
     }
