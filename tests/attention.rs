@@ -158,7 +158,7 @@ fn every_step_stays_close_to_float() {
     let layers = &narrow.network.layers;
     for ((layer, narrow), wide) in layers.iter().zip(sqnr(&narrow)).zip(sqnr(&wide)) {
         assert!(
-            narrow > 26.0 && wide > 31.0,
+            narrow > 30.0 && wide > 33.0,
             "{}: {narrow} {wide}",
             layer.name
         );
@@ -179,7 +179,7 @@ fn pins_name_both_matrices() {
     assert_eq!(weights[4], [half, half]);
     assert_eq!(weights[7], [byte, half]);
     for (layer, sqnr) in quantized.network.layers.iter().zip(sqnr(&quantized)) {
-        assert!(sqnr > 15.0, "{}: {sqnr}", layer.name);
+        assert!(sqnr > 22.0, "{}: {sqnr}", layer.name);
     }
     let name = "stage0.block0.mixer.fc1";
     let network = &quantized.network;
