@@ -22,6 +22,8 @@
 //!   ([`norm::Stats`]); the next one turns them into a mean and a reciprocal
 //!   standard deviation ([`norm::NormScale`]) that it folds into its own
 //!   requantization.
+//! * **Softmax** is `2^-d` of the distance to the largest score, in steps of one
+//!   32512th, and divides by the sum of these weights at the end ([`softmax`]).
 //!
 //! # Shape of a kernel
 //!

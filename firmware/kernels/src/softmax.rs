@@ -13,7 +13,7 @@ pub const PEAK: u32 = 127 << 8;
 /// Most scores of a row. More than these might overflow what they are summed up to.
 pub const MAX_SCORES: usize = 1 << 13;
 
-/// Factors of a [`Quotient`] stay below this.
+/// Factors of what is divided by a sum of weights stay below this.
 pub const MULTIPLIER_MAX: i32 = 1 << 27;
 
 /// Bits of a distance's fraction that choose an entry of [`POWERS`].
