@@ -262,82 +262,94 @@ impl Run<'_> {
         })
     }
 
-    /// Brings the queries of tile `number`, of `count` tokens, to the keys, and what the
-    /// values make of their weights into the tile.
+    /// Puts what the heads make of the queries of tile `number`, of `count` tokens, into
+    /// the tile.
     fn attend<K: Kernel>(&mut self, number: usize, count: usize) -> Result<(), Fault> {
         let (dims, inner) = (self.dims, self.dims.inner());
-        let Dims {
-            tokens, head_size, ..
-        } = dims;
         let memory = &mut self.memory;
-        let tile = &mut *memory.tile;
         let rows = memory.rows.get_mut(number * K::TOKENS * inner..);
         let rows = rows.ok_or(Fault::Buffer)?;
         let scores = memory.scores.get_mut(..K::TOKENS * dims.outputs());
         let scores = scores.ok_or(Fault::Buffer)?;
-        let sums = memory.sums.get_mut(..K::TOKENS * head_size);
-        let sums = sums.ok_or(Fault::Buffer)?;
-        let zeros = |outputs: usize| memory.zeros.get(..2 * outputs).ok_or(Fault::Buffer);
+        let mut weighing = Weighing {
+            step: self.step,
+            tile: memory.tile,
+            weights: memory.weights,
+            sums: memory.sums,
+        };
+        let layer = |matrix, [inputs, outputs]: [usize; 2]| {
+            let zeros = memory.zeros.get(..2 * outputs).ok_or(Fault::Buffer)?;
+            Linear::new::<K>(matrix, [inputs, outputs], zeros, 0)
+        };
         let [keys_size, values_size] = matrix_sizes(K::LAYOUT, &dims);
-        let matrices = memory
-            .keys
-            .chunks(keys_size)
-            .zip(memory.values.chunks(values_size));
-        for ((keys, values), start) in matrices.zip((0..inner).step_by(head_size.max(1))) {
-            let (Some(keys), Some(values)) = (keys.get(..keys_size), values.get(..values_size))
-            else {
-                return Err(Fault::Buffer);
-            };
-            let shape = [head_size, dims.outputs()];
-            let keys = Linear::new::<K>(keys, shape, zeros(dims.outputs())?, 0)?;
-            let shape = [tokens, head_size];
-            let values = Linear::new::<K>(values, shape, zeros(head_size)?, 0)?;
+        let keys = memory.keys.chunks_exact(keys_size);
+        let matrices = keys.zip(memory.values.chunks_exact(values_size));
+        for ((keys, values), start) in matrices.zip((0..inner).step_by(dims.head_size.max(1))) {
+            let keys = layer(keys, [dims.head_size, dims.outputs()])?;
+            let values = layer(values, [dims.tokens, dims.head_size])?;
             // A head's part of whole tokens: the last of them ends with the next one's.
             let queries = rows.get(start..start + count * inner);
-            K::expand(queries.ok_or(Fault::Buffer)?, inner, head_size, 0, tile);
-            K::sums(&keys, tile, scores);
+            let queries = queries.ok_or(Fault::Buffer)?;
+            K::expand(queries, inner, dims.head_size, 0, weighing.tile);
+            K::sums(&keys, weighing.tile, scores);
 
-            let mut scores = scores.chunks((dims.outputs()).max(1));
-            let mut results = rows
-                .get_mut(start..)
-                .ok_or(Fault::Buffer)?
-                .chunks_mut(inner);
-            for _ in (0..count).step_by(K::TOKENS / 2) {
-                let mut quotients = [None; 2];
-                for ((quotient, scores), at) in quotients
-                    .iter_mut()
-                    .take(K::TOKENS / 2)
-                    .zip(scores.by_ref())
-                    .zip([0, 2])
-                {
-                    let scores = scores.get(..tokens).ok_or(Fault::Buffer)?;
-                    let weights = &mut *memory.weights;
-                    let (high, low) = weights.split_at_mut(weights.len() / 2);
-                    let sum = softmax::weigh(scores, self.step.exponent, high, low);
-                    *quotient = Some(Quotient::new(self.step.attended, sum));
-                    K::expand(weights, row_size(tokens), tokens, at, tile);
-                }
-                K::sums(&values, tile, sums);
-                let sums = sums.chunks((2 * head_size).max(1));
-                for ((quotient, sums), result) in quotients
-                    .into_iter()
-                    .flatten()
-                    .zip(sums)
-                    .zip(results.by_ref())
-                {
-                    let (high, low) = sums.split_at(head_size.min(sums.len()));
-                    for ((result, &high), &low) in result.iter_mut().zip(high).zip(low) {
-                        *result = quotient.of(high, low);
-                    }
-                }
+            // Two tokens of a tile are one query's weights.
+            let at_once = K::TOKENS / 2;
+            let scores = scores.chunks((at_once * dims.outputs()).max(1));
+            let results = rows.get_mut(start..).ok_or(Fault::Buffer)?;
+            let results = results.chunks_mut((at_once * inner).max(1));
+            for (scores, results) in scores.zip(results).take(count.div_ceil(at_once)) {
+                weighing.run::<K>(&dims, &values, scores, results)?;
             }
         }
-        let tile = memory
-            .tiles
-            .chunks_mut(dims.tile_words().max(1))
-            .nth(number);
+        let mut tiles = memory.tiles.chunks_mut(dims.tile_words().max(1));
+        let tile = tiles.nth(number).ok_or(Fault::Buffer)?;
         let rows = rows.get(..count * inner).ok_or(Fault::Buffer)?;
-        K::expand(rows, inner, inner, 0, tile.ok_or(Fault::Buffer)?);
+        K::expand(rows, inner, inner, 0, tile);
+        Ok(())
+    }
+}
+
+/// What weighing a head's values works on.
+struct Weighing<'a> {
+    step: &'a Attention<'a>,
+    tile: &'a mut [i32],
+    weights: &'a mut [i8],
+    sums: &'a mut [i32],
+}
+
+impl Weighing<'_> {
+    /// Writes the weighted means of a head's `values` for as many queries as a tile has
+    /// pairs of tokens: `scores` has a row for each, and `results` a token.
+    fn run<K: Kernel>(
+        &mut self,
+        dims: &Dims,
+        values: &Linear<'_>,
+        scores: &[i32],
+        results: &mut [i8],
+    ) -> Result<(), Fault> {
+        let row_size = row_size(dims.tokens);
+        let mut quotients = [None; 2];
+        let rows = scores.chunks(dims.outputs().max(1)).zip((0..).step_by(2));
+        for (quotient, (scores, first)) in quotients.iter_mut().zip(rows) {
+            let scores = scores.get(..dims.tokens).ok_or(Fault::Buffer)?;
+            let middle = row_size.min(self.weights.len());
+            let (high, low) = self.weights.split_at_mut(middle);
+            let sum = softmax::weigh(scores, self.step.exponent, high, low);
+            *quotient = Some(Quotient::new(self.step.attended, sum));
+            K::expand(self.weights, row_size, dims.tokens, first, self.tile);
+        }
+        let sums = self.sums.get_mut(..K::TOKENS * dims.head_size);
+        let sums = sums.ok_or(Fault::Buffer)?;
+        K::sums(values, self.tile, sums);
+        let sums = sums.chunks((2 * dims.head_size).max(1));
+        let results = results.chunks_mut(dims.inner().max(1));
+        for ((quotient, sums), result) in quotients.into_iter().flatten().zip(sums).zip(results) {
+            let (high, low) = sums.split_at(dims.head_size.min(sums.len()));
+            for ((result, &high), &low) in result.iter_mut().zip(high).zip(low) {
+                *result = quotient.of(high, low);
+            }
+        }
         Ok(())
     }
 }
