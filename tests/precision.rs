@@ -4,27 +4,13 @@
 mod support;
 
 use support::Noise;
-<<<<<<< HEAD
-use support::emulated::assert_same_bytes;
-use support::integer::{images, normalised, step_sqnr};
-use tadpool::calibrate;
-use tadpool::codegen::{Description, Generated, generate};
-=======
 use support::placed::{Maker, assert_same_on, generated, placed, quantize, step_sqnr};
->>>>>>> sepconv
 use tadpool::ir::{
     Activation, ChannelMlp, Head, Identity, Layer, MetaFormer, Op, PatchEmbedding, Pooling, Shape,
 };
 use tadpool::precision::{LayerPrecision, Precision};
-<<<<<<< HEAD
-use tadpool::program::program;
-use tadpool::quant_model::{QuantModel, Stream, WeightBits};
-use tadpool::quantize::{self, Pixels, QuantError};
-use tadpool::schedule::{self, Schedule, ScheduleConfig};
-=======
 use tadpool::quant_model::{Stream, WeightBits};
 use tadpool::quantize::QuantError;
->>>>>>> sepconv
 use tadpool_kernels::layout::Layout;
 
 use Stream::Int16;
@@ -138,56 +124,6 @@ fn mixed(network: &MetaFormer) -> Precision {
     precision
 }
 
-<<<<<<< HEAD
-fn quantize(network: &MetaFormer, precision: &Precision) -> Result<QuantModel, QuantError> {
-    let images = images(network, 12);
-    let load = |index: usize| Ok::<_, ()>(normalised(&images[index]));
-    let ranges = calibrate::min_max(network, images.len(), load).unwrap();
-    let pixels = Pixels {
-        mean: vec![support::integer::MEAN; 3],
-        std: vec![support::integer::STD; 3],
-        order: vec![0, 1, 2],
-    };
-    quantize::quantize(network, &ranges, &pixels, precision)
-}
-
-struct Placed {
-    model: QuantModel,
-    schedule: Schedule,
-    memory: MemoryPlan,
-}
-
-fn placed(network: &MetaFormer, precision: &Precision) -> Placed {
-    let model = quantize(network, precision).unwrap_or_else(|error| panic!("{error}"));
-    let schedule = schedule::schedule(&model, &ScheduleConfig::default());
-    let memory = memory::plan(&schedule).unwrap();
-    Placed {
-        model,
-        schedule,
-        memory,
-    }
-}
-
-fn description() -> Description {
-    Description {
-        name: "mixed".to_owned(),
-        labels: (0..5).map(|class| format!("class {class}")).collect(),
-    }
-}
-
-fn generated(placed: &Placed, layout: Layout) -> Generated {
-    let program = program(&placed.model, &placed.schedule, &placed.memory);
-    generate(&program, &description(), layout)
-}
-
-/// Signal over noise of every step, in decibels.
-fn sqnr(network: &MetaFormer, placed: &Placed) -> Vec<f64> {
-    let program = program(&placed.model, &placed.schedule, &placed.memory);
-    step_sqnr(network, &placed.model, &program)
-}
-
-=======
->>>>>>> sepconv
 #[test]
 fn wide_streams_are_finer() {
     let network = network();
@@ -195,7 +131,7 @@ fn wide_streams_are_finer() {
     let int16 = (0..STAGES.len()).fold(int8.clone(), |precision, stage| {
         precision.with_stage(&network, stage, Int16)
     });
-    let [narrow, wide] = [int8, int16].map(|p| sqnr(&network, &placed(&network, &p)));
+    let [narrow, wide] = [int8, int16].map(|p| step_sqnr(&network, &placed(&network, &p)));
     for ((layer, narrow), wide) in network.layers.iter().zip(&narrow).zip(&wide) {
         assert!(
             *narrow > 25.0 && *wide > 34.0,
@@ -222,7 +158,7 @@ fn narrow_weights_cost_accuracy_and_save_half() {
         let [eight, four] = [&eight, &four].map(|placed| generated(placed, layout).weights.len());
         assert!(10 * four < 6 * eight, "{layout:?}: {four} of {eight}");
     }
-    for (layer, sqnr) in network.layers.iter().zip(sqnr(&network, &four)) {
+    for (layer, sqnr) in network.layers.iter().zip(step_sqnr(&network, &four)) {
         assert!(sqnr > 10.0, "{}: {sqnr}", layer.name);
     }
     // Unpacking takes a little memory, and tiles no more than is free.
@@ -258,10 +194,6 @@ fn a_stage_has_one_width() {
 fn boards_compute_the_bytes_of_the_host() {
     let network = network();
     let placed = placed(&network, &mixed(&network));
-<<<<<<< HEAD
-    let program = program(&placed.model, &placed.schedule, &placed.memory);
-=======
->>>>>>> sepconv
     let names = [
         "qemu-lm3s6965evb",
         "qemu-microbit",
@@ -269,12 +201,7 @@ fn boards_compute_the_bytes_of_the_host() {
         "qemu-mps2-an386",
         "qemu-mps3-an547",
     ];
-    let images = images(&network, 3);
     for name in names {
-<<<<<<< HEAD
-        assert_same_bytes(&program, name, &images);
-=======
         assert_same_on(name, &network, &placed);
->>>>>>> sepconv
     }
 }

@@ -32,6 +32,7 @@ fn weights_are_symmetric_and_tables_complete() {
                 QuantOp::PatchEmbedding(op) => vec![&op.matrix],
                 QuantOp::RandomMixing(op) => vec![&op.matrix],
                 QuantOp::SepConv(op) => vec![&op.fc1.matrix, &op.fc2.matrix],
+                QuantOp::Attention(op) => vec![&op.qkv.matrix, &op.projection.matrix],
                 QuantOp::ChannelMlp(op) => vec![&op.fc1, &op.fc2.matrix],
                 QuantOp::NormedMlp(op) => vec![&op.fc1.matrix, &op.fc2.matrix],
                 QuantOp::Head(op) => vec![&op.matrix],

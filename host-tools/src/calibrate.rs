@@ -50,8 +50,8 @@ pub struct LayerCalibration {
     /// What the layer's matrices read, in the order of
     /// [`LayerPrecision::weights`](crate::precision::LayerPrecision::weights):
     /// windows of a patch embedding, the normed map without the norm's weight
-    /// and bias, and the hidden values of a channel MLP or behind a depthwise
-    /// convolution.
+    /// and bias, and the hidden values of a channel MLP, those behind a depthwise
+    /// convolution, or the attended ones of a self-attention.
     pub inputs: [Option<Moments>; 2],
 }
 
@@ -131,6 +131,7 @@ impl Calibration {
             inputs: match &layer.op {
                 Op::PatchEmbedding(op) => [moments(op.linear.inputs), None],
                 Op::SepConv(op) => [moments(op.fc1.inputs), moments(op.fc2.inputs)],
+                Op::Attention(op) => [moments(op.qkv.inputs), moments(op.projection.inputs)],
                 Op::ChannelMlp(op) => [moments(op.fc1.inputs), moments(op.fc2.inputs)],
                 _ => [None, None],
             },
@@ -224,6 +225,7 @@ fn read_last(op: &Op) -> Option<View> {
     match op {
         Op::SepConv(op) if op.act2.is_some() => Some(View::DepthwiseHidden),
         Op::SepConv(_) => Some(View::Depthwise),
+        Op::Attention(_) => Some(View::Attended),
         Op::ChannelMlp(_) => Some(View::Hidden),
         _ => None,
     }

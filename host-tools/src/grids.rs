@@ -121,6 +121,7 @@ impl Grids {
                     hidden: Some(_), ..
                 }) => (&[], &["fc1", "fc2"]),
                 crate::ir::Op::PatchEmbedding(_) | crate::ir::Op::Head(_) => (&[], &["weights"]),
+                crate::ir::Op::Attention(_) => (&[], &["qkv", "projection"]),
                 _ => (&[], &[]),
             };
             // The head's logits are not rounded to a grid of 256 steps.

@@ -18,9 +18,7 @@ pub struct Precision {
 /// The precision of one layer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LayerPrecision {
-    /// Of the layer's matrices: `fc1` and `fc2` of a separable convolution or a channel
-    /// MLP or, the classifier being `fc2`, of an MLP head; the first is that of a patch
-    /// embedding, a random mixing, or a head without a hidden layer.
+    /// Of the layer's matrices, in the order of [`matrix_names`].
     pub weights: [WeightBits; 2],
     /// Of the map that the layer writes. A layer that works in place writes a
     /// map as wide as the one that it reads.
@@ -158,11 +156,13 @@ impl Precision {
             let part = layer.name == name;
             let slots = match layer.name.len() {
                 _ if part => 0..matrices(&layer.op),
-                length if name.starts_with(&layer.name) => match &name[length..] {
-                    ".fc1" if matrices(&layer.op) == 2 => 0..1,
-                    ".fc2" if matrices(&layer.op) == 2 => 1..2,
-                    _ => 0..0,
-                },
+                length if name.starts_with(&layer.name) => {
+                    let names = matrix_names(&layer.op).iter();
+                    let slot = names
+                        .enumerate()
+                        .find(|&(_, &part)| &name[length..] == part);
+                    slot.map_or(0..0, |(slot, _)| slot..slot + 1)
+                }
                 _ => 0..0,
             };
             if !slots.is_empty() {
@@ -243,11 +243,19 @@ impl Precision {
 
 /// Matrices of a layer, in the order of [`LayerPrecision::weights`].
 pub fn matrices(op: &Op) -> usize {
+    matrix_names(op).len()
+}
+
+/// What follows a layer's name in the name of each of its matrices: nothing if it has
+/// one.
+pub fn matrix_names(op: &Op) -> &'static [&'static str] {
     match op {
-        Op::PatchEmbedding(_) | Op::RandomMixing(_) => 1,
-        Op::SepConv(_) | Op::ChannelMlp(_) => 2,
-        Op::Head(op) => 1 + usize::from(op.hidden.is_some()),
-        _ => 0,
+        Op::PatchEmbedding(_) | Op::RandomMixing(_) => &[""],
+        Op::SepConv(_) | Op::ChannelMlp(_) => &[".fc1", ".fc2"],
+        Op::Attention(_) => &[".qkv", ".projection"],
+        Op::Head(op) if op.hidden.is_some() => &[".fc1", ".fc2"],
+        Op::Head(_) => &[""],
+        _ => &[],
     }
 }
 

@@ -5,6 +5,7 @@
 //! board's kernels, which write the same bytes in every layout and from any
 //! number of bits.
 
+use tadpool_kernels::attention::{self, Attention};
 use tadpool_kernels::channel_mlp::{self, ChannelMlp};
 use tadpool_kernels::depthwise::Depthwise;
 use tadpool_kernels::head::{self, Head};
@@ -29,8 +30,8 @@ use crate::ir::Shape;
 use crate::memory::MemoryPlan;
 use crate::model_toml::Feed;
 use crate::quant_model::{
-    Quant, QuantLayer, QuantMatrix, QuantModel, QuantOp, QuantResidualLinear, QuantWideLinear,
-    Stream, WeightBits,
+    Quant, QuantLayer, QuantMatrix, QuantModel, QuantOp, QuantPlainLinear, QuantResidualLinear,
+    QuantWideLinear, Stream, WeightBits,
 };
 use crate::schedule::{Schedule, Step};
 
@@ -81,8 +82,8 @@ pub struct ProgramStep<'a> {
     pub input: Stream,
     /// Width of the map that is written.
     pub output: Stream,
-    /// Bits on the board of the kernel's weights: of `fc1` and `fc2`, or of its
-    /// only matrix.
+    /// Bits on the board of the kernel's weights: of its two matrices, or of its
+    /// only one.
     pub bits: [WeightBits; 2],
     /// Where what was written is copied to, since a later step writes over it.
     pub copy: Option<Buffer>,
@@ -105,6 +106,8 @@ pub enum Kernel<'a> {
     RandomMixing(RandomMixing<'a>),
     /// See [`tadpool_kernels::sep_conv`].
     SepConv(SepConv<'a>),
+    /// See [`tadpool_kernels::attention`].
+    Attention(Attention<'a>),
     /// See [`tadpool_kernels::channel_mlp`].
     ChannelMlp(ChannelMlp<'a>),
     /// See [`tadpool_kernels::int16::channel_mlp`].
@@ -234,12 +237,7 @@ fn kernel<'a>(layer: &'a QuantLayer, step: &Step, memory: &MemoryPlan) -> Kernel
             hidden: op.fc1.matrix.outputs,
             tile_tokens,
             normed: op.normed,
-            fc1: PlainLinear {
-                weights: weights(&op.fc1.matrix),
-                bias: &op.fc1.bias,
-                multiplier: &op.fc1.multiplier,
-                zero: op.fc1.zero,
-            },
+            fc1: plain_linear(&op.fc1),
             act1: op.act1.as_ref(),
             depthwise: Depthwise {
                 kernel: op.depthwise.kernel,
@@ -250,14 +248,20 @@ fn kernel<'a>(layer: &'a QuantLayer, step: &Step, memory: &MemoryPlan) -> Kernel
                 zero: op.depthwise.zero,
             },
             act2: op.act2.as_ref(),
-            fc2: ResidualLinear {
-                weights: weights(&op.fc2.matrix),
-                bias: &op.fc2.bias,
-                residual: &op.fc2.residual.factor,
-                multiplier: &op.fc2.multiplier,
-                offset: &op.fc2.residual.offset,
-                zero_point: op.fc2.residual.zero_point,
-            },
+            fc2: residual_linear(&op.fc2),
+        }),
+        QuantOp::Attention(op) => Kernel::Attention(Attention {
+            map: output,
+            scratch,
+            channels: layer.input.channels,
+            heads: op.heads,
+            head_size: op.projection.matrix.inputs / op.heads,
+            tile_tokens,
+            norm: op.norm,
+            qkv: plain_linear(&op.qkv),
+            exponent: op.exponent,
+            attended: op.attended,
+            projection: residual_linear(&op.projection),
         }),
         QuantOp::ChannelMlp(op) => {
             let fc1 = NormedLinear {
@@ -302,12 +306,7 @@ fn kernel<'a>(layer: &'a QuantLayer, step: &Step, memory: &MemoryPlan) -> Kernel
             hidden: op.fc1.matrix.outputs,
             tile_tokens,
             norm: op.norm,
-            fc1: PlainLinear {
-                weights: weights(&op.fc1.matrix),
-                bias: &op.fc1.bias,
-                multiplier: &op.fc1.multiplier,
-                zero: op.fc1.zero,
-            },
+            fc1: plain_linear(&op.fc1),
             activation: &op.activation,
             fc2: residual_linear(&op.fc2),
         }),
@@ -341,6 +340,15 @@ fn kernel<'a>(layer: &'a QuantLayer, step: &Step, memory: &MemoryPlan) -> Kernel
     }
 }
 
+fn plain_linear(linear: &QuantPlainLinear) -> PlainLinear<'_> {
+    PlainLinear {
+        weights: weights(&linear.matrix),
+        bias: &linear.bias,
+        multiplier: &linear.multiplier,
+        zero: linear.zero,
+    }
+}
+
 fn residual_linear(linear: &QuantResidualLinear) -> ResidualLinear<'_> {
     ResidualLinear {
         weights: weights(&linear.matrix),
@@ -371,6 +379,7 @@ fn bits(layer: &QuantLayer) -> [WeightBits; 2] {
         QuantOp::SepConv(op) => [op.fc1.matrix.bits, op.fc2.matrix.bits],
         QuantOp::ChannelMlp(op) => [op.fc1.bits, op.fc2.matrix.bits],
         QuantOp::NormedMlp(op) => [op.fc1.matrix.bits, op.fc2.matrix.bits],
+        QuantOp::Attention(op) => [op.qkv.matrix.bits, op.projection.matrix.bits],
         QuantOp::Head(op) => [op.matrix.bits; 2],
         QuantOp::WideHead(op) => {
             let fc1 = op.hidden.as_ref().map_or(&op.linear, |hidden| &hidden.fc1);
@@ -392,6 +401,7 @@ impl Kernel<'_> {
             Self::Identity(step) => step.map,
             Self::RandomMixing(step) => step.map,
             Self::SepConv(step) => step.map,
+            Self::Attention(step) => step.map,
             Self::ChannelMlp(step) => step.map,
             Self::ChannelMlpInt16(step) => step.map,
             Self::NormedMlp(step) => step.map,
@@ -409,6 +419,7 @@ impl Kernel<'_> {
             Self::Identity(step) => step.map,
             Self::RandomMixing(step) => step.map,
             Self::SepConv(step) => step.map,
+            Self::Attention(step) => step.map,
             Self::ChannelMlp(step) => step.map,
             Self::ChannelMlpInt16(step) => step.map,
             Self::NormedMlp(step) => step.map,
@@ -450,6 +461,12 @@ impl ProgramStep<'_> {
             }
             (Kernel::SepConv(step), Stream::Int16) => {
                 sep_conv::run::<Rows, Int16>(step, stats, arena)
+            }
+            (Kernel::Attention(step), Stream::Int8) => {
+                attention::run::<Rows, Int8>(step, stats, arena)
+            }
+            (Kernel::Attention(step), Stream::Int16) => {
+                attention::run::<Rows, Int16>(step, stats, arena)
             }
             (Kernel::ChannelMlp(step), _) => channel_mlp::run::<Rows>(step, stats, arena),
             (Kernel::ChannelMlpInt16(step), _) => {

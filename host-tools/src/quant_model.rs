@@ -8,6 +8,7 @@ use tadpool_kernels::normed::{NormScope, Normed};
 use tadpool_kernels::wide_head::{MeanNorm, VectorNorm};
 
 use crate::ir::Shape;
+use crate::ranges::Range;
 
 /// A quantized network.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,6 +88,8 @@ pub enum QuantOp {
     RandomMixing(QuantRandomMixing),
     /// See [`tadpool_kernels::sep_conv`].
     SepConv(Box<QuantSepConv>),
+    /// See [`tadpool_kernels::attention`].
+    Attention(Box<QuantAttention>),
     /// See [`tadpool_kernels::channel_mlp`].
     ChannelMlp(Box<QuantChannelMlp>),
     /// See [`tadpool_kernels::normed_mlp`].
@@ -271,6 +274,23 @@ pub struct QuantResidualLinear {
     pub multiplier: Vec<i32>,
 }
 
+/// Constants of a self-attention.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QuantAttention {
+    /// Number of heads.
+    pub heads: usize,
+    /// The norm before `qkv`, written out.
+    pub norm: Normed,
+    /// Channels to queries, keys and values, whose zero points are zero.
+    pub qkv: QuantPlainLinear,
+    /// What a step of the scores is in the exponent of two, Q32.
+    pub exponent: i32,
+    /// Steps that the projection reads for a step of the values, Q20.
+    pub attended: i32,
+    /// Heads to channels.
+    pub projection: QuantResidualLinear,
+}
+
 /// Constants of a channel MLP.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QuantChannelMlp {
@@ -306,32 +326,6 @@ pub struct QuantNormedMlp {
     pub activation: [i8; 256],
     /// Hidden to channels.
     pub fc2: QuantResidualLinear,
-}
-
-/// A linear layer that reads int8 values and writes others.
-#[derive(Debug, Clone, PartialEq)]
-pub struct QuantPlainLinear {
-    /// Weights.
-    pub matrix: QuantMatrix,
-    /// Accumulator start per output.
-    pub bias: Vec<i32>,
-    /// Per output, Q32.
-    pub multiplier: Vec<i32>,
-    /// Zero point of what is written.
-    pub zero: i32,
-}
-
-/// A linear layer that adds its result to the residual stream.
-#[derive(Debug, Clone, PartialEq)]
-pub struct QuantResidualLinear {
-    /// Weights, layer scale included.
-    pub matrix: QuantMatrix,
-    /// Accumulator start per channel.
-    pub bias: Vec<i32>,
-    /// How the residual stream enters the sum.
-    pub residual: QuantResidual,
-    /// Per channel, Q32.
-    pub multiplier: Vec<i32>,
 }
 
 /// How a residual stream enters the sum with its branch, and what is written.
@@ -505,6 +499,15 @@ impl QuantModel {
 }
 
 impl Quant {
+    /// 127 steps on either side of zero, up to the larger bound of a range.
+    pub fn symmetric(range: Range) -> Self {
+        let largest = range.max.abs().max(range.min.abs());
+        Self {
+            scale: (f64::from(largest) / 127.0).max(1e-9),
+            zero_point: 0,
+        }
+    }
+
     /// The real values that the bytes of a stream stand for.
     pub fn real_values<'a>(
         self,

@@ -8,6 +8,7 @@
 //! which width is chosen before, see [`crate::precision`].
 
 mod activation;
+mod attention;
 mod channel_mlp;
 mod fixed;
 mod head;
@@ -226,6 +227,10 @@ pub fn trained_weights(layer: &Layer) -> [(WeightBits, bool); 2] {
             columns(&op.fc1, Some(&op.norm.gamma)),
             columns(&op.fc2, None),
         ],
+        Op::Attention(op) => [
+            columns(&op.qkv, Some(&op.norm.gamma)),
+            columns(&op.projection, None),
+        ],
         Op::ChannelMlp(op) => [
             columns(&op.fc1, Some(&op.norm.gamma)),
             columns(&op.fc2, None),
@@ -241,7 +246,7 @@ pub fn trained_weights(layer: &Layer) -> [(WeightBits, bool); 2] {
                 ],
             }
         }
-        Op::Norm(_) | Op::Pooling(_) | Op::Identity(_) | Op::Attention(_) => [none; 2],
+        Op::Norm(_) | Op::Pooling(_) | Op::Identity(_) => [none; 2],
     }
 }
 
@@ -292,8 +297,10 @@ impl<'a> Context<'a> {
             Op::SepConv(op) => {
                 QuantOp::SepConv(Box::new(sep_conv::quantize(self, op, output_quant)?))
             }
+            Op::Attention(op) => {
+                QuantOp::Attention(Box::new(attention::quantize(self, op, output_quant)?))
+            }
             Op::ChannelMlp(op) => channel_mlp::quantize(self, op, output_quant)?,
-            Op::Attention(_) => return Err(self.unsupported(self.layer.op.kind())),
             Op::Head(op) => head::quantize(self, op)?,
         };
         Ok(QuantLayer {
@@ -404,6 +411,19 @@ impl<'a> Context<'a> {
 
     /// A norm of a map, or of each of its tokens.
     fn norm(&self, norm: &ir::Norm, shape: Shape, stream: Quant) -> Result<Norm, QuantError> {
+        match norm.scope {
+            NormScope::Map => self.scoped_norm(norm, shape, stream),
+            NormScope::Token => Err(self.unsupported("a norm of each token")),
+        }
+    }
+
+    /// A norm of the whole map or of each of its tokens.
+    fn scoped_norm(
+        &self,
+        norm: &ir::Norm,
+        shape: Shape,
+        stream: Quant,
+    ) -> Result<Norm, QuantError> {
         self.finite(&norm.gamma, "the norm's weight")?;
         self.finite(&norm.beta, "the norm's bias")?;
         self.finite(&[norm.epsilon], "the norm's epsilon")?;
@@ -436,10 +456,7 @@ impl<'a> Context<'a> {
     fn normed(&self, norm: &ir::Norm) -> Result<(Normed, Quant), QuantError> {
         let seen = self.ranges.inner.get(&View::Input).copied();
         let range = self.range(seen.unwrap_or_default(), "normalised values")?;
-        let quant = Quant {
-            scale: (f64::from(range.max.abs().max(range.min.abs())) / 127.0).max(1e-6),
-            zero_point: 0,
-        };
+        let quant = Quant::symmetric(range);
         let normed = Normed {
             scope: scope(norm),
             norm: self.norm(norm, self.layer.input, self.stream()?)?,

@@ -152,6 +152,7 @@ fn meaning(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
         "Gather" => reshape::gather(walk, node),
         "Einsum" => einsum::lower(walk, node),
         "Softmax" => attention::softmax(walk, node),
+        "Attention" => attention::fused(walk, node),
         "Conv" => patch_embedding::lower(walk, node),
         "MatMul" | "Gemm" => linear::lower(walk, node),
         op => Err(remedy::unsupported(op)),

@@ -7,6 +7,7 @@
 use memory_planner::{
     Axis, Buffer, BufferId, Problem, Relation, SlidingWindow, sliding_window_overlap,
 };
+use tadpool_kernels::attention::Attention;
 use tadpool_kernels::channel_mlp::ChannelMlp;
 use tadpool_kernels::head::Head;
 use tadpool_kernels::int16;
@@ -227,6 +228,9 @@ fn unpacks(layer: &QuantLayer) -> bool {
         QuantOp::SepConv(op) => {
             [op.fc1.matrix.bits, op.fc2.matrix.bits].contains(&WeightBits::Int4)
         }
+        QuantOp::Attention(op) => {
+            [op.qkv.matrix.bits, op.projection.matrix.bits].contains(&WeightBits::Int4)
+        }
         QuantOp::ChannelMlp(op) => [op.fc1.bits, op.fc2.matrix.bits].contains(&WeightBits::Int4),
         QuantOp::NormedMlp(op) => {
             [op.fc1.matrix.bits, op.fc2.matrix.bits].contains(&WeightBits::Int4)
@@ -256,6 +260,7 @@ fn size_in_use(layer: &QuantLayer, input: Stream, tile_tokens: usize) -> usize {
         | QuantOp::Identity(_)
         | QuantOp::RandomMixing(_)
         | QuantOp::SepConv(_)
+        | QuantOp::Attention(_)
         | QuantOp::ChannelMlp(_)
         | QuantOp::NormedMlp(_) => read,
     };
@@ -277,6 +282,7 @@ fn new_output(layer: &QuantLayer) -> Option<(String, usize)> {
         | QuantOp::Identity(_)
         | QuantOp::RandomMixing(_)
         | QuantOp::SepConv(_)
+        | QuantOp::Attention(_)
         | QuantOp::ChannelMlp(_)
         | QuantOp::NormedMlp(_) => None,
     }
@@ -312,8 +318,8 @@ fn scratch_size(layer: &QuantLayer, tile_tokens: usize) -> Option<usize> {
         )),
         (QuantOp::Identity(_), _) => None,
         (QuantOp::RandomMixing(op), _) => {
-            let Normed { scope, .. } = op.normed;
-            let size = RandomMixing::scratch_size(layer.input.tokens(), scope);
+            let tokens = layer.input.tokens();
+            let size = RandomMixing::scratch_size(tokens, op.normed.scope);
             Some(size + unpacked(&op.matrix))
         }
         (QuantOp::SepConv(op), stream) => {
@@ -330,6 +336,13 @@ fn scratch_size(layer: &QuantLayer, tile_tokens: usize) -> Option<usize> {
             let kernel = op.depthwise.kernel;
             let size = size([height, width, channels], fc1.outputs, kernel, tile_tokens);
             Some(size + unpacked(fc1).max(unpacked(fc2)))
+        }
+        (QuantOp::Attention(op), _) => {
+            let (qkv, projection) = (&op.qkv.matrix, &op.projection.matrix);
+            let heads = [op.heads, projection.inputs / op.heads];
+            let (tokens, channels) = (layer.input.tokens(), layer.input.channels);
+            let size = Attention::scratch_size(tokens, channels, heads, tile_tokens);
+            Some(size + unpacked(qkv).max(unpacked(projection)))
         }
         (QuantOp::ChannelMlp(op), stream) => {
             let size = match stream {

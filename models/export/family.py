@@ -268,6 +268,19 @@ def instances():
         (conv,) * 2,
         note="features",
     )
+    for kind, note in [
+        (papers.FusedAttention, "fused"),
+        (papers.JoinedAttention, "joined"),
+    ]:
+        yield Instance(
+            "caformer",
+            "papers",
+            from_papers(papers.Pooling, kind),
+            (pool, attention),
+            "dynamo",
+            23,
+            note=note,
+        )
 
 
 def export(instance, model, path):

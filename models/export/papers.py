@@ -138,6 +138,19 @@ class FusedAttention(Attention):
         return nn.functional.scaled_dot_product_attention(q, k, v)
 
 
+class JoinedAttention(Attention):
+    """ONNX's own operator on three axes, heads and their values in one."""
+
+    def forward(self, x):
+        batch, height, width, dim = x.shape
+        q, k, v = self.qkv(x).reshape(batch, height * width, 3 * dim).chunk(3, -1)
+        heads = dim // self.head
+        x, *_ = torch.onnx.ops.attention(
+            q, k, v, q_num_heads=heads, kv_num_heads=heads, scale=0.4
+        )
+        return self.projection(x.reshape(batch, height, width, dim))
+
+
 class SplitAttention(Attention):
     """Queries, keys and values from a split; products as sums over labels."""
 

@@ -1,29 +1,24 @@
 //! Networks written in Rust, taken through every stage and onto emulated boards.
 
 use std::path::Path;
-use std::time::Duration;
 
 use tadpool::boards;
 use tadpool::calibrate;
 use tadpool::codegen::{Description, Generated, generate};
-use tadpool::firmware::{self as firmware_images, Build, Interface, audit};
-use tadpool::float::{self, View};
+use tadpool::firmware::{Build, Interface, audit};
 use tadpool::ir::{Linear, MetaFormer, Norm, NormScope, Residual};
 use tadpool::memory::{self, MemoryPlan};
 use tadpool::model_toml::RangeMethod;
 use tadpool::precision::Precision;
-use tadpool::program::{Arena, program};
+use tadpool::program::program;
 use tadpool::quant_model::QuantModel;
 use tadpool::quantize::{self, Pixels, QuantError, Rounding};
-use tadpool::runner::probe::Options;
-use tadpool::runner::trace::Trace;
-use tadpool::runner::{self, Run};
 use tadpool::schedule::{self, Schedule, ScheduleConfig};
-use tadpool_kernels::Observer;
 use tadpool_kernels::layout::Layout;
 
 use super::Noise;
-use super::integer::{MEAN, STD, images, normalised};
+use super::emulated::assert_same_bytes;
+use super::integer::{self, MEAN, STD, images, normalised};
 
 /// Weights that change the stream by about its own size.
 pub(crate) struct Maker(pub(crate) Noise);
@@ -127,38 +122,12 @@ pub(crate) fn generated(placed: &Placed, layout: Layout) -> Generated {
 
 /// Signal over noise of every step, in decibels.
 pub(crate) fn step_sqnr(network: &MetaFormer, placed: &Placed) -> Vec<f64> {
-    struct Outputs<'a>(&'a QuantModel, Vec<Vec<f64>>);
-    impl Observer for Outputs<'_> {
-        fn step(&mut self, step: usize, output: &[u8]) {
-            self.1
-                .push(self.0.layers[step].real_values(output).collect());
-        }
-    }
     let program = program(&placed.model, &placed.schedule, &placed.memory);
-    let mut sums = vec![(0.0, 0.0); network.layers.len()];
-    for pixels in images(network, 6) {
-        let mut outputs = Outputs(&placed.model, Vec::new());
-        program
-            .infer(&pixels, &mut Arena::default(), &mut outputs)
-            .unwrap();
-        float::run(network, &normalised(&pixels), |view| {
-            if view.kind == View::Output {
-                let found = &outputs.1[view.index];
-                assert_eq!(found.len(), view.values.len());
-                for (found, &real) in found.iter().zip(view.values) {
-                    sums[view.index].0 += f64::from(real).powi(2);
-                    sums[view.index].1 += (found - f64::from(real)).powi(2);
-                }
-            }
-        });
-    }
-    sums.iter()
-        .map(|(signal, noise)| 10.0 * (signal / noise).log10())
-        .collect()
+    integer::step_sqnr(network, &placed.model, &program)
 }
 
 /// Every step of a few inferences on an emulated board is as on the host; they allocate
-/// nothing, have a bounded stack, and their mixers with matrices cannot panic.
+/// nothing, have a bounded stack, and cannot panic.
 pub(crate) fn assert_same_on(name: &str, network: &MetaFormer, placed: &Placed) {
     let program = program(&placed.model, &placed.schedule, &placed.memory);
     let firmware = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware");
@@ -166,8 +135,7 @@ pub(crate) fn assert_same_on(name: &str, network: &MetaFormer, placed: &Placed) 
     let kernels = format!("{{ path = {:?} }}", kernels.display().to_string());
     let board = &boards::find(name).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let generated = generated(placed, board.kernels.layout());
-    generated
+    generated(placed, board.kernels.layout())
         .write_crate(folder.path(), &description(), &kernels)
         .unwrap();
     let build = Build {
@@ -177,35 +145,10 @@ pub(crate) fn assert_same_on(name: &str, network: &MetaFormer, placed: &Placed) 
         interface: Interface::Requests,
     };
     let audit = audit::inference(&build).unwrap_or_else(|error| panic!("{name}: {error}"));
-    let mixes = |chain: &&String| chain.contains("sep_conv") || chain.contains("random_mixing");
-    let panics: Vec<_> = audit.panics.iter().filter(mixes).collect();
-    let (heap, stack) = (&audit.heap, &audit.stack_bytes);
-    assert!(panics.is_empty(), "{name}: {panics:?}");
+    let (panics, heap, stack) = (&audit.panics, &audit.heap, &audit.stack_bytes);
     assert!(
-        heap.is_empty() && stack.is_ok(),
-        "{name}: {heap:?} {stack:?}"
+        panics.is_empty() && heap.is_empty() && stack.is_ok(),
+        "{name}: {panics:?} {heap:?} {stack:?}"
     );
-    let image = firmware_images::build(&build).unwrap_or_else(|error| panic!("{error}"));
-    let run = Run {
-        board,
-        image: &image.path,
-        model_hash: Some(generated.hash),
-        timeout: Duration::from_secs(60),
-    };
-    let mut session = runner::start(&run, &Options::default(), &()).unwrap();
-    for pixels in images(network, 3) {
-        let host = Trace::simulate(&program, &pixels, &mut Arena::default()).unwrap();
-        let found = session.infer(&pixels).unwrap();
-        let checksums = found.steps.iter().map(|step| step.checksum);
-        let steps = placed
-            .model
-            .layers
-            .iter()
-            .zip(checksums.zip(&host.checksums));
-        for (layer, (found, expected)) in steps {
-            assert_eq!(found, *expected, "{name}: {}", layer.name);
-        }
-        assert_eq!(found.steps.len(), host.checksums.len());
-        assert_eq!(found.logits, host.logits, "{name}");
-    }
+    assert_same_bytes(&program, name, &images(network, 3));
 }

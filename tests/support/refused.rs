@@ -182,6 +182,44 @@ pub(crate) fn near_misses() -> Vec<(&'static str, pb::GraphProto)> {
             graph.output[0].name = "probabilities".to_owned();
             graph
         }),
+        ("attention that looks back only", {
+            let attention = node(
+                "Attention",
+                &["n", "n", "n"],
+                "a",
+                vec![int("is_causal", 1)],
+            );
+            body(vec![
+                norm("x", "n"),
+                attention,
+                node("Add", &["x", "a"], "y", vec![]),
+            ])
+        }),
+        ("attention with a mask", {
+            let attention = node("Attention", &["n", "n", "n", "position"], "a", vec![]);
+            body(vec![
+                norm("x", "n"),
+                attention,
+                node("Add", &["x", "a"], "y", vec![]),
+            ])
+        }),
+        ("attention whose heads share keys", {
+            let heads = vec![int("q_num_heads", 2), int("kv_num_heads", 1)];
+            let attention = node("Attention", &["n", "n", "n"], "a", heads);
+            body(vec![
+                norm("x", "n"),
+                attention,
+                node("Add", &["x", "a"], "y", vec![]),
+            ])
+        }),
+        ("attention of a feature map itself", {
+            let attention = node("Attention", &["n", "n", "n"], "a", vec![]);
+            body(vec![
+                norm("x", "n"),
+                attention,
+                node("Add", &["x", "a"], "y", vec![]),
+            ])
+        }),
         (
             "everything at once",
             body(vec![

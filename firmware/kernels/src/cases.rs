@@ -5,6 +5,7 @@
 
 use crate::arch::cast;
 use crate::arena::{self, Buffer, Fault};
+use crate::attention::{self, Attention};
 use crate::channel_mlp::{self, ChannelMlp};
 use crate::checksum::fnv1a;
 use crate::fixed::{requantize, saturate_i8};
@@ -60,6 +61,8 @@ pub enum Case {
     SepConv([usize; 5]),
     /// The same on a stream of 16 bits.
     SepConvInt16([usize; 5]),
+    /// Tokens, channels, heads, values of a head.
+    Attention([usize; 4]),
     /// Tokens, channels, classes.
     Head([usize; 3]),
     /// The same with a hidden layer, whose values come before the classes.
@@ -127,6 +130,10 @@ pub const EDGES: &[Case] = &[
     Case::SepConv([3, 4, 8, 12, 5]),
     Case::SepConv([2, 3, 4, 4, 9]),
     Case::SepConvInt16([3, 6, 4, 8, 7]),
+    Case::Attention([1, 1, 1, 1]),
+    Case::Attention([3, 5, 3, 2]),
+    Case::Attention([9, 12, 2, 4]),
+    Case::Attention([18, 8, 1, 20]),
     Case::Head([1, 1, 1]),
     Case::Head([16, 20, 10]),
     Case::Head([7, 5, 3]),
@@ -157,6 +164,8 @@ pub const COUNTED: &[Case] = &[
     Case::SepConv([7, 7, 64, 128, 7]),
     Case::SepConv([14, 14, 64, 128, 7]),
     Case::SepConv([28, 28, 32, 64, 7]),
+    Case::Attention([49, 64, 2, 32]),
+    Case::Attention([196, 64, 2, 32]),
     // A Cortex-M0 has memory for these.
     Case::Pointwise([8, 32, 64]),
     Case::ChannelMlp([16, 16, 64, 2]),
@@ -181,7 +190,7 @@ pub const COUNTED: &[Case] = &[
 ];
 
 /// Where the steps of the PoolFormer begin in [`COUNTED`].
-pub const POOLFORMER: usize = 23;
+pub const POOLFORMER: usize = 25;
 
 /// Bytes of memory that [`EDGES`] need.
 pub const EDGES_MEMORY: usize = 10 * 1024;
@@ -208,6 +217,7 @@ enum Step<'a> {
     Identity(Identity<'a>),
     RandomMixing(RandomMixing<'a>),
     SepConv(SepConv<'a>),
+    Attention(Attention<'a>),
     Head(Head<'a>),
     WideHead(WideHead<'a>),
 }
@@ -238,6 +248,12 @@ impl Case {
             Self::PatchEmbedding([_, channels, outputs, kernel, ..]) => {
                 layout.fits(outputs, kernel * kernel * channels)
             }
+            Self::Attention([tokens, channels, heads, head_size]) => {
+                let inner = heads * head_size;
+                Attention::fits(layout, tokens, head_size)
+                    && layout.fits(inner, channels)
+                    && layout.fits(channels, inner)
+            }
             _ => false,
         };
         if fits { layout } else { Layout::Rows }
@@ -265,6 +281,10 @@ impl Case {
             Self::PatchEmbedding([_, channels, outputs, kernel, ..]) => {
                 self.side() * self.side() * kernel * kernel * channels * outputs
             }
+            Self::Attention([tokens, channels, heads, head_size]) => {
+                let inner = heads * head_size;
+                tokens * (4 * inner * channels + 2 * tokens * inner)
+            }
             Self::Pooling(_)
             | Self::ScaledPooling(_)
             | Self::Identity(_)
@@ -288,6 +308,7 @@ impl Case {
             | Self::ChannelMlpInt4([tokens, channels, ..])
             | Self::NormedMlp([tokens, channels, ..])
             | Self::Identity([tokens, channels])
+            | Self::Attention([tokens, channels, ..])
             | Self::NormedIdentity([tokens, channels])
             | Self::RandomMixing([tokens, channels])
             | Self::RandomMixingInt16([tokens, channels]) => tokens * channels,
@@ -503,6 +524,11 @@ impl Case {
                 let step = branches::sep_conv::<K>(source, shape, buffers, wide, memory)?;
                 Step::SepConv(step)
             }
+            Self::Attention([_, channels, heads, head_size]) => {
+                let shape = [channels, heads, head_size];
+                let step = branches::attention::<K>(source, shape, [input, scratch], memory)?;
+                Step::Attention(step)
+            }
             Self::Head([tokens, channels, classes]) => {
                 let (weights, row_sums) =
                     source.matrix::<Rows>([classes, channels], false, memory)?;
@@ -618,6 +644,11 @@ impl Case {
                 let scratch = branches::sep_conv_scratch(shape, self.is_wide());
                 (size, size, scratch)
             }
+            Self::Attention([tokens, channels, heads, head_size]) => {
+                let heads = [heads, head_size];
+                let scratch = Attention::scratch_size(tokens, channels, heads, 2);
+                (elements, elements, scratch)
+            }
             Self::Head([tokens, channels, classes]) => {
                 (tokens * channels, 4 * classes, Head::scratch_size(channels))
             }
@@ -674,6 +705,7 @@ impl Ready<'_> {
             Step::RandomMixing(step) => random_mixing::run::<K, Int8>(step, stats, arena),
             Step::SepConv(step) if *wide => sep_conv::run::<K, Int16>(step, stats, arena),
             Step::SepConv(step) => sep_conv::run::<K, Int8>(step, stats, arena),
+            Step::Attention(step) => attention::run::<K, Int8>(step, stats, arena),
             Step::Head(step) => head::run(step, stats, arena).map(|()| Stats::default()),
             Step::WideHead(step) => {
                 wide_head::run::<Int8>(step, stats, arena).map(|()| Stats::default())

@@ -216,6 +216,42 @@ impl Layout {
         Ok(())
     }
 
+    /// Puts a weight into a packed matrix that has a zero in its place.
+    ///
+    /// A matrix of zeros becomes what [`Layout::pack`] makes, weight by weight and in
+    /// any order. It has to be held by the layout.
+    #[inline(always)]
+    pub(crate) fn put(
+        self,
+        packed: &mut [u8],
+        inputs: usize,
+        [row, column]: [usize; 2],
+        weight: i8,
+    ) {
+        let step = self.step();
+        let padded = inputs.saturating_add(step - 1) / step * step;
+        let within = match self {
+            Self::Rows => column,
+            Self::Dsp => column / 4 * 16 + column % 2 * 8 + row % 4 / 2 * 4 + column % 4 / 2 * 2,
+            Self::Helium => column / 16 * 32 + row % 2 * 16 + column % 16,
+        };
+        let at = (row - row % self.group())
+            .wrapping_mul(padded)
+            .wrapping_add(within);
+        let Some(place) = packed.get_mut(at..) else {
+            return;
+        };
+        match (self, place) {
+            (Self::Dsp, [low, high, ..]) => {
+                let shift = row % 2 * 8;
+                let both = i16::from_le_bytes([*low, *high]);
+                [*low, *high] = both.wrapping_add(i16::from(weight) << shift).to_le_bytes();
+            }
+            (Self::Rows | Self::Helium, [byte, ..]) => *byte = weight as u8,
+            _ => {}
+        }
+    }
+
     /// The byte at `at` of the packed group that `rows` make, with `bias` added to
     /// every halfword of [`Layout::Dsp`].
     fn packed_byte(self, rows: &[i8], inputs: usize, at: usize, bias: i16) -> u8 {
@@ -242,6 +278,25 @@ impl Layout {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::vec;
+    use std::vec::Vec;
+
+    #[test]
+    fn weights_that_are_put_make_what_is_packed() {
+        for layout in [Layout::Rows, Layout::Dsp, Layout::Helium] {
+            for (outputs, inputs) in [(4, 1), (4, 4), (8, 17), (12, 32), (4, 49), (20, 6)] {
+                let weight = |i: usize| ((i * 89 + i / 7) % 255) as i16 as i8;
+                let rows: Vec<i8> = (0..outputs * inputs).map(|i| weight(i).max(-127)).collect();
+                let size = layout.packed_size(outputs, inputs);
+                let (mut packed, mut put) = (vec![0xaa; size], vec![0; size]);
+                assert_eq!(layout.pack(&rows, inputs, &mut packed), Ok(()));
+                for (i, &weight) in rows.iter().enumerate().rev() {
+                    layout.put(&mut put, inputs, [i / inputs, i % inputs], weight);
+                }
+                assert_eq!(put, packed, "{layout:?} {outputs} {inputs}");
+            }
+        }
+    }
 
     #[test]
     fn dsp_holds_what_its_sums_are_exact_for() {

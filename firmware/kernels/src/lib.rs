@@ -22,6 +22,8 @@
 //!   ([`norm::Stats`]); the next one turns them into a mean and a reciprocal
 //!   standard deviation ([`norm::NormScale`]) that it folds into its own
 //!   requantization.
+//! * **Softmax** is `2^-d` of the distance to the largest score, in steps of one
+//!   32512th, and divides by the sum of these weights at the end ([`softmax`]).
 //!
 //! # Shape of a kernel
 //!
@@ -44,6 +46,7 @@ extern crate std;
 
 mod arch;
 pub mod arena;
+pub mod attention;
 pub mod channel_mlp;
 pub mod checksum;
 pub mod depthwise;
@@ -66,6 +69,7 @@ pub mod random_mixing;
 mod rows;
 pub mod scaled_pooling;
 pub mod sep_conv;
+pub mod softmax;
 pub mod stream;
 pub mod weights;
 pub mod wide_head;

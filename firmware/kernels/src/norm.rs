@@ -208,7 +208,7 @@ fn root(value: u64) -> u32 {
 /// Two digits of 16 bits by the processor's own division, which is smaller and
 /// faster than what the compiler calls for 64 bits.
 #[inline(never)]
-fn divide(dividend: u64, divisor: u32) -> i32 {
+pub(crate) fn divide(dividend: u64, divisor: u32) -> i32 {
     if dividend >> 31 >= u64::from(divisor) {
         return i32::MAX;
     }

@@ -6,6 +6,8 @@
 //! with all tokens at hand before the next ones are unpacked. From there on the
 //! kernels are the same, and so is every byte that they write.
 
+use crate::arena::Fault;
+use crate::layout::Layout;
 use crate::matmul::row_size;
 
 /// A packed matrix.
@@ -46,6 +48,25 @@ impl<'a> Weights<'a> {
         match self {
             Self::Int8(bytes) | Self::Int4(bytes) => bytes,
         }
+    }
+
+    /// Those of `outputs` outputs from number `first` on, whole groups of the layout.
+    pub(crate) fn part(
+        self,
+        layout: Layout,
+        inputs: usize,
+        first: usize,
+        outputs: usize,
+    ) -> Result<Self, Fault> {
+        let cut = |bytes: &'a [u8], size: fn(Layout, usize, usize) -> usize| {
+            let tail = bytes.get(size(layout, first, inputs)..);
+            let part = tail.and_then(|tail| tail.get(..size(layout, outputs, inputs)));
+            part.ok_or(Fault::Geometry)
+        };
+        Ok(match self {
+            Self::Int8(bytes) => Self::Int8(cut(bytes, Layout::packed_size)?),
+            Self::Int4(bytes) => Self::Int4(cut(bytes, Layout::packed_size_int4)?),
+        })
     }
 }
 

@@ -8,7 +8,7 @@ use crate::float;
 use crate::images::{self, ImageError};
 use crate::ir::Op;
 use crate::memory;
-use crate::precision::{Precision, matrices};
+use crate::precision::{Precision, matrix_names};
 use crate::program::{self, Arena};
 use crate::progress::Progress;
 use crate::quant_model::WeightBits;
@@ -132,24 +132,20 @@ pub(crate) fn candidates(model: &Model, base: &Precision) -> Vec<Sensitivity> {
     let last = network.layers.len().saturating_sub(1);
     let mut candidates = Vec::new();
     for (index, layer) in network.layers.iter().enumerate() {
-        let (names, weights): (&[&str], Vec<usize>) = match &layer.op {
-            Op::PatchEmbedding(op) => (&[""], vec![op.linear.weight.len()]),
-            Op::RandomMixing(op) => (&[""], vec![op.matrix.len()]),
-            Op::SepConv(op) => {
-                let sizes = vec![op.fc1.weight.len(), op.fc2.weight.len()];
-                (&[".fc1", ".fc2"], sizes)
-            }
-            Op::ChannelMlp(op) => {
-                let sizes = vec![op.fc1.weight.len(), op.fc2.weight.len()];
-                (&[".fc1", ".fc2"], sizes)
-            }
-            _ => (&[], Vec::new()),
+        let weights = match &layer.op {
+            Op::PatchEmbedding(op) => vec![op.linear.weight.len()],
+            Op::RandomMixing(op) => vec![op.matrix.len()],
+            Op::SepConv(op) => vec![op.fc1.weight.len(), op.fc2.weight.len()],
+            Op::Attention(op) => vec![op.qkv.weight.len(), op.projection.weight.len()],
+            Op::ChannelMlp(op) => vec![op.fc1.weight.len(), op.fc2.weight.len()],
+            _ => Vec::new(),
         };
+        let names = matrix_names(&layer.op);
         for (slot, (part, weights)) in names.iter().zip(weights).enumerate() {
             let name = format!("{}{part}", layer.name);
             let free = !pins.contains_key(&name) && !pins.contains_key(&layer.name);
             let wide = base.layers[index].weights[slot] == WeightBits::Int8;
-            if index != 0 && index != last && free && wide && slot < matrices(&layer.op) {
+            if index != 0 && index != last && free && wide {
                 candidates.push(Sensitivity {
                     name,
                     layer: index,

@@ -13,7 +13,6 @@ use super::tables::Tables;
 use super::token_mixers;
 use super::tokens::{array, buffer, plain, signed};
 use crate::program::{Kernel, ProgramStep};
-use crate::quant_model::WeightBits;
 
 /// Type and value of one step's constants.
 pub(super) fn constants(

@@ -2,6 +2,7 @@
 
 use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{format_ident, quote};
+use tadpool_kernels::attention::Attention;
 use tadpool_kernels::layout::Layout;
 use tadpool_kernels::weights::Weights;
 
@@ -25,7 +26,7 @@ pub(super) fn generate(
     let steps: Vec<TokenStream> = program
         .steps
         .iter()
-        .map(|step| step_static(step, layout_of(&step.kernel, layout), tables))
+        .map(|step| step_static(step, layout_of(step, layout), tables))
         .collect();
     let face = face(program, description);
     let arena = arena(program, layout);
@@ -70,15 +71,22 @@ fn spaced(source: &str) -> String {
 }
 
 /// The layout whose kernel runs a step: `layout` if it takes all of it.
-fn layout_of(kernel: &Kernel<'_>, layout: Layout) -> Layout {
+fn layout_of(step: &ProgramStep<'_>, layout: Layout) -> Layout {
     let takes = |weights: Weights<'_>, inputs: usize| {
         let rows = weights.bytes();
         layout.fits(rows.len() / inputs, inputs) && layout.holds(bytemuck::cast_slice(rows), inputs)
     };
-    let fits = match kernel {
+    let fits = match &step.kernel {
         Kernel::PatchEmbedding(op) => {
             let [.., outputs] = op.output_shape;
             takes(op.weights, op.weights.bytes().len() / outputs)
+        }
+        Kernel::Attention(op) => {
+            let inner = op.heads * op.head_size;
+            let tokens = op.map.size / (op.channels * step.input.value_bytes());
+            Attention::fits(layout, tokens, op.head_size)
+                && takes(op.qkv.weights, op.channels)
+                && takes(op.projection.weights, inner)
         }
         Kernel::ChannelMlp(op) => {
             takes(op.fc1.weights, op.channels) && takes(op.fc2.weights, op.hidden)
@@ -247,11 +255,6 @@ fn takes_any(program: &Program<'_>, step: &ProgramStep<'_>) -> bool {
         || like.any(|step| step.bits.contains(&WeightBits::Int4))
 }
 
-/// Whether a kernel is one for streams of any width.
-fn takes_stream(kernel: &Kernel<'_>) -> bool {
-    matches!(kernel, Kernel::RandomMixing(_) | Kernel::SepConv(_))
-}
-
 /// The call of a step's kernel.
 fn call(program: &Program<'_>, step: &ProgramStep<'_>, layout: Layout) -> TokenStream {
     let (ident, run) = (ident(step), kernel_path(program, step, layout));
@@ -267,7 +270,7 @@ pub(super) fn kernel_path(
     layout: Layout,
 ) -> TokenStream {
     let any = takes_any(program, step);
-    let layout = layout_ident(layout_of(&step.kernel, layout));
+    let layout = layout_ident(layout_of(step, layout));
     let stream = stream_ident(step.input);
     match (&step.kernel, step.input) {
         (Kernel::PatchEmbedding(_), _) if any => {
@@ -281,6 +284,7 @@ pub(super) fn kernel_path(
         (Kernel::Identity(_), _) => quote!(identity::run::<#stream>),
         (Kernel::RandomMixing(_), _) => quote!(random_mixing::run::<#layout, #stream>),
         (Kernel::SepConv(_), _) => quote!(sep_conv::run::<#layout, #stream>),
+        (Kernel::Attention(_), _) => quote!(attention::run::<#layout, #stream>),
         (Kernel::ChannelMlp(_), _) if any => quote!(channel_mlp::run_int4::<#layout>),
         (Kernel::ChannelMlp(_), _) => quote!(channel_mlp::run::<#layout>),
         (Kernel::ChannelMlpInt16(_), _) => quote!(int16::channel_mlp::run::<#layout>),
@@ -302,6 +306,7 @@ fn output_field(kernel: &Kernel<'_>) -> Ident {
         | Kernel::Identity(_)
         | Kernel::RandomMixing(_)
         | Kernel::SepConv(_)
+        | Kernel::Attention(_)
         | Kernel::ChannelMlp(_)
         | Kernel::ChannelMlpInt16(_)
         | Kernel::NormedMlp(_) => format_ident!("map"),

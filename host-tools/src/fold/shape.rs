@@ -97,6 +97,10 @@ pub(super) fn infer(graph: &Graph, node: &Node) -> Result<Option<Shape>, String>
             (Some(other), 2) => Some(einsum(node, input, other)?),
             _ => None,
         },
+        "Attention" => match node.input(2).and_then(|id| graph.shape(id)) {
+            Some(values) => Some(attention(node, input, values)?),
+            None => None,
+        },
         op if keeps_shape(op) => Some(input.to_vec()),
         _ => None,
     })
@@ -172,6 +176,30 @@ fn sliced(
         shape[at] = (place(end) - place(start)).max(0) as usize;
     }
     Ok(shape)
+}
+
+/// Shape after an `Attention`: the queries' with the size of the values.
+fn attention(node: &Node, queries: &[usize], values: &[usize]) -> Result<Shape, String> {
+    match (queries, values) {
+        (&[batch, heads, tokens, _], &[.., size]) if values.len() == 4 => {
+            Ok(vec![batch, heads, tokens, size])
+        }
+        (&[batch, tokens, _], &[.., size]) if values.len() == 3 => {
+            let heads = ["q_num_heads", "kv_num_heads"].map(|name| node.int(name, 0));
+            let [queries, values] = heads.map(|count| usize::try_from(count).unwrap_or(0));
+            let size = size
+                .checked_div(values)
+                .and_then(|size| size.checked_mul(queries));
+            Ok(vec![
+                batch,
+                tokens,
+                size.ok_or("its numbers of heads are not known")?,
+            ])
+        }
+        _ => Err(format!(
+            "queries {queries:?} and values {values:?} do not fit together"
+        )),
+    }
 }
 
 /// Shape after an `Einsum` of two operands.

@@ -44,7 +44,7 @@ pub(super) fn useful(activation: Activation, range: Range) -> Range {
 }
 
 /// What the activation makes of the 256 values it can be given.
-fn activated(activation: Activation, index: Quant) -> Range {
+pub(super) fn activated(activation: Activation, index: Quant) -> Range {
     let outputs: Vec<f32> = (0..=255)
         .map(|q| activation.apply(index.real(q)) as f32)
         .collect();

@@ -1,11 +1,11 @@
-//! Channel MLP: the norm goes into `fc1`, the layer scale into `fc2`.
+//! Channel MLP: the norm goes into `fc1`.
 
 use tadpool_kernels::norm::Norm;
 
 use super::activation::{around, table};
 use super::fixed::{Rows, parts, product_bound};
-use super::rounding::{Column, Rounded};
 use super::linear::{self, Names};
+use super::rounding::{Column, Rounded};
 use super::{Context, QuantError};
 use crate::ir::{ChannelMlp, NormScope};
 use crate::quant_model::{Quant, QuantChannelMlp, QuantMatrix, QuantNormedMlp, QuantOp};
@@ -22,7 +22,16 @@ pub(super) fn quantize(
     context.residual(&op.residual)?;
     let [index, hidden] = around(context, op.activation)?;
     let activation = table(op.activation, index, hidden);
-    let fc2 = || linear::residual(context, (Names::FC2, 1), &op.fc2, &op.residual, hidden, output);
+    let fc2 = || {
+        linear::residual(
+            context,
+            (Names::FC2, 1),
+            &op.fc2,
+            &op.residual,
+            hidden,
+            output,
+        )
+    };
     Ok(match op.norm.scope {
         NormScope::Map => {
             let norm = context.norm(&op.norm, context.layer.input, context.stream()?)?;
@@ -44,7 +53,9 @@ pub(super) fn quantize(
             let (norm, normed) = context.normed(&op.norm)?;
             QuantOp::NormedMlp(Box::new(QuantNormedMlp {
                 norm,
-                fc1: linear::normed(context, (Names::FC1, 0), &op.fc1, &op.norm, normed, |_| index)?,
+                fc1: linear::normed(context, (Names::FC1, 0), &op.fc1, &op.norm, normed, |_| {
+                    index
+                })?,
                 activation,
                 fc2: fc2()?,
             }))

@@ -323,11 +323,7 @@ impl Branch<'_> {
             let context = self.context;
             bias.push(context.fits(channel, self.names.bias, start, room)? as i32);
             let factor = 2f64.powi(32) * step / self.output.scale;
-            multiplier.push(context.fits_i32(
-                channel,
-                self.names.factor,
-                factor,
-            )?);
+            multiplier.push(context.fits_i32(channel, self.names.factor, factor)?);
         }
         Ok(QuantResidualLinear {
             matrix,

@@ -3,7 +3,7 @@
 
 use tadpool_kernels::depthwise::padded_rows;
 
-use super::channel_mlp::{activated, table, useful};
+use super::activation::{activated, table, useful};
 use super::fixed::{Rows, affine};
 use super::linear::{self, Names};
 use super::rounding::Guide;

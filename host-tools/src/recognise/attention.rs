@@ -4,7 +4,7 @@ use super::Problem;
 use super::form::{Form, LinearTerm, NormTerm, Shared, StreamId, Term};
 use super::residual;
 use super::strided::Strided;
-use super::walk::Walk;
+use super::walk::{Operand, Walk};
 use crate::graph::Node;
 use crate::ir::{Attention, Linear, Op, Shape};
 
@@ -62,7 +62,7 @@ pub(super) fn product(walk: &mut Walk<'_>, left: Form, right: Form) -> Result<Fo
             })))
         }
         (Form::Weights(weights), Form::Strided(values)) if weights.is_softmax => {
-            attend(walk, &weights, &values)
+            Ok(attend(walk, &weights, &values)?.form())
         }
         _ => Err(stray()),
     }
@@ -105,8 +105,93 @@ pub(super) fn softmax(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
     }
 }
 
+/// `Attention`, all of it as one operator.
+pub(super) fn fused(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
+    if let Some(option) = refused_option(node) {
+        return Err(Problem::new(
+            format!("the attention {option}"),
+            "use plain self-attention: no mask, not causal, no cache, no cap, one head of keys \
+             and values for each head of queries",
+        ));
+    }
+    let mut parts = Vec::with_capacity(3);
+    for (index, heads) in ["q_num_heads", "kv_num_heads", "kv_num_heads"]
+        .into_iter()
+        .enumerate()
+    {
+        let strided = match walk.operand(node, index) {
+            Some(Operand::Form(Form::Opaque)) => return Ok(Form::Opaque),
+            Some(Operand::Form(Form::Map(sum))) if sum.is_unknown() => {
+                return Ok(walk.unknown(node));
+            }
+            Some(Operand::Form(Form::Strided(strided))) => Some(strided),
+            Some(Operand::Form(Form::Map(sum))) => Strided::of(&sum, walk.shape(node, index)),
+            _ => None,
+        };
+        let heads = usize::try_from(node.int(heads, 0)).unwrap_or(0);
+        parts.push(
+            strided
+                .and_then(|part| by_heads(part, heads))
+                .ok_or_else(stray)?,
+        );
+    }
+    let Ok([queries, keys, values]) = <[Strided; 3]>::try_from(parts) else {
+        return Err(stray());
+    };
+    let size = queries.axes.last().map_or(1, |(size, _)| *size);
+    let scale = node.float("scale", 1.0 / (size as f32).sqrt());
+    let weights = Weights {
+        queries: part(walk, &queries)?,
+        keys: part(walk, &keys)?,
+        scale: queries.scale * keys.scale * scale,
+        is_softmax: true,
+        shape: queries.shape,
+    };
+    let attended = attend(walk, &weights, &values)?;
+    let shape = walk.output_shape(node);
+    match shape.len() {
+        3 => {
+            let attended = attended.permuted(&[0, 2, 1, 3]).reshaped(shape);
+            Ok(attended.ok_or_else(stray)?.form())
+        }
+        _ => Ok(attended.form()),
+    }
+}
+
+/// What an `Attention` does that no layer of the family does.
+fn refused_option(node: &Node) -> Option<&'static str> {
+    let is_given = |index: usize| node.input(index).is_some();
+    let heads = ["q_num_heads", "kv_num_heads"].map(|name| node.int(name, 0));
+    let has_more = node.outputs.iter().skip(1).any(Option::is_some);
+    [
+        (is_given(3), "has a mask"),
+        (
+            is_given(4) || is_given(5) || is_given(6),
+            "has a cache of keys and values",
+        ),
+        (has_more, "hands on more than its result"),
+        (node.int("is_causal", 0) != 0, "is causal"),
+        (node.float("softcap", 0.0) != 0.0, "caps its scores"),
+        (heads[0] != heads[1], "shares keys and values among heads"),
+    ]
+    .into_iter()
+    .find_map(|(refused, what)| refused.then_some(what))
+}
+
+/// As batch x heads x tokens x size: three axes do not tell heads apart.
+fn by_heads(part: Strided, heads: usize) -> Option<Strided> {
+    match part.axes[..] {
+        [_, _, _, _] => Some(part),
+        [(batch, _), (tokens, _), (size, _)] if heads > 0 && size.is_multiple_of(heads) => {
+            let split = part.reshaped(&[batch, tokens, heads, size / heads])?;
+            Some(split.permuted(&[0, 2, 1, 3]))
+        }
+        _ => None,
+    }
+}
+
 /// `softmax * v`: as heads x tokens x size.
-fn attend(walk: &mut Walk<'_>, weights: &Weights, values: &Strided) -> Result<Form, Problem> {
+fn attend(walk: &mut Walk<'_>, weights: &Weights, values: &Strided) -> Result<Strided, Problem> {
     let scale = values.scale;
     let rank = values.axes.len();
     let values = part(walk, values)?;
@@ -154,8 +239,7 @@ fn attend(walk: &mut Walk<'_>, weights: &Weights, values: &Strided) -> Result<Fo
         scale: 1.0,
         offset: 0,
         axes,
-    }
-    .form())
+    })
 }
 
 /// The rows of a linear layer that a tensor of heads x tokens x size holds.

@@ -34,8 +34,8 @@ pub(super) fn unsupported(op: &str) -> Problem {
             "export the network without it",
         ),
         "Attention" | "MultiHeadAttention" => (
-            "attention as one operator is not supported",
-            "export with an operator set below 23, or without fused attention",
+            "this form of attention as one operator is not supported",
+            "export with ONNX's own `Attention` of operator set 23, or without fused attention",
         ),
         "QuantizeLinear"
         | "DequantizeLinear"

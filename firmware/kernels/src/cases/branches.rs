@@ -2,6 +2,7 @@
 
 use super::source::Source;
 use crate::arena::{self, Buffer, Fault};
+use crate::attention::Attention;
 use crate::depthwise::{Depthwise, padded_rows};
 use crate::layout::Kernel;
 use crate::linear::{PlainLinear, ResidualLinear};
@@ -120,5 +121,47 @@ pub(super) fn random_mixing<'a, K: Kernel>(
         factor: source.ints(channels, 1 << 22, memory)?,
         residual: source.ints(channels, 1 << 24, memory)?,
         offset: source.ints(channels, 1 << 20, memory)?,
+    })
+}
+
+/// Channels, heads, values of a head; the map and the scratch.
+pub(super) fn attention<'a, K: Kernel>(
+    source: &mut Source,
+    [channels, heads, head_size]: [usize; 3],
+    [map, scratch]: [Buffer; 2],
+    memory: &mut &'a mut [u8],
+) -> Result<Attention<'a>, Fault> {
+    let inner = heads * head_size;
+    Ok(Attention {
+        map,
+        scratch,
+        channels,
+        heads,
+        head_size,
+        tile_tokens: 2,
+        norm: Normed {
+            scope: NormScope::Token,
+            norm: Norm {
+                elements: channels as u32,
+                epsilon: 1000,
+            },
+            multiplier: 150_000,
+        },
+        qkv: PlainLinear {
+            weights: source.matrix::<K>([3 * inner, channels], false, memory)?.0,
+            bias: source.ints(3 * inner, 1000, memory)?,
+            multiplier: source.multipliers(3 * inner, 64 * channels, memory)?,
+            zero: 0,
+        },
+        exponent: 1 << 19,
+        attended: 3 << 19,
+        projection: ResidualLinear {
+            weights: source.matrix::<K>([channels, inner], false, memory)?.0,
+            bias: source.ints(channels, 10_000, memory)?,
+            residual: source.ints(channels, 5_000, memory)?,
+            multiplier: source.multipliers(channels, inner, memory)?,
+            offset: &[],
+            zero_point: 7,
+        },
     })
 }

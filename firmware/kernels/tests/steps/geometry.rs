@@ -93,6 +93,33 @@ proptest! {
         let _ = int16::channel_mlp::run::<Dsp>(&wide, &stats, arena);
         let _ = int16::channel_mlp::run::<Helium>(&wide, &stats, arena);
 
+        let attention = Attention {
+            map,
+            scratch,
+            channels: dims[0],
+            heads: dims[1],
+            head_size: dims[2],
+            tile_tokens: dims[3],
+            norm: Normed {
+                scope: if normed { NormScope::Map } else { NormScope::Token },
+                norm,
+                multiplier: i32::MAX,
+            },
+            qkv: PlainLinear {
+                weights: some(4),
+                bias: ints(5),
+                multiplier: ints(6),
+                zero: more[0] as i32,
+            },
+            exponent: i32::MAX,
+            attended: more[1] as i32,
+            projection: ResidualLinear { offset: ints(7), ..mlp.fc2 },
+        };
+        let _ = attention::run::<Rows, Int8>(&attention, &stats, arena);
+        let _ = attention::run::<Dsp, Int8>(&attention, &stats, arena);
+        let _ = attention::run::<Dsp, Int16>(&attention, &stats, arena);
+        let _ = attention::run::<Helium, Int16>(&attention, &stats, arena);
+
         let embedding = PatchEmbedding {
             input: map,
             output,

@@ -1,6 +1,7 @@
 //! Every step kernel against the naive oracle, over edge shapes and random
 //! ones, and over geometry that does not fit.
 
+mod attention_case;
 mod branch_cases;
 mod channel_mlp_case;
 mod geometry;
@@ -16,6 +17,7 @@ mod wide_head_case;
 use std::fmt::Debug;
 use std::ops::Range;
 
+use attention_case::AttentionCase;
 use branch_cases::{RandomMixingCase, SepConvCase};
 use channel_mlp_case::MlpCase;
 use head_case::HeadCase;
@@ -24,6 +26,7 @@ use oracle::{Classifier, Convolution, Linear, Mixer, Mlp};
 use patch_embedding_case::{ConvolutionCase, PushedCase};
 use proptest::prelude::*;
 use support::*;
+use tadpool_kernels::attention::{self, Attention};
 use tadpool_kernels::channel_mlp::{self, ChannelMlp};
 use tadpool_kernels::head::{self, Head};
 use tadpool_kernels::identity::{self, Identity};
@@ -37,7 +40,7 @@ use tadpool_kernels::patch_embedding::{self, PatchEmbedding};
 use tadpool_kernels::pooling::{self, Pooling};
 use tadpool_kernels::pushed_rows::{self, Pushed};
 use tadpool_kernels::scaled_pooling::{self, ScaledPooling};
-use tadpool_kernels::stream::{Int8, Int16};
+use tadpool_kernels::stream::{Int8, Int16, Stream};
 use tadpool_kernels::weights::{Weights, unpacked_size};
 use tadpool_kernels::wide_head;
 use tadpool_kernels::{Buffer, Fault};
@@ -96,6 +99,7 @@ macro_rules! against_the_oracle {
 }
 
 against_the_oracle! {
+    attention_step: AttentionCase,
     channel_mlp_step: MlpCase,
     patch_embedding_step: ConvolutionCase,
     pushed_rows_step: PushedCase,

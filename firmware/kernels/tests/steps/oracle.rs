@@ -1,6 +1,7 @@
 //! The naive oracle: every step as whole-tensor arithmetic on `i128`, with
 //! nothing in place, nothing tiled and nothing shared with the kernels.
 
+pub(crate) mod attention;
 pub(crate) mod branches;
 pub(crate) mod heads;
 pub(crate) mod wide;

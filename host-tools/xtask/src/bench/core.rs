@@ -390,6 +390,9 @@ fn name(case: &Case) -> String {
         Case::SepConvInt16([rows, columns, channels, hidden, side]) => format!(
             "separable convolution {rows}x{columns}x{channels} k{side} ({hidden} hidden) int16"
         ),
+        Case::Attention([tokens, channels, heads, head_size]) => {
+            format!("self-attention {tokens}x{channels}, {heads} heads of {head_size}")
+        }
         Case::Head([tokens, channels, classes]) => {
             format!("head {tokens}x{channels} -> {classes}")
         }
