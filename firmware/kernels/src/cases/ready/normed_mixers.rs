@@ -16,7 +16,7 @@ use crate::stream::{Int8, Int16};
 /// Tokens of a tile.
 const TILE_TOKENS: usize = 2;
 
-/// Steps of the normalised values for a deviation of one, Q12.
+/// Steps of the normed values for a deviation of one, Q12.
 const MULTIPLIER: i32 = 160_000;
 
 /// A separable convolution: rows, columns, channels, hidden channels, rows and columns
