@@ -5,6 +5,7 @@
 //! All arithmetic parameters are `f32`, as they were trained; nothing is folded
 //! yet except what the importer had to undo to recognise a pattern.
 
+mod maps;
 mod parameters;
 
 use std::fmt;
@@ -384,37 +385,6 @@ impl MetaFormer {
             Some(layer) if self.has_head() => layer.output.channels,
             _ => 0,
         }
-    }
-
-    /// The layer that writes the map called `name`: a layer's own name, or that of a
-    /// stage, whose map is that of its last block, before a norm that ends the stage.
-    pub fn map(&self, name: &str) -> Option<usize> {
-        let is_map = |layer: &Layer| !matches!(layer.op, Op::Head(_));
-        let in_stage = |layer: &Layer| {
-            let rest = layer
-                .name
-                .strip_prefix(name)
-                .and_then(|rest| rest.strip_prefix('.'));
-            name.starts_with("stage") && rest.is_some_and(|rest| rest != "norm")
-        };
-        let own = self
-            .layers
-            .iter()
-            .rposition(|layer| layer.name == name && is_map(layer));
-        own.or_else(|| self.layers.iter().rposition(in_stage))
-    }
-
-    /// Everything that [`MetaFormer::map`] knows.
-    pub fn map_names(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = Vec::new();
-        for layer in &self.layers {
-            let stage = layer.name.split_once('.').map(|(stage, _)| stage);
-            names.extend(stage.filter(|stage| !names.contains(stage)));
-            if !matches!(layer.op, Op::Head(_)) {
-                names.push(&layer.name);
-            }
-        }
-        names
     }
 }
 

@@ -17,11 +17,14 @@
 //!   ([`weights::Weights::Int4`]).
 //! * **Requantization** is [`fixed::requantize`]: one multiplication by a Q32
 //!   fraction, rounded to nearest with ties towards plus infinity.
-//! * **Norms** (GroupNorm with one group) are never materialised. Each step
-//!   returns the exact sum and sum of squares of what it wrote
-//!   ([`norm::Stats`]); the next one turns them into a mean and a reciprocal
-//!   standard deviation ([`norm::NormScale`]) that it folds into its own
-//!   requantization.
+//! * **Norms** of the whole map (GroupNorm with one group) are folded where what
+//!   follows allows it. Each step returns the exact sum and sum of squares of what
+//!   it wrote ([`norm::Stats`]); the next one turns them into a mean and a
+//!   reciprocal standard deviation ([`norm::NormScale`]) that it folds into its
+//!   own requantization.
+//! * **Norms that are written out** ([`normed`]): where each token has a norm of its
+//!   own, or what follows cannot take the norm in, a step writes the norm of a few
+//!   tokens or channels at a time into its scratch, never that of a whole map.
 //! * **Softmax** is `2^-d` of the distance to the largest score, in steps of one
 //!   32512th, and divides by the sum of these weights at the end ([`softmax`]).
 //!
@@ -31,6 +34,13 @@
 //! writes, and `run(&step, ..., arena)`. Buffers are named by their place in
 //! the one arena, since most steps work in place. Wrong geometry is a
 //! [`Fault`], never a panic.
+//!
+//! # Input and outputs
+//!
+//! An image lies in the arena as a whole, or is pushed row by row through the first
+//! patch embedding, so that only the rows of its window are held ([`pushed_rows`]).
+//! Beside the logits, maps that the application asks for stay in the arena until the
+//! next inference ([`output::Output`]).
 
 #![no_std]
 #![deny(missing_docs)]

@@ -1,4 +1,4 @@
-//! A norm that is written out: normalised tokens as int8 values.
+//! A norm that is written out: normed tokens as int8 values.
 //!
 //! Where a norm cannot be folded into the layer that follows (each token has its own
 //! mean and deviation, or what follows is no linear layer), a step normalises a few
@@ -25,7 +25,7 @@ pub struct Normed {
     pub scope: NormScope,
     /// Of the whole map or of one token.
     pub norm: Norm,
-    /// Steps of the normalised values for a deviation of one, Q12.
+    /// Steps of the normed values for a deviation of one, Q12.
     pub multiplier: i32,
 }
 

@@ -69,7 +69,7 @@ pub enum NormPlace {
 pub struct VectorNorm {
     /// Of the values.
     pub norm: Norm,
-    /// Steps of the normalised values for a deviation of one, Q12.
+    /// Steps of the normed values for a deviation of one, Q12.
     pub multiplier: i32,
 }
 

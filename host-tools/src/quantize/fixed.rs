@@ -125,7 +125,7 @@ pub(super) fn parts(shift: &[u8], channels: usize) -> Vec<f64> {
     }
     shift
         .iter()
-        .map(|&shift| 2f64.powi(i32::from(shift) - i32::from(super::STREAM_FRACTION)))
+        .map(|&shift| 2f64.powi(i32::from(shift) - i32::from(super::context::STREAM_FRACTION)))
         .collect()
 }
 

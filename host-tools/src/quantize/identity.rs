@@ -2,7 +2,8 @@
 
 use tadpool_kernels::identity::SLOPE_MAX;
 
-use super::{Context, QuantError, scope};
+use super::context::scope;
+use super::{Context, QuantError};
 use crate::ir::{Identity, Norm, Residual};
 use crate::quant_model::{Quant, QuantIdentity};
 

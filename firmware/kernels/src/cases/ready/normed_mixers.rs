@@ -1,5 +1,6 @@
 //! Cases of token mixers whose norm is written out.
 
+use super::of_token;
 use super::source::Source;
 use crate::arena::{self, Buffer, Fault};
 use crate::attention::Attention;
@@ -15,7 +16,7 @@ use crate::stream::{Int8, Int16};
 /// Tokens of a tile.
 const TILE_TOKENS: usize = 2;
 
-/// Steps of the normalised values for a deviation of one, Q12.
+/// Steps of the normed values for a deviation of one, Q12.
 const MULTIPLIER: i32 = 160_000;
 
 /// A separable convolution: rows, columns, channels, hidden channels, rows and columns
@@ -45,10 +46,7 @@ pub(super) fn sep_conv<'a, K: Kernel>(
         tile_tokens: TILE_TOKENS,
         normed: Normed {
             scope: NormScope::Token,
-            norm: Norm {
-                elements: channels as u32,
-                epsilon: 1000,
-            },
+            norm: of_token(channels),
             multiplier: MULTIPLIER,
         },
         fc1: PlainLinear {
@@ -82,7 +80,7 @@ pub(super) fn sep_conv<'a, K: Kernel>(
 }
 
 /// Scratch bytes of the same.
-pub(super) fn sep_conv_scratch(
+pub(in super::super) fn sep_conv_scratch(
     [rows, columns, channels, hidden, side]: [usize; 5],
     wide: bool,
 ) -> usize {
@@ -141,10 +139,7 @@ pub(super) fn attention<'a, K: Kernel>(
         tile_tokens: 2,
         norm: Normed {
             scope: NormScope::Token,
-            norm: Norm {
-                elements: channels as u32,
-                epsilon: 1000,
-            },
+            norm: of_token(channels),
             multiplier: 150_000,
         },
         qkv: PlainLinear {
@@ -155,13 +150,9 @@ pub(super) fn attention<'a, K: Kernel>(
         },
         exponent: 1 << 19,
         attended: 3 << 19,
-        projection: ResidualLinear {
-            weights: source.matrix::<K>([channels, inner], false, memory)?.0,
-            bias: source.ints(channels, 10_000, memory)?,
-            residual: source.ints(channels, 5_000, memory)?,
-            multiplier: source.multipliers(channels, inner, memory)?,
-            offset: &[],
-            zero_point: 7,
+        projection: {
+            let weights = source.matrix::<K>([channels, inner], false, memory)?.0;
+            source.residual_linear(weights, [channels, inner], memory)?
         },
     })
 }

@@ -1,9 +1,10 @@
 //! The values that cases are made of.
 
-use super::Seed;
 use crate::arch::cast;
 use crate::arena::{self, Fault};
+use crate::cases::Seed;
 use crate::layout::Kernel;
+use crate::linear::ResidualLinear;
 use crate::weights::Weights;
 
 /// A source of values: xorshift, after G. Marsaglia.
@@ -67,6 +68,23 @@ impl Source {
             (1 << 21) / (inputs.isqrt() as i32 + 1)
         };
         self.ints(count, bound, memory)
+    }
+
+    /// A linear layer that adds to a stream of eight bits.
+    pub(super) fn residual_linear<'a>(
+        &mut self,
+        weights: Weights<'a>,
+        [outputs, inputs]: [usize; 2],
+        memory: &mut &'a mut [u8],
+    ) -> Result<ResidualLinear<'a>, Fault> {
+        Ok(ResidualLinear {
+            weights,
+            bias: self.ints(outputs, 10_000, memory)?,
+            residual: self.ints(outputs, 5_000, memory)?,
+            multiplier: self.multipliers(outputs, inputs, memory)?,
+            offset: &[],
+            zero_point: 7,
+        })
     }
 
     /// A packed matrix, of four bits a weight if so, and the sums of its rows.

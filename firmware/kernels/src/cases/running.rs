@@ -1,0 +1,103 @@
+//! Running a case.
+
+use super::ready::{Ready, Step};
+use crate::arch::cast;
+use crate::arena::{self, Fault};
+use crate::attention;
+use crate::channel_mlp;
+use crate::checksum::fnv1a;
+use crate::fixed::{requantize, saturate_i8};
+use crate::head;
+use crate::identity;
+use crate::layout::{Kernel, Rows};
+use crate::norm::Stats;
+use crate::normed_mlp;
+use crate::patch_embedding;
+use crate::pointwise::{self, Pointwise};
+use crate::pooling;
+use crate::random_mixing;
+use crate::scaled_pooling;
+use crate::sep_conv;
+use crate::stream::{Int8, Int16};
+use crate::weights::Weights;
+use crate::wide_head;
+
+impl Ready<'_> {
+    /// Runs the step.
+    ///
+    /// # Errors
+    /// What the step says.
+    pub fn run<K: Kernel>(&mut self) -> Result<Stats, Fault> {
+        let Self {
+            step,
+            wide,
+            stats,
+            arena,
+            ..
+        } = self;
+        match step {
+            Step::Pointwise(step) => pointwise::run::<K>(step, arena).map(|()| Stats::default()),
+            Step::ChannelMlp(step) => match step.fc1.weights {
+                Weights::Int8(_) => channel_mlp::run::<K>(step, stats, arena),
+                Weights::Int4(_) => channel_mlp::run_int4::<K>(step, stats, arena),
+            },
+            Step::NormedMlp(step) => normed_mlp::run::<K, Int8>(step, stats, arena),
+            Step::PatchEmbedding(step) => patch_embedding::run::<K>(step, arena),
+            Step::Pooling(step) if K::LAYOUT.pools(step.shape[2]) => {
+                pooling::run::<K>(step, stats, arena)
+            }
+            Step::Pooling(step) => pooling::run::<Rows>(step, stats, arena),
+            Step::ScaledPooling(step) => scaled_pooling::run::<Int8>(step, stats, arena),
+            Step::Identity(step) => identity::run::<Int8>(step, stats, arena),
+            Step::RandomMixing(step) if *wide => random_mixing::run::<K, Int16>(step, stats, arena),
+            Step::RandomMixing(step) => random_mixing::run::<K, Int8>(step, stats, arena),
+            Step::SepConv(step) if *wide => sep_conv::run::<K, Int16>(step, stats, arena),
+            Step::SepConv(step) => sep_conv::run::<K, Int8>(step, stats, arena),
+            Step::Attention(step) => attention::run::<K, Int8>(step, stats, arena),
+            Step::Head(step) => head::run(step, stats, arena).map(|()| Stats::default()),
+            Step::WideHead(step) => {
+                wide_head::run::<Int8>(step, stats, arena).map(|()| Stats::default())
+            }
+        }
+    }
+
+    /// Runs a matrix product in rows by the loop that one writes first, to have
+    /// something to compare with; nothing for other cases.
+    pub fn run_plain(&mut self) -> Option<Stats> {
+        match &self.step {
+            Step::Pointwise(step) => plain_product(step, self.arena).map(|()| Stats::default()),
+            _ => None,
+        }
+    }
+
+    /// A checksum of what was written and of the sums that were returned.
+    pub fn checksum(&self, written: &Stats) -> u32 {
+        let output = self.output.of(self.arena).unwrap_or(&[]);
+        fnv1a(output)
+            .wrapping_mul(31)
+            .wrapping_add(written.sum as u32)
+            .wrapping_mul(31)
+            .wrapping_add(written.sum_of_squares as u32)
+    }
+}
+
+/// One output after the other, one product after the other.
+#[inline(never)]
+fn plain_product(step: &Pointwise<'_>, arena: &mut [u8]) -> Option<()> {
+    let (input, output) = arena::disjoint(arena, step.input, step.output).ok()?;
+    let weights = cast::i8s(step.weights);
+    let tokens = cast::i8s(input).chunks_exact(step.inputs.max(1));
+    let results = cast::i8s_mut(output).chunks_exact_mut(step.outputs.max(1));
+    for (token, results) in tokens.zip(results) {
+        let constants = step.bias.iter().zip(step.multiplier);
+        let rows = weights.chunks_exact(step.inputs.max(1)).zip(constants);
+        for (q, (row, (&bias, &multiplier))) in results.iter_mut().zip(rows) {
+            let mut acc = bias;
+            for (&weight, &value) in row.iter().zip(token) {
+                acc = acc.wrapping_add(i32::from(weight) * i32::from(value));
+            }
+            *q = saturate_i8(requantize(acc, multiplier).saturating_add(step.zero_point));
+        }
+    }
+    Some(())
+}

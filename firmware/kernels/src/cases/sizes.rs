@@ -1,0 +1,198 @@
+//! What a case takes: layout, multiply-accumulates, values and bytes.
+
+use super::Case;
+use super::ready::sep_conv_scratch;
+use crate::attention::Attention;
+use crate::channel_mlp::ChannelMlp;
+use crate::head::Head;
+use crate::layout::Layout;
+use crate::normed::NormScope;
+use crate::normed_mlp::NormedMlp;
+use crate::patch_embedding::PatchEmbedding;
+use crate::pointwise::Pointwise;
+use crate::pooling::Pooling;
+use crate::random_mixing::{self, RandomMixing};
+use crate::scaled_pooling;
+use crate::stream::Int8;
+use crate::weights::unpacked_size;
+use crate::wide_head::WideHead;
+
+impl Case {
+    /// The layout that a core with kernels for `layout` runs this case in.
+    pub fn layout(&self, layout: Layout) -> Layout {
+        let fits = match *self {
+            Self::Pointwise([_, inputs, outputs]) => {
+                layout.fits(outputs, inputs) && layout.reads_whole(inputs)
+            }
+            Self::ChannelMlp([_, channels, hidden, _])
+            | Self::ChannelMlpInt4([_, channels, hidden, _])
+            | Self::NormedMlp([_, channels, hidden, _]) => {
+                layout.fits(hidden, channels) && layout.fits(channels, hidden)
+            }
+            Self::RandomMixing([tokens, _]) | Self::RandomMixingInt16([tokens, _]) => {
+                layout.fits(random_mixing::matrix_rows(tokens), tokens)
+            }
+            Self::SepConv([_, _, channels, hidden, _])
+            | Self::SepConvInt16([_, _, channels, hidden, _]) => {
+                layout.fits(hidden, channels) && layout.fits(channels, hidden)
+            }
+            Self::PatchEmbedding([_, channels, outputs, kernel, ..]) => {
+                layout.fits(outputs, kernel * kernel * channels)
+            }
+            Self::Attention([tokens, channels, heads, head_size]) => {
+                let inner = heads * head_size;
+                Attention::fits(layout, tokens, head_size)
+                    && layout.fits(inner, channels)
+                    && layout.fits(channels, inner)
+            }
+            _ => false,
+        };
+        if fits { layout } else { Layout::Rows }
+    }
+
+    /// Whether the case has weights that are packed.
+    pub fn has_matrix(&self) -> bool {
+        matches!(
+            self,
+            Self::Pointwise(_)
+                | Self::ChannelMlp(_)
+                | Self::ChannelMlpInt4(_)
+                | Self::NormedMlp(_)
+                | Self::PatchEmbedding(_)
+        )
+    }
+
+    /// Multiply-accumulates of the case's matrices.
+    pub fn macs(&self) -> usize {
+        match *self {
+            Self::Pointwise([tokens, inputs, outputs]) => tokens * inputs * outputs,
+            Self::ChannelMlp([tokens, channels, hidden, _])
+            | Self::ChannelMlpInt4([tokens, channels, hidden, _])
+            | Self::NormedMlp([tokens, channels, hidden, _]) => 2 * tokens * channels * hidden,
+            Self::PatchEmbedding([_, channels, outputs, kernel, ..]) => {
+                self.side() * self.side() * kernel * kernel * channels * outputs
+            }
+            Self::Attention([tokens, channels, heads, head_size]) => {
+                let inner = heads * head_size;
+                tokens * (4 * inner * channels + 2 * tokens * inner)
+            }
+            Self::Pooling(_)
+            | Self::ScaledPooling(_)
+            | Self::Identity(_)
+            | Self::NormedIdentity(_) => 0,
+            Self::RandomMixing([tokens, channels])
+            | Self::RandomMixingInt16([tokens, channels]) => tokens * tokens * channels,
+            Self::SepConv([rows, columns, channels, hidden, side])
+            | Self::SepConvInt16([rows, columns, channels, hidden, side]) => {
+                rows * columns * hidden * (2 * channels + side * side)
+            }
+            Self::Head([_, channels, classes]) => channels * classes,
+            Self::WideHead([_, channels, hidden, classes]) => hidden * (channels + classes),
+        }
+    }
+
+    /// Values of the map that the case writes.
+    pub fn elements(&self) -> usize {
+        match *self {
+            Self::Pointwise([tokens, _, outputs]) => tokens * outputs,
+            Self::ChannelMlp([tokens, channels, ..])
+            | Self::ChannelMlpInt4([tokens, channels, ..])
+            | Self::NormedMlp([tokens, channels, ..])
+            | Self::Identity([tokens, channels])
+            | Self::Attention([tokens, channels, ..])
+            | Self::NormedIdentity([tokens, channels])
+            | Self::RandomMixing([tokens, channels])
+            | Self::RandomMixingInt16([tokens, channels]) => tokens * channels,
+            Self::SepConv([rows, columns, channels, ..])
+            | Self::SepConvInt16([rows, columns, channels, ..]) => rows * columns * channels,
+            Self::PatchEmbedding([_, _, outputs, ..]) => self.side() * self.side() * outputs,
+            Self::Pooling([rows, columns, channels])
+            | Self::ScaledPooling([rows, columns, channels]) => rows * columns * channels,
+            Self::Head([_, _, classes]) | Self::WideHead([.., classes]) => classes,
+        }
+    }
+
+    /// Rows and columns of what a patch embedding writes.
+    pub(super) fn side(&self) -> usize {
+        match *self {
+            Self::PatchEmbedding([size, _, _, kernel, stride, padding]) => {
+                (size + 2 * padding - kernel) / stride + 1
+            }
+            _ => 0,
+        }
+    }
+
+    /// Whether the case's stream has 16 bits.
+    pub(super) fn is_wide(&self) -> bool {
+        matches!(self, Self::RandomMixingInt16(_) | Self::SepConvInt16(_))
+    }
+
+    /// Bytes of input, output and scratch.
+    pub(super) fn sizes(&self) -> (usize, usize, usize) {
+        let elements = self.elements();
+        match *self {
+            Self::Pointwise([tokens, inputs, outputs]) => (
+                tokens * inputs,
+                elements,
+                Pointwise::scratch_size(inputs, outputs),
+            ),
+            Self::ChannelMlp([_, channels, hidden, tile_tokens]) => {
+                let scratch = ChannelMlp::scratch_size(channels, hidden, tile_tokens);
+                (elements, elements, scratch)
+            }
+            Self::NormedMlp([_, channels, hidden, tile_tokens]) => {
+                let unpacked = unpacked_size(channels, hidden);
+                let scratch = NormedMlp::scratch_size::<Int8>(channels, hidden, tile_tokens);
+                (elements, elements, scratch + unpacked)
+            }
+            Self::ChannelMlpInt4([_, channels, hidden, tile_tokens]) => {
+                let unpacked = unpacked_size(hidden, channels).max(unpacked_size(channels, hidden));
+                let scratch = ChannelMlp::scratch_size(channels, hidden, tile_tokens);
+                (elements, elements, scratch + unpacked)
+            }
+            Self::PatchEmbedding([size, channels, outputs, kernel, ..]) => {
+                let inputs = kernel * kernel * channels;
+                let scratch =
+                    PatchEmbedding::scratch_size(inputs, outputs, tile_tokens(outputs, kernel));
+                (size * size * channels, elements, scratch)
+            }
+            Self::Pooling([_, columns, channels]) => {
+                (elements, elements, Pooling::scratch_size(columns, channels))
+            }
+            Self::ScaledPooling([_, columns, channels]) => (
+                elements,
+                elements,
+                scaled_pooling::scratch_size(columns, channels),
+            ),
+            Self::Identity(_) | Self::NormedIdentity(_) => (elements, elements, 0),
+            Self::RandomMixing([tokens, _]) | Self::RandomMixingInt16([tokens, _]) => {
+                let size = elements * if self.is_wide() { 2 } else { 1 };
+                let scratch = RandomMixing::scratch_size(tokens, NormScope::Map);
+                (size, size, scratch)
+            }
+            Self::SepConv(shape) | Self::SepConvInt16(shape) => {
+                let size = elements * if self.is_wide() { 2 } else { 1 };
+                let scratch = sep_conv_scratch(shape, self.is_wide());
+                (size, size, scratch)
+            }
+            Self::Attention([tokens, channels, heads, head_size]) => {
+                let heads = [heads, head_size];
+                let scratch = Attention::scratch_size(tokens, channels, heads, 2);
+                (elements, elements, scratch)
+            }
+            Self::Head([tokens, channels, classes]) => {
+                (tokens * channels, 4 * classes, Head::scratch_size(channels))
+            }
+            Self::WideHead([tokens, channels, hidden, classes]) => (
+                tokens * channels,
+                4 * classes,
+                WideHead::scratch_size(channels, hidden),
+            ),
+        }
+    }
+}
+
+/// Two, or for maps that no network has, any from one to three.
+pub(super) const fn tile_tokens(outputs: usize, kernel: usize) -> usize {
+    if outputs < 16 { 1 + kernel % 3 } else { 2 }
+}
