@@ -15,6 +15,7 @@ use tadpool_kernels::layout::Rows;
 use tadpool_kernels::linear::{NormedLinear, PlainLinear, ResidualLinear};
 use tadpool_kernels::norm::Stats;
 use tadpool_kernels::normed_mlp::{self, NormedMlp};
+use tadpool_kernels::normed_pooling::{self, NormedPooling};
 use tadpool_kernels::patch_embedding::{self, PatchEmbedding};
 use tadpool_kernels::pooling::{self, Pooling};
 use tadpool_kernels::pushed_rows::{self, Pushed};
@@ -100,6 +101,8 @@ pub enum Kernel<'a> {
     Pooling(Pooling<'a>),
     /// See [`tadpool_kernels::scaled_pooling`].
     ScaledPooling(ScaledPooling<'a>),
+    /// See [`tadpool_kernels::normed_pooling`].
+    NormedPooling(NormedPooling<'a>),
     /// See [`tadpool_kernels::identity`].
     Identity(Identity<'a>),
     /// See [`tadpool_kernels::random_mixing`].
@@ -203,6 +206,15 @@ fn kernel<'a>(layer: &'a QuantLayer, step: &Step, memory: &MemoryPlan) -> Kernel
             scratch,
             shape: dims(layer.input),
             norm: op.norm,
+            factor: &op.factor,
+            residual: &op.residual,
+            offset: &op.offset,
+        }),
+        QuantOp::NormedPooling(op) => Kernel::NormedPooling(NormedPooling {
+            map: output,
+            scratch,
+            shape: dims(layer.input),
+            normed: op.normed,
             factor: &op.factor,
             residual: &op.residual,
             offset: &op.offset,
@@ -385,9 +397,10 @@ fn bits(layer: &QuantLayer) -> [WeightBits; 2] {
             let fc1 = op.hidden.as_ref().map_or(&op.linear, |hidden| &hidden.fc1);
             [fc1.matrix.bits, op.linear.matrix.bits]
         }
-        QuantOp::Pooling(_) | QuantOp::ScaledPooling(_) | QuantOp::Identity(_) => {
-            [WeightBits::Int8; 2]
-        }
+        QuantOp::Pooling(_)
+        | QuantOp::ScaledPooling(_)
+        | QuantOp::NormedPooling(_)
+        | QuantOp::Identity(_) => [WeightBits::Int8; 2],
     }
 }
 
@@ -398,6 +411,7 @@ impl Kernel<'_> {
             Self::PatchEmbedding(step) => step.output,
             Self::Pooling(step) => step.map,
             Self::ScaledPooling(step) => step.map,
+            Self::NormedPooling(step) => step.map,
             Self::Identity(step) => step.map,
             Self::RandomMixing(step) => step.map,
             Self::SepConv(step) => step.map,
@@ -416,6 +430,7 @@ impl Kernel<'_> {
             Self::PatchEmbedding(step) => step.input,
             Self::Pooling(step) => step.map,
             Self::ScaledPooling(step) => step.map,
+            Self::NormedPooling(step) => step.map,
             Self::Identity(step) => step.map,
             Self::RandomMixing(step) => step.map,
             Self::SepConv(step) => step.map,
@@ -447,6 +462,12 @@ impl ProgramStep<'_> {
             }
             (Kernel::ScaledPooling(step), Stream::Int16) => {
                 scaled_pooling::run::<Int16>(step, stats, arena)
+            }
+            (Kernel::NormedPooling(step), Stream::Int8) => {
+                normed_pooling::run::<Int8>(step, stats, arena)
+            }
+            (Kernel::NormedPooling(step), Stream::Int16) => {
+                normed_pooling::run::<Int16>(step, stats, arena)
             }
             (Kernel::Identity(step), Stream::Int8) => identity::run::<Int8>(step, stats, arena),
             (Kernel::Identity(step), Stream::Int16) => identity::run::<Int16>(step, stats, arena),

@@ -82,6 +82,8 @@ pub enum QuantOp {
     Pooling(QuantPooling),
     /// See [`tadpool_kernels::scaled_pooling`].
     ScaledPooling(QuantScaledPooling),
+    /// See [`tadpool_kernels::normed_pooling`].
+    NormedPooling(QuantNormedPooling),
     /// See [`tadpool_kernels::identity`].
     Identity(QuantIdentity),
     /// See [`tadpool_kernels::random_mixing`].
@@ -173,6 +175,19 @@ pub struct QuantScaledPooling {
     /// Per channel, Q24.
     pub factor: Vec<i32>,
     /// Per channel, Q16.
+    pub residual: Vec<i32>,
+    /// Per channel, Q16.
+    pub offset: Vec<i32>,
+}
+
+/// Constants of a pooling mixer behind a norm of each token.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QuantNormedPooling {
+    /// The norm before the mixer.
+    pub normed: Normed,
+    /// Per channel, Q28.
+    pub factor: Vec<i32>,
+    /// Per channel, Q24.
     pub residual: Vec<i32>,
     /// Per channel, Q16.
     pub offset: Vec<i32>,

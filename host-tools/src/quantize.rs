@@ -409,21 +409,8 @@ impl<'a> Context<'a> {
         (ratio, zero)
     }
 
-    /// A norm of a map, or of each of its tokens.
-    fn norm(&self, norm: &ir::Norm, shape: Shape, stream: Quant) -> Result<Norm, QuantError> {
-        match norm.scope {
-            NormScope::Map => self.scoped_norm(norm, shape, stream),
-            NormScope::Token => Err(self.unsupported("a norm of each token")),
-        }
-    }
-
     /// A norm of the whole map or of each of its tokens.
-    fn scoped_norm(
-        &self,
-        norm: &ir::Norm,
-        shape: Shape,
-        stream: Quant,
-    ) -> Result<Norm, QuantError> {
+    fn norm(&self, norm: &ir::Norm, shape: Shape, stream: Quant) -> Result<Norm, QuantError> {
         self.finite(&norm.gamma, "the norm's weight")?;
         self.finite(&norm.beta, "the norm's bias")?;
         self.finite(&[norm.epsilon], "the norm's epsilon")?;
