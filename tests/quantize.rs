@@ -40,7 +40,10 @@ fn weights_are_symmetric_and_tables_complete() {
                     let hidden = op.hidden.as_ref().map(|hidden| &hidden.fc1.matrix);
                     hidden.into_iter().chain([&op.linear.matrix]).collect()
                 }
-                QuantOp::Pooling(_) | QuantOp::ScaledPooling(_) | QuantOp::Identity(_) => vec![],
+                QuantOp::Pooling(_)
+                | QuantOp::ScaledPooling(_)
+                | QuantOp::NormedPooling(_)
+                | QuantOp::Identity(_) => vec![],
             };
             for matrix in matrices {
                 assert_eq!(matrix.weights.len(), matrix.outputs * matrix.inputs);

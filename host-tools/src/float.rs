@@ -38,7 +38,8 @@ pub struct LayerView<'a> {
 pub enum View {
     /// What the first matrix of the layer reads: the windows of a patch
     /// embedding, one row of tokens at a time, and the normed map of a layer with a
-    /// branch, without the norm's weight and bias.
+    /// branch, without the norm's weight and bias. A pooling mixer, which has no
+    /// matrix, shows it if each token has a norm of its own.
     Input,
     /// `u = fc1(norm(x))` of a channel MLP, a separable convolution or an MLP head.
     Preactivation,
@@ -102,7 +103,7 @@ pub fn resume(
         match &layer.op {
             Op::PatchEmbedding(op) => x = patch_embedding::run(op, layer, &x, &mut view),
             Op::Norm(norm) => x = normalise(norm, &x),
-            Op::Pooling(op) => pooling::run(op, layer.input, &mut x),
+            Op::Pooling(op) => pooling::run(op, layer.input, &mut x, &mut view),
             Op::Identity(op) => identity(op, &mut x),
             Op::RandomMixing(op) => random_mixing::run(op, &mut x, &mut view),
             Op::SepConv(op) => sep_conv::run(op, layer.input, &mut x, &mut view),

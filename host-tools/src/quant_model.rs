@@ -7,9 +7,9 @@ mod ops;
 
 pub use ops::{
     QuantAttention, QuantChannelMlp, QuantDepthwise, QuantHead, QuantHeadHidden, QuantIdentity,
-    QuantNormedMlp, QuantPatchEmbedding, QuantPlainLinear, QuantPooling, QuantRandomMixing,
-    QuantResidual, QuantResidualLinear, QuantScaledPooling, QuantSepConv, QuantWideHead,
-    QuantWideLinear,
+    QuantNormedMlp, QuantNormedPooling, QuantPatchEmbedding, QuantPlainLinear, QuantPooling,
+    QuantRandomMixing, QuantResidual, QuantResidualLinear, QuantScaledPooling, QuantSepConv,
+    QuantWideHead, QuantWideLinear,
 };
 
 use crate::ir::Shape;
@@ -87,6 +87,8 @@ pub enum QuantOp {
     Pooling(QuantPooling),
     /// See [`tadpool_kernels::scaled_pooling`].
     ScaledPooling(QuantScaledPooling),
+    /// See [`tadpool_kernels::normed_pooling`].
+    NormedPooling(QuantNormedPooling),
     /// See [`tadpool_kernels::identity`].
     Identity(QuantIdentity),
     /// See [`tadpool_kernels::random_mixing`].

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::float::View;
-use crate::ir::{MetaFormer, NormScope, Op};
+use crate::ir::{ChannelMlp, MetaFormer, NormScope, Op, Pooling};
 
 /// Ranges of every layer, in the order of [`MetaFormer::layers`].
 #[derive(Debug, Clone, PartialEq)]
@@ -106,11 +106,13 @@ fn union(mut a: BTreeMap<View, Range>, b: BTreeMap<View, Range>) -> BTreeMap<Vie
 /// become integers and so need a range.
 pub fn inner_views(op: &Op) -> &'static [View] {
     match op {
-        Op::PatchEmbedding(_) | Op::Norm(_) | Op::Pooling(_) | Op::Identity(_) | Op::Head(_) => &[],
-        Op::ChannelMlp(op) => match op.norm.scope {
-            NormScope::Map => &[],
-            NormScope::Token => &[View::Input],
-        },
+        Op::PatchEmbedding(_) | Op::Norm(_) | Op::Identity(_) | Op::Head(_) => &[],
+        Op::Pooling(Pooling { norm, .. }) | Op::ChannelMlp(ChannelMlp { norm, .. }) => {
+            match norm.scope {
+                NormScope::Map => &[],
+                NormScope::Token => &[View::Input],
+            }
+        }
         Op::RandomMixing(_) => &[View::Input],
         Op::SepConv(_) => &[View::Input, View::Depthwise],
         Op::Attention(_) => &[

@@ -12,6 +12,7 @@ use tadpool_kernels::channel_mlp::ChannelMlp;
 use tadpool_kernels::head::Head;
 use tadpool_kernels::int16;
 use tadpool_kernels::normed_mlp::NormedMlp;
+use tadpool_kernels::normed_pooling;
 use tadpool_kernels::patch_embedding::PatchEmbedding;
 use tadpool_kernels::pooling::Pooling;
 use tadpool_kernels::pushed_rows;
@@ -239,6 +240,7 @@ fn unpacks(layer: &QuantLayer) -> bool {
         QuantOp::RandomMixing(_) => false,
         QuantOp::Pooling(_)
         | QuantOp::ScaledPooling(_)
+        | QuantOp::NormedPooling(_)
         | QuantOp::Identity(_)
         | QuantOp::Head(_)
         | QuantOp::WideHead(_) => false,
@@ -257,6 +259,7 @@ fn size_in_use(layer: &QuantLayer, input: Stream, tile_tokens: usize) -> usize {
         QuantOp::Head(_) | QuantOp::WideHead(_) => read + layer.output_bytes(),
         QuantOp::Pooling(_)
         | QuantOp::ScaledPooling(_)
+        | QuantOp::NormedPooling(_)
         | QuantOp::Identity(_)
         | QuantOp::RandomMixing(_)
         | QuantOp::SepConv(_)
@@ -279,6 +282,7 @@ fn new_output(layer: &QuantLayer) -> Option<(String, usize)> {
         }
         QuantOp::Pooling(_)
         | QuantOp::ScaledPooling(_)
+        | QuantOp::NormedPooling(_)
         | QuantOp::Identity(_)
         | QuantOp::RandomMixing(_)
         | QuantOp::SepConv(_)
@@ -313,6 +317,10 @@ fn scratch_size(layer: &QuantLayer, tile_tokens: usize) -> Option<usize> {
             Some(size(layer.input.width, layer.input.channels))
         }
         (QuantOp::ScaledPooling(_), _) => Some(scaled_pooling::scratch_size(
+            layer.input.width,
+            layer.input.channels,
+        )),
+        (QuantOp::NormedPooling(_), _) => Some(normed_pooling::scratch_size(
             layer.input.width,
             layer.input.channels,
         )),

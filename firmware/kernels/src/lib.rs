@@ -70,6 +70,7 @@ mod matmul;
 pub mod norm;
 pub mod normed;
 pub mod normed_mlp;
+pub mod normed_pooling;
 pub mod output;
 pub mod patch_embedding;
 pub mod pointwise;

@@ -127,35 +127,55 @@ impl Column {
         below: &[S::Value],
         written: &mut Stats,
     ) {
-        let (inner, edge) = (weight(3 * self.window_rows), weight(2 * self.window_rows));
         let Constants {
             factor,
             residual,
             offset,
         } = self.constants;
         let offset = i64::from(offset) << 16;
-        let (mut left, mut centre) = (0, vertical(row, above, below, 0));
-        for x in 0..self.width {
-            let at = x * self.channels;
-            let last = x + 1 == self.width;
-            let right = if last {
-                0
-            } else {
-                vertical(row, above, below, at + self.channels)
-            };
-            let weight = match (x == 0, last) {
-                (false, false) => inner,
-                (true, true) => weight(self.window_rows),
-                _ => edge,
-            };
-            if let Some(value) = row.get_mut(at) {
-                let q: i32 = (*value).into();
-                let e = (left + centre + right) * weight - 36 * q;
-                let sum = i64::from(residual) * i64::from(q) + i64::from(factor) * i64::from(e);
-                S::store(value, (sum << (16 - S::FRACTION)) + offset, written);
-            }
-            (left, centre) = (centre, right);
-        }
+        windows(
+            [self.width, self.channels],
+            self.window_rows,
+            &mut (row, above),
+            |(row, above), at| vertical(row, above, below, at),
+            |(row, _), at, pooled| {
+                if let Some(value) = row.get_mut(at) {
+                    let q: i32 = (*value).into();
+                    let e = pooled - 36 * q;
+                    let sum = i64::from(residual) * i64::from(q) + i64::from(factor) * i64::from(e);
+                    S::store(value, (sum << (16 - S::FRACTION)) + offset, written);
+                }
+            },
+        );
+    }
+}
+
+/// Walks along a row of `width` windows, whose places lie `stride` values apart:
+/// `update` is called for each place with 36 times the mean of its window.
+///
+/// `vertical` gives the sum of the window's column at a place. It is asked once for
+/// each, before `update` is called for the place before it.
+#[inline(always)]
+pub(crate) fn windows<T: ?Sized>(
+    [width, stride]: [usize; 2],
+    window_rows: i32,
+    row: &mut T,
+    mut vertical: impl FnMut(&mut T, usize) -> i32,
+    mut update: impl FnMut(&mut T, usize, i32),
+) {
+    let (inner, edge) = (weight(3 * window_rows), weight(2 * window_rows));
+    let (mut left, mut centre) = (0, vertical(row, 0));
+    for x in 0..width {
+        let at = x * stride;
+        let last = x + 1 == width;
+        let right = if last { 0 } else { vertical(row, at + stride) };
+        let weight = match (x == 0, last) {
+            (false, false) => inner,
+            (true, true) => weight(window_rows),
+            _ => edge,
+        };
+        update(row, at, (left + centre + right) * weight);
+        (left, centre) = (centre, right);
     }
 }
 

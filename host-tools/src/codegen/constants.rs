@@ -94,6 +94,23 @@ pub(super) fn constants(
             });
             (quote!(ScaledPooling), value)
         }
+        Kernel::NormedPooling(op) => {
+            let (map, scratch, shape) = (buffer(op.map), buffer(op.scratch), array(op.shape));
+            let normed = normed(&op.normed);
+            let factor = tables.i32s(step, "FACTOR", op.factor);
+            let residual = tables.i32s(step, "RESIDUAL", op.residual);
+            let offset = tables.i32s(step, "OFFSET", op.offset);
+            let value = quote!(NormedPooling {
+                map: #map,
+                scratch: #scratch,
+                shape: #shape,
+                normed: #normed,
+                factor: #factor,
+                residual: #residual,
+                offset: #offset,
+            });
+            (quote!(NormedPooling), value)
+        }
         Kernel::Identity(op) => {
             let (map, channels, norm) = (buffer(op.map), plain(op.channels), norm(&op.norm));
             let scope = scope(op.scope);

@@ -19,6 +19,7 @@ const NAMES: &[(&str, &[&str])] = &[
     ("norm", &["Norm"]),
     ("normed", &["NormScope", "Normed"]),
     ("normed_mlp", &["NormedMlp"]),
+    ("normed_pooling", &["NormedPooling"]),
     ("output", &["Output"]),
     ("patch_embedding", &["PatchEmbedding"]),
     ("pooling", &["Pooling"]),

@@ -102,9 +102,11 @@ fn layout_of(step: &ProgramStep<'_>, layout: Layout) -> Layout {
         Kernel::SepConv(op) => {
             takes(op.fc1.weights, op.shape[2]) && takes(op.fc2.weights, op.hidden)
         }
-        Kernel::ScaledPooling(_) | Kernel::Identity(_) | Kernel::Head(_) | Kernel::WideHead(_) => {
-            false
-        }
+        Kernel::ScaledPooling(_)
+        | Kernel::NormedPooling(_)
+        | Kernel::Identity(_)
+        | Kernel::Head(_)
+        | Kernel::WideHead(_) => false,
     };
     if fits { layout } else { Layout::Rows }
 }
@@ -281,6 +283,7 @@ pub(super) fn kernel_path(
         (Kernel::Pooling(_), Stream::Int8) => quote!(pooling::run::<#layout>),
         (Kernel::Pooling(_), Stream::Int16) => quote!(int16::pooling::run),
         (Kernel::ScaledPooling(_), _) => quote!(scaled_pooling::run::<#stream>),
+        (Kernel::NormedPooling(_), _) => quote!(normed_pooling::run::<#stream>),
         (Kernel::Identity(_), _) => quote!(identity::run::<#stream>),
         (Kernel::RandomMixing(_), _) => quote!(random_mixing::run::<#layout, #stream>),
         (Kernel::SepConv(_), _) => quote!(sep_conv::run::<#layout, #stream>),
@@ -303,6 +306,7 @@ fn output_field(kernel: &Kernel<'_>) -> Ident {
         }
         Kernel::Pooling(_)
         | Kernel::ScaledPooling(_)
+        | Kernel::NormedPooling(_)
         | Kernel::Identity(_)
         | Kernel::RandomMixing(_)
         | Kernel::SepConv(_)

@@ -1,10 +1,14 @@
 //! Pooling token mixer; padding is not counted.
 
-use super::norm::normalise;
-use crate::ir::{Pooling, Shape};
+use super::norm::{centre, normalise};
+use super::{Observe, View};
+use crate::ir::{NormScope, Pooling, Shape};
 
 /// Updates `x`.
-pub(super) fn run(op: &Pooling, shape: Shape, x: &mut [f32]) {
+pub(super) fn run(op: &Pooling, shape: Shape, x: &mut [f32], view: Observe<'_>) {
+    if op.norm.scope == NormScope::Token {
+        view(View::Input, shape.channels, &centre(&op.norm, x));
+    }
     let (n, residual) = (normalise(&op.norm, x), &op.residual);
     let reach = op.kernel / 2;
     let mut sum = vec![0.0f32; shape.channels];
@@ -33,7 +37,7 @@ pub(super) fn run(op: &Pooling, shape: Shape, x: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ir::{Norm, NormScope, Residual};
+    use crate::ir::{Norm, Residual};
 
     #[test]
     fn a_pool_does_not_count_padding() {
@@ -54,7 +58,7 @@ mod tests {
             width: 4,
             channels: 1,
         };
-        run(&op, shape, &mut x);
+        run(&op, shape, &mut x, &mut |_, _, _| {});
         assert_eq!(x, vec![3.0; 12]);
     }
 }

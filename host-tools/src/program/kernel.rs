@@ -9,6 +9,7 @@ use tadpool_kernels::identity::Identity;
 use tadpool_kernels::int16;
 use tadpool_kernels::linear::{NormedLinear, PlainLinear, ResidualLinear};
 use tadpool_kernels::normed_mlp::NormedMlp;
+use tadpool_kernels::normed_pooling::NormedPooling;
 use tadpool_kernels::patch_embedding::PatchEmbedding;
 use tadpool_kernels::pooling::Pooling;
 use tadpool_kernels::random_mixing::RandomMixing;
@@ -34,6 +35,8 @@ pub enum Kernel<'a> {
     Pooling(Pooling<'a>),
     /// See [`tadpool_kernels::scaled_pooling`].
     ScaledPooling(ScaledPooling<'a>),
+    /// See [`tadpool_kernels::normed_pooling`].
+    NormedPooling(NormedPooling<'a>),
     /// See [`tadpool_kernels::identity`].
     Identity(Identity<'a>),
     /// See [`tadpool_kernels::random_mixing`].
@@ -61,6 +64,7 @@ impl Kernel<'_> {
             Self::PatchEmbedding(step) => step.output,
             Self::Pooling(step) => step.map,
             Self::ScaledPooling(step) => step.map,
+            Self::NormedPooling(step) => step.map,
             Self::Identity(step) => step.map,
             Self::RandomMixing(step) => step.map,
             Self::SepConv(step) => step.map,
@@ -79,6 +83,7 @@ impl Kernel<'_> {
             Self::PatchEmbedding(step) => step.input,
             Self::Pooling(step) => step.map,
             Self::ScaledPooling(step) => step.map,
+            Self::NormedPooling(step) => step.map,
             Self::Identity(step) => step.map,
             Self::RandomMixing(step) => step.map,
             Self::SepConv(step) => step.map,
@@ -134,6 +139,15 @@ pub(super) fn kernel<'a>(layer: &'a QuantLayer, step: &Step, memory: &MemoryPlan
             scratch,
             shape: dims(layer.input),
             norm: op.norm,
+            factor: &op.factor,
+            residual: &op.residual,
+            offset: &op.offset,
+        }),
+        QuantOp::NormedPooling(op) => Kernel::NormedPooling(NormedPooling {
+            map: output,
+            scratch,
+            shape: dims(layer.input),
+            normed: op.normed,
             factor: &op.factor,
             residual: &op.residual,
             offset: &op.offset,
@@ -317,8 +331,9 @@ pub(super) fn bits(layer: &QuantLayer) -> [WeightBits; 2] {
             let fc1 = op.hidden.as_ref().map_or(&op.linear, |hidden| &hidden.fc1);
             [fc1.matrix.bits, op.linear.matrix.bits]
         }
-        QuantOp::Pooling(_) | QuantOp::ScaledPooling(_) | QuantOp::Identity(_) => {
-            [WeightBits::Int8; 2]
-        }
+        QuantOp::Pooling(_)
+        | QuantOp::ScaledPooling(_)
+        | QuantOp::NormedPooling(_)
+        | QuantOp::Identity(_) => [WeightBits::Int8; 2],
     }
 }

@@ -9,6 +9,7 @@ use tadpool_kernels::int16;
 use tadpool_kernels::layout::Rows;
 use tadpool_kernels::norm::Stats;
 use tadpool_kernels::normed_mlp;
+use tadpool_kernels::normed_pooling;
 use tadpool_kernels::patch_embedding::{self, PatchEmbedding};
 use tadpool_kernels::pooling;
 use tadpool_kernels::random_mixing;
@@ -38,6 +39,12 @@ impl ProgramStep<'_> {
             }
             (Kernel::ScaledPooling(step), Stream::Int16) => {
                 scaled_pooling::run::<Int16>(step, stats, arena)
+            }
+            (Kernel::NormedPooling(step), Stream::Int8) => {
+                normed_pooling::run::<Int8>(step, stats, arena)
+            }
+            (Kernel::NormedPooling(step), Stream::Int16) => {
+                normed_pooling::run::<Int16>(step, stats, arena)
             }
             (Kernel::Identity(step), Stream::Int8) => identity::run::<Int8>(step, stats, arena),
             (Kernel::Identity(step), Stream::Int16) => identity::run::<Int16>(step, stats, arena),

@@ -58,6 +58,19 @@ pub struct QuantScaledPooling {
     pub offset: Vec<i32>,
 }
 
+/// Constants of a pooling mixer behind a norm of each token.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QuantNormedPooling {
+    /// The norm before the mixer.
+    pub normed: Normed,
+    /// Per channel, Q28.
+    pub factor: Vec<i32>,
+    /// Per channel, Q24.
+    pub residual: Vec<i32>,
+    /// Per channel, Q16.
+    pub offset: Vec<i32>,
+}
+
 /// Constants of an identity mixer or a norm of its own.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QuantIdentity {

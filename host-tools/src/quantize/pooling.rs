@@ -1,10 +1,11 @@
-//! Pooling mixer: gamma and layer scale become one factor per channel.
+//! Pooling mixer: gamma and layer scale become one factor per channel, with the steps of
+//! the normalised values if each token has a norm of its own.
 
 use tadpool_kernels::pooling::FACTOR_MAX;
 
 use super::{Context, QuantError};
 use crate::ir::{NormScope, Pooling};
-use crate::quant_model::{Quant, QuantOp, QuantPooling, QuantScaledPooling};
+use crate::quant_model::{Quant, QuantNormedPooling, QuantOp, QuantPooling, QuantScaledPooling};
 
 pub(super) fn quantize(
     context: &Context<'_>,
@@ -19,20 +20,18 @@ pub(super) fn quantize(
             supported: "windows of 3x3",
         });
     }
-    if op.norm.scope == NormScope::Token {
-        return Err(context.unsupported("a pooling mixer behind a norm of each token"));
-    }
     context.residual(&op.residual)?;
+    match op.norm.scope {
+        NormScope::Map => of_map(context, op, output),
+        NormScope::Token => of_tokens(context, op, output).map(QuantOp::NormedPooling),
+    }
+}
+
+/// Behind a norm of the whole map.
+fn of_map(context: &Context<'_>, op: &Pooling, output: Quant) -> Result<QuantOp, QuantError> {
     let stream = context.stream()?;
     let norm = context.norm(&op.norm, context.layer.input, stream)?;
-    let factors = op.residual.layer_scale.iter().zip(&op.norm.gamma);
-    let factor = factors
-        .enumerate()
-        .map(|(channel, (&layer_scale, &gamma))| {
-            let branch = f64::from(layer_scale) * f64::from(gamma) / output.scale;
-            context.fits_i32(channel, "the pooling factor", branch / 36.0 * 2f64.powi(24))
-        })
-        .collect::<Result<_, _>>()?;
+    let factor = factors(context, op, 2f64.powi(24) / output.scale)?;
 
     let branch_bound = 36.0 * 255.0 * f64::from(FACTOR_MAX);
     let limit = 2f64.powi(30) - branch_bound / 2.0;
@@ -63,4 +62,42 @@ pub(super) fn quantize(
         residual,
         offset,
     }))
+}
+
+/// Behind a norm of each token.
+fn of_tokens(
+    context: &Context<'_>,
+    op: &Pooling,
+    output: Quant,
+) -> Result<QuantNormedPooling, QuantError> {
+    let stream = context.stream()?;
+    let (normed, input) = context.normed(&op.norm)?;
+    let factor = factors(context, op, 2f64.powi(28) * input.scale / output.scale)?;
+    let channels = op.residual.res_scale.len();
+    let mut residual = Vec::with_capacity(channels);
+    let mut offset = Vec::with_capacity(channels);
+    for (channel, &res_scale) in op.residual.res_scale.iter().enumerate() {
+        let (ratio, zero) = context.stream_ratio(res_scale, stream, output);
+        residual.push(context.fits_i32(channel, "the scale ratio", ratio * 2f64.powi(24))?);
+        let zero = zero * 65_536.0 + context.half_step();
+        offset.push(context.fits_i32(channel, "the zero point", zero)?);
+    }
+    Ok(QuantNormedPooling {
+        normed,
+        factor,
+        residual,
+        offset,
+    })
+}
+
+/// What 36 times a difference of values counts in each channel, if one of them is `unit`.
+fn factors(context: &Context<'_>, op: &Pooling, unit: f64) -> Result<Vec<i32>, QuantError> {
+    let factors = op.residual.layer_scale.iter().zip(&op.norm.gamma);
+    factors
+        .enumerate()
+        .map(|(channel, (&layer_scale, &gamma))| {
+            let branch = f64::from(layer_scale) * f64::from(gamma) * unit;
+            context.fits_i32(channel, "the pooling factor", branch / 36.0)
+        })
+        .collect()
 }

@@ -9,21 +9,21 @@ use tadpool_kernels::sep_conv::{self, SepConv};
 use super::*;
 use crate::oracle::branches::{self, Width};
 
-/// What both kinds have.
+/// What all kinds have.
 #[derive(Debug, Clone)]
-struct Draw {
-    fill: Fill,
-    full_range: bool,
+pub(crate) struct Draw {
+    pub(crate) fill: Fill,
+    pub(crate) full_range: bool,
     /// On a stream of 16 bits.
-    wide: bool,
+    pub(crate) wide: bool,
     /// Each token has a norm of its own.
     each_token: bool,
     /// Whether the first and the second matrix have weights of four bits.
     int4: [bool; 2],
-    seed: u64,
+    pub(crate) seed: u64,
 }
 
-fn draws() -> impl Strategy<Value = Draw> {
+pub(crate) fn draws() -> impl Strategy<Value = Draw> {
     let flags = any::<[bool; 3]>();
     (fills(), flags, any::<[bool; 2]>(), any::<u64>()).prop_map(|(fill, flags, int4, seed)| Draw {
         fill,
@@ -36,7 +36,7 @@ fn draws() -> impl Strategy<Value = Draw> {
 }
 
 /// Every fill on both widths, all else in turn.
-fn edge_draws() -> impl Iterator<Item = Draw> + Clone {
+pub(crate) fn edge_draws() -> impl Iterator<Item = Draw> + Clone {
     (0..16usize).map(|i| Draw {
         fill: FILLS[i % 4],
         full_range: i % 3 == 1,
@@ -48,19 +48,19 @@ fn edge_draws() -> impl Iterator<Item = Draw> + Clone {
 }
 
 impl Draw {
-    fn width(&self) -> Width {
+    pub(crate) fn width(&self) -> Width {
         Width {
             fraction: if self.wide { 8 } else { 0 },
         }
     }
 
-    fn map(&self, source: &mut Source, count: usize) -> Vec<i128> {
+    pub(crate) fn map(&self, source: &mut Source, count: usize) -> Vec<i128> {
         let bound = if self.wide { 32_768 } else { 128 };
         let values: Vec<i64> = source.values(count, -bound, bound - 1);
         values.into_iter().map(i128::from).collect()
     }
 
-    fn normed(&self, source: &mut Source) -> branches::Normed {
+    pub(crate) fn normed(&self, source: &mut Source) -> branches::Normed {
         let multipliers: Vec<i32> = match self.full_range {
             true => source.values(1, i32::MIN.into(), i32::MAX.into()),
             false => source.values(1, 80_000, 400_000),
@@ -72,7 +72,7 @@ impl Draw {
         }
     }
 
-    fn bytes(&self, values: &[i128]) -> Vec<u8> {
+    pub(crate) fn bytes(&self, values: &[i128]) -> Vec<u8> {
         let bytes = values.iter().flat_map(|&value| match self.wide {
             true => (value as i16).to_le_bytes().to_vec(),
             false => (value as i8).to_le_bytes().to_vec(),
@@ -80,7 +80,7 @@ impl Draw {
         bytes.collect()
     }
 
-    fn stats(&self, bytes: &[u8]) -> Stats {
+    pub(crate) fn stats(&self, bytes: &[u8]) -> Stats {
         let values: Vec<i64> = match self.wide {
             true => {
                 let (pairs, _) = bytes.as_chunks::<2>();
@@ -98,13 +98,13 @@ impl Draw {
     }
 
     /// What was written, after a look at the sums that were returned.
-    fn written(&self, stats: Stats, output: Vec<u8>) -> Vec<u8> {
+    pub(crate) fn written(&self, stats: Stats, output: Vec<u8>) -> Vec<u8> {
         assert_eq!(stats, self.stats(&output));
         output
     }
 }
 
-fn kernel_normed(normed: &branches::Normed, values: usize, channels: usize) -> Normed {
+pub(crate) fn kernel_normed(normed: &branches::Normed, values: usize, channels: usize) -> Normed {
     let (scope, elements) = match normed.each_token {
         true => (NormScope::Token, channels),
         false => (NormScope::Map, values),

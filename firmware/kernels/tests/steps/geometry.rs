@@ -3,6 +3,7 @@
 use tadpool_kernels::depthwise::Depthwise;
 use tadpool_kernels::linear::PlainLinear;
 use tadpool_kernels::normed::{NormScope, Normed};
+use tadpool_kernels::normed_pooling::{self, NormedPooling};
 use tadpool_kernels::random_mixing::{self, RandomMixing};
 use tadpool_kernels::sep_conv::{self, SepConv};
 
@@ -253,6 +254,18 @@ proptest! {
         let _ = random_mixing::run::<Rows, Int8>(&mixing, &stats, arena);
         let _ = random_mixing::run::<Dsp, Int16>(&mixing, &stats, arena);
         let _ = random_mixing::run::<Helium, Int8>(&mixing, &stats, arena);
+
+        let normed_pooling = NormedPooling {
+            map,
+            scratch,
+            shape: mixer.shape,
+            normed: normed_values,
+            factor: ints(0),
+            residual: ints(1),
+            offset: ints(2),
+        };
+        let _ = normed_pooling::run::<Int8>(&normed_pooling, &stats, arena);
+        let _ = normed_pooling::run::<Int16>(&normed_pooling, &stats, arena);
 
         let conv = SepConv {
             map,

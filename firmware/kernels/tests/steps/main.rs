@@ -9,6 +9,7 @@ mod head_case;
 mod int16_steps;
 mod mixer_cases;
 mod normed_mlp_case;
+mod normed_pooling_case;
 mod oracle;
 mod patch_embedding_case;
 mod support;
@@ -22,6 +23,7 @@ use branch_cases::{RandomMixingCase, SepConvCase};
 use channel_mlp_case::MlpCase;
 use head_case::HeadCase;
 use mixer_cases::{IdentityCase, PoolingCase, ScaledPoolingCase};
+use normed_pooling_case::NormedPoolingCase;
 use oracle::{Classifier, Convolution, Linear, Mixer, Mlp};
 use patch_embedding_case::{ConvolutionCase, PushedCase};
 use proptest::prelude::*;
@@ -105,6 +107,7 @@ against_the_oracle! {
     pushed_rows_step: PushedCase,
     pooling_step: PoolingCase,
     scaled_pooling_step: ScaledPoolingCase,
+    normed_pooling_step: NormedPoolingCase,
     identity_step: IdentityCase,
     random_mixing_step: RandomMixingCase,
     sep_conv_step: SepConvCase,

@@ -1,7 +1,7 @@
 //! Branches whose norm is written out, on streams of both widths: values are taken
 //! as they are stored, with `fraction` fractional bits.
 
-use super::{Linear, Moments, as_i8, as_i32, products, requantize, rounded};
+use super::{Linear, Mixer, Moments, as_i8, as_i32, pooled, products, requantize, rounded};
 
 /// A norm that is written out.
 #[derive(Debug, Clone)]
@@ -173,4 +173,25 @@ pub(crate) fn random_mixing(mixing: &RandomMixing, width: Width, map: &[i128]) -
         }
     }
     output
+}
+
+/// Pooling of values with this norm, whatever the mixer's own epsilon.
+pub(crate) fn normed_pooling(
+    mixer: &Mixer,
+    norm: &Normed,
+    width: Width,
+    map: &[i128],
+) -> Vec<i128> {
+    let [_, _, channels] = mixer.shape;
+    let normed = normed(norm, width, map, channels);
+    let normed: Vec<i128> = normed.into_iter().map(i128::from).collect();
+    let differences = pooled(mixer.shape, &normed);
+    let each = map.iter().zip(differences).enumerate();
+    each.map(|(i, (value, difference))| {
+        let [residual, offset] = mixer.stream(i);
+        let factor = i128::from(mixer.factor[i % channels]);
+        let widened = value << (8 - width.fraction);
+        width.stored(residual * widened + factor * difference * 16 + (offset << 16))
+    })
+    .collect()
 }
