@@ -141,7 +141,7 @@ impl Column {
             |row, at, pooled| {
                 if let Some(value) = row.get_mut(at) {
                     let e = i64::from(pooled - 36 * of(centre, at));
-                    let total = residual * i64::from(S::widened(*value)) + (factor * e << 4);
+                    let total = residual * i64::from(S::widened(*value)) + ((factor * e) << 4);
                     S::store(value, total + offset, written);
                 }
             },
