@@ -93,18 +93,27 @@ pub fn run<K: Kernel>(
     let (tile_size, next_size) = (tile_size.max(1), next_size.max(1));
     let tile_bytes = (K::TOKENS * channels * Int16::BYTES).max(1);
     for tokens in map.chunks_mut((count * tile_bytes).max(1)) {
-        for (tokens, tile) in tokens.chunks(tile_bytes).zip(tiles.chunks_mut(tile_size)) {
+        // One iterator drives and the others follow: a zip of chunks divides by their
+        // length where the compiler no longer sees that it is not zero.
+        let mut memory = tiles.chunks_mut(tile_size);
+        for tokens in tokens.chunks(tile_bytes) {
+            let Some(tile) = memory.next() else { break };
             expand::<K>(step, cast::i16s(tokens)?, rows, tile);
         }
         fc1.each_part::<K, true>(fc1.at_once(), unpacked, |fc1| {
-            let memory = tiles.chunks(tile_size).zip(nexts.chunks_mut(next_size));
-            for (tile, next) in memory.take(tokens.chunks(tile_bytes).len()) {
+            let (mut memory, mut nexts) = (tiles.chunks(tile_size), nexts.chunks_mut(next_size));
+            for _ in tokens.chunks(tile_bytes) {
+                let (Some(tile), Some(next)) = (memory.next(), nexts.next()) else {
+                    break;
+                };
                 K::activate(fc1, step.activation, tile, next);
             }
         })?;
         let mut result = Ok(());
         fc2.each_part::<K, true>(part_outputs(hidden), unpacked, |part| {
-            for (tokens, tile) in tokens.chunks_mut(tile_bytes).zip(nexts.chunks(next_size)) {
+            let mut nexts = nexts.chunks(next_size);
+            for tokens in tokens.chunks_mut(tile_bytes) {
+                let Some(tile) = nexts.next() else { break };
                 match Int16::join::<K>(part, &step.fc2, tile, sums, tokens) {
                     Ok(stats) => written.add_all(stats),
                     Err(fault) => result = Err(fault),
