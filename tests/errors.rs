@@ -7,7 +7,8 @@ use std::path::Path;
 
 use prost::Message;
 use support::Noise;
-use support::network::{Form, model, write};
+use support::network::{Form, write};
+use support::proto::model;
 use support::refused::broken::broken_files;
 use support::refused::near_misses as near_miss_graphs;
 use tadpool::images;

@@ -158,7 +158,7 @@ fn all(network: &MetaFormer, stream: Stream) -> Precision {
 #[test]
 fn steps_stay_close_to_float() {
     let network = network();
-    let of = |stream| step_sqnr(&network, &placed(&network, &all(&network, stream)));
+    let of = |stream| step_sqnr(&placed(&network, &all(&network, stream)));
     let (narrow, wide) = (of(Stream::Int8), of(Stream::Int16));
     for ((layer, narrow), wide) in network.layers.iter().zip(&narrow).zip(&wide) {
         assert!(
@@ -178,9 +178,9 @@ fn narrow_weights_are_rounded_for_their_outputs() {
     for layer in &mut precision.layers {
         layer.weights = [WeightBits::Int4; 2];
     }
-    let nearest = step_sqnr(&network, &placed(&network, &precision));
-    let carefully = place(quantize_carefully(&network, &precision));
-    let carefully = step_sqnr(&network, &carefully);
+    let nearest = step_sqnr(&placed(&network, &precision));
+    let carefully = place(&network, quantize_carefully(&network, &precision));
+    let carefully = step_sqnr(&carefully);
     for ((layer, nearest), carefully) in network.layers.iter().zip(&nearest).zip(&carefully) {
         assert!(*nearest > 8.0, "{}: {nearest}", layer.name);
         if matches!(layer.op, Op::SepConv(_)) {
@@ -223,7 +223,7 @@ fn boards_compute_the_bytes_of_the_host() {
         }
         let placed = placed(&network, &precision);
         for board in ["qemu-mps2-an385", "qemu-mps2-an386", "qemu-mps3-an547"] {
-            assert_same_on(board, &network, &placed);
+            assert_same_on(board, &placed);
         }
     }
 }

@@ -3,9 +3,10 @@
 
 mod support;
 
-use support::integer::{Quantized, images, place, quantize_network, quantized};
+use support::integer::{IMAGES, Quantized, images, place, quantize, quantized};
 use tadpool::import::import_file;
 use tadpool::model_toml::Feed;
+use tadpool::precision::Precision;
 use tadpool::program::{Arena, program};
 use tadpool::quant_model::{QuantModel, QuantOutput};
 use tadpool::runner::trace::Trace;
@@ -129,7 +130,7 @@ fn a_network_without_a_head_ends_with_its_map() {
             .model;
         network.layers.pop();
         let last = network.layers.len() - 1;
-        let (network, model) = quantize_network(network);
+        let model = quantize(&network, &Precision::int8(&network), IMAGES).unwrap();
         assert_eq!(model.classes(), 0);
         let quantized = place(network, asking(&model, &[last]), &ScheduleConfig::default());
         assert_eq!(quantized.schedule.logits, None);

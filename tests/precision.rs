@@ -131,7 +131,7 @@ fn wide_streams_are_finer() {
     let int16 = (0..STAGES.len()).fold(int8.clone(), |precision, stage| {
         precision.with_stage(&network, stage, Int16)
     });
-    let [narrow, wide] = [int8, int16].map(|p| step_sqnr(&network, &placed(&network, &p)));
+    let [narrow, wide] = [int8, int16].map(|p| step_sqnr(&placed(&network, &p)));
     for ((layer, narrow), wide) in network.layers.iter().zip(&narrow).zip(&wide) {
         assert!(
             *narrow > 25.0 && *wide > 34.0,
@@ -158,7 +158,7 @@ fn narrow_weights_cost_accuracy_and_save_half() {
         let [eight, four] = [&eight, &four].map(|placed| generated(placed, layout).weights.len());
         assert!(10 * four < 6 * eight, "{layout:?}: {four} of {eight}");
     }
-    for (layer, sqnr) in network.layers.iter().zip(step_sqnr(&network, &four)) {
+    for (layer, sqnr) in network.layers.iter().zip(step_sqnr(&four)) {
         assert!(sqnr > 10.0, "{}: {sqnr}", layer.name);
     }
     // Unpacking takes a little memory, and tiles no more than is free.
@@ -202,6 +202,6 @@ fn boards_compute_the_bytes_of_the_host() {
         "qemu-mps3-an547",
     ];
     for name in names {
-        assert_same_on(name, &network, &placed);
+        assert_same_on(name, &placed);
     }
 }

@@ -163,8 +163,9 @@ fn quantize_layer(context: &Context<'_>) -> Result<QuantLayer, QuantError> {
 /// The bits that hold the trained steps of each matrix of a layer, and whether
 /// its rows are whole numbers of steps at all once everything is folded into them.
 ///
-/// In the order of [`LayerPrecision::weights`]; a matrix that the layer does not
-/// have is taken as kept in eight bits.
+/// In the order of
+/// [`LayerPrecision::weights`](crate::precision::LayerPrecision::weights); a matrix
+/// that the layer does not have is taken as kept in eight bits.
 pub fn trained_weights(layer: &Layer) -> [(WeightBits, bool); 2] {
     let columns = |linear: &ir::Linear, gamma: Option<&[f32]>| {
         let inputs = linear.inputs.max(1);

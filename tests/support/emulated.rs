@@ -1,29 +1,41 @@
 //! Programs on emulated boards.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tadpool::boards;
-use tadpool::codegen::{Description, generate};
+use tadpool::boards::{self, Board};
+use tadpool::codegen::{Description, Generated, generate};
 use tadpool::firmware::{self, Build, Interface};
 use tadpool::program::{Arena, Program};
 use tadpool::runner::probe::Options;
 use tadpool::runner::trace::Trace;
 use tadpool::runner::{self, Run};
+use tempfile::TempDir;
 
-/// Builds an image of `program` for a board, and compares what every step writes there
-/// with what it writes on the host. Returns the bytes of stack that were used.
-pub(crate) fn assert_same_bytes(program: &Program<'_>, board: &str, images: &[Vec<u8>]) -> u32 {
+/// The generated crate of a program, in a folder of its own.
+pub(crate) struct Written {
+    generated: Generated,
+    folder: TempDir,
+    firmware: PathBuf,
+}
+
+impl Written {
+    /// What to build for the board that the crate was written for.
+    pub(crate) fn build<'a>(&'a self, board: &'a Board) -> Build<'a> {
+        Build {
+            firmware: &self.firmware,
+            board,
+            model: Some(self.folder.path()),
+            interface: Interface::Requests,
+        }
+    }
+}
+
+/// Writes the crate of a program for a board.
+pub(crate) fn written(program: &Program<'_>, board: &Board) -> Written {
     let firmware = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware");
     let kernels = firmware.join("kernels").display().to_string();
-    let board = &boards::find(board).unwrap();
-    let name = &board.name;
-    let description = Description {
-        name: "made".to_owned(),
-        labels: (0..program.logits.size / 4)
-            .map(|class| format!("class {class}"))
-            .collect(),
-    };
+    let description = description(program);
     let folder = tempfile::tempdir().unwrap();
     let generated = generate(program, &description, board.kernels.layout());
     generated
@@ -33,17 +45,35 @@ pub(crate) fn assert_same_bytes(program: &Program<'_>, board: &str, images: &[Ve
             &format!("{{ path = {kernels:?} }}"),
         )
         .unwrap();
-    let build = Build {
-        firmware: &firmware,
-        board,
-        model: Some(folder.path()),
-        interface: Interface::Requests,
-    };
+    Written {
+        generated,
+        folder,
+        firmware,
+    }
+}
+
+/// A name for the program and its classes.
+pub(crate) fn description(program: &Program<'_>) -> Description {
+    Description {
+        name: "made".to_owned(),
+        labels: (0..program.logits.size / 4)
+            .map(|class| format!("class {class}"))
+            .collect(),
+    }
+}
+
+/// Builds an image of `program` for a board, and compares what every step writes there
+/// with what it writes on the host. Returns the bytes of stack that were used.
+pub(crate) fn assert_same_bytes(program: &Program<'_>, board: &str, images: &[Vec<u8>]) -> u32 {
+    let board = &boards::find(board).unwrap();
+    let name = &board.name;
+    let written = written(program, board);
+    let build = written.build(board);
     let image = firmware::build(&build).unwrap_or_else(|error| panic!("{name}: {error}"));
     let run = Run {
         board,
         image: &image.path,
-        model_hash: Some(generated.hash),
+        model_hash: Some(written.generated.hash),
         timeout: Duration::from_secs(60),
     };
     let mut session = runner::start(&run, &Options::default(), &()).unwrap();

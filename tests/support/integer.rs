@@ -28,7 +28,10 @@ pub(crate) struct Quantized {
 pub(crate) const MEAN: f32 = 0.5;
 pub(crate) const STD: f32 = 0.25;
 
-/// Quantizes a fixture with ranges from 24 random images.
+/// Images that ranges come from.
+pub(crate) const IMAGES: usize = 24;
+
+/// Quantizes a fixture with ranges from random images.
 pub(crate) fn quantized(fixture: &Fixture, config: &ScheduleConfig) -> Quantized {
     quantized_with(fixture, config, Precision::int8)
 }
@@ -59,29 +62,30 @@ pub(crate) fn quantized_network(
     choose: impl FnOnce(&MetaFormer) -> Precision,
 ) -> Result<Quantized, QuantError> {
     let precision = choose(&network);
-    let model = try_quantize(&network, &precision)?;
+    let model = quantize(&network, &precision, IMAGES)?;
     Ok(place(network, model, config))
 }
 
-/// Quantizes a network in eight bits, with ranges from 24 random images.
-pub(crate) fn quantize_network(network: MetaFormer) -> (MetaFormer, QuantModel) {
-    let model = try_quantize(&network, &Precision::int8(&network)).unwrap();
-    (network, model)
+/// Quantizes a network with ranges from `count` random images.
+pub(crate) fn quantize(
+    network: &MetaFormer,
+    precision: &Precision,
+    count: usize,
+) -> Result<QuantModel, QuantError> {
+    let images = images(network, count);
+    let load = |index: usize| Ok::<_, ()>(normalised(&images[index]));
+    let ranges = calibrate::min_max(network, images.len(), load).unwrap();
+    quantize::quantize(network, &ranges, &pixels(network), precision)
 }
 
-fn try_quantize(network: &MetaFormer, precision: &Precision) -> Result<QuantModel, QuantError> {
+/// What the random pixels mean to a network.
+pub(crate) fn pixels(network: &MetaFormer) -> Pixels {
     let channels = network.input.channels;
-    let images: Vec<Vec<u8>> = images(network, 24);
-    let ranges = calibrate::min_max(network, images.len(), |index| {
-        Ok::<_, ()>(normalised(&images[index]))
-    })
-    .unwrap();
-    let pixels = Pixels {
+    Pixels {
         mean: vec![MEAN; channels],
         std: vec![STD; channels],
         order: (0..channels).collect(),
-    };
-    quantize::quantize(network, &ranges, &pixels, precision)
+    }
 }
 
 /// Schedules and places a quantized network.

@@ -8,6 +8,7 @@ pub(crate) mod made;
 pub(crate) mod network;
 pub(crate) mod outliers;
 pub(crate) mod placed;
+pub(crate) mod proto;
 pub(crate) mod refused;
 
 use std::path::{Path, PathBuf};

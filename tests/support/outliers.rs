@@ -9,7 +9,7 @@ use prost::Message;
 use tract_onnx::pb;
 
 use super::Noise;
-use super::network::{image_info, int, ints, model, node};
+use super::proto::{image_info, int, ints, model, node};
 
 /// Channels of each stage, of which a part may be taken.
 const DIMS: [usize; 4] = [64, 128, 320, 512];

@@ -1,24 +1,20 @@
 //! Networks written in Rust, taken through every stage and onto emulated boards.
 
-use std::path::Path;
-
 use tadpool::boards;
 use tadpool::calibrate;
-use tadpool::codegen::{Description, Generated, generate};
-use tadpool::firmware::{Build, Interface, audit};
+use tadpool::codegen::{Generated, generate};
+use tadpool::firmware::audit;
 use tadpool::ir::{Linear, MetaFormer, Norm, NormScope, Residual};
-use tadpool::memory::{self, MemoryPlan};
 use tadpool::model_toml::RangeMethod;
 use tadpool::precision::Precision;
-use tadpool::program::program;
 use tadpool::quant_model::QuantModel;
-use tadpool::quantize::{self, Pixels, QuantError, Rounding};
-use tadpool::schedule::{self, Schedule, ScheduleConfig};
+use tadpool::quantize::{QuantError, Rounding, quantize_rounded};
+use tadpool::schedule::ScheduleConfig;
 use tadpool_kernels::layout::Layout;
 
 use super::Noise;
-use super::emulated::assert_same_bytes;
-use super::integer::{self, MEAN, STD, images, normalised};
+use super::emulated::{assert_same_bytes, description, written};
+use super::integer::{self, Quantized, images, normalised, pixels};
 
 /// Weights that change the stream by about its own size.
 pub(crate) struct Maker(pub(crate) Noise);
@@ -53,21 +49,21 @@ impl Maker {
     }
 }
 
+/// Images that ranges come from, and what rounding looks at.
+const IMAGES: usize = 12;
+
 /// Quantizes a network with ranges from random images.
 pub(crate) fn quantize(
     network: &MetaFormer,
     precision: &Precision,
 ) -> Result<QuantModel, QuantError> {
-    let images = images(network, 12);
-    let load = |index: usize| Ok::<_, ()>(normalised(&images[index]));
-    let ranges = calibrate::min_max(network, images.len(), load).unwrap();
-    quantize::quantize(network, &ranges, &pixels(), precision)
+    integer::quantize(network, precision, IMAGES)
 }
 
 /// The same with each matrix rounded for what it computes on these images, and its
 /// bias corrected.
 pub(crate) fn quantize_carefully(network: &MetaFormer, precision: &Precision) -> QuantModel {
-    let images = images(network, 12);
+    let images = images(network, IMAGES);
     let load = |index: usize| Ok::<_, ()>(normalised(&images[index]));
     let seen = calibrate::observe(network, images.len(), load).unwrap();
     let ranges = seen.ranges(network, RangeMethod::MinMax, precision);
@@ -75,80 +71,41 @@ pub(crate) fn quantize_carefully(network: &MetaFormer, precision: &Precision) ->
         outputs: Some(&seen),
         correction: Some(&seen),
     };
-    quantize::quantize_rounded(network, &ranges, &pixels(), precision, rounding)
+    quantize_rounded(network, &ranges, &pixels(network), precision, rounding)
         .unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn pixels() -> Pixels {
-    Pixels {
-        mean: vec![MEAN; 3],
-        std: vec![STD; 3],
-        order: vec![0, 1, 2],
-    }
-}
-
-pub(crate) struct Placed {
-    pub(crate) model: QuantModel,
-    pub(crate) schedule: Schedule,
-    pub(crate) memory: MemoryPlan,
-}
-
-pub(crate) fn placed(network: &MetaFormer, precision: &Precision) -> Placed {
+pub(crate) fn placed(network: &MetaFormer, precision: &Precision) -> Quantized {
     let model = quantize(network, precision);
-    place(model.unwrap_or_else(|error| panic!("{error}")))
+    place(network, model.unwrap_or_else(|error| panic!("{error}")))
 }
 
-pub(crate) fn place(model: QuantModel) -> Placed {
-    let schedule = schedule::schedule(&model, &ScheduleConfig::default());
-    let memory = memory::plan(&schedule).unwrap();
-    Placed {
-        model,
-        schedule,
-        memory,
-    }
+pub(crate) fn place(network: &MetaFormer, model: QuantModel) -> Quantized {
+    integer::place(network.clone(), model, &ScheduleConfig::default())
 }
 
-fn description() -> Description {
-    Description {
-        name: "mixed".to_owned(),
-        labels: (0..5).map(|class| format!("class {class}")).collect(),
-    }
-}
-
-pub(crate) fn generated(placed: &Placed, layout: Layout) -> Generated {
-    let program = program(&placed.model, &placed.schedule, &placed.memory);
-    generate(&program, &description(), layout)
+pub(crate) fn generated(placed: &Quantized, layout: Layout) -> Generated {
+    let program = placed.program();
+    generate(&program, &description(&program), layout)
 }
 
 /// Signal over noise of every step, in decibels.
-pub(crate) fn step_sqnr(network: &MetaFormer, placed: &Placed) -> Vec<f64> {
-    let program = program(&placed.model, &placed.schedule, &placed.memory);
-    integer::step_sqnr(network, &placed.model, &program)
+pub(crate) fn step_sqnr(placed: &Quantized) -> Vec<f64> {
+    integer::step_sqnr(&placed.network, &placed.model, &placed.program())
 }
 
 /// Every step of a few inferences on an emulated board is as on the host; they allocate
 /// nothing, have a bounded stack, and cannot panic.
-pub(crate) fn assert_same_on(name: &str, network: &MetaFormer, placed: &Placed) {
-    let program = program(&placed.model, &placed.schedule, &placed.memory);
-    let firmware = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware");
-    let kernels = firmware.join("kernels");
-    let kernels = format!("{{ path = {:?} }}", kernels.display().to_string());
+pub(crate) fn assert_same_on(name: &str, placed: &Quantized) {
+    let program = placed.program();
     let board = &boards::find(name).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    generated(placed, board.kernels.layout())
-        .write_crate(folder.path(), &description(), &kernels)
-        .unwrap();
-    let build = Build {
-        firmware: &firmware,
-        board,
-        model: Some(folder.path()),
-        interface: Interface::Requests,
-    };
+    let written = written(&program, board);
+    let build = written.build(board);
     let audit = audit::inference(&build).unwrap_or_else(|error| panic!("{name}: {error}"));
     let (panics, heap, stack) = (&audit.panics, &audit.heap, &audit.stack_bytes);
     assert!(
         panics.is_empty() && heap.is_empty() && stack.is_ok(),
         "{name}: {panics:?} {heap:?} {stack:?}"
     );
-    assert_same_bytes(&program, name, &images(network, 3));
+    assert_same_bytes(&program, name, &images(&placed.network, 3));
 }

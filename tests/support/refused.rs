@@ -4,7 +4,7 @@ pub(crate) mod broken;
 
 use tract_onnx::pb;
 
-use super::network::{image_info, int, ints, node};
+use super::proto::{image_info, int, ints, node};
 
 /// A graph of `image` to `scores`; weights are ones of the sizes given.
 fn graph(nodes: Vec<pb::NodeProto>, weights: &[(&str, &[i64])]) -> pb::GraphProto {

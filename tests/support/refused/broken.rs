@@ -4,7 +4,7 @@ use prost::Message;
 use tract_onnx::pb;
 
 use super::body;
-use crate::support::network::{image_info, int, ints, model, node};
+use crate::support::proto::{image_info, int, ints, model, node};
 
 /// Files that are no networks.
 pub(crate) fn broken_files() -> Vec<(&'static str, Vec<u8>)> {
