@@ -153,9 +153,7 @@ def instances():
             if network == "caformer" and form.get("opset") == 13:
                 form = {"opset": 14}  # the first with fused attention
             norms = network != "poolformer"
-            yield Instance(
-                network, "timm", make, mixers, embedding_norms=norms, **form
-            )
+            yield Instance(network, "timm", make, mixers, embedding_norms=norms, **form)
     for form in forms:
         yield Instance(
             "poolformer",
