@@ -4,6 +4,7 @@
 mod support;
 
 use support::integer::{IMAGES, Quantized, images, place, quantize, quantized};
+use support::placed::assert_same_on;
 use tadpool::import::import_file;
 use tadpool::model_toml::Feed;
 use tadpool::precision::Precision;
@@ -166,4 +167,28 @@ fn maps_are_named_by_stage_or_layer() {
         assert_eq!(name(unknown), None, "{unknown}");
     }
     assert!(model.map_names().contains(&"stage1"));
+}
+
+/// On cores of each kind of kernels, without a panic path while rows come.
+#[test]
+fn boards_take_rows_and_leave_maps() {
+    let fixture = &support::manifest().model[0];
+    let Quantized { network, model, .. } = quantized(fixture, &ROWS);
+    let asked = asking(&model, &[0, model.layers.len() - 2]);
+    let rows = place(network, asked, &ROWS);
+    for board in ["qemu-mps2-an385", "qemu-mps2-an386", "qemu-mps3-an547"] {
+        assert_same_on(board, &rows);
+    }
+}
+
+#[test]
+fn boards_run_a_network_without_a_head() {
+    let file = support::fixtures().join(&support::manifest().model[0].file);
+    let mut network = import_file(&file).unwrap().model;
+    network.layers.pop();
+    let last = network.layers.len() - 1;
+    let model = quantize(&network, &Precision::int8(&network), IMAGES).unwrap();
+    let asked = asking(&model, &[last]);
+    let quantized = place(network, asked, &ScheduleConfig::default());
+    assert_same_on("qemu-mps2-an386", &quantized);
 }
