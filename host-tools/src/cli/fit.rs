@@ -1,11 +1,12 @@
 //! `tadpool fit`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use clap::Args;
 use serde::Serialize;
-use tadpool::boards;
-use tadpool::firmware::{self, Build, Interface};
+use tadpool::boards::{self, Board};
+use tadpool::firmware::{self, Build, Interface, audit};
 use tadpool::fit::{self, Need, Savings};
 use tadpool::progress::Progress as _;
 
@@ -40,6 +41,10 @@ pub(crate) struct FitReport {
 struct Row {
     board: String,
     fits: bool,
+    /// The bound for the inference's stack, if the model fits a board of this core.
+    inference_stack_bytes: Option<u32>,
+    /// What the board's file reserves for it and the request loop.
+    stack_bytes: u32,
     #[serde(flatten)]
     fit: fit::Fit,
 }
@@ -60,21 +65,32 @@ impl Fit {
         let bars = Bars::default();
         bars.begin("building images", boards.len());
         let mut rows = Vec::with_capacity(boards.len());
-        for board in boards {
-            let (_, folder) = self.firmware.generate(&model, &compiled, &board)?;
-            let sizes = firmware::weigh(&Build {
+        let mut stacks = BTreeMap::new();
+        for board in &boards {
+            let (_, folder) = self.firmware.generate(&model, &compiled, board)?;
+            let build = Build {
                 firmware: self.firmware.folder()?,
-                board: &board,
+                board,
                 model: Some(&folder),
                 interface: Interface::Requests,
-            })?;
-            let fit = fit::fit(&board, &sizes, &savings);
+            };
+            let fit = fit::fit(board, &firmware::weigh(&build)?, &savings);
+            // The same machine code has the same bound on every board.
+            if fit.fits() && !stacks.contains_key(&code(board)) {
+                stacks.insert(code(board), audit::inference(&build)?.stack_bytes.ok());
+            }
             rows.push(Row {
-                board: board.name,
+                board: board.name.clone(),
                 fits: fit.fits(),
+                inference_stack_bytes: None,
+                stack_bytes: board.layout.stack_bytes,
                 fit,
             });
             bars.advance();
+        }
+        for (row, board) in rows.iter_mut().zip(&boards) {
+            row.inference_stack_bytes = stacks.get(&code(board)).copied().flatten();
+            row.fits &= row.inference_stack_bytes <= Some(row.stack_bytes);
         }
         bars.end();
         Ok(FitReport {
@@ -84,29 +100,47 @@ impl Fit {
     }
 }
 
+/// What the machine code of an inference depends on.
+fn code(board: &Board) -> (String, &'static str) {
+    (board.target.clone(), board.kernels.name())
+}
+
 impl fmt::Display for FitReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "what {} takes of each board, in bytes:", self.model)?;
-        let mut rows = table(["board", "flash", "of", "RAM", "of", "fits"], 1);
-        for Row { board, fits, fit } in &self.boards {
+        let mut rows = table(
+            ["board", "flash", "of", "RAM", "of", "stack", "of", "fits"],
+            1,
+        );
+        for row in &self.boards {
+            let fit = &row.fit;
             let flash = fit.weights.map_or(fit.flash, |weights| Need {
                 needed_bytes: fit.flash.needed_bytes + weights.needed_bytes,
                 available_bytes: fit.flash.available_bytes + weights.available_bytes,
             });
             rows.add_row([
-                board.clone(),
+                row.board.clone(),
                 grouped(flash.needed_bytes),
                 grouped(flash.available_bytes),
                 grouped(fit.ram.needed_bytes),
                 grouped(fit.ram.available_bytes),
-                if *fits { "yes" } else { "no" }.to_owned(),
+                row.inference_stack_bytes
+                    .map_or_else(|| "-".to_owned(), |bytes| grouped(bytes.into())),
+                grouped(row.stack_bytes.into()),
+                if row.fits { "yes" } else { "no" }.to_owned(),
             ]);
         }
         writeln!(f, "{rows}")?;
-        for Row { board, fit, .. } in self.boards.iter().filter(|row| !row.fits) {
-            writeln!(f, "\n{board} would need:")?;
-            for remedy in &fit.remedies {
+        for row in self.boards.iter().filter(|row| !row.fits) {
+            writeln!(f, "\n{} would need:", row.board)?;
+            for remedy in &row.fit.remedies {
                 writeln!(f, "  {remedy}")?;
+            }
+            if row.fit.fits() {
+                writeln!(
+                    f,
+                    "  more stack: a copy of the board's file with more `stack_bytes`"
+                )?;
             }
         }
         Ok(())
