@@ -6,6 +6,7 @@ use std::convert::Infallible;
 
 use embedded_hal::digital;
 use embedded_io::ErrorType;
+use tadpool_kernels::checksum::fnv1a;
 use tadpool_model::Logits;
 
 use super::*;
