@@ -256,16 +256,7 @@ fn size_in_use(layer: &QuantLayer, input: Stream, tile_tokens: usize) -> usize {
             let shared = sliding_window_overlap(&window) as usize;
             read + layer.output_bytes() - shared.min(read).min(layer.output_bytes())
         }
-        QuantOp::Head(_) | QuantOp::WideHead(_) => read + layer.output_bytes(),
-        QuantOp::Pooling(_)
-        | QuantOp::ScaledPooling(_)
-        | QuantOp::NormedPooling(_)
-        | QuantOp::Identity(_)
-        | QuantOp::RandomMixing(_)
-        | QuantOp::SepConv(_)
-        | QuantOp::Attention(_)
-        | QuantOp::ChannelMlp(_)
-        | QuantOp::NormedMlp(_) => read,
+        _ => read + new_output(layer).map_or(0, |(_, size)| size),
     };
     maps + scratch_size(layer, tile_tokens).unwrap_or(0)
 }
@@ -355,7 +346,7 @@ fn scratch_size(layer: &QuantLayer, tile_tokens: usize) -> Option<usize> {
         (QuantOp::ChannelMlp(op), stream) => {
             let size = match stream {
                 Stream::Int8 => ChannelMlp::scratch_size,
-                Stream::Int16 => int16::channel_mlp::ChannelMlp::scratch_size,
+                Stream::Int16 => int16::channel_mlp::scratch_size,
             };
             let size = size(op.fc1.inputs, op.fc1.outputs, tile_tokens);
             Some(size + unpacked(&op.fc1).max(unpacked(&op.fc2.matrix)))

@@ -130,6 +130,11 @@ pub(crate) fn cut<'a>(scratch: &mut &'a mut [i32], count: usize) -> Result<&'a m
     scratch.split_off_mut(..count).ok_or(Fault::Buffer)
 }
 
+/// Cuts `size` bytes, whole words, off the head of a scratch buffer, for int8 values.
+pub(crate) fn cut_i8s<'a>(scratch: &mut &'a mut [i32], size: usize) -> Result<&'a mut [i8], Fault> {
+    Ok(cast::words_as_i8s_mut(cut(scratch, size / 4)?))
+}
+
 /// Cuts `count` elements of type `i32` off the head of a buffer of bytes.
 #[cfg(feature = "cases")]
 pub(crate) fn take_i32s<'a>(

@@ -25,7 +25,6 @@ use crate::norm::Stats;
 use crate::normed::{Normaliser, Normed};
 use crate::softmax::{self, Quotient};
 use crate::stream::Stream;
-use crate::weights::part_outputs;
 use memory::{Dims, Memory};
 
 /// Constants of one self-attention.
@@ -206,26 +205,8 @@ impl Run<'_> {
         let shape = [inner, dims.channels];
         let zero = projection.zero_point;
         let layer = Layer::new::<K, true>(projection.weights, shape, constants, zero)?;
-        let at_once = match S::FRACTION {
-            0 => layer.at_once(),
-            // As many as there is room for sums.
-            _ => part_outputs(inner),
-        };
-        let mut written = Ok(Stats::default());
-        layer.each_part::<K, true>(at_once, self.unpacked, |part| {
-            let tiles = tiles.chunks(dims.tile_words().max(1));
-            for (tokens, tile) in tokens.chunks_mut(tile_bytes).zip(tiles) {
-                match (
-                    S::join::<K>(part, projection, tile, sums, tokens),
-                    &mut written,
-                ) {
-                    (Ok(stats), Ok(written)) => written.add_all(stats),
-                    (Err(fault), _) => written = Err(fault),
-                    (Ok(_), Err(_)) => {}
-                }
-            }
-        })?;
-        written
+        let memory = [&mut **sums, &mut *self.unpacked];
+        projection.join::<K, S>(&layer, tiles, dims.tile_words(), memory, tokens)
     }
 
     /// Normalises tokens, and writes `outputs` from number `first` on of `qkv` to

@@ -22,7 +22,8 @@ use crate::norm::{Norm, NormScale, Stats};
 pub struct ChannelMlp<'a> {
     /// The residual stream, `tokens x channels`, read and written.
     pub map: Buffer,
-    /// At least [`ChannelMlp::scratch_size`] bytes, 4-byte aligned, and
+    /// At least [`ChannelMlp::scratch_size`] bytes, or
+    /// [`crate::int16::channel_mlp::scratch_size`], 4-byte aligned, and
     /// [`crate::weights::unpacked_size`] for the larger matrix of four-bit weights.
     pub scratch: Buffer,
     /// Values per token.
@@ -35,7 +36,11 @@ pub struct ChannelMlp<'a> {
     pub tile_tokens: usize,
     /// The norm before `fc1`.
     pub norm: Norm,
-    /// Channels to hidden.
+    /// Bits per channel of an int16 stream that are rounded away before `fc1`, at most
+    /// eight; empty for an int8 stream.
+    pub shift: &'a [u8],
+    /// Channels to hidden; on an int16 stream a weight counts `2^(8 - shift)` times in
+    /// the sum of its row.
     pub fc1: NormedLinear<'a>,
     /// Zero point of the activation's input, in `0..=255`.
     pub hidden_zero: i32,

@@ -14,7 +14,6 @@
 //! multiplies its weights with `2^(shift - 8)`.
 
 use crate::fixed::{saturate_i8, saturate_i16};
-use crate::matmul::row_size;
 use crate::norm::Stats;
 use crate::weights::part_outputs;
 
@@ -33,14 +32,6 @@ pub const fn sums_size(outputs: usize, inputs: usize) -> usize {
     // Four tokens in the layouts that have most, four bytes a sum.
     outputs.saturating_mul(16)
 }
-
-/// Scratch bytes for rounded tokens of `inputs` values.
-pub const fn rounded_size(inputs: usize) -> usize {
-    ROWS * row_size(inputs)
-}
-
-/// Tokens that are rounded before they become part of a tile.
-const ROWS: usize = 2;
 
 /// Rounds one token to 8 bits.
 #[inline(always)]

@@ -77,6 +77,7 @@ pub mod pointwise;
 pub mod pooling;
 pub mod pushed_rows;
 pub mod random_mixing;
+mod row_mlp;
 mod rows;
 pub mod scaled_pooling;
 pub mod sep_conv;

@@ -1,8 +1,11 @@
 //! The constants of linear layers, by what they read and where their result goes.
 
 use crate::arena::{Fault, ensure};
+use crate::layout::Kernel;
+use crate::matmul::Layer;
+use crate::norm::Stats;
 use crate::stream::Stream;
-use crate::weights::Weights;
+use crate::weights::{Weights, part_outputs};
 
 /// A linear layer that reads a feature map whose norm is folded into it.
 #[derive(Debug, Clone, Copy)]
@@ -76,5 +79,39 @@ impl ResidualLinear<'_> {
     pub(crate) fn check<S: Stream>(&self, outputs: usize) -> Result<(), Fault> {
         ensure([self.bias, self.multiplier, self.residual].map(<[_]>::len) == [outputs; 3])?;
         ensure(S::FRACTION == 0 || self.offset.len() == outputs)
+    }
+
+    /// Adds the product of tiles of `tile_size` words to the tokens of the stream that
+    /// they are for, and returns the sums of what was written. `layer` is this one in
+    /// the form that is run; `memory` is for sums and for weights of four bits.
+    pub(crate) fn join<K: Kernel, S: Stream>(
+        &self,
+        layer: &Layer<'_>,
+        tiles: &[i32],
+        tile_size: usize,
+        [sums, unpacked]: [&mut [i32]; 2],
+        tokens: &mut [u8],
+    ) -> Result<Stats, Fault> {
+        let at_once = if S::FRACTION == 0 {
+            layer.at_once()
+        } else {
+            // As many as there is room for sums.
+            part_outputs(layer.inputs())
+        };
+        let tile_bytes = (K::TOKENS * layer.outputs() * S::BYTES).max(1);
+        let mut written = Stats::default();
+        let mut result = Ok(());
+        layer.each_part::<K, true>(at_once, unpacked, |part| {
+            // No zip, which divides by lengths that the compiler does not know here.
+            let mut tiles = tiles.chunks(tile_size.max(1));
+            for tokens in tokens.chunks_mut(tile_bytes) {
+                let Some(tile) = tiles.next() else { break };
+                match S::join::<K>(part, self, tile, sums, tokens) {
+                    Ok(stats) => written.add_all(stats),
+                    Err(fault) => result = Err(fault),
+                }
+            }
+        })?;
+        result.map(|()| written)
     }
 }

@@ -25,6 +25,44 @@ pub(crate) const fn row_size(inputs: usize) -> usize {
     inputs.saturating_add(15) / 16 * 16
 }
 
+/// Rows that are made before they become part of a tile.
+const ROWS: usize = 2;
+
+/// Scratch bytes of the rows that [`expand_rows`] needs.
+pub(crate) const fn rows_size(inputs: usize) -> usize {
+    ROWS * row_size(inputs)
+}
+
+/// Makes rows of int8 values of a tile's tokens, a few at a time, and puts them into
+/// the tile; `rows` holds [`rows_size`] bytes.
+#[inline(always)]
+pub(crate) fn expand_rows<K: Product, T>(
+    tokens: &[T],
+    inputs: usize,
+    rows: &mut [i8],
+    tile: &mut [i32],
+    mut make: impl FnMut(&[T], &mut [i8]),
+) {
+    let row_size = row_size(inputs).max(1);
+    let mut first = 0;
+    for tokens in tokens.chunks((ROWS * inputs).max(1)) {
+        let mut size = 0;
+        let tokens = tokens.chunks(inputs.max(1));
+        for (token, row) in tokens.zip(rows.chunks_mut(row_size)) {
+            make(token, row);
+            size += row_size;
+        }
+        K::expand(
+            rows.get(..size).unwrap_or(&[]),
+            row_size,
+            inputs,
+            first,
+            tile,
+        );
+        first += ROWS;
+    }
+}
+
 /// A linear layer, or a few of its outputs, as the inner loops see it: its parts
 /// are as long as its dimensions say, and its weights lie on a 4-byte boundary.
 #[derive(Debug, Clone, Copy)]
@@ -153,6 +191,16 @@ impl<'a> Layer<'a> {
             constants,
             zero,
         })
+    }
+
+    /// Values per token that is read, not zero.
+    pub(crate) fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// Values per token that is written, not zero.
+    pub(crate) fn outputs(&self) -> usize {
+        self.outputs
     }
 
     /// All outputs, or as many as are unpacked at a time.

@@ -61,6 +61,15 @@ impl Stats {
     }
 }
 
+impl From<Partial> for Stats {
+    #[inline(always)]
+    fn from(partial: Partial) -> Self {
+        let mut stats = Self::default();
+        stats.merge(partial);
+        stats
+    }
+}
+
 /// Sums in single registers, for at most `2^16` values.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Partial {

@@ -10,11 +10,10 @@
 //!
 //! with the norm's weight and bias folded into what reads it. The zero point is zero.
 
-use crate::arch::cast;
 use crate::arena::Fault;
 use crate::fixed::{requantize, saturate_i8};
 use crate::layout::Kernel;
-use crate::matmul::row_size;
+use crate::matmul::expand_rows;
 use crate::norm::{Norm, NormScale, Stats};
 use crate::stream::Stream;
 
@@ -44,14 +43,6 @@ pub(crate) struct Normaliser<'a> {
     normed: &'a Normed,
     /// Mean and factor of a whole map.
     map: [i32; 2],
-}
-
-/// Rows that are normalised before they become part of a tile.
-const ROWS: usize = 2;
-
-/// Scratch bytes of the rows that [`Normaliser::expand`] needs.
-pub(crate) const fn rows_size(channels: usize) -> usize {
-    ROWS * row_size(channels)
 }
 
 impl Normed {
@@ -91,7 +82,7 @@ impl Normaliser<'_> {
     }
 
     /// Normalises the tokens of a tile and puts them into it; `rows` holds
-    /// [`rows_size`] bytes.
+    /// [`rows_size`](crate::matmul::rows_size) bytes.
     pub(crate) fn expand<K: Kernel, S: Stream>(
         &self,
         tokens: &[u8],
@@ -99,18 +90,10 @@ impl Normaliser<'_> {
         rows: &mut [i8],
         tile: &mut [i32],
     ) -> Result<(), Fault> {
-        let row_size = row_size(channels).max(1);
-        let pairs = S::values(tokens)?.chunks((ROWS * channels).max(1));
-        for (pair, first) in pairs.zip((0..).step_by(ROWS)) {
-            let mut size = 0;
-            let pair = pair.chunks(channels.max(1));
-            for (token, row) in pair.zip(rows.chunks_mut(row_size)) {
-                self.token::<S>(token, row);
-                size += row_size;
-            }
-            let rows = rows.get(..size).ok_or(Fault::Buffer)?;
-            K::expand(rows, row_size, channels, first, tile);
-        }
+        let tokens = S::values(tokens)?;
+        expand_rows::<K, _>(tokens, channels, rows, tile, |token, row| {
+            self.token::<S>(token, row);
+        });
         Ok(())
     }
 }
@@ -121,15 +104,6 @@ pub(crate) fn normalise<S: Stream>(value: S::Value, [mean, factor]: [i32; 2]) ->
     let value: i32 = value.into();
     let centred = (value << (16 - S::FRACTION)).wrapping_sub(mean);
     saturate_i8(requantize(centred, factor))
-}
-
-/// The rows that [`Normaliser::expand`] needs, cut off the head of a scratch buffer.
-pub(crate) fn rows<'a>(
-    scratch: &mut &'a mut [i32],
-    channels: usize,
-) -> Result<&'a mut [i8], Fault> {
-    let rows = crate::arena::cut(scratch, rows_size(channels) / 4)?;
-    Ok(cast::words_as_i8s_mut(rows))
 }
 
 #[cfg(test)]

@@ -6,15 +6,12 @@
 //! layers take it as it is.
 
 use crate::arena::{self, Buffer, Fault, ensure, volume};
-use crate::channel_mlp::tiles;
-use crate::int16;
 use crate::layout::Kernel;
 use crate::linear::{PlainLinear, ResidualLinear};
-use crate::matmul::{Layer, tile_words};
 use crate::norm::Stats;
-use crate::normed::{self, Normed, rows_size};
+use crate::normed::Normed;
+use crate::row_mlp::{self, RowMlp};
 use crate::stream::Stream;
-use crate::weights::part_outputs;
 
 /// Constants of one channel MLP.
 #[derive(Debug, Clone, Copy)]
@@ -47,9 +44,7 @@ impl NormedMlp<'_> {
         hidden: usize,
         tile_tokens: usize,
     ) -> usize {
-        crate::channel_mlp::ChannelMlp::scratch_size(channels, hidden, tile_tokens)
-            + sums_size::<S>(channels, hidden)
-            + rows_size(channels)
+        row_mlp::scratch_size::<S>(channels, hidden, tile_tokens)
     }
 
     fn check<S: Stream>(&self, map: &[u8]) -> Result<(), Fault> {
@@ -58,15 +53,6 @@ impl NormedMlp<'_> {
         ensure(map.len().is_multiple_of(volume(&[channels, S::BYTES])))?;
         self.fc1.check(hidden)?;
         self.fc2.check::<S>(channels)
-    }
-}
-
-/// Scratch bytes for sums that are not requantized at once.
-const fn sums_size<S: Stream>(channels: usize, hidden: usize) -> usize {
-    if S::FRACTION == 0 {
-        0
-    } else {
-        int16::sums_size(channels, hidden)
     }
 }
 
@@ -80,56 +66,21 @@ pub fn run<K: Kernel, S: Stream>(
     stats: &Stats,
     arena: &mut [u8],
 ) -> Result<Stats, Fault> {
-    let (map, mut scratch) = arena::map_and_scratch(arena, &step.map, &step.scratch)?;
+    let (map, scratch) = arena::map_and_scratch(arena, &step.map, &step.scratch)?;
     step.check::<S>(map)?;
-    let (channels, hidden) = (step.channels, step.hidden);
-    let count = tiles(step.tile_tokens);
-    let [tile_size, next_size] = [tile_words(channels), tile_words(hidden)];
-    let tiles = arena::cut(&mut scratch, volume(&[count, tile_size]))?;
-    let nexts = arena::cut(&mut scratch, volume(&[count, next_size]))?;
-    let fc1_constants = arena::cut(&mut scratch, volume(&[2, hidden]))?;
-    let fc2_constants = arena::cut(&mut scratch, volume(&[2, channels]))?;
-    let sums = arena::cut(&mut scratch, sums_size::<S>(channels, hidden) / 4)?;
-    let rows = normed::rows(&mut scratch, channels)?;
-    let unpacked = scratch;
-    let norm = step.norm.of::<S>(stats);
-    K::constants(step.fc1.bias, step.fc1.multiplier, fc1_constants);
-    let shape = [channels, hidden];
-    let fc1 = Layer::new::<K, true>(step.fc1.weights, shape, fc1_constants, step.fc1.zero)?;
-    K::constants(step.fc2.bias, step.fc2.multiplier, fc2_constants);
-    let shape = [hidden, channels];
-    let fc2 = Layer::new::<K, true>(step.fc2.weights, shape, fc2_constants, step.fc2.zero_point)?;
-
-    let fc2_at_once = match S::FRACTION {
-        0 => fc2.at_once(),
-        _ => part_outputs(hidden),
+    let (norm, fc1) = (step.norm.of::<S>(stats), &step.fc1);
+    let mlp = RowMlp {
+        channels: step.channels,
+        hidden: step.hidden,
+        tile_tokens: step.tile_tokens,
+        fc1: (fc1.weights, fc1.zero),
+        activation: step.activation,
+        fc2: &step.fc2,
     };
-
-    let mut written = Stats::default();
-    // None of these is zero, as was checked; said again where the compiler sees it.
-    let (tile_size, next_size) = (tile_size.max(1), next_size.max(1));
-    let tile_bytes = volume(&[K::TOKENS, channels, S::BYTES]).max(1);
-    for tokens in map.chunks_mut(volume(&[count, tile_bytes]).max(1)) {
-        let used = tokens.len().div_ceil(tile_bytes);
-        for (tokens, tile) in tokens.chunks(tile_bytes).zip(tiles.chunks_mut(tile_size)) {
-            norm.expand::<K, S>(tokens, channels, rows, tile)?;
-        }
-        fc1.each_part::<K, true>(fc1.at_once(), unpacked, |fc1| {
-            let memory = tiles.chunks(tile_size).zip(nexts.chunks_mut(next_size));
-            for (tile, next) in memory.take(used) {
-                K::activate(fc1, step.activation, tile, next);
-            }
-        })?;
-        let mut result = Ok(());
-        fc2.each_part::<K, true>(fc2_at_once, unpacked, |part| {
-            for (tokens, tile) in tokens.chunks_mut(tile_bytes).zip(nexts.chunks(next_size)) {
-                match S::join::<K>(part, &step.fc2, tile, sums, tokens) {
-                    Ok(stats) => written.add_all(stats),
-                    Err(fault) => result = Err(fault),
-                }
-            }
-        })?;
-        result?;
-    }
-    Ok(written)
+    mlp.run::<K, S>(
+        map,
+        scratch,
+        |constants| K::constants(fc1.bias, fc1.multiplier, constants),
+        |token, row| norm.token::<S>(token, row),
+    )
 }

@@ -9,11 +9,10 @@
 
 use crate::arch::cast;
 use crate::arena::{self, Buffer, Fault, ensure, volume};
-use crate::int16::sums_size;
 use crate::layout::Kernel;
 use crate::matmul::{Layer, row_size, tile_words};
 use crate::norm::Stats;
-use crate::stream::{Int8, Stream, Width};
+use crate::stream::{Int8, Stream, Width, sums_size};
 use crate::weights::{Weights, part_outputs};
 
 /// Constants of one patch embedding.
@@ -124,11 +123,7 @@ fn run_with<K: Kernel, I: Stream, O: Stream, const INT4: bool>(
     let tile_size = tile_words(inputs);
     let row_size = row_size(inputs).max(1);
     let count = tiles(step.tile_tokens);
-    let sums_size = if O::FRACTION > 0 {
-        sums_size(channels, inputs) / 4
-    } else {
-        0
-    };
+    let sums_size = sums_size::<O>(channels, inputs) / 4;
 
     // The constants are written once and stay in the scratch.
     let sizes = [2 * channels, volume(&[count, tile_size])];

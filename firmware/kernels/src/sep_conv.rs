@@ -10,14 +10,12 @@ use crate::arch::cast;
 use crate::arena::{self, Buffer, Fault, ensure, volume};
 use crate::channel_mlp::tiles;
 use crate::depthwise::{self, Depthwise, Ring};
-use crate::int16;
 use crate::layout::Kernel;
 use crate::linear::{PlainLinear, ResidualLinear};
-use crate::matmul::{Layer, tile_words};
+use crate::matmul::{Layer, rows_size, tile_words};
 use crate::norm::Stats;
-use crate::normed::{self, Normaliser, Normed};
-use crate::stream::Stream;
-use crate::weights::part_outputs;
+use crate::normed::{Normaliser, Normed};
+use crate::stream::{Stream, sums_size};
 
 /// Constants of one separable convolution.
 #[derive(Debug, Clone, Copy)]
@@ -60,7 +58,7 @@ impl SepConv<'_> {
         let tiles = 4 * tiles(tile_tokens) * tile_size(channels, hidden);
         let constants = 8 * (channels + hidden);
         let sums = sums_size::<S>(channels, hidden);
-        ring + window + tiles + constants + normed::rows_size(channels) + sums
+        ring + window + tiles + constants + rows_size(channels) + sums
     }
 
     fn check<K: Kernel, S: Stream>(&self, map: &[u8]) -> Result<(), Fault> {
@@ -78,15 +76,6 @@ impl SepConv<'_> {
 const fn tile_size(channels: usize, hidden: usize) -> usize {
     let [channels, hidden] = [tile_words(channels), tile_words(hidden)];
     if channels < hidden { hidden } else { channels }
-}
-
-/// Bytes of the sums of `fc2`, which only a wide stream needs.
-const fn sums_size<S: Stream>(channels: usize, hidden: usize) -> usize {
-    if S::FRACTION == 0 {
-        0
-    } else {
-        int16::sums_size(channels, hidden)
-    }
 }
 
 /// Runs the step on a stream of type `S`; `stats` are those of the map as it is read,
@@ -112,7 +101,7 @@ pub fn run<K: Kernel, S: Stream>(
     let tiles = arena::cut(&mut scratch, volume(&[tiles(step.tile_tokens), tile_size]))?;
     let fc1_constants = arena::cut(&mut scratch, 2 * hidden)?;
     let fc2_constants = arena::cut(&mut scratch, 2 * channels)?;
-    let rows = normed::rows(&mut scratch, channels)?;
+    let rows = arena::cut_i8s(&mut scratch, rows_size(channels))?;
     let sums = arena::cut(&mut scratch, sums_size::<S>(channels, hidden) / 4)?;
     let (fc1, fc2) = (&step.fc1, &step.fc2);
     K::constants(fc1.bias, fc1.multiplier, fc1_constants);
@@ -231,12 +220,7 @@ impl Branch<'_> {
     ) -> Result<Stats, Fault> {
         let [bytes, values, tile_size, count] = self.sizes::<K, S>();
         let inputs = self.step.hidden;
-        let at_once = if S::FRACTION == 0 {
-            self.fc2.at_once()
-        } else {
-            part_outputs(inputs)
-        };
-        let mut written = Ok(Stats::default());
+        let mut written = Stats::default();
         for (tokens, hidden) in row
             .chunks_mut((count * bytes).max(1))
             .zip(hidden.chunks((count * values).max(1)))
@@ -245,20 +229,11 @@ impl Branch<'_> {
             for (hidden, tile) in hidden.chunks(values).zip(tiles) {
                 K::expand(hidden, inputs, inputs, 0, tile);
             }
-            let (fc2, sums) = (&self.step.fc2, &mut *self.sums);
-            self.fc2
-                .each_part::<K, true>(at_once, self.unpacked, |part| {
-                    let tiles = self.tiles.chunks(tile_size);
-                    for (tile, tokens) in tiles.zip(tokens.chunks_mut(bytes)) {
-                        match (&mut written, S::join::<K>(part, fc2, tile, sums, tokens)) {
-                            (Ok(written), Ok(stats)) => written.add_all(stats),
-                            (written, Err(fault)) => *written = Err(fault),
-                            (Err(_), Ok(_)) => {}
-                        }
-                    }
-                })?;
+            let memory = [&mut *self.sums, &mut *self.unpacked];
+            let fc2 = &self.step.fc2;
+            written.add_all(fc2.join::<K, S>(&self.fc2, self.tiles, tile_size, memory, tokens)?);
         }
-        written
+        Ok(written)
     }
 }
 

@@ -26,6 +26,16 @@ pub trait Stream: Width {}
 impl Stream for Int8 {}
 impl Stream for Int16 {}
 
+/// Scratch bytes for the sums of a tile, which a step needs if it writes a stream of
+/// type `S` that is not int8.
+pub(crate) const fn sums_size<S: Stream>(outputs: usize, inputs: usize) -> usize {
+    if S::FRACTION == 0 {
+        0
+    } else {
+        int16::sums_size(outputs, inputs)
+    }
+}
+
 /// What steps do differently for the two widths.
 pub trait Width {
     /// A value as it is stored.
@@ -113,9 +123,7 @@ impl Width for Int8 {
         for &value in token {
             partial.add(value);
         }
-        let mut stats = Stats::default();
-        stats.merge(partial);
-        stats
+        partial.into()
     }
 
     fn norm(stats: &Stats, norm: &Norm) -> NormScale {
@@ -139,9 +147,7 @@ impl Width for Int8 {
             *q = saturate_i8((slope * i32::from(*q)).wrapping_add(offset) >> 16);
             partial.add(*q);
         }
-        let mut written = Stats::default();
-        written.merge(partial);
-        written
+        partial.into()
     }
 
     #[inline(always)]
@@ -157,9 +163,7 @@ impl Width for Int8 {
         _sums: &mut [i32],
         tokens: &mut [u8],
     ) -> Result<Stats, Fault> {
-        let mut written = Stats::default();
-        written.merge(K::write_counted(linear, tile, cast::i8s_mut(tokens)));
-        Ok(written)
+        Ok(K::write_counted(linear, tile, cast::i8s_mut(tokens)).into())
     }
 
     #[inline(always)]
@@ -170,14 +174,8 @@ impl Width for Int8 {
         _sums: &mut [i32],
         tokens: &mut [u8],
     ) -> Result<Stats, Fault> {
-        let mut written = Stats::default();
-        written.merge(K::update(
-            linear,
-            layer.residual,
-            tile,
-            cast::i8s_mut(tokens),
-        ));
-        Ok(written)
+        let tokens = cast::i8s_mut(tokens);
+        Ok(K::update(linear, layer.residual, tile, tokens).into())
     }
 }
 

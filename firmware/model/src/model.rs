@@ -215,6 +215,7 @@ static STAGE1_BLOCK0_MLP: ChannelMlp<'static> = ChannelMlp {
         elements: 8192,
         epsilon: 205343,
     },
+    shift: &[],
     fc1: NormedLinear {
         weights: Weights::Int8(weights(2400, 4096)),
         row_sums: &tables::STAGE1_BLOCK0_MLP_FC1_ROW_SUMS,
@@ -256,6 +257,7 @@ static STAGE1_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
         elements: 8192,
         epsilon: 261317,
     },
+    shift: &[],
     fc1: NormedLinear {
         weights: Weights::Int8(weights(10592, 4096)),
         row_sums: &tables::STAGE1_BLOCK1_MLP_FC1_ROW_SUMS,
@@ -316,6 +318,7 @@ static STAGE2_BLOCK0_MLP: ChannelMlp<'static> = ChannelMlp {
         elements: 4096,
         epsilon: 6615,
     },
+    shift: &[],
     fc1: NormedLinear {
         weights: Weights::Int8(weights(37216, 16384)),
         row_sums: &tables::STAGE2_BLOCK0_MLP_FC1_ROW_SUMS,
@@ -357,6 +360,7 @@ static STAGE2_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
         elements: 4096,
         epsilon: 18813,
     },
+    shift: &[],
     fc1: NormedLinear {
         weights: Weights::Int8(weights(69984, 16384)),
         row_sums: &tables::STAGE2_BLOCK1_MLP_FC1_ROW_SUMS,
@@ -417,6 +421,7 @@ static STAGE3_BLOCK0_MLP: ChannelMlp<'static> = ChannelMlp {
         elements: 2048,
         epsilon: 100,
     },
+    shift: &[],
     fc1: NormedLinear {
         weights: Weights::Int8(weights(176480, 65536)),
         row_sums: &tables::STAGE3_BLOCK0_MLP_FC1_ROW_SUMS,
@@ -458,6 +463,7 @@ static STAGE3_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
         elements: 2048,
         epsilon: 42,
     },
+    shift: &[],
     fc1: NormedLinear {
         weights: Weights::Int8(weights(307552, 65536)),
         row_sums: &tables::STAGE3_BLOCK1_MLP_FC1_ROW_SUMS,
@@ -500,4 +506,4 @@ const fn weights(offset: usize, size: usize) -> &'static [u8] {
 }
 
 /// Tells images of different models apart.
-pub const MODEL_HASH: u32 = 0xbade3857;
+pub const MODEL_HASH: u32 = 0x2d03a4b7;

@@ -6,8 +6,8 @@ use tadpool_kernels::layout::Layout;
 use tadpool_kernels::wide_head::MeanNorm;
 
 use super::layers::{
-    norm, normed, normed_linear, option, plain_linear, residual_linear, scope, vector_norm,
-    wide_linear,
+    norm, normed, normed_linear, option, per_channel, plain_linear, residual_linear, scope, shifts,
+    vector_norm, wide_linear,
 };
 use super::tables::Tables;
 use super::token_mixers;
@@ -34,10 +34,7 @@ pub(super) fn constants(
                 signed(op.zero_point),
             );
             let pad = tables.i8s(step, "PAD", op.pad);
-            let shift = match op.shift {
-                [] => quote!(&[]),
-                shift => tables.u8s(step, "SHIFT", shift),
-            };
+            let shift = shifts(step, op.shift, tables);
             let rows = op.weights.bytes();
             let weights = tables.weights(layout, rows, rows.len() / op.bias.len().max(1), bits);
             let bias = tables.i32s(step, "BIAS", op.bias);
@@ -80,51 +77,39 @@ pub(super) fn constants(
         Kernel::ScaledPooling(op) => {
             let (map, scratch, shape) = (buffer(op.map), buffer(op.scratch), array(op.shape));
             let norm = norm(&op.norm);
-            let factor = tables.i32s(step, "FACTOR", op.factor);
-            let residual = tables.i32s(step, "RESIDUAL", op.residual);
-            let offset = tables.i32s(step, "OFFSET", op.offset);
+            let constants = per_channel(step, [op.factor, op.residual, op.offset], tables);
             let value = quote!(ScaledPooling {
                 map: #map,
                 scratch: #scratch,
                 shape: #shape,
                 norm: #norm,
-                factor: #factor,
-                residual: #residual,
-                offset: #offset,
+                #constants
             });
             (quote!(ScaledPooling), value)
         }
         Kernel::NormedPooling(op) => {
             let (map, scratch, shape) = (buffer(op.map), buffer(op.scratch), array(op.shape));
             let normed = normed(&op.normed);
-            let factor = tables.i32s(step, "FACTOR", op.factor);
-            let residual = tables.i32s(step, "RESIDUAL", op.residual);
-            let offset = tables.i32s(step, "OFFSET", op.offset);
+            let constants = per_channel(step, [op.factor, op.residual, op.offset], tables);
             let value = quote!(NormedPooling {
                 map: #map,
                 scratch: #scratch,
                 shape: #shape,
                 normed: #normed,
-                factor: #factor,
-                residual: #residual,
-                offset: #offset,
+                #constants
             });
             (quote!(NormedPooling), value)
         }
         Kernel::Identity(op) => {
             let (map, channels, norm) = (buffer(op.map), plain(op.channels), norm(&op.norm));
             let scope = scope(op.scope);
-            let factor = tables.i32s(step, "FACTOR", op.factor);
-            let offset = tables.i32s(step, "OFFSET", op.offset);
-            let residual = tables.i32s(step, "RESIDUAL", op.residual);
+            let constants = per_channel(step, [op.factor, op.residual, op.offset], tables);
             let value = quote!(Identity {
                 map: #map,
                 channels: #channels,
                 scope: #scope,
                 norm: #norm,
-                factor: #factor,
-                offset: #offset,
-                residual: #residual,
+                #constants
             });
             (quote!(Identity), value)
         }
@@ -145,31 +130,10 @@ pub(super) fn constants(
             let (channels, hidden) = (plain(op.channels), plain(op.hidden));
             let (tile_tokens, hidden_zero) = (plain(op.tile_tokens), signed(op.hidden_zero));
             let fc1 = normed_linear(step, &op.fc1, op.channels, layout, bits, tables);
+            let shift = shifts(step, op.shift, tables);
             let activation = tables.i8s(step, "ACTIVATION", op.activation);
             let fc2 = residual_linear(step, "FC2", &op.fc2, op.hidden, layout, fc2_bits, tables);
             let value = quote!(ChannelMlp {
-                map: #map,
-                scratch: #scratch,
-                channels: #channels,
-                hidden: #hidden,
-                tile_tokens: #tile_tokens,
-                norm: #norm,
-                fc1: #fc1,
-                hidden_zero: #hidden_zero,
-                activation: #activation,
-                fc2: #fc2,
-            });
-            (quote!(ChannelMlp), value)
-        }
-        Kernel::ChannelMlpInt16(op) => {
-            let (map, scratch, norm) = (buffer(op.map), buffer(op.scratch), norm(&op.norm));
-            let (channels, hidden) = (plain(op.channels), plain(op.hidden));
-            let (tile_tokens, hidden_zero) = (plain(op.tile_tokens), signed(op.hidden_zero));
-            let shift = tables.u8s(step, "SHIFT", op.shift);
-            let fc1 = normed_linear(step, &op.fc1, op.channels, layout, bits, tables);
-            let activation = tables.i8s(step, "ACTIVATION", op.activation);
-            let fc2 = residual_linear(step, "FC2", &op.fc2, op.hidden, layout, fc2_bits, tables);
-            let value = quote!(int16::channel_mlp::ChannelMlp {
                 map: #map,
                 scratch: #scratch,
                 channels: #channels,
@@ -182,7 +146,7 @@ pub(super) fn constants(
                 activation: #activation,
                 fc2: #fc2,
             });
-            (quote!(int16::channel_mlp::ChannelMlp), value)
+            (quote!(ChannelMlp), value)
         }
         Kernel::NormedMlp(op) => {
             let (map, scratch) = (buffer(op.map), buffer(op.scratch));

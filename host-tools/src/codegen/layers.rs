@@ -12,6 +12,26 @@ use super::tables::Tables;
 use super::tokens::signed;
 use crate::quant_model::WeightBits;
 
+/// Factor, residual and offset of each channel, as fields.
+pub(super) fn per_channel(
+    step: &str,
+    [factor, residual, offset]: [&[i32]; 3],
+    tables: &mut Tables,
+) -> TokenStream {
+    let factor = tables.i32s(step, "FACTOR", factor);
+    let residual = tables.i32s(step, "RESIDUAL", residual);
+    let offset = tables.i32s(step, "OFFSET", offset);
+    quote!(factor: #factor, residual: #residual, offset: #offset,)
+}
+
+/// Bits that are rounded away from each channel of an int16 stream.
+pub(super) fn shifts(step: &str, shift: &[u8], tables: &mut Tables) -> TokenStream {
+    match shift {
+        [] => quote!(&[]),
+        shift => tables.u8s(step, "SHIFT", shift),
+    }
+}
+
 /// `fc1` of a channel MLP.
 pub(super) fn normed_linear(
     step: &str,

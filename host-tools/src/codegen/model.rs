@@ -91,9 +91,6 @@ fn layout_of(step: &ProgramStep<'_>, layout: Layout) -> Layout {
         Kernel::ChannelMlp(op) => {
             takes(op.fc1.weights, op.channels) && takes(op.fc2.weights, op.hidden)
         }
-        Kernel::ChannelMlpInt16(op) => {
-            takes(op.fc1.weights, op.channels) && takes(op.fc2.weights, op.hidden)
-        }
         Kernel::NormedMlp(op) => {
             takes(op.fc1.weights, op.channels) && takes(op.fc2.weights, op.hidden)
         }
@@ -288,9 +285,9 @@ pub(super) fn kernel_path(
         (Kernel::RandomMixing(_), _) => quote!(random_mixing::run::<#layout, #stream>),
         (Kernel::SepConv(_), _) => quote!(sep_conv::run::<#layout, #stream>),
         (Kernel::Attention(_), _) => quote!(attention::run::<#layout, #stream>),
-        (Kernel::ChannelMlp(_), _) if any => quote!(channel_mlp::run_int4::<#layout>),
-        (Kernel::ChannelMlp(_), _) => quote!(channel_mlp::run::<#layout>),
-        (Kernel::ChannelMlpInt16(_), _) => quote!(int16::channel_mlp::run::<#layout>),
+        (Kernel::ChannelMlp(_), Stream::Int16) => quote!(int16::channel_mlp::run::<#layout>),
+        (Kernel::ChannelMlp(_), Stream::Int8) if any => quote!(channel_mlp::run_int4::<#layout>),
+        (Kernel::ChannelMlp(_), Stream::Int8) => quote!(channel_mlp::run::<#layout>),
         (Kernel::NormedMlp(_), _) => quote!(normed_mlp::run::<#layout, #stream>),
         (Kernel::Head(_), Stream::Int16) => quote!(int16::head::run),
         (Kernel::Head(_), Stream::Int8) if any => quote!(head::run_int4),
@@ -312,7 +309,6 @@ fn output_field(kernel: &Kernel<'_>) -> Ident {
         | Kernel::SepConv(_)
         | Kernel::Attention(_)
         | Kernel::ChannelMlp(_)
-        | Kernel::ChannelMlpInt16(_)
         | Kernel::NormedMlp(_) => format_ident!("map"),
     }
 }

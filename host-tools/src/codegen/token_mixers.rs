@@ -8,7 +8,7 @@ use tadpool_kernels::layout::Layout;
 use tadpool_kernels::random_mixing::RandomMixing;
 use tadpool_kernels::sep_conv::SepConv;
 
-use super::layers::{normed, plain_linear, residual_linear};
+use super::layers::{normed, per_channel, plain_linear, residual_linear};
 use super::tables::Tables;
 use super::tokens::{array, buffer, plain, signed};
 use crate::quant_model::WeightBits;
@@ -27,9 +27,7 @@ pub(super) fn random_mixing(
     let multiplier = tables.i32s(step, "MULTIPLIER", op.multiplier);
     let constant = some_i32s(step, "CONSTANT", op.constant, tables);
     let beta = some_i32s(step, "BETA", op.beta, tables);
-    let factor = tables.i32s(step, "FACTOR", op.factor);
-    let residual = tables.i32s(step, "RESIDUAL", op.residual);
-    let offset = tables.i32s(step, "OFFSET", op.offset);
+    let constants = per_channel(step, [op.factor, op.residual, op.offset], tables);
     quote!(RandomMixing {
         map: #map,
         scratch: #scratch,
@@ -40,9 +38,7 @@ pub(super) fn random_mixing(
         multiplier: #multiplier,
         constant: #constant,
         beta: #beta,
-        factor: #factor,
-        residual: #residual,
-        offset: #offset,
+        #constants
     })
 }
 

@@ -6,7 +6,6 @@ use tadpool_kernels::channel_mlp::ChannelMlp;
 use tadpool_kernels::depthwise::Depthwise;
 use tadpool_kernels::head::Head;
 use tadpool_kernels::identity::Identity;
-use tadpool_kernels::int16;
 use tadpool_kernels::linear::{NormedLinear, PlainLinear, ResidualLinear};
 use tadpool_kernels::normed_mlp::NormedMlp;
 use tadpool_kernels::normed_pooling::NormedPooling;
@@ -22,7 +21,7 @@ use crate::ir::Shape;
 use crate::memory::MemoryPlan;
 use crate::quant_model::{
     QuantLayer, QuantMatrix, QuantOp, QuantPlainLinear, QuantResidualLinear, QuantWideLinear,
-    Stream, WeightBits,
+    WeightBits,
 };
 use crate::schedule::Step;
 
@@ -47,8 +46,6 @@ pub enum Kernel<'a> {
     Attention(Attention<'a>),
     /// See [`tadpool_kernels::channel_mlp`].
     ChannelMlp(ChannelMlp<'a>),
-    /// See [`tadpool_kernels::int16::channel_mlp`].
-    ChannelMlpInt16(int16::channel_mlp::ChannelMlp<'a>),
     /// See [`tadpool_kernels::normed_mlp`].
     NormedMlp(NormedMlp<'a>),
     /// See [`tadpool_kernels::head`].
@@ -70,7 +67,6 @@ impl Kernel<'_> {
             Self::SepConv(step) => step.map,
             Self::Attention(step) => step.map,
             Self::ChannelMlp(step) => step.map,
-            Self::ChannelMlpInt16(step) => step.map,
             Self::NormedMlp(step) => step.map,
             Self::Head(step) => step.output,
             Self::WideHead(step) => step.output,
@@ -81,18 +77,9 @@ impl Kernel<'_> {
     pub fn input(&self) -> Buffer {
         match self {
             Self::PatchEmbedding(step) => step.input,
-            Self::Pooling(step) => step.map,
-            Self::ScaledPooling(step) => step.map,
-            Self::NormedPooling(step) => step.map,
-            Self::Identity(step) => step.map,
-            Self::RandomMixing(step) => step.map,
-            Self::SepConv(step) => step.map,
-            Self::Attention(step) => step.map,
-            Self::ChannelMlp(step) => step.map,
-            Self::ChannelMlpInt16(step) => step.map,
-            Self::NormedMlp(step) => step.map,
             Self::Head(step) => step.map,
             Self::WideHead(step) => step.map,
+            in_place => in_place.output(),
         }
     }
 }
@@ -216,33 +203,19 @@ pub(super) fn kernel<'a>(layer: &'a QuantLayer, step: &Step, memory: &MemoryPlan
                 multiplier: &op.fc1_multiplier,
             };
             let fc2 = residual_linear(&op.fc2);
-            match layer.stream {
-                Stream::Int8 => Kernel::ChannelMlp(ChannelMlp {
-                    map: output,
-                    scratch,
-                    channels: op.fc1.inputs,
-                    hidden: op.fc1.outputs,
-                    tile_tokens,
-                    norm: op.norm,
-                    fc1,
-                    hidden_zero: op.hidden_zero,
-                    activation: &op.activation,
-                    fc2,
-                }),
-                Stream::Int16 => Kernel::ChannelMlpInt16(int16::channel_mlp::ChannelMlp {
-                    map: output,
-                    scratch,
-                    channels: op.fc1.inputs,
-                    hidden: op.fc1.outputs,
-                    tile_tokens,
-                    norm: op.norm,
-                    shift: &op.shift,
-                    fc1,
-                    hidden_zero: op.hidden_zero,
-                    activation: &op.activation,
-                    fc2,
-                }),
-            }
+            Kernel::ChannelMlp(ChannelMlp {
+                map: output,
+                scratch,
+                channels: op.fc1.inputs,
+                hidden: op.fc1.outputs,
+                tile_tokens,
+                norm: op.norm,
+                shift: &op.shift,
+                fc1,
+                hidden_zero: op.hidden_zero,
+                activation: &op.activation,
+                fc2,
+            })
         }
         QuantOp::NormedMlp(op) => Kernel::NormedMlp(NormedMlp {
             map: output,

@@ -66,8 +66,10 @@ impl ProgramStep<'_> {
             (Kernel::Attention(step), Stream::Int16) => {
                 attention::run::<Rows, Int16>(step, stats, arena)
             }
-            (Kernel::ChannelMlp(step), _) => channel_mlp::run::<Rows>(step, stats, arena),
-            (Kernel::ChannelMlpInt16(step), _) => {
+            (Kernel::ChannelMlp(step), Stream::Int8) => {
+                channel_mlp::run::<Rows>(step, stats, arena)
+            }
+            (Kernel::ChannelMlp(step), Stream::Int16) => {
                 int16::channel_mlp::run::<Rows>(step, stats, arena)
             }
             (Kernel::NormedMlp(step), Stream::Int8) => {

@@ -75,6 +75,7 @@ mod poolformer {
         hidden: 0,
         tile_tokens: 2,
         norm: NORM,
+        shift: &[],
         fc1: NormedLinear {
             weights: Weights::Int8(&[]),
             row_sums: &[],

@@ -4,8 +4,7 @@ use crate::arch::cast;
 use crate::arena::{self, Fault};
 use crate::channel_mlp::tiles;
 use crate::int16;
-use crate::matmul::{row_size, tile_words};
-use crate::normed;
+use crate::matmul::{row_size, rows_size, tile_words};
 
 /// Tokens of a tile in the layouts that have most.
 const MOST_TOKENS: usize = 4;
@@ -74,7 +73,7 @@ impl Dims {
             matrices(self.heads, self.head_size, tokens),
             self.tile_words().saturating_mul(count),
             tile_words(larger(tokens, self.head_size)),
-            normed::rows_size(self.channels) / 4,
+            rows_size(self.channels) / 4,
             row_size(tokens).saturating_mul(2) / 4,
             inner
                 .saturating_mul(2 * MOST_TOKENS)
@@ -107,7 +106,7 @@ impl<'a> Memory<'a> {
             values,
             tiles,
             tile,
-            _,
+            normed,
             weights,
             rows,
             scores,
@@ -125,7 +124,7 @@ impl<'a> Memory<'a> {
             values: cast::bytes_mut(cast::words_as_i8s_mut(values)),
             tiles: arena::cut(scratch, tiles)?,
             tile: arena::cut(scratch, tile)?,
-            normed: normed::rows(scratch, dims.channels)?,
+            normed: cast::words_as_i8s_mut(arena::cut(scratch, normed)?),
             weights: cast::words_as_i8s_mut(arena::cut(scratch, weights)?),
             rows: cast::words_as_i8s_mut(arena::cut(scratch, rows)?),
             scores: arena::cut(scratch, scores)?,

@@ -133,6 +133,7 @@ impl Case {
                     hidden,
                     tile_tokens,
                     norm,
+                    shift: &[],
                     fc1: NormedLinear {
                         weights: fc1,
                         row_sums,

@@ -57,6 +57,7 @@ impl Case for MlpCase {
             hidden: self.hidden,
             tile_tokens: self.tile_tokens,
             norm: norm(map.len(), mlp.epsilon),
+            shift: &[],
             fc1: NormedLinear {
                 weights: fc1.weights(),
                 row_sums: &oracle::row_sums(&mlp.fc1.weights, self.channels),

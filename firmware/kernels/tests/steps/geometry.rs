@@ -54,6 +54,7 @@ proptest! {
             hidden: dims[1],
             tile_tokens: dims[2],
             norm,
+            shift: &[],
             fc1: NormedLinear {
                 weights: some(0),
                 row_sums: ints(1),
@@ -77,18 +78,10 @@ proptest! {
         let _ = channel_mlp::run::<Dsp>(&mlp, &stats, arena);
         let _ = channel_mlp::run::<Helium>(&mlp, &stats, arena);
 
-        let wide = int16::channel_mlp::ChannelMlp {
-            map,
-            scratch,
-            channels: dims[0],
-            hidden: dims[1],
-            tile_tokens: dims[2],
-            norm,
+        let wide = ChannelMlp {
             shift: &shifts,
-            fc1: mlp.fc1,
-            hidden_zero: mlp.hidden_zero,
-            activation: mlp.activation,
             fc2: ResidualLinear { offset: ints(0), ..mlp.fc2 },
+            ..mlp
         };
         let _ = int16::channel_mlp::run::<Rows>(&wide, &stats, arena);
         let _ = int16::channel_mlp::run::<Dsp>(&wide, &stats, arena);
@@ -332,6 +325,7 @@ fn a_step_that_does_not_fit_is_a_fault() {
         hidden: case.hidden,
         tile_tokens: 1,
         norm: norm(map.len(), 1),
+        shift: &[],
         fc1: NormedLinear {
             weights: Weights::Int8(&fc1),
             row_sums: &sums,

@@ -1,9 +1,10 @@
 //! Every step kernel on a 16-bit stream.
 
 use proptest::prelude::*;
+use tadpool_kernels::channel_mlp::ChannelMlp;
 use tadpool_kernels::head::Head;
 use tadpool_kernels::identity::{self, Identity};
-use tadpool_kernels::int16::{self, channel_mlp::ChannelMlp};
+use tadpool_kernels::int16;
 use tadpool_kernels::layout::{Dsp, Helium, Kernel, Layout, Rows};
 use tadpool_kernels::linear::{NormedLinear, ResidualLinear};
 use tadpool_kernels::norm::Stats;
@@ -182,7 +183,7 @@ fn mlp_in<K: Kernel>(
     int4: [bool; 2],
 ) -> Vec<i16> {
     let unpacked = unpacked_size(hidden, channels).max(unpacked_size(channels, hidden));
-    let scratch = ChannelMlp::scratch_size(channels, hidden, tile_tokens) + unpacked;
+    let scratch = int16::channel_mlp::scratch_size(channels, hidden, tile_tokens) + unpacked;
     let mut arena = Arena::of_bytes(&bytes(map), scratch);
     let fc1 = Packed::new(K::LAYOUT, &mlp.fc1.weights, channels, int4[0]);
     let fc2 = Packed::new(K::LAYOUT, &mlp.fc2.weights, hidden, int4[1]);
