@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use support::Noise;
 use support::emulated::assert_same_bytes;
 use support::integer::{MEAN, Quantized, STD, images, normalised, quantized_network, step_sqnr};
+use support::placed::Layers;
 use tadpool::calibrate;
 use tadpool::ir::{
-    Activation, Attention, ChannelMlp, Head, Layer, Linear, MetaFormer, Norm, NormScope, Op,
-    PatchEmbedding, Residual, Shape,
+    Activation, Attention, ChannelMlp, Linear, MetaFormer, Norm, NormScope, Op, PatchEmbedding,
+    Residual, Shape,
 };
 use tadpool::model_toml::Bits;
 use tadpool::precision::Precision;
@@ -73,17 +74,9 @@ fn network(times: usize) -> MetaFormer {
         channels,
     };
     let input = side(12 * times, 10 * times, 3);
-    let (mut shape, mut layers) = (input, Vec::new());
-    let mut push = |name: String, input, output, op| {
-        layers.push(Layer {
-            name,
-            nodes: Vec::new(),
-            input,
-            output,
-            op,
-        });
-    };
+    let mut layers = Layers::of(input);
     for (number, (channels, window, heads, size, scope)) in STAGES.into_iter().enumerate() {
+        let shape = layers.map;
         let map = side(shape.height / window, shape.width / window, channels);
         let embedding = PatchEmbedding {
             kernel: [window; 2],
@@ -92,7 +85,7 @@ fn network(times: usize) -> MetaFormer {
             linear: make.linear(channels, window * window * shape.channels),
         };
         let name = format!("stage{number}.embedding");
-        push(name, shape, map, Op::PatchEmbedding(embedding));
+        layers.push(name, map, Op::PatchEmbedding(embedding));
         let attention = Attention {
             norm: make.norm(channels, scope),
             heads,
@@ -102,7 +95,7 @@ fn network(times: usize) -> MetaFormer {
             residual: make.residual(channels),
         };
         let name = format!("stage{number}.block0.mixer");
-        push(name, map, map, Op::Attention(attention));
+        layers.push(name, map, Op::Attention(attention));
         let mlp = ChannelMlp {
             norm: make.norm(channels, NormScope::Map),
             fc1: make.linear(2 * channels, channels),
@@ -111,17 +104,11 @@ fn network(times: usize) -> MetaFormer {
             residual: make.residual(channels),
         };
         let name = format!("stage{number}.block0.mlp");
-        push(name, map, map, Op::ChannelMlp(mlp));
-        shape = map;
+        layers.push(name, map, Op::ChannelMlp(mlp));
     }
-    let head = Head {
-        norm: Some(make.norm(shape.channels, NormScope::Map)),
-        mean_norm: None,
-        hidden: None,
-        linear: make.linear(5, shape.channels),
-    };
-    push("head".to_owned(), shape, side(1, 1, 5), Op::Head(head));
-    MetaFormer { input, layers }
+    let channels = layers.map.channels;
+    let norm = make.norm(channels, NormScope::Map);
+    layers.classified(norm, make.linear(5, channels))
 }
 
 fn quantized(choose: impl FnOnce(&MetaFormer) -> Precision) -> Quantized {

@@ -3,10 +3,12 @@
 mod support;
 
 use support::Noise;
-use support::placed::{Maker, assert_same_on, place, placed, quantize_carefully, step_sqnr};
+use support::placed::{
+    Layers, Maker, assert_same_on, place, placed, quantize_carefully, step_sqnr,
+};
 use tadpool::ir::{
-    Activation, ChannelMlp, Depthwise, Head, Layer, MetaFormer, Norm, NormScope, Op,
-    PatchEmbedding, RandomMixing, Residual, SepConv, Shape,
+    Activation, ChannelMlp, Depthwise, MetaFormer, Norm, NormScope, Op, PatchEmbedding,
+    RandomMixing, Residual, SepConv, Shape,
 };
 use tadpool::precision::Precision;
 use tadpool::quant_model::{QuantModel, QuantOp, Stream, WeightBits};
@@ -94,18 +96,9 @@ fn network() -> MetaFormer {
         width: 10,
         channels: 3,
     };
-    let mut shape = input;
-    let mut layers = Vec::new();
-    let mut push = |name: String, input, output, op| {
-        layers.push(Layer {
-            name,
-            nodes: Vec::new(),
-            input,
-            output,
-            op,
-        });
-    };
+    let mut layers = Layers::of(input);
     for (number, (channels, kernel, stride, scope, kind)) in STAGES.into_iter().enumerate() {
+        let shape = layers.map;
         let padding = usize::from(stride == 1) * (kernel / 2);
         let map = Shape {
             height: (shape.height + 2 * padding - kernel) / stride + 1,
@@ -119,9 +112,9 @@ fn network() -> MetaFormer {
             linear: make.linear(channels, kernel * kernel * shape.channels),
         };
         let embedding = Op::PatchEmbedding(embedding);
-        push(format!("stage{number}.embedding"), shape, map, embedding);
+        layers.push(format!("stage{number}.embedding"), map, embedding);
         let mixer = mixer(&mut make, map, scope, kind);
-        push(format!("stage{number}.block0.mixer"), map, map, mixer);
+        layers.push(format!("stage{number}.block0.mixer"), map, mixer);
         let mlp = Op::ChannelMlp(ChannelMlp {
             norm: make.norm(channels),
             fc1: make.linear(2 * channels, channels),
@@ -129,22 +122,11 @@ fn network() -> MetaFormer {
             fc2: make.linear(channels, 2 * channels),
             residual: make.residual(channels),
         });
-        push(format!("stage{number}.block0.mlp"), map, map, mlp);
-        shape = map;
+        layers.push(format!("stage{number}.block0.mlp"), map, mlp);
     }
-    let head = Op::Head(Head {
-        norm: Some(make.norm(shape.channels)),
-        mean_norm: None,
-        hidden: None,
-        linear: make.linear(5, shape.channels),
-    });
-    let logits = Shape {
-        height: 1,
-        width: 1,
-        channels: 5,
-    };
-    push("head".to_owned(), shape, logits, head);
-    MetaFormer { input, layers }
+    let channels = layers.map.channels;
+    let norm = make.norm(channels);
+    layers.classified(norm, make.linear(5, channels))
 }
 
 /// All streams of one width.

@@ -4,9 +4,9 @@
 mod support;
 
 use support::Noise;
-use support::placed::{Maker, assert_same_on, generated, placed, quantize, step_sqnr};
+use support::placed::{Layers, Maker, assert_same_on, generated, placed, quantize, step_sqnr};
 use tadpool::ir::{
-    Activation, ChannelMlp, Head, Identity, Layer, MetaFormer, Op, PatchEmbedding, Pooling, Shape,
+    Activation, ChannelMlp, Identity, MetaFormer, Op, PatchEmbedding, Pooling, Shape,
 };
 use tadpool::precision::{LayerPrecision, Precision};
 use tadpool::quant_model::{Stream, WeightBits};
@@ -37,20 +37,11 @@ fn network() -> MetaFormer {
         width: 12,
         channels: 3,
     };
-    let mut shape = input;
-    let mut layers = Vec::new();
-    let mut push = |name: String, input, output, op| {
-        layers.push(Layer {
-            name,
-            nodes: Vec::new(),
-            input,
-            output,
-            op,
-        });
-    };
+    let mut layers = Layers::of(input);
     for (number, (channels, hidden, kernel, stride, padding, mixer)) in
         STAGES.into_iter().enumerate()
     {
+        let shape = layers.map;
         let side = (shape.height + 2 * padding - kernel) / stride + 1;
         let map = Shape {
             height: side,
@@ -63,9 +54,8 @@ fn network() -> MetaFormer {
             padding: [padding; 4],
             linear: make.linear(channels, kernel * kernel * shape.channels),
         };
-        push(
+        layers.push(
             format!("stage{number}.embedding"),
-            shape,
             map,
             Op::PatchEmbedding(embedding),
         );
@@ -78,7 +68,7 @@ fn network() -> MetaFormer {
             }),
             Mixer::Identity => Op::Identity(Identity { norm, residual }),
         };
-        push(format!("stage{number}.block0.mixer"), map, map, mixer);
+        layers.push(format!("stage{number}.block0.mixer"), map, mixer);
         let mlp = ChannelMlp {
             norm: make.norm(channels),
             fc1: make.linear(hidden, channels),
@@ -86,27 +76,15 @@ fn network() -> MetaFormer {
             fc2: make.linear(channels, hidden),
             residual: make.residual(channels),
         };
-        push(
+        layers.push(
             format!("stage{number}.block0.mlp"),
-            map,
             map,
             Op::ChannelMlp(mlp),
         );
-        shape = map;
     }
-    let head = Head {
-        norm: Some(make.norm(shape.channels)),
-        mean_norm: None,
-        hidden: None,
-        linear: make.linear(5, shape.channels),
-    };
-    let logits = Shape {
-        height: 1,
-        width: 1,
-        channels: 5,
-    };
-    push("head".to_owned(), shape, logits, Op::Head(head));
-    MetaFormer { input, layers }
+    let channels = layers.map.channels;
+    let norm = make.norm(channels);
+    layers.classified(norm, make.linear(5, channels))
 }
 
 /// Every pair of widths between two stages, and every pair of weights.

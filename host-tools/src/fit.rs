@@ -45,33 +45,13 @@ pub enum Remedy {
         memory: String,
     },
     /// Weights of four bits in all layers but the first and the last.
-    Int4 {
-        /// About what is saved.
-        saved_bytes: u64,
-        /// Whether that is enough.
-        is_enough: bool,
-    },
+    Int4(Saving),
     /// Matrix products of one token at a time.
-    SmallTile {
-        /// What is saved.
-        saved_bytes: u64,
-        /// Whether that is enough.
-        is_enough: bool,
-    },
+    SmallTile(Saving),
     /// An image that comes row by row.
-    Rows {
-        /// What is saved.
-        saved_bytes: u64,
-        /// Whether that is enough.
-        is_enough: bool,
-    },
+    Rows(Saving),
     /// A residual stream of bytes, where the model has a wider one.
-    Int8Stream {
-        /// What is saved.
-        saved_bytes: u64,
-        /// Whether that is enough.
-        is_enough: bool,
-    },
+    Int8Stream(Saving),
     /// A smaller input, to which the arena is about proportional.
     SmallInput {
         /// About the largest input that fits.
@@ -81,6 +61,15 @@ pub enum Remedy {
     },
     /// Nothing that this tool can do.
     SmallNetwork,
+}
+
+/// What a remedy saves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Saving {
+    /// Bytes, or about so many.
+    pub saved_bytes: u64,
+    /// Whether that is enough.
+    pub is_enough: bool,
 }
 
 /// What a model can save.
@@ -180,39 +169,22 @@ pub fn fit(board: &Board, sizes: &Sizes, savings: &Savings) -> Fit {
         remedies.extend(free.map(|memory| Remedy::MoveWeights {
             memory: memory.clone(),
         }));
-        if savings.int4_bytes > 0 {
-            remedies.push(Remedy::Int4 {
-                saved_bytes: savings.int4_bytes,
-                is_enough: savings.int4_bytes >= missing_of_weights,
-            });
-        }
+        remedies.extend(saving(savings.int4_bytes, missing_of_weights).map(Remedy::Int4));
     }
     if ram.missing_bytes() > 0 {
-        if savings.int8_stream_bytes > 0 {
-            remedies.push(Remedy::Int8Stream {
-                saved_bytes: savings.int8_stream_bytes,
-                is_enough: savings.int8_stream_bytes >= ram.missing_bytes(),
-            });
-        }
-        if savings.rows_bytes > 0 {
-            remedies.push(Remedy::Rows {
-                saved_bytes: savings.rows_bytes,
-                is_enough: savings.rows_bytes >= ram.missing_bytes(),
-            });
-        }
-        if savings.small_tile_bytes > 0 {
-            remedies.push(Remedy::SmallTile {
-                saved_bytes: savings.small_tile_bytes,
-                is_enough: savings.small_tile_bytes >= ram.missing_bytes(),
-            });
-        }
+        let saving = |saved| saving(saved, ram.missing_bytes());
+        let int8_stream = saving(savings.int8_stream_bytes);
+        let rows = saving(savings.rows_bytes);
+        let small_tile = saving(savings.small_tile_bytes);
+        remedies.extend(int8_stream.map(Remedy::Int8Stream));
+        remedies.extend(rows.map(Remedy::Rows));
+        remedies.extend(small_tile.map(Remedy::SmallTile));
         let room = savings.arena_bytes.saturating_sub(ram.missing_bytes());
         let side = (room as f64 / savings.arena_bytes.max(1) as f64).sqrt();
         let [height, width] = savings.input.map(|pixels| (pixels as f64 * side) as usize);
         let has_input = height > 0 && width > 0;
-        let most = savings.small_tile_bytes.max(savings.rows_bytes);
-        let most = most.max(savings.int8_stream_bytes);
-        is_helped &= has_input || most >= ram.missing_bytes();
+        let mut ways = [int8_stream, rows, small_tile].into_iter().flatten();
+        is_helped &= has_input || ways.any(|saving| saving.is_enough);
         if has_input {
             remedies.push(Remedy::SmallInput { height, width });
         }
@@ -228,6 +200,14 @@ pub fn fit(board: &Board, sizes: &Sizes, savings: &Savings) -> Fit {
     }
 }
 
+/// What `saved` bytes are to `missing` ones, if it is anything.
+fn saving(saved: u64, missing: u64) -> Option<Saving> {
+    (saved > 0).then_some(Saving {
+        saved_bytes: saved,
+        is_enough: saved >= missing,
+    })
+}
+
 impl Fit {
     /// Whether nothing is missing.
     pub fn fits(&self) -> bool {
@@ -238,52 +218,30 @@ impl Fit {
 
 impl fmt::Display for Remedy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let enough = |is_enough: &bool| match is_enough {
-            true => "",
-            false => ", which is not enough",
-        };
         match self {
             Self::MoveWeights { memory } => write!(
                 f,
                 "weights in `{memory}`: a copy of the board's file with `weights = \"{memory}\"`"
             ),
-            Self::Int4 {
-                saved_bytes,
-                is_enough,
-            } => write!(
-                f,
-                "`--weights int4` saves about {saved_bytes} bytes{}",
-                enough(is_enough)
-            ),
-            Self::SmallTile {
-                saved_bytes,
-                is_enough,
-            } => write!(
-                f,
-                "`--tile-tokens 1` saves {saved_bytes} bytes{}",
-                enough(is_enough)
-            ),
-            Self::Rows {
-                saved_bytes,
-                is_enough,
-            } => write!(
-                f,
-                "`--feed rows` saves {saved_bytes} bytes{}",
-                enough(is_enough)
-            ),
-            Self::Int8Stream {
-                saved_bytes,
-                is_enough,
-            } => write!(
-                f,
-                "`--stream int8` saves {saved_bytes} bytes{}",
-                enough(is_enough)
-            ),
+            Self::Int4(saving) => write!(f, "`--weights int4` saves about {saving}"),
+            Self::SmallTile(saving) => write!(f, "`--tile-tokens 1` saves {saving}"),
+            Self::Rows(saving) => write!(f, "`--feed rows` saves {saving}"),
+            Self::Int8Stream(saving) => write!(f, "`--stream int8` saves {saving}"),
             Self::SmallInput { height, width } => {
                 write!(f, "an input of about {height}x{width} pixels")
             }
             Self::SmallNetwork => f.write_str("a smaller network"),
         }
+    }
+}
+
+impl fmt::Display for Saving {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let enough = match self.is_enough {
+            true => "",
+            false => ", which is not enough",
+        };
+        write!(f, "{} bytes{enough}", self.saved_bytes)
     }
 }
 
@@ -333,10 +291,10 @@ mod tests {
         assert!(!fit.fits());
         assert_eq!(fit.flash.missing_bytes(), 33_524);
         let memory = "serial".to_owned();
-        let int4 = Remedy::Int4 {
+        let int4 = Remedy::Int4(Saving {
             saved_bytes: 100_000,
             is_enough: true,
-        };
+        });
         assert_eq!(fit.remedies, [Remedy::MoveWeights { memory }, int4]);
     }
 
@@ -356,22 +314,22 @@ mod tests {
         let fit = fit(&board, &sizes(500_000, 304_000), &SAVINGS);
         assert_eq!(fit.ram.missing_bytes(), 50_148);
         // 149 852 of 200 000 bytes: sides times 0.8656.
-        let small_tile = Remedy::SmallTile {
+        let small_tile = Remedy::SmallTile(Saving {
             saved_bytes: 1000,
             is_enough: false,
-        };
+        });
         let small_input = Remedy::SmallInput {
             height: 193,
             width: 138,
         };
-        let int8_stream = Remedy::Int8Stream {
+        let int8_stream = Remedy::Int8Stream(Saving {
             saved_bytes: 60_000,
             is_enough: true,
-        };
-        let rows = Remedy::Rows {
+        });
+        let rows = Remedy::Rows(Saving {
             saved_bytes: 500,
             is_enough: false,
-        };
+        });
         let remedies = [int8_stream, rows, small_tile, small_input];
         assert_eq!(fit.remedies, remedies);
     }
@@ -380,10 +338,10 @@ mod tests {
     fn what_nothing_helps_is_told() {
         let board = boards::find("qemu-microbit").unwrap();
         let fit = fit(&board, &sizes(900_000, 100_000), &SAVINGS);
-        let int4 = Remedy::Int4 {
+        let int4 = Remedy::Int4(Saving {
             saved_bytes: 100_000,
             is_enough: false,
-        };
+        });
         assert_eq!(fit.remedies[0], int4);
         // A smaller input helps the RAM only.
         assert!(matches!(fit.remedies[4], Remedy::SmallInput { .. }));

@@ -197,12 +197,7 @@ impl ModelDescription {
         };
         if let Some(name) = self.outputs.iter().find(|name| model.map(name).is_none()) {
             return Err(DescriptionError::Output {
-                name: name
-                    .chars()
-                    .take(80)
-                    .collect::<String>()
-                    .escape_debug()
-                    .to_string(),
+                name: shown(name),
                 known: model.map_names().join(", "),
                 onnx: self.onnx,
             });
@@ -217,6 +212,15 @@ impl ModelDescription {
             None => Ok(self),
         }
     }
+}
+
+/// A name out of a file as an error can show it.
+pub(crate) fn shown(name: &str) -> String {
+    name.chars()
+        .take(80)
+        .collect::<String>()
+        .escape_debug()
+        .to_string()
 }
 
 impl InputDescription {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::ir::{MetaFormer, Op};
-use crate::model_toml::{Bits, Quantization, StreamChoice, WeightChoice};
+use crate::model_toml::{Bits, Quantization, StreamChoice, WeightChoice, shown};
 use crate::quant_model::{Stream, WeightBits};
 
 /// The precision of every layer, in the order of [`MetaFormer::layers`].
@@ -186,12 +186,7 @@ impl Precision {
                 bits,
             }),
             (false, _) => Err(PrecisionError::UnknownName {
-                name: name
-                    .chars()
-                    .take(80)
-                    .collect::<String>()
-                    .escape_debug()
-                    .to_string(),
+                name: shown(name),
                 known: names(network).join(", "),
             }),
         }

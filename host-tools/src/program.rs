@@ -34,8 +34,8 @@ pub struct Program<'a> {
     pub image: Buffer,
     /// How they get there.
     pub feed: Feed,
-    /// Where the logits come from, four bytes each; empty if there is no head.
-    pub logits: Buffer,
+    /// Where the logits come from, four bytes each, if the network has a head.
+    pub logits: Option<Buffer>,
     /// Maps that stay in the arena, beside the logits.
     pub outputs: Vec<ProgramOutput<'a>>,
     /// Bytes of the arena.
@@ -113,9 +113,7 @@ pub fn program<'a>(model: &'a QuantModel, schedule: &Schedule, memory: &MemoryPl
         steps,
         image: memory.place(schedule.image),
         feed: schedule.feed,
-        logits: schedule
-            .logits
-            .map_or(Buffer::default(), |id| memory.place(id)),
+        logits: schedule.logits.map(|id| memory.place(id)),
         outputs: outputs.collect(),
         arena_size: memory.arena_size,
     }
@@ -148,7 +146,8 @@ impl Program<'_> {
             }
             observer.step(number, output.of(arena)?);
         }
-        let (logits, _) = self.logits.of(arena)?.as_chunks::<4>();
+        let logits = self.logits.map_or(Ok(&[][..]), |logits| logits.of(arena))?;
+        let (logits, _) = logits.as_chunks::<4>();
         Ok(logits
             .iter()
             .map(|&logit| i32::from_le_bytes(logit))
@@ -164,7 +163,7 @@ impl Program<'_> {
     /// A [`Fault`] if `arena` is that of a smaller program.
     pub fn scores(&self, logits: &[i32], arena: &mut Arena) -> Result<Vec<f64>, Fault> {
         match self.outputs.last() {
-            Some(output) if self.logits.size == 0 => {
+            Some(output) if self.logits.is_none() => {
                 let bytes = self.output_bytes(output, arena)?;
                 Ok(output.quant.real_values(output.stream, bytes).collect())
             }

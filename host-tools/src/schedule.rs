@@ -26,7 +26,8 @@ use tadpool_kernels::wide_head::WideHead;
 use crate::ir::Shape;
 use crate::model_toml::Feed;
 use crate::quant_model::{
-    QuantLayer, QuantMatrix, QuantModel, QuantOp, QuantPatchEmbedding, Stream, WeightBits,
+    QuantLayer, QuantMatrix, QuantModel, QuantOp, QuantOutput, QuantPatchEmbedding, Stream,
+    WeightBits,
 };
 
 /// Alignment of scratch buffers, for views as 32-bit integers and double loads.
@@ -171,11 +172,8 @@ fn keep(
     problem: &mut Problem,
     outputs: &mut [BufferId],
 ) -> Option<BufferId> {
-    let asked = model.outputs.iter().zip(outputs);
-    let mut asked = asked
-        .filter(|(output, _)| output.layer == time as usize)
-        .peekable();
-    let (output, _) = asked.peek()?;
+    let is_asked = |output: &QuantOutput| output.layer == time as usize;
+    let output = model.outputs.iter().find(|output| is_asked(output))?;
     let next = model.layers.get(time as usize + 1);
     let in_place = next.is_some_and(|next| new_output(next).is_none());
     let kept = if in_place {
@@ -186,8 +184,10 @@ fn keep(
         problem.buffers[map.index()].live.end = end;
         map
     };
-    for (_, place) in asked {
-        *place = kept;
+    for (output, place) in model.outputs.iter().zip(outputs) {
+        if is_asked(output) {
+            *place = kept;
+        }
     }
     in_place.then_some(kept)
 }

@@ -56,7 +56,7 @@ pub(crate) fn written(program: &Program<'_>, board: &Board) -> Written {
 pub(crate) fn description(program: &Program<'_>) -> Description {
     Description {
         name: "made".to_owned(),
-        labels: (0..program.logits.size / 4)
+        labels: (0..program.logits.map_or(0, |logits| logits.size / 4))
             .map(|class| format!("class {class}"))
             .collect(),
     }

@@ -4,7 +4,7 @@ use tadpool::boards;
 use tadpool::calibrate;
 use tadpool::codegen::{Generated, generate};
 use tadpool::firmware::audit;
-use tadpool::ir::{Linear, MetaFormer, Norm, NormScope, Residual};
+use tadpool::ir::{Head, Layer, Linear, MetaFormer, Norm, NormScope, Op, Residual, Shape};
 use tadpool::model_toml::RangeMethod;
 use tadpool::precision::Precision;
 use tadpool::quant_model::QuantModel;
@@ -45,6 +45,55 @@ impl Maker {
         Residual {
             layer_scale: values.into_iter().map(|value| 0.3 * value).collect(),
             res_scale: vec![1.0; channels],
+        }
+    }
+}
+
+/// Layers in execution order, each on the map that the one before wrote.
+pub(crate) struct Layers {
+    input: Shape,
+    /// The map behind the last layer.
+    pub(crate) map: Shape,
+    layers: Vec<Layer>,
+}
+
+impl Layers {
+    pub(crate) fn of(input: Shape) -> Self {
+        Self {
+            input,
+            map: input,
+            layers: Vec::new(),
+        }
+    }
+
+    pub(crate) fn push(&mut self, name: String, output: Shape, op: Op) {
+        let input = std::mem::replace(&mut self.map, output);
+        self.layers.push(Layer {
+            name,
+            nodes: Vec::new(),
+            input,
+            output,
+            op,
+        });
+    }
+
+    /// The network that ends with a linear head.
+    pub(crate) fn classified(mut self, norm: Norm, linear: Linear) -> MetaFormer {
+        let logits = Shape {
+            height: 1,
+            width: 1,
+            channels: linear.outputs,
+        };
+        let head = Op::Head(Head {
+            norm: Some(norm),
+            mean_norm: None,
+            hidden: None,
+            linear,
+        });
+        self.push("head".to_owned(), logits, head);
+        MetaFormer {
+            input: self.input,
+            layers: self.layers,
         }
     }
 }

@@ -94,7 +94,7 @@ fn image(
     };
     let named = || format!("board `{}`", board.name);
     let Image { sizes, .. } = firmware::build(&build).with_context(named)?;
-    let code = (board.target.clone(), board.kernels.name());
+    let code = audit::code(board);
     let audit = match audits.get(&code) {
         Some(audit) => audit,
         None => {

@@ -5,7 +5,7 @@ use std::fmt;
 
 use clap::Args;
 use serde::Serialize;
-use tadpool::boards::{self, Board};
+use tadpool::boards;
 use tadpool::firmware::{self, Build, Interface, audit};
 use tadpool::fit::{self, Need, Savings};
 use tadpool::progress::Progress as _;
@@ -76,8 +76,11 @@ impl Fit {
             };
             let fit = fit::fit(board, &firmware::weigh(&build)?, &savings);
             // The same machine code has the same bound on every board.
-            if fit.fits() && !stacks.contains_key(&code(board)) {
-                stacks.insert(code(board), audit::inference(&build)?.stack_bytes.ok());
+            if fit.fits() && !stacks.contains_key(&audit::code(board)) {
+                stacks.insert(
+                    audit::code(board),
+                    audit::inference(&build)?.stack_bytes.ok(),
+                );
             }
             rows.push(Row {
                 board: board.name.clone(),
@@ -89,7 +92,7 @@ impl Fit {
             bars.advance();
         }
         for (row, board) in rows.iter_mut().zip(&boards) {
-            row.inference_stack_bytes = stacks.get(&code(board)).copied().flatten();
+            row.inference_stack_bytes = stacks.get(&audit::code(board)).copied().flatten();
             row.fits &= row.inference_stack_bytes <= Some(row.stack_bytes);
         }
         bars.end();
@@ -98,11 +101,6 @@ impl Fit {
             boards: rows,
         })
     }
-}
-
-/// What the machine code of an inference depends on.
-fn code(board: &Board) -> (String, &'static str) {
-    (board.target.clone(), board.kernels.name())
 }
 
 impl fmt::Display for FitReport {

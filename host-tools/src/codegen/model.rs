@@ -116,7 +116,7 @@ fn layout_ident(layout: Layout) -> Ident {
 fn face(program: &Program<'_>, description: &Description) -> TokenStream {
     let name = &description.name;
     let labels = &description.labels;
-    let classes = plain(program.logits.size / 4);
+    let classes = plain(program.logits.map_or(0, |logits| logits.size / 4));
     let [height, width, channels] = [
         plain(program.input.height),
         plain(program.input.width),
@@ -130,8 +130,8 @@ fn face(program: &Program<'_>, description: &Description) -> TokenStream {
         }
         Feed::Rows => quote!(),
     };
-    let logits = (program.logits.size > 0).then(|| {
-        let logits = buffer(program.logits);
+    let logits = program.logits.map(|logits| {
+        let logits = buffer(logits);
         quote!(const LOGITS: Buffer = #logits;)
     });
     let comes_in_rows = program.feed == Feed::Rows;
@@ -203,9 +203,9 @@ fn infer(program: &Program<'_>, layout: Layout) -> TokenStream {
         Feed::Image => quote!(let arena = &mut arena.0;),
         Feed::Rows => quote!(let Arena(arena, pushed) = arena;),
     };
-    let logits = match program.logits.size {
-        0 => quote!(Ok(&[])),
-        _ => quote!(head::logits(LOGITS, arena)),
+    let logits = match program.logits {
+        None => quote!(Ok(&[])),
+        Some(_) => quote!(head::logits(LOGITS, arena)),
     };
     let errors = match program.feed {
         Feed::Image => {

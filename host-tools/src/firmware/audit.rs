@@ -75,6 +75,12 @@ pub enum AuditError {
     },
 }
 
+/// What the machine code of a model's inference depends on: boards that agree in it
+/// need one audit.
+pub fn code(board: &crate::boards::Board) -> (String, &'static str) {
+    (board.target.clone(), board.kernels.name())
+}
+
 /// Builds the inference alone for a board and looks through it.
 ///
 /// # Errors

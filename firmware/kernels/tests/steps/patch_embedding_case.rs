@@ -56,6 +56,55 @@ impl ConvolutionCase {
     }
 }
 
+impl ConvolutionCase {
+    /// The step that reads `input` and writes `output`.
+    fn step<'a>(
+        &'a self,
+        conv: &'a Convolution,
+        weights: &'a Packed,
+        [input, output, scratch]: [Buffer; 3],
+    ) -> PatchEmbedding<'a> {
+        PatchEmbedding {
+            input,
+            output,
+            scratch,
+            input_shape: self.input_shape,
+            output_shape: conv.output_shape,
+            kernel: self.kernel,
+            stride: self.stride,
+            padding: conv.padding,
+            tile_tokens: self.tile_tokens,
+            flip: self.flip(),
+            shift: &[],
+            pad: &conv.pad,
+            weights: weights.weights(),
+            bias: &conv.linear.bias,
+            multiplier: &conv.linear.multiplier,
+            zero_point: self.zero_point,
+        }
+    }
+
+    fn flip(&self) -> u8 {
+        if self.pixels { 0x80 } else { 0 }
+    }
+
+    /// Values of a window.
+    fn inputs(&self) -> usize {
+        let [.., channels] = self.input_shape;
+        self.kernel[0] * self.kernel[1] * channels
+    }
+
+    fn scratch_size(&self) -> usize {
+        let (inputs, outputs) = (self.inputs(), self.outputs);
+        let unpacked = if self.int4 {
+            unpacked_size(outputs, inputs)
+        } else {
+            0
+        };
+        PatchEmbedding::scratch_size(inputs, outputs, self.tile_tokens) + unpacked
+    }
+}
+
 impl Case for ConvolutionCase {
     fn kernel<K: Kernel>(&self) -> Result<Vec<u8>, Fault> {
         let (conv, input) = self.data();
@@ -66,43 +115,21 @@ impl Case for ConvolutionCase {
             output_size
         };
         let mut map = vec![0x33; (distance + input.len()).max(output_size)];
-        let flip = if self.pixels { 0x80 } else { 0 };
+        let flip = self.flip();
         for (byte, &q) in map[distance..].iter_mut().zip(&input) {
             *byte = (q as u8 ^ flip) as i8;
         }
-        let [.., channels] = self.input_shape;
-        let inputs = self.kernel[0] * self.kernel[1] * channels;
-        let mut scratch = PatchEmbedding::scratch_size(inputs, self.outputs, self.tile_tokens);
-        if self.int4 {
-            scratch += unpacked_size(self.outputs, inputs);
-        }
-        let mut arena = Arena::new(&map, scratch);
+        let mut arena = Arena::new(&map, self.scratch_size());
         let output = Buffer {
             offset: 0,
             size: output_size,
         };
-        let weights = Packed::new(K::LAYOUT, &conv.linear.weights, inputs, self.int4);
-        let step = PatchEmbedding {
-            input: Buffer {
-                offset: distance,
-                size: input.len(),
-            },
-            output,
-            scratch: arena.scratch,
-            input_shape: self.input_shape,
-            output_shape: conv.output_shape,
-            kernel: self.kernel,
-            stride: self.stride,
-            padding: conv.padding,
-            tile_tokens: self.tile_tokens,
-            flip,
-            shift: &[],
-            pad: &conv.pad,
-            weights: weights.weights(),
-            bias: &conv.linear.bias,
-            multiplier: &conv.linear.multiplier,
-            zero_point: self.zero_point,
+        let weights = Packed::new(K::LAYOUT, &conv.linear.weights, self.inputs(), self.int4);
+        let input = Buffer {
+            offset: distance,
+            size: input.len(),
         };
+        let step = self.step(&conv, &weights, [input, output, arena.scratch]);
         let run = match self.int4 {
             true => patch_embedding::run_mixed::<K, Int8, Int8>,
             false => patch_embedding::run::<K>,
@@ -112,8 +139,7 @@ impl Case for ConvolutionCase {
     }
 
     fn fits(&self, layout: Layout) -> bool {
-        let [.., channels] = self.input_shape;
-        layout.fits(self.outputs, self.kernel[0] * self.kernel[1] * channels)
+        layout.fits(self.outputs, self.inputs())
     }
 
     fn naive(&self) -> Vec<u8> {
@@ -240,42 +266,22 @@ impl Case for PushedCase {
         let [_, width, channels] = case.input_shape;
         let window = pushed_rows::window_size(case.kernel[0], width, channels);
         let output_size: usize = conv.output_shape.iter().product();
-        let flip = if case.pixels { 0x80 } else { 0 };
-        let inputs = case.kernel[0] * case.kernel[1] * channels;
-        let mut scratch = PatchEmbedding::scratch_size(inputs, case.outputs, case.tile_tokens);
-        if case.int4 {
-            scratch += unpacked_size(case.outputs, inputs);
-        }
-        let mut arena = Arena::new(&vec![0x33; output_size + window], scratch);
+        let map = vec![0x33; output_size + window];
+        let mut arena = Arena::new(&map, case.scratch_size());
         let output = Buffer {
             offset: 0,
             size: output_size,
         };
-        let weights = Packed::new(K::LAYOUT, &conv.linear.weights, inputs, case.int4);
-        let step = PatchEmbedding {
-            input: Buffer {
-                offset: output_size,
-                size: window,
-            },
-            output,
-            scratch: arena.scratch,
-            input_shape: case.input_shape,
-            output_shape: conv.output_shape,
-            kernel: case.kernel,
-            stride: case.stride,
-            padding: conv.padding,
-            tile_tokens: case.tile_tokens,
-            flip,
-            shift: &[],
-            pad: &conv.pad,
-            weights: weights.weights(),
-            bias: &conv.linear.bias,
-            multiplier: &conv.linear.multiplier,
-            zero_point: case.zero_point,
+        let held = Buffer {
+            offset: output_size,
+            size: window,
         };
+        let weights = &conv.linear.weights;
+        let weights = Packed::new(K::LAYOUT, weights, case.inputs(), case.int4);
+        let step = case.step(&conv, &weights, [held, output, arena.scratch]);
         let run = patch_embedding::run_mixed::<K, Int8, Int8>;
         let mut pushed = Pushed::new();
-        let pixels: Vec<u8> = input.iter().map(|&q| q as u8 ^ flip).collect();
+        let pixels: Vec<u8> = input.iter().map(|&q| q as u8 ^ case.flip()).collect();
         // One image after another, the first of them not whole.
         for pixels in [&pixels[..pixels.len() / 2], &pixels[..]] {
             pushed = Pushed::new();
