@@ -98,10 +98,10 @@ pub enum ImageError {
 /// beside them; or the one file that `folder` is.
 ///
 /// In the order of folder and file names. Names that begin with a dot are left
-/// out.
+/// out. Without `labels`, of a network without classes, folders mean nothing.
 ///
 /// # Errors
-/// A folder named like none of `labels`, a file that is no image, or no images
+/// A folder named like none of the `labels` that there are, a file that is no image, or no images
 /// at all.
 pub fn list(folder: &Path, labels: &[String]) -> Result<Vec<ImageFile>, ImageError> {
     if folder.is_file() {
@@ -118,19 +118,17 @@ pub fn list(folder: &Path, labels: &[String]) -> Result<Vec<ImageFile>, ImageErr
             images.push(ImageFile { path, label: None });
             continue;
         }
-        let label = labels
-            .iter()
-            .position(|label| path.file_name().is_some_and(|name| name == label.as_str()))
-            .ok_or_else(|| ImageError::UnknownClass {
-                path: path.clone(),
+        let is_named = |label: &String| path.file_name().is_some_and(|name| name == label.as_str());
+        let label = labels.iter().position(is_named);
+        if label.is_none() && !labels.is_empty() {
+            return Err(ImageError::UnknownClass {
+                path,
                 labels: quoted(labels),
-            })?;
+            });
+        }
         for path in entries(&path)? {
             check_name(&path)?;
-            images.push(ImageFile {
-                path,
-                label: Some(label),
-            });
+            images.push(ImageFile { path, label });
         }
     }
     match images.is_empty() {
@@ -142,7 +140,8 @@ pub fn list(folder: &Path, labels: &[String]) -> Result<Vec<ImageFile>, ImageErr
 }
 
 /// The raw pixels of one image, `height x width x channels`: red, green, blue,
-/// or luma for a network of one channel. Transparency is dropped.
+/// or luma for a network of one channel. Transparency is dropped, but for a network that
+/// reads it as a fourth one.
 ///
 /// # Errors
 /// The file cannot be read or decoded, or is not exactly of the input's size.
@@ -274,5 +273,20 @@ mod tests {
         assert_eq!(normalise(&pixel, &input(Channels::Rgb)), [2.0, -0.5, -0.6]);
         assert_eq!(normalise(&pixel, &input(Channels::Bgr)), [0.4, -0.5, 1.0]);
         assert_eq!(normalise(&[51], &input(Channels::Gray)), [0.4]);
+    }
+
+    #[test]
+    fn folders_are_classes_where_there_are_any() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("cat")).unwrap();
+        std::fs::write(folder.path().join("cat/one.png"), []).unwrap();
+        let label = |labels: &[&str]| {
+            let labels: Vec<String> = labels.iter().map(|&label| label.to_owned()).collect();
+            list(folder.path(), &labels).map(|images| images[0].label)
+        };
+        assert!(matches!(label(&["dog", "cat"]), Ok(Some(1))));
+        assert!(matches!(label(&[]), Ok(None)));
+        let error = label(&["dog"]).unwrap_err();
+        assert!(matches!(error, ImageError::UnknownClass { .. }), "{error}");
     }
 }
