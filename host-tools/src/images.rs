@@ -278,8 +278,8 @@ mod tests {
     #[test]
     fn folders_are_classes_where_there_are_any() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join("cat")).unwrap();
-        std::fs::write(folder.path().join("cat/one.png"), []).unwrap();
+        fs::create_dir(folder.path().join("cat")).unwrap();
+        fs::write(folder.path().join("cat/one.png"), []).unwrap();
         let label = |labels: &[&str]| {
             let labels: Vec<String> = labels.iter().map(|&label| label.to_owned()).collect();
             list(folder.path(), &labels).map(|images| images[0].label)

@@ -123,6 +123,24 @@ impl<'a> Context<'a> {
         (ratio, zero)
     }
 
+    /// For a stream that stands beside what is added to it: steps that are written for
+    /// one of the stream, Q24, and the zero points with half a step, Q16, per channel.
+    pub(super) fn beside(
+        &self,
+        residual: &Residual,
+        output: Quant,
+    ) -> Result<(Vec<i32>, Vec<i32>), QuantError> {
+        let stream = self.stream()?;
+        let each = residual.res_scale.iter().enumerate();
+        each.map(|(channel, &res_scale)| {
+            let (ratio, zero) = self.stream_ratio(res_scale, stream, output);
+            let factor = self.fits_i32(channel, "the scale ratio", ratio * 2f64.powi(24))?;
+            let start = zero * 65_536.0 + self.half_step();
+            Ok((factor, self.fits_i32(channel, "the zero point", start)?))
+        })
+        .collect()
+    }
+
     /// A norm of the whole map or of each of its tokens.
     pub(super) fn norm(
         &self,

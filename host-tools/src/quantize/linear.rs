@@ -245,24 +245,16 @@ impl Branch<'_> {
     /// An int16 residual stream beside the accumulator: the sums of the branch alone,
     /// and what the stream is multiplied with when the two are added.
     fn beside(&self) -> Result<QuantResidualLinear, QuantError> {
-        let (context, stream, output) = (self.context, self.stream, self.output);
+        let (context, output) = (self.context, self.output);
         let rows = self.rows(&vec![1.0; self.linear.outputs]);
         let floor = output.scale / (self.input.scale * RESIDUAL_MAX);
         let rounded = rows.round(rows.scales(floor), &self.guide(), |scale| scale.max(floor));
-        let mut residual = QuantResidual {
-            factor: Vec::with_capacity(self.linear.outputs),
-            offset: Vec::with_capacity(self.linear.outputs),
+        let (factor, offset) = context.beside(self.residual, output)?;
+        let residual = QuantResidual {
+            factor,
+            offset,
             zero_point: 0,
         };
-        for (channel, &res_scale) in self.residual.res_scale.iter().enumerate() {
-            let ratio = f64::from(res_scale) * stream.scale / output.scale;
-            let zero = f64::from(output.zero_point) - f64::from(stream.zero_point) * ratio;
-            let factor = context.fits_i32(channel, "the scale ratio", ratio * 2f64.powi(24))?;
-            residual.factor.push(factor);
-            let start = zero * 65_536.0 + context.half_step();
-            let offset = context.fits_i32(channel, "the zero point", start)?;
-            residual.offset.push(offset);
-        }
         self.finish(rounded, &vec![0; self.linear.outputs], residual)
     }
 

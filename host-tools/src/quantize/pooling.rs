@@ -70,18 +70,9 @@ fn of_tokens(
     op: &Pooling,
     output: Quant,
 ) -> Result<QuantNormedPooling, QuantError> {
-    let stream = context.stream()?;
     let (normed, input) = context.normed(&op.norm)?;
     let factor = factors(context, op, 2f64.powi(28) * input.scale / output.scale)?;
-    let channels = op.residual.res_scale.len();
-    let mut residual = Vec::with_capacity(channels);
-    let mut offset = Vec::with_capacity(channels);
-    for (channel, &res_scale) in op.residual.res_scale.iter().enumerate() {
-        let (ratio, zero) = context.stream_ratio(res_scale, stream, output);
-        residual.push(context.fits_i32(channel, "the scale ratio", ratio * 2f64.powi(24))?);
-        let zero = zero * 65_536.0 + context.half_step();
-        offset.push(context.fits_i32(channel, "the zero point", zero)?);
-    }
+    let (residual, offset) = context.beside(&op.residual, output)?;
     Ok(QuantNormedPooling {
         normed,
         factor,

@@ -24,7 +24,6 @@ pub(super) fn quantize(
     context.finite(&op.matrix, "the matrix")?;
     context.finite(&op.residual.layer_scale, "the layer scale")?;
     context.finite(&op.residual.res_scale, "the res scale")?;
-    let stream = context.stream()?;
     let (normed, input) = context.normed(&op.norm)?;
     let tokens = context.layer.input.tokens();
     let zeros = (matrix_rows(tokens) - tokens) * tokens;
@@ -62,12 +61,11 @@ pub(super) fn quantize(
     let channels = context.layer.input.channels;
     let mut factor = Vec::with_capacity(channels);
     let mut beta = Vec::new();
-    let mut residual = Vec::with_capacity(channels);
-    let mut offset = Vec::with_capacity(channels);
-    let scales = op.residual.layer_scale.iter().zip(&op.residual.res_scale);
+    let (residual, offset) = context.beside(&op.residual, output)?;
+    let scales = op.residual.layer_scale.iter();
     let norm = op.norm.gamma.iter().zip(&op.norm.beta);
     let word = 2f64.powi(31) - 1.0;
-    for (channel, ((&layer_scale, &res_scale), (&gamma, &bias))) in scales.zip(norm).enumerate() {
+    for (channel, (&layer_scale, (&gamma, &bias))) in scales.zip(norm).enumerate() {
         let layer_scale = f64::from(layer_scale) / output.scale;
         let slope = unit * layer_scale * f64::from(gamma) * 2f64.powi(32);
         let limit = (TERM_MAX / largest).min(word);
@@ -77,11 +75,6 @@ pub(super) fn quantize(
             let limit = (TERM_MAX / largest_constant).min(word);
             beta.push(context.fits(channel, "the norm's bias", bias, limit)? as i32);
         }
-        let ratio = f64::from(res_scale) * stream.scale / output.scale;
-        residual.push(context.fits_i32(channel, "the scale ratio", ratio * 2f64.powi(24))?);
-        let zero = f64::from(output.zero_point) - f64::from(stream.zero_point) * ratio;
-        let zero = zero * 65_536.0 + context.half_step();
-        offset.push(context.fits_i32(channel, "the zero point", zero)?);
     }
     Ok(QuantRandomMixing {
         normed,
