@@ -176,7 +176,7 @@ fn the_only_match(boards: &Path) -> Result<(PathBuf, Board), Box<dyn Error>> {
 /// Whether the features that are on are those of the board.
 fn matches(board: &Board) -> bool {
     let is_on = |feature: &str| env::var_os(feature_variable(feature)).is_some();
-    let kernels = ["dsp", "helium"];
+    let kernels = ["dsp", "dsp-m7", "helium"];
     is_on(startup(board))
         && kernels
             .iter()

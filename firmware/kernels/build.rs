@@ -21,6 +21,9 @@ fn main() {
     if chosen("DSP") && !armv8m && !target.starts_with("thumbv7em") {
         println!("cargo::error=kernels `dsp` need Armv7E-M or Armv8-M Mainline, not {target}");
     }
+    if chosen("DSP_M7") && !target.starts_with("thumbv7em") {
+        println!("cargo::error=kernels `dsp-m7` need Armv7E-M, not {target}");
+    }
     if chosen("HELIUM") && !armv8m {
         println!("cargo::error=kernels `helium` need Armv8.1-M Mainline, not {target}");
     }

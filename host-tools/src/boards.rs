@@ -61,12 +61,14 @@ pub struct Board {
 
 /// Which kernels run on a board.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum KernelVariant {
     /// Plain Rust.
     Portable,
     /// Assembly for the DSP extension.
     Dsp,
+    /// The same, in the order that suits a Cortex-M7.
+    DspM7,
     /// Assembly for the vector extension.
     Helium,
 }
@@ -218,6 +220,7 @@ impl KernelVariant {
         match self {
             Self::Portable => "portable",
             Self::Dsp => "dsp",
+            Self::DspM7 => "dsp-m7",
             Self::Helium => "helium",
         }
     }
@@ -227,7 +230,7 @@ impl KernelVariant {
         use tadpool_kernels::layout::Layout;
         match self {
             Self::Portable => Layout::Rows,
-            Self::Dsp => Layout::Dsp,
+            Self::Dsp | Self::DspM7 => Layout::Dsp,
             Self::Helium => Layout::Helium,
         }
     }

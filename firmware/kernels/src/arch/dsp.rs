@@ -10,30 +10,34 @@ use crate::norm::Partial;
 
 // The core that the assembler is told to write for; the default of the target
 // is one without the DSP extension on Armv8-M.
-#[cfg(not(tadpool_armv8m))]
-global_asm!(
-    ".cpu cortex-m4",
-    include_str!("dsp_product.s"),
-    options(raw)
-);
-#[cfg(tadpool_armv8m)]
-global_asm!(
-    ".cpu cortex-m33",
-    include_str!("dsp_product.s"),
-    options(raw)
-);
+macro_rules! assembly {
+    ($core:literal, $dual_issue:literal) => {
+        global_asm!(
+            concat!(".cpu ", $core),
+            concat!(".equ DUAL_ISSUE, ", $dual_issue),
+            include_str!("dsp_product.s"),
+            options(raw)
+        );
+    };
+}
+#[cfg(feature = "dsp-m7")]
+assembly!("cortex-m7", 1);
+#[cfg(all(tadpool_armv8m, not(feature = "dsp-m7")))]
+assembly!("cortex-m33", 0);
+#[cfg(not(any(tadpool_armv8m, feature = "dsp-m7")))]
+assembly!("cortex-m4", 0);
 
 /// What a product works on; the assembly has the same offsets.
 #[repr(C)]
 struct Job {
-    /// Where in the tile the last of many turns begins.
-    last_turn: *const i32,
+    /// Where in the tile the last of many turns begins or, if two instructions are
+    /// issued at once, ends.
+    turns_end: *const i32,
     zero: i32,
     /// Token 0, or the next tile.
     out: *mut u8,
     constants: *const i32,
-    /// Bytes of code in the first turn of the loop; the first pair of inputs is not
-    /// part of it.
+    /// Bytes of code in the first turn of the loop.
     first_turn: usize,
     tile: *const i32,
     other: Other,
@@ -71,11 +75,17 @@ struct Target {
     finish: [Code; 2],
 }
 
+/// Whether the loop is written for a core that issues two instructions at once.
+const DUAL_ISSUE: bool = cfg!(feature = "dsp-m7");
+
 /// Pairs of inputs that a turn of the loop takes; the assembly has the same.
 const UNROLL: usize = 32;
 
-/// Bytes of code for a pair of inputs.
-const STEP_SIZE: usize = 44;
+/// Bytes of code for a pair of inputs, as the assembly checks.
+const STEP_SIZE: usize = if DUAL_ISSUE { 56 } else { 44 };
+
+/// Pairs of inputs before the loop, and after it.
+const OUTSIDE: usize = if DUAL_ISSUE { 2 } else { 1 };
 
 // SAFETY: signatures and contract as in `dsp_product.s`.
 unsafe extern "C" {
@@ -118,15 +128,16 @@ impl Job {
     #[inline(always)]
     fn new(linear: &Linear<'_>, values: &[i32], target: &Target) -> Self {
         // Of four inputs at least.
-        let after_first = (values.len() / 2).max(2) - 1;
-        let rest = (after_first - 1) / UNROLL * UNROLL;
+        let inside = (values.len() / 2).max(2) - OUTSIDE;
+        let rest = inside.saturating_sub(1) / UNROLL * UNROLL;
         let values = values.as_ptr_range();
+        let last_turn = if DUAL_ISSUE { 0 } else { 2 * UNROLL };
         Self {
-            last_turn: values.end.wrapping_sub(2 * UNROLL),
+            turns_end: values.end.wrapping_sub(last_turn),
             zero: target.zero,
             out: target.out,
             constants: linear.constants().as_ptr(),
-            first_turn: (after_first - rest) * STEP_SIZE,
+            first_turn: (inside - rest) * STEP_SIZE,
             tile: values.start,
             other: target.other,
             end: target.end,

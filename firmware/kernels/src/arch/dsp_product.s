@@ -20,11 +20,12 @@
 
 	.syntax unified
 
-	.equ LAST_TURN, 0	@ place in the tile where the last of many turns begins
+	.equ TURNS_END, 0	@ place in the tile at the start of the last of many turns
+				@ or, with `DUAL_ISSUE`, at the end of the last one
 	.equ ZERO, 4
 	.equ OUT, 8		@ token 0, or the next tile
 	.equ CONSTANTS, 12	@ of the next group, while one is being worked on
-	.equ TURN, 16		@ what follows a turn of the loop
+	.equ TURN, 16		@ what follows the loop or, if it has many turns, one of them
 	.equ TILE, 20
 	.equ TABLE, 24		@ or, to tokens, how far the second one is away
 	.equ END, 28
@@ -37,24 +38,49 @@
 	.equ FRAME, 60
 
 	.equ UNROLL, 32		@ steps of two inputs; `UNROLL` in dsp.rs
+	.if DUAL_ISSUE
+	.equ STEP_SIZE, 56	@ bytes of code; `STEP_SIZE` in dsp.rs
+	.else
+	.equ STEP_SIZE, 44
+	.endif
 
-	@ Two inputs: 16 products, in `STEP_SIZE` bytes of code.
-	@ By the Cortex-M4's table the two LDM are 6 cycles of 16, and four grouped
-	@ plain loads would be 5; they save two instructions on every core, and each
-	@ is 2 bytes of code.
-	.macro STEP
+	@ Two inputs: 16 products.
+	@
+	@ A core that issues one instruction after the other reads by LDM: 3 of 16 cycles
+	@ each, as two plain loads that follow each other would be. All four as plain loads
+	@ would not overlap any better, since two read the flash and two the RAM.
+	@
+	@ With `DUAL_ISSUE`, a load or SXTB16 is issued beside each product but two. A product
+	@ cannot take what was loaded in the cycle before, nor is SXTB16 issued as the
+	@ younger of two. So a step finds the weights of a and b and both tokens loaded, and
+	@ loads those of the next step, if there are `more`.
+	.macro PRODUCTS ab0, ab1, cd0, cd1, a1, c1, more
+	.ifeq DUAL_ISSUE
 	ldm	r0!, {r1, r2}
 	ldm	r6!, {r3, r4}
-	smlad	r5, r1, r3, r5
-	smlad	r10, r1, r4, r10
-	smlad	r8, r2, r3, r8
-	smlad	r12, r2, r4, r12
+	.endif
+	smlad	r10, r1, r4, \ab1
+	.if DUAL_ISSUE
+	ldr	r2, [r0], #4
+	.endif
+	smlad	r5, r1, r3, \ab0
 	sxtb16	r1, r1
+	smlad	r12, r2, r4, \cd1
+	smlad	r8, r2, r3, \cd0
 	sxtb16	r2, r2
+	smlad	r11, r1, r4, \a1
 	smlad	r7, r1, r3, r7
-	smlad	r11, r1, r4, r11
+	.if DUAL_ISSUE * \more
+	ldr	r1, [r0], #4
+	.endif
+	smlad	lr, r2, r4, \c1
+	.if DUAL_ISSUE * \more
+	ldr.w	r4, [r6, #4]
+	.endif
 	smlad	r9, r2, r3, r9
-	smlad	lr, r2, r4, lr
+	.if DUAL_ISSUE * \more
+	ldr	r3, [r6], #8
+	.endif
 	.endm
 
 	@ The four outputs' sums: a r7 r11, b r5 r10, c r9 lr, d r8 r12.
@@ -71,18 +97,27 @@
 	add	r12, r6, r12, asr #8
 	.endm
 
-	@ Requantizes the sums, with the zero in r2 and the constants in r4; takes
-	@ r1, r3, r4 and r6.
-	.macro REQUANTIZE
+	@ Requantizes the sums, with the zero in r2 and the constants in r4, and saturates
+	@ them by `saturate`, which is issued beside a product where two are; takes r1, r3, r4
+	@ and r6.
+	.macro REQUANTIZE saturate
 	ldmdb	r4, {r1, r3, r4, r6}
 	smmlar	r7, r7, r1, r2
 	smmlar	r11, r11, r1, r2
 	smmlar	r5, r5, r3, r2
+	\saturate	r7, #8, r7
 	smmlar	r10, r10, r3, r2
+	\saturate	r11, #8, r11
 	smmlar	r9, r9, r4, r2
+	\saturate	r5, #8, r5
 	smmlar	lr, lr, r4, r2
+	\saturate	r10, #8, r10
 	smmlar	r8, r8, r6, r2
+	\saturate	r9, #8, r9
 	smmlar	r12, r12, r6, r2
+	\saturate	lr, #8, lr
+	\saturate	r8, #8, r8
+	\saturate	r12, #8, r12
 	.endm
 
 	@ Stores four bytes a token, of which r7 and r11 hold two, and goes on until
@@ -112,30 +147,28 @@ tadpool_dsp_product:
 	adr.w	r12, .Lturn + 1
 	sub	r12, r5
 	str	r12, [sp, #ENTRY]
+	.ifeq DUAL_ISSUE
 	cmp	r10, #0
 	beq	1f
 	adr.w	r1, .Lagain + 1
-1:	str	r1, [sp, #TURN]
+1:
+	.endif
+	str	r1, [sp, #TURN]
 
 	@ r3 out, r4 constants, r6 tile
 	.p2align 2
 .Lgroup:
 	ldrd	r7, r9, [r4], #32	@ starts of a and c
 	strd	r3, r4, [sp, #OUT]
+	.if DUAL_ISSUE
+	ldr	r1, [r0], #4
+	ldr.w	r4, [r6, #4]
+	ldr	r3, [r6], #8
+	.endif
 	@ The first step sets the sums.
-	ldm	r0!, {r1, r2}
-	ldm	r6!, {r3, r4}
-	smlad	r5, r1, r3, r7
-	smlad	r10, r1, r4, r7
-	smlad	r8, r2, r3, r9
-	smlad	r12, r2, r4, r9
-	sxtb16	r1, r1
-	sxtb16	r2, r2
-	smlad	r11, r1, r4, r7
-	smlad	r7, r1, r3, r7
-	smlad	lr, r2, r4, r9
-	smlad	r9, r2, r3, r9
+	PRODUCTS r7, r7, r9, r9, r7, r9, 1
 	ldr	pc, [sp, #ENTRY]
+	.ifeq DUAL_ISSUE
 	.p2align 2
 	@ After a turn that was the last one if Z is set, as it is not at a group's start.
 .Lagain:
@@ -143,12 +176,22 @@ tadpool_dsp_product:
 	ldr	pc, [sp, #FINISH]
 	.p2align 2
 1:	cmp.w	r6, r1			@ long, so that the loop is aligned
+	.endif
 .Lloop:
 	.rept UNROLL
-	STEP
+	PRODUCTS r5, r10, r8, r12, r11, lr, 1
 	.endr
 .Lturn:
-	ldm	sp, {r1-r4, pc}		@ last turn, zero, out, constants
+	@ Nothing is skipped; another size is an error, since one of both is negative.
+	.skip	.Lturn - .Lloop - UNROLL * STEP_SIZE
+	.skip	UNROLL * STEP_SIZE - (.Lturn - .Lloop)
+	.if DUAL_ISSUE
+	ldr	r2, [sp]
+	cmp	r6, r2
+	bne	.Lloop
+	PRODUCTS r5, r10, r8, r12, r11, lr, 0
+	.endif
+	ldm	sp, {r1-r4, pc}		@ end of turns, zero, out, constants
 
 	@ What follows the sums has r1-r4 as .Lturn leaves them.
 	.p2align 2
@@ -184,15 +227,7 @@ tadpool_dsp_requantize:
 	mla	r12, r6, r4, r12
 	ldr	r0, [sp, #WEIGHTS]
 	ldm	sp, {r1-r4}
-1:	REQUANTIZE
-	usat	r5, #8, r5
-	usat	r7, #8, r7
-	usat	r8, #8, r8
-	usat	r9, #8, r9
-	usat	r10, #8, r10
-	usat	r11, #8, r11
-	usat	r12, #8, r12
-	usat	lr, #8, lr
+1:	REQUANTIZE usat
 	ldr	pc, [sp, #THEN]
 
 	@ Puts the table's values into the next layer's tile.
@@ -258,15 +293,7 @@ tadpool_dsp_count:
 	.thumb_func
 tadpool_dsp_write:
 	SPLIT
-	REQUANTIZE
-	ssat	r5, #8, r5
-	ssat	r7, #8, r7
-	ssat	r8, #8, r8
-	ssat	r9, #8, r9
-	ssat	r10, #8, r10
-	ssat	r11, #8, r11
-	ssat	r12, #8, r12
-	ssat	lr, #8, lr
+	REQUANTIZE ssat
 	bfi	r7, r5, #8, #8
 	bfi	r9, r8, #8, #8
 	pkhbt	r7, r7, r9, lsl #16

@@ -34,7 +34,7 @@ pub(super) const CORES: &[Core] = &[
         is_timed: true,
         ..core("Cortex-M4", "mps2-an386", "thumbv7em-none-eabihf", "dsp")
     },
-    core("Cortex-M7", "mps2-an500", "thumbv7em-none-eabihf", "dsp"),
+    core("Cortex-M7", "mps2-an500", "thumbv7em-none-eabihf", "dsp-m7"),
     core(
         "Cortex-M33",
         "mps2-an505",
