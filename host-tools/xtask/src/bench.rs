@@ -6,10 +6,9 @@
 //! length how many make a tick. A count is exact to within one tick, and is not
 //! latency: no wait states, no caches, no dual issue, no MVE beats.
 //!
-//! Of the Cortex-M4, whose instructions have published timings, it also estimates
-//! cycles at zero wait states ([`timing`]), from a trace of what was executed
-//! ([`trace`]). Of the Cortex-M7 and the other cores no such table is published: which
-//! instructions a Cortex-M7 issues together is not, so there is no estimate.
+//! Of the Cortex-M4 and the Cortex-M7 enough is published to estimate cycles too, at
+//! zero wait states ([`timing`]), from a trace of what was executed ([`trace`]). These
+//! are estimates: no board has confirmed them.
 //!
 //! `firmware/kernel-bench/counts.tsv` holds the counts of the last run that was
 //! saved, and the compiler that made them. A run prints it beside its own and

@@ -10,6 +10,7 @@ use tadpool_kernels::layout::Rows;
 
 use super::elf::{self, Function};
 use super::table::Row;
+use super::timing::Timing;
 use super::trace::{self, Executed};
 use crate::run::{root, run, shown};
 use crate::toolchain;
@@ -22,19 +23,21 @@ pub(super) struct Core {
     pub(super) kernels: &'static str,
     /// What rustc calls the core where the target alone does not tell.
     cpu: Option<&'static str>,
-    /// Whether the timings of its instructions are published, so that cycles can be
-    /// estimated.
-    is_timed: bool,
+    /// What its cycles are estimated by, if enough of its pipeline is published.
+    timing: Option<Timing>,
 }
 
 pub(super) const CORES: &[Core] = &[
     core("Cortex-M0", "microbit", "thumbv6m-none-eabi", "portable"),
     core("Cortex-M3", "mps2-an385", "thumbv7m-none-eabi", "portable"),
     Core {
-        is_timed: true,
+        timing: Some(Timing::CortexM4),
         ..core("Cortex-M4", "mps2-an386", "thumbv7em-none-eabihf", "dsp")
     },
-    core("Cortex-M7", "mps2-an500", "thumbv7em-none-eabihf", "dsp-m7"),
+    Core {
+        timing: Some(Timing::CortexM7),
+        ..core("Cortex-M7", "mps2-an500", "thumbv7em-none-eabihf", "dsp-m7")
+    },
     core(
         "Cortex-M33",
         "mps2-an505",
@@ -64,7 +67,7 @@ const fn core(
         target,
         kernels,
         cpu: None,
-        is_timed: false,
+        timing: None,
     }
 }
 
@@ -76,10 +79,9 @@ impl Core {
         let lines = self.run()?;
         let mut memory = Memory::new();
         let checked = self.check(&lines, &mut memory)?;
-        let executed = if estimates && self.is_timed {
-            self.trace()?
-        } else {
-            Vec::new()
+        let executed = match self.timing.filter(|_| estimates) {
+            Some(timing) => self.trace(timing)?,
+            None => Vec::new(),
         };
         let mut rows = self.counted(&lines, &executed, &mut memory)?;
         rows.append(&mut self.code_size()?);
@@ -149,7 +151,7 @@ impl Core {
     }
 
     /// What the image executes for everything that it counts.
-    fn trace(&self) -> Result<Vec<Executed>> {
+    fn trace(&self, timing: Timing) -> Result<Vec<Executed>> {
         let image = fs::read(self.build("tadpool-kernel-bench", &[])?)?;
         let functions = elf::functions(&image)?;
         let mark = functions
@@ -166,7 +168,7 @@ impl Core {
             .stderr(Stdio::piped());
         let mut running = emulator.spawn().context("cannot run qemu-system-arm")?;
         let log: ChildStderr = running.stderr.take().context("the emulator has no log")?;
-        let executed = trace::read(log, mark);
+        let executed = trace::read(log, mark, timing);
         // If the log ended early, the emulator has no more use.
         if executed.is_err() {
             let _ = running.kill();

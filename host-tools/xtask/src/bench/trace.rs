@@ -1,16 +1,16 @@
-//! An estimate of a Cortex-M4's cycles, from a trace of the blocks of instructions
-//! that the emulator executed.
+//! An estimate of a core's cycles, from a trace of the blocks of instructions that the
+//! emulator executed.
 //!
 //! The emulator tells of each block what is in it when it is first met, and its
-//! address whenever it is executed. What is in it costs what [`timing`] says; if what
-//! is executed next is not what follows in memory, the pipeline is filled again.
+//! address whenever it is executed. It costs what [`Timing`] says of it, where it ends
+//! included, if what is executed next is not what follows in memory.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read};
 
 use anyhow::{Context, Result, bail};
 
-use super::timing::{self, REFILL};
+use super::timing::{Cost, Timing, is_wide};
 
 /// The function that the image calls before and after what is counted.
 pub(super) const MARK: &str = "tadpool_mark";
@@ -33,19 +33,44 @@ pub(super) struct Executed {
 
 struct Block {
     instructions: u64,
-    cycles: u64,
+    cost: Cost,
     /// What follows in memory.
     end: u64,
+    /// What was executed after it the last time.
+    next: Option<u64>,
+}
+
+impl Block {
+    fn new(timing: Timing, listed: &[(u64, [u16; 2])], (last, code): (u64, [u16; 2])) -> Self {
+        let codes: Vec<_> = listed.iter().map(|&(_, code)| code).collect();
+        Self {
+            instructions: codes.len() as u64,
+            cost: timing.cost(&codes),
+            end: last + length(code),
+            next: None,
+        }
+    }
+
+    /// Cycles to go on at an address.
+    fn leave(&mut self, address: u64) -> u64 {
+        let is_other = self.next.replace(address) != Some(address);
+        match address == self.end {
+            true => 0,
+            false if is_other => self.cost.jump + self.cost.change,
+            false => self.cost.jump,
+        }
+    }
 }
 
 /// Reads what the emulator logs with `-d exec,in_asm,nochain`; `mark` is the address
 /// of [`MARK`].
-pub(super) fn read(log: impl Read, mark: u64) -> Result<Vec<Executed>> {
-    let mut blocks: HashMap<u64, Block> = HashMap::new();
+pub(super) fn read(log: impl Read, mark: u64, timing: Timing) -> Result<Vec<Executed>> {
+    let mut blocks: Vec<Block> = Vec::new();
+    let mut places: HashMap<u64, usize> = HashMap::new();
     let mut listed: Vec<(u64, [u16; 2])> = Vec::new();
     let mut parts = Vec::new();
     let mut now: Option<Executed> = None;
-    let mut expected = 0;
+    let mut before: Option<usize> = None;
     let mut log = BufReader::new(log);
     let mut line = Vec::new();
     while log.read_until(b'\n', &mut line)? > 0 {
@@ -54,30 +79,27 @@ pub(super) fn read(log: impl Read, mark: u64) -> Result<Vec<Executed>> {
             let listing = listing(instruction);
             listed.push(listing.with_context(|| format!("cannot read `{}`", text.trim()))?);
         } else if text.starts_with("Trace ") {
-            if let (Some(&(start, _)), Some(&(last, code))) = (listed.first(), listed.last()) {
-                let codes: Vec<_> = listed.drain(..).map(|(_, code)| code).collect();
-                let block = Block {
-                    instructions: codes.len() as u64,
-                    cycles: timing::cycles(&codes),
-                    end: last + length(code),
-                };
-                blocks.insert(start, block);
+            if let (Some(&(start, _)), Some(&last)) = (listed.first(), listed.last()) {
+                places.insert(start, blocks.len());
+                blocks.push(Block::new(timing, &listed, last));
+                listed.clear();
             }
             let address = text.split('/').nth(1);
             let address = address.and_then(|address| u64::from_str_radix(address, 16).ok());
             let address = address.with_context(|| format!("cannot read `{}`", text.trim()))?;
+            let left = before.map_or(0, |before| blocks[before].leave(address));
+            before = places.get(&address).copied();
             if address == mark {
                 match now.take() {
                     Some(executed) => parts.push(executed),
                     None => now = Some(Executed::default()),
                 }
             } else if let Some(now) = &mut now {
-                let Some(block) = blocks.get(&address) else {
+                let Some(place) = before else {
                     bail!("the emulator did not tell what is at {address:#x}");
                 };
-                now.instructions += block.instructions;
-                now.cycles += block.cycles + if address == expected { 0 } else { REFILL };
-                expected = block.end;
+                now.instructions += blocks[place].instructions;
+                now.cycles += blocks[place].cost.cycles + left;
             }
         }
         line.clear();
@@ -95,10 +117,6 @@ fn listing(line: &str) -> Option<(u64, [u16; 2])> {
     let first = codes.next()??;
     let second = if is_wide(first) { codes.next()?? } else { 0 };
     Some((u64::from_str_radix(address, 16).ok()?, [first, second]))
-}
-
-fn is_wide(first: u16) -> bool {
-    first >> 11 >= 0b11101
 }
 
 fn length([first, _]: [u16; 2]) -> u64 {
@@ -135,8 +153,19 @@ Trace 0: 0x7f [00/00000208/00/00] after
             // Two turns of 6, each come to by a branch, and one instruction.
             cycles: 2 * (2 + 6) + 1,
         };
-        assert_eq!(read(log.as_bytes(), 0x100)?, [executed]);
-        assert!(read("0x00000100:  OBJD-T: 7047\n".as_bytes(), 0x100).is_err());
+        assert_eq!(read(log.as_bytes(), 0x100, Timing::CortexM4)?, [executed]);
+        let unreadable = "0x00000100:  OBJD-T: 7047\n".as_bytes();
+        assert!(read(unreadable, 0x100, Timing::CortexM4).is_err());
         Ok(())
+    }
+
+    #[test]
+    fn counts_what_a_jump_costs() {
+        let computed = [0x4718, 0];
+        let mut block = Block::new(Timing::CortexM7, &[(0x100, computed)], (0x100, computed));
+        assert_eq!(block.leave(0x200), 8, "the first time");
+        assert_eq!(block.leave(0x200), 0, "the same again");
+        assert_eq!(block.leave(0x300), 8, "another");
+        assert_eq!(block.leave(0x102), 0, "not taken");
     }
 }

@@ -1,0 +1,383 @@
+//! What instructions cost a Cortex-M7, which issues up to two a cycle, in order.
+//!
+//! Sources: LLVM's scheduling model of the core, written by Arm
+//! (`llvm/lib/Target/ARM/ARMScheduleM7.td`), and the measurements on an STM32H743 in
+//! github.com/jnk0le/random ("pipeline cycle test"). Where they differ the measured
+//! one is taken. They say that
+//!
+//! - arithmetic is one cycle, and so is a word's load before arithmetic. What is
+//!   shifted or extracted first, and addresses, are wanted a cycle before other
+//!   operands; sums and moves whose operands are in time for it are finished a cycle
+//!   before other results. A product takes one cycle more, but not before the next sum
+//!   of products; it does not take a word that was loaded in the cycle before;
+//! - bytes, halfwords and what is saturated take one cycle more than a word;
+//! - data to store are never waited for;
+//! - what moves several registers takes a cycle for two, a division seven, and neither
+//!   is issued with anything else; nor are two products, a product and a store, two
+//!   stores, two that want the one shifter, or what is bit by bit or parallel as the
+//!   younger of two;
+//! - two loads are issued together if they are from different banks of memory, which
+//!   are the even and the odd words. They are taken to be if their addresses are known
+//!   to be an odd number of words apart, and not otherwise.
+//!
+//! Assumptions of this estimate: unaligned access, and forwarding within a cycle (of a
+//! sum to the arithmetic beside it), do not happen. Direct branches and returns are
+//! predicted: they take the place of an instruction and are the last ones of their
+//! cycle. A branch to an address that was computed or loaded is predicted to go where
+//! it went the last time.
+
+use super::Cost;
+use super::thumb::{Class, Flow, Instruction, Registers};
+
+/// Cycles that a division takes.
+const DIVISION: u64 = 7;
+
+/// Cycles before what a special register or a barrier gives can be read.
+const SYSTEM: u64 = 3;
+
+/// Cycles that a wrong prediction costs; six if the flags are known early enough.
+const MISPREDICTION: u64 = 8;
+
+pub(super) fn cost(instructions: &[Instruction]) -> Cost {
+    let mut pipeline = Pipeline::default();
+    for instruction in instructions {
+        pipeline.issue(instruction);
+    }
+    let is_computed = instructions
+        .last()
+        .is_some_and(|last| last.flow == Flow::Computed);
+    Cost {
+        cycles: pipeline.cycle,
+        jump: 0,
+        change: if is_computed { MISPREDICTION } else { 0 },
+    }
+}
+
+/// In which cycle an instruction that reads a register can be issued, by what it does
+/// with it.
+#[derive(Clone, Copy, Default)]
+struct Ready {
+    /// Shifts it, extracts from it or takes it as an address.
+    early: u64,
+    multiplies: u64,
+    /// All else.
+    late: u64,
+}
+
+#[derive(Default)]
+struct Pipeline<'a> {
+    ready: [Ready; Registers::COUNT],
+    /// The first in which nothing was issued yet.
+    cycle: u64,
+    /// What was issued in the cycle before, if another may join it.
+    older: Option<&'a Instruction>,
+}
+
+impl<'a> Pipeline<'a> {
+    fn issue(&mut self, instruction: &'a Instruction) {
+        let wanted = self.wanted(instruction);
+        let joins = self
+            .older
+            .is_some_and(|older| wanted < self.cycle && pairs(older, instruction));
+        let at = if joins {
+            self.older = None;
+            self.cycle - 1
+        } else {
+            let at = self.cycle.max(wanted);
+            self.older = (!is_alone(instruction)).then_some(instruction);
+            self.cycle = at + cycles(instruction);
+            at
+        };
+        self.finish(instruction, at, joins);
+    }
+
+    /// The first cycle in which all that an instruction reads can be read.
+    fn wanted(&self, instruction: &Instruction) -> u64 {
+        let latest = |registers: Registers, read: &dyn Fn(Ready) -> u64| {
+            let ready = registers.numbers().map(|number| read(self.ready[number]));
+            ready.max().unwrap_or(0)
+        };
+        let operands = match instruction.class {
+            // It is predicted.
+            Class::Branch => return 0,
+            Class::Multiply => latest(instruction.operands, &|ready| ready.multiplies),
+            _ => latest(instruction.operands, &|ready| ready.late),
+        };
+        let early = instruction.shifted | instruction.address;
+        operands
+            .max(latest(early, &|ready| ready.early))
+            // Sums are made a cycle after products.
+            .max(latest(instruction.accumulator, &|ready| ready.late).saturating_sub(1))
+    }
+
+    fn finish(&mut self, instruction: &Instruction, at: u64, is_younger: bool) {
+        let is_word = matches!(
+            instruction.class,
+            Class::Load { bytes: 4, .. } | Class::Multiple { .. }
+        );
+        let latency = match instruction.class {
+            Class::Load { .. } if !is_word => 2,
+            Class::Multiply | Class::Saturate => 2,
+            Class::Divide => DIVISION,
+            Class::System => SYSTEM,
+            _ => 1,
+        };
+        let is_early = !is_younger
+            && matches!(instruction.class, Class::Move | Class::Add)
+            && instruction
+                .operands
+                .numbers()
+                .all(|number| self.ready[number].early <= at);
+        for (order, number) in instruction.results.numbers().enumerate() {
+            // Two registers a cycle, of the lowest numbers first.
+            let late = at + latency + if is_word { order as u64 / 2 } else { 0 };
+            self.ready[number] = Ready {
+                early: late + u64::from(!is_early),
+                multiplies: late + u64::from(is_word),
+                late,
+            };
+        }
+        for number in instruction.updated.numbers() {
+            let next = at + 1;
+            self.ready[number] = Ready {
+                early: next,
+                multiplies: next,
+                late: next,
+            };
+        }
+    }
+}
+
+/// Cycles in which nothing can be issued that does not join it.
+fn cycles(instruction: &Instruction) -> u64 {
+    match instruction.class {
+        Class::Multiple { registers } => u64::from(registers).div_ceil(2),
+        Class::Divide => DIVISION,
+        Class::TableBranch => 2,
+        _ => 1,
+    }
+}
+
+fn is_alone(instruction: &Instruction) -> bool {
+    matches!(
+        instruction.class,
+        Class::Multiple { .. } | Class::Divide | Class::TableBranch | Class::System
+    )
+}
+
+/// Whether the core has the units for two instructions in one cycle.
+fn pairs(older: &Instruction, younger: &Instruction) -> bool {
+    match (older.class, younger.class) {
+        _ if is_alone(younger) => false,
+        (_, Class::Extend | Class::Simd | Class::Saturate) => false,
+        (Class::Multiply, Class::Multiply | Class::Store { .. })
+        | (Class::Store { .. }, Class::Multiply | Class::Store { .. }) => false,
+        (Class::Shift | Class::Shifted, Class::Shifted) => false,
+        (_, Class::Shifted) => older.shifted.is_empty(),
+        (
+            Class::Load {
+                offset: Some(first),
+                ..
+            },
+            Class::Load {
+                offset: Some(second),
+                ..
+            },
+        ) => {
+            let words_apart = (second - first).rem_euclid(8);
+            older.address == younger.address && older.updated.is_empty() && words_apart == 4
+        }
+        (Class::Load { .. }, Class::Load { .. }) => false,
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Timing;
+    use super::MISPREDICTION;
+
+    #[test]
+    fn costs_what_the_sources_say() {
+        let cases: &[(&str, &[[u16; 2]], u64)] = &[
+            ("mov r0, r1; mov r2, r3", &[[0x4608, 0], [0x461a, 0]], 1),
+            (
+                "add.w r0, r0, r1; add.w r0, r0, r1",
+                &[[0xeb00, 0x0001], [0xeb00, 0x0001]],
+                2,
+            ),
+            (
+                "add.w r0, r1, r2; ldr r4, [r3]",
+                &[[0xeb01, 0x0002], [0x681c, 0]],
+                1,
+            ),
+            (
+                "add.w r0, r1, r2; ldr r4, [r0]",
+                &[[0xeb01, 0x0002], [0x6804, 0]],
+                2,
+            ),
+            (
+                "eor.w r0, r1, r2; ldr r4, [r0]",
+                &[[0xea81, 0x0002], [0x6804, 0]],
+                3,
+            ),
+            (
+                "ldr r0, [r4]; ldr r1, [r4, #4]",
+                &[[0x6820, 0], [0x6861, 0]],
+                1,
+            ),
+            (
+                "ldr r0, [r4]; ldr r1, [r4, #8]",
+                &[[0x6820, 0], [0x68a1, 0]],
+                2,
+            ),
+            (
+                "ldr r0, [r4]; ldr r1, [r5, #4]",
+                &[[0x6820, 0], [0x6869, 0]],
+                2,
+            ),
+            (
+                "ldr r0, [r4], #8; ldr r1, [r4, #4]",
+                &[[0xf854, 0x0b08], [0x6861, 0]],
+                2,
+            ),
+            (
+                "ldr r0, [r1]; add.w r2, r2, r0",
+                &[[0x6808, 0], [0xeb02, 0x0200]],
+                2,
+            ),
+            (
+                "ldr r0, [r1]; add.w r2, r2, r0, lsl #2",
+                &[[0x6808, 0], [0xeb02, 0x0280]],
+                3,
+            ),
+            ("ldr r0, [r1]; ldr r2, [r0]", &[[0x6808, 0], [0x6802, 0]], 3),
+            (
+                "ldr r0, [r1]; mul r2, r0, r3",
+                &[[0x6808, 0], [0xfb00, 0xf203]],
+                3,
+            ),
+            (
+                "ldrb r0, [r1]; add.w r2, r2, r0",
+                &[[0x7808, 0], [0xeb02, 0x0200]],
+                3,
+            ),
+            (
+                "ldrb r0, [r1]; ldr r2, [r0]",
+                &[[0x7808, 0], [0x6802, 0]],
+                4,
+            ),
+            ("ldr r0, [r1]; str r0, [r2]", &[[0x6808, 0], [0x6010, 0]], 1),
+            ("str r0, [r1]; str r2, [r3]", &[[0x6008, 0], [0x601a, 0]], 2),
+            (
+                "mul r0, r1, r2; str r3, [r4]",
+                &[[0xfb01, 0xf002], [0x6023, 0]],
+                2,
+            ),
+            (
+                "mul r0, r1, r2; mul r3, r1, r2",
+                &[[0xfb01, 0xf002], [0xfb01, 0xf302]],
+                2,
+            ),
+            (
+                "mul r0, r1, r2; add.w r3, r1, r2",
+                &[[0xfb01, 0xf002], [0xeb01, 0x0302]],
+                1,
+            ),
+            (
+                "mul r0, r1, r2; add.w r3, r0, r2",
+                &[[0xfb01, 0xf002], [0xeb00, 0x0302]],
+                3,
+            ),
+            (
+                "smlad r0, r1, r2, r0; smlad r0, r3, r4, r0",
+                &[[0xfb21, 0x0002], [0xfb23, 0x0004]],
+                2,
+            ),
+            (
+                "sxtb16 r0, r1; smlad r2, r3, r4, r2",
+                &[[0xfa2f, 0xf081], [0xfb23, 0x2204]],
+                1,
+            ),
+            (
+                "smlad r2, r3, r4, r2; sxtb16 r0, r1",
+                &[[0xfb23, 0x2204], [0xfa2f, 0xf081]],
+                2,
+            ),
+            (
+                "sxtb16 r0, r1; sxtb16 r2, r3",
+                &[[0xfa2f, 0xf081], [0xfa2f, 0xf283]],
+                2,
+            ),
+            (
+                "sxtb16 r0, r1; add.w r2, r3, r4, lsl #2",
+                &[[0xfa2f, 0xf081], [0xeb03, 0x0284]],
+                1,
+            ),
+            (
+                "pkhbt r0, r1, r2, lsl #16; add.w r2, r3, r4, lsl #2",
+                &[[0xeac1, 0x4002], [0xeb03, 0x0284]],
+                2,
+            ),
+            (
+                "add.w r0, r1, r2, lsl #2; add.w r3, r4, r5, lsl #2",
+                &[[0xeb01, 0x0082], [0xeb04, 0x0385]],
+                2,
+            ),
+            (
+                "usat r0, #8, r1; add.w r2, r2, r0",
+                &[[0xf381, 0x0008], [0xeb02, 0x0200]],
+                3,
+            ),
+            ("ldm r0!, {r1, r2}", &[[0xc806, 0]], 1),
+            ("pop {r4-r11, pc}", &[[0xe8bd, 0x8ff0]], 5),
+            (
+                "ldrd r0, r1, [r2]; add.w r3, r4, r5",
+                &[[0xe9d2, 0x0100], [0xeb04, 0x0305]],
+                2,
+            ),
+            ("udiv r0, r1, r2", &[[0xfbb1, 0xf0f2]], 7),
+            ("cmp r0, r1; bne #8", &[[0x4288, 0], [0xd104, 0]], 1),
+        ];
+        for &(name, code, expected) in cases {
+            assert_eq!(Timing::CortexM7.cost(code).cycles, expected, "{name}");
+        }
+    }
+
+    /// Sixteen products of `dsp_product.s`: two loads, a wait, and eight products, of
+    /// which none is issued with the two extractions, as these come after one.
+    #[test]
+    fn costs_what_is_expected_of_the_inner_loop() {
+        let step = [
+            [0xc806, 0],
+            [0xce18, 0],
+            [0xfb21, 0x5503],
+            [0xfb21, 0xaa04],
+            [0xfb22, 0x8803],
+            [0xfb22, 0xcc04],
+            [0xfa2f, 0xf181],
+            [0xfa2f, 0xf282],
+            [0xfb21, 0x7703],
+            [0xfb21, 0xbb04],
+            [0xfb22, 0x9903],
+            [0xfb22, 0xee04],
+        ];
+        assert_eq!(Timing::CortexM7.cost(&step).cycles, 12);
+        assert_eq!(Timing::CortexM7.cost(&step.repeat(32)).cycles, 32 * 12);
+    }
+
+    #[test]
+    fn predicts_all_but_what_is_computed() {
+        let change = |code| Timing::CortexM7.cost(&[code]).change;
+        assert_eq!(change([0xd104, 0]), 0, "bne");
+        assert_eq!(change([0x4770, 0]), 0, "bx lr");
+        assert_eq!(change([0xbdf0, 0]), 0, "pop {{r4-r7, pc}}");
+        assert_eq!(change([0x4718, 0]), MISPREDICTION, "bx r3");
+        assert_eq!(change([0xf8dd, 0xf024]), MISPREDICTION, "ldr pc, [sp, #36]");
+        assert_eq!(
+            change([0xe89d, 0x801e]),
+            MISPREDICTION,
+            "ldm sp, {{.., pc}}"
+        );
+    }
+}
