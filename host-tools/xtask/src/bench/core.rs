@@ -1,8 +1,12 @@
 //! The cores, and what the benchmark's image does on each.
 
 use std::fs;
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::process::{ChildStderr, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use tadpool_kernels::cases::{self, COUNTED, Case, EDGES, POOLFORMER, Seed};
@@ -14,6 +18,9 @@ use super::timing::Timing;
 use super::trace::{self, Executed};
 use crate::run::{root, run, shown};
 use crate::toolchain;
+
+/// How long the image may run; it takes a few seconds.
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// A core, the machine that has it, and how the kernels are built for it.
 pub(super) struct Core {
@@ -143,11 +150,26 @@ impl Core {
     /// The lines that the image prints.
     fn run(&self) -> Result<Vec<String>> {
         let mut emulator = self.emulator()?;
-        emulator.args(["-icount", "shift=0"]);
-        let output = emulator.output().context("cannot run qemu-system-arm")?;
-        ensure!(output.status.success(), "`{}` failed", shown(&emulator));
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        Ok(text.lines().map(str::to_owned).collect())
+        emulator.args(["-icount", "shift=0"]).stdout(Stdio::piped());
+        let mut running = emulator.spawn().context("cannot run qemu-system-arm")?;
+        let mut output = running
+            .stdout
+            .take()
+            .context("the emulator has no output")?;
+        let (written, text) = mpsc::channel();
+        thread::spawn(move || {
+            let mut text = String::new();
+            let read = output.read_to_string(&mut text);
+            // Nobody waits any more if it took too long.
+            let _ = written.send(read.map(|_| text));
+        });
+        let Ok(text) = text.recv_timeout(LIMIT) else {
+            running.kill()?;
+            running.wait()?;
+            bail!("{}: the kernels do not end within {LIMIT:?}", self.name);
+        };
+        ensure!(running.wait()?.success(), "`{}` failed", shown(&emulator));
+        Ok(text?.lines().map(str::to_owned).collect())
     }
 
     /// What the image executes for everything that it counts.
