@@ -29,15 +29,28 @@ struct Checked {
 }
 
 fn checked(folder: &Path, with_labels: bool) -> Checked {
-    let made = Made {
-        onnx: &support::fixtures().join("pool_script17.onnx"),
+    checked_as(
+        Made {
+            with_labels,
+            ..small(&support::fixtures().join("pool_script17.onnx"))
+        },
+        folder,
+    )
+}
+
+fn small(onnx: &Path) -> Made<'_> {
+    Made {
+        onnx,
         size: [16, 16],
         classes: 5,
         calibration: CALIBRATION,
         evaluation: IMAGES,
-        with_labels,
+        with_labels: true,
         quantization: "[quantization.pins]\nstage2 = \"int16\"\n",
-    };
+    }
+}
+
+fn checked_as(made: Made<'_>, folder: &Path) -> Checked {
     let model = compile::load(&made.write(folder)).unwrap();
     let compiled = compile::compile(&model, &CompileConfig::default(), &()).unwrap();
     let description = &model.description;
@@ -233,10 +246,8 @@ fn predictions(checked: &Checked, runs: &[Run]) {
     let float = |run: &Run| largest(&run.maps[last]);
     let integer = |run: &Run| largest(&reals(&layers[last], &run.written[last]));
     let same = runs.iter().filter(|run| float(run) == integer(run)).count();
-    assert_eq!(
-        (check.agreement.part, check.agreement.whole),
-        (same, IMAGES)
-    );
+    let agreement = check.agreement.unwrap();
+    assert_eq!((agreement.part, agreement.whole), (same, IMAGES));
     let right = |of: &dyn Fn(&Run) -> usize| {
         let pairs = checked.images.iter().zip(runs);
         pairs
@@ -283,7 +294,7 @@ fn sensitivity(checked: &Checked, runs: &[Run]) {
         }
         let expected = (noise / f64::from(count)).sqrt();
         assert_near(step.alone.logit_error, expected, &step.name);
-        assert_eq!(step.alone.changed, changed, "{}", step.name);
+        assert_eq!(step.alone.changed, Some(changed), "{}", step.name);
         // A step that reads sums of another width would be far off.
         assert!(
             expected < 0.1 * checked.check.logits,
@@ -318,12 +329,40 @@ fn reports_have_one_shape() {
     insta::assert_json_snapshot!(shape(&value));
 }
 
+/// The largest value of a feature map is no prediction.
+#[test]
+fn a_network_without_a_head_predicts_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let onnx = support::fixtures().join("../family/convformer_papers_script17_features.onnx");
+    let made = Made {
+        size: [24, 20],
+        classes: 0,
+        with_labels: false,
+        quantization: "",
+        ..small(&onnx)
+    };
+    let Checked { model, check, .. } = checked_as(made, folder.path());
+    assert_eq!((check.images, check.agreement), (IMAGES, None));
+    assert_eq!(check.accuracy, None);
+    assert!(check.disagreements.is_empty());
+    assert!(check.steps.iter().all(|step| step.alone.changed.is_none()));
+    assert!(check.logit_error > 0.0);
+    let page = check::html(&check, &model.description.input, &[], &[]).unwrap();
+    assert!(
+        !page.contains("same prediction") && !page.contains("disagree"),
+        "{page}"
+    );
+}
+
 #[test]
 fn images_without_labels_have_no_accuracy() {
     let folder = tempfile::tempdir().unwrap();
     let Checked { model, check, .. } = checked(folder.path(), false);
     assert_eq!(check.accuracy, None);
-    assert_eq!(check.agreement.whole, IMAGES);
+    assert_eq!(
+        (check.images, check.agreement.unwrap().whole),
+        (IMAGES, IMAGES)
+    );
     let notes = ["<odd> images".to_owned()];
     let page = check::html(&check, &model.description.input, &notes, &[]).unwrap();
     assert!(page.contains("the images have no labels"));

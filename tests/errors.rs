@@ -158,7 +158,7 @@ fn an_import_that_computes_something_else_is_refused() {
 
 fn head_is_named(text: &str) {
     assert!(text.starts_with("score 1 of image 0 is "), "{text}");
-    assert!(text.ends_with(" 1.000e-3 is allowed"), "{text}");
+    assert!(text.ends_with("e-3 is allowed"), "{text}");
 }
 
 #[test]

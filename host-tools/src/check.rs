@@ -70,8 +70,10 @@ pub struct Check {
     pub logit_error: f64,
     /// Images of the hybrids.
     pub hybrid_images: usize,
-    /// Share of images with the same prediction.
-    pub agreement: Share,
+    /// Number of images.
+    pub images: usize,
+    /// Share of images with the same prediction; none if the network has no head.
+    pub agreement: Option<Share>,
     /// How often predictions are right, if every image has a label.
     pub accuracy: Option<Accuracy>,
     /// Images with another prediction, those first of which the float network was
@@ -101,8 +103,8 @@ pub struct Alone {
     pub logit_error: f64,
     /// Signal to noise of the logits; none if they do not move.
     pub logit_sqnr_db: Option<f64>,
-    /// Images whose prediction changes.
-    pub changed: usize,
+    /// Images whose prediction changes; none if the network has no head.
+    pub changed: Option<usize>,
 }
 
 /// How often predictions are right.
@@ -187,6 +189,7 @@ pub fn check(
     }
     progress.end();
 
+    let predicts = model.network.has_head();
     let steps = layers
         .iter()
         .zip(total.steps.iter().zip(&both.stored))
@@ -195,7 +198,7 @@ pub fn check(
             name: layer.name.clone(),
             kind: layer.op.kind(),
             error: sums.error(*stored),
-            alone: hybrid.alone(),
+            alone: hybrid.alone(predicts),
         });
     Ok(Check {
         model: model.description.name.clone(),
@@ -204,7 +207,8 @@ pub fn check(
         logits: total.logits.root(total.logits.signal),
         logit_error: total.logits.root(total.logits.noise),
         hybrid_images: chosen.len(),
-        agreement: Share::new(total.same, total.images),
+        images: total.images,
+        agreement: predicts.then(|| Share::new(total.same, total.images)),
         accuracy: total.accuracy(),
         disagreements: total.disagreements,
     })
@@ -240,7 +244,10 @@ impl Both<'_> {
                 }
             });
             total.logits.count(&float, &integer);
-            total.predictions(image, &float, &integer, pixels);
+            total.images += 1;
+            if self.model.network.has_head() {
+                total.predictions(image, &float, &integer, pixels);
+            }
             progress.advance();
         }
         total.keep(shown);

@@ -103,6 +103,10 @@ fn optional(value: &Option<f64>) -> String {
     value.map_or("–".to_owned(), |value| format!("{value:.1}"))
 }
 
+fn count(value: &Option<usize>) -> String {
+    value.map_or("–".to_owned(), |value| value.to_string())
+}
+
 fn share(value: &Option<f64>) -> String {
     value.map_or("–".to_owned(), |value| format!("{:.2} %", 100.0 * value))
 }

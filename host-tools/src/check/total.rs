@@ -35,7 +35,6 @@ impl Total {
         pixels: Vec<u8>,
     ) {
         let (float, integer) = (argmax(float_logits), argmax(integer_logits));
-        self.images += 1;
         self.same += usize::from(float == integer);
         if let Some(label) = image.label {
             self.labelled += 1;
@@ -129,11 +128,11 @@ impl HybridSums {
         (sum / (self.values as f64).max(1.0)).sqrt()
     }
 
-    pub(super) fn alone(&self) -> Alone {
+    pub(super) fn alone(&self, predicts: bool) -> Alone {
         Alone {
             logit_error: self.root(self.noise),
             logit_sqnr_db: decibels(self.signal, self.noise),
-            changed: self.changed,
+            changed: predicts.then_some(self.changed),
         }
     }
 }

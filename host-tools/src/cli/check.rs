@@ -155,7 +155,9 @@ impl fmt::Display for CheckReport {
                 optional(error.range_used, &percent),
                 format!("{:.6}", error.cosine),
                 format!("{:.4}", step.alone.logit_error),
-                step.alone.changed.to_string(),
+                step.alone
+                    .changed
+                    .map_or_else(|| "-".to_owned(), |changed| changed.to_string()),
             ]);
         }
         writeln!(f, "{}: float against integers\n{rows}", check.model)?;
@@ -169,7 +171,10 @@ impl fmt::Display for CheckReport {
             "logits: root mean square {:.4}, error {:.4}",
             check.logits, check.logit_error
         )?;
-        writeln!(f, "same prediction  {}", interval(&check.agreement))?;
+        match &check.agreement {
+            Some(agreement) => writeln!(f, "same prediction  {}", interval(agreement))?,
+            None => writeln!(f, "same prediction  none, as the network has no head")?,
+        }
         match &check.accuracy {
             Some(Accuracy {
                 float,
@@ -189,6 +194,7 @@ impl fmt::Display for CheckReport {
                     difference.only_second
                 )?;
             }
+            None if check.agreement.is_none() => {}
             None => writeln!(f, "top-1            unknown, as the images have no labels")?,
         }
         for note in self.notes.lines() {
