@@ -32,7 +32,7 @@ use super::thumb::{Class, Flow, Instruction, Registers};
 /// Cycles that a division takes.
 const DIVISION: u64 = 7;
 
-/// Cycles before what a special register or a barrier gives can be read.
+/// Cycles before what a special register, a barrier or a float gives can be read.
 const SYSTEM: u64 = 3;
 
 /// Cycles that a wrong prediction costs; six if the flags are known early enough.
@@ -119,7 +119,7 @@ impl<'a> Pipeline<'a> {
             Class::Load { .. } if !is_word => 2,
             Class::Multiply | Class::Saturate => 2,
             Class::Divide => DIVISION,
-            Class::System => SYSTEM,
+            Class::System | Class::Vector(_) => SYSTEM,
             _ => 1,
         };
         let is_early = !is_younger
@@ -161,7 +161,11 @@ fn cycles(instruction: &Instruction) -> u64 {
 fn is_alone(instruction: &Instruction) -> bool {
     matches!(
         instruction.class,
-        Class::Multiple { .. } | Class::Divide | Class::TableBranch | Class::System
+        Class::Multiple { .. }
+            | Class::Divide
+            | Class::TableBranch
+            | Class::System
+            | Class::Vector(_)
     )
 }
 
