@@ -6,9 +6,9 @@
 //! length how many make a tick. A count is exact to within one tick, and is not
 //! latency: no wait states, no caches, no dual issue, no MVE beats.
 //!
-//! Of the Cortex-M4 and the Cortex-M7 enough is published to estimate cycles too, at
-//! zero wait states ([`timing`]), from a trace of what was executed ([`trace`]). These
-//! are estimates: no board has confirmed them.
+//! Of the Cortex-M4, the Cortex-M7 and the Cortex-M55 enough is published to estimate
+//! cycles too, at zero wait states ([`timing`]), from a trace of what was executed
+//! ([`trace`]). These are estimates: no board has confirmed them. A check makes none.
 //!
 //! `firmware/kernel-bench/counts.tsv` holds the counts of the last run that was
 //! saved, and the compiler that made them. A run prints it beside its own and

@@ -53,6 +53,7 @@ pub(super) const CORES: &[Core] = &[
     ),
     Core {
         cpu: Some("cortex-m55"),
+        timing: Some(Timing::CortexM55),
         ..core(
             "Cortex-M55",
             "mps3-an547",

@@ -6,6 +6,7 @@
 //! finished.
 
 mod cortex_m4;
+mod cortex_m55;
 mod cortex_m7;
 mod thumb;
 
@@ -14,6 +15,7 @@ mod thumb;
 pub(super) enum Timing {
     CortexM4,
     CortexM7,
+    CortexM55,
 }
 
 /// What a block costs.
@@ -33,6 +35,7 @@ impl Timing {
         match self {
             Self::CortexM4 => cortex_m4::cost(&instructions),
             Self::CortexM7 => cortex_m7::cost(&instructions),
+            Self::CortexM55 => cortex_m55::cost(&instructions),
         }
     }
 }

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::timing::{Cost, Timing, is_wide};
 
@@ -41,14 +41,14 @@ struct Block {
 }
 
 impl Block {
-    fn new(timing: Timing, listed: &[(u64, [u16; 2])], (last, code): (u64, [u16; 2])) -> Self {
-        let codes: Vec<_> = listed.iter().map(|&(_, code)| code).collect();
-        Self {
+    fn new(timing: Timing, start: u64, halfwords: &[u16]) -> Option<Self> {
+        let codes = instructions(halfwords)?;
+        Some(Self {
             instructions: codes.len() as u64,
             cost: timing.cost(&codes),
-            end: last + length(code),
+            end: start + bytes(halfwords),
             next: None,
-        }
+        })
     }
 
     /// Cycles to go on at an address.
@@ -67,7 +67,7 @@ impl Block {
 pub(super) fn read(log: impl Read, mark: u64, timing: Timing) -> Result<Vec<Executed>> {
     let mut blocks: Vec<Block> = Vec::new();
     let mut places: HashMap<u64, usize> = HashMap::new();
-    let mut listed: Vec<(u64, [u16; 2])> = Vec::new();
+    let (mut start, mut listed) = (0, Vec::new());
     let mut parts = Vec::new();
     let mut now: Option<Executed> = None;
     let mut before: Option<usize> = None;
@@ -77,16 +77,22 @@ pub(super) fn read(log: impl Read, mark: u64, timing: Timing) -> Result<Vec<Exec
         let text = String::from_utf8_lossy(&line);
         if let Some(instruction) = text.strip_prefix("0x") {
             let listing = listing(instruction);
-            listed.push(listing.with_context(|| format!("cannot read `{}`", text.trim()))?);
+            let (address, codes) = listing.with_context(|| unreadable(&text))?;
+            if listed.is_empty() {
+                start = address;
+            }
+            ensure!(address == start + bytes(&listed), unreadable(&text));
+            listed.extend(codes);
         } else if text.starts_with("Trace ") {
-            if let (Some(&(start, _)), Some(&last)) = (listed.first(), listed.last()) {
+            if !listed.is_empty() {
+                let block = Block::new(timing, start, &listed);
                 places.insert(start, blocks.len());
-                blocks.push(Block::new(timing, &listed, last));
+                blocks.push(block.with_context(|| format!("half an instruction at {start:#x}"))?);
                 listed.clear();
             }
             let address = text.split('/').nth(1);
             let address = address.and_then(|address| u64::from_str_radix(address, 16).ok());
-            let address = address.with_context(|| format!("cannot read `{}`", text.trim()))?;
+            let address = address.with_context(|| unreadable(&text))?;
             let left = before.map_or(0, |before| blocks[before].leave(address));
             before = places.get(&address).copied();
             if address == mark {
@@ -107,20 +113,44 @@ pub(super) fn read(log: impl Read, mark: u64, timing: Timing) -> Result<Vec<Exec
     Ok(parts)
 }
 
-/// The address and the code of a line such as `00001760:  e8df f000  tbb  [pc, r0]`.
-fn listing(line: &str) -> Option<(u64, [u16; 2])> {
-    let (address, rest) = line.split_once(':')?;
-    let mut codes = rest.split_whitespace().map(|code| {
-        let is_code = code.len() == 4;
-        is_code.then(|| u16::from_str_radix(code, 16).ok())?
-    });
-    let first = codes.next()??;
-    let second = if is_wide(first) { codes.next()?? } else { 0 };
-    Some((u64::from_str_radix(address, 16).ok()?, [first, second]))
+fn unreadable(line: &str) -> String {
+    format!("cannot read `{}`", line.trim())
 }
 
-fn length([first, _]: [u16; 2]) -> u64 {
-    if is_wide(first) { 4 } else { 2 }
+/// The address and the halfwords of a line such as
+/// `00001760:  e8df f000  tbb  [pc, r0]`; what the emulator has no name for is listed
+/// as single halfwords.
+fn listing(line: &str) -> Option<(u64, Vec<u16>)> {
+    let (address, rest) = line.split_once(':')?;
+    let halfword = |code: &str| {
+        let is_code = code.len() == 4;
+        is_code.then(|| u16::from_str_radix(code, 16).ok())?
+    };
+    let mut codes = rest.split_whitespace().map(halfword);
+    let mut halfwords = vec![codes.next()??];
+    if is_wide(halfwords[0]) {
+        halfwords.extend(codes.next().flatten());
+    }
+    Some((u64::from_str_radix(address, 16).ok()?, halfwords))
+}
+
+/// The instructions that halfwords are, unless there is half of one.
+fn instructions(halfwords: &[u16]) -> Option<Vec<[u16; 2]>> {
+    let mut halfwords = halfwords.iter();
+    let mut codes = Vec::new();
+    while let Some(&first) = halfwords.next() {
+        let second = if is_wide(first) {
+            *halfwords.next()?
+        } else {
+            0
+        };
+        codes.push([first, second]);
+    }
+    Some(codes)
+}
+
+fn bytes(halfwords: &[u16]) -> u64 {
+    2 * halfwords.len() as u64
 }
 
 #[cfg(test)]
@@ -160,9 +190,26 @@ Trace 0: 0x7f [00/00000208/00/00] after
     }
 
     #[test]
+    fn joins_what_has_no_name() -> Result<()> {
+        let first = "0x00000200:  f041       .byte    0x41, 0xf0\n";
+        let second = "0x00000202:  c001       stm      r0!, {r0}\n";
+        let traced = |lines: &str| {
+            let mark = "Trace 0: 0x7f [00/00000100/00/00] mark\n";
+            let executed = "Trace 0: 0x7f [00/00000200/00/00] loop\n";
+            let log = format!("{mark}{lines}{executed}{mark}");
+            read(log.as_bytes(), 0x100, Timing::CortexM55)
+        };
+        assert_eq!(traced(&format!("{first}{second}"))?[0].instructions, 1);
+        assert!(traced(first).is_err(), "half an instruction");
+        let apart = second.replace("202", "204");
+        assert!(traced(&format!("{first}{apart}")).is_err(), "a gap");
+        Ok(())
+    }
+
+    #[test]
     fn counts_what_a_jump_costs() {
-        let computed = [0x4718, 0];
-        let mut block = Block::new(Timing::CortexM7, &[(0x100, computed)], (0x100, computed));
+        let bx = 0x4718;
+        let mut block = Block::new(Timing::CortexM7, 0x100, &[bx]).expect("whole");
         assert_eq!(block.leave(0x200), 8, "the first time");
         assert_eq!(block.leave(0x200), 0, "the same again");
         assert_eq!(block.leave(0x300), 8, "another");

@@ -5,26 +5,27 @@
 //! github.com/jnk0le/random ("pipeline cycle test"). Where they differ the measured
 //! one is taken. They say that
 //!
-//! - arithmetic is one cycle, and so is a word's load before arithmetic. What is
-//!   shifted or extracted first, and addresses, are wanted a cycle before other
-//!   operands; sums and moves whose operands are in time for it are finished a cycle
-//!   before other results. A product takes one cycle more, but not before the next sum
-//!   of products; it does not take a word that was loaded in the cycle before;
+//! - arithmetic takes a cycle, and so does a word's load before arithmetic. Addresses,
+//!   and what is shifted or extracted first, are wanted a cycle before other operands;
+//!   a sum or a move whose own operands are in time for it is finished a cycle before
+//!   other results. A product takes one cycle more, and does not take a word that was
+//!   loaded in the cycle before; what is added to it is wanted a cycle later than it, so
+//!   sums of products follow each other every cycle;
 //! - bytes, halfwords and what is saturated take one cycle more than a word;
-//! - data to store are never waited for;
-//! - what moves several registers takes a cycle for two, a division seven, and neither
-//!   is issued with anything else; nor are two products, a product and a store, two
-//!   stores, two that want the one shifter, or what is bit by bit or parallel as the
-//!   younger of two;
+//! - what is stored is never waited for;
+//! - what moves several registers takes a cycle for two, a division seven, and nothing
+//!   else is issued with either. Nor are two products together, a product and a store,
+//!   two stores, two that want the one shifter, or anything and then an instruction on
+//!   bit fields or on parts of a register, which can only be the older one;
 //! - two loads are issued together if they are from different banks of memory, which
 //!   are the even and the odd words. They are taken to be if their addresses are known
 //!   to be an odd number of words apart, and not otherwise.
 //!
-//! Assumptions of this estimate: unaligned access, and forwarding within a cycle (of a
-//! sum to the arithmetic beside it), do not happen. Direct branches and returns are
-//! predicted: they take the place of an instruction and are the last ones of their
-//! cycle. A branch to an address that was computed or loaded is predicted to go where
-//! it went the last time.
+//! Assumptions of this estimate: access is aligned, and a result is not forwarded to
+//! arithmetic in the same cycle, as the measurements saw it of some sums. Direct
+//! branches and returns are predicted: they take the place of an instruction and are
+//! the last one of their cycle. A branch to an address that was computed or loaded is
+//! predicted to go where it went the last time.
 
 use super::Cost;
 use super::thumb::{Class, Flow, Instruction, Registers};
@@ -32,7 +33,7 @@ use super::thumb::{Class, Flow, Instruction, Registers};
 /// Cycles that a division takes.
 const DIVISION: u64 = 7;
 
-/// Cycles before what a special register or a barrier gives can be read.
+/// Cycles before what a special register, a barrier or a float gives can be read.
 const SYSTEM: u64 = 3;
 
 /// Cycles that a wrong prediction costs; six if the flags are known early enough.
@@ -119,7 +120,7 @@ impl<'a> Pipeline<'a> {
             Class::Load { .. } if !is_word => 2,
             Class::Multiply | Class::Saturate => 2,
             Class::Divide => DIVISION,
-            Class::System => SYSTEM,
+            Class::System | Class::Vector(_) => SYSTEM,
             _ => 1,
         };
         let is_early = !is_younger
@@ -161,7 +162,11 @@ fn cycles(instruction: &Instruction) -> u64 {
 fn is_alone(instruction: &Instruction) -> bool {
     matches!(
         instruction.class,
-        Class::Multiple { .. } | Class::Divide | Class::TableBranch | Class::System
+        Class::Multiple { .. }
+            | Class::Divide
+            | Class::TableBranch
+            | Class::System
+            | Class::Vector(_)
     )
 }
 

@@ -4,15 +4,17 @@
 //! chapter A5, and DDI 0553, chapter C2).
 
 mod narrow;
+mod vector;
 mod wide;
 
 use std::ops::BitOr;
 
 use self::narrow::narrow;
+pub(super) use self::vector::{Pipe, Vector};
 use self::wide::wide;
 use super::is_wide;
 
-/// Registers of the core by number, and the flags.
+/// Registers of the core by number, the flags, and vectors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Registers(u32);
 
@@ -24,7 +26,7 @@ impl Registers {
     /// Those of the comparison and of SIMD's parts.
     pub(super) const FLAGS: Self = Self(1 << 16);
     /// How many numbers there are.
-    pub(super) const COUNT: usize = 17;
+    pub(super) const COUNT: usize = 25;
 
     /// One of the core's registers; its number is in the `bits` of `code` from bit `at`.
     pub(super) const fn field(code: u32, at: u32, bits: u32) -> Self {
@@ -43,6 +45,16 @@ impl Registers {
     /// Some of the core's registers, a bit each.
     pub(super) const fn list(bits: u32) -> Self {
         Self(bits & 0xffff)
+    }
+
+    /// A vector; its number is in the lowest three bits.
+    pub(super) const fn vector(number: u32) -> Self {
+        Self(1 << (17 + (number & 7)))
+    }
+
+    /// Those of them that are vectors.
+    pub(super) const fn vectors(self) -> Self {
+        Self(self.0 & 0xff << 17)
     }
 
     pub(super) const fn meets(self, other: Self) -> bool {
@@ -72,15 +84,17 @@ impl BitOr for Registers {
 pub(super) enum Class {
     /// No operation, or a condition for those that follow.
     Hint,
-    /// MOV, and ADD and SUB of constants that are not shifted.
+    /// MOV, and ADD and SUB of a constant that is not shifted and a register that is
+    /// neither the stack's nor the program counter.
     Move,
-    /// ADD and SUB of registers.
+    /// Other ADD and SUB without a shift.
     Add,
     /// Other arithmetic and logic of registers or constants that are not shifted.
     Logic,
-    /// A shift alone.
+    /// A shift of one register alone.
     Shift,
-    /// Arithmetic and logic whose second operand, perhaps a constant, is shifted.
+    /// Arithmetic and logic whose second operand, perhaps a constant, is shifted; and
+    /// shifts of two registers.
     Shifted,
     /// Sign or zero extension alone.
     Extend,
@@ -107,9 +121,10 @@ pub(super) enum Class {
     },
     TableBranch,
     Branch,
-    /// Barriers, special registers, exclusive access, what stops the core, and
-    /// coprocessors.
+    /// Barriers, special registers, exclusive access and what stops the core.
     System,
+    /// Vectors, and scalars in their registers.
+    Vector(Vector),
 }
 
 /// Where the program counter goes.
@@ -118,6 +133,8 @@ pub(super) enum Flow {
     Next,
     /// To an address in the code.
     Direct,
+    /// To the beginning of a low-overhead loop.
+    Loop,
     /// From a function.
     Return,
     /// To an address in a register or in memory.
@@ -272,9 +289,41 @@ mod tests {
         let ldr = one([0xf854, 0x0b08]);
         assert_eq!(ldr.class, load(4, Some(0)), "ldr r0, [r4], #8");
         assert_eq!(ldr.updated, Registers::list(1 << 4));
+        let lsll = one([0xea50, 0x210d]);
+        assert_eq!(lsll.operands, Registers::list(0b111), "lsll r0, r1, r2");
+        assert_eq!(lsll.results, Registers::list(0b11));
+        let cset = one([0xea5f, 0x908f]);
+        assert_eq!(cset.operands, FLAGS, "cset r0, ls");
+        let vmladava = one([0xeef2, 0x8f24]);
+        assert_eq!(
+            vmladava.operands,
+            Registers::vector(1) | Registers::vector(2)
+        );
+        assert_eq!(vmladava.accumulator, Registers::list(1 << 8));
         let pop = one([0xe8bd, 0x8ff0]);
         assert_eq!(pop.class, Class::Multiple { registers: 9 });
         assert_eq!(pop.flow, Flow::Return);
+    }
+
+    #[test]
+    fn tells_where_it_goes() {
+        let cases = [
+            ("bne", [0xd104, 0], Flow::Direct),
+            ("bl", [0xf003, 0xfcaa], Flow::Direct),
+            ("wls", [0xf041, 0xc001], Flow::Direct),
+            ("dls", [0xf041, 0xe001], Flow::Next),
+            ("vctp.8", [0xf001, 0xe801], Flow::Next),
+            ("le", [0xf00f, 0xc009], Flow::Loop),
+            ("letp", [0xf01f, 0xc007], Flow::Loop),
+            ("bx lr", [0x4770, 0], Flow::Return),
+            ("blx r3", [0x4798, 0], Flow::Computed),
+            ("mov pc, r3", [0x469f, 0], Flow::Computed),
+            ("ldr pc, [sp, #36]", [0xf8dd, 0xf024], Flow::Computed),
+            ("tbb", [0xe8df, 0xf000], Flow::Computed),
+        ];
+        for (name, code, expected) in cases {
+            assert_eq!(decode(&[code])[0].flow, expected, "{name}");
+        }
     }
 
     #[test]

@@ -83,8 +83,8 @@ pub(super) fn narrow(code: u32, is_conditional: bool) -> Instruction {
             let offset = (code & 0xff) as i32 * 4;
             access(memory(of & 1 == 1, 4, Some(offset)), low(8), Registers::SP)
         }
-        0b10100 => Instruction::new(Class::Move, NONE, low(8)),
-        0b10101 => Instruction::new(Class::Move, Registers::SP, low(8)),
+        0b10100 => Instruction::new(Class::Add, NONE, low(8)),
+        0b10101 => Instruction::new(Class::Add, Registers::SP, low(8)),
         0b11000 | 0b11001 => {
             let base = low(8);
             let list = Registers::list(code & 0xff);
@@ -104,7 +104,7 @@ pub(super) fn narrow(code: u32, is_conditional: bool) -> Instruction {
                 let list = Registers::list(code & 0xff | (code & 0x100) << 7);
                 multiple(true, list, Registers::SP, true)
             }
-            0xb000 => Instruction::new(Class::Move, Registers::SP, Registers::SP),
+            0xb000 => Instruction::new(Class::Add, Registers::SP, Registers::SP),
             0xb200 => Instruction::new(Class::Extend, low(3), low(0)),
             0xba00 => extract(NONE, low(3), low(0)),
             0xbf00 => Instruction::new(

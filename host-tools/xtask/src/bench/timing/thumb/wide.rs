@@ -1,5 +1,6 @@
 //! Instructions of two halfwords.
 
+use super::vector::{predicate, vector};
 use super::{
     Class, FLAGS, Flow, Instruction, NONE, Registers, access, direct, extract, memory, multiple,
 };
@@ -13,7 +14,7 @@ pub(super) fn wide(first: u32, second: u32) -> Instruction {
         0xf8 | 0xf9 => single(first, second),
         0xfa => registers(first, second),
         0xfb => product(first, second),
-        _ => Instruction::new(Class::System, NONE, NONE),
+        _ => vector(first, second),
     }
 }
 
@@ -43,6 +44,16 @@ fn shifted_register(first: u32, second: u32) -> Instruction {
     let right = Registers::field(second, 0, 4);
     let operation = first >> 5 & 0xf;
     let sets_flags = first >> 4 & 1 == 1;
+    if operation == 2 && sets_flags {
+        // Not ORRS of such registers, but shifts of one or two, and CSEL and its kin.
+        if second & 0xf == 13 || second & 0x800f == 15 {
+            return long_shift(first, second);
+        }
+        if second >> 15 == 1 {
+            let operands = left | Registers::unless_pc(second, 0) | FLAGS;
+            return Instruction::new(Class::Logic, operands, Registers::field(second, 8, 4));
+        }
+    }
     let shift = second & 0x70f0;
     let flags = if sets_flags { FLAGS } else { NONE };
     let results = Registers::unless_pc(second, 8) | flags;
@@ -74,6 +85,19 @@ fn shifted_register(first: u32, second: u32) -> Instruction {
     }
 }
 
+/// Shifts of Armv8.1-M, of one register or of two.
+fn long_shift(first: u32, second: u32) -> Instruction {
+    let count = match second & 0xf {
+        13 => Registers::unless_pc(second, 12),
+        _ => NONE,
+    };
+    let shifted = match second >> 8 & 0xf {
+        15 => Registers::field(first, 0, 4),
+        high => Registers::field(first & 0xe, 0, 4) | Registers::field(high | 1, 0, 4),
+    };
+    Instruction::new(Class::Shifted, shifted | count, shifted)
+}
+
 /// `class` if it is an addition or a subtraction.
 fn arithmetic(operation: u32, class: Class) -> Class {
     match operation {
@@ -96,11 +120,29 @@ fn control(first: u32, second: u32) -> Instruction {
             Instruction::new(Class::System, Registers::unless_pc(first, 0), NONE)
         }
         0 => direct(FLAGS),
+        4 => hardware_loop(first, second),
         5 => Instruction {
             results: Registers::LR,
             ..direct(NONE)
         },
         _ => direct(NONE),
+    }
+}
+
+/// Low-overhead loops: WLS, DLS, LE and the same with predicates.
+fn hardware_loop(first: u32, second: u32) -> Instruction {
+    let count = Registers::unless_pc(first, 0);
+    match second {
+        0xe801 => predicate(count),
+        0xe000.. => Instruction::new(Class::Logic, count, Registers::LR),
+        _ if count.is_empty() => Instruction {
+            flow: Flow::Loop,
+            ..Instruction::new(Class::Branch, Registers::LR, Registers::LR)
+        },
+        _ => Instruction {
+            results: Registers::LR,
+            ..direct(count)
+        },
     }
 }
 
