@@ -19,22 +19,24 @@ global_asm!(
 #[repr(C)]
 struct Job {
     constants: *const i32,
-    weights: *const u8,
     out: *mut i8,
-    limit: *const i32,
+    tile_end: *const i32,
     constants_end: *const i32,
-    zero: i32,
+    weights: *const u8,
     tile: *const i32,
-    /// Vectors of 16 inputs that a token has, at least one.
-    vectors: usize,
+    /// Vectors of 16 inputs that a token has behind its first one.
+    others: usize,
+    /// The same if the tile holds one token, else zero.
+    others_alone: usize,
+    zero: i32,
     /// The table of an activation or the residual factors.
     other: *const (),
+    /// Where a vector of the next tile is full.
+    full: *const i8,
     /// Where the results of a pair of outputs go: both of token 0, and so on.
     places: [u16; 8],
     /// Where the first output's results go.
     first_places: [u32; 4],
-    /// Pairs of outputs before the next vector of the next tile.
-    pairs_left: usize,
 }
 
 // SAFETY: signatures and contract as in `helium_product.s`.
@@ -67,23 +69,27 @@ impl Job {
     ) -> Option<Self> {
         let vectors = linear.inputs().div_ceil(16);
         let values = tile.get(TILE_HEADER..TILE_HEADER + 16 * vectors)?;
+        let others = vectors.saturating_sub(1);
+        // As `expand` or `activate` left it.
+        let is_alone = tile.first() == Some(&1);
         let last = tokens.checked_sub(1)?;
         let place = |token: usize| (token.min(last) * stride) as u32;
         let first_places = [0, place(1), place(2), place(3)];
         let [_, b, c, d] = first_places.map(|place| place as u16);
         Some(Self {
             constants: linear.constants().as_ptr(),
-            weights: linear.weights().as_ptr(),
             out,
-            limit: values.as_ptr_range().end,
+            tile_end: values.as_ptr_range().end,
             constants_end: linear.constants().as_ptr_range().end,
-            zero: linear.zero(),
+            weights: linear.weights().as_ptr(),
             tile: values.as_ptr(),
-            vectors,
+            others,
+            others_alone: if is_alone { others } else { 0 },
+            zero: linear.zero(),
             other: core::ptr::null(),
+            full: out.wrapping_add(16 - linear.first() % 16),
             places: [0, 1, b, b + 1, c, c + 1, d, d + 1],
             first_places,
-            pairs_left: (16 - linear.first() % 16) / 2,
         })
     }
 
@@ -102,7 +108,10 @@ impl Product for Helium {
 
     fn expand(tokens: &[i8], stride: usize, inputs: usize, first: usize, tile: &mut [i32]) {
         let size = 16 * inputs.div_ceil(16);
-        let values = tile.get_mut(TILE_HEADER..TILE_HEADER + size);
+        let Some(([held, ..], values)) = tile.split_at_mut_checked(TILE_HEADER) else {
+            return;
+        };
+        let values = values.get_mut(..size);
         let Some(values) = values.and_then(|values| values.get_mut(4 * first..)) else {
             return;
         };
@@ -110,6 +119,7 @@ impl Product for Helium {
         if inputs == 0 || inputs > stride || count == 0 || first + count > 4 {
             return;
         }
+        *held = (first + count) as i32;
         let (tokens, tile) = (tokens.as_ptr(), values.as_mut_ptr());
         let missing = 4 - first - count;
         // SAFETY: `tokens` holds `count` tokens of `stride` values, of which
@@ -155,7 +165,13 @@ impl Product for Helium {
 
     fn activate(linear: &Linear<'_>, table: &[i8; 256], tile: &[i32], next: &mut [i32]) {
         let vectors = linear.width().div_ceil(16);
-        let Some(next) = next.get_mut(TILE_HEADER..TILE_HEADER + 16 * vectors) else {
+        let (Some(held), Some(([next_held, ..], next))) =
+            (tile.first(), next.split_at_mut_checked(TILE_HEADER))
+        else {
+            return;
+        };
+        *next_held = *held;
+        let Some(next) = next.get_mut(..16 * vectors) else {
             return;
         };
         // A vector of each token, one after the other.
