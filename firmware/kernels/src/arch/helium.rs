@@ -21,15 +21,17 @@ struct Job {
     constants: *const i32,
     out: *mut i8,
     tile_end: *const i32,
-    constants_end: *const i32,
+    /// The end of the constants, or residual factors.
+    last: *const i32,
     weights: *const u8,
     tile: *const i32,
     /// Vectors of 16 inputs that a token has behind its first one.
     others: usize,
-    /// The same if the tile holds one token, else zero.
-    others_alone: usize,
+    /// Tokens in the tile that are not repetitions.
+    held: i32,
     zero: i32,
-    /// The table of an activation or the residual factors.
+    /// The table of an activation, or the end of the constants beside residual
+    /// factors.
     other: *const (),
     /// Where a vector of the next tile is full.
     full: *const i8,
@@ -69,9 +71,7 @@ impl Job {
     ) -> Option<Self> {
         let vectors = linear.inputs().div_ceil(16);
         let values = tile.get(TILE_HEADER..TILE_HEADER + 16 * vectors)?;
-        let others = vectors.saturating_sub(1);
-        // As `expand` or `activate` left it.
-        let is_alone = tile.first() == Some(&1);
+        let [held, ..] = *tile else { return None };
         let last = tokens.checked_sub(1)?;
         let place = |token: usize| (token.min(last) * stride) as u32;
         let first_places = [0, place(1), place(2), place(3)];
@@ -80,14 +80,14 @@ impl Job {
             constants: linear.constants().as_ptr(),
             out,
             tile_end: values.as_ptr_range().end,
-            constants_end: linear.constants().as_ptr_range().end,
+            last: linear.constants().as_ptr_range().end,
             weights: linear.weights().as_ptr(),
             tile: values.as_ptr(),
-            others,
-            others_alone: if is_alone { others } else { 0 },
+            others: vectors.saturating_sub(1),
+            held,
             zero: linear.zero(),
             other: core::ptr::null(),
-            full: out.wrapping_add(16 - linear.first() % 16),
+            full: core::ptr::null(),
             places: [0, 1, b, b + 1, c, c + 1, d, d + 1],
             first_places,
         })
@@ -179,6 +179,7 @@ impl Product for Helium {
         let out = next.as_mut_ptr().cast::<i8>().wrapping_add(place);
         if let Some(mut job) = Job::new(linear, tile, out, 16, 4) {
             job.other = table.as_ptr().cast();
+            job.full = out.wrapping_add(16 - linear.first() % 16);
             // SAFETY: `Linear` and `Job` checked what is read, `next` has 64
             // bytes for every 16 outputs, and the table an entry for every `u8`.
             unsafe { tadpool_helium_activate(&job) }
@@ -189,7 +190,8 @@ impl Product for Helium {
         if let Some(mut job) = Job::to_tokens(linear, tile, tokens)
             && residual.len() == linear.width()
         {
-            job.other = linear.of(residual).as_ptr().cast();
+            job.other = job.last.cast();
+            job.last = linear.of(residual).as_ptr();
             // SAFETY: `Linear` and `Job` checked every length but that of
             // `residual`, which was just checked.
             unsafe { tadpool_helium_update(&job) }

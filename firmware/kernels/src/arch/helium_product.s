@@ -16,11 +16,12 @@
 
 	.syntax unified
 
-	.equ H_FRAME, 28	@ token 0, zero, vectors for ALONE or zero,
+	.equ H_FRAME, 24	@ token 0, zero, vectors for ALONE or zero,
 	.equ H_ENTRY, 12	@ what follows the first vector,
-	.equ H_OTHER, 16	@ table or residual factors,
-	.equ H_FULL, 20		@ where a vector of the next tile is full,
-	.equ H_STOP, 24		@ end of the constants
+	.equ H_OTHER, 16	@ table, or end of the constants if not in r11,
+	.equ H_FULL, 20		@ where a vector of the next tile is full
+
+	.equ H_FIRST_PLACES, 60	@ of the caller's `Job`
 
 	.equ H_ALONE, 40	@ bytes of ALONE
 	.equ H_VECTOR, 56	@ bytes of VECTOR
@@ -33,7 +34,7 @@
 	.endif
 	.endm
 
-	@ Starts the first pair of outputs as NEXT does the others.
+	@ Starts a pair of outputs as NEXT does.
 	.macro START
 	ldm	sp, {r1, r6, lr}
 	vldrb.8	q1, [r3], #16
@@ -44,7 +45,8 @@
 	.endm
 
 	@ Token 3 of 16 inputs, and the other tokens of the next ones: 128 products.
-	.macro VECTOR
+	@ `end` is an instruction at the end.
+	.macro VECTOR end:vararg
 	vldrb.8	q3, [r1], #16
 	vmladava.s8	r6, q1, q0
 	vldrb.8	q1, [r3], #16
@@ -58,24 +60,25 @@
 	vmladava.s8	r10, q2, q0
 	vldrb.8	q0, [r1], #16
 	vmladava.s8	r4, q1, q3
+	\end
 	vmladava.s8	r12, q2, q3
 	.endm
 
 	@ The other vectors of a tile that has only one token. Goes on behind PRODUCTS.
 	.macro ALONE
-	dls	lr, lr
+	wls	lr, lr, 9f
 7:	vldrb.8	q3, [r1], #64
 	vldrb.8	q1, [r3], #16
 	vmladava.s8	r0, q1, q3
 	vldrb.8	q2, [r3], #16
 	vmladava.s8	r8, q2, q3
 	le	lr, 7b
-	vdup.32	q3, r0
+9:	vdup.32	q3, r0
 	vdup.32	q1, r8
 	b.w	8f
 	.endm
 
-	@ Begins a function. The first pair of outputs is started before 6.
+	@ Begins a function, which starts its first pair of outputs and goes on at 6.
 	.macro BEGIN name
 	.section .text.\name, "ax", %progbits
 	.p2align 2
@@ -85,8 +88,8 @@
 \name:
 	push	{r4-r11, lr}
 	vpush	{d8-d15}
-	adr.w	r1, 4f
-	bl	tadpool_helium_begin
+	adr.w	r1, 4f + 1		@ Thumb
+	adr.w	r12, 6f + 1
 	.endm
 
 	@ The sums of the products of a pair of outputs that was started, the first
@@ -106,8 +109,7 @@
 4:	VECTOR
 	VECTOR
 	VECTOR
-	VECTOR
-	cmp	r1, r9
+	VECTOR	cmp r1, r9
 	bne.n	4b
 	vmladava.s8	r6, q1, q0
 	vmov	q3[2], q3[0], r0, r4	@ the first register to the lower lane
@@ -167,8 +169,7 @@
 	.endm
 
 	BEGIN	tadpool_helium_write
-	START
-	b	6f
+	b.w	tadpool_helium_begin
 5:	WRITE	1
 	adds	r7, #2
 	PRODUCTS
@@ -179,9 +180,7 @@
 	END	tadpool_helium_write
 
 	BEGIN	tadpool_helium_update
-	ldr	r11, [sp, #H_OTHER]
-	START
-	b	6f
+	b.w	tadpool_helium_begin
 5:	WRITE	1
 	adds	r7, #2
 	PRODUCTS
@@ -192,13 +191,15 @@
 	vmla.s32	q3, q0, r8
 	vmla.s32	q1, q2, r10
 	REQUANTIZE
-	ldr	r0, [sp, #H_STOP]
+	ldr	r0, [sp, #H_OTHER]
 	cmp	r5, r0
 	bne	5b
 	WRITE	0
 	END	tadpool_helium_update
 
 	BEGIN	tadpool_helium_sums
+	vldrw.32	q7, [r0, #H_FIRST_PLACES]
+	b.w	tadpool_helium_begin
 5:	START
 	PRODUCTS
 	ldm	r5!, {r0, r2, r4, r6}	@ starts and multipliers
@@ -213,51 +214,54 @@
 	END	tadpool_helium_sums
 
 	BEGIN	tadpool_helium_activate
-	START
+	vmov.i32	q6, #0
+	b.w	tadpool_helium_begin
+7:	adds	r7, #48			@ over the other tokens' values
+	add	r4, r7, #16
+	str	r4, [sp, #H_FULL]
 	b	6f
 5:	ACTIVATE	1
 	adds	r7, #2
 	cmp	r7, r4
-	beq	9f
+	beq	7b
 	PRODUCTS
 	REQUANTIZE
 	cmp	r5, r11
 	bne	5b
 	ACTIVATE	0
 	END	tadpool_helium_activate
-9:	adds	r7, #48			@ over the other tokens' values
-	add	r4, r7, #16
-	str	r4, [sp, #H_FULL]
-	b	6b
 
-@ Makes the frame and loads what the loop wants; r0: job, r1: the loop. What follows
-@ the first vector is ALONE before the loop, or as many turns' remainder of the
-@ loop as there are vectors left, or nothing.
+@ Makes the frame, loads what the loop wants and starts the first pair of outputs.
+@ r0: job, r1: the loop, between ALONE and its end, r12: where to go on.
 	.section .text.tadpool_helium_begin, "ax", %progbits
 	.p2align 2
 	.global tadpool_helium_begin
 	.type	tadpool_helium_begin, %function
 	.thumb_func
 tadpool_helium_begin:
-	ldm	r0!, {r5, r7, r9, r11, r12}
+	ldm	r0!, {r5, r7, r9, r11, lr}
 	ldm	r0!, {r2, r3, r4, r6, r8, r10}
-	vldrh.16	q5, [r0]
-	vldrw.32	q7, [r0, #16]
 	vdup.16	q4, r6
-	vmov.i32	q6, #0
-	movs	r0, #H_VECTOR
-	add	r6, r1, #4 * H_VECTOR + H_AGAIN
-	cbz	r3, 1f
-	sub	r6, r1, #H_ALONE
-	cbnz	r4, 1f
-	rsbs	r3, r3, #0
+	vldrh.16	q5, [r0]
+	cmp	r4, #1
+	beq	2f
+	cbz	r3, 3f
+	movs	r4, #0
+	rsbs	r3, r3, #0		@ a remainder first, then whole turns
 	and	r3, #3
-	mla	r6, r3, r0, r1
-1:	adds	r6, #1			@ Thumb
-	movs	r3, #0
-	push	{r2, r3, r4, r6, r8, r10, r11}
-	mov	r3, r12
-	bx	lr
+	movs	r6, #H_VECTOR
+	mla	r6, r3, r6, r1
+1:	movs	r3, #0
+	push	{r2, r3, r4, r6, r8, r10}
+	mov	r3, lr
+	START
+	bx	r12
+2:	mov	r4, r3
+	sub	r6, r1, #H_ALONE
+	b	1b
+3:	movs	r4, #0
+	add	r6, r1, #4 * H_VECTOR + H_AGAIN
+	b	1b
 	.size	tadpool_helium_begin, . - tadpool_helium_begin
 
 @ r0: tokens, r1: values of one, r2: values to the next one, r3: their place in
