@@ -187,8 +187,8 @@
 	vldrb.s16	q2, [r7, q5]
 	ldrd	r8, r10, [r11], #8
 	vmovlb.s16	q0, q2
-	vmovlt.s16	q2, q2
 	vmla.s32	q3, q0, r8
+	vmovlt.s16	q2, q2
 	vmla.s32	q1, q2, r10
 	REQUANTIZE
 	ldr	r0, [sp, #H_OTHER]
