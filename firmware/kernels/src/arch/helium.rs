@@ -27,7 +27,7 @@ struct Job {
     tile: *const i32,
     /// Vectors of 16 inputs that a token has behind its first one.
     others: usize,
-    /// Tokens in the tile that are not repetitions.
+    /// Tokens in the tile, those that are repeated not counted.
     held: i32,
     zero: i32,
     /// The table of an activation, or the end of the constants beside residual
@@ -70,8 +70,8 @@ impl Job {
         tokens: usize,
     ) -> Option<Self> {
         let vectors = linear.inputs().div_ceil(16);
-        let values = tile.get(TILE_HEADER..TILE_HEADER + 16 * vectors)?;
-        let [held, ..] = *tile else { return None };
+        let (&[held, ..], values) = tile.split_first_chunk::<TILE_HEADER>()?;
+        let values = values.get(..16 * vectors)?;
         let last = tokens.checked_sub(1)?;
         let place = |token: usize| (token.min(last) * stride) as u32;
         let first_places = [0, place(1), place(2), place(3)];
@@ -108,7 +108,7 @@ impl Product for Helium {
 
     fn expand(tokens: &[i8], stride: usize, inputs: usize, first: usize, tile: &mut [i32]) {
         let size = 16 * inputs.div_ceil(16);
-        let Some(([held, ..], values)) = tile.split_at_mut_checked(TILE_HEADER) else {
+        let Some(([held, ..], values)) = tile.split_first_chunk_mut::<TILE_HEADER>() else {
             return;
         };
         let values = values.get_mut(..size);
@@ -165,19 +165,17 @@ impl Product for Helium {
 
     fn activate(linear: &Linear<'_>, table: &[i8; 256], tile: &[i32], next: &mut [i32]) {
         let vectors = linear.width().div_ceil(16);
-        let (Some(held), Some(([next_held, ..], next))) =
-            (tile.first(), next.split_at_mut_checked(TILE_HEADER))
-        else {
+        let Some(([held, ..], values)) = next.split_first_chunk_mut::<TILE_HEADER>() else {
             return;
         };
-        *next_held = *held;
-        let Some(next) = next.get_mut(..16 * vectors) else {
+        let Some(values) = values.get_mut(..16 * vectors) else {
             return;
         };
         // A vector of each token, one after the other.
         let place = linear.first() / 16 * 64 + linear.first() % 16;
-        let out = next.as_mut_ptr().cast::<i8>().wrapping_add(place);
+        let out = values.as_mut_ptr().cast::<i8>().wrapping_add(place);
         if let Some(mut job) = Job::new(linear, tile, out, 16, 4) {
+            *held = job.held;
             job.other = table.as_ptr().cast();
             job.full = out.wrapping_add(16 - linear.first() % 16);
             // SAFETY: `Linear` and `Job` checked what is read, `next` has 64

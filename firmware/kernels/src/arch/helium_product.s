@@ -9,17 +9,18 @@
 @ q0 tokens in turn, q4 zero point, q5 places of the eight results behind r7 as
 @ halfwords, q6 zeros in odd bytes, q7 places of the first output's four as words.
 @
-@ Two vector instructions overlap if they are of different kinds, so loads stand
-@ between multiplications. Therefore what belongs together is not always side by
-@ side: the last token of 16 inputs is multiplied where the next inputs are
-@ loaded, and a pair's first inputs where the pair before it is written.
+@ Two vector instructions overlap if they are of different kinds, so a load stands
+@ between two multiplications. Therefore the last token of 16 inputs is multiplied
+@ where the next ones are loaded, and a pair of outputs is started where the one
+@ before it is written.
 
 	.syntax unified
 
-	.equ H_FRAME, 24	@ token 0, zero, vectors for ALONE or zero,
-	.equ H_ENTRY, 12	@ what follows the first vector,
-	.equ H_OTHER, 16	@ table, or end of the constants if not in r11,
+	@ The frame: where the tile begins, zero, vectors for ALONE or zero, and
+	.equ H_ENTRY, 12	@ what follows the first vector
+	.equ H_OTHER, 16	@ table, or end of the constants if r11 is not
 	.equ H_FULL, 20		@ where a vector of the next tile is full
+	.equ H_FRAME, 24	@ bytes of all
 
 	.equ H_FIRST_PLACES, 60	@ of the caller's `Job`
 
@@ -27,14 +28,8 @@
 	.equ H_VECTOR, 56	@ bytes of VECTOR
 	.equ H_AGAIN, 4		@ bytes of the loop's end
 
-	@ What starts the next pair of outputs, if there is one.
-	.macro NEXT is_next, instruction:vararg
-	.if \is_next
-	\instruction
-	.endif
-	.endm
-
-	@ Starts a pair of outputs as NEXT does.
+	@ Starts a pair of outputs: r1, the sums of token 3, and all of the first 16
+	@ inputs that PRODUCTS has not.
 	.macro START
 	ldm	sp, {r1, r6, lr}
 	vldrb.8	q1, [r3], #16
@@ -44,9 +39,16 @@
 	vmladav.s8	r8, q2, q3
 	.endm
 
-	@ Token 3 of 16 inputs, and the other tokens of the next ones: 128 products.
-	@ `end` is an instruction at the end.
-	.macro VECTOR end:vararg
+	@ An instruction of START for the next pair, if there is one.
+	.macro NEXT is_next, instruction:vararg
+	.if \is_next
+	\instruction
+	.endif
+	.endm
+
+	@ Token 3 of 16 inputs, and the others of the next 16: 128 products. `check` is an
+	@ instruction behind the last load.
+	.macro VECTOR check:vararg
 	vldrb.8	q3, [r1], #16
 	vmladava.s8	r6, q1, q0
 	vldrb.8	q1, [r3], #16
@@ -60,11 +62,12 @@
 	vmladava.s8	r10, q2, q0
 	vldrb.8	q0, [r1], #16
 	vmladava.s8	r4, q1, q3
-	\end
+	\check
 	vmladava.s8	r12, q2, q3
 	.endm
 
-	@ The other vectors of a tile that has only one token. Goes on behind PRODUCTS.
+	@ What follows the first vector if the tile has only one token: as many as lr
+	@ says. Goes on behind PRODUCTS.
 	.macro ALONE
 	wls	lr, lr, 9f
 7:	vldrb.8	q3, [r1], #64
@@ -78,7 +81,7 @@
 	b.w	8f
 	.endm
 
-	@ Begins a function, which starts its first pair of outputs and goes on at 6.
+	@ Begins a function, whose tadpool_helium_begin goes on at 6.
 	.macro BEGIN name
 	.section .text.\name, "ax", %progbits
 	.p2align 2
@@ -92,8 +95,9 @@
 	adr.w	r12, 6f + 1
 	.endm
 
-	@ The sums of the products of a pair of outputs that was started, the first
-	@ one's in q3 and the second one's in q1.
+	@ The sums of a pair of outputs that was started, the first one's in q3 and the
+	@ second one's in q1. The loop does four vectors a turn and is entered where it
+	@ does the remainder first, or left at once if no vector follows the first.
 	.macro PRODUCTS
 6:	vldrb.8	q0, [r1], #16
 	vmladav.s8	r2, q1, q0
@@ -120,9 +124,9 @@
 8:
 	.endm
 
-	@ Requantizes to q0 as halfwords, the outputs of a token side by side, but for
-	@ the zero point. Saturating to 16 bits first changes nothing: zero points are
-	@ small.
+	@ Requantizes to q0 as halfwords, the outputs of a token side by side. The zero
+	@ point is still to be added: saturating to 16 bits first changes nothing, since
+	@ zero points are small.
 	.macro REQUANTIZE
 	ldm	r5!, {r0, r2, r4, r6}	@ starts and multipliers
 	vadd.i32	q3, q3, r0
@@ -135,6 +139,7 @@
 	vqmovnt.s32	q0, q1
 	.endm
 
+	@ Adds the zero point and writes q0, and starts the next pair.
 	.macro WRITE is_next
 	NEXT	\is_next, ldm sp, {r1, r6, lr}
 	NEXT	\is_next, vldrb.8 q1, [r3], #16
@@ -147,6 +152,7 @@
 	NEXT	\is_next, vmladav.s8 r8, q2, q3
 	.endm
 
+	@ The same by way of the table. Leaves H_FULL in r4.
 	.macro ACTIVATE is_next
 	vqadd.s16	q0, q0, q4
 	NEXT	\is_next, ldm sp, {r1, r6, lr}
@@ -232,7 +238,7 @@
 	END	tadpool_helium_activate
 
 @ Makes the frame, loads what the loop wants and starts the first pair of outputs.
-@ r0: job, r1: the loop, between ALONE and its end, r12: where to go on.
+@ r0: job, r1: the loop, with ALONE before it, r12: where to go on.
 	.section .text.tadpool_helium_begin, "ax", %progbits
 	.p2align 2
 	.global tadpool_helium_begin
@@ -247,7 +253,7 @@ tadpool_helium_begin:
 	beq	2f
 	cbz	r3, 3f
 	movs	r4, #0
-	rsbs	r3, r3, #0		@ a remainder first, then whole turns
+	rsbs	r3, r3, #0		@ vectors of the loop to leave out
 	and	r3, #3
 	movs	r6, #H_VECTOR
 	mla	r6, r3, r6, r1
