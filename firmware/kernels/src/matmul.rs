@@ -17,7 +17,8 @@ pub(crate) const fn tile_words(inputs: usize) -> usize {
     inputs.saturating_add(15) / 16 * 16 + TILE_HEADER
 }
 
-/// Words at the start of a tile that are not values.
+/// Words at the start of a tile that are not values. `Helium` keeps in the first one
+/// how many tokens there are, those that are repeated not counted.
 pub(crate) const TILE_HEADER: usize = 4;
 
 /// Bytes of a row that is gathered before it becomes part of a tile.

@@ -19,22 +19,26 @@ global_asm!(
 #[repr(C)]
 struct Job {
     constants: *const i32,
-    weights: *const u8,
     out: *mut i8,
-    limit: *const i32,
-    constants_end: *const i32,
-    zero: i32,
+    tile_end: *const i32,
+    /// The end of the constants, or residual factors.
+    last: *const i32,
+    weights: *const u8,
     tile: *const i32,
-    /// Vectors of 16 inputs that a token has, at least one.
-    vectors: usize,
-    /// The table of an activation or the residual factors.
+    /// Vectors of 16 inputs that a token has behind its first one.
+    others: usize,
+    /// Tokens in the tile, those that are repeated not counted.
+    held: i32,
+    zero: i32,
+    /// The table of an activation, or the end of the constants beside residual
+    /// factors.
     other: *const (),
+    /// Where a vector of the next tile is full.
+    full: *const i8,
     /// Where the results of a pair of outputs go: both of token 0, and so on.
     places: [u16; 8],
     /// Where the first output's results go.
     first_places: [u32; 4],
-    /// Pairs of outputs before the next vector of the next tile.
-    pairs_left: usize,
 }
 
 // SAFETY: signatures and contract as in `helium_product.s`.
@@ -66,24 +70,26 @@ impl Job {
         tokens: usize,
     ) -> Option<Self> {
         let vectors = linear.inputs().div_ceil(16);
-        let values = tile.get(TILE_HEADER..TILE_HEADER + 16 * vectors)?;
+        let (&[held, ..], values) = tile.split_first_chunk::<TILE_HEADER>()?;
+        let values = values.get(..16 * vectors)?;
         let last = tokens.checked_sub(1)?;
         let place = |token: usize| (token.min(last) * stride) as u32;
         let first_places = [0, place(1), place(2), place(3)];
         let [_, b, c, d] = first_places.map(|place| place as u16);
         Some(Self {
             constants: linear.constants().as_ptr(),
-            weights: linear.weights().as_ptr(),
             out,
-            limit: values.as_ptr_range().end,
-            constants_end: linear.constants().as_ptr_range().end,
-            zero: linear.zero(),
+            tile_end: values.as_ptr_range().end,
+            last: linear.constants().as_ptr_range().end,
+            weights: linear.weights().as_ptr(),
             tile: values.as_ptr(),
-            vectors,
+            others: vectors.saturating_sub(1),
+            held,
+            zero: linear.zero(),
             other: core::ptr::null(),
+            full: core::ptr::null(),
             places: [0, 1, b, b + 1, c, c + 1, d, d + 1],
             first_places,
-            pairs_left: (16 - linear.first() % 16) / 2,
         })
     }
 
@@ -102,7 +108,10 @@ impl Product for Helium {
 
     fn expand(tokens: &[i8], stride: usize, inputs: usize, first: usize, tile: &mut [i32]) {
         let size = 16 * inputs.div_ceil(16);
-        let values = tile.get_mut(TILE_HEADER..TILE_HEADER + size);
+        let Some(([held, ..], values)) = tile.split_first_chunk_mut::<TILE_HEADER>() else {
+            return;
+        };
+        let values = values.get_mut(..size);
         let Some(values) = values.and_then(|values| values.get_mut(4 * first..)) else {
             return;
         };
@@ -110,6 +119,7 @@ impl Product for Helium {
         if inputs == 0 || inputs > stride || count == 0 || first + count > 4 {
             return;
         }
+        *held = (first + count) as i32;
         let (tokens, tile) = (tokens.as_ptr(), values.as_mut_ptr());
         let missing = 4 - first - count;
         // SAFETY: `tokens` holds `count` tokens of `stride` values, of which
@@ -155,14 +165,19 @@ impl Product for Helium {
 
     fn activate(linear: &Linear<'_>, table: &[i8; 256], tile: &[i32], next: &mut [i32]) {
         let vectors = linear.width().div_ceil(16);
-        let Some(next) = next.get_mut(TILE_HEADER..TILE_HEADER + 16 * vectors) else {
+        let Some(([held, ..], values)) = next.split_first_chunk_mut::<TILE_HEADER>() else {
+            return;
+        };
+        let Some(values) = values.get_mut(..16 * vectors) else {
             return;
         };
         // A vector of each token, one after the other.
         let place = linear.first() / 16 * 64 + linear.first() % 16;
-        let out = next.as_mut_ptr().cast::<i8>().wrapping_add(place);
+        let out = values.as_mut_ptr().cast::<i8>().wrapping_add(place);
         if let Some(mut job) = Job::new(linear, tile, out, 16, 4) {
+            *held = job.held;
             job.other = table.as_ptr().cast();
+            job.full = out.wrapping_add(16 - linear.first() % 16);
             // SAFETY: `Linear` and `Job` checked what is read, `next` has 64
             // bytes for every 16 outputs, and the table an entry for every `u8`.
             unsafe { tadpool_helium_activate(&job) }
@@ -173,7 +188,8 @@ impl Product for Helium {
         if let Some(mut job) = Job::to_tokens(linear, tile, tokens)
             && residual.len() == linear.width()
         {
-            job.other = linear.of(residual).as_ptr().cast();
+            job.other = job.last.cast();
+            job.last = linear.of(residual).as_ptr();
             // SAFETY: `Linear` and `Job` checked every length but that of
             // `residual`, which was just checked.
             unsafe { tadpool_helium_update(&job) }

@@ -2,51 +2,86 @@
 @ vector extension. Contract and layout: helium.rs and layout.rs.
 @
 @ Registers in the loop: r1 tile, r3 weights, r5 constants, r7 place of output,
-@ r9 end of the tile, r11 end of the constants, and the sums of tokens 0 to 3
+@ r9 end of the tile, r11 end of the constants or residual factors, and the sums
+@ of tokens 0 to 3
 @     first output: r0 r2 r4 r6      second output: r8 r10 r12 lr
-@ (VMLADAVA adds to even registers only). q4 zero point, q5 places of the eight
-@ results behind r7 as halfwords, q7 those of the first output's four as words.
+@ (VMLADAVA adds to even registers only). q1 and q2 weights of the outputs, q3 and
+@ q0 tokens in turn, q4 zero point, q5 places of the eight results behind r7 as
+@ halfwords, q6 zeros in odd bytes, q7 places of the first output's four as words.
+@
+@ Two vector instructions overlap if they are of different kinds, so a load stands
+@ between two multiplications. Therefore the last token of 16 inputs is multiplied
+@ where the next ones are loaded, and a pair of outputs is started where the one
+@ before it is written.
 
 	.syntax unified
 
-	.equ H_CONSTANTS, 0	@ of the caller's `Job`
-	.equ H_WEIGHTS, 4
-	.equ H_OUT, 8
-	.equ H_LIMIT, 12
-	.equ H_END, 16
-	.equ H_ZERO, 20
-	.equ H_TILE, 24
-	.equ H_VECTORS, 28
-	.equ H_TABLE, 32	@ or the residual factors
-	.equ H_PLACES, 36	@ eight halfwords, then four words
-	.equ H_PAIRS, 68	@ of outputs before the next vector of the next tile
+	@ The frame: where the tile begins, zero, vectors for ALONE or zero, and
+	.equ H_ENTRY, 12	@ what follows the first vector
+	.equ H_OTHER, 16	@ table, or end of the constants if r11 is not
+	.equ H_FULL, 20		@ where a vector of the next tile is full
+	.equ H_FRAME, 24	@ bytes of all
 
-	.equ H_BASE, 0		@ of the frame
-	.equ H_ENTRY, 4
-	.equ H_OTHER, 8		@ table or residual factors
-	.equ H_LEFT, 12		@ pairs left in a vector of the next tile
-	.equ H_FRAME, 16
+	.equ H_FIRST_PLACES, 60	@ of the caller's `Job`
 
-	@ 16 inputs: 128 products.
-	.macro VECTORS multiply
-	vldrb.8	q0, [r3], #16
-	vldrb.8	q2, [r1], #16
-	\multiply\().s8	r0, q0, q2
+	.equ H_ALONE, 40	@ bytes of ALONE
+	.equ H_VECTOR, 56	@ bytes of VECTOR
+	.equ H_AGAIN, 4		@ bytes of the loop's end
+
+	@ Starts a pair of outputs: r1, the sums of token 3, and all of the first 16
+	@ inputs that PRODUCTS has not.
+	.macro START
+	ldm	sp, {r1, r6, lr}
 	vldrb.8	q1, [r3], #16
-	\multiply\().s8	r8, q1, q2
+	vldrb.8	q2, [r3], #16
 	vldrb.8	q3, [r1], #16
-	\multiply\().s8	r2, q0, q3
-	vldrb.8	q2, [r1], #16
-	\multiply\().s8	r10, q1, q3
-	\multiply\().s8	r4, q0, q2
-	vldrb.8	q3, [r1], #16
-	\multiply\().s8	r12, q1, q2
-	\multiply\().s8	r6, q0, q3
-	\multiply\().s8	lr, q1, q3
+	vmladav.s8	r0, q1, q3
+	vmladav.s8	r8, q2, q3
 	.endm
 
-	@ Saves registers and loads what the loop wants. The first vector is outside
-	@ of the loop, which is entered in its middle if an odd number is left.
+	@ An instruction of START for the next pair, if there is one.
+	.macro NEXT is_next, instruction:vararg
+	.if \is_next
+	\instruction
+	.endif
+	.endm
+
+	@ Token 3 of 16 inputs, and the others of the next 16: 128 products. `check` is an
+	@ instruction behind the last load.
+	.macro VECTOR check:vararg
+	vldrb.8	q3, [r1], #16
+	vmladava.s8	r6, q1, q0
+	vldrb.8	q1, [r3], #16
+	vmladava.s8	lr, q2, q0
+	vldrb.8	q2, [r3], #16
+	vmladava.s8	r0, q1, q3
+	vldrb.8	q0, [r1], #16
+	vmladava.s8	r8, q2, q3
+	vldrb.8	q3, [r1], #16
+	vmladava.s8	r2, q1, q0
+	vmladava.s8	r10, q2, q0
+	vldrb.8	q0, [r1], #16
+	vmladava.s8	r4, q1, q3
+	\check
+	vmladava.s8	r12, q2, q3
+	.endm
+
+	@ What follows the first vector if the tile has only one token: as many as lr
+	@ says. Goes on behind PRODUCTS.
+	.macro ALONE
+	wls	lr, lr, 9f
+7:	vldrb.8	q3, [r1], #64
+	vldrb.8	q1, [r3], #16
+	vmladava.s8	r0, q1, q3
+	vldrb.8	q2, [r3], #16
+	vmladava.s8	r8, q2, q3
+	le	lr, 7b
+9:	vdup.32	q3, r0
+	vdup.32	q1, r8
+	b.w	8f
+	.endm
+
+	@ Begins a function, whose tadpool_helium_begin goes on at 6.
 	.macro BEGIN name
 	.section .text.\name, "ax", %progbits
 	.p2align 2
@@ -56,83 +91,83 @@
 \name:
 	push	{r4-r11, lr}
 	vpush	{d8-d15}
-	sub	sp, #H_FRAME
-	ldr	r1, [r0, #H_ZERO]
-	ldrd	r2, r3, [r0, #H_TILE]	@ and the vectors of a token
-	ldr	r4, [r0, #H_TABLE]
-	vdup.16	q4, r1
-	ldr	r5, [r0, #H_PAIRS]
-	adr.w	r1, 3f
-	lsls	r3, r3, #31
-	bmi	1f
-	adr.w	r1, 2f
-1:	orr	r1, r1, #1		@ Thumb
-	str	r2, [sp, #H_BASE]
-	strd	r1, r4, [sp, #H_ENTRY]
-	str	r5, [sp, #H_LEFT]
-	add	r1, r0, #H_PLACES
-	vldrh.16	q5, [r1]
-	vldrw.32	q7, [r1, #16]
-	ldm	r0, {r5, r6, r7, r9, r11}
-	mov	r3, r6
+	adr.w	r1, 4f + 1		@ Thumb
+	adr.w	r12, 6f + 1
 	.endm
 
-	@ The sums of one pair of outputs, the first one's in q0 and the second one's
-	@ in q1; multipliers in r4 and r6.
-	.macro SUMS residual
-	.p2align 2
-5:	ldr	r1, [sp, #H_BASE]
-	VECTORS	vmladav
+	@ The sums of a pair of outputs that was started, the first one's in q3 and the
+	@ second one's in q1. The loop does four vectors a turn and is entered where it
+	@ does the remainder first, or left at once if no vector follows the first.
+	.macro PRODUCTS
+6:	vldrb.8	q0, [r1], #16
+	vmladav.s8	r2, q1, q0
+	vldrb.8	q3, [r1], #16
+	vmladav.s8	r10, q2, q0
+	vldrb.8	q0, [r1], #16
+	vmladav.s8	r4, q1, q3
+	vmladav.s8	r12, q2, q3
 	ldr	pc, [sp, #H_ENTRY]
 	.p2align 2
-4:	VECTORS	vmladava
+	ALONE
 	.p2align 2
-2:	VECTORS	vmladava
-	.p2align 2
-3:	cmp	r1, r9
-	bne	4b
-	vmov	q0[2], q0[0], r0, r4	@ the first register to the lower lane
-	vmov	q0[3], q0[1], r2, r6
+4:	VECTOR
+	VECTOR
+	VECTOR
+	VECTOR	cmp r1, r9
+	bne.n	4b
+	vmladava.s8	r6, q1, q0
+	vmov	q3[2], q3[0], r0, r4	@ the first register to the lower lane
+	vmladava.s8	lr, q2, q0
 	vmov	q1[2], q1[0], r8, r12
+	vmov	q3[3], q3[1], r2, r6
 	vmov	q1[3], q1[1], r10, lr
-	.if \residual
-	ldr	r2, [sp, #H_OTHER]
-	adds	r0, r7, #1
-	ldrd	r4, r6, [r2], #8
-	vldrb.s32	q2, [r7, q7]
-	vldrb.s32	q3, [r0, q7]
-	str	r2, [sp, #H_OTHER]
-	vmla.s32	q0, q2, r4
-	vmla.s32	q1, q3, r6
-	.endif
+8:
+	.endm
+
+	@ Requantizes to q0 as halfwords, the outputs of a token side by side. The zero
+	@ point is still to be added: saturating to 16 bits first changes nothing, since
+	@ zero points are small.
+	.macro REQUANTIZE
 	ldm	r5!, {r0, r2, r4, r6}	@ starts and multipliers
-	vadd.i32	q0, q0, r0
-	vadd.i32	q1, q1, r2
-	.endm
-
-	@ One pair of outputs. Leaves the requantized sums in q0 as halfwords, the
-	@ outputs of a token side by side. Saturating to 16 bits first changes
-	@ nothing: zero points are small.
-	.macro PAIR residual
-	SUMS	\residual
+	vadd.i32	q3, q3, r0
 	vdup.32	q2, r4
-	vdup.32	q3, r6
-	vrmulh.s32	q0, q0, q2
-	vrmulh.s32	q1, q1, q3
-	vqmovnb.s32	q0, q0
+	vadd.i32	q1, q1, r2
+	vrmulh.s32	q3, q3, q2
+	vdup.32	q0, r6
+	vrmulh.s32	q1, q1, q0
+	vqmovnb.s32	q0, q3
 	vqmovnt.s32	q0, q1
-	vqadd.s16	q0, q0, q4
 	.endm
 
-	.macro STORE_TOKENS
+	@ Adds the zero point and writes q0, and starts the next pair.
+	.macro WRITE is_next
+	NEXT	\is_next, ldm sp, {r1, r6, lr}
+	NEXT	\is_next, vldrb.8 q1, [r3], #16
+	vqadd.s16	q0, q0, q4
+	NEXT	\is_next, vldrb.8 q2, [r3], #16
 	vqmovnb.s16	q0, q0
+	NEXT	\is_next, vldrb.8 q3, [r1], #16
+	NEXT	\is_next, vmladav.s8 r0, q1, q3
 	vstrb.16	q0, [r7, q5]
-	adds	r7, #2
+	NEXT	\is_next, vmladav.s8 r8, q2, q3
+	.endm
+
+	@ The same by way of the table. Leaves H_FULL in r4.
+	.macro ACTIVATE is_next
+	vqadd.s16	q0, q0, q4
+	NEXT	\is_next, ldm sp, {r1, r6, lr}
+	vqmovunb.s16	q6, q0
+	NEXT	\is_next, vldrb.8 q1, [r3], #16
+	ldrd	r2, r4, [sp, #H_OTHER]
+	NEXT	\is_next, vldrb.8 q2, [r3], #16
+	NEXT	\is_next, vldrb.8 q3, [r1], #16
+	NEXT	\is_next, vmladav.s8 r0, q1, q3
+	vldrb.u16	q0, [r2, q6]
+	NEXT	\is_next, vmladav.s8 r8, q2, q3
+	vstrb.16	q0, [r7, q5]
 	.endm
 
 	.macro END name
-	cmp	r5, r11
-	bne	5b
 	add	sp, #H_FRAME
 	vpop	{d8-d15}
 	pop	{r4-r11, pc}
@@ -140,37 +175,100 @@
 	.endm
 
 	BEGIN	tadpool_helium_write
-	PAIR	0
-	STORE_TOKENS
+	b.w	tadpool_helium_begin
+5:	WRITE	1
+	adds	r7, #2
+	PRODUCTS
+	REQUANTIZE
+	cmp	r5, r11
+	bne	5b
+	WRITE	0
 	END	tadpool_helium_write
 
 	BEGIN	tadpool_helium_update
-	PAIR	1
-	STORE_TOKENS
+	b.w	tadpool_helium_begin
+5:	WRITE	1
+	adds	r7, #2
+	PRODUCTS
+	vldrb.s16	q2, [r7, q5]
+	ldrd	r8, r10, [r11], #8
+	vmovlb.s16	q0, q2
+	vmla.s32	q3, q0, r8
+	vmovlt.s16	q2, q2
+	vmla.s32	q1, q2, r10
+	REQUANTIZE
+	ldr	r0, [sp, #H_OTHER]
+	cmp	r5, r0
+	bne	5b
+	WRITE	0
 	END	tadpool_helium_update
 
 	BEGIN	tadpool_helium_sums
-	SUMS	0
-	vstrw.32	q0, [r7, q7]
+	vldrw.32	q7, [r0, #H_FIRST_PLACES]
+	b.w	tadpool_helium_begin
+5:	START
+	PRODUCTS
+	ldm	r5!, {r0, r2, r4, r6}	@ starts and multipliers
+	vadd.i32	q3, q3, r0
+	vadd.i32	q1, q1, r2
+	vstrw.32	q3, [r7, q7]
 	adds	r7, #4
 	vstrw.32	q1, [r7, q7]
 	adds	r7, #4
+	cmp	r5, r11
+	bne	5b
 	END	tadpool_helium_sums
 
 	BEGIN	tadpool_helium_activate
-	PAIR	0
-	ldrd	r0, r2, [sp, #H_OTHER]
-	vqmovunb.s16	q0, q0
-	vmovlb.u8	q0, q0
-	subs	r2, #1
-	vldrb.u16	q1, [r0, q0]
-	vstrb.16	q1, [r7, q5]
-	itt	eq
-	addeq	r7, #48			@ over the other tokens' values
-	moveq	r2, #8
+	vmov.i32	q6, #0
+	b.w	tadpool_helium_begin
+7:	adds	r7, #48			@ over the other tokens' values
+	add	r4, r7, #16
+	str	r4, [sp, #H_FULL]
+	b	6f
+5:	ACTIVATE	1
 	adds	r7, #2
-	str	r2, [sp, #H_LEFT]
+	cmp	r7, r4
+	beq	7b
+	PRODUCTS
+	REQUANTIZE
+	cmp	r5, r11
+	bne	5b
+	ACTIVATE	0
 	END	tadpool_helium_activate
+
+@ Makes the frame, loads what the loop wants and starts the first pair of outputs.
+@ r0: job, r1: the loop, with ALONE before it, r12: where to go on.
+	.section .text.tadpool_helium_begin, "ax", %progbits
+	.p2align 2
+	.global tadpool_helium_begin
+	.type	tadpool_helium_begin, %function
+	.thumb_func
+tadpool_helium_begin:
+	ldm	r0!, {r5, r7, r9, r11, lr}
+	ldm	r0!, {r2, r3, r4, r6, r8, r10}
+	vdup.16	q4, r6
+	vldrh.16	q5, [r0]
+	cmp	r4, #1
+	beq	2f
+	cbz	r3, 3f
+	movs	r4, #0
+	rsbs	r3, r3, #0		@ vectors of the loop to leave out
+	and	r3, #3
+	movs	r6, #H_VECTOR
+	mla	r6, r3, r6, r1
+1:	movs	r3, #0
+	push	{r2, r3, r4, r6, r8, r10}
+	mov	r3, lr
+	START
+	bx	r12
+2:	mov	r4, r3
+	sub	r6, r1, #H_ALONE
+	b	1b
+3:	movs	r4, #0
+	add	r6, r1, #4 * H_VECTOR + H_AGAIN
+	b	1b
+	.size	tadpool_helium_begin, . - tadpool_helium_begin
 
 @ r0: tokens, r1: values of one, r2: values to the next one, r3: their place in
 @ the tile, and how many tokens on the stack.
