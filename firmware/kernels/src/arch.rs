@@ -13,12 +13,14 @@ mod armv6m;
 mod dsp;
 #[cfg(all(feature = "dsp", not(feature = "helium"), target_arch = "arm"))]
 mod dsp_depthwise;
-#[cfg(all(any(feature = "dsp", feature = "helium"), target_arch = "arm"))]
+#[cfg(all(feature = "dsp", not(feature = "helium"), target_arch = "arm"))]
 mod dsp_pooling;
 #[cfg(all(feature = "helium", target_arch = "arm"))]
 mod helium;
 #[cfg(all(feature = "helium", target_arch = "arm"))]
 mod helium_depthwise;
+#[cfg(all(feature = "helium", target_arch = "arm"))]
+mod helium_pooling;
 #[cfg(not(target_arch = "arm"))]
 mod model;
 
@@ -28,8 +30,10 @@ pub(crate) use armv6m::dots;
 pub(crate) use portable::dots;
 
 // Cores with the vector extension have the DSP extension too.
-#[cfg(all(any(feature = "dsp", feature = "helium"), target_arch = "arm"))]
+#[cfg(all(feature = "dsp", not(feature = "helium"), target_arch = "arm"))]
 pub(crate) use dsp_pooling::pool;
+#[cfg(all(feature = "helium", target_arch = "arm"))]
+pub(crate) use helium_pooling::pool;
 #[cfg(not(all(any(feature = "dsp", feature = "helium"), target_arch = "arm")))]
 pub(crate) use no_pooling::pool;
 

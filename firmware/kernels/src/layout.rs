@@ -127,7 +127,11 @@ impl Layout {
     /// Whether the pooling mixer of this layout's cores takes maps of this many
     /// channels.
     pub const fn pools(self, channels: usize) -> bool {
-        matches!(self, Self::Rows) || channels.is_multiple_of(4)
+        match self {
+            Self::Rows => true,
+            Self::Dsp => channels.is_multiple_of(4),
+            Self::Helium => channels >= 8,
+        }
     }
 
     /// Whether tokens of `inputs` values can be read where they lie in a map,

@@ -149,7 +149,7 @@ impl Product for Helium {
 
     fn write_counted(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]) -> Partial {
         write_tile(linear, tile, tokens);
-        count(linear, tokens)
+        count_outputs(linear, tokens)
     }
 
     fn sums(linear: &Linear<'_>, tile: &[i32], sums: &mut [i32]) {
@@ -194,7 +194,7 @@ impl Product for Helium {
             // `residual`, which was just checked.
             unsafe { tadpool_helium_update(&job) }
         }
-        count(linear, tokens)
+        count_outputs(linear, tokens)
     }
 }
 
@@ -206,18 +206,19 @@ fn write_tile(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]) {
 }
 
 /// Counts what was written to whole tokens.
-fn count(linear: &Linear<'_>, tokens: &[i8]) -> Partial {
+fn count_outputs(linear: &Linear<'_>, tokens: &[i8]) -> Partial {
     if linear.outputs() == linear.width() {
-        return count_all(tokens);
+        return count(tokens);
     }
     let mut written = Partial::default();
     for token in tokens.chunks_exact(linear.width().max(1)) {
-        written.merge(count_all(linear.of(token)));
+        written.merge(count(linear.of(token)));
     }
     written
 }
 
-fn count_all(values: &[i8]) -> Partial {
+/// Sums of at most `2^16` values.
+pub(super) fn count(values: &[i8]) -> Partial {
     if values.is_empty() {
         return Partial::default();
     }

@@ -92,7 +92,11 @@ impl Case {
         };
         let arena_size = (scratch.offset + scratch.size).next_multiple_of(4);
         let arena = cast::i8s_mut(arena::take(memory, arena_size)?);
-        source.fill(arena.get_mut(..input_size).unwrap_or(&mut []), 127);
+        let values = arena.get_mut(..input_size).unwrap_or(&mut []);
+        match self {
+            Self::Pooling(_) => source.fill_pooled(values),
+            _ => source.fill(values, 127),
+        }
         let values = arena.get(..input_size).unwrap_or(&[]);
         let stats = if wide {
             let pairs = values.as_chunks::<2>().0.iter();
@@ -199,7 +203,7 @@ impl Case {
                 scratch,
                 shape,
                 norm,
-                factor: source.ints(shape[2], 1 << 20, memory)?,
+                factor: source.factors(shape[2], memory)?,
                 residual: 60_000,
                 offset: 40_000,
             }),

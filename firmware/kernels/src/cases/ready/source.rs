@@ -11,6 +11,9 @@ use crate::weights::Weights;
 pub(super) struct Source {
     state: u32,
     extreme: bool,
+    /// Whether maps of pooling mixers have so small a deviation that factors are
+    /// clamped.
+    quiet: bool,
 }
 
 impl Source {
@@ -18,6 +21,7 @@ impl Source {
         Self {
             state: seed.0.wrapping_mul(0x9e37_79b9) | 1,
             extreme: seed.0 % 2 == 1,
+            quiet: seed.0 % 6 == 4,
         }
     }
 
@@ -38,6 +42,22 @@ impl Source {
                 ((((random & 0xff) as i32 - 128) * i32::from(bound)) >> 7) as i8
             };
         }
+    }
+
+    /// Values of a pooling mixer's map.
+    pub(super) fn fill_pooled(&mut self, values: &mut [i8]) {
+        let bound = if self.quiet { 8 } else { 127 };
+        self.fill(values, bound);
+    }
+
+    /// Factors of a pooling mixer, or any at all.
+    pub(super) fn factors<'a>(
+        &mut self,
+        count: usize,
+        memory: &mut &'a mut [u8],
+    ) -> Result<&'a [i32], Fault> {
+        let any = self.extreme || self.quiet;
+        self.ints(count, if any { i32::MAX } else { 1 << 20 }, memory)
     }
 
     /// Values of at most `bound`, and zero now and then.

@@ -1,0 +1,93 @@
+//! The pooling mixer with the vector extension: the loops of `helium_pooling.s`.
+
+#![allow(unsafe_code)]
+
+use core::arch::global_asm;
+
+use crate::arch::helium::count;
+use crate::arena::{self, Fault, ensure, volume};
+use crate::layout::Layout;
+use crate::norm::{NormScale, Stats};
+use crate::pooling::Pooling;
+
+// No target of rustc has the vector extension, so the assembler is told.
+global_asm!(
+    ".cpu cortex-m55",
+    include_str!("helium_pooling.s"),
+    options(raw)
+);
+
+/// Channels that are carried along a row together.
+const GROUP: usize = 8;
+
+/// What a group of channels works on; the assembly has the same offsets.
+#[repr(C)]
+struct Group {
+    /// The first value of the map.
+    out: *mut i8,
+    /// Bytes of a token.
+    stride: usize,
+    offset: i32,
+    residual: i32,
+    factors: *const i32,
+    inv_sigma: i32,
+    /// The channels that are written: two bits each.
+    lanes: u32,
+    /// For the rows that are kept as they were, and zeros.
+    kept: *mut i32,
+    columns: usize,
+    /// 6 over the columns of a window at the row's ends.
+    end: usize,
+    /// Rows below.
+    below: usize,
+    /// 6 over the rows of a window of the first row, the one below not counted.
+    above: usize,
+}
+
+// SAFETY: signature and contract as in `helium_pooling.s`.
+unsafe extern "C" {
+    fn tadpool_helium_pool(group: *mut Group);
+}
+
+/// Runs the pooling mixer on a map of at least eight channels.
+pub(crate) fn pool(
+    step: &Pooling<'_>,
+    norm: &NormScale,
+    map: &mut [i8],
+    mut scratch: &mut [i32],
+) -> Result<Stats, Fault> {
+    let [height, width, channels] = step.shape;
+    ensure(!map.is_empty() && map.len() == volume(&step.shape))?;
+    ensure(step.factor.len() == channels && Layout::Helium.pools(channels))?;
+    let kept = arena::cut(&mut scratch, GROUP / 4 * (1 + 2 * width))?;
+    let mut done = 0;
+    while done < channels {
+        // The last group has channels of the one before if there are not enough. They
+        // are in its vectors, but are not written once more.
+        let first = done.min(channels.saturating_sub(GROUP));
+        let mut group = Group {
+            out: map.as_mut_ptr().wrapping_add(first),
+            stride: channels,
+            offset: step.offset,
+            residual: step.residual,
+            factors: step.factor.as_ptr().wrapping_add(first),
+            inv_sigma: norm.inv_sigma,
+            lanes: 0xffff << (2 * (done - first)),
+            kept: kept.as_mut_ptr(),
+            columns: width,
+            end: if width > 1 { 3 } else { 6 },
+            below: height - 1,
+            above: 6,
+        };
+        // SAFETY: `map` holds `height` rows of `width` tokens of `channels` values, eight
+        // of which begin at `first`, as do eight factors; `kept` has eight bytes and as
+        // many for every token of two rows.
+        unsafe { tadpool_helium_pool(&mut group) }
+        done = first + GROUP;
+    }
+    let mut written = Stats::default();
+    for part in map.chunks(1 << 16) {
+        written.merge(count(part));
+    }
+    Ok(written)
+}
