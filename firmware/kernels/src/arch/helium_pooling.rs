@@ -35,7 +35,8 @@ struct Group {
     lanes: u32,
     /// For the rows that are kept as they were, and zeros.
     kept: *mut i32,
-    columns: usize,
+    /// Columns that are read of these, two of them too many.
+    read: usize,
     /// 6 over the columns of a window at the row's ends.
     end: usize,
     /// Rows below.
@@ -59,7 +60,8 @@ pub(crate) fn pool(
     let [height, width, channels] = step.shape;
     ensure(!map.is_empty() && map.len() == volume(&step.shape))?;
     ensure(step.factor.len() == channels && Layout::Helium.pools(channels))?;
-    let kept = arena::cut(&mut scratch, GROUP / 4 * (1 + 2 * width))?;
+    let read = width + 2;
+    let kept = arena::cut(&mut scratch, GROUP / 4 * (1 + width + read))?;
     let mut done = 0;
     while done < channels {
         // The last group has channels of the one before if there are not enough. They
@@ -74,14 +76,14 @@ pub(crate) fn pool(
             inv_sigma: norm.inv_sigma,
             lanes: 0xffff << (2 * (done - first)),
             kept: kept.as_mut_ptr(),
-            columns: width,
+            read,
             end: if width > 1 { 3 } else { 6 },
             below: height - 1,
             above: 6,
         };
         // SAFETY: `map` holds `height` rows of `width` tokens of `channels` values, eight
-        // of which begin at `first`, as do eight factors; `kept` has eight bytes and as
-        // many for every token of two rows.
+        // of which begin at `first`, as do eight factors; `kept` has eight bytes, and as
+        // many for every token of two rows and two more.
         unsafe { tadpool_helium_pool(&mut group) }
         done = first + GROUP;
     }

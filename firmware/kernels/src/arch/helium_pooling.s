@@ -12,11 +12,14 @@
 @ above and the one that is being written. Once a column of both was added up, the
 @ row below takes the place of the one above, and the two change roles.
 @
-@ Registers: r0 job, r1 above, r2 row, r3 below (each one token ahead), r4 out,
-@ r5 bytes of a token, r6 36 / n, r7 offset, r8 residual, r9 -36, r10 bytes of a token
-@ of the row below, r11 6 over the rows of the window, r12 places between the ends;
-@ q0 q1 factors of the even and the odd channels, q2 sum of the left and this column,
-@ q3 this column.
+@ While a place is written, what is kept of the column two ahead is read already; the
+@ last two are beyond the row's end and not used.
+@
+@ Registers: r0 job, r1 above, r2 row (both the last place that was read), r3 below,
+@ r4 out, r5 bytes of a token, r6 36 / n, r7 offset, r8 residual, r9 -36, r10 bytes of a
+@ token of the row below, r11 6 over the rows of the window, r12 places between the
+@ ends; q0 q1 factors of the even and the odd channels, q2 sum of the left and this
+@ column, q3 this column, q4 the next one.
 
 	.syntax unified
 
@@ -28,20 +31,24 @@
 	.equ INV_SIGMA, 20
 	.equ LANES, 24
 	.equ KEPT, 28		@ eight zeros, then both rows that are kept
-	.equ COLUMNS, 32
+	.equ READ, 32		@ columns that are read of these, two of them too many
 	.equ END, 36		@ 6 over the columns of a window at the row's ends
 	.equ BELOW, 40		@ rows below
 	.equ ABOVE, 44		@ 6 over the rows of a window without the one below
 
-	@ Sums of the column one token ahead.
-	.macro COLUMN sum, free
-	vldrb.s16	\sum, [r1]
-	vldrb.s16	\free, [r2], #8
+	@ Adds the next column of both rows that are kept.
+	.macro KEPT_SUM sum, free
+	vldrb.s16	\sum, [r1, #8]!
+	vldrb.s16	\free, [r2, #8]!
 	vadd.i16	\sum, \sum, \free
+	.endm
+
+	@ Adds the row below, which takes the place of the one above.
+	.macro ADD_BELOW sum, free
 	vldrb.s16	\free, [r3]
 	add	r3, r10
 	vadd.i16	\sum, \sum, \free
-	vstrb.16	\free, [r1], #8
+	vstrb.16	\free, [r1]
 	.endm
 
 	.section .text.tadpool_helium_pool, "ax", %progbits
@@ -65,24 +72,23 @@ tadpool_helium_pool:
 	vshr.s32	q1, q1, #14
 	vmsr	p0, r11
 
-	@ The first row, and zeros above it; they change roles at once.
-	ldrd	r1, r12, [r0, #KEPT]
+	@ The first row, and zeros above it.
+	ldrd	r2, r12, [r0, #KEPT]
 	vmov.i32	q2, #0
-	vstrb.16	q2, [r1], #8
-	add	r2, r1, r12, lsl #3
+	vstrb.16	q2, [r2]
+	subs	r12, #2
+	add	r1, r2, r12, lsl #3
 	mov	r3, r4
+	mov	r6, r1
 	dls	lr, r12
 1:	vldrb.u16	q3, [r3]
 	add	r3, r5
-	vstrb.16	q2, [r2], #8
-	vstrb.16	q3, [r1], #8
+	vstrb.16	q2, [r6, #8]!
+	vstrb.16	q3, [r2, #8]!
 	le	lr, 1b
+	sub	r2, r2, r12, lsl #3
 
 .Lpool_row:
-	ldr	r12, [r0, #COLUMNS]
-	sub	r6, r1, r12, lsl #3
-	sub	r1, r2, r12, lsl #3
-	mov	r2, r6
 	ldrd	r6, r11, [r0, #BELOW]
 	mov	r10, r5
 	subs	r6, #1
@@ -93,33 +99,38 @@ tadpool_helium_pool:
 	b	3f
 2:	ldr	r3, [r0, #KEPT]
 	mov	r10, #0
-3:	COLUMN	q3, q2
+3:	KEPT_SUM	q3, q2
+	ADD_BELOW	q3, q2
+	KEPT_SUM	q4, q5
 	vmov	q2, q3
-	ldr	r6, [r0, #END]
+	ldrd	r12, r6, [r0, #READ]
 	mul	r6, r11, r6
 	mov	lr, #1
-	subs	r12, #2
+	subs	r12, #4
 	bmi	.Lpool_last
 
 .Lpool_next:
-	COLUMN	q4, q5
-	vldrb.s16	q5, [r2, #-16]
+	ADD_BELOW	q4, q5
 .Lpool_sums:
 	vadd.i16	q6, q2, q4
 	vmul.i16	q6, q6, r6
+	vldrb.s16	q5, [r2, #-8]
 	vadd.i16	q2, q3, q4
 	vmla.s16	q6, q5, r9
 	vmov	q3, q4
-	vmovlb.s16	q7, q5
 	vmovlb.s16	q4, q6
 	vmlas.s32	q4, q0, r7
 	vmovlt.s16	q6, q6
 	vmlas.s32	q6, q1, r7
-	vmovlt.s16	q5, q5
+	vmovlb.s16	q7, q5
 	vmla.s32	q4, q7, r8
+	vmovlt.s16	q5, q5
 	vmla.s32	q6, q5, r8
 	vsri.32	q6, q4, #16
+	vldrb.s16	q7, [r1, #8]!
 	vqmovnb.s16	q6, q6
+	vldrb.s16	q5, [r2, #8]!
+	vadd.i16	q4, q5, q7
 	vpst
 	vstrbt.16	q6, [r4]
 	add	r4, r5
@@ -138,12 +149,15 @@ tadpool_helium_pool:
 	mul	r6, r11, r6
 	mov	lr, #1
 	vmov.i32	q4, #0		@ no column to the right
-	vldrb.s16	q5, [r2, #-8]
 	b	.Lpool_sums
 
 .Lpool_row_done:
 	movs	r6, #3
 	str	r6, [r0, #ABOVE]
+	ldr	r12, [r0, #READ]
+	sub	r6, r1, r12, lsl #3
+	sub	r1, r2, r12, lsl #3
+	mov	r2, r6
 	ldr	r6, [r0, #BELOW]
 	cmp	r6, #0
 	bge	.Lpool_row
