@@ -20,6 +20,8 @@ mod helium;
 #[cfg(all(feature = "helium", target_arch = "arm"))]
 mod helium_depthwise;
 #[cfg(all(feature = "helium", target_arch = "arm"))]
+mod helium_identity;
+#[cfg(all(feature = "helium", target_arch = "arm"))]
 mod helium_pooling;
 #[cfg(not(target_arch = "arm"))]
 mod model;
@@ -42,6 +44,11 @@ pub(crate) const POOLS: bool = cfg!(all(
     any(feature = "dsp", feature = "helium"),
     target_arch = "arm"
 ));
+
+#[cfg(all(feature = "helium", target_arch = "arm"))]
+pub(crate) use helium_identity::affine_map;
+#[cfg(not(all(feature = "helium", target_arch = "arm")))]
+pub(crate) use no_identity::affine_map;
 
 #[cfg(all(feature = "dsp", not(feature = "helium"), target_arch = "arm"))]
 pub(crate) use dsp_depthwise::{IN_PAIRS, convolve, convolves};
@@ -81,6 +88,20 @@ mod no_pooling {
         _scratch: &mut [i32],
     ) -> Result<Stats, Fault> {
         Err(Fault::Geometry)
+    }
+}
+
+#[cfg(not(all(feature = "helium", target_arch = "arm")))]
+mod no_identity {
+    use crate::norm::Stats;
+    use crate::stream::{self, Int8};
+
+    pub(crate) fn affine_map(
+        map: &mut [i8],
+        channels: usize,
+        affines: impl Iterator<Item = (i32, i32)>,
+    ) -> Stats {
+        stream::affine_map::<Int8>(map, channels, affines)
     }
 }
 

@@ -54,23 +54,12 @@ pub fn run<S: Stream>(
     ensure(step.factor.len() == channels && step.offset.len() == channels)?;
     ensure(step.residual.len() == channels)?;
     Ok(match step.scope {
-        NormScope::Map => step.update_map::<S>(stats, map),
+        NormScope::Map => S::affine_map(map, channels, step.affines(&S::norm(stats, &step.norm))),
         NormScope::Token => step.update_tokens::<S>(map),
     })
 }
 
 impl Identity<'_> {
-    fn update_map<S: Stream>(&self, stats: &Stats, map: &mut [S::Value]) -> Stats {
-        let norm = S::norm(stats, &self.norm);
-        let mut written = Stats::default();
-        for (channel, (slope, offset)) in self.affines(&norm).enumerate() {
-            let map = map.get_mut(channel..).unwrap_or(&mut []);
-            let values = map.iter_mut().step_by(self.channels.max(1));
-            written.add_all(S::affine(values, slope, offset));
-        }
-        written
-    }
-
     fn update_tokens<S: Stream>(&self, map: &mut [S::Value]) -> Stats {
         let mut written = Stats::default();
         for token in map.chunks_exact_mut(self.channels.max(1)) {

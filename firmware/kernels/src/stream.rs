@@ -3,7 +3,7 @@
 //! Both widths stand for the same numbers `q` between -128 and 128, so the
 //! constants of a step are the same for both: an [`Int16`] value is `256 * q`.
 
-use crate::arch::cast;
+use crate::arch::{self, cast};
 use crate::arena::{Fault, ensure};
 use crate::fixed::{half, narrow, saturate_i8};
 use crate::int16;
@@ -34,6 +34,21 @@ pub(crate) const fn sums_size<S: Stream>(outputs: usize, inputs: usize) -> usize
     } else {
         int16::sums_size(outputs, inputs)
     }
+}
+
+/// See [`Width::affine_map`]: one channel after the other.
+pub(crate) fn affine_map<S: Width>(
+    map: &mut [S::Value],
+    channels: usize,
+    affines: impl Iterator<Item = (i32, i32)>,
+) -> Stats {
+    let mut written = Stats::default();
+    for (channel, (slope, offset)) in affines.enumerate() {
+        let map = map.get_mut(channel..).unwrap_or(&mut []);
+        let values = map.iter_mut().step_by(channels.max(1));
+        written.add_all(S::affine(values, slope, offset));
+    }
+    written
 }
 
 /// What steps do differently for the two widths.
@@ -79,6 +94,13 @@ pub trait Width {
     ) -> Stats
     where
         Self::Value: 'a;
+
+    /// The same for the channels of a map, each with a slope and an offset of its own.
+    fn affine_map(
+        map: &mut [Self::Value],
+        channels: usize,
+        affines: impl Iterator<Item = (i32, i32)>,
+    ) -> Stats;
 
     /// Brings the head of `values` to int8: bytes are combined with `flip`, wider
     /// values rounded by `shift` bits a channel.
@@ -150,6 +172,14 @@ impl Width for Int8 {
         partial.into()
     }
 
+    fn affine_map(
+        map: &mut [i8],
+        channels: usize,
+        affines: impl Iterator<Item = (i32, i32)>,
+    ) -> Stats {
+        arch::affine_map(map, channels, affines)
+    }
+
     #[inline(always)]
     fn read(line: &mut [i8], values: &[u8], flip: u8, _shift: &[u8]) -> Result<(), Fault> {
         patch_embedding::copy(line, values, flip)
@@ -217,6 +247,14 @@ impl Width for Int16 {
             Self::store(value, (product << 8) + offset, &mut written);
         }
         written
+    }
+
+    fn affine_map(
+        map: &mut [i16],
+        channels: usize,
+        affines: impl Iterator<Item = (i32, i32)>,
+    ) -> Stats {
+        affine_map::<Self>(map, channels, affines)
     }
 
     fn read(line: &mut [i8], values: &[u8], _flip: u8, shift: &[u8]) -> Result<(), Fault> {

@@ -6,7 +6,7 @@ use core::arch::global_asm;
 
 use crate::layout::Helium;
 use crate::matmul::{Linear, Product, TILE_HEADER, each_tile};
-use crate::norm::Partial;
+use crate::norm::{Partial, Stats};
 
 // No target of rustc has the vector extension, so the assembler is told.
 global_asm!(
@@ -217,8 +217,17 @@ fn count_outputs(linear: &Linear<'_>, tokens: &[i8]) -> Partial {
     written
 }
 
+/// Sums of a map.
+pub(super) fn count_map(map: &[i8]) -> Stats {
+    let mut stats = Stats::default();
+    for part in map.chunks(1 << 16) {
+        stats.merge(count(part));
+    }
+    stats
+}
+
 /// Sums of at most `2^16` values.
-pub(super) fn count(values: &[i8]) -> Partial {
+fn count(values: &[i8]) -> Partial {
     if values.is_empty() {
         return Partial::default();
     }

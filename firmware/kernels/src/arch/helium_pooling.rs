@@ -4,7 +4,7 @@
 
 use core::arch::global_asm;
 
-use crate::arch::helium::count;
+use crate::arch::helium::count_map;
 use crate::arena::{self, Fault, ensure, volume};
 use crate::layout::Layout;
 use crate::norm::{NormScale, Stats};
@@ -87,9 +87,5 @@ pub(crate) fn pool(
         unsafe { tadpool_helium_pool(&mut group) }
         done = first + GROUP;
     }
-    let mut written = Stats::default();
-    for part in map.chunks(1 << 16) {
-        written.merge(count(part));
-    }
-    Ok(written)
+    Ok(count_map(map))
 }

@@ -78,6 +78,12 @@ pub const EDGES: &[Case] = &[
     Case::Identity([1, 1]),
     Case::Identity([9, 7]),
     Case::Identity([16, 32]),
+    // Odd tokens, and remainders of eight channels.
+    Case::Identity([1, 8]),
+    Case::Identity([2, 9]),
+    Case::Identity([3, 12]),
+    Case::Identity([4, 23]),
+    Case::Identity([5, 33]),
     Case::NormedIdentity([1, 1]),
     Case::NormedIdentity([9, 7]),
     Case::NormedIdentity([16, 32]),
