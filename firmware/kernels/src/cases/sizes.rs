@@ -45,6 +45,7 @@ impl Case {
                     && layout.fits(inner, channels)
                     && layout.fits(channels, inner)
             }
+            Self::Pooling([_, _, channels]) => layout.pools(channels),
             _ => false,
         };
         if fits { layout } else { Layout::Rows }
