@@ -37,10 +37,8 @@ struct Group {
     kept: *mut i32,
     /// Columns that are read of these, two of them too many.
     read: usize,
-    /// 6 over the columns of a window at the row's ends.
-    end: usize,
-    /// Rows below.
-    below: usize,
+    /// Rows that are not begun.
+    rows: usize,
     /// 6 over the rows of a window of the first row, the one below not counted.
     above: usize,
 }
@@ -62,25 +60,28 @@ pub(crate) fn pool(
     ensure(step.factor.len() == channels && Layout::Helium.pools(channels))?;
     let read = width + 2;
     let kept = arena::cut(&mut scratch, GROUP / 4 * (1 + width + read))?;
+    let mut group = Group {
+        out: map.as_mut_ptr(),
+        stride: channels,
+        offset: step.offset,
+        residual: step.residual,
+        factors: step.factor.as_ptr(),
+        inv_sigma: norm.inv_sigma,
+        lanes: 0,
+        kept: kept.as_mut_ptr(),
+        read,
+        rows: 0,
+        above: 0,
+    };
     let mut done = 0;
     while done < channels {
         // The last group has channels of the one before if there are not enough. They
         // are in its vectors, but are not written once more.
         let first = done.min(channels.saturating_sub(GROUP));
-        let mut group = Group {
-            out: map.as_mut_ptr().wrapping_add(first),
-            stride: channels,
-            offset: step.offset,
-            residual: step.residual,
-            factors: step.factor.as_ptr().wrapping_add(first),
-            inv_sigma: norm.inv_sigma,
-            lanes: 0xffff << (2 * (done - first)),
-            kept: kept.as_mut_ptr(),
-            read,
-            end: if width > 1 { 3 } else { 6 },
-            below: height - 1,
-            above: 6,
-        };
+        group.out = map.as_mut_ptr().wrapping_add(first);
+        group.factors = step.factor.as_ptr().wrapping_add(first);
+        group.lanes = 0xffff << (2 * (done - first));
+        (group.rows, group.above) = (height, 6);
         // SAFETY: `map` holds `height` rows of `width` tokens of `channels` values, eight
         // of which begin at `first`, as do eight factors; `kept` has eight bytes, and as
         // many for every token of two rows and two more.

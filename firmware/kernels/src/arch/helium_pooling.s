@@ -32,9 +32,8 @@
 	.equ LANES, 24
 	.equ KEPT, 28		@ eight zeros, then both rows that are kept
 	.equ READ, 32		@ columns that are read of these, two of them too many
-	.equ END, 36		@ 6 over the columns of a window at the row's ends
-	.equ BELOW, 40		@ rows below
-	.equ ABOVE, 44		@ 6 over the rows of a window without the one below
+	.equ ROWS, 36		@ rows that are not begun
+	.equ ABOVE, 40		@ 6 over the rows of a window without the one below
 
 	@ Adds the next column of both rows that are kept.
 	.macro KEPT_SUM sum, free
@@ -71,6 +70,7 @@ tadpool_helium_pool:
 	vshr.s32	q0, q0, #14
 	vshr.s32	q1, q1, #14
 	vmsr	p0, r11
+	mov	r10, r5
 
 	@ The first row, and zeros above it.
 	ldrd	r2, r12, [r0, #KEPT]
@@ -87,27 +87,32 @@ tadpool_helium_pool:
 	vstrb.16	q3, [r2, #8]!
 	le	lr, 1b
 	sub	r2, r2, r12, lsl #3
+	b	.Lpool_row
 
+.Lpool_row_done:
+	ldr	r12, [r0, #READ]
+	sub	r6, r1, r12, lsl #3
+	sub	r1, r2, r12, lsl #3
+	mov	r2, r6
 .Lpool_row:
-	ldrd	r6, r11, [r0, #BELOW]
-	mov	r10, r5
+	ldrd	r6, r11, [r0, #ROWS]
 	subs	r6, #1
-	str	r6, [r0, #BELOW]
-	bmi	2f
-	add	r11, #1			@ 6 becomes 3, and 3 becomes 2
+	bmi	.Lpool_done
+	mov	r12, #3
+	strd	r6, r12, [r0, #ROWS]
+	beq	.Lpool_last_row
+	add	r11, r11, #1		@ 6 becomes 3, and 3 becomes 2
 	asr	r11, r11, #1
-	b	3f
-2:	ldr	r3, [r0, #KEPT]
-	mov	r10, #0
-3:	KEPT_SUM	q3, q2
+.Lpool_first:
+	KEPT_SUM	q3, q2
 	ADD_BELOW	q3, q2
 	KEPT_SUM	q4, q5
 	vmov	q2, q3
-	ldrd	r12, r6, [r0, #READ]
-	mul	r6, r11, r6
+	ldr	r12, [r0, #READ]
+	add	r6, r11, r11, lsl #1
 	mov	lr, #1
 	subs	r12, #4
-	bmi	.Lpool_last
+	bmi	.Lpool_only
 
 .Lpool_next:
 	ADD_BELOW	q4, q5
@@ -143,24 +148,21 @@ tadpool_helium_pool:
 	mov	r12, #0
 	lsl	r6, r11, #1
 	b	.Lpool_next
+.Lpool_only:
+	lsl	r11, r11, #1		@ a window of one column
 .Lpool_last:
 	mov	r12, #-1
-	ldr	r6, [r0, #END]
-	mul	r6, r11, r6
+	add	r6, r11, r11, lsl #1
 	mov	lr, #1
 	vmov.i32	q4, #0		@ no column to the right
 	b	.Lpool_sums
 
-.Lpool_row_done:
-	movs	r6, #3
-	str	r6, [r0, #ABOVE]
-	ldr	r12, [r0, #READ]
-	sub	r6, r1, r12, lsl #3
-	sub	r1, r2, r12, lsl #3
-	mov	r2, r6
-	ldr	r6, [r0, #BELOW]
-	cmp	r6, #0
-	bge	.Lpool_row
+.Lpool_last_row:
+	ldr	r3, [r0, #KEPT]		@ zeros below
+	mov	r10, #0
+	b	.Lpool_first
+
+.Lpool_done:
 	vpop	{d8-d15}
 	pop	{r4-r11, pc}
 	.size	tadpool_helium_pool, . - tadpool_helium_pool
