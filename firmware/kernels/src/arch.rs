@@ -31,7 +31,6 @@ pub(crate) use armv6m::dots;
 #[cfg(not(tadpool_armv6m))]
 pub(crate) use portable::dots;
 
-// Cores with the vector extension have the DSP extension too.
 #[cfg(all(feature = "dsp", not(feature = "helium"), target_arch = "arm"))]
 pub(crate) use dsp_pooling::pool;
 #[cfg(all(feature = "helium", target_arch = "arm"))]

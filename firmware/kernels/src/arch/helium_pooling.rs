@@ -20,10 +20,10 @@ global_asm!(
 /// Channels that are carried along a row together.
 const GROUP: usize = 8;
 
-/// What a group of channels works on; the assembly has the same offsets.
+/// What the mixer of a group of channels works on; the assembly has the same offsets.
 #[repr(C)]
 struct Group {
-    /// The first value of the map.
+    /// These channels in the first token.
     out: *mut i8,
     /// Bytes of a token.
     stride: usize,
