@@ -108,13 +108,16 @@
 	vmladav.s8	r12, q2, q3
 	ldr	pc, [sp, #H_ENTRY]
 	.p2align 2
-	ALONE
+3:	ALONE
 	.p2align 2
 4:	VECTOR
 	VECTOR
 	VECTOR
 	VECTOR	cmp r1, r9
 	bne.n	4b
+	@ Nothing is skipped; another size is an error, since one of both is negative.
+	.skip	. - 3b - H_ALONE - 4 * H_VECTOR - H_AGAIN
+	.skip	H_ALONE + 4 * H_VECTOR + H_AGAIN - (. - 3b)
 	vmladava.s8	r6, q1, q0
 	vmov	q3[2], q3[0], r0, r4	@ the first register to the lower lane
 	vmladava.s8	lr, q2, q0
