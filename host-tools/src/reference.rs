@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn large_scores_may_differ_by_more() {
-        assert_eq!(allowed(&[0.5, -0.25], 1e-3), 1e-3);
-        assert_eq!(allowed(&[2.0, -900.0], 1e-3), 0.9);
+        assert_eq!(allowed(&[0.5, -0.25], 0.25), 0.25);
+        assert_eq!(allowed(&[2.0, -900.0], 0.25), 225.0);
     }
 }

@@ -127,6 +127,8 @@ fn chart(values: &[f64], unit: &str, kind: Kind) -> Result<String, Box<dyn std::
     let finite = || values.iter().copied().filter(|value| value.is_finite());
     let highest = finite().fold(0.0, f64::max) * 1.1;
     let top = if highest > 0.0 { highest } else { 1.0 };
+    // What tells the labels apart, of which there are about five.
+    let decimals = (-(top / 5.0).log10().floor()).clamp(0.0, 12.0) as usize;
     let count = values.len() as f64;
     let mut svg = String::new();
     {
@@ -146,10 +148,7 @@ fn chart(values: &[f64], unit: &str, kind: Kind) -> Result<String, Box<dyn std::
             .x_labels(values.len().min(40))
             .y_labels(6)
             .x_label_formatter(&|x| format!("{x:.0}"))
-            .y_label_formatter(&|y| match top {
-                top if top >= 5.0 => format!("{y:.0}"),
-                _ => format!("{y:.3}"),
-            })
+            .y_label_formatter(&|y| format!("{y:.decimals$}"))
             .x_desc("step")
             .y_desc(unit)
             .label_style(text(15))
@@ -198,5 +197,22 @@ mod tests {
             assert_eq!(marks.count(), 2);
         }
         assert!(chart(&[], "dB", Kind::Line).is_ok());
+    }
+
+    #[test]
+    fn labels_differ() {
+        for scale in [1e-6, 2.4e-3, 0.3, 1.0, 44.0, 3e4] {
+            let svg = chart(&[scale], "logit error", Kind::Bars).unwrap();
+            let lines: Vec<&str> = svg.lines().map(str::trim).collect();
+            let mut labels: Vec<&str> = lines
+                .into_iter()
+                .filter(|l| l.parse::<f64>().is_ok())
+                .collect();
+            let all = labels.len();
+            labels.sort_unstable();
+            labels.dedup();
+            // The step's own number may be one of them.
+            assert!(all > 4 && labels.len() + 1 >= all, "{scale}: {labels:?}");
+        }
     }
 }

@@ -16,22 +16,20 @@
 
 	.syntax unified
 
-	@ The frame: where the tile begins, zero, vectors for ALONE or zero, and
+	@ The frame: where the tile begins, zero, and
+	.equ H_REST, 8		@ vectors for ALONE, or zero
 	.equ H_ENTRY, 12	@ what follows the first vector
 	.equ H_OTHER, 16	@ table, or end of the constants if r11 is not
 	.equ H_FULL, 20		@ where a vector of the next tile is full
 	.equ H_FRAME, 24	@ bytes of all
 
-	.equ H_FIRST_PLACES, 60	@ of the caller's `Job`
-
 	.equ H_ALONE, 40	@ bytes of ALONE
 	.equ H_VECTOR, 56	@ bytes of VECTOR
 	.equ H_AGAIN, 4		@ bytes of the loop's end
 
-	@ Starts a pair of outputs: r1, the sums of token 3, and all of the first 16
-	@ inputs that PRODUCTS has not.
+	@ Starts a pair of outputs but for r1 and the sums of token 3, which are the first
+	@ words of the frame: all of the first 16 inputs that PRODUCTS has not.
 	.macro START
-	ldm	sp, {r1, r6, lr}
 	vldrb.8	q1, [r3], #16
 	vldrb.8	q2, [r3], #16
 	vldrb.8	q3, [r1], #16
@@ -81,7 +79,6 @@
 	b.w	8f
 	.endm
 
-	@ Begins a function, whose tadpool_helium_begin goes on at 6.
 	.macro BEGIN name
 	.section .text.\name, "ax", %progbits
 	.p2align 2
@@ -91,8 +88,10 @@
 \name:
 	push	{r4-r11, lr}
 	vpush	{d8-d15}
+	sub	sp, #H_FRAME
 	adr.w	r1, 4f + 1		@ Thumb
-	adr.w	r12, 6f + 1
+	bl	tadpool_helium_begin
+	ldr	lr, [sp, #H_REST]
 	.endm
 
 	@ The sums of a pair of outputs that was started, the first one's in q3 and the
@@ -108,13 +107,16 @@
 	vmladav.s8	r12, q2, q3
 	ldr	pc, [sp, #H_ENTRY]
 	.p2align 2
-	ALONE
+3:	ALONE
 	.p2align 2
 4:	VECTOR
 	VECTOR
 	VECTOR
 	VECTOR	cmp r1, r9
 	bne.n	4b
+	@ Nothing is skipped; another size is an error, since one of both is negative.
+	.skip	. - 3b - H_ALONE - 4 * H_VECTOR - H_AGAIN
+	.skip	H_ALONE + 4 * H_VECTOR + H_AGAIN - (. - 3b)
 	vmladava.s8	r6, q1, q0
 	vmov	q3[2], q3[0], r0, r4	@ the first register to the lower lane
 	vmladava.s8	lr, q2, q0
@@ -175,7 +177,7 @@
 	.endm
 
 	BEGIN	tadpool_helium_write
-	b.w	tadpool_helium_begin
+	b	6f
 5:	WRITE	1
 	adds	r7, #2
 	PRODUCTS
@@ -186,7 +188,7 @@
 	END	tadpool_helium_write
 
 	BEGIN	tadpool_helium_update
-	b.w	tadpool_helium_begin
+	b	6f
 5:	WRITE	1
 	adds	r7, #2
 	PRODUCTS
@@ -204,9 +206,9 @@
 	END	tadpool_helium_update
 
 	BEGIN	tadpool_helium_sums
-	vldrw.32	q7, [r0, #H_FIRST_PLACES]
-	b.w	tadpool_helium_begin
-5:	START
+	b	6f
+5:	ldm	sp, {r1, r6, lr}
+	START
 	PRODUCTS
 	ldm	r5!, {r0, r2, r4, r6}	@ starts and multipliers
 	vadd.i32	q3, q3, r0
@@ -221,7 +223,7 @@
 
 	BEGIN	tadpool_helium_activate
 	vmov.i32	q6, #0
-	b.w	tadpool_helium_begin
+	b	6f
 7:	adds	r7, #48			@ over the other tokens' values
 	add	r4, r7, #16
 	str	r4, [sp, #H_FULL]
@@ -237,18 +239,19 @@
 	ACTIVATE	0
 	END	tadpool_helium_activate
 
-@ Makes the frame, loads what the loop wants and starts the first pair of outputs.
-@ r0: job, r1: the loop, with ALONE before it, r12: where to go on.
+@ Fills the frame, loads what the loop wants and starts the first pair of outputs, but
+@ for lr. r0: job, r1: the loop, with ALONE before it.
 	.section .text.tadpool_helium_begin, "ax", %progbits
 	.p2align 2
 	.global tadpool_helium_begin
 	.type	tadpool_helium_begin, %function
 	.thumb_func
 tadpool_helium_begin:
-	ldm	r0!, {r5, r7, r9, r11, lr}
+	ldm	r0!, {r5, r7, r9, r11, r12}
 	ldm	r0!, {r2, r3, r4, r6, r8, r10}
 	vdup.16	q4, r6
 	vldrh.16	q5, [r0]
+	vldrw.32	q7, [r0, #16]
 	cmp	r4, #1
 	beq	2f
 	cbz	r3, 3f
@@ -258,10 +261,11 @@ tadpool_helium_begin:
 	movs	r6, #H_VECTOR
 	mla	r6, r3, r6, r1
 1:	movs	r3, #0
-	push	{r2, r3, r4, r6, r8, r10}
-	mov	r3, lr
+	stm	sp, {r2, r3, r4, r6, r8, r10}
+	mov	r3, r12
+	ldm	sp, {r1, r6}
 	START
-	bx	r12
+	bx	lr
 2:	mov	r4, r3
 	sub	r6, r1, #H_ALONE
 	b	1b
