@@ -33,9 +33,8 @@
 	.equ ENTRY, 36		@ where the unrolled loop is entered
 	.equ COUNTS, 40		@ sum and squares
 	.equ FINISH, 48		@ what follows the sums
-	.equ THEN, 52		@ what follows `tadpool_dsp_requantize`
-	.equ WEIGHTS, 56
-	.equ FRAME, 60
+	.equ WEIGHTS, 52
+	.equ FRAME, 56
 
 	.equ UNROLL, 32		@ steps of two inputs; `UNROLL` in dsp.rs
 	.if DUAL_ISSUE
@@ -101,8 +100,8 @@
 
 	@ Requantizes the sums, with the zero in r2 and the constants in r4, and saturates
 	@ them by `saturate`, which is issued beside a product where two are; takes r1, r3, r4
-	@ and r6.
-	.macro REQUANTIZE saturate
+	@ and r6. What is `beside` the last of them may set r1, r3, r4 and r6.
+	.macro REQUANTIZE saturate, beside:vararg
 	ldmdb	r4, {r1, r3, r4, r6}
 	smmlar	r7, r7, r1, r2
 	smmlar	r11, r11, r1, r2
@@ -118,6 +117,7 @@
 	\saturate	r9, #8, r9
 	smmlar	r12, r12, r6, r2
 	\saturate	lr, #8, lr
+	\beside
 	\saturate	r8, #8, r8
 	\saturate	r12, #8, r12
 	.endm
@@ -147,8 +147,8 @@ tadpool_dsp_product:
 	sub	sp, #FRAME
 	ldm	r0!, {r1-r11, lr}
 	stm	sp, {r1-r11, lr}
-	ldm	r0, {r0-r2}		@ weights, and what follows
-	strd	r1, r2, [sp, #FINISH]
+	ldrd	r0, r1, [r0]		@ weights, and what follows
+	str	r1, [sp, #FINISH]
 	@ The first turn may be short.
 	adr.w	r12, .Lturn + 1
 	sub	r12, r5
@@ -200,11 +200,40 @@ tadpool_dsp_product:
 	ldm	sp, {r1-r4, pc}		@ end of turns, zero, out, constants
 
 	@ What follows the sums has r1-r4 as .Lturn leaves them.
+
+	@ Puts the table's values into the next layer's tile.
 	.p2align 2
-	.global tadpool_dsp_requantize
-	.type	tadpool_dsp_requantize, %function
+	.global tadpool_dsp_look_up
+	.type	tadpool_dsp_look_up, %function
 	.thumb_func
-tadpool_dsp_requantize:
+tadpool_dsp_look_up:
+	SPLIT
+	REQUANTIZE usat, ldr r1, [sp, #TABLE]
+	ldrsb	r7, [r1, r7]
+	ldrsb	r9, [r1, r9]
+	ldrsb	r11, [r1, r11]
+	ldrsb	lr, [r1, lr]
+	ldrsb	r5, [r1, r5]
+	ldrsb	r8, [r1, r8]
+	ldrsb	r10, [r1, r10]
+	ldrsb	r12, [r1, r12]
+	pkhbt	r7, r7, r9, lsl #16	@ token 0, inputs 0 and 2 of the next layer
+	pkhbt	r9, r11, lr, lsl #16	@ token 1
+	pkhbt	r11, r5, r8, lsl #16	@ token 0, inputs 1 and 3
+	pkhbt	r12, r10, r12, lsl #16	@ token 1
+	ldm	sp, {r1-r6, r8, r10}
+	stm	r3!, {r7, r9, r11, r12}
+	cmp	r3, r10
+	bne	.Lgroup
+	b	.Lreturn
+
+	@ Adds the residual, if there is one, and writes and counts the values, which are
+	@ `q + 128`: `ZERO` is 128 higher.
+	.p2align 2
+	.global tadpool_dsp_count
+	.type	tadpool_dsp_count, %function
+	.thumb_func
+tadpool_dsp_count:
 	SPLIT	ldr r6, [sp, #RESIDUAL]
 	cbz	r6, 1f
 	str	r0, [sp, #WEIGHTS]	@ one more register
@@ -232,43 +261,9 @@ tadpool_dsp_requantize:
 	ldr	r0, [sp, #WEIGHTS]
 	mla	r12, r2, r4, r12
 	ldm	sp, {r1-r4}
-1:	REQUANTIZE usat
-	ldr	pc, [sp, #THEN]
-
-	@ Puts the table's values into the next layer's tile.
-	.p2align 2
-	.global tadpool_dsp_look_up
-	.type	tadpool_dsp_look_up, %function
-	.thumb_func
-tadpool_dsp_look_up:
-	ldr	r1, [sp, #TABLE]
-	ldrsb	r7, [r1, r7]
-	ldrsb	r9, [r1, r9]
-	ldrsb	r11, [r1, r11]
-	ldrsb	lr, [r1, lr]
-	ldrsb	r5, [r1, r5]
-	ldrsb	r8, [r1, r8]
-	ldrsb	r10, [r1, r10]
-	ldrsb	r12, [r1, r12]
-	pkhbt	r7, r7, r9, lsl #16	@ token 0, inputs 0 and 2 of the next layer
-	pkhbt	r9, r11, lr, lsl #16	@ token 1
-	pkhbt	r11, r5, r8, lsl #16	@ token 0, inputs 1 and 3
-	pkhbt	r12, r10, r12, lsl #16	@ token 1
-	ldm	sp, {r1-r6, r8, r10}
-	stm	r3!, {r7, r9, r11, r12}
-	cmp	r3, r10
-	bne	.Lgroup
-	b	.Lreturn
-
-	@ Writes and counts the values, which are `q + 128`: `ZERO` is 128 higher.
-	.p2align 2
-	.global tadpool_dsp_count
-	.type	tadpool_dsp_count, %function
-	.thumb_func
-tadpool_dsp_count:
+1:	REQUANTIZE usat, movs r1, #0
 	ldrd	r2, r3, [sp, #COUNTS]
 	pkhbt	r7, r7, r9, lsl #16
-	movs	r1, #0
 	pkhbt	r5, r5, r8, lsl #16
 	smlad	r3, r7, r7, r3
 	pkhbt	r11, r11, lr, lsl #16
