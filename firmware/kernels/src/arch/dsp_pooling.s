@@ -37,20 +37,20 @@
 	.equ FACTORS, 56	@ A and B of the four channels
 	.equ POOL_FRAME, 88
 
-	@ Sums of the column one token ahead, E in r6 and O in r4. The row above is
+	@ Sums of the column one token ahead, E in lr and O in r3. The row above is
 	@ kept as it was before it was written.
 	.macro COLUMN
 	ldm	sp, {r5-r7}		@ PREVIOUS, BELOW, AHEAD
-	ldr	r4, [r5, r1]
 	ldr	r2, [r6, r1]
-	ldr	r3, [r7, r1]
-	str	r3, [r5, r1]
-	sxtb16	r5, r3
-	sxtb16	r6, r3, ror #8
-	sxtab16	r3, r6, r4, ror #8
-	sxtab16	r4, r5, r4
-	sxtab16	r6, r4, r2
-	sxtab16	r4, r3, r2, ror #8
+	ldr	r3, [r5, r1]
+	ldr	r4, [r7, r1]
+	str	r4, [r5, r1]
+	sxtb16	r6, r4, ror #8
+	sxtab16	r6, r6, r3, ror #8
+	sxtb16	r4, r4
+	sxtab16	r3, r4, r3
+	sxtab16	lr, r3, r2
+	sxtab16	r3, r6, r2, ror #8
 	.endm
 
 	@ The factors at r7 become those in use.
@@ -85,15 +85,15 @@ tadpool_dsp_pool_row:
 	stm	r10, {r2-r9}
 	str	r1, [sp, #TABLE]
 	ldr	r1, [sp, #PLACE]
-	ldr	lr, [sp, #STRIDE]
-	sub	r1, r1, lr
+	ldr	r12, [sp, #STRIDE]
+	sub	r1, r1, r12
 	COLUMN
-	mov	r8, r6
-	mov	r9, r4
-	mov	r10, r6
-	mov	r11, r4
-	add	r1, lr
-	add	r7, r1, lr
+	mov	r8, lr
+	mov	r9, r3
+	mov	r10, lr
+	mov	r11, r3
+	add	r1, r12
+	add	r7, r1, r12
 	str	r7, [sp, #LIMIT]
 	ldr	r12, [sp, #OFFSET]
 	ldr	r7, [sp, #LENGTH]
@@ -105,51 +105,51 @@ tadpool_dsp_pool_row:
 .Lpool_next:
 	COLUMN
 .Lpool_sums:
-	ldr	r3, [r0, r1]
-	ldrd	lr, r7, [sp, #FACTORS + 16]
-	sxtb	r2, r3, ror #16
-	sadd16	r5, r8, r6
-	mla	lr, r2, lr, r12
-	sadd16	r8, r10, r6
-	asrs	r2, r5, #16
-	mov	r10, r6
-	mla	r7, r2, r7, lr
-	ldrd	lr, r6, [sp, #FACTORS]
-	sxtb	r2, r3
+	ldr	r2, [r0, r1]
+	ldrd	r6, r4, [sp, #FACTORS + 16]
+	sxtb	r7, r2, ror #16
+	sadd16	r5, r8, lr
+	mla	r6, r7, r6, r12
+	sadd16	r8, r10, lr
+	asrs	r7, r5, #16
+	mla	r6, r7, r4, r6
+	mov	r10, lr
+	ldrd	lr, r7, [sp, #FACTORS]
+	sxtb	r4, r2
 	sxth	r5, r5
-	mla	lr, r2, lr, r12
-	asrs	r2, r3, #24
-	mla	lr, r5, r6, lr
-	ldrd	r6, r5, [sp, #FACTORS + 8]
-	sxtb	r3, r3, ror #8
-	pkhtb	lr, r7, lr, asr #16
-	mla	r6, r3, r6, r12
-	sadd16	r3, r9, r4
-	sxth	r7, r3
-	mla	r5, r7, r5, r6
-	ldrd	r9, r6, [sp, #FACTORS + 24]
-	asrs	r7, r3, #16
-	ssat16	r3, #8, lr
-	mla	lr, r2, r9, r12
-	sadd16	r9, r11, r4
-	mla	r6, r7, r6, lr
-	uxtb16	r2, r3
-	mov	r11, r4
-	pkhtb	r5, r6, r5, asr #16
-	ldrd	r4, r6, [sp, #SUM]
-	ssat16	r5, #8, r5
-	smlad	lr, r3, r3, r6
-	ldrd	r6, r7, [sp, #STRIDE]
-	sadd16	r3, r3, r5
-	smlad	lr, r5, r5, lr
-	uxtb16	r5, r5
-	sxtah	r4, r4, r3
-	orr	r2, r2, r5, lsl #8
+	mla	lr, r4, lr, r12
+	sadd16	r4, r9, r3
+	mla	lr, r5, r7, lr
+	sadd16	r9, r11, r3
+	ldrd	r7, r5, [sp, #FACTORS + 8]
+	pkhtb	r6, r6, lr, asr #16
+	sxtb	lr, r2, ror #8
+	mov	r11, r3
+	sxth	r3, r4
+	mla	r7, lr, r7, r12
+	mla	r7, r3, r5, r7
+	asrs	r3, r2, #24
+	ldrd	r2, lr, [sp, #FACTORS + 24]
+	mla	r2, r3, r2, r12
+	asrs	r3, r4, #16
+	ssat16	r4, #8, r6
+	mla	r3, r3, lr, r2
+	ldrd	r2, lr, [sp, #SUM]
+	pkhtb	r6, r3, r7, asr #16
+	mov	r7, #0x00010001		@ adds both halfwords
+	ldrd	r3, r5, [sp, #STRIDE]
+	ssat16	r6, #8, r6
+	smlad	lr, r4, r4, lr
+	smlad	r2, r4, r7, r2
+	uxtb16	r4, r4
+	smlad	r7, r6, r7, r2
+	uxtb16	r2, r6
+	smlad	r6, r6, r6, lr
+	strd	r7, r6, [sp, #SUM]
+	orr	r2, r4, r2, lsl #8
 	str	r2, [r0, r1]
-	add	r1, r6
-	add	r2, r4, r3, asr #16
-	strd	r2, lr, [sp, #SUM]
-	cmp	r1, r7
+	add	r1, r3
+	cmp	r1, r5
 	bne	.Lpool_next
 
 	ldr	r2, [sp, #STATE]
@@ -176,8 +176,8 @@ tadpool_dsp_pool_row:
 	str	r7, [sp, #LIMIT]
 	movs	r7, #2
 	str	r7, [sp, #STATE]
-	movs	r6, #0			@ no column to the right
-	movs	r4, #0
+	movs	r3, #0			@ no column to the right
+	mov	lr, r3
 	b	.Lpool_sums
 
 .Lpool_group_done:
@@ -187,7 +187,7 @@ tadpool_dsp_pool_row:
 	ldr	r1, [sp, #PLACE]
 	adds	r1, #4
 	str	r1, [sp, #PLACE]
-	cmp	r1, r6			@ the stride
+	cmp	r1, r3			@ the stride
 	bne	.Lpool_group
 
 	ldr	r0, [sp, #POOL_JOB]
