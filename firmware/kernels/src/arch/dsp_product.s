@@ -34,7 +34,7 @@
 	.equ COUNTS, 40		@ sum and squares
 	.equ FINISH, 48		@ what follows the sums
 	.equ WEIGHTS, 52
-	.equ FRAME, 56
+	.equ FRAME, 60		@ with what is pushed before, a multiple of eight
 
 	.equ UNROLL, 32		@ steps of two inputs; `UNROLL` in dsp.rs
 	.if DUAL_ISSUE
