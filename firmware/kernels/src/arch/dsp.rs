@@ -50,8 +50,8 @@ struct Job {
     /// Sum and sum of squares of `q + 128`.
     counts: [u32; 2],
     weights: *const u8,
-    /// What follows the sums, and what follows them once they are requantized.
-    finish: [Code; 2],
+    /// What follows the sums.
+    finish: Code,
 }
 
 #[repr(C)]
@@ -72,7 +72,7 @@ struct Target {
     other: Other,
     residual: *const i32,
     zero: i32,
-    finish: [Code; 2],
+    finish: Code,
 }
 
 /// Whether the loop is written for a core that issues two instructions at once.
@@ -90,7 +90,6 @@ const OUTSIDE: usize = if DUAL_ISSUE { 2 } else { 1 };
 // SAFETY: signatures and contract as in `dsp_product.s`.
 unsafe extern "C" {
     fn tadpool_dsp_product(job: *const Job) -> u64;
-    fn tadpool_dsp_requantize();
     fn tadpool_dsp_look_up();
     fn tadpool_dsp_count();
     fn tadpool_dsp_write();
@@ -102,7 +101,7 @@ unsafe extern "C" {
 impl Target {
     /// One or two whole tokens of the layer's width, whose values are `finish`ed.
     #[inline(always)]
-    fn tokens(linear: &Linear<'_>, tokens: &mut [i8], finish: [Code; 2]) -> Option<Self> {
+    fn tokens(linear: &Linear<'_>, tokens: &mut [i8], finish: Code) -> Option<Self> {
         let width = linear.width();
         let copies = tokens.len() < 2 * width;
         let first = linear.of_mut(tokens);
@@ -207,8 +206,7 @@ impl Product for Dsp {
         if linear.outputs() != width {
             return;
         }
-        let finish = [tadpool_dsp_write as Code; 2];
-        let Some(target) = Target::tokens(linear, output, finish) else {
+        let Some(target) = Target::tokens(linear, output, tadpool_dsp_write) else {
             return;
         };
         let Some(values) = values(linear, tile) else {
@@ -246,7 +244,7 @@ impl Product for Dsp {
                 },
                 residual: core::ptr::null(),
                 zero: linear.zero(),
-                finish: [tadpool_dsp_requantize, tadpool_dsp_look_up],
+                finish: tadpool_dsp_look_up,
             };
             // SAFETY: `next` has a word for every output, and the table one entry
             // for every `u8`.
@@ -275,7 +273,7 @@ impl Product for Dsp {
                 },
                 residual: core::ptr::null(),
                 zero: 0,
-                finish: [tadpool_dsp_sums; 2],
+                finish: tadpool_dsp_sums,
             };
             // SAFETY: `sums` has a word for every output of both tokens.
             unsafe { product(linear, tile, &target) };
@@ -295,8 +293,7 @@ fn counted(
     tokens: &mut [i8],
     residual: Option<&[i32]>,
 ) -> Partial {
-    let finish = [tadpool_dsp_requantize as Code, tadpool_dsp_count];
-    let Some(mut target) = Target::tokens(linear, tokens, finish) else {
+    let Some(mut target) = Target::tokens(linear, tokens, tadpool_dsp_count) else {
         return Partial::default();
     };
     target.zero += 128;

@@ -24,14 +24,14 @@ global_asm!(
 /// What the windows of one channel work on; the assembly has the same offsets.
 #[repr(C)]
 struct Windows {
+    pairs: *const [i32; PAIRS],
+    taps: *const i32,
     bias: i32,
+    left: usize,
     multiplier: i32,
     zero: i32,
     out: *mut i8,
     stride: usize,
-    pairs: *const [i32; PAIRS],
-    left: usize,
-    taps: *const i32,
 }
 
 /// Pairs of values of a column.
@@ -92,14 +92,14 @@ pub(crate) fn convolve(step: &Depthwise<'_>, ring: &mut Ring<'_>, scratch: &mut 
     for (channel, (window, (&bias, &multiplier))) in all.zip(constants).enumerate().take(channels) {
         let weights = whole_window(window, step.kernel, &mut padded);
         let windows = Windows {
+            pairs: pairs.as_ptr(),
+            taps: taps.as_ptr(),
             bias,
+            left: width,
             multiplier,
             zero: step.zero,
             out: oldest.wrapping_add(channel),
             stride: channels,
-            pairs: pairs.as_ptr(),
-            left: width,
-            taps: taps.as_ptr(),
         };
         // SAFETY: every slot holds `width` tokens of `channels` values, of which one is
         // read or written; `pairs` has the columns that are written, from `left` on, and

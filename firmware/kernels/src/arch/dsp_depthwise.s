@@ -9,14 +9,14 @@
 
 	.syntax unified
 
-	.equ D_BIAS, 0
-	.equ D_MULTIPLIER, 4
-	.equ D_ZERO, 8
-	.equ D_OUT, 12		@ place of the channel in the next token
-	.equ D_STRIDE, 16		@ bytes from one token to the next
-	.equ D_PAIRS, 20		@ the first column of the next windows
-	.equ D_LEFT, 24		@ windows that are left
-	.equ D_TAPS, 28		@ pairs of weights
+	.equ D_PAIRS, 0		@ the first column of the next windows
+	.equ D_TAPS, 4		@ pairs of weights
+	.equ D_BIAS, 8
+	.equ D_LEFT, 12		@ windows that are left
+	.equ D_MULTIPLIER, 16
+	.equ D_ZERO, 20
+	.equ D_OUT, 24		@ place of the channel in the next token
+	.equ D_STRIDE, 28		@ bytes from one token to the next
 	.equ D_FRAME, 32
 
 	@ r0: seven rows of the ring, r1: pairs, r2: bytes of a token, r3: columns, and on
@@ -37,14 +37,14 @@ tadpool_dsp_gather:
 .Lgather:
 	ldrsb	r0, [r4, r11]
 	ldrsb	r2, [r6, r11]
-	ldrsb	r1, [r5, r11]
-	ldrsb	r3, [r7, r11]
-	pkhbt	r0, r0, r2, lsl #16
-	pkhbt	r1, r1, r3, lsl #16
-	ldrsb	r2, [r8, r11]
+	ldrsb	r3, [r8, r11]
 	ldrsb	lr, [r10, r11]
+	ldrsb	r1, [r7, r11]
+	pkhbt	r0, r0, r2, lsl #16
+	pkhbt	r2, r3, lr, lsl #16
+	ldrsb	lr, [r5, r11]
 	ldrsb	r3, [r9, r11]
-	pkhbt	r2, r2, lr, lsl #16
+	pkhbt	r1, lr, r1, lsl #16
 	stm	r12!, {r0-r3}
 	ldrd	r0, r1, [sp]
 	add	r11, r0
@@ -59,12 +59,12 @@ tadpool_dsp_gather:
 	ldr	r2, [r0, #8 * \at]
 	ldr	r3, [r0, #8 * \at + 4]
 	sxtb16	r4, r2
-	sxtb16	r5, r2, ror #8
-	sxtb16	r6, r3
-	sxtb16	r7, r3, ror #8
 	str	r4, [r1, #4 * \at]
+	sxtb16	r5, r2, ror #8
 	str	r5, [r1, #4 * (\at + 7)]
+	sxtb16	r6, r3
 	str	r6, [r1, #4 * (\at + 14)]
+	sxtb16	r7, r3, ror #8
 	str	r7, [r1, #4 * (\at + 21)]
 	.endm
 
@@ -87,57 +87,63 @@ tadpool_dsp_taps:
 	.size	tadpool_dsp_taps, . - tadpool_dsp_taps
 
 	@ The products of one pair: r2 leads to its weights in seven columns, r1 to the
-	@ first of the ten columns that four windows have; r4-r7 are their sums.
-	.macro MEET pair
+	@ first of the ten columns that four windows have, and r3 is the fourth of them,
+	@ which is the first that all windows have; r4-r7 are their sums, of which the last
+	@ three begin as \b, \c and \d.
+	@
+	@ The other columns are fetched into what is not wanted any more, two at a time, as
+	@ a core that issues one instruction after the other fetches two in three cycles. One
+	@ that issues two at once fetches them beside products, but a product does not take
+	@ what was loaded in the cycle before.
+	.macro MEET pair, b, c, d
 	ldm	r2!, {r0, r8-r12, lr}
+	smlad	r7, r3, r0, \d
+	smlad	r6, r3, r8, \c
+	smlad	r5, r3, r9, \b
+	smlad	r4, r3, r10, r4
 	ldr	r3, [r1, #4 * \pair]
 	smlad	r4, r3, r0, r4
 	ldr	r3, [r1, #16 + 4 * \pair]
 	smlad	r4, r3, r8, r4
 	smlad	r5, r3, r0, r5
 	ldr	r3, [r1, #32 + 4 * \pair]
-	smlad	r4, r3, r9, r4
-	smlad	r5, r3, r8, r5
 	smlad	r6, r3, r0, r6
-	ldr	r3, [r1, #48 + 4 * \pair]
-	smlad	r4, r3, r10, r4
-	smlad	r5, r3, r9, r5
-	smlad	r6, r3, r8, r6
-	smlad	r7, r3, r0, r7
-	ldr	r3, [r1, #64 + 4 * \pair]
-	smlad	r4, r3, r11, r4
-	smlad	r5, r3, r10, r5
-	smlad	r6, r3, r9, r6
-	smlad	r7, r3, r8, r7
+	ldr	r0, [r1, #64 + 4 * \pair]
+	smlad	r5, r3, r8, r5
+	smlad	r4, r3, r9, r4
+	smlad	r7, r0, r8, r7
 	ldr	r3, [r1, #80 + 4 * \pair]
-	smlad	r4, r3, r12, r4
-	smlad	r5, r3, r11, r5
-	smlad	r6, r3, r10, r6
+	ldr	r8, [r1, #96 + 4 * \pair]
+	smlad	r6, r0, r9, r6
+	smlad	r5, r0, r10, r5
+	smlad	r4, r0, r11, r4
 	smlad	r7, r3, r9, r7
-	ldr	r3, [r1, #96 + 4 * \pair]
-	smlad	r4, r3, lr, r4
-	smlad	r5, r3, r12, r5
-	smlad	r6, r3, r11, r6
-	smlad	r7, r3, r10, r7
-	ldr	r3, [r1, #112 + 4 * \pair]
-	smlad	r5, r3, lr, r5
-	smlad	r6, r3, r12, r6
-	smlad	r7, r3, r11, r7
+	smlad	r6, r3, r10, r6
+	smlad	r5, r3, r11, r5
+	smlad	r4, r3, r12, r4
+	ldr	r0, [r1, #112 + 4 * \pair]
 	ldr	r3, [r1, #128 + 4 * \pair]
-	smlad	r6, r3, lr, r6
+	smlad	r7, r8, r10, r7
+	smlad	r6, r8, r11, r6
+	smlad	r5, r8, r12, r5
+	smlad	r4, r8, lr, r4
 	smlad	r7, r3, r12, r7
-	ldr	r3, [r1, #144 + 4 * \pair]
-	smlad	r7, r3, lr, r7
+	smlad	r6, r3, lr, r6
+	ldr	r9, [r1, #144 + 4 * \pair]
+	.if \pair < 3
+	ldr	r3, [r1, #48 + 4 * (\pair + 1)]
+	.endif
+	smlad	r7, r0, r11, r7
+	smlad	r6, r0, r12, r6
+	smlad	r5, r0, lr, r5
+	smlad	r7, r9, lr, r7
 	.endm
 
-	@ Requantizes a window, with the multiplier in r9 and the zero in r10, and stores
-	@ it at r11; r12 is the stride, r8 counts.
-	.macro FINISH_WINDOW acc
-	smmlar	\acc, \acc, r9, r10
-	ssat	\acc, #8, \acc
-	strb	\acc, [r11]
-	add	r11, r12
+	@ Stores a window at r11; r12 is the stride, r8 counts.
+	.macro STORE_WINDOW window
+	strb	\window, [r11]
 	subs	r8, #1
+	add	r11, r12
 	beq	.Lconvolved
 	.endm
 
@@ -153,25 +159,29 @@ tadpool_dsp_convolve:
 	ldm	r0, {r1-r8}
 	stm	sp, {r1-r8}
 .Lwindows:
-	ldr	r4, [sp, #D_BIAS]
-	ldr	r1, [sp, #D_PAIRS]
-	ldr	r2, [sp, #D_TAPS]
-	mov	r5, r4
-	mov	r6, r4
-	mov	r7, r4
-	MEET	0
-	MEET	1
-	MEET	2
-	MEET	3
+	ldm	sp, {r1, r2, r4}	@ pairs, taps, bias
+	ldr	r3, [r1, #48]
+	MEET	0, r4, r4, r4
+	MEET	1, r5, r6, r7
+	MEET	2, r5, r6, r7
+	MEET	3, r5, r6, r7
 	adds	r1, #64
 	str	r1, [sp, #D_PAIRS]
-	ldr	r8, [sp, #D_LEFT]
-	add	r9, sp, #D_MULTIPLIER
-	ldm	r9, {r9-r12}		@ multiplier, zero, out, stride
-	FINISH_WINDOW r4
-	FINISH_WINDOW r5
-	FINISH_WINDOW r6
-	FINISH_WINDOW r7
+	add	r8, sp, #D_LEFT
+	ldm	r8, {r8-r12}		@ left, multiplier, zero, out, stride
+	@ All are requantized, so that none waits for its product.
+	smmlar	r4, r4, r9, r10
+	smmlar	r5, r5, r9, r10
+	ssat	r4, #8, r4
+	smmlar	r6, r6, r9, r10
+	ssat	r5, #8, r5
+	smmlar	r7, r7, r9, r10
+	ssat	r6, #8, r6
+	STORE_WINDOW r4
+	STORE_WINDOW r5
+	STORE_WINDOW r6
+	ssat	r7, #8, r7
+	STORE_WINDOW r7
 	str	r8, [sp, #D_LEFT]
 	str	r11, [sp, #D_OUT]
 	b	.Lwindows

@@ -9,9 +9,14 @@
 @
 @ modulo 2^32, as in the portable kernel. B is another at the row's two ends.
 @
-@ Registers along a row: r0 row, r1 place in it, r2 r3 sum of the left and this
-@ column (E, O), r4 r5 this column, r6 offset; r7-r12 and lr are free.
+@ Registers along a row: r0 row, r1 place in it, r8 r9 sum of the left and this
+@ column (E, O), r10 r11 this column, r12 offset; r2-r7 and lr are free.
 @ The frame is a copy of the caller's `Row`.
+@
+@ The order is one for cores that issue two instructions at once: what takes bytes or
+@ halfwords apart, or puts them together, can only be the older one of two, so what
+@ follows it is a product or plain arithmetic, if that is possible. Loads that a core
+@ for one instruction at once overlaps follow each other.
 
 	.syntax unified
 
@@ -32,29 +37,29 @@
 	.equ FACTORS, 56	@ A and B of the four channels
 	.equ POOL_FRAME, 88
 
-	@ Sums of the column one token ahead, E in r7 and O in r8. The row above is
+	@ Sums of the column one token ahead, E in lr and O in r3. The row above is
 	@ kept as it was before it was written.
 	.macro COLUMN
-	ldm	sp, {r7-r9}		@ PREVIOUS, BELOW, AHEAD
-	ldr	r10, [r9, r1]
-	ldr	r11, [r7, r1]
-	ldr	r12, [r8, r1]
-	str	r10, [r7, r1]
-	sxtb16	r7, r10
-	sxtb16	r8, r10, ror #8
-	sxtab16	r7, r7, r11
-	sxtab16	r8, r8, r11, ror #8
-	sxtab16	r7, r7, r12
-	sxtab16	r8, r8, r12, ror #8
+	ldm	sp, {r5-r7}		@ PREVIOUS, BELOW, AHEAD
+	ldr	r2, [r6, r1]
+	ldr	r3, [r5, r1]
+	ldr	r4, [r7, r1]
+	str	r4, [r5, r1]
+	sxtb16	r6, r4, ror #8
+	sxtab16	r6, r6, r3, ror #8
+	sxtb16	r4, r4
+	sxtab16	r3, r4, r3
+	sxtab16	lr, r3, r2
+	sxtab16	r3, r6, r2, ror #8
 	.endm
 
-	@ The factors at lr become those in use.
+	@ The factors at r7 become those in use.
 	.macro REPLACE_FACTORS
-	add	r12, sp, #FACTORS
-	ldm	lr!, {r7-r10}
-	stm	r12!, {r7-r10}
-	ldm	lr, {r7-r10}
-	stm	r12, {r7-r10}
+	add	r6, sp, #FACTORS
+	ldm	r7!, {r2-r5}
+	stm	r6!, {r2-r5}
+	ldm	r7!, {r2-r5}
+	stm	r6!, {r2-r5}
 	.endm
 
 	.section .text.tadpool_dsp_pool_row, "ax", %progbits
@@ -80,17 +85,17 @@ tadpool_dsp_pool_row:
 	stm	r10, {r2-r9}
 	str	r1, [sp, #TABLE]
 	ldr	r1, [sp, #PLACE]
-	ldr	r6, [sp, #STRIDE]
-	subs	r1, r1, r6
+	ldr	r12, [sp, #STRIDE]
+	sub	r1, r1, r12
 	COLUMN
-	mov	r2, r7
-	mov	r3, r8
-	mov	r4, r7
-	mov	r5, r8
-	add	r1, r6
-	add	r7, r1, r6
+	mov	r8, lr
+	mov	r9, r3
+	mov	r10, lr
+	mov	r11, r3
+	add	r1, r12
+	add	r7, r1, r12
 	str	r7, [sp, #LIMIT]
-	ldr	r6, [sp, #OFFSET]
+	ldr	r12, [sp, #OFFSET]
 	ldr	r7, [sp, #LENGTH]
 	cmp	r7, #0
 	beq	.Lpool_last
@@ -100,70 +105,70 @@ tadpool_dsp_pool_row:
 .Lpool_next:
 	COLUMN
 .Lpool_sums:
-	sadd16	r9, r2, r7
-	sadd16	r10, r3, r8
-	sadd16	r2, r4, r7
-	sadd16	r3, r5, r8
-	mov	r4, r7
-	mov	r5, r8
-	ldr	r11, [r0, r1]
-	ldrd	r7, r8, [sp, #FACTORS]
-	sxtb	r12, r11
-	mla	lr, r12, r7, r6
-	sxth	r12, r9
-	mla	lr, r12, r8, lr
-	ldrd	r7, r8, [sp, #FACTORS + 16]
-	asr	r9, r9, #16
-	mla	r12, r9, r8, r6
-	sxtb	r9, r11, ror #16
-	mla	r12, r9, r7, r12
-	pkhtb	r9, r12, lr, asr #16
-	ldrd	r7, r8, [sp, #FACTORS + 8]
-	sxtb	r12, r11, ror #8
-	mla	lr, r12, r7, r6
-	sxth	r12, r10
-	mla	lr, r12, r8, lr
-	ldrd	r7, r8, [sp, #FACTORS + 24]
-	asr	r10, r10, #16
-	mla	r12, r10, r8, r6
-	asr	r10, r11, #24
-	mla	r12, r10, r7, r12
-	pkhtb	r10, r12, lr, asr #16
-	ssat16	r9, #8, r9
-	ssat16	r10, #8, r10
-	ldrd	r7, r8, [sp, #SUM]
-	sadd16	r12, r9, r10
-	smlad	r8, r9, r9, r8
-	smlad	r8, r10, r10, r8
-	sxtah	r7, r7, r12
-	add	r7, r7, r12, asr #16
-	strd	r7, r8, [sp, #SUM]
-	uxtb16	r9, r9
-	uxtb16	r10, r10
-	orr	r9, r9, r10, lsl #8
-	str	r9, [r0, r1]
-	ldrd	r7, r8, [sp, #STRIDE]
-	add	r1, r7
-	cmp	r1, r8
+	ldr	r2, [r0, r1]
+	ldrd	r6, r4, [sp, #FACTORS + 16]
+	sxtb	r7, r2, ror #16
+	sadd16	r5, r8, lr
+	mla	r6, r7, r6, r12
+	sadd16	r8, r10, lr
+	asrs	r7, r5, #16
+	mla	r6, r7, r4, r6
+	mov	r10, lr
+	ldrd	lr, r7, [sp, #FACTORS]
+	sxtb	r4, r2
+	sxth	r5, r5
+	mla	lr, r4, lr, r12
+	sadd16	r4, r9, r3
+	mla	lr, r5, r7, lr
+	sadd16	r9, r11, r3
+	ldrd	r7, r5, [sp, #FACTORS + 8]
+	pkhtb	r6, r6, lr, asr #16
+	sxtb	lr, r2, ror #8
+	mov	r11, r3
+	sxth	r3, r4
+	mla	r7, lr, r7, r12
+	mla	r7, r3, r5, r7
+	asrs	r3, r2, #24
+	ldrd	r2, lr, [sp, #FACTORS + 24]
+	mla	r2, r3, r2, r12
+	asrs	r3, r4, #16
+	ssat16	r4, #8, r6
+	mla	r3, r3, lr, r2
+	ldrd	r2, lr, [sp, #SUM]
+	pkhtb	r6, r3, r7, asr #16
+	mov	r7, #0x00010001		@ adds both halfwords
+	ldrd	r3, r5, [sp, #STRIDE]
+	ssat16	r6, #8, r6
+	smlad	lr, r4, r4, lr
+	smlad	r2, r4, r7, r2
+	uxtb16	r4, r4
+	smlad	r7, r6, r7, r2
+	uxtb16	r2, r6
+	smlad	r6, r6, r6, lr
+	strd	r7, r6, [sp, #SUM]
+	orr	r2, r4, r2, lsl #8
+	str	r2, [r0, r1]
+	add	r1, r3
+	cmp	r1, r5
 	bne	.Lpool_next
 
-	ldr	r8, [sp, #STATE]
-	cmp	r8, #1
+	ldr	r2, [sp, #STATE]
+	cmp	r2, #1
 	bgt	.Lpool_group_done
-	ldr	lr, [sp, #TABLE]
+	ldr	r7, [sp, #TABLE]
 	beq	.Lpool_end
-	ldr	r8, [sp, #PLACE]
-	ldr	r9, [sp, #LENGTH]
-	add	r8, r9
-	cmp	r8, r1
+	ldr	r2, [sp, #PLACE]
+	ldr	r3, [sp, #LENGTH]
+	add	r2, r3
+	cmp	r2, r1
 	beq	.Lpool_last		@ two columns
-	movs	r9, #1
-	str	r8, [sp, #LIMIT]
-	str	r9, [sp, #STATE]
+	movs	r3, #1
+	str	r2, [sp, #LIMIT]
+	str	r3, [sp, #STATE]
 	REPLACE_FACTORS
 	b	.Lpool_next
 .Lpool_end:
-	sub	lr, #32
+	subs	r7, #32
 	REPLACE_FACTORS
 .Lpool_last:
 	ldr	r7, [sp, #STRIDE]
@@ -171,18 +176,18 @@ tadpool_dsp_pool_row:
 	str	r7, [sp, #LIMIT]
 	movs	r7, #2
 	str	r7, [sp, #STATE]
-	movs	r7, #0			@ no column to the right
-	movs	r8, #0
+	movs	r3, #0			@ no column to the right
+	mov	lr, r3
 	b	.Lpool_sums
 
 .Lpool_group_done:
-	ldr	r12, [sp, #TABLE]
-	adds	r12, #32
-	str	r12, [sp, #TABLE]
+	ldr	r2, [sp, #TABLE]
+	adds	r2, #32
+	str	r2, [sp, #TABLE]
 	ldr	r1, [sp, #PLACE]
 	adds	r1, #4
 	str	r1, [sp, #PLACE]
-	cmp	r1, r7
+	cmp	r1, r3			@ the stride
 	bne	.Lpool_group
 
 	ldr	r0, [sp, #POOL_JOB]

@@ -33,9 +33,8 @@
 	.equ ENTRY, 36		@ where the unrolled loop is entered
 	.equ COUNTS, 40		@ sum and squares
 	.equ FINISH, 48		@ what follows the sums
-	.equ THEN, 52		@ what follows `tadpool_dsp_requantize`
-	.equ WEIGHTS, 56
-	.equ FRAME, 60
+	.equ WEIGHTS, 52
+	.equ FRAME, 60		@ with what is pushed before, a multiple of eight
 
 	.equ UNROLL, 32		@ steps of two inputs; `UNROLL` in dsp.rs
 	.if DUAL_ISSUE
@@ -84,23 +83,25 @@
 	.endm
 
 	@ The four outputs' sums: a r7 r11, b r5 r10, c r9 lr, d r8 r12.
-	@ With the constants in r4; takes r1 and r6.
-	.macro SPLIT
+	@ With the constants in r4; takes r1 and r6. What is `beside` the last sums may
+	@ set r6. Those that shift are issued beside others where two are.
+	.macro SPLIT beside:vararg
 	ldrd	r1, r6, [r4, #-24]	@ starts of b and d
-	sub	r5, r5, r7
-	sub	r10, r10, r11
 	sub	r8, r8, r9
 	sub	r12, r12, lr
-	add	r5, r1, r5, asr #8
-	add	r10, r1, r10, asr #8
+	sub	r5, r5, r7
 	add	r8, r6, r8, asr #8
+	sub	r10, r10, r11
 	add	r12, r6, r12, asr #8
+	add	r5, r1, r5, asr #8
+	\beside
+	add	r10, r1, r10, asr #8
 	.endm
 
 	@ Requantizes the sums, with the zero in r2 and the constants in r4, and saturates
 	@ them by `saturate`, which is issued beside a product where two are; takes r1, r3, r4
-	@ and r6.
-	.macro REQUANTIZE saturate
+	@ and r6. What is `beside` the last of them may set r1, r3, r4 and r6.
+	.macro REQUANTIZE saturate, beside:vararg
 	ldmdb	r4, {r1, r3, r4, r6}
 	smmlar	r7, r7, r1, r2
 	smmlar	r11, r11, r1, r2
@@ -116,18 +117,23 @@
 	\saturate	r9, #8, r9
 	smmlar	r12, r12, r6, r2
 	\saturate	lr, #8, lr
+	\beside
 	\saturate	r8, #8, r8
 	\saturate	r12, #8, r12
 	.endm
 
 	@ Stores four bytes a token, of which r7 and r11 hold two, and goes on until
-	@ the last group.
+	@ the last group. `FETCH` has come before.
 	.macro STORE
-	ldm	sp, {r1-r6, r8, r9}
 	str	r11, [r3, r8]
 	str	r7, [r3], #4
 	cmp	r3, r9
 	bne	.Lgroup
+	.endm
+
+	@ What `STORE` and the next group want.
+	.macro FETCH
+	ldm	sp, {r1-r6, r8, r9}
 	.endm
 
 	@ r0: the job. Returns the counts.
@@ -141,8 +147,8 @@ tadpool_dsp_product:
 	sub	sp, #FRAME
 	ldm	r0!, {r1-r11, lr}
 	stm	sp, {r1-r11, lr}
-	ldm	r0, {r0-r2}		@ weights, and what follows
-	strd	r1, r2, [sp, #FINISH]
+	ldrd	r0, r1, [r0]		@ weights, and what follows
+	str	r1, [sp, #FINISH]
 	@ The first turn may be short.
 	adr.w	r12, .Lturn + 1
 	sub	r12, r5
@@ -194,41 +200,6 @@ tadpool_dsp_product:
 	ldm	sp, {r1-r4, pc}		@ end of turns, zero, out, constants
 
 	@ What follows the sums has r1-r4 as .Lturn leaves them.
-	.p2align 2
-	.global tadpool_dsp_requantize
-	.type	tadpool_dsp_requantize, %function
-	.thumb_func
-tadpool_dsp_requantize:
-	SPLIT
-	ldr	r1, [sp, #RESIDUAL]
-	cbz	r1, 1f
-	str	r0, [sp, #WEIGHTS]	@ one more register
-	ldr	r2, [sp, #TABLE]
-	ldr	r0, [r3]		@ token 0
-	ldr	r2, [r3, r2]		@ token 1
-	ldrd	r3, r4, [r1], #8
-	sxtb	r6, r0
-	mla	r7, r6, r3, r7
-	sxtb	r6, r2
-	mla	r11, r6, r3, r11
-	sxtb	r6, r0, ror #8
-	mla	r5, r6, r4, r5
-	sxtb	r6, r2, ror #8
-	mla	r10, r6, r4, r10
-	ldrd	r3, r4, [r1], #8
-	str	r1, [sp, #RESIDUAL]
-	sxtb	r6, r0, ror #16
-	mla	r9, r6, r3, r9
-	sxtb	r6, r2, ror #16
-	mla	lr, r6, r3, lr
-	asrs	r6, r0, #24
-	mla	r8, r6, r4, r8
-	asrs	r6, r2, #24
-	mla	r12, r6, r4, r12
-	ldr	r0, [sp, #WEIGHTS]
-	ldm	sp, {r1-r4}
-1:	REQUANTIZE usat
-	ldr	pc, [sp, #THEN]
 
 	@ Puts the table's values into the next layer's tile.
 	.p2align 2
@@ -236,15 +207,16 @@ tadpool_dsp_requantize:
 	.type	tadpool_dsp_look_up, %function
 	.thumb_func
 tadpool_dsp_look_up:
-	ldr	r1, [sp, #TABLE]
-	ldrsb	r5, [r1, r5]
+	SPLIT
+	REQUANTIZE usat, ldr r1, [sp, #TABLE]
 	ldrsb	r7, [r1, r7]
-	ldrsb	r8, [r1, r8]
 	ldrsb	r9, [r1, r9]
-	ldrsb	r10, [r1, r10]
 	ldrsb	r11, [r1, r11]
-	ldrsb	r12, [r1, r12]
 	ldrsb	lr, [r1, lr]
+	ldrsb	r5, [r1, r5]
+	ldrsb	r8, [r1, r8]
+	ldrsb	r10, [r1, r10]
+	ldrsb	r12, [r1, r12]
 	pkhbt	r7, r7, r9, lsl #16	@ token 0, inputs 0 and 2 of the next layer
 	pkhbt	r9, r11, lr, lsl #16	@ token 1
 	pkhbt	r11, r5, r8, lsl #16	@ token 0, inputs 1 and 3
@@ -255,29 +227,58 @@ tadpool_dsp_look_up:
 	bne	.Lgroup
 	b	.Lreturn
 
-	@ Writes and counts the values, which are `q + 128`: `ZERO` is 128 higher.
+	@ Adds the residual, if there is one, and writes and counts the values, which are
+	@ `q + 128`: `ZERO` is 128 higher.
 	.p2align 2
 	.global tadpool_dsp_count
 	.type	tadpool_dsp_count, %function
 	.thumb_func
 tadpool_dsp_count:
-	movs	r1, #0
+	SPLIT	ldr r6, [sp, #RESIDUAL]
+	cbz	r6, 1f
+	str	r0, [sp, #WEIGHTS]	@ one more register
+	ldr	r2, [sp, #TABLE]
+	ldr	r0, [r3]		@ token 0
+	ldr	r2, [r3, r2]		@ token 1
+	ldrd	r3, r4, [r6], #8
+	sxtb	r1, r0
+	mla	r7, r1, r3, r7
+	sxtb	r1, r2
+	mla	r11, r1, r3, r11
+	sxtb	r1, r0, ror #8
+	sxtb	r3, r2, ror #8
+	mla	r5, r1, r4, r5
+	mla	r10, r3, r4, r10
+	ldrd	r3, r4, [r6], #8
+	sxtb	r1, r0, ror #16
+	str	r6, [sp, #RESIDUAL]
+	sxtb	r6, r2, ror #16
+	mla	r9, r1, r3, r9
+	asrs	r0, r0, #24
+	mla	lr, r6, r3, lr
+	asrs	r2, r2, #24
+	mla	r8, r0, r4, r8
+	ldr	r0, [sp, #WEIGHTS]
+	mla	r12, r2, r4, r12
+	ldm	sp, {r1-r4}
+1:	REQUANTIZE usat, movs r1, #0
 	ldrd	r2, r3, [sp, #COUNTS]
 	pkhbt	r7, r7, r9, lsl #16
 	pkhbt	r5, r5, r8, lsl #16
 	smlad	r3, r7, r7, r3
-	smlad	r3, r5, r5, r3
-	orr	r7, r7, r5, lsl #8
-	usada8	r2, r7, r1, r2
-	eor	r7, r7, #0x80808080
 	pkhbt	r11, r11, lr, lsl #16
+	smlad	r3, r5, r5, r3
 	pkhbt	r10, r10, r12, lsl #16
 	smlad	r3, r11, r11, r3
-	smlad	r3, r10, r10, r3
+	orr	r7, r7, r5, lsl #8
+	smlad	lr, r10, r10, r3
+	usada8	r12, r7, r1, r2
 	orr	r11, r11, r10, lsl #8
-	usada8	r2, r11, r1, r2
+	usada8	r12, r11, r1, r12
+	eor	r7, r7, #0x80808080
+	FETCH
+	strd	r12, lr, [sp, #COUNTS]
 	eor	r11, r11, #0x80808080
-	strd	r2, r3, [sp, #COUNTS]
 	STORE
 .Lreturn:
 	ldrd	r0, r1, [sp, #COUNTS]
@@ -296,9 +297,10 @@ tadpool_dsp_write:
 	REQUANTIZE ssat
 	bfi	r7, r5, #8, #8
 	bfi	r9, r8, #8, #8
-	pkhbt	r7, r7, r9, lsl #16
 	bfi	r11, r10, #8, #8
+	pkhbt	r7, r7, r9, lsl #16
 	bfi	lr, r12, #8, #8
+	FETCH
 	pkhbt	r11, r11, lr, lsl #16
 	STORE
 	add	sp, #FRAME
@@ -312,15 +314,14 @@ tadpool_dsp_write:
 	.type	tadpool_dsp_sums, %function
 	.thumb_func
 tadpool_dsp_sums:
-	SPLIT
-	ldr	r2, [sp, #TABLE]
-	add	r2, r2, r3
-	strd	r11, r10, [r2]
-	strd	lr, r12, [r2, #8]
+	SPLIT	ldr r6, [sp, #TABLE]
+	add	r6, r3
+	strd	r11, r10, [r6]
+	strd	lr, r12, [r6, #8]
 	strd	r7, r5, [r3], #8
 	strd	r9, r8, [r3], #8
 	str	r3, [sp, #OUT]
-	ldm	sp, {r1-r6, r8, r9}
+	FETCH
 	cmp	r3, r9
 	bne	.Lgroup
 	b.w	.Lreturn
