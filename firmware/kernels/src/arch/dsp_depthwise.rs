@@ -74,7 +74,7 @@ pub(crate) fn convolve(step: &Depthwise<'_>, ring: &mut Ring<'_>, scratch: &mut 
     let pairs = pairs.as_chunks_mut::<PAIRS>().0;
     let left = columns / 2;
     // Windows are taken a few at a time, and each has seven columns.
-    let read = (width + AT_ONCE - 1) / AT_ONCE * AT_ONCE + LARGEST - 1;
+    let read = width.div_ceil(AT_ONCE) * AT_ONCE + LARGEST - 1;
     if width == 0 || pairs.len() < read || ring.slots.len() < rows * row_size {
         return;
     }
