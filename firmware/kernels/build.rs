@@ -24,6 +24,9 @@ fn main() {
     if chosen("DSP_M7") && !target.starts_with("thumbv7em") {
         println!("cargo::error=kernels `dsp-m7` need Armv7E-M, not {target}");
     }
+    if chosen("DSP") && chosen("HELIUM") {
+        println!("cargo::error=kernels `dsp` and `helium` exclude each other");
+    }
     if chosen("HELIUM") && !armv8m {
         println!("cargo::error=kernels `helium` need Armv8.1-M Mainline, not {target}");
     }

@@ -45,7 +45,8 @@ pub struct Model {
 pub struct CompileConfig {
     /// Folder of calibration images, instead of the description's.
     pub calibration: Option<PathBuf>,
-    /// Largest difference between a logit of the imported network and tract's.
+    /// Largest difference between a logit of the imported network and tract's, times the
+    /// image's largest logit if that is above one.
     pub tolerance: f32,
     /// Bits of each layer's weights and stream, instead of the description's.
     pub precision: Option<Precision>,

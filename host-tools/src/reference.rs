@@ -14,7 +14,7 @@ use crate::evaluate::argmax;
 use crate::float;
 use crate::ir::{MetaFormer, Shape};
 
-/// Largest difference of a score that is accepted by default.
+/// Largest difference of a score that is accepted by default; see [`compare`].
 pub const DEFAULT_TOLERANCE: f32 = 1e-3;
 
 /// Why the reference does not confirm the import.
@@ -206,10 +206,11 @@ pub fn compare<I: AsRef<[f32]>>(
     Ok(comparison)
 }
 
-/// What scores may differ by: `tolerance`, or as much of the largest if that is above one.
-fn allowed(scores: &[f32], tolerance: f32) -> f32 {
-    let largest = scores.iter().map(|score| score.abs());
-    tolerance * largest.fold(1.0, f32::max)
+/// What finite scores may differ by: `tolerance`, or as much of the largest if that is
+/// above one.
+pub(crate) fn allowed(scores: &[f32], tolerance: f32) -> f32 {
+    let sizes = scores.iter().map(|score| score.abs());
+    tolerance * sizes.filter(|size| size.is_finite()).fold(1.0, f32::max)
 }
 
 /// From `channels x tokens` to `tokens x channels`.
@@ -247,5 +248,6 @@ mod tests {
     fn large_scores_may_differ_by_more() {
         assert_eq!(allowed(&[0.5, -0.25], 0.25), 0.25);
         assert_eq!(allowed(&[2.0, -900.0], 0.25), 225.0);
+        assert_eq!(allowed(&[2.0, f32::INFINITY, f32::NAN], 0.25), 0.5);
     }
 }

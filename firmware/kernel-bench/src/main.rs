@@ -21,7 +21,7 @@ use cortex_m::peripheral::syst::SystClkSource;
 use cortex_m_rt::entry;
 use cortex_m_semihosting::{debug, hprintln};
 use panic_halt as _;
-use tadpool_kernels::cases::{self, COUNTED, EDGES, EDGES_MEMORY, Seed};
+use tadpool_kernels::cases::{self, COUNTED, EDGES, EDGES_MEMORY, SEEDS, Seed};
 #[cfg(feature = "dsp")]
 use tadpool_kernels::layout::Dsp as Best;
 #[cfg(feature = "helium")]
@@ -49,7 +49,7 @@ fn run() {
         return;
     };
     for (index, case) in EDGES.iter().enumerate() {
-        for seed in 0..6 {
+        for seed in 0..SEEDS {
             match cases::run::<Best>(case, Seed(seed), memory) {
                 Ok(checksum) => hprintln!("check {} {} {:08x}", index, seed, checksum),
                 Err(fault) => hprintln!("check {} {} {}", index, seed, fault),

@@ -11,9 +11,9 @@ pub(crate) mod cast;
 mod armv6m;
 #[cfg(all(feature = "dsp", target_arch = "arm"))]
 mod dsp;
-#[cfg(all(feature = "dsp", not(feature = "helium"), target_arch = "arm"))]
+#[cfg(all(feature = "dsp", target_arch = "arm"))]
 mod dsp_depthwise;
-#[cfg(all(feature = "dsp", not(feature = "helium"), target_arch = "arm"))]
+#[cfg(all(feature = "dsp", target_arch = "arm"))]
 mod dsp_pooling;
 #[cfg(all(feature = "helium", target_arch = "arm"))]
 mod helium;
@@ -31,7 +31,7 @@ pub(crate) use armv6m::dots;
 #[cfg(not(tadpool_armv6m))]
 pub(crate) use portable::dots;
 
-#[cfg(all(feature = "dsp", not(feature = "helium"), target_arch = "arm"))]
+#[cfg(all(feature = "dsp", target_arch = "arm"))]
 pub(crate) use dsp_pooling::pool;
 #[cfg(all(feature = "helium", target_arch = "arm"))]
 pub(crate) use helium_pooling::pool;
@@ -47,9 +47,9 @@ pub(crate) const POOLS: bool = cfg!(all(
 #[cfg(all(feature = "helium", target_arch = "arm"))]
 pub(crate) use helium_identity::affine_map;
 #[cfg(not(all(feature = "helium", target_arch = "arm")))]
-pub(crate) use no_identity::affine_map;
+pub(crate) use portable_identity::affine_map;
 
-#[cfg(all(feature = "dsp", not(feature = "helium"), target_arch = "arm"))]
+#[cfg(all(feature = "dsp", target_arch = "arm"))]
 pub(crate) use dsp_depthwise::{IN_PAIRS, convolve, convolves};
 #[cfg(all(feature = "helium", target_arch = "arm"))]
 pub(crate) use helium_depthwise::{IN_PAIRS, convolve, convolves};
@@ -91,7 +91,7 @@ mod no_pooling {
 }
 
 #[cfg(not(all(feature = "helium", target_arch = "arm")))]
-mod no_identity {
+mod portable_identity {
     use crate::norm::Stats;
     use crate::stream::{self, Int8};
 

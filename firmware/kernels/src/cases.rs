@@ -51,6 +51,9 @@ pub enum Case {
     WideHead([usize; 4]),
 }
 
+/// Seeds that every case is checked with: all kinds of values are among them.
+pub const SEEDS: u32 = 6;
+
 /// Extremes and ordinary values in turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seed(pub u32);

@@ -102,10 +102,11 @@ impl Layout {
     }
 
     /// Whether matrices of this shape have a place in this layout: the number of
-    /// outputs has to be a multiple of the group. A step with two matrices needs
-    /// both to fit.
+    /// outputs has to be a multiple of the group, and four tokens of [`Layout::Helium`]
+    /// have 16-bit offsets. A step with two matrices needs both to fit.
     pub const fn fits(self, outputs: usize, inputs: usize) -> bool {
-        inputs > 0 && outputs.is_multiple_of(self.group())
+        let is_near = !matches!(self, Self::Helium) || outputs <= u16::MAX as usize / 4;
+        inputs > 0 && outputs.is_multiple_of(self.group()) && is_near
     }
 
     /// Whether the layout's kernels are exact for this matrix, given row after

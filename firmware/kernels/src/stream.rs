@@ -95,7 +95,8 @@ pub trait Width {
     where
         Self::Value: 'a;
 
-    /// The same for the channels of a map, each with a slope and an offset of its own.
+    /// The same for the channels of a map, each with a slope and an offset of its own:
+    /// `affines` has a pair for every channel.
     fn affine_map(
         map: &mut [Self::Value],
         channels: usize,

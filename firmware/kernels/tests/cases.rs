@@ -1,6 +1,6 @@
 //! The self-test's cases: every layout leads to the same checksum.
 
-use tadpool_kernels::cases::{self, EDGES, EDGES_MEMORY, Seed};
+use tadpool_kernels::cases::{self, EDGES, EDGES_MEMORY, SEEDS, Seed};
 use tadpool_kernels::layout::{Dsp, Helium, Rows};
 
 #[test]
@@ -9,7 +9,7 @@ fn every_layout_agrees() {
     let start = storage.as_ptr().align_offset(4);
     let memory = &mut storage[start..start + EDGES_MEMORY];
     for case in EDGES {
-        for seed in (0..6).map(Seed) {
+        for seed in (0..SEEDS).map(Seed) {
             let rows = cases::run::<Rows>(case, seed, memory).unwrap();
             assert_eq!(cases::run::<Dsp>(case, seed, memory), Ok(rows), "{case:?}");
             assert_eq!(

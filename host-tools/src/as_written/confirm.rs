@@ -7,6 +7,7 @@ use super::{AsWritten, AsWrittenError};
 use crate::float;
 use crate::ir::MetaFormer;
 use crate::program::{Arena, Program};
+use crate::reference;
 
 /// How far the integer network may be from the file as written: as far as the
 /// file's rounding moves its own scores, and this share of the scores besides.
@@ -83,8 +84,9 @@ pub fn confirm(
             .iter()
             .zip(&float)
             .map(|(a, &b)| (a - f64::from(b)).abs());
-        let apart = apart.fold(0.0, f64::max);
-        let tolerance = f64::from(tolerance);
+        // Not a number is above all others.
+        let apart = apart.max_by(f64::total_cmp).unwrap_or(0.0);
+        let tolerance = f64::from(reference::allowed(&float, tolerance));
         // A difference that is not a number is refused too.
         if plain.len() != float.len()
             || !matches!(apart.partial_cmp(&tolerance), Some(o) if o.is_le())

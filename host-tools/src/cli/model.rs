@@ -33,8 +33,8 @@ pub(crate) struct CompileArgs {
     calibration: Option<PathBuf>,
     #[command(flatten)]
     quantization: QuantizationArgs,
-    /// Largest difference between an imported logit and tract's, of one or of the image's
-    /// largest logit if that is larger.
+    /// Largest difference between an imported logit and tract's, times the image's largest
+    /// logit if that is above one.
     #[arg(long, value_name = "LOGIT", default_value_t = DEFAULT_TOLERANCE)]
     tolerance: f32,
     /// Tokens that a matrix product takes at a time: more RAM, fewer loads.

@@ -49,9 +49,9 @@ struct Job {
     rest: usize,
     /// Sum and sum of squares of `q + 128`.
     counts: [u32; 2],
-    weights: *const u8,
     /// What follows the sums.
     finish: Code,
+    weights: *const u8,
 }
 
 #[repr(C)]
@@ -123,7 +123,8 @@ impl Target {
 }
 
 impl Job {
-    /// [`Linear`] has checked its parts, and [`values`] the tile.
+    /// Multiplies `values` and writes to `target`. [`Linear`] has checked its parts, and
+    /// [`values`] the tile.
     #[inline(always)]
     fn new(linear: &Linear<'_>, values: &[i32], target: &Target) -> Self {
         // Of four inputs at least.
@@ -143,8 +144,8 @@ impl Job {
             residual: target.residual,
             rest,
             counts: [0; 2],
-            weights: linear.weights().as_ptr(),
             finish: target.finish,
+            weights: linear.weights().as_ptr(),
         }
     }
 }
@@ -155,7 +156,8 @@ fn values<'a>(linear: &Linear<'_>, tile: &'a [i32]) -> Option<&'a [i32]> {
     tile.get(..(linear.inputs() + 3) & !3)
 }
 
-/// Multiplies and returns what was counted, in halves. One copy for all products.
+/// Multiplies and returns in halves what was counted, if the values are counted. One copy
+/// for all products.
 ///
 /// # Safety
 /// From `out` to `end` there is a place for every output, as `finish` writes it,

@@ -1,5 +1,5 @@
-@ One row of the pooling mixer, for cores with the DSP extension. Contract and
-@ formula: dsp.rs and pooling.rs.
+@ One row of the pooling mixer, for cores with the DSP extension. Contract:
+@ dsp_pooling.rs; formula: pooling.rs.
 @
 @ Four channels are carried along the row together, as two pairs of halfwords:
 @ E holds channels 0 and 2, O channels 1 and 3. With s the sum of a window,

@@ -15,8 +15,9 @@
 @ Registers in the loop: r0 weights, r6 tile, r1-r4 operands, and for the
 @ outputs a b c d of the tokens 0 and 1
 @     both: r5 r10 (a b)  r8 r12 (c d)     even: r7 r11 (a)  r9 lr (c)
-@ All are taken, so everything else lives in the frame, a copy of the caller's
-@ `Job` in whose order one LDM fetches what the end of a turn, or of a group, wants.
+@ All are taken, so everything else lives in the frame, which begins as a copy of the
+@ caller's `Job`: in its order one LDM fetches what the end of a turn, or of a group,
+@ wants. TURN and ENTRY take the places of `first_turn` and `rest`.
 
 	.syntax unified
 
@@ -25,9 +26,9 @@
 	.equ ZERO, 4
 	.equ OUT, 8		@ token 0, or the next tile
 	.equ CONSTANTS, 12	@ of the next group, while one is being worked on
-	.equ TURN, 16		@ what follows the loop or, if it has many turns, one of them
+	.equ TURN, 16		@ what follows a turn: .Lagain if there are many, else as FINISH
 	.equ TILE, 20
-	.equ TABLE, 24		@ or, to tokens, how far the second one is away
+	.equ TABLE, 24		@ or, if tokens are written, bytes from token 0 to token 1
 	.equ END, 28
 	.equ RESIDUAL, 32	@ factors of the next group, if there are any
 	.equ ENTRY, 36		@ where the unrolled loop is entered
@@ -84,7 +85,7 @@
 
 	@ The four outputs' sums: a r7 r11, b r5 r10, c r9 lr, d r8 r12.
 	@ With the constants in r4; takes r1 and r6. What is `beside` the last sums may
-	@ set r6. Those that shift are issued beside others where two are.
+	@ set r6. With `DUAL_ISSUE` each sum that shifts has another instruction beside it.
 	.macro SPLIT beside:vararg
 	ldrd	r1, r6, [r4, #-24]	@ starts of b and d
 	sub	r8, r8, r9
@@ -99,8 +100,8 @@
 	.endm
 
 	@ Requantizes the sums, with the zero in r2 and the constants in r4, and saturates
-	@ them by `saturate`, which is issued beside a product where two are; takes r1, r3, r4
-	@ and r6. What is `beside` the last of them may set r1, r3, r4 and r6.
+	@ them by `saturate`, with `DUAL_ISSUE` beside a product; takes r1, r3, r4 and r6. What
+	@ is `beside` the last of them may set r1, r3, r4 and r6.
 	.macro REQUANTIZE saturate, beside:vararg
 	ldmdb	r4, {r1, r3, r4, r6}
 	smmlar	r7, r7, r1, r2
@@ -136,7 +137,7 @@
 	ldm	sp, {r1-r6, r8, r9}
 	.endm
 
-	@ r0: the job. Returns the counts.
+	@ r0: the job. Returns the counts, if tadpool_dsp_count follows the sums.
 	.section .text.tadpool_dsp_product, "ax", %progbits
 	.p2align 2
 	.global tadpool_dsp_product
@@ -147,7 +148,7 @@ tadpool_dsp_product:
 	sub	sp, #FRAME
 	ldm	r0!, {r1-r11, lr}
 	stm	sp, {r1-r11, lr}
-	ldrd	r0, r1, [r0]		@ weights, and what follows
+	ldrd	r1, r0, [r0]		@ what follows, and weights
 	str	r1, [sp, #FINISH]
 	@ The first turn may be short.
 	adr.w	r12, .Lturn + 1
@@ -358,8 +359,8 @@ tadpool_dsp_unpack:
 2:	pop	{r4-r7, pc}
 	.size	tadpool_dsp_unpack, . - tadpool_dsp_unpack
 
-@ r0, r1: four values at a time of two tokens; r2: values of a tile; r3: how many
-@ fours, at least one.
+@ r0, r1: values of two tokens; r2: the tile, two words for every two of both; r3: fours
+@ of values, at least one.
 	.section .text.tadpool_dsp_expand, "ax", %progbits
 	.p2align 2
 	.global tadpool_dsp_expand

@@ -22,7 +22,7 @@ struct Job {
     out: *mut i8,
     tile_end: *const i32,
     /// The end of the constants, or residual factors.
-    last: *const i32,
+    end_or_residual: *const i32,
     weights: *const u8,
     tile: *const i32,
     /// Vectors of 16 inputs that a token has behind its first one.
@@ -32,7 +32,7 @@ struct Job {
     zero: i32,
     /// The table of an activation, or the end of the constants beside residual
     /// factors.
-    other: *const (),
+    table_or_end: *const (),
     /// Where a vector of the next tile is full.
     full: *const i8,
     /// Where the results of a pair of outputs go: both of token 0, and so on.
@@ -80,13 +80,13 @@ impl Job {
             constants: linear.constants().as_ptr(),
             out,
             tile_end: values.as_ptr_range().end,
-            last: linear.constants().as_ptr_range().end,
+            end_or_residual: linear.constants().as_ptr_range().end,
             weights: linear.weights().as_ptr(),
             tile: values.as_ptr(),
             others: vectors.saturating_sub(1),
             held,
             zero: linear.zero(),
-            other: core::ptr::null(),
+            table_or_end: core::ptr::null(),
             full: core::ptr::null(),
             places: [0, 1, b, b + 1, c, c + 1, d, d + 1],
             first_places,
@@ -123,9 +123,9 @@ impl Product for Helium {
         let (tokens, tile) = (tokens.as_ptr(), values.as_mut_ptr());
         let missing = 4 - first - count;
         // SAFETY: `tokens` holds `count` tokens of `stride` values, of which
-        // `inputs` are read. They go 64 bytes apart from a token's first vector
-        // on, the tokens 16 bytes, and the tile has 64 bytes for every 16
-        // inputs. What a last vector has beyond `inputs` meets weights of zero.
+        // `inputs` are read. A token's vectors go 64 bytes apart, the tokens' first
+        // ones 16 bytes, and the tile has 64 bytes for every 16 inputs. What a last
+        // vector has beyond `inputs` meets weights of zero.
         unsafe {
             tadpool_helium_expand(tokens, inputs, stride, tile, count);
             if missing > 0 {
@@ -176,7 +176,7 @@ impl Product for Helium {
         let out = values.as_mut_ptr().cast::<i8>().wrapping_add(place);
         if let Some(mut job) = Job::new(linear, tile, out, 16, 4) {
             *held = job.held;
-            job.other = table.as_ptr().cast();
+            job.table_or_end = table.as_ptr().cast();
             job.full = out.wrapping_add(16 - linear.first() % 16);
             // SAFETY: `Linear` and `Job` checked what is read, `next` has 64
             // bytes for every 16 outputs, and the table an entry for every `u8`.
@@ -188,8 +188,8 @@ impl Product for Helium {
         if let Some(mut job) = Job::to_tokens(linear, tile, tokens)
             && residual.len() == linear.width()
         {
-            job.other = job.last.cast();
-            job.last = linear.of(residual).as_ptr();
+            job.table_or_end = job.end_or_residual.cast();
+            job.end_or_residual = linear.of(residual).as_ptr();
             // SAFETY: `Linear` and `Job` checked every length but that of
             // `residual`, which was just checked.
             unsafe { tadpool_helium_update(&job) }

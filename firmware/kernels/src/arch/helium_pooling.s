@@ -23,17 +23,17 @@
 
 	.syntax unified
 
-	.equ OUT, 0
-	.equ STRIDE, 4
-	.equ OFFSET, 8
-	.equ RESIDUAL, 12
-	.equ FACTORS, 16
-	.equ INV_SIGMA, 20
-	.equ LANES, 24
-	.equ KEPT, 28		@ eight zeros, then both rows that are kept
-	.equ READ, 32		@ columns that are read of these, two of them too many
-	.equ ROWS, 36		@ rows that are not begun
-	.equ ABOVE, 40		@ 6 over the rows of a window without the one below
+	.equ P_OUT, 0
+	.equ P_STRIDE, 4
+	.equ P_OFFSET, 8
+	.equ P_RESIDUAL, 12
+	.equ P_FACTORS, 16
+	.equ P_INV_SIGMA, 20
+	.equ P_LANES, 24
+	.equ P_KEPT, 28		@ eight zeros, then both rows that are kept
+	.equ P_READ, 32		@ columns that are read of these, two of them too many
+	.equ P_ROWS, 36		@ rows that are not begun
+	.equ P_ABOVE, 40		@ 6 over the rows of a window without the one below
 
 	@ Adds the next column of both rows that are kept.
 	.macro KEPT_SUM sum, free
@@ -73,7 +73,7 @@ tadpool_helium_pool:
 	mov	r10, r5
 
 	@ The first row, and zeros above it.
-	ldrd	r2, r12, [r0, #KEPT]
+	ldrd	r2, r12, [r0, #P_KEPT]
 	vmov.i32	q2, #0
 	vstrb.16	q2, [r2]
 	subs	r12, #2
@@ -90,16 +90,16 @@ tadpool_helium_pool:
 	b	.Lpool_row
 
 .Lpool_row_done:
-	ldr	r12, [r0, #READ]
+	ldr	r12, [r0, #P_READ]
 	sub	r6, r1, r12, lsl #3
 	sub	r1, r2, r12, lsl #3
 	mov	r2, r6
 .Lpool_row:
-	ldrd	r6, r11, [r0, #ROWS]
+	ldrd	r6, r11, [r0, #P_ROWS]
 	subs	r6, #1
 	bmi	.Lpool_done
 	mov	r12, #3
-	strd	r6, r12, [r0, #ROWS]
+	strd	r6, r12, [r0, #P_ROWS]
 	beq	.Lpool_last_row
 	add	r11, r11, #1		@ 6 becomes 3, and 3 becomes 2
 	asr	r11, r11, #1
@@ -108,7 +108,7 @@ tadpool_helium_pool:
 	ADD_BELOW	q3, q2
 	KEPT_SUM	q4, q5
 	vmov	q2, q3
-	ldr	r12, [r0, #READ]
+	ldr	r12, [r0, #P_READ]
 	add	r6, r11, r11, lsl #1
 	mov	lr, #1
 	subs	r12, #4
@@ -158,7 +158,7 @@ tadpool_helium_pool:
 	b	.Lpool_sums
 
 .Lpool_last_row:
-	ldr	r3, [r0, #KEPT]		@ zeros below
+	ldr	r3, [r0, #P_KEPT]		@ zeros below
 	mov	r10, #0
 	b	.Lpool_first
 

@@ -17,15 +17,15 @@
 	.syntax unified
 
 	@ The frame: where the tile begins, zero, and
-	.equ H_REST, 8		@ vectors for ALONE, or zero
+	.equ H_REST, 8		@ vectors for ALONE, which has no sum in lr; else zero
 	.equ H_ENTRY, 12	@ what follows the first vector
 	.equ H_OTHER, 16	@ table, or end of the constants if r11 is not
 	.equ H_FULL, 20		@ where a vector of the next tile is full
-	.equ H_FRAME, 24	@ bytes of all
+	.equ H_FRAME, 28	@ with what is pushed before, a multiple of eight
 
 	.equ H_ALONE, 40	@ bytes of ALONE
 	.equ H_VECTOR, 56	@ bytes of VECTOR
-	.equ H_AGAIN, 4		@ bytes of the loop's end
+	.equ H_LOOP_END, 4	@ bytes behind the last VECTOR
 
 	@ Starts a pair of outputs but for r1 and the sums of token 3, which are the first
 	@ words of the frame: all of the first 16 inputs that PRODUCTS has not.
@@ -115,8 +115,8 @@
 	VECTOR	cmp r1, r9
 	bne.n	4b
 	@ Nothing is skipped; another size is an error, since one of both is negative.
-	.skip	. - 3b - H_ALONE - 4 * H_VECTOR - H_AGAIN
-	.skip	H_ALONE + 4 * H_VECTOR + H_AGAIN - (. - 3b)
+	.skip	. - 3b - H_ALONE - 4 * H_VECTOR - H_LOOP_END
+	.skip	H_ALONE + 4 * H_VECTOR + H_LOOP_END - (. - 3b)
 	vmladava.s8	r6, q1, q0
 	vmov	q3[2], q3[0], r0, r4	@ the first register to the lower lane
 	vmladava.s8	lr, q2, q0
@@ -141,7 +141,8 @@
 	vqmovnt.s32	q0, q1
 	.endm
 
-	@ Adds the zero point and writes q0, and starts the next pair.
+	@ Adds the zero point and writes q0, and starts the next pair: the lines with NEXT
+	@ are the frame's first words and START, between the others.
 	.macro WRITE is_next
 	NEXT	\is_next, ldm sp, {r1, r6, lr}
 	NEXT	\is_next, vldrb.8 q1, [r3], #16
@@ -270,7 +271,7 @@ tadpool_helium_begin:
 	sub	r6, r1, #H_ALONE
 	b	1b
 3:	movs	r4, #0
-	add	r6, r1, #4 * H_VECTOR + H_AGAIN
+	add	r6, r1, #4 * H_VECTOR + H_LOOP_END
 	b	1b
 	.size	tadpool_helium_begin, . - tadpool_helium_begin
 

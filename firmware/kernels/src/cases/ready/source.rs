@@ -2,7 +2,7 @@
 
 use crate::arch::cast;
 use crate::arena::{self, Fault};
-use crate::cases::Seed;
+use crate::cases::{SEEDS, Seed};
 use crate::layout::Kernel;
 use crate::linear::ResidualLinear;
 use crate::weights::Weights;
@@ -21,7 +21,7 @@ impl Source {
         Self {
             state: seed.0.wrapping_mul(0x9e37_79b9) | 1,
             extreme: seed.0 % 2 == 1,
-            quiet: seed.0 % 6 == 4,
+            quiet: seed.0 % SEEDS == 4,
         }
     }
 
