@@ -123,7 +123,7 @@ pub(crate) fn pooling(mixer: &Mixer, map: &[i16]) -> Vec<i16> {
         .enumerate()
         .map(|(i, (value, difference))| {
             let factor = mixer.factor[i % mixer.shape[2]];
-            let factor = requantize(inverse, factor).clamp(-(1 << 17), 1 << 17);
+            let factor = requantize(inverse, factor).clamp(-(1 << 17), (1 << 17) - 1);
             let [residual, offset] = mixer.stream(i);
             let sum = residual * value + factor * difference;
             as_i16(sum * 256 + (offset << 16))
