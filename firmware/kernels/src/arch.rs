@@ -5,6 +5,11 @@
 //! plain Rust stands in for the assembly, reads the same packed weights and
 //! writes the same tiles.
 
+// First, since its macro is for those that follow.
+#[cfg(all(any(feature = "dsp", feature = "helium"), target_arch = "arm"))]
+#[macro_use]
+mod assembly;
+
 pub(crate) mod cast;
 
 #[cfg(tadpool_armv6m)]

@@ -101,7 +101,12 @@ pub trait Width {
         map: &mut [Self::Value],
         channels: usize,
         affines: impl Iterator<Item = (i32, i32)>,
-    ) -> Stats;
+    ) -> Stats
+    where
+        Self: Sized,
+    {
+        affine_map::<Self>(map, channels, affines)
+    }
 
     /// Brings the head of `values` to int8: bytes are combined with `flip`, wider
     /// values rounded by `shift` bits a channel.
@@ -248,14 +253,6 @@ impl Width for Int16 {
             Self::store(value, (product << 8) + offset, &mut written);
         }
         written
-    }
-
-    fn affine_map(
-        map: &mut [i16],
-        channels: usize,
-        affines: impl Iterator<Item = (i32, i32)>,
-    ) -> Stats {
-        affine_map::<Self>(map, channels, affines)
     }
 
     fn read(line: &mut [i8], values: &[u8], _flip: u8, shift: &[u8]) -> Result<(), Fault> {

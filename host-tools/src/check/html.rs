@@ -99,16 +99,21 @@ fn decibels(value: &Option<f64>) -> String {
     value.map_or("exact".to_owned(), |value| format!("{value:.1}"))
 }
 
-fn optional(value: &Option<f64>) -> String {
-    value.map_or("–".to_owned(), |value| format!("{value:.1}"))
+fn steps(value: &Option<f64>) -> String {
+    optional(*value, |value| format!("{value:.1}"))
 }
 
 fn count(value: &Option<usize>) -> String {
-    value.map_or("–".to_owned(), |value| value.to_string())
+    optional(*value, |value| value.to_string())
 }
 
 fn share(value: &Option<f64>) -> String {
-    value.map_or("–".to_owned(), |value| format!("{:.2} %", 100.0 * value))
+    optional(*value, |value| percent(&value))
+}
+
+/// A cell of the table.
+fn optional<T>(value: Option<T>, text: impl Fn(T) -> String) -> String {
+    value.map_or_else(|| "–".to_owned(), text)
 }
 
 #[derive(Clone, Copy, PartialEq)]

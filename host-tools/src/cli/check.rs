@@ -139,25 +139,20 @@ impl fmt::Display for CheckReport {
             "logit error alone",
             "changed",
         ];
-        let optional = |value: Option<f64>, text: &dyn Fn(f64) -> String| {
-            value.map_or_else(|| "-".to_owned(), text)
-        };
         let mut rows = table(header, 2);
         for step in &check.steps {
             let error = &step.error;
             rows.add_row([
                 step.name.clone(),
                 step.kind.to_owned(),
-                optional(error.sqnr_db, &|db| format!("{db:.1}")),
+                optional(error.sqnr_db, |db| format!("{db:.1}")),
                 format!("{:.4}", error.largest_error),
-                optional(error.largest_error_steps, &|steps| format!("{steps:.1}")),
-                optional(error.clipped, &percent),
-                optional(error.range_used, &percent),
+                optional(error.largest_error_steps, |steps| format!("{steps:.1}")),
+                optional(error.clipped, percent),
+                optional(error.range_used, percent),
                 format!("{:.6}", error.cosine),
                 format!("{:.4}", step.alone.logit_error),
-                step.alone
-                    .changed
-                    .map_or_else(|| "-".to_owned(), |changed| changed.to_string()),
+                optional(step.alone.changed, |changed| changed.to_string()),
             ]);
         }
         writeln!(f, "{}: float against integers\n{rows}", check.model)?;
@@ -208,6 +203,11 @@ impl fmt::Display for CheckReport {
             None => Ok(()),
         }
     }
+}
+
+/// A cell of the table.
+fn optional<T>(value: Option<T>, text: impl Fn(T) -> String) -> String {
+    value.map_or_else(|| "-".to_owned(), text)
 }
 
 fn interval(share: &Share) -> String {

@@ -2,30 +2,11 @@
 
 #![allow(unsafe_code)]
 
-use core::arch::global_asm;
-
 use crate::layout::Dsp;
 use crate::matmul::{Linear, Product, each_tile};
 use crate::norm::Partial;
 
-// The core that the assembler is told to write for; the default of the target
-// is one without the DSP extension on Armv8-M.
-macro_rules! assembly {
-    ($core:literal, $dual_issue:literal) => {
-        global_asm!(
-            concat!(".cpu ", $core),
-            concat!(".equ DUAL_ISSUE, ", $dual_issue),
-            include_str!("dsp_product.s"),
-            options(raw)
-        );
-    };
-}
-#[cfg(feature = "dsp-m7")]
-assembly!("cortex-m7", 1);
-#[cfg(all(tadpool_armv8m, not(feature = "dsp-m7")))]
-assembly!("cortex-m33", 0);
-#[cfg(not(any(tadpool_armv8m, feature = "dsp-m7")))]
-assembly!("cortex-m4", 0);
+assembly!("dsp_product.s");
 
 /// What a product works on; the assembly has the same offsets.
 #[repr(C)]

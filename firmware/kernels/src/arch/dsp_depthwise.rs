@@ -3,23 +3,9 @@
 
 #![allow(unsafe_code)]
 
-use core::arch::global_asm;
-
 use crate::depthwise::{AT_ONCE, Depthwise, LARGEST, Ring, WHOLE, whole_window};
 
-// The core that the assembler is told to write for, as in `dsp.rs`.
-#[cfg(not(tadpool_armv8m))]
-global_asm!(
-    ".cpu cortex-m4",
-    include_str!("dsp_depthwise.s"),
-    options(raw)
-);
-#[cfg(tadpool_armv8m)]
-global_asm!(
-    ".cpu cortex-m33",
-    include_str!("dsp_depthwise.s"),
-    options(raw)
-);
+assembly!("dsp_depthwise.s");
 
 /// What the windows of one channel work on; the assembly has the same offsets.
 #[repr(C)]

@@ -2,25 +2,12 @@
 
 #![allow(unsafe_code)]
 
-use core::arch::global_asm;
-
 use crate::arena::{self, Fault, ensure, volume};
+use crate::layout::Layout;
 use crate::norm::{NormScale, Partial, Stats};
 use crate::pooling::{self, Pooling, weight};
 
-// The core that the assembler is told to write for, as in `dsp.rs`.
-#[cfg(not(tadpool_armv8m))]
-global_asm!(
-    ".cpu cortex-m4",
-    include_str!("dsp_pooling.s"),
-    options(raw)
-);
-#[cfg(tadpool_armv8m)]
-global_asm!(
-    ".cpu cortex-m33",
-    include_str!("dsp_pooling.s"),
-    options(raw)
-);
+assembly!("dsp_pooling.s");
 
 /// What a row of the pooling mixer works on; the assembly has the same offsets.
 #[repr(C)]
@@ -53,7 +40,7 @@ pub(crate) fn pool(
 ) -> Result<Stats, Fault> {
     let [height, width, channels] = step.shape;
     ensure(!map.is_empty() && map.len() == volume(&step.shape))?;
-    ensure(step.factor.len() == channels && channels.is_multiple_of(4))?;
+    ensure(step.factor.len() == channels && Layout::Dsp.pools(channels))?;
     let row_size = width * channels;
     let factors = arena::cut(&mut scratch, 4 * channels)?;
     let rows = arena::cut(&mut scratch, row_size / 2)?;

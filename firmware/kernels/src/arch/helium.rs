@@ -2,18 +2,11 @@
 
 #![allow(unsafe_code)]
 
-use core::arch::global_asm;
-
 use crate::layout::Helium;
 use crate::matmul::{Linear, Product, TILE_HEADER, each_tile};
 use crate::norm::{Partial, Stats};
 
-// No target of rustc has the vector extension, so the assembler is told.
-global_asm!(
-    ".cpu cortex-m55",
-    include_str!("helium_product.s"),
-    options(raw)
-);
+assembly!("helium_product.s");
 
 /// What a product works on; the assembly has the same offsets.
 #[repr(C)]

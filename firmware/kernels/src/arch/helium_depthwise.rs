@@ -3,17 +3,10 @@
 
 #![allow(unsafe_code)]
 
-use core::arch::global_asm;
-
 use crate::arch::cast;
 use crate::depthwise::{Depthwise, LARGEST, Ring, WHOLE, whole_window};
 
-// No target of rustc has the vector extension, so the assembler is told.
-global_asm!(
-    ".cpu cortex-m55",
-    include_str!("helium_depthwise.s"),
-    options(raw)
-);
+assembly!("helium_depthwise.s");
 
 /// What the windows of one channel work on; the assembly has the same order.
 #[repr(C)]

@@ -2,17 +2,10 @@
 
 #![allow(unsafe_code)]
 
-use core::arch::global_asm;
-
 use crate::arch::helium::count_map;
 use crate::norm::Stats;
 
-// No target of rustc has the vector extension, so the assembler is told.
-global_asm!(
-    ".cpu cortex-m55",
-    include_str!("helium_identity.s"),
-    options(raw)
-);
+assembly!("helium_identity.s");
 
 /// Channels that are updated together.
 const GROUP: usize = 8;

@@ -2,20 +2,13 @@
 
 #![allow(unsafe_code)]
 
-use core::arch::global_asm;
-
 use crate::arch::helium::count_map;
 use crate::arena::{self, Fault, ensure, volume};
 use crate::layout::Layout;
 use crate::norm::{NormScale, Stats};
 use crate::pooling::Pooling;
 
-// No target of rustc has the vector extension, so the assembler is told.
-global_asm!(
-    ".cpu cortex-m55",
-    include_str!("helium_pooling.s"),
-    options(raw)
-);
+assembly!("helium_pooling.s");
 
 /// Channels that are carried along a row together.
 const GROUP: usize = 8;

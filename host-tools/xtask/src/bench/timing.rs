@@ -8,6 +8,7 @@
 mod cortex_m4;
 mod cortex_m55;
 mod cortex_m7;
+mod slots;
 mod thumb;
 
 /// A core whose cycles can be estimated.

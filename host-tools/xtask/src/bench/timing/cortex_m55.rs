@@ -23,6 +23,7 @@
 //! that is not counted.
 
 use super::Cost;
+use super::slots::Slots;
 use super::thumb::{Class, Flow, Instruction, Pipe, Registers};
 
 /// Cycles to fill the pipeline after a branch.
@@ -41,10 +42,10 @@ pub(super) fn cost(instructions: &[Instruction]) -> Cost {
             // the end of the one before.
             let mut pipeline = Pipeline::default();
             pipeline.issue_all(body);
-            let first = pipeline.cycle;
+            let first = pipeline.slots.cycle;
             pipeline.issue_all(body);
             Cost {
-                cycles: pipeline.cycle - first,
+                cycles: pipeline.slots.cycle - first,
                 jump: 0,
                 change: 1 + REFILL,
             }
@@ -54,7 +55,7 @@ pub(super) fn cost(instructions: &[Instruction]) -> Cost {
             pipeline.issue_all(instructions);
             let goes_on = last.is_none_or(|(last, _)| last.flow == Flow::Next);
             Cost {
-                cycles: pipeline.cycle,
+                cycles: pipeline.slots.cycle,
                 jump: if goes_on { 0 } else { REFILL },
                 change: 0,
             }
@@ -78,10 +79,7 @@ struct Pipeline<'a> {
     integer: u64,
     product: u64,
     control: u64,
-    /// The first in which nothing was issued yet.
-    cycle: u64,
-    /// What was issued in the cycle before, if another may join it.
-    older: Option<&'a Instruction>,
+    slots: Slots<'a>,
 }
 
 impl<'a> Pipeline<'a> {
@@ -93,18 +91,10 @@ impl<'a> Pipeline<'a> {
 
     fn issue(&mut self, instruction: &'a Instruction) {
         let wanted = self.wanted(instruction);
-        let joins = self
-            .older
-            .is_some_and(|older| wanted < self.cycle && pairs(older, instruction));
-        let at = if joins {
-            self.older = None;
-            self.cycle - 1
-        } else {
-            let at = self.cycle.max(wanted);
-            self.older = Some(instruction);
-            self.cycle = at + cycles(instruction);
-            at
-        };
+        let issued = self
+            .slots
+            .issue(instruction, wanted, cycles(instruction), pairs);
+        let at = issued.cycle;
         if let Class::Vector(vector) = instruction.class {
             *self.pipe(vector.pipe) = at + u64::from(vector.beats);
         }

@@ -28,6 +28,7 @@
 //! predicted to go where it went the last time.
 
 use super::Cost;
+use super::slots::{Issued, Slots};
 use super::thumb::{Class, Flow, Instruction, Registers};
 
 /// Cycles that a division takes.
@@ -48,7 +49,7 @@ pub(super) fn cost(instructions: &[Instruction]) -> Cost {
         .last()
         .is_some_and(|last| last.flow == Flow::Computed);
     Cost {
-        cycles: pipeline.cycle,
+        cycles: pipeline.slots.cycle,
         jump: 0,
         change: if is_computed { MISPREDICTION } else { 0 },
     }
@@ -68,28 +69,16 @@ struct Ready {
 #[derive(Default)]
 struct Pipeline<'a> {
     ready: [Ready; Registers::COUNT],
-    /// The first in which nothing was issued yet.
-    cycle: u64,
-    /// What was issued in the cycle before, if another may join it.
-    older: Option<&'a Instruction>,
+    slots: Slots<'a>,
 }
 
 impl<'a> Pipeline<'a> {
     fn issue(&mut self, instruction: &'a Instruction) {
         let wanted = self.wanted(instruction);
-        let joins = self
-            .older
-            .is_some_and(|older| wanted < self.cycle && pairs(older, instruction));
-        let at = if joins {
-            self.older = None;
-            self.cycle - 1
-        } else {
-            let at = self.cycle.max(wanted);
-            self.older = (!is_alone(instruction)).then_some(instruction);
-            self.cycle = at + cycles(instruction);
-            at
-        };
-        self.finish(instruction, at, joins);
+        let issued = self
+            .slots
+            .issue(instruction, wanted, cycles(instruction), pairs);
+        self.finish(instruction, issued);
     }
 
     /// The first cycle in which all that an instruction reads can be read.
@@ -111,7 +100,8 @@ impl<'a> Pipeline<'a> {
             .max(latest(instruction.accumulator, &|ready| ready.late).saturating_sub(1))
     }
 
-    fn finish(&mut self, instruction: &Instruction, at: u64, is_younger: bool) {
+    fn finish(&mut self, instruction: &Instruction, issued: Issued) {
+        let at = issued.cycle;
         let is_word = matches!(
             instruction.class,
             Class::Load { bytes: 4, .. } | Class::Multiple { .. }
@@ -123,7 +113,7 @@ impl<'a> Pipeline<'a> {
             Class::System | Class::Vector(_) => SYSTEM,
             _ => 1,
         };
-        let is_early = !is_younger
+        let is_early = !issued.is_younger
             && matches!(instruction.class, Class::Move | Class::Add)
             && instruction
                 .operands
@@ -173,7 +163,7 @@ fn is_alone(instruction: &Instruction) -> bool {
 /// Whether the core has the units for two instructions in one cycle.
 fn pairs(older: &Instruction, younger: &Instruction) -> bool {
     match (older.class, younger.class) {
-        _ if is_alone(younger) => false,
+        _ if is_alone(older) || is_alone(younger) => false,
         (_, Class::Extend | Class::Simd | Class::Saturate) => false,
         (Class::Multiply, Class::Multiply | Class::Store { .. })
         | (Class::Store { .. }, Class::Multiply | Class::Store { .. }) => false,
