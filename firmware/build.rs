@@ -1,78 +1,12 @@
 //! Turns the board's file into the linker's memory map, and into the constants
 //! that the start-up code needs.
 
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::{env, fs};
 
-use serde::Deserialize;
-
-/// The part of a board's file that the image depends on.
-#[derive(Deserialize)]
-struct Board {
-    name: String,
-    startup: Option<String>,
-    target: String,
-    kernels: String,
-    memory: BTreeMap<String, Region>,
-    layout: Layout,
-    #[serde(default)]
-    budget: Budget,
-    counter: Counter,
-    busy_register: Option<BusyRegister>,
-    uart: Option<Uart>,
-}
-
-#[derive(Deserialize)]
-struct Region {
-    origin: u32,
-    length: u32,
-}
-
-#[derive(Deserialize)]
-struct Layout {
-    code: String,
-    weights: String,
-    ram: String,
-    stack_bytes: u32,
-    boot: Option<Boot>,
-}
-
-/// What the boot ROM reads beside the vector table.
-#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case")]
-enum Boot {
-    /// A second boot loader, in the 256 bytes before it.
-    SecondStage,
-    /// What kind of image this is, within the first 4 KB.
-    ImageDefinition,
-}
-
-#[derive(Deserialize, Default)]
-struct Budget {
-    flash_bytes: Option<u32>,
-    ram_bytes: Option<u32>,
-}
-
-#[derive(Deserialize)]
-struct Counter {
-    frequency_hz: u32,
-}
-
-#[derive(Deserialize)]
-struct BusyRegister {
-    address: u32,
-    mask: u32,
-}
-
-#[derive(Deserialize)]
-struct Uart {
-    baud: u32,
-    #[serde(default)]
-    address: u32,
-}
+use tadpool_boards::{Board, Boot, Budget, BusyRegister, KernelVariant, Layout, Region, Uart};
 
 /// More than any image takes, less than there is between memories of most boards.
 const UNLIMITED_BYTES: u32 = 0x0400_0000;
@@ -87,27 +21,20 @@ fn main() -> Result<(), Box<dyn Error>> {
     if env::var("CARGO_CFG_TARGET_OS")? != "none" {
         return Ok(()); // the host's tests of the library
     }
-    let firmware = match env::var_os("TADPOOL_FIRMWARE") {
-        Some(folder) => PathBuf::from(folder),
-        None => PathBuf::from(env::var("CARGO_MANIFEST_DIR")?),
+    println!("cargo::rerun-if-env-changed=TADPOOL_BOARD");
+    let mut board = match env::var("TADPOOL_BOARD") {
+        Ok(board) => tadpool_boards::find(&board)?,
+        Err(_) => the_only_match()?,
     };
-    println!("cargo::rerun-if-env-changed=TADPOOL_FIRMWARE");
-    println!("cargo::rerun-if-env-changed=TADPOOL_BOARD_FILE");
-    let (file, board) = match env::var_os("TADPOOL_BOARD_FILE") {
-        Some(file) => {
-            let file = PathBuf::from(file);
-            let board = read(&file)?;
-            (file, board)
-        }
-        None => the_only_match(&firmware.join("boards"))?,
-    };
-    println!("cargo::rerun-if-changed={}", file.display());
+    if let Some(file) = &board.file {
+        println!("cargo::rerun-if-changed={}", file.display());
+    }
     let (name, target) = (&board.name, env::var("TARGET")?);
     if !matches(&board) {
         return Err(format!(
             "board `{name}` needs --no-default-features --features {},{}",
-            startup(&board),
-            board.kernels
+            board.startup(),
+            board.kernels.name()
         )
         .into());
     }
@@ -123,7 +50,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     // Set to weigh an image that does not fit.
     println!("cargo::rerun-if-env-changed=TADPOOL_UNLIMITED");
-    let mut board = board;
     if env::var_os("TADPOOL_UNLIMITED").is_some() {
         println!("cargo::rustc-link-arg-bins=--no-check-sections");
         board.budget = Budget::default();
@@ -132,8 +58,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    let map = memory_map(&board).map_err(|e| format!("{}: {e}", file.display()))?;
-    fs::write(out.join("memory.x"), map)?;
+    fs::write(out.join("memory.x"), memory_map(&board)?)?;
     fs::write(out.join("board.rs"), constants(&board)?)?;
     println!("cargo::rustc-link-search={}", out.display());
     println!("cargo::rustc-link-arg-bins=--nmagic");
@@ -142,50 +67,34 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn read(file: &Path) -> Result<Board, Box<dyn Error>> {
-    let wrong = |e: &dyn Error| format!("{}: {e}", file.display());
-    let text = fs::read_to_string(file).map_err(|e| wrong(&e))?;
-    Ok(toml::from_str(&text).map_err(|e| wrong(&e))?)
-}
-
-/// The board whose start-up code and kernels are on, if no file was named.
-fn the_only_match(boards: &Path) -> Result<(PathBuf, Board), Box<dyn Error>> {
-    println!("cargo::rerun-if-changed={}", boards.display());
+/// The board whose start-up code and kernels are on, if none was named.
+fn the_only_match() -> Result<Board, Box<dyn Error>> {
     let target = env::var("TARGET")?;
     let mut found = Vec::new();
-    for entry in fs::read_dir(boards).map_err(|e| format!("{}: {e}", boards.display()))? {
-        let file = entry?.path();
-        let board = read(&file)?;
+    for name in tadpool_boards::names() {
+        let board = tadpool_boards::find(name)?;
         if matches(&board) && board.target == target {
-            found.push((file, board));
+            found.push(board);
         }
     }
-    found.sort_by(|a, b| a.0.cmp(&b.0));
-    let names: Vec<&str> = found.iter().map(|(_, board)| board.name.as_str()).collect();
-    match names[..] {
-        [] => Err(format!(
-            "no board of {target} has these features; see {}",
-            boards.display()
-        )
-        .into()),
-        [_] => Ok(found.remove(0)),
-        _ => Err(format!("name one of {names:?}: TADPOOL_BOARD_FILE=its file").into()),
+    match found.len() {
+        0 => Err(format!("no board of {target} has these features").into()),
+        1 => Ok(found.remove(0)),
+        _ => {
+            let names: Vec<&str> = found.iter().map(|board| board.name.as_str()).collect();
+            Err(format!("set TADPOOL_BOARD to one of {names:?}").into())
+        }
     }
 }
 
 /// Whether the features that are on are those of the board.
 fn matches(board: &Board) -> bool {
     let is_on = |feature: &str| env::var_os(feature_variable(feature)).is_some();
-    let kernels = ["dsp", "dsp-m7", "helium"];
-    is_on(startup(board))
-        && kernels
+    is_on(board.startup())
+        && KernelVariant::ALL
             .iter()
-            .all(|&variant| is_on(variant) == (variant == board.kernels))
-}
-
-/// The feature of the board's start-up code.
-fn startup(board: &Board) -> &str {
-    board.startup.as_deref().unwrap_or(&board.name)
+            .filter(|&&kernels| kernels != KernelVariant::Portable)
+            .all(|&kernels| is_on(kernels.name()) == (kernels == board.kernels))
 }
 
 /// What cargo sets if the feature named `name` is on.
@@ -208,7 +117,7 @@ pub(crate) const WEIGHTS_ORIGIN: u32 = {weights:#x};
 ",
         counter.frequency_hz
     );
-    if let Some(BusyRegister { address, mask }) = board.busy_register {
+    if let Some(BusyRegister { address, mask }) = &board.busy_register {
         write!(
             source,
             "/// Output register of the busy pin, and its bit.
@@ -217,7 +126,8 @@ pub(crate) const BUSY_REGISTER: (usize, u32) = ({address:#x}, {mask:#x});
 "
         )?;
     }
-    if let Some(Uart { baud, address }) = board.uart {
+    if let Some(Uart { baud, address, .. }) = &board.uart {
+        let address = address.unwrap_or(0);
         write!(
             source,
             "/// Where the UART's registers are, if a HAL does not know.

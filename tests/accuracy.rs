@@ -1,18 +1,17 @@
 //! Top-1 on the evaluation images that are part of the repository: 100 of each
 //! class for both trained networks.
 
-mod support;
-
+use crate::support;
 use rayon::prelude::*;
-use tadpool::calibrate::{self, Finding, LabelledPixels};
-use tadpool::compile::{self, CompileConfig};
-use tadpool::evaluate::{Evaluation, agreement, argmax};
-use tadpool::images;
-use tadpool::model_toml::{Channels, InputDescription, Quantization, WeightChoice};
-use tadpool::precision::Precision;
-use tadpool::program::Arena;
-use tadpool::schedule::ScheduleConfig;
-use tadpool::widen;
+use tadpool_compiler::calibrate::{self, Finding, LabelledPixels};
+use tadpool_compiler::compile::widen;
+use tadpool_compiler::compile::{self, CompileConfig};
+use tadpool_compiler::evaluate::{Evaluation, agreement, argmax};
+use tadpool_compiler::given::images;
+use tadpool_compiler::given::model_toml::{Channels, InputDescription, Quantization, WeightChoice};
+use tadpool_compiler::place::program::Arena;
+use tadpool_compiler::place::schedule::ScheduleConfig;
+use tadpool_compiler::quantize::precision::Precision;
 
 /// Floor of the float network's top-1; how far integers may be below it, and how
 /// often they must agree, with eight-bit weights and with four-bit ones everywhere

@@ -1,23 +1,23 @@
 //! Self-attention from the quantizer to emulated boards.
 
-mod support;
-
 use std::collections::BTreeMap;
 
-use support::Noise;
-use support::emulated::assert_same_bytes;
-use support::integer::{MEAN, Quantized, STD, images, normalised, quantized_network, step_sqnr};
-use support::placed::Layers;
-use tadpool::calibrate;
-use tadpool::ir::{
+use crate::support::Noise;
+use crate::support::emulated::assert_same_bytes;
+use crate::support::integer::{
+    MEAN, Quantized, STD, images, normalised, quantized_network, step_sqnr,
+};
+use crate::support::placed::Layers;
+use tadpool_compiler::calibrate;
+use tadpool_compiler::given::model_toml::Bits;
+use tadpool_compiler::network::{
     Activation, Attention, ChannelMlp, Linear, MetaFormer, Norm, NormScope, Op, PatchEmbedding,
     Residual, Shape,
 };
-use tadpool::model_toml::Bits;
-use tadpool::precision::Precision;
-use tadpool::quant_model::{Stream, WeightBits};
-use tadpool::quantize::{Pixels, QuantError, quantize};
-use tadpool::schedule::ScheduleConfig;
+use tadpool_compiler::place::schedule::ScheduleConfig;
+use tadpool_compiler::quantize::precision::Precision;
+use tadpool_compiler::quantize::quant_model::{Stream, WeightBits};
+use tadpool_compiler::quantize::{Pixels, QuantError, quantize};
 
 /// Channels, window and step, heads, values of a head, and scope of the norm of each
 /// stage. The heads of the last fit no layout but that of the portable kernels.

@@ -1,18 +1,17 @@
 //! The whole check on a small committed network, against figures that this file
 //! computes on its own from the bytes of every step.
 
-mod support;
-
+use crate::support;
 use std::path::Path;
 
+use crate::support::made::Made;
 use serde_json::{Value, json};
-use support::made::Made;
-use tadpool::check::{self, Check, CheckConfig};
-use tadpool::compile::{self, CompileConfig, Compiled, Model};
-use tadpool::float::{self, View};
-use tadpool::images::{self, ImageFile};
-use tadpool::program::Arena;
-use tadpool::quant_model::{QuantLayer, QuantOp, Stream};
+use tadpool_compiler::check::{self, Check, CheckConfig};
+use tadpool_compiler::compile::{self, CompileConfig, Compiled, Model};
+use tadpool_compiler::given::images::{self, ImageFile};
+use tadpool_compiler::network::float::{self, View};
+use tadpool_compiler::place::program::Arena;
+use tadpool_compiler::quantize::quant_model::{QuantLayer, QuantOp, Stream};
 use tadpool_kernels::Observer;
 use tadpool_kernels::norm::Stats;
 

@@ -1,11 +1,10 @@
 //! The generated source.
 
-mod support;
-
-use support::integer::{Quantized, quantized};
-use tadpool::codegen::{Description, Generated, generate};
-use tadpool::program::program;
-use tadpool::schedule::ScheduleConfig;
+use crate::support;
+use crate::support::integer::{Quantized, quantized};
+use tadpool_compiler::generate::{Description, Generated, generate};
+use tadpool_compiler::place::program::program;
+use tadpool_compiler::place::schedule::ScheduleConfig;
 use tadpool_kernels::layout::Layout;
 
 fn generated(file: &str, layout: Layout) -> Generated {

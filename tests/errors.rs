@@ -1,20 +1,19 @@
 //! What is refused, in which words; and that hostile files are refused at all.
 
-mod support;
-
+use crate::support;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use crate::support::Noise;
+use crate::support::network::{Form, write};
+use crate::support::proto::model;
+use crate::support::refused::broken::broken_files;
+use crate::support::refused::near_misses as near_miss_graphs;
 use prost::Message;
-use support::Noise;
-use support::network::{Form, write};
-use support::proto::model;
-use support::refused::broken::broken_files;
-use support::refused::near_misses as near_miss_graphs;
-use tadpool::images;
-use tadpool::import::{ImportError, import, import_file};
-use tadpool::model_toml::{self, ModelDescription};
-use tadpool::reference::{Reference, ReferenceError, compare};
+use tadpool_compiler::given::images;
+use tadpool_compiler::given::model_toml::{self, ModelDescription};
+use tadpool_compiler::import::reference::{Reference, ReferenceError, compare};
+use tadpool_compiler::import::{ImportError, import, import_file};
 
 #[test]
 fn unsupported_fixtures() {
@@ -131,7 +130,7 @@ fn an_import_that_computes_something_else_is_refused() {
     let bytes = write(Form::default());
     let mut model = import(&bytes, "network.onnx").unwrap();
     let reference = Reference::new(&bytes, model.input).unwrap();
-    let tadpool::ir::Op::Head(head) = &mut model.layers.last_mut().unwrap().op else {
+    let tadpool_compiler::network::Op::Head(head) = &mut model.layers.last_mut().unwrap().op else {
         panic!()
     };
     head.linear.bias[1] += 0.5;

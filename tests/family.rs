@@ -1,21 +1,20 @@
 //! Every network of the family, from every exporter, as integers: on the host close to
 //! the float network, and on emulated boards the same bytes as on the host.
 
-mod support;
-
+use crate::support;
 use std::collections::BTreeSet;
 
-use support::emulated::assert_same_bytes;
-use support::integer::{Quantized, images, quantized_file, quantized_network, step_sqnr};
-use support::{Member, Noise};
-use tadpool::import::import_file;
-use tadpool::ir::{
+use crate::support::emulated::assert_same_bytes;
+use crate::support::integer::{Quantized, images, quantized_file, quantized_network, step_sqnr};
+use crate::support::{Member, Noise};
+use tadpool_compiler::import::import_file;
+use tadpool_compiler::network::{
     Activation, Head, HeadHidden, Linear, MetaFormer, Norm, NormScope, Op, Residual,
 };
-use tadpool::precision::Precision;
-use tadpool::program::Program;
-use tadpool::quant_model::{QuantOp, Stream, WeightBits};
-use tadpool::schedule::ScheduleConfig;
+use tadpool_compiler::place::program::Program;
+use tadpool_compiler::place::schedule::ScheduleConfig;
+use tadpool_compiler::quantize::precision::Precision;
+use tadpool_compiler::quantize::quant_model::{QuantOp, Stream, WeightBits};
 
 const STREAMS: [Stream; 2] = [Stream::Int8, Stream::Int16];
 

@@ -1,17 +1,16 @@
 //! From ONNX files to the MetaFormer IR: every form of every layer is
 //! recognised, and computes what the original file computes.
 
-mod support;
-
+use crate::support;
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::support::network::Form;
+use crate::support::{Fixture, Noise};
 use proptest::prelude::*;
-use support::network::Form;
-use support::{Fixture, Noise};
-use tadpool::float::{self, View};
-use tadpool::import::{import, import_file};
-use tadpool::ir::{MetaFormer, Op};
-use tadpool::reference::{Reference, compare};
+use tadpool_compiler::import::reference::{Reference, compare};
+use tadpool_compiler::import::{import, import_file};
+use tadpool_compiler::network::float::{self, View};
+use tadpool_compiler::network::{MetaFormer, Op};
 
 const TOLERANCE: f32 = 1e-4;
 

@@ -1,14 +1,12 @@
 //! The methods of quantization, as a model description chooses them: each does
 //! something, and the same again.
 
-mod support;
-
-use support::made::Made;
-use support::network::{self, Form};
-use tadpool::check::{self, CheckConfig};
-use tadpool::compile::{self, CompileConfig};
-use tadpool::images;
-use tadpool::quant_model::QuantModel;
+use crate::support::made::Made;
+use crate::support::network::{self, Form};
+use tadpool_compiler::check::{self, CheckConfig};
+use tadpool_compiler::compile::{self, CompileConfig};
+use tadpool_compiler::given::images;
+use tadpool_compiler::quantize::quant_model::QuantModel;
 
 /// The default, and one change of each kind to it; the network has ReLU, so that it
 /// can be equalised.

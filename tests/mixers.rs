@@ -1,17 +1,15 @@
 //! Random mixing and separable convolutions, from the quantizer to emulated boards.
 
-mod support;
-
-use support::Noise;
-use support::placed::{
+use crate::support::Noise;
+use crate::support::placed::{
     Layers, Maker, assert_same_on, place, placed, quantize_carefully, step_sqnr,
 };
-use tadpool::ir::{
+use tadpool_compiler::network::{
     Activation, ChannelMlp, Depthwise, MetaFormer, Norm, NormScope, Op, PatchEmbedding,
     RandomMixing, Residual, SepConv, Shape,
 };
-use tadpool::precision::Precision;
-use tadpool::quant_model::{QuantModel, QuantOp, Stream, WeightBits};
+use tadpool_compiler::quantize::precision::Precision;
+use tadpool_compiler::quantize::quant_model::{QuantModel, QuantOp, Stream, WeightBits};
 
 /// Channels, window and step of each stage's embedding, scope of its norms, and its
 /// mixer.

@@ -1,18 +1,17 @@
 //! What goes into the arena and what stays in it: images row by row, maps for
 //! whoever reads them after an inference, networks without a head.
 
-mod support;
-
-use support::integer::{IMAGES, Quantized, images, place, quantize, quantized};
-use support::placed::assert_same_on;
-use tadpool::import::import_file;
-use tadpool::model_toml::Feed;
-use tadpool::precision::Precision;
-use tadpool::program::{Arena, program};
-use tadpool::quant_model::{QuantModel, QuantOutput};
-use tadpool::runner::trace::Trace;
-use tadpool::schedule::ScheduleConfig;
+use crate::support;
+use crate::support::integer::{IMAGES, Quantized, images, place, quantize, quantized};
+use crate::support::placed::assert_same_on;
+use tadpool_compiler::given::model_toml::Feed;
+use tadpool_compiler::import::import_file;
+use tadpool_compiler::place::program::{Arena, program};
+use tadpool_compiler::place::schedule::ScheduleConfig;
+use tadpool_compiler::quantize::precision::Precision;
+use tadpool_compiler::quantize::quant_model::{QuantModel, QuantOutput};
 use tadpool_kernels::Observer;
+use tadpool_probe::trace::Trace;
 
 const ROWS: ScheduleConfig = ScheduleConfig {
     tile_tokens: 2,
@@ -143,7 +142,7 @@ fn a_network_without_a_head_ends_with_its_map() {
             assert!(logits.is_empty());
             let values = program.scores(&logits, &mut arena).unwrap();
             let image = support::integer::normalised(&pixels);
-            let float = tadpool::float::run(&quantized.network, &image, |_| {});
+            let float = tadpool_compiler::network::float::run(&quantized.network, &image, |_| {});
             assert_eq!(values.len(), float.len());
             let signal: f64 = float.iter().map(|v| f64::from(*v).powi(2)).sum();
             let pairs = values.iter().zip(&float);

@@ -1,16 +1,16 @@
 //! Precision per layer: four-bit weights and 16-bit streams, from the quantizer
 //! to emulated boards.
 
-mod support;
-
-use support::Noise;
-use support::placed::{Layers, Maker, assert_same_on, generated, placed, quantize, step_sqnr};
-use tadpool::ir::{
+use crate::support::Noise;
+use crate::support::placed::{
+    Layers, Maker, assert_same_on, generated, placed, quantize, step_sqnr,
+};
+use tadpool_compiler::network::{
     Activation, ChannelMlp, Identity, MetaFormer, Op, PatchEmbedding, Pooling, Shape,
 };
-use tadpool::precision::{LayerPrecision, Precision};
-use tadpool::quant_model::{Stream, WeightBits};
-use tadpool::quantize::QuantError;
+use tadpool_compiler::quantize::QuantError;
+use tadpool_compiler::quantize::precision::{LayerPrecision, Precision};
+use tadpool_compiler::quantize::quant_model::{Stream, WeightBits};
 use tadpool_kernels::layout::Layout;
 
 use Stream::Int16;

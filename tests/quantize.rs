@@ -1,12 +1,11 @@
 //! From the float network to integers: every step of every fixture stays close
 //! to the float network.
 
-mod support;
-
-use support::integer::{Quantized, images, quantized, step_sqnr};
-use tadpool::program::Arena;
-use tadpool::quant_model::QuantOp;
-use tadpool::schedule::ScheduleConfig;
+use crate::support;
+use crate::support::integer::{Quantized, images, quantized, step_sqnr};
+use tadpool_compiler::place::program::Arena;
+use tadpool_compiler::place::schedule::ScheduleConfig;
+use tadpool_compiler::quantize::quant_model::QuantOp;
 
 #[test]
 fn every_step_of_every_fixture_stays_close_to_float() {
@@ -80,12 +79,12 @@ fn tile_size_changes_no_byte() {
                 ..ScheduleConfig::default()
             },
         );
-        let program = tadpool::program::program(&model, &schedule, &memory);
+        let program = tadpool_compiler::place::program::program(&model, &schedule, &memory);
         let mut arena = Arena::default();
         images(&network, 3)
             .iter()
             .map(|pixels| {
-                tadpool::runner::trace::Trace::simulate(&program, pixels, &mut arena).unwrap()
+                tadpool_probe::trace::Trace::simulate(&program, pixels, &mut arena).unwrap()
             })
             .collect::<Vec<_>>()
     };

@@ -3,22 +3,21 @@
 //! the evaluation of the file as written, tract confirms it without the rounding,
 //! and the integer network is compared with it step for step of its scores.
 
-mod support;
-
-use support::Noise;
-use tadpool::as_written::{ConfirmError, Confirmation, confirm};
-use tadpool::calibrate;
-use tadpool::graph::{Data, Graph};
-use tadpool::grids::Grids;
-use tadpool::import::{Imported, Rounding, import, import_file};
-use tadpool::ir::Op;
-use tadpool::memory::{self, MemoryPlan};
-use tadpool::onnx;
-use tadpool::program::{self, Program};
-use tadpool::quant_model::{QuantMatrix, QuantModel, QuantOp, WeightBits};
-use tadpool::quantize::{self, Pixels};
-use tadpool::reference::{Reference, compare};
-use tadpool::schedule::{self, Schedule, ScheduleConfig};
+use crate::support;
+use crate::support::Noise;
+use tadpool_compiler::calibrate;
+use tadpool_compiler::import::graph::{Data, Graph};
+use tadpool_compiler::import::interpreter::{ConfirmError, Confirmation, confirm};
+use tadpool_compiler::import::onnx;
+use tadpool_compiler::import::reference::{Reference, compare};
+use tadpool_compiler::import::trained_scales::Grids;
+use tadpool_compiler::import::{Imported, Rounding, import, import_file};
+use tadpool_compiler::network::Op;
+use tadpool_compiler::place::memory::{self, MemoryPlan};
+use tadpool_compiler::place::program::{self, Program};
+use tadpool_compiler::place::schedule::{self, Schedule, ScheduleConfig};
+use tadpool_compiler::quantize::quant_model::{QuantMatrix, QuantModel, QuantOp, WeightBits};
+use tadpool_compiler::quantize::{self, Pixels};
 
 /// Files, and whether they were trained for exactly what the kernels compute.
 const FILES: [(&str, bool); 6] = [

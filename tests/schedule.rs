@@ -1,18 +1,17 @@
 //! Steps, buffers and their places.
 
-mod support;
-
+use crate::support;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use crate::support::integer::{quantized, quantized_file};
 use memory_planner::{Budget, Problem, Proof, checker, solve};
-use support::integer::{quantized, quantized_file};
-use tadpool::ir::MetaFormer;
-use tadpool::memory::MemoryPlan;
-use tadpool::plan_csv;
-use tadpool::precision::Precision;
-use tadpool::quant_model::WeightBits;
-use tadpool::schedule::{Schedule, ScheduleConfig};
+use tadpool_compiler::network::MetaFormer;
+use tadpool_compiler::place::memory::MemoryPlan;
+use tadpool_compiler::place::schedule::{Schedule, ScheduleConfig};
+use tadpool_compiler::plan_csv;
+use tadpool_compiler::quantize::precision::Precision;
+use tadpool_compiler::quantize::quant_model::WeightBits;
 use tadpool_kernels::Buffer;
 
 #[test]

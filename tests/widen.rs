@@ -1,16 +1,14 @@
 //! Streams of sixteen bits where eight are too few: a PoolFormer-S12 in geometry,
 //! with outliers.
 
-mod support;
-
-use support::outliers::{self, Size};
-use tadpool::check;
-use tadpool::compile::{self, CompileConfig, Compiled, Model};
-use tadpool::images;
-use tadpool::model_toml::{Bits, StreamChoice};
-use tadpool::quant_model::Stream;
-use tadpool::schedule::ScheduleConfig;
-use tadpool::widen::{self, ENOUGH_DB};
+use crate::support::outliers::{self, Size};
+use tadpool_compiler::check;
+use tadpool_compiler::compile::widen::{self, ENOUGH_DB};
+use tadpool_compiler::compile::{self, CompileConfig, Compiled, Model};
+use tadpool_compiler::given::images;
+use tadpool_compiler::given::model_toml::{Bits, StreamChoice};
+use tadpool_compiler::place::schedule::ScheduleConfig;
+use tadpool_compiler::quantize::quant_model::Stream;
 
 /// The real network's depth with half its channels and small images: what int8
 /// loses, it loses by depth and by outliers.

@@ -1,8 +1,8 @@
 //! What emulated boards compute: the bytes of the host, step by step.
 
-use tadpool::runner::session::Inference;
+use tadpool_probe::session::Inference;
 
-use crate::{on_host, picture, start};
+use super::{on_host, picture, start};
 
 fn agrees_with_the_host(board: &str) {
     let (_, mut session) = start(board);

@@ -1,12 +1,10 @@
 //! Faults of the firmware: caught, and reported with the place.
 
 use std::time::Duration;
-
-use tadpool::boards;
-use tadpool::runner::session::SessionError;
+use tadpool_probe::session::SessionError;
 use tadpool_protocol::{FaultKind, SelfTest};
 
-use crate::{emulated, image, picture, start, start_image, without_addresses};
+use super::{emulated, image, picture, start, start_image, without_addresses};
 
 /// How a fault that is asked for is reported.
 fn fault(board: &str, test: SelfTest) -> (FaultKind, String) {

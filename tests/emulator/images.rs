@@ -1,12 +1,10 @@
 //! What images hold and take, and which are refused.
-
-use tadpool::boards;
-use tadpool::firmware::audit;
-use tadpool::firmware::{self, Build, FirmwareError, Interface};
-use tadpool::runner::session::SessionError;
+use tadpool_image::audit;
+use tadpool_image::{Build, FirmwareError, Interface};
+use tadpool_probe::session::SessionError;
 use tadpool_protocol::{Refusal, SelfTest};
 
-use crate::{TIMEOUT, emulated, firmware_folder, image, on_host, picture, start, start_image};
+use super::{TIMEOUT, emulated, firmware_folder, image, on_host, picture, start, start_image};
 
 #[test]
 fn the_image_is_weighed() {
@@ -29,7 +27,7 @@ fn the_image_is_weighed() {
 fn an_inference_cannot_panic_and_has_a_bounded_stack() {
     let firmware = &firmware_folder();
     for name in emulated() {
-        let board = &boards::find(name).unwrap();
+        let board = &tadpool_boards::find(name).unwrap();
         let build = Build {
             firmware,
             board,
@@ -87,14 +85,14 @@ fn another_model_takes_the_place_of_the_committed_one() {
             false => drop(std::fs::copy(&path, copy).unwrap()),
         }
     }
-    let board = &boards::find(boards::DEFAULT_BOARD).unwrap();
+    let board = &tadpool_boards::find(boards::DEFAULT_BOARD).unwrap();
     let build = Build {
         firmware: &firmware_folder(),
         board,
         model: Some(folder.path()),
         interface: Interface::Requests,
     };
-    let image = firmware::build(&build).unwrap_or_else(|error| panic!("{error}"));
+    let image = tadpool_image::build(&build).unwrap_or_else(|error| panic!("{error}"));
     let mut session = start_image(board, &image.path, None, TIMEOUT).unwrap();
     assert_eq!(
         session.hello().model.as_str(),
@@ -127,14 +125,14 @@ fn an_image_that_exceeds_a_budget_is_not_built() {
             format!("{text}\n[budget]\n{field} = {bytes}\n{rest}"),
         )
         .unwrap();
-        let board = &boards::find(path.to_str().unwrap()).unwrap();
+        let board = &tadpool_boards::find(path.to_str().unwrap()).unwrap();
         let build = Build {
             firmware: &firmware_folder(),
             board,
             model: None,
             interface: Interface::Requests,
         };
-        match firmware::build(&build).unwrap_err() {
+        match tadpool_image::build(&build).unwrap_err() {
             FirmwareError::DoesNotFit {
                 board,
                 memory,

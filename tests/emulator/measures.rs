@@ -1,12 +1,10 @@
 //! What emulated boards measure, and log.
 
 use std::time::Duration;
-
-use tadpool::boards;
-use tadpool::runner::logs::LogTable;
+use tadpool_probe::logs::LogTable;
 use tadpool_protocol::SelfTest;
 
-use crate::{emulated, image, picture, start};
+use super::{emulated, image, picture, start};
 
 #[test]
 fn the_counter_counts_instructions() {

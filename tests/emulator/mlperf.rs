@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
-use tadpool::boards::{self, Board, Runner};
-use tadpool::firmware::{self, Build, FirmwareError, Interface};
-use tadpool::runner::probe::{Options, RttLink, connect};
-use tadpool::runner::session::Transport;
+use tadpool_boards::{Board, Runner};
+use tadpool_image::{Build, FirmwareError, Interface};
+use tadpool_probe::session::Transport;
+use tadpool_probe::{Options, RttLink, connect};
 
-use crate::{TIMEOUT, firmware_folder, on_host, picture};
+use super::{TIMEOUT, firmware_folder, on_host, picture};
 
 /// Input bytes that the runner puts into one command.
 const PIECE_BYTES: usize = 32;
@@ -175,12 +175,12 @@ fn image(board: &Board, interface: Interface) -> Result<PathBuf, FirmwareError> 
         model: None,
         interface,
     };
-    Ok(firmware::build(&build)?.path)
+    Ok(tadpool_image::build(&build)?.path)
 }
 
 #[test]
 fn the_benchmark_runs_through_rtt() {
-    let board = boards::find(boards::DEFAULT_BOARD).unwrap();
+    let board = tadpool_boards::find(boards::DEFAULT_BOARD).unwrap();
     let image = image(&board, Interface::Mlperf).unwrap();
     let mut connection = connect(&board, &Options::default()).unwrap();
     connection.flash(&image, &()).unwrap();
@@ -190,7 +190,7 @@ fn the_benchmark_runs_through_rtt() {
 #[test]
 fn the_benchmark_runs_through_the_uart() {
     for name in ["qemu-mps2-an386", "qemu-mps3-an547"] {
-        let board = boards::find(name).unwrap();
+        let board = tadpool_boards::find(name).unwrap();
         let image = image(&board, Interface::MlperfUart).unwrap();
         let port = SerialPort::open(&board, &image);
         Client::start(port).benchmark();
@@ -200,13 +200,13 @@ fn the_benchmark_runs_through_the_uart() {
 /// It needs a serial port of a real board, too; that one builds.
 #[test]
 fn the_reference_board_has_a_uart() {
-    let board = boards::find("nucleo-l4r5zi").unwrap();
+    let board = tadpool_boards::find("nucleo-l4r5zi").unwrap();
     image(&board, Interface::MlperfUart).unwrap();
 }
 
 #[test]
 fn a_board_without_a_uart_is_refused() {
-    let board = boards::find("rpi-pico2").unwrap();
+    let board = tadpool_boards::find("rpi-pico2").unwrap();
     let error = image(&board, Interface::MlperfUart).unwrap_err();
     insta::assert_snapshot!(error);
 }

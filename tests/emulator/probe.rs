@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use tadpool::boards::{self, Board};
-use tadpool::runner::probe::qemu::{Emulator, Tamper};
-use tadpool::runner::probe::{Connection, Options, ProbeError, connect};
-use tadpool::runner::session::{Session, SessionError};
+use tadpool_boards::Board;
+use tadpool_probe::qemu::{Emulator, Tamper};
+use tadpool_probe::session::{Session, SessionError};
+use tadpool_probe::{Connection, Options, ProbeError, connect};
 
-use crate::{TIMEOUT, image, on_host, picture, without_addresses};
+use super::{TIMEOUT, image, on_host, picture, without_addresses};
 
 const START_TIME: Duration = Duration::from_secs(2);
 const CPUID: u64 = 0xe000_ed00;
@@ -18,7 +18,7 @@ const DHCSR: u64 = 0xe000_edf0;
 
 /// A machine with something between its core and its probe.
 fn tampered(tamper: impl Tamper + 'static) -> (Board, Emulator, Options) {
-    let board = boards::find(boards::DEFAULT_BOARD).unwrap();
+    let board = tadpool_boards::find(boards::DEFAULT_BOARD).unwrap();
     let emulator = Emulator::start_tampered(&board, Some(Box::new(tamper))).unwrap();
     let options = Options {
         probe: Some(emulator.selector()),

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use tadpool::boards::{self, Board};
-use tadpool::runner::session::{SessionError, Transport as _};
+use tadpool_boards::Board;
+use tadpool_probe::session::{SessionError, Transport as _};
 use tadpool_protocol::{MAX_FRAME, Refusal, Request, encode};
 
-use crate::{TIMEOUT, image, picture, start, start_image};
+use super::{TIMEOUT, image, picture, start, start_image};
 
 #[test]
 fn broken_and_wrong_frames_are_refused_and_forgotten() {

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tadpool::boards::{self, Board};
-use tadpool::codegen::{Description, Generated, generate};
-use tadpool::firmware::{self, Build, Interface};
-use tadpool::program::{Arena, Program};
-use tadpool::runner::probe::Options;
-use tadpool::runner::trace::Trace;
-use tadpool::runner::{self, Run};
+use tadpool_boards::Board;
+use tadpool_compiler::generate::{Description, Generated, generate, layout};
+use tadpool_compiler::place::program::{Arena, Program};
+use tadpool_image::{Build, Interface};
+use tadpool_probe::Options;
+use tadpool_probe::Run;
+use tadpool_probe::trace::Trace;
 use tempfile::TempDir;
 
 /// The generated crate of a program, in a folder of its own.
@@ -37,7 +37,7 @@ pub(crate) fn written(program: &Program<'_>, board: &Board) -> Written {
     let kernels = firmware.join("kernels").display().to_string();
     let description = description(program);
     let folder = tempfile::tempdir().unwrap();
-    let generated = generate(program, &description, board.kernels.layout());
+    let generated = generate(program, &description, layout(board.kernels));
     generated
         .write_crate(
             folder.path(),
@@ -65,18 +65,18 @@ pub(crate) fn description(program: &Program<'_>) -> Description {
 /// Builds an image of `program` for a board, and compares what every step writes there
 /// with what it writes on the host. Returns the bytes of stack that were used.
 pub(crate) fn assert_same_bytes(program: &Program<'_>, board: &str, images: &[Vec<u8>]) -> u32 {
-    let board = &boards::find(board).unwrap();
+    let board = &tadpool_boards::find(board).unwrap();
     let name = &board.name;
     let written = written(program, board);
     let build = written.build(board);
-    let image = firmware::build(&build).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let image = tadpool_image::build(&build).unwrap_or_else(|error| panic!("{name}: {error}"));
     let run = Run {
         board,
         image: &image.path,
         model_hash: Some(written.generated.hash),
         timeout: Duration::from_secs(60),
     };
-    let mut session = runner::start(&run, &Options::default(), &()).unwrap();
+    let mut session = tadpool_probe::start(&run, &Options::default(), &()).unwrap();
     let mut stack_bytes = 0;
     for pixels in images {
         let host = Trace::simulate(program, pixels, &mut Arena::default()).unwrap();

@@ -2,16 +2,16 @@
 
 use std::path::Path;
 
-use tadpool::calibrate;
-use tadpool::float::{self, View};
-use tadpool::import::import_file;
-use tadpool::ir::MetaFormer;
-use tadpool::memory::{self, MemoryPlan};
-use tadpool::precision::Precision;
-use tadpool::program::{Arena, Program, program};
-use tadpool::quant_model::QuantModel;
-use tadpool::quantize::{self, Pixels, QuantError};
-use tadpool::schedule::{self, Schedule, ScheduleConfig};
+use tadpool_compiler::calibrate;
+use tadpool_compiler::import::import_file;
+use tadpool_compiler::network::MetaFormer;
+use tadpool_compiler::network::float::{self, View};
+use tadpool_compiler::place::memory::{self, MemoryPlan};
+use tadpool_compiler::place::program::{Arena, Program, program};
+use tadpool_compiler::place::schedule::{self, Schedule, ScheduleConfig};
+use tadpool_compiler::quantize::precision::Precision;
+use tadpool_compiler::quantize::quant_model::QuantModel;
+use tadpool_compiler::quantize::{self, Pixels, QuantError};
 use tadpool_kernels::Observer;
 
 use super::{Fixture, Noise, fixtures};

@@ -1,15 +1,15 @@
 //! Networks written in Rust, taken through every stage and onto emulated boards.
-
-use tadpool::boards;
-use tadpool::calibrate;
-use tadpool::codegen::{Generated, generate};
-use tadpool::firmware::audit;
-use tadpool::ir::{Head, Layer, Linear, MetaFormer, Norm, NormScope, Op, Residual, Shape};
-use tadpool::model_toml::RangeMethod;
-use tadpool::precision::Precision;
-use tadpool::quant_model::QuantModel;
-use tadpool::quantize::{QuantError, Rounding, quantize_rounded};
-use tadpool::schedule::ScheduleConfig;
+use tadpool_compiler::calibrate;
+use tadpool_compiler::generate::{Generated, generate};
+use tadpool_compiler::given::model_toml::RangeMethod;
+use tadpool_compiler::network::{
+    Head, Layer, Linear, MetaFormer, Norm, NormScope, Op, Residual, Shape,
+};
+use tadpool_compiler::place::schedule::ScheduleConfig;
+use tadpool_compiler::quantize::precision::Precision;
+use tadpool_compiler::quantize::quant_model::QuantModel;
+use tadpool_compiler::quantize::{QuantError, Rounding, quantize_rounded};
+use tadpool_image::audit;
 use tadpool_kernels::layout::Layout;
 
 use super::Noise;
@@ -147,7 +147,7 @@ pub(crate) fn step_sqnr(placed: &Quantized) -> Vec<f64> {
 /// nothing, have a bounded stack, and cannot panic.
 pub(crate) fn assert_same_on(name: &str, placed: &Quantized) {
     let program = placed.program();
-    let board = &boards::find(name).unwrap();
+    let board = &tadpool_boards::find(name).unwrap();
     let written = written(&program, board);
     let build = written.build(board);
     let audit = audit::inference(&build).unwrap_or_else(|error| panic!("{name}: {error}"));

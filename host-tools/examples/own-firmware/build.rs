@@ -1,10 +1,10 @@
 //! Generates the model's source into `OUT_DIR`.
 
-use tadpool::boards::KernelVariant;
+use tadpool_boards::KernelVariant;
 
 fn main() {
     // Plain Rust kernels, so that the example runs on the host too.
-    tadpool::build_script::generate(
+    tadpool_compiler::build_script::generate(
         "../../../models/poolformer-cifar10/model.toml",
         KernelVariant::Portable,
     );

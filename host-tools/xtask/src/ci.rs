@@ -9,10 +9,11 @@ use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
+use tadpool_boards::Board;
 
 use crate::run::{cargo, root, run, shown, succeeds, tadpool};
-use crate::setup::{Board, boards, setup};
-use crate::{bench, examples, generate, toolchain};
+use crate::setup::{boards, setup};
+use crate::{bench, examples, generate};
 
 /// Checks models' Python, at one version so that its advice does not change.
 const RUFF: &str = "ruff==0.17.6";
@@ -67,14 +68,14 @@ fn all(tally: &mut Tally) -> Result<()> {
     })?;
     let mut seen = BTreeSet::new();
     // Boards that share their start-up code differ in data only.
-    for board in boards.iter().filter(|board| seen.insert(&board.startup)) {
+    for board in boards.iter().filter(|board| seen.insert(board.startup())) {
         step(
             tally,
             &format!("clippy of the firmware for {}", board.name),
             || {
-                let mlperf = match board.has_uart {
-                    true => "mlperf-uart",
-                    false => "mlperf",
+                let mlperf = match board.uart {
+                    Some(_) => "mlperf-uart",
+                    None => "mlperf",
                 };
                 for interface in ["self-test", mlperf] {
                     let mut clippy = firmware("clippy", board)?;
@@ -215,7 +216,7 @@ fn counts(line: &str) -> Option<Tally> {
 
 /// Cargo for the firmware of `board`.
 fn firmware(subcommand: &str, board: &Board) -> Result<Command> {
-    let Some(toolchain) = toolchain::for_target(&board.target) else {
+    let Some(toolchain) = tadpool_toolchain::for_target(&board.target) else {
         bail!(
             "no toolchain builds for {}; run `cargo xtask setup`",
             board.target
@@ -230,8 +231,8 @@ fn firmware(subcommand: &str, board: &Board) -> Result<Command> {
             "firmware/target",
             "--locked",
         ])
-        .args(["--no-default-features", "--features", &board.features])
-        .env("TADPOOL_BOARD_FILE", &board.file)
+        .args(["--no-default-features", "--features", &board.features()])
+        .env("TADPOOL_BOARD", &board.name)
         .current_dir(root());
     Ok(command)
 }

@@ -7,7 +7,6 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::run::{root, run};
-use crate::toolchain;
 
 const TARGET: &str = "thumbv7em-none-eabihf";
 const CAMERA: &str = "firmware/examples/camera/Cargo.toml";
@@ -41,7 +40,7 @@ pub(crate) fn camera() -> Result<()> {
 
 /// Cargo building the example.
 fn build_command() -> Result<Command> {
-    let Some(toolchain) = toolchain::for_target(TARGET) else {
+    let Some(toolchain) = tadpool_toolchain::for_target(TARGET) else {
         bail!("no toolchain builds for {TARGET}; run `cargo xtask setup`");
     };
     let mut command = toolchain.command("build", TARGET);

@@ -8,10 +8,6 @@ mod examples;
 mod generate;
 mod run;
 mod setup;
-// The library's own file, which is written to be shared: depending on the
-// library would take minutes before the first word.
-#[path = "../../src/firmware/toolchain.rs"]
-mod toolchain;
 
 use std::process::ExitCode;
 

@@ -17,7 +17,6 @@ use super::table::Row;
 use super::timing::Timing;
 use super::trace::{self, Executed};
 use crate::run::{root, run, shown};
-use crate::toolchain;
 
 /// How long the image may run; it takes a few seconds.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -104,7 +103,7 @@ impl Core {
 
     /// Cargo for the benchmark, as this core wants it.
     fn cargo(&self, subcommand: &str, features: &[&str]) -> Result<Command> {
-        let toolchain = toolchain::for_target(self.target)
+        let toolchain = tadpool_toolchain::for_target(self.target)
             .with_context(|| format!("no compiler for {}: run `cargo xtask setup`", self.target))?;
         let mut features = features.to_vec();
         if self.kernels != "portable" {

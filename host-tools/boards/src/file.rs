@@ -1,0 +1,218 @@
+//! Board files: found by name, read and checked.
+
+use std::path::{Path, PathBuf};
+
+use super::{Board, Runner};
+
+/// Boards of this version of the tool, by name; the build script lists the folder.
+const BUILT_IN: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/boards.rs"));
+
+/// A board that is not known or whose file is wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum BoardError {
+    /// No built-in board has this name.
+    #[error(
+        "no board is named `{name}`; there are {known}, or give the path of a board file",
+        known = names().collect::<Vec<_>>().join(", ")
+    )]
+    Unknown {
+        /// The name asked for.
+        name: String,
+    },
+    /// The file cannot be read.
+    #[error("cannot read the board file `{}`: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The file is not TOML, or a field is missing, unknown or of a wrong type.
+    #[error("`{}` is not a board file: {source}", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: Box<toml::de::Error>,
+    },
+    /// A field's value cannot be.
+    #[error("`{}`: {field} = {value} {problem}", path.display())]
+    Field {
+        /// The file.
+        path: PathBuf,
+        /// The field, as `table.field`.
+        field: String,
+        /// Its value.
+        value: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// Names of the built-in boards.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    BUILT_IN.iter().map(|(name, _)| *name)
+}
+
+/// The board named `board`, or the one in the file `board` if that ends in
+/// `.toml`.
+///
+/// # Errors
+/// A [`BoardError`] that names the board or the file and the field.
+pub fn find(board: &str) -> Result<Board, BoardError> {
+    if Path::new(board)
+        .extension()
+        .is_some_and(|end| end == "toml")
+    {
+        return load(Path::new(board));
+    }
+    match BUILT_IN.iter().find(|(name, _)| *name == board) {
+        Some((name, text)) => parse(Path::new(&format!("{name}.toml")), text),
+        None => Err(BoardError::Unknown {
+            name: board.to_owned(),
+        }),
+    }
+}
+
+/// The board in a file.
+///
+/// # Errors
+/// A [`BoardError`] that names the file and the field.
+pub fn load(path: &Path) -> Result<Board, BoardError> {
+    let text = std::fs::read_to_string(path).map_err(|source| BoardError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let board = parse(path, &text)?;
+    Ok(Board {
+        file: Some(path.to_owned()),
+        ..board
+    })
+}
+
+/// The board that `text`, from the file at `path`, describes.
+///
+/// # Errors
+/// A [`BoardError`] that names the file and the field.
+pub fn parse(path: &Path, text: &str) -> Result<Board, BoardError> {
+    let board: Board = toml::from_str(text).map_err(|source| BoardError::Parse {
+        path: path.to_owned(),
+        source: Box::new(source),
+    })?;
+    check(&board).map_err(|(field, value, problem)| BoardError::Field {
+        path: path.to_owned(),
+        field: field.to_owned(),
+        value,
+        problem: problem.to_owned(),
+    })?;
+    Ok(board)
+}
+
+/// The first field whose value cannot be, with the value and what is wrong.
+fn check(board: &Board) -> Result<(), (&'static str, String, &'static str)> {
+    let layout = &board.layout;
+    let places = [
+        ("layout.code", &layout.code),
+        ("layout.weights", &layout.weights),
+        ("layout.ram", &layout.ram),
+    ];
+    for (field, region) in places {
+        if !board.memory.contains_key(region) {
+            return Err((
+                field,
+                format!("`{region}`"),
+                "is not the name of a [memory]",
+            ));
+        }
+    }
+    let ram = board.memory[&layout.ram].length;
+    let stack = layout.stack_bytes;
+    if stack == 0 || !stack.is_multiple_of(8) || stack >= ram {
+        let problem = "is not a multiple of 8 between 0 and the RAM's length";
+        return Err(("layout.stack_bytes", stack.to_string(), problem));
+    }
+    if let Some(uart) = &board.uart {
+        if uart.baud == 0 {
+            return Err(("uart.baud", "0".into(), "must be positive"));
+        }
+        if uart.address.is_none() && board.busy_register.is_some() {
+            let problem = "is missing, and no HAL knows where the registers are";
+            return Err(("uart.address", "none".into(), problem));
+        }
+    }
+    if board.counter.frequency_hz == 0 {
+        return Err(("counter.frequency_hz", "0".into(), "must be positive"));
+    }
+    let positive = "must be positive";
+    if board.clock.as_ref().is_some_and(|clock| clock.core_hz == 0) {
+        return Err(("clock.core_hz", "0".into(), positive));
+    }
+    match &board.runner {
+        Runner::Qemu(qemu) if qemu.icount_shift > 10 => Err((
+            "runner.qemu.icount_shift",
+            qemu.icount_shift.to_string(),
+            "is more than QEMU takes, 10",
+        )),
+        Runner::Probe(probe) if probe.speed_khz == 0 => {
+            Err(("runner.probe.speed_khz", "0".into(), positive))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::DEFAULT_BOARD;
+    use super::*;
+
+    const AN386: &str = include_str!("../boards/qemu-mps2-an386.toml");
+
+    #[test]
+    fn every_board_file_is_right() {
+        assert!(names().any(|name| name == DEFAULT_BOARD));
+        for name in names() {
+            let board = find(name).unwrap();
+            assert_eq!(board.name, name);
+            let Some(clock) = &board.clock else {
+                assert!(
+                    matches!(board.runner, Runner::Qemu(_)),
+                    "{name} has no clock"
+                );
+                continue;
+            };
+            // The counters of the chips count the core's clock.
+            assert_eq!(clock.core_hz, board.counter.frequency_hz, "{name}");
+        }
+    }
+
+    #[test]
+    fn errors_name_the_file_and_the_field() {
+        let error = |text: &str| parse(Path::new("my.toml"), text).unwrap_err().to_string();
+        let text = AN386.replace("stack_bytes = 16384", "stack_bytes = 12");
+        let problem = "is not a multiple of 8 between 0 and the RAM's length";
+        assert_eq!(
+            error(&text),
+            format!("`my.toml`: layout.stack_bytes = 12 {problem}")
+        );
+        let text = AN386.replace("ram = \"ssram23\"", "ram = \"dram\"");
+        assert_eq!(
+            error(&text),
+            "`my.toml`: layout.ram = `dram` is not the name of a [memory]"
+        );
+        let text = AN386.replace("address = 0x4000_4000\n", "");
+        assert_eq!(
+            error(&text),
+            "`my.toml`: uart.address = none is missing, and no HAL knows where the registers are"
+        );
+        let text = AN386.replace("icount_shift = 6", "icount_shift = \"6\"");
+        let error = error(&text);
+        assert!(
+            error.starts_with("`my.toml` is not a board file: "),
+            "{error}"
+        );
+        assert!(error.contains("icount_shift"), "{error}");
+        let error = find("nucleo").unwrap_err().to_string();
+        assert!(error.contains("no board is named `nucleo`"), "{error}");
+        assert!(error.contains(DEFAULT_BOARD), "{error}");
+    }
+}

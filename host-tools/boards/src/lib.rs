@@ -1,0 +1,353 @@
+//! Board files: the memory, layout, clock and debug probe of the boards that images are
+//! built for.
+
+mod file;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+pub use file::{BoardError, find, load, names, parse};
+
+/// The board that is used when none is named; it needs no hardware.
+pub const DEFAULT_BOARD: &str = "qemu-mps2-an386";
+
+/// A board.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Board {
+    /// Name of the board.
+    pub name: String,
+    /// The feature of the firmware that chooses its start-up code; the board's
+    /// name if none.
+    #[serde(default)]
+    pub startup: Option<String>,
+    /// The file that describes it; none if it is built in.
+    #[serde(skip)]
+    pub file: Option<PathBuf>,
+    /// The microcontroller; of a board with a debug probe, the name that
+    /// probe-rs has for it.
+    pub chip: String,
+    /// Its processor core.
+    pub core: String,
+    /// Rust's target triple.
+    pub target: String,
+    /// Which kernels run on it.
+    pub kernels: KernelVariant,
+    /// Where the pin is that is high while an inference runs.
+    #[serde(default)]
+    pub busy_pin: Option<String>,
+    /// The pin's output register, on boards that are used without a HAL.
+    #[serde(default)]
+    pub busy_register: Option<BusyRegister>,
+    /// What MLPerf Tiny's commands can come through beside the debug probe.
+    #[serde(default)]
+    pub uart: Option<Uart>,
+    /// Memories that the linker may use, by name.
+    pub memory: BTreeMap<String, Region>,
+    /// What goes into which memory.
+    pub layout: Layout,
+    /// Less than the memories' lengths, where the image shall need less.
+    #[serde(default)]
+    pub budget: Budget,
+    /// How fast the processor runs; none where that means nothing.
+    #[serde(default)]
+    pub clock: Option<CoreClock>,
+    /// What costs are measured with.
+    pub counter: Counter,
+    /// How an image is run.
+    pub runner: Runner,
+}
+
+/// Which kernels run on a board.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KernelVariant {
+    /// Plain Rust.
+    Portable,
+    /// Assembly for the DSP extension.
+    Dsp,
+    /// The same, in the order that suits a Cortex-M7.
+    DspM7,
+    /// Assembly for the vector extension.
+    Helium,
+}
+
+/// A memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Region {
+    /// First address.
+    pub origin: u32,
+    /// Length in bytes.
+    pub length: u32,
+}
+
+/// What goes into which memory, by name.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Layout {
+    /// Vector table, code and constants.
+    pub code: String,
+    /// The model's statics.
+    pub weights: String,
+    /// Stack and statics.
+    pub ram: String,
+    /// Length of the stack.
+    pub stack_bytes: u32,
+    /// What the boot ROM reads beside the vector table; nothing if none.
+    #[serde(default)]
+    pub boot: Option<Boot>,
+}
+
+/// What a chip's boot ROM reads beside the vector table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Boot {
+    /// A second boot loader, in the 256 bytes before it.
+    SecondStage,
+    /// What kind of image this is, within the first 4 KB.
+    ImageDefinition,
+}
+
+/// A bit of a register that drives a pin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BusyRegister {
+    /// Address of the register.
+    pub address: u32,
+    /// The bit.
+    pub mask: u32,
+}
+
+/// A serial port.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Uart {
+    /// Its name, and where it comes out.
+    pub name: String,
+    /// Bits in a second.
+    pub baud: u32,
+    /// Address of its registers, on boards that are used without a HAL.
+    #[serde(default)]
+    pub address: Option<u32>,
+}
+
+/// What an image may use; more fails its build.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Budget {
+    /// Bytes of the memory that holds the code.
+    pub flash_bytes: Option<u32>,
+    /// Bytes of the memory that holds stack and statics.
+    pub ram_bytes: Option<u32>,
+    /// Stack of the inference itself, below the request loop's.
+    pub inference_stack_bytes: Option<u32>,
+}
+
+/// How fast the processor runs after start-up: what a latency is reported with.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct CoreClock {
+    /// Cycles of the core in a second.
+    pub core_hz: u32,
+    /// Which caches and prefetch buffers are on.
+    pub caches: String,
+    /// Cycles that a read of the flash waits.
+    pub flash_wait_states: u32,
+}
+
+/// What costs are measured with.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Counter {
+    /// The timer's name.
+    pub name: String,
+    /// Ticks in a second of the board's time.
+    pub frequency_hz: u32,
+}
+
+/// How an image is run.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum Runner {
+    /// By QEMU, behind a virtual debug probe.
+    Qemu(Qemu),
+    /// By the chip itself, behind a debug probe.
+    Probe(Probe),
+}
+
+/// How a debug probe reaches the chip.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Probe {
+    /// Speed of the wires that is tried first; slower ones follow.
+    pub speed_khz: u32,
+    /// Whether the chip is only reached while its reset pin is held.
+    #[serde(default)]
+    pub under_reset: bool,
+}
+
+/// What a board's costs are figures of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unit {
+    /// Instructions that an emulator executed; no measure of latency.
+    Instructions,
+    /// Cycles of the core, counted by the chip.
+    Cycles,
+    /// Ticks of a counter whose relation to the core is not known.
+    Ticks,
+}
+
+/// How QEMU runs an image.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Qemu {
+    /// QEMU's name of the board.
+    pub machine: String,
+    /// An instruction takes `2^icount_shift` ns of the board's time.
+    pub icount_shift: u32,
+    /// Whether its code's memory can only be written by a debug probe, as QEMU has
+    /// no flash controller for it.
+    #[serde(default)]
+    pub read_only_code: bool,
+}
+
+impl KernelVariant {
+    /// All of them, in the order of the cores that they need.
+    pub const ALL: [Self; 4] = [Self::Portable, Self::Dsp, Self::DspM7, Self::Helium];
+
+    /// The name in board files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            Self::Dsp => "dsp",
+            Self::DspM7 => "dsp-m7",
+            Self::Helium => "helium",
+        }
+    }
+}
+
+impl Board {
+    /// The feature of the firmware that chooses the board's start-up code.
+    pub fn startup(&self) -> &str {
+        self.startup.as_deref().unwrap_or(&self.name)
+    }
+
+    /// The features of the firmware that build an image for the board.
+    pub fn features(&self) -> String {
+        let startup = self.startup();
+        match self.kernels {
+            KernelVariant::Portable => startup.to_owned(),
+            kernels => format!("{startup},{}", kernels.name()),
+        }
+    }
+
+    /// Bytes that code, constants and weights may take.
+    pub fn flash_bytes(&self) -> u64 {
+        let layout = &self.layout;
+        let code = self.length(&layout.code, self.budget.flash_bytes);
+        if layout.weights == layout.code {
+            code
+        } else {
+            code + self.length(&layout.weights, None)
+        }
+    }
+
+    /// Bytes that variables and stack may take.
+    pub fn ram_bytes(&self) -> u64 {
+        self.length(&self.layout.ram, self.budget.ram_bytes)
+    }
+
+    /// Bytes of a memory, or those of it that a budget leaves.
+    pub fn length(&self, region: &str, budget: Option<u32>) -> u64 {
+        let length = self.memory.get(region).map_or(0, |region| region.length);
+        u64::from(budget.map_or(length, |budget| budget.min(length)))
+    }
+
+    /// What [`Self::cost`] counts.
+    pub fn unit(&self) -> Unit {
+        match (&self.runner, &self.clock) {
+            (Runner::Qemu(_), _) => Unit::Instructions,
+            (Runner::Probe(_), Some(_)) => Unit::Cycles,
+            (Runner::Probe(_), None) => Unit::Ticks,
+        }
+    }
+
+    /// What took `ticks` of the counter, in [`Self::unit`], to the nearest.
+    ///
+    /// An emulated board's clock advances by the same time for each
+    /// instruction, so its counter counts instructions.
+    pub fn cost(&self, ticks: u64) -> u64 {
+        let ticks_hz = u128::from(self.counter.frequency_hz);
+        let (costs, per_ticks) = match (&self.runner, &self.clock) {
+            (Runner::Qemu(qemu), _) => (1_000_000_000, ticks_hz << qemu.icount_shift),
+            (Runner::Probe(_), Some(clock)) => (u128::from(clock.core_hz), ticks_hz),
+            (Runner::Probe(_), None) => (1, 1),
+        };
+        let cost = (u128::from(ticks) * costs + per_ticks / 2) / per_ticks;
+        u64::try_from(cost).unwrap_or(u64::MAX)
+    }
+
+    /// Microseconds that `ticks` of the counter are; none where the counter's
+    /// time is an emulator's.
+    pub fn latency_us(&self, ticks: u64) -> Option<f64> {
+        match self.runner {
+            Runner::Qemu(_) => None,
+            Runner::Probe(_) => Some(ticks as f64 * 1e6 / f64::from(self.counter.frequency_hz)),
+        }
+    }
+}
+
+impl Unit {
+    /// The name, in the plural.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Instructions => "instructions",
+            Self::Cycles => "cycles",
+            Self::Ticks => "ticks",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_become_instructions() {
+        let board = find("qemu-mps2-an386").unwrap();
+        assert_eq!(board.unit(), Unit::Instructions);
+        assert_eq!(board.cost(0), 0);
+        assert_eq!(board.cost(16), 10);
+        assert_eq!(board.cost(16_000_000_000_000), 10_000_000_000_000);
+        assert_eq!(board.latency_us(16), None);
+    }
+
+    #[test]
+    fn ticks_become_cycles_and_latency() {
+        let emulated = find("qemu-mps2-an386").unwrap();
+        let board = Board {
+            clock: Some(CoreClock {
+                core_hz: 200_000_000,
+                caches: "none".into(),
+                flash_wait_states: 6,
+            }),
+            runner: Runner::Probe(Probe {
+                speed_khz: 4000,
+                under_reset: false,
+            }),
+            ..emulated
+        };
+        // 25 MHz ticks of a 200 MHz core.
+        assert_eq!((board.unit(), board.cost(100)), (Unit::Cycles, 800));
+        assert_eq!(board.latency_us(100), Some(4.0));
+        let board = Board {
+            clock: None,
+            ..board
+        };
+        assert_eq!((board.unit(), board.cost(100)), (Unit::Ticks, 100));
+    }
+}

@@ -1,0 +1,223 @@
+//! `tadpool bench`.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+use serde::Serialize;
+use tadpool_boards::Unit;
+use tadpool_compiler::given::images;
+use tadpool_compiler::output;
+use tadpool_compiler::place::program::Arena;
+use tadpool_probe::record::{Provenance, Spread, caveat};
+use tadpool_probe::session::Inference;
+use tadpool_probe::trace::{self, Trace};
+
+use super::board::{BoardArgs, SessionArgs};
+use super::model::CompileArgs;
+use super::report::{grouped, table};
+
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    #[command(flatten)]
+    model: CompileArgs,
+    #[command(flatten)]
+    board: BoardArgs,
+    #[command(flatten)]
+    session: SessionArgs,
+    /// The image to run; the first calibration image if not given.
+    #[arg(long, value_name = "IMAGE")]
+    image: Option<PathBuf>,
+    /// Inferences that are measured.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    runs: u32,
+    /// Inferences before those, which fill the caches.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    warm_up: u32,
+    /// Write the record to a file, as JSON.
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct BenchReport {
+    #[serde(flatten)]
+    provenance: Provenance,
+    picture: PathBuf,
+    runs: u32,
+    warm_up: u32,
+    unit: Unit,
+    /// Of a whole inference.
+    cost: Spread,
+    latency_us: Option<Latency>,
+    macs: u64,
+    cost_per_mac: f64,
+    stack_used_bytes: u32,
+    steps: Vec<StepRow>,
+}
+
+/// Time of a whole inference, by a counter of the chip.
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Latency {
+    min: f64,
+    median: f64,
+    p95: f64,
+    max: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct StepRow {
+    name: String,
+    cost: Spread,
+    macs: u64,
+    elements: u64,
+}
+
+impl Bench {
+    pub(crate) fn run(self) -> anyhow::Result<BenchReport> {
+        let (model, compiled) = self.model.compile()?;
+        let description = &model.description;
+        let picture = match (&self.image, &description.calibration) {
+            (Some(image), _) => image.clone(),
+            (None, Some(folder)) => {
+                let images = images::list(folder, &description.labels)?;
+                images[0].path.clone()
+            }
+            (None, None) => return Err(anyhow::anyhow!("pass `--image IMAGE`")),
+        };
+        let pixels = images::load(&picture, &description.input)?;
+        let built = self.board.build(&model, &compiled)?;
+        let mut session = built.start(&self.session)?;
+        let program = compiled.program();
+        let simulated = Trace::simulate(&program, &pixels, &mut Arena::default())?;
+        let mut inferences: Vec<Inference> = Vec::new();
+        for run in 0..self.warm_up + self.runs {
+            let inference = session.infer(&pixels).context("measuring")?;
+            trace::check(&program, &simulated, &inference, &picture)?;
+            if run >= self.warm_up {
+                inferences.push(inference);
+            }
+        }
+        built.show_log(&self.session, &mut session)?;
+        let provenance = Provenance::of(&built.board, session.hello(), built.hash()?);
+        session.shut_down()?;
+
+        let board = &built.board;
+        let ticks = Spread::of(inferences.iter().map(|inference| inference.ticks));
+        let latency_us = |ticks| board.latency_us(ticks).unwrap_or_default();
+        let latency = board.latency_us(0).map(|_| Latency {
+            min: latency_us(ticks.min),
+            median: latency_us(ticks.median),
+            p95: latency_us(ticks.p95),
+            max: latency_us(ticks.max),
+        });
+        let layers = compiled.quantized.layers.iter().enumerate();
+        let steps = layers.map(|(number, layer)| {
+            let ticks = inferences
+                .iter()
+                .map(|inference| inference.steps[number].ticks);
+            StepRow {
+                name: layer.name.clone(),
+                cost: Spread::of(ticks).map(|ticks| board.cost(ticks)),
+                macs: layer.macs,
+                elements: layer.output.elements() as u64,
+            }
+        });
+        let macs = compiled.quantized.macs();
+        let cost = ticks.map(|ticks| board.cost(ticks));
+        let report = BenchReport {
+            provenance,
+            picture,
+            runs: self.runs,
+            warm_up: self.warm_up,
+            unit: board.unit(),
+            cost,
+            latency_us: latency,
+            macs,
+            cost_per_mac: cost.median as f64 / macs.max(1) as f64,
+            stack_used_bytes: inferences
+                .iter()
+                .map(|one| one.stack_bytes)
+                .max()
+                .unwrap_or(0),
+            steps: steps.collect(),
+        };
+        if let Some(path) = &self.output {
+            output::write(path, serde_json::to_string_pretty(&report)?.as_bytes())?;
+        }
+        Ok(report)
+    }
+}
+
+impl fmt::Display for BenchReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let from = &self.provenance;
+        writeln!(
+            f,
+            "{} on {} ({}, {}), {} kernels, {}",
+            from.model,
+            from.board,
+            from.chip,
+            from.core,
+            from.kernels,
+            self.picture.display(),
+        )?;
+        if let Some(conditions) = from.conditions() {
+            writeln!(f, "{conditions}")?;
+        }
+        writeln!(
+            f,
+            "{} by {}; median of {} runs after {} to warm up; image {}",
+            caveat(self.unit),
+            from.counter,
+            self.runs,
+            self.warm_up,
+            from.image_hash,
+        )?;
+        let unit = self.unit.name();
+        let header = ["step", unit, "min", "p95", "MACs", "per MAC", "per element"];
+        let mut rows = table(header, 1);
+        for step in &self.steps {
+            let median = step.cost.median as f64;
+            let per_mac = match step.macs {
+                0 => String::new(),
+                macs => format!("{:.3}", median / macs as f64),
+            };
+            rows.add_row([
+                step.name.clone(),
+                grouped(step.cost.median),
+                grouped(step.cost.min),
+                grouped(step.cost.p95),
+                grouped(step.macs),
+                per_mac,
+                format!("{:.1}", median / step.elements.max(1) as f64),
+            ]);
+        }
+        rows.add_row([
+            "total".to_owned(),
+            grouped(self.cost.median),
+            grouped(self.cost.min),
+            grouped(self.cost.p95),
+            grouped(self.macs),
+            format!("{:.3}", self.cost_per_mac),
+        ]);
+        writeln!(f, "{rows}")?;
+        if let Some(latency) = &self.latency_us {
+            writeln!(
+                f,
+                "latency: min {:.3} ms, median {:.3} ms, p95 {:.3} ms, max {:.3} ms",
+                latency.min / 1e3,
+                latency.median / 1e3,
+                latency.p95 / 1e3,
+                latency.max / 1e3,
+            )?;
+        }
+        writeln!(
+            f,
+            "jitter (max - min): {} {unit}; stack used: {} bytes",
+            grouped(self.cost.jitter()),
+            grouped(self.stack_used_bytes.into()),
+        )
+    }
+}

@@ -1,0 +1,253 @@
+//! The board options, and the way from a compiled model to a session with a
+//! board that runs it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use tadpool_boards::{Board, DEFAULT_BOARD, Runner};
+use tadpool_compiler::compile::{Compiled, Model};
+use tadpool_compiler::generate::Generated;
+use tadpool_image::{Build, Image, Interface};
+use tadpool_kernels::checksum::fnv1a;
+use tadpool_probe::Run;
+use tadpool_probe::logs::LogTable;
+use tadpool_probe::session::Session;
+use tadpool_probe::{Connection, Flashed, Options, RttLink, connect};
+
+use super::progress::Bars;
+
+/// Which board, and where its firmware's source is.
+#[derive(Debug, Args)]
+pub(crate) struct BoardArgs {
+    /// A board by name (see `tadpool boards`) or a board file; the model
+    /// description's board if not given.
+    #[arg(long, value_name = "BOARD")]
+    board: Option<String>,
+    #[command(flatten)]
+    pub(crate) firmware: FirmwareArgs,
+}
+
+/// Where the firmware's source is.
+#[derive(Debug, Args)]
+pub(crate) struct FirmwareArgs {
+    /// The folder `firmware` of tadpool's repository.
+    #[arg(long = "firmware", value_name = "FOLDER", default_value = "firmware")]
+    pub(crate) folder: PathBuf,
+}
+
+/// The way to a board.
+#[derive(Debug, Args)]
+pub(crate) struct ProbeArgs {
+    /// The debug probe, if there are several (see `tadpool probes`).
+    #[arg(long, value_name = "VENDOR:PRODUCT[:SERIAL]")]
+    probe: Option<String>,
+    /// Speed of the debug probe's wires, instead of the board's.
+    #[arg(long, value_name = "KHZ", value_parser = clap::value_parser!(u32).range(1..))]
+    speed: Option<u32>,
+    /// probe-rs' name of the chip, instead of the board's.
+    #[arg(long, value_name = "CHIP")]
+    chip: Option<String>,
+    /// Attach while the chip's reset pin is held, which also reaches a chip whose
+    /// program keeps debuggers out.
+    #[arg(long)]
+    under_reset: bool,
+    /// Unlock a chip that is locked against debugging. Erases all of its flash.
+    #[arg(long)]
+    allow_erase: bool,
+}
+
+/// How a board is spoken to.
+#[derive(Debug, Args)]
+pub(crate) struct SessionArgs {
+    #[command(flatten)]
+    probe: ProbeArgs,
+    /// Longest time for one answer of the board, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    timeout: u64,
+    /// Print the firmware's log.
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+/// A board's image for one model.
+#[derive(Debug)]
+pub(crate) struct BoardImage {
+    pub(crate) board: Board,
+    pub(crate) image: Image,
+    model_hash: u32,
+    step_names: Vec<String>,
+}
+
+impl BoardArgs {
+    pub(crate) fn find(&self, model: &Model) -> anyhow::Result<Board> {
+        let name = self
+            .board
+            .as_deref()
+            .or(model.description.board.as_deref())
+            .unwrap_or(DEFAULT_BOARD);
+        Ok(tadpool_boards::find(name)?)
+    }
+
+    /// Generates the model's crate for the board and builds the image.
+    pub(crate) fn build(&self, model: &Model, compiled: &Compiled) -> anyhow::Result<BoardImage> {
+        self.build_with(Interface::Requests, model, compiled)
+    }
+
+    /// As [`Self::build`]; the image answers `interface`.
+    pub(crate) fn build_with(
+        &self,
+        interface: Interface,
+        model: &Model,
+        compiled: &Compiled,
+    ) -> anyhow::Result<BoardImage> {
+        let board = self.find(model)?;
+        let (generated, folder) = self.firmware.generate(model, compiled, &board)?;
+        let program = compiled.program();
+        let names = program.steps.iter().map(|step| step.name.to_owned());
+        Ok(BoardImage {
+            step_names: names.collect(),
+            ..self.build_crate(interface, board, &generated, &folder)?
+        })
+    }
+
+    /// Builds the image of a generated crate.
+    pub(crate) fn build_crate(
+        &self,
+        interface: Interface,
+        board: Board,
+        generated: &Generated,
+        folder: &Path,
+    ) -> anyhow::Result<BoardImage> {
+        let image = tadpool_image::build(&Build {
+            firmware: self.firmware.folder()?,
+            board: &board,
+            model: Some(folder),
+            interface,
+        })?;
+        Ok(BoardImage {
+            board,
+            image,
+            model_hash: generated.hash,
+            step_names: Vec::new(),
+        })
+    }
+}
+
+impl FirmwareArgs {
+    /// Where the crate of a model for a board goes, if the user does not say.
+    pub(crate) fn crate_folder(&self, model: &Model, board: &Board) -> PathBuf {
+        let name = format!("{}-{}", model.description.name, board.name);
+        self.folder.join("target/models").join(name)
+    }
+
+    /// Generates the model's crate for a board; returns it and its folder.
+    pub(crate) fn generate(
+        &self,
+        model: &Model,
+        compiled: &Compiled,
+        board: &Board,
+    ) -> anyhow::Result<(Generated, PathBuf)> {
+        let generated = compiled.generate(board.kernels);
+        let folder = self.crate_folder(model, board);
+        self.write_crate(&generated, compiled, &folder)?;
+        Ok((generated, folder))
+    }
+
+    /// Writes the generated crate, with the kernels' place relative to it.
+    pub(crate) fn write_crate(
+        &self,
+        generated: &Generated,
+        compiled: &Compiled,
+        folder: &Path,
+    ) -> anyhow::Result<()> {
+        let kernels = std::path::absolute(self.folder()?.join("kernels"))?;
+        let relative = pathdiff::diff_paths(&kernels, std::path::absolute(folder)?)
+            .unwrap_or(kernels)
+            .display()
+            .to_string()
+            .replace('\\', "/");
+        let dependency = format!("{{ path = {relative:?} }}");
+        Ok(generated.write_crate(folder, &compiled.description, &dependency)?)
+    }
+
+    pub(crate) fn folder(&self) -> anyhow::Result<&Path> {
+        if !self.folder.join("kernels/Cargo.toml").is_file() {
+            bail!(
+                "`{}` is not the firmware of tadpool: run from the root of its repository, or \
+                 pass `--firmware FOLDER`",
+                self.folder.display()
+            );
+        }
+        Ok(&self.folder)
+    }
+}
+
+impl ProbeArgs {
+    pub(crate) fn options(&self) -> Options {
+        Options {
+            probe: self.probe.clone(),
+            speed_khz: self.speed,
+            chip: self.chip.clone(),
+            under_reset: self.under_reset,
+            allow_erase: self.allow_erase,
+        }
+    }
+}
+
+impl BoardImage {
+    /// Whether an emulator runs it, of which there may be many.
+    pub(crate) fn is_emulated(&self) -> bool {
+        matches!(self.board.runner, Runner::Qemu(_))
+    }
+
+    /// Flashes the board and starts it; it answers as this model.
+    pub(crate) fn start(&self, args: &SessionArgs) -> anyhow::Result<Session<RttLink>> {
+        let run = Run {
+            board: &self.board,
+            image: &self.image.path,
+            model_hash: Some(self.model_hash),
+            timeout: Duration::from_secs(args.timeout),
+        };
+        let mut session = tadpool_probe::start(&run, &args.probe.options(), &Bars::default())?;
+        session.name_steps(self.step_names.clone());
+        Ok(session)
+    }
+
+    /// Flashes the board.
+    pub(crate) fn flash(&self, probe: &ProbeArgs) -> anyhow::Result<(Connection, Flashed)> {
+        let mut connection = connect(&self.board, &probe.options())?;
+        let flashed = connection.flash(&self.image.path, &Bars::default())?;
+        Ok((connection, flashed))
+    }
+
+    /// FNV-1a of the image's file.
+    pub(crate) fn hash(&self) -> anyhow::Result<u32> {
+        Ok(fnv1a(&self.bytes()?))
+    }
+
+    /// The messages of the firmware's log.
+    pub(crate) fn log_table(&self) -> anyhow::Result<LogTable> {
+        Ok(LogTable::of(&self.image.path, &self.bytes()?)?)
+    }
+
+    /// Prints the log that came so far to standard error, if that is asked for.
+    pub(crate) fn show_log(
+        &self,
+        args: &SessionArgs,
+        session: &mut Session<RttLink>,
+    ) -> anyhow::Result<()> {
+        if args.verbose {
+            for line in self.log_table()?.decode(&session.take_log()) {
+                eprintln!("{line}");
+            }
+        }
+        Ok(())
+    }
+
+    fn bytes(&self) -> anyhow::Result<Vec<u8>> {
+        let path = &self.image.path;
+        std::fs::read(path).with_context(|| path.display().to_string())
+    }
+}

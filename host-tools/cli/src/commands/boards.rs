@@ -1,0 +1,171 @@
+//! `tadpool boards`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use anyhow::{Context as _, anyhow};
+use clap::Args;
+use serde::Serialize;
+use tadpool_boards::Board;
+use tadpool_image::audit::{self, Audit};
+use tadpool_image::{Build, Image, Interface};
+
+use super::board::FirmwareArgs;
+use super::report::{grouped, table};
+
+#[derive(Debug, Args)]
+pub(crate) struct Boards {
+    /// Build every board's image of the model in `firmware/model`, and fail if
+    /// one does not fit.
+    #[arg(long)]
+    build: bool,
+    /// Leave out boards that are known to have no room for that model.
+    #[arg(long, value_name = "BOARD", value_delimiter = ',')]
+    except: Vec<String>,
+    #[command(flatten)]
+    firmware: FirmwareArgs,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct BoardList {
+    boards: Vec<BoardRow>,
+}
+
+#[derive(Debug, Serialize)]
+struct BoardRow {
+    name: String,
+    chip: String,
+    core: String,
+    target: String,
+    kernels: &'static str,
+    flash_bytes: u64,
+    ram_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image: Option<ImageRow>,
+}
+
+/// What an image takes of its board.
+#[derive(Debug, Serialize)]
+struct ImageRow {
+    flash_bytes: u64,
+    /// Variables and stack.
+    ram_bytes: u64,
+    stack_bytes: u64,
+    /// The bound for the inference alone, and what the board's file allows it.
+    inference_stack_bytes: u32,
+    inference_stack_budget_bytes: Option<u32>,
+}
+
+impl Boards {
+    pub(crate) fn run(self) -> anyhow::Result<BoardList> {
+        let mut audits = BTreeMap::new();
+        for name in &self.except {
+            tadpool_boards::find(name)?;
+        }
+        let is_wanted = |name: &&str| !self.except.iter().any(|except| except == name);
+        let boards = tadpool_boards::names()
+            .filter(is_wanted)
+            .map(|name| {
+                let board = tadpool_boards::find(name)?;
+                let image = match self.build {
+                    true => Some(image(self.firmware.folder()?, &board, &mut audits)?),
+                    false => None,
+                };
+                Ok(row(&board, image))
+            })
+            .collect::<anyhow::Result<_>>()?;
+        Ok(BoardList { boards })
+    }
+}
+
+/// Builds the board's image, and looks through its inference unless `audits` has
+/// the same machine code already.
+fn image(
+    firmware: &Path,
+    board: &Board,
+    audits: &mut BTreeMap<(String, &'static str), Audit>,
+) -> anyhow::Result<ImageRow> {
+    let build = Build {
+        firmware,
+        board,
+        model: None,
+        interface: Interface::Requests,
+    };
+    let named = || format!("board `{}`", board.name);
+    let Image { sizes, .. } = tadpool_image::build(&build).with_context(named)?;
+    let code = audit::code(board);
+    let audit = match audits.get(&code) {
+        Some(audit) => audit,
+        None => {
+            let audit = audit::inference(&build).with_context(named)?;
+            audits.entry(code).or_insert(audit)
+        }
+    };
+    audit.check(board).with_context(named)?;
+    Ok(ImageRow {
+        flash_bytes: sizes.flash_bytes(),
+        ram_bytes: sizes.ram_bytes(),
+        stack_bytes: sizes.stack_bytes,
+        inference_stack_bytes: audit.stack_bytes.clone().map_err(|why| anyhow!(why))?,
+        inference_stack_budget_bytes: board.budget.inference_stack_bytes,
+    })
+}
+
+fn row(board: &Board, image: Option<ImageRow>) -> BoardRow {
+    BoardRow {
+        name: board.name.clone(),
+        chip: board.chip.clone(),
+        core: board.core.clone(),
+        target: board.target.clone(),
+        kernels: board.kernels.name(),
+        flash_bytes: board.flash_bytes(),
+        ram_bytes: board.ram_bytes(),
+        image,
+    }
+}
+
+impl fmt::Display for BoardList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rows = table(["board", "chip", "core", "kernels", "flash", "RAM"], 4);
+        let mut images = table(
+            [
+                "board",
+                "flash",
+                "of",
+                "RAM",
+                "of",
+                "stack",
+                "inference's",
+                "of",
+            ],
+            1,
+        );
+        for board in &self.boards {
+            match &board.image {
+                None => rows.add_row([
+                    board.name.clone(),
+                    board.chip.clone(),
+                    board.core.clone(),
+                    board.kernels.to_owned(),
+                    grouped(board.flash_bytes),
+                    grouped(board.ram_bytes),
+                ]),
+                Some(image) => images.add_row([
+                    board.name.clone(),
+                    grouped(image.flash_bytes),
+                    grouped(board.flash_bytes),
+                    grouped(image.ram_bytes),
+                    grouped(board.ram_bytes),
+                    grouped(image.stack_bytes),
+                    grouped(image.inference_stack_bytes.into()),
+                    image
+                        .inference_stack_budget_bytes
+                        .map_or_else(|| "-".into(), |budget| grouped(budget.into())),
+                ]),
+            };
+        }
+        let is_built = self.boards.iter().any(|board| board.image.is_some());
+        writeln!(f, "{}", if is_built { images } else { rows })
+    }
+}

@@ -1,0 +1,307 @@
+//! `tadpool compile`.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use serde::Serialize;
+use tadpool_boards::{Board, KernelVariant};
+use tadpool_compiler::budget::{self, Attempt, Budget, Probe, Taken, Traded};
+use tadpool_compiler::compile::Compiled;
+use tadpool_image::Interface;
+use tadpool_image::elf::Sizes;
+
+use super::board::BoardArgs;
+use super::model::CompileArgs;
+use super::notes::Notes;
+use super::progress::Bars;
+use super::report::{grouped, table};
+
+/// Takes the name of a kernel variant.
+fn kernel_variants() -> impl TypedValueParser<Value = KernelVariant> {
+    PossibleValuesParser::new(KernelVariant::ALL.map(KernelVariant::name)).try_map(|name| {
+        let mut all = KernelVariant::ALL.into_iter();
+        all.find(|kernels| kernels.name() == name)
+            .ok_or("no such kernels")
+    })
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Compile {
+    #[command(flatten)]
+    model: CompileArgs,
+    #[command(flatten)]
+    board: BoardArgs,
+    /// Where to write the generated crate; without it, into the firmware's
+    /// target folder.
+    #[arg(long, short, value_name = "FOLDER")]
+    output: Option<PathBuf>,
+    /// Pack the weights for these kernels instead of the board's; `portable`
+    /// runs on every board.
+    #[arg(long, value_parser = kernel_variants())]
+    kernels: Option<KernelVariant>,
+    /// Give up speed and precision until the image takes no more than this: weights
+    /// of four bits where they cost the least accuracy for what they save, and for
+    /// RAM one token at a time. What is pinned stays.
+    #[arg(long, value_name = "flash=256K,ram=32K")]
+    budget: Option<Budget>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct CompileReport {
+    model: String,
+    board: String,
+    kernels: &'static str,
+    crate_folder: PathBuf,
+    comparison: ComparisonRow,
+    steps: Vec<StepRow>,
+    budget: Budgeted,
+    /// What was given up for the budget.
+    traded: Traded,
+    #[serde(flatten)]
+    notes: Notes,
+    /// Bytes that no plan can do without.
+    arena_lower_bound: u64,
+    arena_is_optimal: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct ComparisonRow {
+    images: usize,
+    max_abs_diff: f32,
+    same_top1: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct StepRow {
+    name: String,
+    output: String,
+    macs: u64,
+    arena_bytes: usize,
+    peak: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Budgeted {
+    flash: Part,
+    weights_bytes: u64,
+    code_bytes: u64,
+    constants_bytes: u64,
+    ram: Part,
+    arena_bytes: u64,
+    other_static_bytes: u64,
+    stack_bytes: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Part {
+    used_bytes: u64,
+    available_bytes: u64,
+}
+
+impl Compile {
+    pub(crate) fn run(self) -> anyhow::Result<CompileReport> {
+        let (model, calibrated) = self.model.calibrate()?;
+        let board = self.board.find(&model)?;
+        let kernels = self.kernels.unwrap_or(board.kernels);
+        let folder = self
+            .output
+            .clone()
+            .unwrap_or_else(|| self.board.firmware.crate_folder(&model, &board));
+        let base = Attempt {
+            choice: self.model.choose(&model, &calibrated)?,
+            schedule: self.model.schedule(&model),
+        };
+        let build = |attempt: &Attempt| -> anyhow::Result<_> {
+            let compiled = calibrated.compile(&model, attempt.choice.clone(), &attempt.schedule)?;
+            let generated = compiled.generate(kernels);
+            self.board
+                .firmware
+                .write_crate(&generated, &compiled, &folder)?;
+            let built =
+                self.board
+                    .build_crate(Interface::Requests, board.clone(), &generated, &folder)?;
+            let taken = Taken {
+                flash_bytes: built.image.sizes.flash_bytes(),
+                ram_bytes: built.image.sizes.ram_bytes(),
+            };
+            Ok(((compiled, built), taken))
+        };
+        let measure = |attempt: &Attempt| -> anyhow::Result<_> {
+            let probe = Probe::new(&model, &calibrated)?;
+            let (base, schedule) = (&attempt.choice.precision, &attempt.schedule);
+            let bars = Bars::default();
+            Ok(budget::sensitivities(
+                &model,
+                &calibrated,
+                &probe,
+                base,
+                schedule,
+                &bars,
+            )?)
+        };
+        let pins = model.description.quantization.pins.keys().cloned();
+        let (_, (compiled, built), traded) = budget::fit(
+            self.budget.unwrap_or_default(),
+            base,
+            &pins.collect::<Vec<_>>(),
+            build,
+            measure,
+        )?;
+        let notes = Notes::new(&model, &calibrated, &compiled)?;
+        Ok(CompileReport {
+            model: model.description.name,
+            board: built.board.name.clone(),
+            kernels: kernels.name(),
+            crate_folder: folder,
+            comparison: ComparisonRow {
+                images: compiled.comparison.images,
+                max_abs_diff: compiled.comparison.max_abs_diff,
+                same_top1: compiled.comparison.same_top1,
+            },
+            steps: steps(&compiled),
+            budget: budgeted(&compiled, &built.board, &built.image.sizes),
+            traded,
+            notes,
+            arena_lower_bound: compiled.memory.lower_bound as u64,
+            arena_is_optimal: compiled.memory.optimal,
+        })
+    }
+}
+
+fn steps(compiled: &Compiled) -> Vec<StepRow> {
+    let layers = &compiled.quantized.layers;
+    let heights = compiled
+        .memory
+        .height_by_step(&compiled.schedule.problem, layers.len());
+    let peak = heights.iter().copied().max().unwrap_or(0);
+    layers
+        .iter()
+        .zip(heights)
+        .map(|(layer, height)| StepRow {
+            name: layer.name.clone(),
+            output: layer.output.to_string(),
+            macs: layer.macs,
+            arena_bytes: height,
+            peak: height == peak,
+        })
+        .collect()
+}
+
+fn budgeted(compiled: &Compiled, board: &Board, sizes: &Sizes) -> Budgeted {
+    let arena_bytes = compiled.memory.arena_size as u64;
+    Budgeted {
+        flash: Part {
+            used_bytes: sizes.flash_bytes(),
+            available_bytes: board.flash_bytes(),
+        },
+        weights_bytes: sizes.weights_bytes,
+        code_bytes: sizes.code_bytes,
+        constants_bytes: sizes.constants_bytes + sizes.data_bytes,
+        ram: Part {
+            used_bytes: sizes.ram_bytes(),
+            available_bytes: board.ram_bytes(),
+        },
+        arena_bytes,
+        other_static_bytes: sizes.static_ram_bytes().saturating_sub(arena_bytes),
+        stack_bytes: sizes.stack_bytes,
+    }
+}
+
+impl fmt::Display for CompileReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{} for {}, {} kernels",
+            self.model, self.board, self.kernels
+        )?;
+        let comparison = &self.comparison;
+        writeln!(
+            f,
+            "import confirmed by tract: {} images, logits within {:.1e}, same class on {}\n",
+            comparison.images, comparison.max_abs_diff, comparison.same_top1
+        )?;
+        let mut rows = table(["step", "output", "MACs", "arena bytes", ""], 2);
+        for step in &self.steps {
+            rows.add_row([
+                step.name.clone(),
+                step.output.clone(),
+                grouped(step.macs),
+                grouped(step.arena_bytes as u64),
+                if step.peak { "peak" } else { "" }.to_owned(),
+            ]);
+        }
+        writeln!(f, "{rows}\n")?;
+
+        let budget = &self.budget;
+        let of = |part: &Part| grouped(part.available_bytes);
+        let mut rows = table(["memory", "bytes", "of"], 1);
+        rows.add_row([
+            "flash".to_owned(),
+            grouped(budget.flash.used_bytes),
+            of(&budget.flash),
+        ]);
+        rows.add_row([
+            "  weights and tables".to_owned(),
+            grouped(budget.weights_bytes),
+        ]);
+        rows.add_row(["  code".to_owned(), grouped(budget.code_bytes)]);
+        rows.add_row(["  constants".to_owned(), grouped(budget.constants_bytes)]);
+        rows.add_row([
+            "RAM".to_owned(),
+            grouped(budget.ram.used_bytes),
+            of(&budget.ram),
+        ]);
+        rows.add_row([arena_row(self), grouped(budget.arena_bytes)]);
+        rows.add_row([
+            "  other variables".to_owned(),
+            grouped(budget.other_static_bytes),
+        ]);
+        rows.add_row(["  stack, reserved".to_owned(), grouped(budget.stack_bytes)]);
+        writeln!(f, "{rows}\n")?;
+        traded(f, &self.traded)?;
+        for note in self.notes.lines() {
+            writeln!(f, "note: {note}")?;
+        }
+        writeln!(f, "generated crate: {}", self.crate_folder.display())
+    }
+}
+
+fn traded(f: &mut fmt::Formatter<'_>, traded: &Traded) -> fmt::Result {
+    if let Some(tokens) = traded.tile_tokens {
+        writeln!(
+            f,
+            "for the budget: {tokens} token at a time, which takes longer"
+        )?;
+    }
+    for stage in &traded.stages {
+        writeln!(
+            f,
+            "for the budget: {} has an int8 stream, though `{}` is at {:.1} dB with it",
+            stage.stage, stage.step, stage.sqnr_db
+        )?;
+    }
+    if traded.weights.is_empty() {
+        return Ok(());
+    }
+    let header = ["int4 for the budget", "saves about", "error of the logits"];
+    let mut rows = table(header, 1);
+    for weights in &traded.weights {
+        rows.add_row([
+            weights.name.clone(),
+            grouped(weights.saved_bytes),
+            format!("+{:.2} %", 100.0 * weights.error.sqrt()),
+        ]);
+    }
+    writeln!(f, "{rows}\n")
+}
+
+fn arena_row(report: &CompileReport) -> String {
+    if report.arena_is_optimal {
+        "  arena, input and output included (proved smallest)".to_owned()
+    } else {
+        let bound = grouped(report.arena_lower_bound);
+        format!("  arena, input and output included (lower bound {bound})")
+    }
+}

@@ -1,0 +1,252 @@
+//! `tadpool eval`.
+
+use std::fmt;
+use std::time::Instant;
+
+use anyhow::bail;
+use clap::{Args, ValueEnum};
+use rayon::prelude::*;
+use serde::Serialize;
+use tadpool_compiler::compile::{Compiled, Model};
+use tadpool_compiler::evaluate::{Evaluation, agreement, argmax};
+use tadpool_compiler::given::images::{self, ImageFile};
+use tadpool_compiler::place::program::Arena;
+use tadpool_compiler::progress::Progress as _;
+use tadpool_probe::trace::{self, Trace};
+
+use super::board::{BoardArgs, SessionArgs};
+use super::data::DataArgs;
+use super::model::CompileArgs;
+use super::progress::Bars;
+use super::report::{percent, table};
+
+#[derive(Debug, Args)]
+pub(crate) struct Eval {
+    #[command(flatten)]
+    model: CompileArgs,
+    #[command(flatten)]
+    board: BoardArgs,
+    #[command(flatten)]
+    session: SessionArgs,
+    /// Where to run; several are compared with the first.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "float,int8")]
+    on: Vec<Target>,
+    #[command(flatten)]
+    data: DataArgs,
+    /// Print how many images of each class are taken for which.
+    #[arg(long)]
+    confusion: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Target {
+    /// The original ONNX file, run by tract.
+    Float,
+    /// The host's simulation, with the firmware's own kernels.
+    Int8,
+    /// The firmware itself on the emulated board; every step of every image is
+    /// checked against the host's simulation.
+    Emulator,
+    /// The same on the board, whether it is emulated or not.
+    Board,
+}
+
+impl Target {
+    fn describe(self) -> &'static str {
+        match self {
+            Self::Float => "float (tract)",
+            Self::Int8 => "int8 (host simulation)",
+            Self::Emulator => "int8 (emulated board)",
+            Self::Board => "int8 (board)",
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct EvalReport {
+    model: String,
+    labels: Vec<String>,
+    runs: Vec<RunRow>,
+    #[serde(skip)]
+    show_confusion: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct RunRow {
+    on: Target,
+    top1: f64,
+    #[serde(flatten)]
+    evaluation: Evaluation,
+    /// Share of images with the first run's prediction.
+    agreement: f64,
+    images_per_second: f64,
+}
+
+impl Eval {
+    pub(crate) fn run(self) -> anyhow::Result<EvalReport> {
+        let (model, compiled) = self.model.compile()?;
+        let description = &model.description;
+        if !model.network.has_head() {
+            bail!(
+                "`{}` has no classifier; `tadpool check` measures how far its map is from the \
+                 float network's",
+                description.onnx.display()
+            );
+        }
+        let (_, images) = self.data.list(description)?;
+        let labels: Vec<usize> = images
+            .iter()
+            .map(|image| match image.label {
+                Some(label) => Ok(label),
+                None => bail!(
+                    "`{}` lies in no class folder, so its class is not known",
+                    image.path.display()
+                ),
+            })
+            .collect::<Result<_, _>>()?;
+
+        let mut runs: Vec<RunRow> = Vec::with_capacity(self.on.len());
+        let mut first: Option<Vec<usize>> = None;
+        for &on in &self.on {
+            let start = Instant::now();
+            let predictions = match on {
+                Target::Emulator | Target::Board => {
+                    self.on_board(on, &model, &compiled, &images)?
+                }
+                Target::Float | Target::Int8 => on_host(on, &model, &compiled, &images)?,
+            };
+            let seconds = start.elapsed().as_secs_f64();
+            let evaluation = Evaluation::new(description.labels.len(), &labels, &predictions);
+            runs.push(RunRow {
+                on,
+                top1: evaluation.top1(),
+                evaluation,
+                agreement: agreement(first.as_ref().unwrap_or(&predictions), &predictions),
+                images_per_second: images.len() as f64 / seconds,
+            });
+            first.get_or_insert(predictions);
+        }
+        Ok(EvalReport {
+            model: description.name.clone(),
+            labels: description.labels.clone(),
+            runs,
+            show_confusion: self.confusion,
+        })
+    }
+}
+
+/// The predicted class of every image, on all cores of the host.
+fn on_host(
+    on: Target,
+    model: &Model,
+    compiled: &Compiled,
+    images: &[ImageFile],
+) -> anyhow::Result<Vec<usize>> {
+    let bars = Bars::default();
+    let input = &model.description.input;
+    let program = compiled.program();
+    bars.begin(on.describe(), images.len());
+    let predictions = images
+        .par_iter()
+        .map_init(Arena::default, |arena, image| {
+            let pixels = images::load(&image.path, input)?;
+            let class = if on == Target::Float {
+                argmax(&model.reference.run(&images::normalise(&pixels, input))?)
+            } else {
+                argmax(&program.infer(&pixels, arena, &mut ())?)
+            };
+            bars.advance();
+            Ok(class)
+        })
+        .collect();
+    bars.end();
+    predictions
+}
+
+impl Eval {
+    /// The predicted class of every image on the board; an emulated one runs once
+    /// for each core of the host.
+    fn on_board(
+        &self,
+        on: Target,
+        model: &Model,
+        compiled: &Compiled,
+        images: &[ImageFile],
+    ) -> anyhow::Result<Vec<usize>> {
+        let built = self.board.build(model, compiled)?;
+        if on == Target::Emulator && !built.is_emulated() {
+            bail!(
+                "board `{}` is not emulated; evaluate `--on board`",
+                built.board.name
+            );
+        }
+        let bars = Bars::default();
+        let program = compiled.program();
+        bars.begin(on.describe(), images.len());
+        let boards = match built.is_emulated() {
+            true => rayon::current_num_threads(),
+            false => 1,
+        };
+        let share = images.len().div_ceil(boards).max(1);
+        let predictions: anyhow::Result<Vec<Vec<usize>>> = images
+            .par_chunks(share)
+            .map(|images| {
+                let mut session = built.start(&self.session)?;
+                let mut arena = Arena::default();
+                let mut predictions = Vec::with_capacity(images.len());
+                for image in images {
+                    let pixels = images::load(&image.path, &model.description.input)?;
+                    let inference = session.infer(&pixels)?;
+                    built.show_log(&self.session, &mut session)?;
+                    let simulated = Trace::simulate(&program, &pixels, &mut arena)?;
+                    trace::check(&program, &simulated, &inference, &image.path)?;
+                    predictions.push(argmax(&inference.logits));
+                    bars.advance();
+                }
+                session.shut_down()?;
+                Ok(predictions)
+            })
+            .collect();
+        bars.end();
+        Ok(predictions?.concat())
+    }
+}
+
+impl fmt::Display for EvalReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let header = ["on", "top-1", "correct", "images", "agreement", "images/s"];
+        let mut rows = table(header, 1);
+        for run in &self.runs {
+            rows.add_row([
+                run.on.describe().to_owned(),
+                percent(run.top1),
+                run.evaluation.correct.to_string(),
+                run.evaluation.images.to_string(),
+                percent(run.agreement),
+                format!("{:.0}", run.images_per_second),
+            ]);
+        }
+        writeln!(f, "{}\n{rows}", self.model)?;
+        if self.show_confusion {
+            for run in &self.runs {
+                writeln!(f, "{}", self.confusion(run))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl EvalReport {
+    fn confusion(&self, run: &RunRow) -> comfy_table::Table {
+        let mut rows = table(["label \\ prediction"], 0);
+        let header =
+            std::iter::once("label \\ prediction").chain(self.labels.iter().map(String::as_str));
+        rows.set_header(header);
+        for (label, counts) in self.labels.iter().zip(&run.evaluation.confusion) {
+            let counts = counts.iter().map(usize::to_string);
+            rows.add_row(std::iter::once(label.clone()).chain(counts));
+        }
+        rows
+    }
+}

@@ -1,0 +1,46 @@
+//! What a person should know of a quantized model: what was chosen for it, and
+//! what is odd about its calibration images.
+
+use serde::Serialize;
+use tadpool_compiler::calibrate::Finding;
+use tadpool_compiler::compile::widen::ENOUGH_DB;
+use tadpool_compiler::compile::{Calibrated, Compiled, Model, Trained};
+use tadpool_compiler::quantize::precision::Widened;
+
+/// Part of the reports of `compile` and `check`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Notes {
+    /// Stages whose stream has sixteen bits since eight were measured to be too few.
+    widened: Vec<Widened>,
+    /// What became of the file's own grids, if it has any.
+    trained: Option<Trained>,
+    /// What is odd about the calibration images.
+    findings: Vec<Finding>,
+}
+
+impl Notes {
+    pub(crate) fn new(
+        model: &Model,
+        calibrated: &Calibrated,
+        compiled: &Compiled,
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
+            widened: compiled.choice.widened.clone(),
+            trained: compiled.trained.clone(),
+            findings: calibrated.findings(model)?,
+        })
+    }
+
+    /// A sentence each.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let widened = self.widened.iter().map(|widened| {
+            format!(
+                "{} has an int16 stream: with less, `{}` was at {:.1} dB (bar: {ENOUGH_DB:.0} dB)",
+                widened.stage, widened.step, widened.sqnr_db
+            )
+        });
+        let trained = self.trained.iter().map(Trained::to_string);
+        let findings = self.findings.iter().map(Finding::to_string);
+        widened.chain(trained).chain(findings).collect()
+    }
+}

@@ -1,0 +1,350 @@
+//! Budgets: what is given up so that a model fits a board, by what it costs.
+
+mod sensitivity;
+
+use std::str::FromStr;
+
+use serde::Serialize;
+
+use crate::place::schedule::ScheduleConfig;
+use crate::quantize::precision::{Choice, Widened};
+use crate::quantize::quant_model::Stream;
+
+pub use sensitivity::{Probe, Sensitivity, choose, int4_saving_bytes, narrowed, sensitivities};
+
+/// Bytes that an image may take of a board.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Budget {
+    /// Of flash.
+    pub flash_bytes: Option<u64>,
+    /// Of RAM.
+    pub ram_bytes: Option<u64>,
+}
+
+/// A budget that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is no budget; write flash=256K, ram=32K or flash=256K,ram=32K (K and M are 1024 and 1048576 bytes)"
+)]
+pub struct BudgetError(String);
+
+/// Bytes that an image takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taken {
+    /// Of flash.
+    pub flash_bytes: u64,
+    /// Of RAM.
+    pub ram_bytes: u64,
+}
+
+/// One way to build a model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attempt {
+    /// Bits of each layer.
+    pub choice: Choice,
+    /// Choices of the schedule.
+    pub schedule: ScheduleConfig,
+}
+
+/// What was given up for a budget.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct Traded {
+    /// Matrices that are kept in four bits.
+    pub weights: Vec<Sensitivity>,
+    /// Stages that have an int8 stream again, though more was measured to be needed.
+    pub stages: Vec<Widened>,
+    /// Tokens that a matrix product takes at a time now, if these were more.
+    pub tile_tokens: Option<usize>,
+}
+
+/// A budget that cannot be kept.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FitError {
+    /// Of flash.
+    #[error(
+        "the smallest image that can be had takes {smallest} bytes of flash, {} more than the budget of {budget}: all weights are int4 but those of the first and the last layer{}; take a smaller network",
+        smallest - budget, pinned(pins)
+    )]
+    Flash {
+        /// Bytes of the smallest image.
+        smallest: u64,
+        /// Bytes that it may take.
+        budget: u64,
+        /// Names that are pinned.
+        pins: Vec<String>,
+    },
+    /// Of RAM.
+    #[error(
+        "the smallest image that can be had takes {smallest} bytes of RAM, {} more than the budget of {budget}: one token at a time, and an int8 residual stream{}; take a smaller network or smaller images",
+        smallest - budget, pinned(pins)
+    )]
+    Ram {
+        /// Bytes of the smallest image.
+        smallest: u64,
+        /// Bytes that it may take.
+        budget: u64,
+        /// Names that are pinned.
+        pins: Vec<String>,
+    },
+}
+
+/// Builds the model so that it keeps `budget`: `base` as it is if that fits, else
+/// with as little given up as possible. What `pins` names stays.
+///
+/// `build` builds an attempt and tells what its image takes; `measure` tells what
+/// narrowing each matrix of a precision costs, which is asked for only if flash is
+/// short.
+///
+/// # Errors
+/// A [`FitError`], or what `build` and `measure` return.
+pub fn fit<T, E: From<FitError>>(
+    budget: Budget,
+    base: Attempt,
+    pins: &[String],
+    mut build: impl FnMut(&Attempt) -> Result<(T, Taken), E>,
+    measure: impl FnOnce(&Attempt) -> Result<Vec<Sensitivity>, E>,
+) -> Result<(Attempt, T, Traded), E> {
+    let flash_limit = budget.flash_bytes.unwrap_or(u64::MAX);
+    let ram_limit = budget.ram_bytes.unwrap_or(u64::MAX);
+    let mut attempt = base;
+    let mut traded = Traded::default();
+    let (mut built, mut taken) = build(&attempt)?;
+
+    while taken.ram_bytes > ram_limit {
+        save_ram(&mut attempt, &mut traded, ram_limit, taken, pins)?;
+        (built, taken) = build(&attempt)?;
+    }
+    if taken.flash_bytes > flash_limit {
+        let all = measure(&attempt)?;
+        let wide = attempt.choice.precision.clone();
+        // Packing pads matrices, so what is saved is known from the image.
+        let mut wanted = 0;
+        while taken.flash_bytes > flash_limit {
+            if traded.weights.len() == all.len() {
+                let error = FitError::Flash {
+                    smallest: taken.flash_bytes,
+                    budget: flash_limit,
+                    pins: pins.to_vec(),
+                };
+                return Err(error.into());
+            }
+            wanted += taken.flash_bytes - flash_limit;
+            let chosen = choose(&all, wanted);
+            attempt.choice.precision = narrowed(&wide, chosen.iter().copied());
+            traded.weights = chosen.into_iter().cloned().collect();
+            (built, taken) = build(&attempt)?;
+        }
+        // Unpacking four bits takes a little RAM.
+        while taken.ram_bytes > ram_limit {
+            save_ram(&mut attempt, &mut traded, ram_limit, taken, pins)?;
+            (built, taken) = build(&attempt)?;
+        }
+    }
+    Ok((attempt, built, traded))
+}
+
+/// Gives up what is left that takes RAM: first speed, then precision, from the
+/// largest maps on.
+fn save_ram(
+    attempt: &mut Attempt,
+    traded: &mut Traded,
+    budget: u64,
+    taken: Taken,
+    pins: &[String],
+) -> Result<(), FitError> {
+    if attempt.schedule.tile_tokens > 1 {
+        attempt.schedule.tile_tokens = 1;
+        traded.tile_tokens = Some(1);
+        return Ok(());
+    }
+    if attempt.choice.widened.is_empty() {
+        return Err(FitError::Ram {
+            smallest: taken.ram_bytes,
+            budget,
+            pins: pins.to_vec(),
+        });
+    }
+    let stage = attempt.choice.widened.remove(0);
+    attempt.choice.precision.set_stream(&stage, Stream::Int8);
+    traded.stages.push(stage);
+    Ok(())
+}
+
+fn pinned(pins: &[String]) -> String {
+    match pins {
+        [] => String::new(),
+        pins => format!(", and what is pinned ({})", pins.join(", ")),
+    }
+}
+
+impl FromStr for Budget {
+    type Err = BudgetError;
+
+    fn from_str(text: &str) -> Result<Self, BudgetError> {
+        let fail = || {
+            BudgetError(
+                text.chars()
+                    .take(60)
+                    .collect::<String>()
+                    .escape_debug()
+                    .to_string(),
+            )
+        };
+        let mut budget = Self::default();
+        for part in text.split(',') {
+            let (name, size) = part.split_once('=').ok_or_else(fail)?;
+            let (digits, unit) = match size.as_bytes().last() {
+                Some(b'K' | b'k') => (&size[..size.len() - 1], 1 << 10),
+                Some(b'M' | b'm') => (&size[..size.len() - 1], 1 << 20),
+                _ => (size, 1u64),
+            };
+            let bytes = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit));
+            let bytes = bytes.filter(|&bytes| bytes > 0).ok_or_else(fail)?;
+            let place = match name {
+                "flash" => &mut budget.flash_bytes,
+                "ram" => &mut budget.ram_bytes,
+                _ => return Err(fail()),
+            };
+            if place.replace(bytes).is_some() {
+                return Err(fail());
+            }
+        }
+        Ok(budget)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quantize::precision::{LayerPrecision, Precision};
+    use crate::quantize::quant_model::WeightBits;
+
+    #[test]
+    fn budgets_are_read() {
+        let budget: Budget = "flash=256K,ram=32768".parse().unwrap();
+        assert_eq!(budget.flash_bytes, Some(262_144));
+        assert_eq!(budget.ram_bytes, Some(32_768));
+        assert_eq!("flash=1M".parse::<Budget>().unwrap().ram_bytes, None);
+        for text in [
+            "",
+            "flash",
+            "flash=",
+            "flash=K",
+            "flash=0",
+            "flash=-1",
+            "rom=1K",
+            "flash=1K,flash=2K",
+            "flash=99999999999999999999",
+            "flash=18014398509481984K",
+        ] {
+            assert!(text.parse::<Budget>().is_err(), "{text}");
+        }
+    }
+
+    const LIMITS: Budget = Budget {
+        flash_bytes: Some(1000),
+        ram_bytes: Some(98),
+    };
+
+    /// Three matrices of 400 weights and a stage that was widened.
+    fn base() -> Attempt {
+        let layer = LayerPrecision {
+            stream: Stream::Int16,
+            ..LayerPrecision::default()
+        };
+        let widened = Widened {
+            stage: "stage1".to_owned(),
+            layers: vec![0, 1, 2],
+            step: "stage1.embedding".to_owned(),
+            sqnr_db: 12.0,
+        };
+        Attempt {
+            choice: Choice {
+                precision: Precision {
+                    layers: vec![layer; 3],
+                },
+                widened: vec![widened],
+            },
+            schedule: ScheduleConfig {
+                tile_tokens: 4,
+                ..ScheduleConfig::default()
+            },
+        }
+    }
+
+    /// What an attempt takes: bytes beside the weights, and of the stream.
+    fn taken(attempt: &Attempt, other: u64, stream: u64) -> Taken {
+        let (mut flash_bytes, mut ram_bytes) = (other, attempt.schedule.tile_tokens as u64);
+        for layer in &attempt.choice.precision.layers {
+            flash_bytes += match layer.weights[0] {
+                WeightBits::Int8 => 400,
+                WeightBits::Int4 => 210,
+            };
+            ram_bytes += stream * layer.stream.value_bytes() as u64;
+        }
+        Taken {
+            flash_bytes,
+            ram_bytes,
+        }
+    }
+
+    fn sensitivities(_: &Attempt) -> Result<Vec<Sensitivity>, FitError> {
+        let sensitivity = |layer, error| Sensitivity {
+            name: format!("layer{layer}"),
+            layer,
+            slot: 0,
+            saved_bytes: 200,
+            error,
+        };
+        Ok(vec![
+            sensitivity(0, 0.5),
+            sensitivity(1, 0.1),
+            sensitivity(2, 0.3),
+        ])
+    }
+
+    fn fitted(other: u64, stream: u64) -> Result<(Attempt, Taken, Traded), FitError> {
+        let build = |attempt: &Attempt| {
+            let taken = taken(attempt, other, stream);
+            Ok::<_, FitError>((taken, taken))
+        };
+        fit(LIMITS, base(), &[], build, sensitivities)
+    }
+
+    #[test]
+    fn nothing_is_given_up_in_vain() {
+        let (attempt, _, traded) = fitted(0, 10).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(traded.tile_tokens, None);
+        assert_eq!(attempt.choice.widened.len(), 1);
+        // 1200 bytes of weights are 200 too many: one matrix saves 190, two do.
+        let names = traded.weights.iter().map(|weights| &weights.name[..]);
+        assert_eq!(names.collect::<Vec<_>>(), ["layer1", "layer2"]);
+    }
+
+    #[test]
+    fn speed_goes_before_precision() {
+        let (attempt, taken, traded) = fitted(0, 16).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!((taken.ram_bytes, traded.tile_tokens), (97, Some(1)));
+        assert!(traded.stages.is_empty());
+        assert_eq!(attempt.choice.precision.layers[0].stream, Stream::Int16);
+        let (attempt, taken, traded) = fitted(0, 30).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!((taken.ram_bytes, traded.stages.len()), (91, 1));
+        assert_eq!(attempt.choice.precision.layers[2].stream, Stream::Int8);
+    }
+
+    #[test]
+    fn the_smallest_that_can_be_had_is_named() {
+        let error = fitted(500, 1).unwrap_err();
+        let smallest = 500 + 3 * 210;
+        assert!(
+            matches!(&error, FitError::Flash { smallest: found, .. } if *found == smallest),
+            "{error}"
+        );
+        assert!(error.to_string().contains("1130 bytes of flash, 130 more"));
+        let error = fitted(0, 50).unwrap_err();
+        assert!(
+            error.to_string().contains("151 bytes of RAM, 53 more"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,148 @@
+//! Activation ranges: what calibration measures and quantization needs.
+
+use std::collections::BTreeMap;
+
+use crate::network::float::View;
+use crate::network::{ChannelMlp, MetaFormer, NormScope, Op, Pooling};
+
+/// Ranges of every layer, in the order of [`MetaFormer::layers`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ranges {
+    /// One entry a layer.
+    pub layers: Vec<LayerRanges>,
+}
+
+/// Ranges of the values that one layer makes.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct LayerRanges {
+    /// Of the layer's output.
+    pub output: Range,
+    /// Of the values between `fc1` and the activation, if the layer has one.
+    pub pre_activation: Range,
+    /// Of the values behind that activation.
+    pub hidden: Range,
+    /// Of the layer's other maps that become integers, see [`inner_views`].
+    pub inner: BTreeMap<View, Range>,
+    /// Which of them the network was trained with, to be taken as they are.
+    pub trained: Trained,
+}
+
+/// What a network was trained with, by quantization-aware training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Trained {
+    /// [`LayerRanges::pre_activation`].
+    pub pre_activation: bool,
+    /// [`LayerRanges::hidden`].
+    pub hidden: bool,
+    /// The weights: rows that are whole numbers of steps keep these.
+    pub weights: bool,
+}
+
+/// A closed interval of real values; empty until a value was seen.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Range {
+    /// Smallest value.
+    pub min: f32,
+    /// Largest value.
+    pub max: f32,
+}
+
+impl Default for Range {
+    fn default() -> Self {
+        Self {
+            min: f32::INFINITY,
+            max: f32::NEG_INFINITY,
+        }
+    }
+}
+
+impl Range {
+    /// The interval that holds all of `values`.
+    pub fn of(values: &[f32]) -> Self {
+        values.iter().fold(Self::default(), |range, &value| Self {
+            min: range.min.min(value),
+            max: range.max.max(value),
+        })
+    }
+
+    /// The smallest interval that holds both.
+    #[must_use]
+    pub fn union(self, other: Self) -> Self {
+        Self {
+            min: self.min.min(other.min),
+            max: self.max.max(other.max),
+        }
+    }
+
+    /// Whether a value was seen and all were finite.
+    pub fn is_finite(self) -> bool {
+        self.min.is_finite() && self.max.is_finite() && self.min <= self.max
+    }
+}
+
+impl LayerRanges {
+    /// The smallest ranges that hold both.
+    #[must_use]
+    pub fn union(self, other: Self) -> Self {
+        Self {
+            output: self.output.union(other.output),
+            pre_activation: self.pre_activation.union(other.pre_activation),
+            hidden: self.hidden.union(other.hidden),
+            inner: union(self.inner, other.inner),
+            trained: self.trained,
+        }
+    }
+}
+
+fn union(mut a: BTreeMap<View, Range>, b: BTreeMap<View, Range>) -> BTreeMap<View, Range> {
+    for (view, range) in b {
+        let known = a.entry(view).or_default();
+        *known = known.union(range);
+    }
+    a
+}
+
+/// Maps of a layer, besides its output and those around its first activation, that
+/// become integers and so need a range.
+pub fn inner_views(op: &Op) -> &'static [View] {
+    match op {
+        Op::PatchEmbedding(_) | Op::Norm(_) | Op::Identity(_) | Op::Head(_) => &[],
+        Op::Pooling(Pooling { norm, .. }) | Op::ChannelMlp(ChannelMlp { norm, .. }) => {
+            match norm.scope {
+                NormScope::Map => &[],
+                NormScope::Token => &[View::Input],
+            }
+        }
+        Op::RandomMixing(_) => &[View::Input],
+        Op::SepConv(_) => &[View::Input, View::Depthwise],
+        Op::Attention(_) => &[
+            View::Input,
+            View::Queries,
+            View::Keys,
+            View::Values,
+            View::Attended,
+        ],
+    }
+}
+
+impl Ranges {
+    /// Empty ranges for `network`.
+    pub fn empty(network: &MetaFormer) -> Self {
+        Self {
+            layers: vec![LayerRanges::default(); network.layers.len()],
+        }
+    }
+
+    /// The smallest ranges that hold both.
+    #[must_use]
+    pub fn union(self, other: Self) -> Self {
+        Self {
+            layers: self
+                .layers
+                .into_iter()
+                .zip(other.layers)
+                .map(|(a, b)| a.union(b))
+                .collect(),
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! The whole way from a model description to a placed, quantized network.
+
+mod calibrated;
+mod trained;
+pub mod widen;
+
+use std::path::{Path, PathBuf};
+
+use tadpool_boards::KernelVariant;
+use tadpool_kernels::Fault;
+
+use crate::calibrate::ranges::Ranges;
+use crate::generate::{self, Description, Generated};
+use crate::given::images::ImageError;
+use crate::given::model_toml::{self, DescriptionError, ModelDescription};
+use crate::import::interpreter::ConfirmError;
+use crate::import::reference::{self, Comparison, Reference, ReferenceError};
+use crate::import::{self, ImportError, Rounding};
+use crate::network::MetaFormer;
+use crate::place::memory::{MemoryError, MemoryPlan};
+use crate::place::program::{self, Program};
+use crate::place::schedule::{Schedule, ScheduleConfig};
+use crate::progress::Progress;
+use crate::quantize::QuantError;
+use crate::quantize::precision::{Choice, Precision, PrecisionError};
+use crate::quantize::quant_model::QuantModel;
+
+pub use calibrated::{Calibrated, calibrate};
+pub use trained::Trained;
+
+/// A model as its files say, imported.
+#[derive(Debug)]
+pub struct Model {
+    /// How its images and classes are read.
+    pub description: ModelDescription,
+    /// The float network.
+    pub network: MetaFormer,
+    /// What the file rounds its values to, if it was trained for integers.
+    pub rounding: Option<Rounding>,
+    /// The original file, run by tract.
+    pub reference: Reference,
+}
+
+/// Choices of a compilation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CompileConfig {
+    /// Folder of calibration images, instead of the description's.
+    pub calibration: Option<PathBuf>,
+    /// Largest difference between a logit of the imported network and tract's, times the
+    /// image's largest logit if that is above one.
+    pub tolerance: f32,
+    /// Bits of each layer's weights and stream, instead of the description's.
+    pub precision: Option<Precision>,
+    /// Choices of the schedule.
+    pub schedule: ScheduleConfig,
+}
+
+/// A network ready for simulation and code generation.
+#[derive(Debug)]
+pub struct Compiled {
+    /// How far the imported network is from tract, over the calibration images.
+    pub comparison: Comparison,
+    /// What calibration measured, or what the network was trained with.
+    pub ranges: Ranges,
+    /// What became of the file's own grids, if it has any.
+    pub trained: Option<Trained>,
+    /// Bits of each layer, and which stages got more than the description says.
+    pub choice: Choice,
+    /// The integer network.
+    pub quantized: QuantModel,
+    /// Its steps and buffers.
+    pub schedule: Schedule,
+    /// Where the buffers lie.
+    pub memory: MemoryPlan,
+    /// Name and labels for the generated source.
+    pub description: Description,
+}
+
+/// Why a model cannot be compiled.
+#[derive(Debug, thiserror::Error)]
+pub enum CompileError {
+    /// The description cannot be used.
+    #[error(transparent)]
+    Description(#[from] DescriptionError),
+    /// The ONNX file cannot be used.
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    /// An image cannot be used.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// The import is not confirmed by tract.
+    #[error("`{}`: {source}", onnx.display())]
+    Reference {
+        /// The ONNX file.
+        onnx: PathBuf,
+        /// What differs.
+        source: ReferenceError,
+    },
+    /// The integer network is not what the file says.
+    #[error("`{}`: {source}", onnx.display())]
+    Confirm {
+        /// The ONNX file.
+        onnx: PathBuf,
+        /// What differs.
+        source: ConfirmError,
+    },
+    /// No calibration images were named.
+    #[error(
+        "`{}` names no calibration images: pass `--calibration FOLDER` (about 200 training \
+         images), or set `data.calibration` in the model description",
+        model.display()
+    )]
+    NoCalibration {
+        /// The ONNX file.
+        model: PathBuf,
+    },
+    /// The precision does not fit the network.
+    #[error("`{}`: {source}", model.display())]
+    Precision {
+        /// The ONNX file.
+        model: PathBuf,
+        /// Which name, and why.
+        source: PrecisionError,
+    },
+    /// The network has no integer form.
+    #[error("`{}`: {source}", onnx.display())]
+    Quantize {
+        /// The ONNX file.
+        onnx: PathBuf,
+        /// Which layer, and why.
+        source: QuantError,
+    },
+    /// The buffers have no place.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+    /// The integer network does not run.
+    #[error("the integer network does not run: {0}")]
+    Fault(#[from] Fault),
+}
+
+impl Default for CompileConfig {
+    fn default() -> Self {
+        Self {
+            calibration: None,
+            tolerance: reference::DEFAULT_TOLERANCE,
+            precision: None,
+            schedule: ScheduleConfig::default(),
+        }
+    }
+}
+
+/// Reads and imports `path`: a model description if its name ends in `.toml`,
+/// else a bare ONNX file.
+///
+/// # Errors
+/// The description, the ONNX file or their combination cannot be used.
+pub fn load(path: &Path) -> Result<Model, CompileError> {
+    let described = match path.extension() {
+        Some(extension) if extension == "toml" => Some(model_toml::read(path)?),
+        _ => None,
+    };
+    let onnx = described
+        .as_ref()
+        .map_or(path, |description| &description.onnx)
+        .to_owned();
+    let imported = import::import_file(&onnx)?;
+    let description = described
+        .unwrap_or_else(|| ModelDescription::of_onnx(&onnx, &imported.model))
+        .fit(&imported.model)?;
+    let reference = Reference::new(&imported.bytes, imported.model.input)
+        .map_err(|source| CompileError::Reference { onnx, source })?;
+    Ok(Model {
+        description,
+        network: imported.model,
+        rounding: imported.rounding,
+        reference,
+    })
+}
+
+/// Compares `model` with tract, calibrates, quantizes, schedules and places it.
+///
+/// # Errors
+/// A [`CompileError`] of the first stage that fails.
+pub fn compile(
+    model: &Model,
+    config: &CompileConfig,
+    progress: &impl Progress,
+) -> Result<Compiled, CompileError> {
+    let base = match &config.precision {
+        Some(precision) => precision.clone(),
+        None => precision(model)?,
+    };
+    let calibrated = calibrate(model, config, progress)?;
+    let choice = match &config.precision {
+        Some(_) => base.into(),
+        None => widen::choose(model, &calibrated, base, progress)?,
+    };
+    calibrated.compile(model, choice, &config.schedule)
+}
+
+/// The precision that the model was trained for, or that its description chooses
+/// before anything is measured.
+///
+/// # Errors
+/// A pin does not fit the network.
+pub fn precision(model: &Model) -> Result<Precision, CompileError> {
+    let (network, choice) = (&model.network, &model.description.quantization);
+    let chosen = match &model.rounding {
+        Some(rounding) => rounding
+            .grids
+            .precision(network)
+            .pinned(network, &choice.pins),
+        None => Precision::chosen(network, choice),
+    };
+    chosen.map_err(|source| CompileError::Precision {
+        model: model.description.onnx.clone(),
+        source,
+    })
+}
+
+impl Compiled {
+    /// The steps with their constants and places.
+    pub fn program(&self) -> Program<'_> {
+        program::program(&self.quantized, &self.schedule, &self.memory)
+    }
+
+    /// The source of the generated crate, for these kernels.
+    pub fn generate(&self, kernels: KernelVariant) -> Generated {
+        let layout = generate::layout(kernels);
+        generate::generate(&self.program(), &self.description, layout)
+    }
+}

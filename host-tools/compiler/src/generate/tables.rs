@@ -1,0 +1,95 @@
+//! `tables.rs` and `weights.bin`: the numbers of all steps.
+
+use std::fmt::{Display, Write as _};
+
+use proc_macro2::{Literal, TokenStream};
+use quote::{format_ident, quote};
+use tadpool_kernels::layout::Layout;
+
+use crate::quantize::quant_model::WeightBits;
+
+/// Numbers of a line.
+const LINE_WIDTH: usize = 96;
+/// Alignment of every matrix in the blob, for double loads.
+const WEIGHT_ALIGNMENT: usize = 8;
+
+/// Tables and weights, collected step by step.
+#[derive(Debug, Default)]
+pub(super) struct Tables {
+    /// Rust source.
+    pub source: String,
+    /// Weights of all matrices.
+    pub weights: Vec<u8>,
+}
+
+impl Tables {
+    /// Adds a table of 32-bit values and returns an expression for it.
+    pub(super) fn i32s(&mut self, step: &str, name: &str, values: &[i32]) -> TokenStream {
+        self.table(step, name, "i32", values)
+    }
+
+    /// Adds a table of bytes and returns an expression for it.
+    pub(super) fn u8s(&mut self, step: &str, name: &str, values: &[u8]) -> TokenStream {
+        self.table(step, name, "u8", values)
+    }
+
+    /// Adds a table of 8-bit values and returns an expression for it.
+    pub(super) fn i8s(&mut self, step: &str, name: &str, values: &[i8]) -> TokenStream {
+        self.table(step, name, "i8", values)
+    }
+
+    /// Adds a row-major matrix to the blob, packed to `bits` a weight, and
+    /// returns an expression for it.
+    ///
+    /// `layout` takes the matrix, as [`Layout::fits`] and [`Layout::holds`] told, and
+    /// `bits` do.
+    pub(super) fn weights(
+        &mut self,
+        layout: Layout,
+        rows: &[u8],
+        inputs: usize,
+        bits: WeightBits,
+    ) -> TokenStream {
+        let outputs = rows.len() / inputs.max(1);
+        let rows = bytemuck::cast_slice(rows);
+        let (mut packed, pack, kind): (_, fn(_, &_, _, &mut _) -> _, _) = match bits {
+            WeightBits::Int8 => {
+                let size = layout.packed_size(outputs, inputs);
+                (vec![0; size], Layout::pack, quote!(Weights::Int8))
+            }
+            WeightBits::Int4 => {
+                let size = layout.packed_size_int4(outputs, inputs);
+                (vec![0; size], Layout::pack_int4, quote!(Weights::Int4))
+            }
+        };
+        pack(layout, rows, inputs, &mut packed).expect("the matrix fits its layout");
+        let offset = Literal::usize_unsuffixed(self.weights.len());
+        let size = Literal::usize_unsuffixed(packed.len());
+        self.weights.append(&mut packed);
+        self.weights
+            .resize(self.weights.len().next_multiple_of(WEIGHT_ALIGNMENT), 0);
+        quote!(#kind(weights(#offset, #size)))
+    }
+
+    fn table<T: Display>(&mut self, step: &str, name: &str, ty: &str, values: &[T]) -> TokenStream {
+        let ident = format_ident!("{step}_{name}");
+        // Writing to a string cannot fail.
+        let _ = write!(
+            self.source,
+            "\n#[rustfmt::skip]\npub(super) static {ident}: [{ty}; {}] = [",
+            values.len()
+        );
+        let mut column = LINE_WIDTH;
+        for value in values {
+            let text = format!(" {value},");
+            if column + text.len() > LINE_WIDTH {
+                self.source.push_str("\n   ");
+                column = 3;
+            }
+            column += text.len();
+            self.source.push_str(&text);
+        }
+        self.source.push_str("\n];\n");
+        quote!(&tables::#ident)
+    }
+}

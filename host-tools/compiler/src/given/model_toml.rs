@@ -1,0 +1,469 @@
+//! The model description: what an ONNX file does not say about its network.
+
+mod error;
+mod quantization;
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::network::{MetaFormer, Shape};
+pub use error::DescriptionError;
+pub use quantization::{
+    BiasCorrection, Bits, Equalisation, Quantization, RangeMethod, RoundingMethod, StreamChoice,
+    UnknownChoice, WeightChoice,
+};
+
+/// Largest description that is read.
+const MAX_BYTES: u64 = 1 << 20;
+/// Longest name, in characters.
+const MAX_NAME: usize = 64;
+
+/// What is to be compiled, and how its images and classes are read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelDescription {
+    /// Name of the generated crate.
+    pub name: String,
+    /// The ONNX file.
+    pub onnx: PathBuf,
+    /// Board to compile for, unless the command line says otherwise.
+    pub board: Option<String>,
+    /// How an image becomes the network's input.
+    pub input: InputDescription,
+    /// Maps that stay in the arena for whoever reads them after an inference: names of
+    /// stages or layers, see [`MetaFormer::map`].
+    pub outputs: Vec<String>,
+    /// One name per class, in the order of the scores; empty if not given.
+    pub labels: Vec<String>,
+    /// Folder of images for activation ranges.
+    pub calibration: Option<PathBuf>,
+    /// Folder of labelled images for the accuracy.
+    pub evaluation: Option<PathBuf>,
+    /// How numbers become integers.
+    pub quantization: Quantization,
+}
+
+/// How an image becomes the network's input: `(pixel / 255 - mean) / std`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputDescription {
+    /// Rows of an image.
+    pub height: usize,
+    /// Columns of an image.
+    pub width: usize,
+    /// Order in which the network takes a pixel's channels.
+    pub channels: Channels,
+    /// One per channel in that order, for pixels from 0 to 1.
+    pub mean: Vec<f32>,
+    /// One per channel in that order, for pixels from 0 to 1.
+    pub std: Vec<f32>,
+    /// How the firmware takes an image.
+    #[serde(default)]
+    pub feed: Feed,
+}
+
+/// How the firmware takes an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Feed {
+    /// As a whole, in the arena.
+    #[default]
+    Image,
+    /// Row by row, as a camera without a frame buffer gives it; the arena holds as
+    /// many rows as the first window is high.
+    Rows,
+}
+
+/// Order in which a network takes a pixel's channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Channels {
+    /// Red, green, blue.
+    Rgb,
+    /// Blue, green, red.
+    Bgr,
+    /// Luma only.
+    Gray,
+    /// Red, green, blue, and a fourth that images keep as alpha.
+    Rgba,
+}
+
+/// Reads the description at `path`; paths in it are relative to its folder.
+///
+/// # Errors
+/// See [`DescriptionError`].
+pub fn read(path: &Path) -> Result<ModelDescription, DescriptionError> {
+    let failed = |source| DescriptionError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let bytes = std::fs::metadata(path).map_err(failed)?.len();
+    if bytes > MAX_BYTES {
+        return Err(DescriptionError::TooLarge {
+            path: path.to_owned(),
+            bytes,
+        });
+    }
+    parse(&std::fs::read_to_string(path).map_err(failed)?, path)
+}
+
+/// Reads a description's text; `path` is where it was read from.
+///
+/// # Errors
+/// See [`DescriptionError`].
+pub fn parse(text: &str, path: &Path) -> Result<ModelDescription, DescriptionError> {
+    let file: File = toml::from_str(text).map_err(|error| DescriptionError::Syntax {
+        path: path.to_owned(),
+        message: error.to_string().trim_end().to_owned(),
+    })?;
+    check(&file).map_err(|(field, problem)| DescriptionError::Field {
+        path: path.to_owned(),
+        field,
+        problem,
+    })?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    Ok(ModelDescription {
+        name: file.name,
+        onnx: folder.join(file.onnx),
+        board: file.board,
+        input: file.input,
+        outputs: file.outputs,
+        labels: file.data.labels,
+        calibration: file.data.calibration.map(|path| folder.join(path)),
+        evaluation: file.data.evaluation.map(|path| folder.join(path)),
+        quantization: file.quantization,
+    })
+}
+
+impl ModelDescription {
+    /// The description of a bare ONNX file: pixels from 0 to 1 without further
+    /// normalisation, red first, classes by number, no data.
+    pub fn of_onnx(onnx: &Path, model: &MetaFormer) -> Self {
+        let Shape {
+            height,
+            width,
+            channels,
+        } = model.input;
+        let order = match channels {
+            1 => Channels::Gray,
+            4 => Channels::Rgba,
+            _ => Channels::Rgb,
+        };
+        Self {
+            name: crate_name(onnx),
+            onnx: onnx.to_owned(),
+            board: None,
+            input: InputDescription {
+                height,
+                width,
+                channels: order,
+                mean: vec![0.0; channels],
+                std: vec![1.0; channels],
+                feed: Feed::default(),
+            },
+            outputs: Vec::new(),
+            labels: (0..model.classes())
+                .map(|class| class.to_string())
+                .collect(),
+            calibration: None,
+            evaluation: None,
+            quantization: Quantization::default(),
+        }
+    }
+
+    /// Checks that the description fits the network; numbers the classes if it
+    /// names none.
+    ///
+    /// # Errors
+    /// Another image size, number of channels or number of classes.
+    pub fn fit(mut self, model: &MetaFormer) -> Result<Self, DescriptionError> {
+        if self.labels.is_empty() {
+            self.labels = (0..model.classes())
+                .map(|class| class.to_string())
+                .collect();
+        }
+        let fault = match () {
+            () if self.input.shape() != model.input => Some((
+                "input",
+                self.input.shape().to_string(),
+                model.input.to_string(),
+            )),
+            () if self.labels.len() != model.classes() => Some((
+                "data.labels",
+                format!("with {} names", self.labels.len()),
+                format!("{} classes", model.classes()),
+            )),
+            () => None,
+        };
+        if let Some(name) = self.outputs.iter().find(|name| model.map(name).is_none()) {
+            return Err(DescriptionError::Output {
+                name: shown(name),
+                known: model.map_names().join(", "),
+                onnx: self.onnx,
+            });
+        }
+        match fault {
+            Some((field, described, network)) => Err(DescriptionError::Network {
+                field,
+                described,
+                network,
+                onnx: self.onnx,
+            }),
+            None => Ok(self),
+        }
+    }
+}
+
+/// A name out of a file as an error can show it.
+pub(crate) fn shown(name: &str) -> String {
+    name.chars()
+        .take(80)
+        .collect::<String>()
+        .escape_debug()
+        .to_string()
+}
+
+impl InputDescription {
+    /// Shape of an image.
+    pub fn shape(&self) -> Shape {
+        Shape {
+            height: self.height,
+            width: self.width,
+            channels: self.channels.count(),
+        }
+    }
+}
+
+impl Channels {
+    /// Values per pixel.
+    pub fn count(self) -> usize {
+        match self {
+            Self::Rgb | Self::Bgr => 3,
+            Self::Gray => 1,
+            Self::Rgba => 4,
+        }
+    }
+}
+
+/// The file as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    name: String,
+    onnx: PathBuf,
+    board: Option<String>,
+    input: InputDescription,
+    #[serde(default)]
+    outputs: Vec<String>,
+    #[serde(default)]
+    data: Data,
+    #[serde(default)]
+    quantization: Quantization,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Data {
+    labels: Vec<String>,
+    calibration: Option<PathBuf>,
+    evaluation: Option<PathBuf>,
+}
+
+fn check(file: &File) -> Result<(), (&'static str, String)> {
+    let fail = |field, problem: String| Err((field, problem));
+    if !is_crate_name(&file.name) {
+        return fail(
+            "name",
+            format!(
+                "is `{}`, a crate's name has up to {MAX_NAME} lower case letters, digits, `-` and \
+                 `_`, begins with a letter and is no keyword",
+                file.name.escape_debug()
+            ),
+        );
+    }
+    if file.onnx.as_os_str().is_empty() {
+        return fail("onnx", "is empty".to_owned());
+    }
+    let InputDescription {
+        height,
+        width,
+        mean,
+        std,
+        ..
+    } = &file.input;
+    for (field, size) in [("input.height", *height), ("input.width", *width)] {
+        if !(1..=4096).contains(&size) {
+            return fail(field, format!("is {size}, it must lie between 1 and 4096"));
+        }
+    }
+    let channels = file.input.channels.count();
+    for (field, values) in [("input.mean", mean), ("input.std", std)] {
+        if values.len() != channels {
+            return fail(
+                field,
+                format!("has {} values for {channels} channels", values.len()),
+            );
+        }
+        if let Some(value) = values.iter().find(|value| !value.is_finite()) {
+            return fail(field, format!("holds {value}, which is not finite"));
+        }
+    }
+    if let Some(value) = std.iter().find(|value| **value < f32::MIN_POSITIVE) {
+        return fail(
+            "input.std",
+            format!("holds {value}, it must be greater than 0"),
+        );
+    }
+    for (index, name) in file.outputs.iter().enumerate() {
+        if file.outputs[..index].contains(name) {
+            let name = name.escape_debug();
+            return fail("outputs", format!("holds `{name}` twice"));
+        }
+    }
+    for (index, label) in file.data.labels.iter().enumerate() {
+        if label.is_empty() || label.chars().any(char::is_control) {
+            return fail(
+                "data.labels",
+                format!(
+                    "holds `{}`, a label has characters but no control characters",
+                    label.escape_debug()
+                ),
+            );
+        }
+        if file.data.labels[..index].contains(label) {
+            return fail("data.labels", format!("holds `{label}` twice"));
+        }
+    }
+    Ok(())
+}
+
+fn is_crate_name(name: &str) -> bool {
+    const RESERVED: &str = "abstract alloc as async await become box break const continue core \
+        crate do dyn else enum extern false final fn for gen if impl in let loop macro match mod \
+        move mut override priv proc_macro pub ref return self static std struct super test trait \
+        true try type typeof unsafe unsized use virtual where while yield";
+    name.len() <= MAX_NAME
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c))
+        && RESERVED.split_whitespace().all(|word| word != name)
+}
+
+/// A crate's name made from a file's.
+fn crate_name(path: &Path) -> String {
+    let stem = path
+        .file_stem()
+        .map(|stem| stem.to_string_lossy().to_lowercase());
+    let name: String = stem
+        .unwrap_or_default()
+        .chars()
+        .take(MAX_NAME)
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '_' {
+                c
+            } else {
+                '-'
+            }
+        })
+        .collect();
+    match is_crate_name(&name) {
+        true => name,
+        false => "model".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+        name = "tiny"
+        onnx = "tiny.onnx"
+        [input]
+        height = 8
+        width = 6
+        channels = "bgr"
+        mean = [0.5, 0.5, 0.5]
+        std = [0.25, 0.25, 0.25]
+        [data]
+        labels = ["cat", "dog"]
+        calibration = "../images"
+    "#;
+
+    #[test]
+    fn paths_are_relative_to_the_description() {
+        let model = parse(GOOD, Path::new("models/tiny/model.toml")).unwrap();
+        assert_eq!(model.onnx, Path::new("models/tiny/tiny.onnx"));
+        assert_eq!(
+            model.calibration.as_deref(),
+            Some(Path::new("models/tiny/../images"))
+        );
+        assert_eq!((model.evaluation, model.board), (None, None));
+        assert_eq!(
+            model.input.shape(),
+            Shape {
+                height: 8,
+                width: 6,
+                channels: 3
+            }
+        );
+        assert_eq!(model.quantization, Quantization::default());
+    }
+
+    #[test]
+    fn every_field_is_checked() {
+        let cases = [
+            ("\"tiny\"", "\"2tiny\"", "name"),
+            ("\"tiny\"", "\"fn\"", "name"),
+            ("\"tiny.onnx\"", "\"\"", "onnx"),
+            ("height = 8", "height = 0", "input.height"),
+            ("width = 6", "width = 100000", "input.width"),
+            ("[0.5, 0.5, 0.5]", "[0.5]", "input.mean"),
+            ("[0.5, 0.5, 0.5]", "[0.5, nan, 0.5]", "input.mean"),
+            ("[0.25, 0.25, 0.25]", "[0.25, 0.0, 0.25]", "input.std"),
+            ("[0.25, 0.25, 0.25]", "[0.25, -1.0, 0.25]", "input.std"),
+            ("[0.25, 0.25, 0.25]", "[0.25, inf, 0.25]", "input.std"),
+            ("\"cat\"", "\"\"", "data.labels"),
+            ("\"cat\"", "\"a\\nb\"", "data.labels"),
+            ("\"cat\"", "\"dog\"", "data.labels"),
+            (
+                "onnx =",
+                "outputs = [\"stage1\", \"stage1\"]\nonnx =",
+                "outputs",
+            ),
+        ];
+        for (from, to, expected) in cases {
+            let text = GOOD.replacen(from, to, 1);
+            match parse(&text, Path::new("model.toml")) {
+                Err(DescriptionError::Field { field, .. }) => assert_eq!(field, expected, "{to}"),
+                other => panic!("{to}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn unknown_fields_and_methods_are_refused() {
+        for text in [
+            format!("color = 1\n{GOOD}"),
+            format!("{GOOD}\n[quantization]\nranges = \"magic\""),
+            format!("{GOOD}\n[quantization]\nranges = \"percentile:0\""),
+            format!("{GOOD}\n[quantization]\nweights = \"int2\""),
+            format!("{GOOD}\n[quantization.pins]\nhead = 8"),
+            GOOD.replace("bgr", "cmyk"),
+            "name = ".to_owned(),
+        ] {
+            let error = parse(&text, Path::new("model.toml")).unwrap_err();
+            assert!(matches!(error, DescriptionError::Syntax { .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_file_name_becomes_a_crate_name() {
+        assert_eq!(
+            crate_name(Path::new("a/PoolFormer S12.onnx")),
+            "poolformer-s12"
+        );
+        assert_eq!(crate_name(Path::new("12.onnx")), "model");
+    }
+}

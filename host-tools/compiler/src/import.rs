@@ -1,0 +1,151 @@
+//! From an ONNX file to the MetaFormer IR, and all that can go wrong with it.
+
+pub mod onnx;
+
+pub mod graph;
+
+pub mod constant_folding;
+
+pub mod recognise;
+
+pub mod trained_scales;
+
+pub mod reference;
+
+pub mod interpreter;
+
+use std::fmt::Write;
+use std::path::Path;
+
+use crate::import::constant_folding::{FoldError, fold};
+use crate::import::interpreter::AsWritten;
+use crate::import::onnx::OnnxError;
+use crate::import::recognise::{Unsupported, recognise};
+use crate::import::trained_scales::Grids;
+use crate::network::MetaFormer;
+
+/// An imported network and the bytes that it was read from.
+#[derive(Debug)]
+pub struct Imported {
+    /// The recognised network.
+    pub model: MetaFormer,
+    /// What the file rounds its values to, if it was trained for integers.
+    pub rounding: Option<Rounding>,
+    /// The ONNX file for the float reference, which rounds no feature maps.
+    pub bytes: Vec<u8>,
+}
+
+/// What a file says of the integers that it was trained for.
+#[derive(Debug)]
+pub struct Rounding {
+    /// The grids of the layers.
+    pub grids: Grids,
+    /// The file's own graph, to confirm the integer network.
+    pub as_written: AsWritten,
+}
+
+/// A recognised network, and what its file rounds.
+#[derive(Debug)]
+pub struct Rounded {
+    /// The recognised network.
+    pub model: MetaFormer,
+    /// None if the file rounds nothing.
+    pub rounding: Option<Rounding>,
+}
+
+/// Why a file could not be imported; `file` is the name given by the caller.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// The file is not an ONNX network that can be read.
+    #[error("`{file}`: {source}")]
+    Onnx {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        source: OnnxError,
+    },
+    /// The graph contradicts itself.
+    #[error("`{file}`: {source}")]
+    Fold {
+        /// The file.
+        file: String,
+        /// The first contradiction.
+        source: FoldError,
+    },
+    /// The network is not a supported MetaFormer.
+    #[error("`{file}` is not a supported MetaFormer:{}", list(problems))]
+    Unsupported {
+        /// The file.
+        file: String,
+        /// Everything that is not supported, in execution order; never empty.
+        problems: Vec<Unsupported>,
+    },
+}
+
+/// Imports the file at `path`.
+///
+/// # Errors
+/// See [`ImportError`].
+pub fn import_file(path: &Path) -> Result<Imported, ImportError> {
+    let file = path.display().to_string();
+    let bytes = onnx::read_file(path).map_err(|source| ImportError::Onnx {
+        file: file.clone(),
+        source,
+    })?;
+    let Rounded { model, rounding } = import_rounded(&bytes, &file)?;
+    let bytes = match rounding {
+        Some(_) => onnx::without_rounding(&bytes).map_err(|source| ImportError::Onnx {
+            file: file.clone(),
+            source,
+        })?,
+        None => bytes,
+    };
+    Ok(Imported {
+        model,
+        rounding,
+        bytes,
+    })
+}
+
+/// Imports an ONNX file's bytes without what it says of rounding; `file` names it
+/// in errors.
+///
+/// # Errors
+/// See [`ImportError`].
+pub fn import(bytes: &[u8], file: &str) -> Result<MetaFormer, ImportError> {
+    import_rounded(bytes, file).map(|imported| imported.model)
+}
+
+/// Imports an ONNX file's bytes; `file` names it in errors.
+///
+/// # Errors
+/// See [`ImportError`].
+pub fn import_rounded(bytes: &[u8], file: &str) -> Result<Rounded, ImportError> {
+    let file = || file.to_owned();
+    let graph = onnx::read(bytes).map_err(|source| ImportError::Onnx {
+        file: file(),
+        source,
+    })?;
+    let graph = fold(graph).map_err(|source| ImportError::Fold {
+        file: file(),
+        source,
+    })?;
+    let (model, grids) = recognise(&graph).map_err(|problems| ImportError::Unsupported {
+        file: file(),
+        problems,
+    })?;
+    let input = model.input;
+    let rounding = grids.map(|grids| Rounding {
+        grids,
+        as_written: AsWritten::new(graph, input),
+    });
+    Ok(Rounded { model, rounding })
+}
+
+fn list(problems: &[Unsupported]) -> String {
+    problems.iter().fold(String::new(), |mut text, problem| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "\n  {problem}");
+        text
+    })
+}

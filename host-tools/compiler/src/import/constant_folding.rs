@@ -1,0 +1,104 @@
+//! Shapes and constants: completes a graph as it was read.
+//!
+//! Exporters compute constants with nodes (`Shape`, `Gather`, `Concat`, ...).
+//! Here every value gets its shape, and every value that does not depend on the
+//! image its elements.
+
+mod evaluate;
+mod moves;
+mod rounding;
+mod shape;
+mod window;
+
+pub(crate) use moves::transpose;
+pub(crate) use rounding::Rounding;
+pub(crate) use shape::{permutation, reduced_axes};
+pub(crate) use window::Window;
+
+use std::sync::Arc;
+
+use crate::import::graph::{Graph, Node, Tensor, element_count};
+
+/// Most elements of a value that depends on the image.
+pub const MAX_MAP_ELEMENTS: usize = 1 << 24;
+/// Most elements of all windows of a convolution together.
+const MAX_PATCH_ELEMENTS: usize = 1 << 27;
+/// Most elements that are computed while folding a graph.
+const MAX_FOLDED_ELEMENTS: usize = 1 << 26;
+
+/// A node whose arguments contradict each other.
+#[derive(Debug, thiserror::Error)]
+#[error("node `{node}` ({op}): {what}")]
+pub struct FoldError {
+    /// Name of the node.
+    pub node: String,
+    /// Its operator.
+    pub op: String,
+    /// The contradiction.
+    pub what: String,
+}
+
+/// Fills in shapes and constants, node by node in execution order.
+///
+/// Values behind operators that are not known keep an unknown shape: whether
+/// that matters is for the recognition to say.
+///
+/// # Errors
+/// Arguments that contradict each other, such as a reshape to another number of
+/// elements, and values larger than [`MAX_MAP_ELEMENTS`].
+pub fn fold(mut graph: Graph) -> Result<Graph, FoldError> {
+    let mut budget = MAX_FOLDED_ELEMENTS;
+    for index in 0..graph.nodes.len() {
+        let node = &graph.nodes[index];
+        let fail = |what: String| FoldError {
+            node: node.name.clone(),
+            op: node.op.clone(),
+            what,
+        };
+        let constant = constant(&graph, node, budget).map_err(fail)?;
+        let shape = match &constant {
+            Some(tensor) => Some(tensor.shape.clone()),
+            None => shape::infer(&graph, node).map_err(fail)?,
+        };
+        let limit = match constant {
+            Some(_) => budget,
+            None => MAX_MAP_ELEMENTS,
+        };
+        let count = shape.as_ref().map(|shape| element_count(shape));
+        if count.is_some_and(|count| count.is_none_or(|count| count > limit)) {
+            return Err(fail(format!("its result of sizes {shape:?} is too large")));
+        }
+        if let (Some(_), Some(Some(count))) = (&constant, count) {
+            budget -= count;
+        }
+        if node.op == "Split" {
+            for (output, shape) in shape::split(&graph, node).map_err(fail)? {
+                graph.values[output.0].shape = Some(shape);
+            }
+        } else if let Some(output) = node.output() {
+            let value = &mut graph.values[output.0];
+            value.shape = shape;
+            value.constant = constant.map(Arc::new);
+        }
+    }
+    Ok(graph)
+}
+
+fn constant(graph: &Graph, node: &Node, limit: usize) -> Result<Option<Tensor>, String> {
+    if node.op == "Shape" {
+        let shape = node.input(0).and_then(|id| graph.shape(id));
+        return Ok(shape.map(|shape| evaluate::shape_of(node, shape)));
+    }
+    if matches!(node.op.as_str(), "QuantizeLinear" | "DequantizeLinear") {
+        return rounding::evaluate(graph, node, limit);
+    }
+    let mut inputs = Vec::new();
+    for input in &node.inputs {
+        inputs.push(match input.map(|id| graph.constant(id)) {
+            Some(Some(tensor)) => Some(tensor.as_ref()),
+            Some(None) => return Ok(None),
+            None => None,
+        });
+    }
+    evaluate::evaluate(node, &inputs, limit)
+}

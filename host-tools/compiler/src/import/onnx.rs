@@ -1,0 +1,381 @@
+//! Reads an ONNX file into a [`Graph`]; the only place that knows ONNX types.
+//!
+//! The bytes are not trusted: sizes are checked before anything is allocated
+//! for them, and every defect is a typed error.
+
+mod error;
+mod external;
+mod order;
+mod rounding;
+mod tensor;
+mod wire;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use prost::Message;
+use tract_onnx::pb;
+
+use crate::import::graph::{Attribute, Graph, Node, Value, ValueId};
+pub use error::OnnxError;
+pub use rounding::without_rounding;
+
+/// Largest file that is read.
+pub const MAX_FILE_BYTES: u64 = 512 << 20;
+/// Most elements of one tensor or feature map.
+pub const MAX_ELEMENTS: usize = 1 << 27;
+/// Most nodes of a graph.
+pub const MAX_NODES: usize = 1 << 14;
+/// Most axes of a tensor.
+pub const MAX_RANK: usize = 16;
+/// Longest symbolic size, such as `batch`.
+const MAX_SYMBOL_BYTES: usize = 64;
+
+/// Reads the bytes of the file at `path`, with weights that it keeps in other files
+/// of its folder.
+///
+/// # Errors
+/// A file cannot be read, or all together are larger than [`MAX_FILE_BYTES`].
+pub fn read_file(path: &Path) -> Result<Vec<u8>, OnnxError> {
+    let failed = |source| OnnxError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let file = File::open(path).map_err(failed)?;
+    let bytes = file.metadata().map_err(failed)?.len();
+    if bytes > MAX_FILE_BYTES {
+        return Err(OnnxError::FileTooLarge { bytes });
+    }
+    let mut content = Vec::new();
+    file.take(MAX_FILE_BYTES + 1)
+        .read_to_end(&mut content)
+        .map_err(failed)?;
+    if content.len() as u64 > MAX_FILE_BYTES {
+        return Err(OnnxError::FileTooLarge {
+            bytes: content.len() as u64,
+        });
+    }
+    external::inline(content, path.parent().unwrap_or(Path::new("")))
+}
+
+/// Reads a network; shapes other than those of the input and of constants are
+/// left unknown, and constants that nodes compute are left to them.
+///
+/// A symbolic batch size of the input becomes 1.
+///
+/// # Errors
+/// Every way in which the bytes are not one image-to-scores network.
+pub fn read(bytes: &[u8]) -> Result<Graph, OnnxError> {
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(OnnxError::FileTooLarge {
+            bytes: bytes.len() as u64,
+        });
+    }
+    if bytes.is_empty() {
+        return Err(OnnxError::Decode("it is empty".to_owned()));
+    }
+    wire::check(bytes)?;
+    let model =
+        pb::ModelProto::decode(bytes).map_err(|error| OnnxError::Decode(error.to_string()))?;
+    if !model.functions.is_empty() {
+        return Err(OnnxError::Unreadable {
+            what: format!(
+                "the file defines {} functions of its own",
+                model.functions.len()
+            ),
+            remedy: "inline the functions when exporting",
+        });
+    }
+    let graph = model.graph.ok_or(OnnxError::NoGraph)?;
+    let opset = model
+        .opset_import
+        .iter()
+        .find(|set| is_default_domain(&set.domain))
+        .map(|set| set.version)
+        .ok_or(OnnxError::NoOpset)?;
+    Reader::default().graph(graph, opset)
+}
+
+/// Values by name, while the graph is read.
+#[derive(Default)]
+struct Reader {
+    values: Vec<Value>,
+    ids: HashMap<String, ValueId>,
+}
+
+impl Reader {
+    fn graph(mut self, graph: pb::GraphProto, opset: i64) -> Result<Graph, OnnxError> {
+        if graph.node.len() > MAX_NODES {
+            return Err(OnnxError::TooManyNodes {
+                nodes: graph.node.len(),
+            });
+        }
+        if let Some(sparse) = graph.sparse_initializer.first() {
+            let name = sparse.values.as_ref().map_or("", |values| &values.name);
+            return Err(OnnxError::Unreadable {
+                what: format!("tensor `{name}` is sparse"),
+                remedy: "export dense weights",
+            });
+        }
+        for proto in graph.initializer {
+            let name = proto.name.clone();
+            let limits = tensor::limits(proto.data_type);
+            let constant = tensor::read(proto, &name)?;
+            self.define(Value {
+                name,
+                shape: Some(constant.shape.clone()),
+                constant: Some(Arc::new(constant)),
+                limits,
+                ..Value::default()
+            })?;
+        }
+        // Up to version 3 of the format, initializers are listed as inputs too.
+        let images: Vec<_> = graph
+            .input
+            .iter()
+            .filter(|info| !self.ids.contains_key(&info.name))
+            .collect();
+        let [image] = images[..] else {
+            return Err(terminals(
+                "inputs",
+                images.iter().map(|info| info.name.as_str()),
+            ));
+        };
+        let shape = image_shape(image)?;
+        let input = self.define(Value {
+            name: image.name.clone(),
+            shape: Some(shape),
+            ..Value::default()
+        })?;
+        let [output] = &graph.output[..] else {
+            return Err(terminals(
+                "outputs",
+                graph.output.iter().map(|info| info.name.as_str()),
+            ));
+        };
+        check_symbols(output)?;
+
+        let mut outputs = Vec::new();
+        for proto in &graph.node {
+            let limits = constant_limits(proto);
+            let mut ids = Vec::new();
+            for name in &proto.output {
+                ids.push(match name.as_str() {
+                    "" => None,
+                    _ => Some(self.define(Value {
+                        name: name.clone(),
+                        limits,
+                        ..Value::default()
+                    })?),
+                });
+            }
+            outputs.push(ids);
+        }
+        let mut nodes = Vec::new();
+        for (proto, outputs) in graph.node.into_iter().zip(outputs) {
+            nodes.push(self.node(proto, outputs)?);
+        }
+        let output = *self
+            .ids
+            .get(&output.name)
+            .ok_or_else(|| OnnxError::UndefinedOutput {
+                name: output.name.clone(),
+            })?;
+        order::sort(Graph {
+            opset,
+            input,
+            output,
+            values: self.values,
+            nodes,
+        })
+    }
+
+    fn define(&mut self, value: Value) -> Result<ValueId, OnnxError> {
+        let id = ValueId(self.values.len());
+        if self.ids.insert(value.name.clone(), id).is_some() {
+            return Err(OnnxError::DuplicateName { name: value.name });
+        }
+        self.values.push(value);
+        Ok(id)
+    }
+
+    fn node(&self, proto: pb::NodeProto, outputs: Vec<Option<ValueId>>) -> Result<Node, OnnxError> {
+        let op = match is_default_domain(&proto.domain) {
+            true => proto.op_type,
+            false => format!("{}.{}", proto.domain, proto.op_type),
+        };
+        let name = match proto.name.is_empty() {
+            true => proto.output.first().cloned().unwrap_or_default(),
+            false => proto.name,
+        };
+        let mut inputs = Vec::new();
+        for input in &proto.input {
+            inputs.push(match (input.as_str(), self.ids.get(input)) {
+                ("", _) => None,
+                (_, Some(&id)) => Some(id),
+                (_, None) => {
+                    let input = input.clone();
+                    return Err(OnnxError::UndefinedInput {
+                        node: name,
+                        op,
+                        input,
+                    });
+                }
+            });
+        }
+        let mut attributes = BTreeMap::new();
+        let mut seen = HashSet::new();
+        for proto in proto.attribute {
+            if !seen.insert(proto.name.clone()) {
+                return Err(OnnxError::DuplicateName {
+                    name: format!("{name}.{}", proto.name),
+                });
+            }
+            let key = proto.name.clone();
+            attributes.insert(key, attribute(proto, &name)?);
+        }
+        Ok(Node {
+            name,
+            op,
+            inputs,
+            outputs,
+            attributes,
+        })
+    }
+}
+
+/// The limits of what a `Constant` node holds.
+fn constant_limits(node: &pb::NodeProto) -> Option<(i64, i64)> {
+    let constant = node.op_type == "Constant" && is_default_domain(&node.domain);
+    let tensor = node
+        .attribute
+        .iter()
+        .find_map(|attribute| attribute.t.as_ref());
+    tensor
+        .filter(|_| constant)
+        .and_then(|tensor| tensor::limits(tensor.data_type))
+}
+
+fn is_default_domain(domain: &str) -> bool {
+    matches!(domain, "" | "ai.onnx")
+}
+
+fn terminals<'a>(what: &'static str, names: impl Iterator<Item = &'a str>) -> OnnxError {
+    let names: Vec<_> = names.map(|name| format!("`{name}`")).collect();
+    let shown = match names.len() {
+        0 => "none".to_owned(),
+        1..=8 => names.join(", "),
+        _ => format!("{}, ...", names[..8].join(", ")),
+    };
+    OnnxError::Terminals {
+        what,
+        count: names.len(),
+        names: shown,
+    }
+}
+
+fn attribute(proto: pb::AttributeProto, node: &str) -> Result<Attribute, OnnxError> {
+    use pb::attribute_proto::AttributeType;
+    Ok(match proto.r#type() {
+        AttributeType::Int => Attribute::Int(proto.i),
+        AttributeType::Float => Attribute::Float(proto.f),
+        AttributeType::String => match String::from_utf8(proto.s) {
+            Ok(text) => Attribute::Text(text),
+            Err(_) => Attribute::Other,
+        },
+        AttributeType::Ints => Attribute::Ints(proto.ints),
+        AttributeType::Floats => Attribute::Floats(proto.floats),
+        AttributeType::Tensor => match proto.t {
+            Some(proto) => Attribute::Tensor(Arc::new(tensor::read(proto, node)?)),
+            None => Attribute::Other,
+        },
+        _ => Attribute::Other,
+    })
+}
+
+/// `[1, channels, height, width]` of the network's input.
+fn image_shape(info: &pb::ValueInfoProto) -> Result<Vec<usize>, OnnxError> {
+    use pb::tensor_shape_proto::dimension::Value as Size;
+    let Some(pb::type_proto::Value::TensorType(tensor)) =
+        info.r#type.as_ref().and_then(|kind| kind.value.as_ref())
+    else {
+        return Err(OnnxError::Unreadable {
+            what: format!("input `{}` is no tensor", info.name),
+            remedy: "export a network that takes one image",
+        });
+    };
+    if tensor.elem_type != pb::tensor_proto::DataType::Float as i32 {
+        return Err(OnnxError::ElementType {
+            name: info.name.clone(),
+            element: tensor::type_name(tensor.elem_type),
+            accepted: "images of float32",
+        });
+    }
+    check_symbols(info)?;
+    let dims = tensor.shape.as_ref().map_or(&[][..], |shape| &shape.dim);
+    let sizes: Vec<Option<i64>> = dims
+        .iter()
+        .map(|dim| match &dim.value {
+            Some(Size::DimValue(size)) => Some(*size),
+            _ => None,
+        })
+        .collect();
+    let shown: Vec<_> = sizes
+        .iter()
+        .take(MAX_RANK)
+        .map(|size| size.map_or("?".to_owned(), |size| size.to_string()))
+        .collect();
+    let refuse = |remedy| {
+        let shape = match shown.is_empty() {
+            true => "unknown".to_owned(),
+            false => shown.join("x"),
+        };
+        Err(OnnxError::InputShape {
+            name: info.name.clone(),
+            shape,
+            remedy,
+        })
+    };
+    let &[batch, channels, height, width] = &sizes[..] else {
+        return refuse("export with an input of batch x channels x height x width");
+    };
+    if batch.unwrap_or(1) != 1 {
+        return refuse("export with a batch of 1 or a symbolic batch");
+    }
+    let mut shape = vec![1];
+    for size in [channels, height, width] {
+        match size.map(usize::try_from) {
+            Some(Ok(size @ 1..)) => shape.push(size),
+            _ => return refuse("export with fixed, positive channels, height and width"),
+        }
+    }
+    match crate::import::graph::element_count(&shape) {
+        Some(..=MAX_ELEMENTS) => Ok(shape),
+        _ => refuse("the image is too large"),
+    }
+}
+
+/// Refuses symbolic sizes that are not plain names or short expressions.
+fn check_symbols(info: &pb::ValueInfoProto) -> Result<(), OnnxError> {
+    use pb::tensor_shape_proto::dimension::Value as Size;
+    let Some(pb::type_proto::Value::TensorType(tensor)) =
+        info.r#type.as_ref().and_then(|kind| kind.value.as_ref())
+    else {
+        return Ok(());
+    };
+    for dim in tensor.shape.iter().flat_map(|shape| &shape.dim) {
+        match &dim.value {
+            Some(Size::DimParam(symbol)) if symbol.len() > MAX_SYMBOL_BYTES => {
+                return Err(OnnxError::Unreadable {
+                    what: format!("a symbolic size of `{}` is too long", info.name),
+                    remedy: "export with fixed sizes",
+                });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}

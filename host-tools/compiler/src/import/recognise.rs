@@ -1,0 +1,168 @@
+//! Recognises a MetaFormer in a float graph.
+//!
+//! Every value gets a meaning in terms of the network's feature maps
+//! (`form::Form`): a sum of terms such as the map itself, its norm or the
+//! pooled norm, each with a factor per channel. One rule an operator says how
+//! meanings combine, so the order of operands and the place of a constant factor
+//! do not matter. When a sum is read as a feature map, it must be a residual
+//! layer: that is where layers are found.
+//!
+//! A rule that does not apply is reported, and the walk goes on with an unknown
+//! meaning that later rules pass on silently. So everything that is not
+//! supported is reported at once.
+
+mod activation;
+mod arithmetic;
+mod attention;
+mod channel_mlp;
+mod einsum;
+mod form;
+mod head;
+mod identity;
+mod layout;
+mod linear;
+mod names;
+mod norm;
+mod patch_embedding;
+mod pooling;
+mod random_mixing;
+mod remedy;
+mod reshape;
+mod rounding;
+mod sep_conv;
+mod strided;
+mod walk;
+
+use std::fmt;
+
+use crate::import::graph::{Graph, Node};
+use crate::import::trained_scales::Grids;
+use crate::network::{MetaFormer, Residual};
+use form::Form;
+use walk::Walk;
+
+/// Something in the network that has no place in the MetaFormer IR.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsupported {
+    /// Name of the node.
+    pub node: String,
+    /// Its operator.
+    pub op: String,
+    /// What is not supported about it.
+    pub what: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+impl fmt::Display for Unsupported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            node,
+            op,
+            what,
+            remedy,
+        } = self;
+        write!(f, "node `{node}` ({op}): {what}; {remedy}")
+    }
+}
+
+/// Lowers a graph to the MetaFormer IR, and gives the grids that its pairs of
+/// `QuantizeLinear` and `DequantizeLinear` round to, if it has any. The graph must
+/// have been [folded](crate::import::constant_folding::fold).
+///
+/// # Errors
+/// Everything that is not supported, in execution order.
+pub fn recognise(graph: &Graph) -> Result<(MetaFormer, Option<Grids>), Vec<Unsupported>> {
+    let mut walk = Walk::new(graph);
+    for node in &graph.nodes {
+        let Some(output) = node.output() else {
+            continue;
+        };
+        if graph.constant(output).is_some() {
+            continue;
+        }
+        if node.op == "Split" {
+            match reshape::split(&walk, node) {
+                Ok(parts) => {
+                    for (part, id) in parts.into_iter().zip(&node.outputs) {
+                        id.iter().for_each(|&id| walk.set(id, part.clone()));
+                    }
+                }
+                Err(problem) => walk.report(node, problem),
+            }
+            continue;
+        }
+        let form = match meaning(&mut walk, node) {
+            Ok(form) => form,
+            Err(problem) => {
+                walk.report(node, problem);
+                walk.unknown(node)
+            }
+        };
+        if let Err(problem) = walk.spend(form.elements()) {
+            walk.report(node, problem);
+            break;
+        }
+        walk.set(output, form);
+    }
+    walk.finish()
+}
+
+/// What is wrong with a node, and what to do about it.
+#[derive(Debug)]
+struct Problem {
+    what: String,
+    remedy: String,
+}
+
+impl Problem {
+    fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            remedy: remedy.into(),
+        }
+    }
+}
+
+/// The meaning of a node's first output.
+fn meaning(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
+    match node.op.as_str() {
+        "Identity" => walk.form(node),
+        "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" => reshape::view(walk, node),
+        // Its input's shape is not known, which was reported where it was lost.
+        "Shape" => Ok(Form::Opaque),
+        "QuantizeLinear" => rounding::quantize(walk, node),
+        "Clip" if rounding::narrows(walk, node) => Ok(Form::Opaque),
+        "DequantizeLinear" => rounding::dequantize(walk, node),
+        "Dropout" => reshape::dropout(walk, node),
+        "Cast" => reshape::cast(walk, node),
+        "Transpose" => reshape::transpose(walk, node),
+        "Add" | "Sub" | "Mul" | "Div" | "Pow" => arithmetic::lower(walk, node),
+        "Sqrt" | "Reciprocal" => norm::root(walk, node),
+        "InstanceNormalization" => norm::instance(walk, node),
+        "GroupNormalization" => norm::group(walk, node),
+        "LayerNormalization" => norm::layer(walk, node),
+        "ReduceMean" => norm::reduce_mean(walk, node),
+        "GlobalAveragePool" => head::mean(walk, node),
+        "AveragePool" => pooling::lower(walk, node),
+        "Relu" | "Gelu" | "com.microsoft.Gelu" => activation::lower(walk, node),
+        "Erf" => activation::erf(walk, node),
+        "Tanh" => activation::tanh(walk, node),
+        "Slice" => reshape::slice(walk, node),
+        "Gather" => reshape::gather(walk, node),
+        "Einsum" => einsum::lower(walk, node),
+        "Softmax" => attention::softmax(walk, node),
+        "Attention" => attention::fused(walk, node),
+        "Conv" => patch_embedding::lower(walk, node),
+        "MatMul" | "Gemm" => linear::lower(walk, node),
+        op => Err(remedy::unsupported(op)),
+    }
+}
+
+/// How a branch with these factors joins a residual stream with those.
+fn residual(layer_scale: Vec<f32>, res_scale: &[f32]) -> Residual {
+    Residual {
+        layer_scale,
+        res_scale: res_scale.to_vec(),
+    }
+}

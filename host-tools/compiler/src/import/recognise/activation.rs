@@ -1,0 +1,253 @@
+//! Activations behind linear layers, as one operator or written out.
+
+use super::Problem;
+use super::form::{Form, Shared, Sum, Term, all, close};
+use super::walk::Walk;
+use crate::import::graph::Node;
+use crate::network::Activation;
+
+const OUTSIDE: &str = "use activations behind a linear layer of a channel MLP, a separable convolution or an MLP \
+     head only; a norm must precede channel MLPs";
+
+/// The cubic term of GELU's approximation by tanh.
+const CUBIC: f32 = 0.044_715;
+
+/// `Relu` or `Gelu`.
+pub(super) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
+    let activation = match (node.op.as_str(), node.text("approximate")) {
+        ("Relu", _) => Activation::Relu,
+        (_, Some("tanh")) => Activation::GeluTanh,
+        (_, None | Some("none")) => Activation::Gelu,
+        (_, Some(mode)) => {
+            return Err(Problem::new(
+                format!("GELU has no approximation `{mode}`"),
+                "use GELU in its exact form or with tanh",
+            ));
+        }
+    };
+    match walk.form(node)? {
+        Form::Opaque => Ok(Form::Opaque),
+        Form::Map(sum) if sum.is_unknown() => Ok(walk.unknown(node)),
+        Form::Map(sum) => {
+            walk.spend(sum.weights())?;
+            let argument = argument(&sum).ok_or_else(|| outside(&sum.describe()))?;
+            let term = Term::Activated(Shared::new(argument), activation);
+            Ok(Form::of(term, sum.shape, sum.order))
+        }
+        form => Err(outside(&form.describe())),
+    }
+}
+
+/// `Erf` of `u / sqrt 2`, the first step of a GELU that is written out.
+pub(super) fn erf(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
+    curve(walk, node, |sum| {
+        let (term, factors) = sum.single()?;
+        let half = vec![std::f32::consts::FRAC_1_SQRT_2; sum.shape.channels];
+        (is_argument(term) && close(factors, &half)).then(|| Term::Erf(Shared::new(term.clone())))
+    })
+}
+
+/// `Tanh` of `sqrt(2 / pi) (u + 0.044715 u^3)`, a step of the other GELU.
+pub(super) fn tanh(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
+    curve(walk, node, |sum| {
+        let [(first, first_factors), (second, second_factors)] = &sum.terms[..] else {
+            return None;
+        };
+        let (argument, linear, cubic, power) = match (first, second) {
+            (Term::Power(argument, power), _) if **argument == *second => {
+                (second, second_factors, first_factors, power)
+            }
+            (_, Term::Power(argument, power)) if **argument == *first => {
+                (first, first_factors, second_factors, power)
+            }
+            _ => return None,
+        };
+        let root = std::f32::consts::FRAC_2_PI.sqrt();
+        let expected = |factor| vec![factor; sum.shape.channels];
+        let fits =
+            *power == 3 && close(linear, &expected(root)) && close(cubic, &expected(root * CUBIC));
+        fits.then(|| Term::Tanh(Shared::new(argument.clone())))
+    })
+}
+
+fn curve(
+    walk: &Walk<'_>,
+    node: &Node,
+    recognise: impl FnOnce(&Sum) -> Option<Term>,
+) -> Result<Form, Problem> {
+    let sum = match walk.form(node)? {
+        Form::Opaque => return Ok(Form::Opaque),
+        Form::Map(sum) if sum.is_unknown() => return Ok(walk.unknown(node)),
+        Form::Map(sum) => sum,
+        form => return Err(outside(&form.describe())),
+    };
+    match recognise(&sum) {
+        Some(term) if all(&sum.bias, 0.0) => Ok(Form::of(term, sum.shape, sum.order)),
+        _ => Err(Problem::new(
+            format!(
+                "{} of {}, which is no step of GELU",
+                node.op,
+                sum.describe()
+            ),
+            "use GELU in its exact form or with tanh, StarReLU, squared ReLU or ReLU",
+        )),
+    }
+}
+
+/// The product of two maps, if it is a step of an activation.
+pub(super) fn product(a: &Sum, b: &Sum) -> Option<Sum> {
+    gelu(a, b)
+        .or_else(|| gelu(b, a))
+        .or_else(|| square(a, b))
+        .or_else(|| powers(a, b))
+}
+
+/// The square or the cube of a map, if it is a step of an activation.
+pub(super) fn power(sum: &Sum, exponent: f32) -> Option<Sum> {
+    let square = product(sum, sum)?;
+    match exponent {
+        2.0 => Some(square),
+        3.0 => product(&square, sum),
+        _ => None,
+    }
+}
+
+/// `a u * (b erf(u / sqrt 2) + b) = 2 a b gelu(u)`, and the same with tanh.
+fn gelu(outer: &Sum, inner: &Sum) -> Option<Sum> {
+    let (argument, outer_factors) = outer.single()?;
+    let (curve, inner_factors) = inner.single()?;
+    let (expected, activation) = match curve {
+        Term::Erf(expected) => (expected, Activation::Gelu),
+        Term::Tanh(expected) => (expected, Activation::GeluTanh),
+        _ => return None,
+    };
+    let fits =
+        *argument == **expected && all(&outer.bias, 0.0) && close(inner_factors, &inner.bias);
+    fits.then(|| {
+        let term = Term::Activated(expected.clone(), activation);
+        Sum::of(term, outer.shape, outer.order)
+            .scaled(|v, c| v * 2.0 * outer_factors[c] * inner_factors[c])
+    })
+}
+
+/// `relu(u) * relu(u)`.
+fn square(a: &Sum, b: &Sum) -> Option<Sum> {
+    match (a.plain()?, b.plain()?) {
+        (Term::Activated(x, Activation::Relu), Term::Activated(y, Activation::Relu)) if x == y => {
+            let term = Term::Activated(x.clone(), Activation::SquaredRelu);
+            Some(Sum::of(term, a.shape, a.order))
+        }
+        _ => None,
+    }
+}
+
+/// The product of two polynomials of one linear layer's output, up to the cube.
+fn powers(a: &Sum, b: &Sum) -> Option<Sum> {
+    let argument =
+        [a, b]
+            .into_iter()
+            .flat_map(|sum| &sum.terms)
+            .find_map(|(term, _)| match term {
+                Term::Power(argument, _) => Some(Term::clone(argument)),
+                term => is_argument(term).then(|| term.clone()),
+            })?;
+    let (a, b, shape) = (polynomial(a, &argument)?, polynomial(b, &argument)?, a);
+    let channels = shape.shape.channels;
+    let mut product: [Vec<f32>; 4] = std::array::from_fn(|_| vec![0.0; channels]);
+    for (i, left) in a.iter().enumerate() {
+        for (j, right) in b.iter().enumerate() {
+            let values: Vec<f32> = left.iter().zip(right).map(|(l, r)| l * r).collect();
+            match product.get_mut(i + j) {
+                Some(sum) => super::form::add_scaled(sum, &values, 1.0),
+                None if all(&values, 0.0) => {}
+                None => return None,
+            }
+        }
+    }
+    let [bias, rest @ ..] = product;
+    let argument = Shared::new(argument);
+    let terms = rest
+        .into_iter()
+        .zip(1..)
+        .filter(|(factors, _)| !all(factors, 0.0))
+        .map(|(factors, power)| match power {
+            1 => (Term::clone(&argument), factors),
+            _ => (Term::Power(argument.clone(), power), factors),
+        })
+        .collect();
+    Some(Sum {
+        terms,
+        bias,
+        ..shape.clone()
+    })
+}
+
+/// Factors of the powers 0 to 3 of `argument`, if the sum is of nothing else.
+fn polynomial(sum: &Sum, argument: &Term) -> Option<[Vec<f32>; 4]> {
+    let mut factors: [Vec<f32>; 4] = std::array::from_fn(|_| vec![0.0; sum.shape.channels]);
+    factors[0] = sum.bias.clone();
+    for (term, values) in &sum.terms {
+        let power = match term {
+            Term::Power(inner, power) if **inner == *argument => *power as usize,
+            term if term == argument => 1,
+            _ => return None,
+        };
+        *factors.get_mut(power)? = values.clone();
+    }
+    Some(factors)
+}
+
+/// What an activation may read, with all factors in its weights.
+fn argument(sum: &Sum) -> Option<Term> {
+    sum.absorbed().filter(is_argument)
+}
+
+fn is_argument(term: &Term) -> bool {
+    matches!(term, Term::Linear(_) | Term::Depthwise(_))
+}
+
+fn outside(what: &str) -> Problem {
+    Problem::new(
+        format!("an activation of {what} belongs to no known layer"),
+        OUTSIDE,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::form::{LinearTerm, Order, StreamId};
+    use super::*;
+    use crate::network::{Linear, Shape};
+
+    fn linear_output() -> Sum {
+        let linear = Linear {
+            outputs: 2,
+            inputs: 1,
+            weight: vec![1.0; 2],
+            bias: vec![0.0; 2],
+        };
+        let input = Term::Stream(StreamId(0));
+        let shape = Shape {
+            height: 2,
+            width: 2,
+            channels: 2,
+        };
+        let term = Term::Linear(Shared::new(LinearTerm { input, linear }));
+        Sum::of(term, shape, Order::ChannelsFirst)
+    }
+
+    #[test]
+    fn polynomials_multiply_up_to_the_cube() {
+        let u = linear_output();
+        let square = product(&u, &u).unwrap();
+        let mut outer = square.scaled(|v, _| 3.0 * v);
+        outer.bias = vec![2.0; 2];
+        // u (3 u^2 + 2) = 3 u^3 + 2 u
+        let cube = product(&u, &outer).unwrap();
+        let factors: Vec<_> = cube.terms.iter().map(|(_, f)| f[0]).collect();
+        assert_eq!(factors, [2.0, 3.0]);
+        assert!(matches!(cube.terms[1].0, Term::Power(_, 3)));
+        assert!(product(&cube, &u).is_none());
+        assert_eq!(power(&u, 3.0), product(&square, &u));
+    }
+}

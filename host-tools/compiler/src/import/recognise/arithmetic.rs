@@ -1,0 +1,275 @@
+//! Addition, subtraction, multiplication, division and powers.
+//!
+//! Here constants join a sum: norm weights, biases and layer scales; and here
+//! residual adds, `pool - norm`, and the steps of a norm or a GELU that is
+//! written out meet.
+
+use std::rc::Rc;
+
+use super::Problem;
+use super::activation;
+use super::attention;
+use super::form::{Form, Statistic, StatisticKind, Sum, Term, add_scaled, all};
+use super::layout;
+use super::norm;
+use super::strided::Strided;
+use super::walk::{Operand, Walk};
+use crate::import::graph::{Node, Tensor};
+
+/// The meaning of a binary operator's result.
+pub(super) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
+    let missing = || Problem::new("an input is missing", "export the network again");
+    let left = walk.operand(node, 0).ok_or_else(missing)?;
+    let right = walk.operand(node, 1).ok_or_else(missing)?;
+    match (left, right) {
+        (Operand::Form(form), Operand::Constant(constant)) => {
+            with_constant(walk, node, 0, form, &constant)
+        }
+        (Operand::Constant(constant), Operand::Form(form)) => match node.op.as_str() {
+            "Add" | "Mul" => with_constant(walk, node, 1, form, &constant),
+            "Sub" => {
+                let negated = negate(form)?;
+                with_constant_as(walk, node, 1, negated, &constant, "Add")
+            }
+            "Div" if constant.as_scalar() == Some(1.0) => norm::reciprocal(form),
+            _ => Err(mismatch(node, "a constant", &form.describe())),
+        },
+        (Operand::Form(left), Operand::Form(right)) => pair(walk, node, left, right),
+        (Operand::Constant(_), Operand::Constant(_)) => Err(Problem::new(
+            "the operator is not evaluated on constants",
+            "export with constant folding",
+        )),
+    }
+}
+
+fn mismatch(node: &Node, left: &str, right: &str) -> Problem {
+    let verb = match node.op.as_str() {
+        "Add" => "adding",
+        "Sub" => "subtracting",
+        "Mul" => "multiplying",
+        "Div" => "dividing",
+        _ => "raising",
+    };
+    Problem::new(
+        format!("{verb} {left} and {right} belongs to no known layer"),
+        "use blocks of the form `x + layer_scale * branch(norm(x))` only",
+    )
+}
+
+fn with_constant(
+    walk: &mut Walk<'_>,
+    node: &Node,
+    index: usize,
+    form: Form,
+    constant: &Tensor,
+) -> Result<Form, Problem> {
+    with_constant_as(walk, node, index, form, constant, &node.op)
+}
+
+/// `form op constant`, where `form` is the input at `index`.
+fn with_constant_as(
+    walk: &mut Walk<'_>,
+    node: &Node,
+    index: usize,
+    form: Form,
+    constant: &Tensor,
+    op: &str,
+) -> Result<Form, Problem> {
+    let shape = walk.shape(node, index);
+    match form {
+        Form::Opaque => Ok(Form::Opaque),
+        Form::Map(sum) if sum.is_unknown() => Ok(walk.unknown(node)),
+        Form::Map(sum) => {
+            walk.spend(sum.weights())?;
+            let sum = match op {
+                "Mul" | "Div" if is_update(&sum) => {
+                    // A res scale: the sum is the feature map of the next layer.
+                    let stream = Term::Stream(walk.stream(node, &sum));
+                    Rc::new(Sum::of(stream, sum.shape, sum.order))
+                }
+                _ => sum,
+            };
+            let (channels, tokens) = (sum.shape.channels, sum.shape.tokens());
+            let values = layout::per_channel(constant, shape, channels, tokens, sum.order)?;
+            Ok(Form::Map(Rc::new(affine(node, &sum, &values, op)?)))
+        }
+        Form::Statistic(statistic) => {
+            let value = constant.as_scalar();
+            norm::with_constant(statistic, op, value)
+                .ok_or_else(|| mismatch(node, "a part of a norm", "a constant"))
+        }
+        Form::Strided(strided) => match (op, constant.as_scalar()) {
+            ("Mul", Some(factor)) => Ok(Form::Strided(Strided {
+                scale: strided.scale * factor,
+                ..strided
+            })),
+            ("Div", Some(factor)) => Ok(Form::Strided(Strided {
+                scale: strided.scale / factor,
+                ..strided
+            })),
+            _ => Err(mismatch(
+                node,
+                "a part of a linear layer's output",
+                "a constant",
+            )),
+        },
+        Form::Weights(weights) => match (op, constant.as_scalar()) {
+            ("Mul", Some(factor)) => attention::scaled(&weights, factor),
+            ("Div", Some(factor)) => attention::scaled(&weights, 1.0 / factor),
+            // Attention masks of zeros.
+            ("Add", Some(0.0)) => Ok(Form::Weights(weights)),
+            _ => Err(mismatch(node, "the weights of an attention", "a constant")),
+        },
+    }
+}
+
+/// A sum with a constant per channel added or multiplied.
+fn affine(node: &Node, sum: &Sum, values: &[f32], op: &str) -> Result<Sum, Problem> {
+    Ok(match op {
+        "Add" => plus_constant(sum, values, 1.0),
+        "Sub" => plus_constant(sum, values, -1.0),
+        "Mul" => times_constant(sum, values),
+        "Div" => sum.scaled(|v, c| v / values[c]),
+        "Pow" => match values.iter().all(|v| *v == values[0]) {
+            true => activation::power(sum, values[0])
+                .ok_or_else(|| mismatch(node, &sum.describe(), "a constant"))?,
+            false => return Err(mismatch(node, &sum.describe(), "constants")),
+        },
+        _ => return Err(mismatch(node, &sum.describe(), "a constant")),
+    })
+}
+
+/// Whether a sum is an update of a feature map: the map and a branch.
+fn is_update(sum: &Sum) -> bool {
+    let is_stream = |(term, _): &(Term, _)| matches!(term, Term::Stream(_));
+    sum.terms.len() > 1 && sum.terms.iter().any(is_stream)
+}
+
+/// Multiplies. A factor right behind a norm without weights is its own.
+fn times_constant(sum: &Sum, values: &[f32]) -> Sum {
+    let result = sum.scaled(|v, c| v * values[c]);
+    let is_own = match sum.plain() {
+        Some(Term::Norm(inner)) => all(&inner.norm.gamma, 1.0) && all(&inner.norm.beta, 0.0),
+        _ => false,
+    };
+    match result.absorbed().filter(|_| is_own) {
+        Some(term) => Sum::of(term, sum.shape, sum.order),
+        None => result,
+    }
+}
+
+/// Adds a bias. A bias right behind a norm or a linear layer is its own: later
+/// factors are the layer scale.
+fn plus_constant(sum: &Sum, values: &[f32], sign: f32) -> Sum {
+    let mut result = sum.clone();
+    add_scaled(&mut result.bias, values, sign);
+    if !all(&sum.bias, 0.0) {
+        return result;
+    }
+    let is_own = match sum.single() {
+        Some((Term::Norm(inner), _)) => all(&inner.norm.beta, 0.0),
+        Some((Term::Linear(_) | Term::Depthwise(_), factors)) => all(factors, 1.0),
+        _ => false,
+    };
+    match result.absorbed().filter(|_| is_own) {
+        Some(term) => Sum::of(term, sum.shape, sum.order),
+        None => result,
+    }
+}
+
+fn negate(form: Form) -> Result<Form, Problem> {
+    match form {
+        Form::Map(sum) => Ok(Form::Map(Rc::new(sum.scaled(|v, _| -v)))),
+        Form::Opaque => Ok(Form::Opaque),
+        form => Err(Problem::new(
+            format!("{} is subtracted from a constant", form.describe()),
+            "use blocks of the form `x + layer_scale * branch(norm(x))` only",
+        )),
+    }
+}
+
+/// The meaning of an operator on two values that depend on the image.
+fn pair(walk: &mut Walk<'_>, node: &Node, left: Form, right: Form) -> Result<Form, Problem> {
+    use StatisticKind::{Centred, Deviation, Inverse, Mean, Square};
+    let refuse = mismatch(node, &left.describe(), &right.describe());
+    let of = |statistic: Statistic, kind| Form::Statistic(Statistic { kind, ..statistic });
+    match (node.op.as_str(), left, right) {
+        (op, Form::Map(a), Form::Map(b)) => {
+            if a.is_unknown() || b.is_unknown() {
+                return Ok(match a.shape == b.shape {
+                    true => unknown_like(&a),
+                    false => walk.unknown(node),
+                });
+            }
+            if !a.same_layout(&b) {
+                return Err(refuse);
+            }
+            let sum = match op {
+                "Add" => Some(a.plus(&b, 1.0)),
+                "Sub" => Some(a.plus(&b, -1.0)),
+                "Mul" => {
+                    walk.spend(8 * a.shape.channels)?;
+                    activation::product(&a, &b)
+                }
+                _ => None,
+            };
+            sum.map(|sum| Form::Map(Rc::new(sum))).ok_or(refuse)
+        }
+        // The size of an opaque branch is not known; what it is added to is.
+        ("Add" | "Sub" | "Mul", Form::Map(map), Form::Opaque)
+        | ("Add" | "Sub" | "Mul", Form::Opaque, Form::Map(map)) => {
+            let same = walk.output_shape(node).iter().product::<usize>() == map.shape.elements();
+            Ok(if same || walk.output_shape(node).is_empty() {
+                unknown_like(&map)
+            } else {
+                Form::Opaque
+            })
+        }
+        (_, Form::Opaque, _) | (_, _, Form::Opaque) => Ok(Form::Opaque),
+        ("Sub", Form::Map(map), Form::Statistic(mean)) if mean.kind == Mean => {
+            match map.absorbed() {
+                Some(term) if term == mean.source => Ok(of(
+                    Statistic {
+                        order: map.order,
+                        ..mean
+                    },
+                    Centred,
+                )),
+                _ if map.is_unknown() => Ok(unknown_like(&map)),
+                _ => Err(refuse),
+            }
+        }
+        ("Mul", Form::Statistic(a), Form::Statistic(b)) if a == b && a.kind == Centred => {
+            Ok(of(a, Square))
+        }
+        ("Div", Form::Statistic(a), Form::Statistic(b)) if is_of_one(&a, &b) => {
+            match (a.kind, b.kind) {
+                (Centred, Deviation(epsilon)) => Ok(norm::complete(a, epsilon)),
+                _ => Err(refuse),
+            }
+        }
+        ("Mul", Form::Statistic(a), Form::Statistic(b)) if is_of_one(&a, &b) => {
+            match (a.kind, b.kind) {
+                (Centred, Inverse(epsilon)) => Ok(norm::complete(a, epsilon)),
+                (Inverse(epsilon), Centred) => Ok(norm::complete(b, epsilon)),
+                _ => Err(refuse),
+            }
+        }
+        // A part of a norm meets the map that a report left unknown.
+        (_, Form::Map(map), Form::Statistic(_)) | (_, Form::Statistic(_), Form::Map(map))
+            if map.is_unknown() =>
+        {
+            Ok(unknown_like(&map))
+        }
+        _ => Err(refuse),
+    }
+}
+
+/// Whether both are steps of one norm.
+fn is_of_one(a: &Statistic, b: &Statistic) -> bool {
+    a.source == b.source && a.scope == b.scope
+}
+
+fn unknown_like(sum: &Sum) -> Form {
+    Form::Map(Rc::new(Sum::of(Term::Unknown, sum.shape, sum.order)))
+}

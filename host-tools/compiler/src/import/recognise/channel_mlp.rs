@@ -1,0 +1,40 @@
+//! The channel MLP: `x + layer_scale * fc2(activation(fc1(norm(x))))`.
+
+use super::form::{StreamId, Term};
+use super::{Problem, residual};
+use crate::network::{ChannelMlp, Op};
+
+/// The layer whose branch is `branch` plus `bias`, if it is a channel MLP.
+pub(super) fn layer(
+    source: StreamId,
+    branch: &[&(Term, Vec<f32>)],
+    bias: &[f32],
+    res_scale: &[f32],
+) -> Option<Result<Op, Problem>> {
+    let [(Term::Linear(outer), factors)] = branch else {
+        return None;
+    };
+    let Term::Activated(argument, activation) = &outer.input else {
+        return None;
+    };
+    let Term::Linear(inner) = &**argument else {
+        return None;
+    };
+    let Term::Norm(norm) = &inner.input else {
+        return None;
+    };
+    if norm.source != Term::Stream(source) {
+        return Some(Err(Problem::new(
+            "the channel MLP is added to another feature map than the one it reads",
+            "use blocks of the form `x + layer_scale * mlp(norm(x))`",
+        )));
+    }
+    let (fc2, layer_scale) = outer.linear.last_of_branch(factors, bias);
+    Some(Ok(Op::ChannelMlp(ChannelMlp {
+        norm: norm.norm.clone(),
+        fc1: inner.linear.clone(),
+        activation: *activation,
+        fc2,
+        residual: residual(layer_scale, res_scale),
+    })))
+}

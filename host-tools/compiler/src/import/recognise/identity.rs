@@ -1,0 +1,36 @@
+//! The identity token mixer: `x + layer_scale * norm(x)`.
+
+use super::form::{StreamId, Term, add_scaled, all, product};
+use super::{Problem, residual};
+use crate::network::{Identity, Op};
+
+/// The layer whose branch is `branch` plus `bias`, if it is an identity mixer.
+pub(super) fn layer(
+    source: StreamId,
+    branch: &[&(Term, Vec<f32>)],
+    bias: &[f32],
+    res_scale: &[f32],
+) -> Option<Result<Op, Problem>> {
+    let [(Term::Norm(term), factors)] = branch else {
+        return None;
+    };
+    if term.source != Term::Stream(source) {
+        return Some(Err(Problem::new(
+            "the norm is added to another feature map than the one it reads",
+            "use blocks of the form `x + layer_scale * norm(x)`",
+        )));
+    }
+    let mut norm = term.norm.clone();
+    let mut layer_scale = factors.clone();
+    if !all(bias, 0.0) {
+        // A term behind the layer scale: no place for it but the norm's own.
+        norm.gamma = product(&norm.gamma, &layer_scale);
+        norm.beta = product(&norm.beta, &layer_scale);
+        add_scaled(&mut norm.beta, bias, 1.0);
+        layer_scale.fill(1.0);
+    }
+    Some(Ok(Op::Identity(Identity {
+        norm,
+        residual: residual(layer_scale, res_scale),
+    })))
+}

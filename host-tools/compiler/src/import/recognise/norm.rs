@@ -1,0 +1,300 @@
+//! GroupNorm with one group and LayerNorm, as one operator or written out.
+
+use super::Problem;
+use super::form::{Form, NormTerm, Shared, Statistic, StatisticKind, Sum, Term};
+use super::head;
+use super::layout::{self, Reduced};
+use super::walk::Walk;
+use crate::import::constant_folding::reduced_axes;
+use crate::import::graph::{Node, Tensor};
+use crate::network::{Norm, NormScope};
+
+const ONE_GROUP: &str = "train with GroupNorm of one group (`GroupNorm(1, channels)`) or with \
+     LayerNorm over the channels of each token";
+
+/// `InstanceNormalization` of a map that was reshaped to one channel.
+pub(super) fn instance(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
+    let groups = walk.shape(node, 0).get(1).copied().unwrap_or(1);
+    if let (Form::Map(sum), true) = (walk.form(node)?, groups != 1) {
+        let (what, remedy) = match groups == sum.shape.channels {
+            true => ("the norm is over each channel".to_owned(), ONE_GROUP),
+            false => (format!("the norm has {groups} groups"), ONE_GROUP),
+        };
+        walk.report(node, Problem::new(what, remedy));
+        return normalised(walk, node, [None, None]);
+    }
+    let parameters = [walk.constant(node, 1), walk.constant(node, 2)];
+    let [Some(_), Some(_)] = parameters else {
+        return Err(computed());
+    };
+    let parameters = parameters.map(|p| p.map(AsRef::as_ref));
+    normalised(walk, node, parameters)
+}
+
+/// `GroupNormalization`: weights per group before operator set 21, per channel
+/// from then on.
+pub(super) fn group(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
+    let groups = node.int("num_groups", 1);
+    if groups != 1 {
+        walk.report(
+            node,
+            Problem::new(format!("the norm has {groups} groups"), ONE_GROUP),
+        );
+        return normalised(walk, node, [None, None]);
+    }
+    let parameters = [walk.constant(node, 1), walk.constant(node, 2)];
+    let [Some(_), Some(_)] = parameters else {
+        return Err(computed());
+    };
+    let parameters = parameters.map(|p| p.map(AsRef::as_ref));
+    normalised(walk, node, parameters)
+}
+
+/// `LayerNormalization` over the channels of each token, or over the whole map.
+pub(super) fn layer(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
+    let shape = walk.shape(node, 0);
+    let sum = match walk.form(node)? {
+        Form::Map(sum) if !sum.is_unknown() => sum,
+        Form::Map(_) | Form::Opaque => return Ok(walk.unknown(node)),
+        form => return Err(misplaced(&form)),
+    };
+    let first = match node.int("axis", -1) {
+        first @ ..0 => first.saturating_add(shape.len() as i64),
+        first => first,
+    };
+    let first = usize::try_from(first).unwrap_or(usize::MAX);
+    let axes: Vec<usize> = (first..shape.len()).collect();
+    let (channels, tokens) = (sum.shape.channels, sum.shape.tokens());
+    let places = layout::axes(shape, channels, tokens, sum.order);
+    let scope = match layout::reduced(shape, places, &axes) {
+        Reduced::Everything => NormScope::Map,
+        Reduced::Channels => NormScope::Token,
+        Reduced::Tokens | Reduced::Other => {
+            return Err(Problem::new(
+                format!("a LayerNorm over the axes from {first} is not supported"),
+                ONE_GROUP,
+            ));
+        }
+    };
+    let spread = |index: usize, default: f32| match walk.constant(node, index) {
+        _ if node.input(index).is_none() => Ok(vec![default; channels]),
+        Some(tensor) => layout::per_channel(tensor, shape, channels, tokens, sum.order),
+        None => Err(computed()),
+    };
+    let norm = Norm {
+        scope,
+        gamma: spread(1, 1.0)?,
+        beta: spread(2, 0.0)?,
+        epsilon: node.float("epsilon", 1e-5),
+    };
+    Ok(of(walk, node, &sum, norm))
+}
+
+/// `ReduceMean`: a step of a norm, or the head's mean over tokens.
+pub(super) fn reduce_mean(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
+    let form = walk.form(node)?;
+    let shape = walk.shape(node, 0);
+    let axes = match walk.constant(node, 1) {
+        Some(tensor) => tensor.as_ints(),
+        None => node.ints("axes"),
+    };
+    let axes = reduced_axes(node, shape.len(), axes)
+        .map_err(|what| Problem::new(what, "export the network again"))?;
+    match form {
+        Form::Opaque => Ok(Form::Opaque),
+        Form::Map(sum) => {
+            let (channels, tokens) = (sum.shape.channels, sum.shape.tokens());
+            let places = layout::axes(shape, channels, tokens, sum.order);
+            match layout::reduced(shape, places, &axes) {
+                Reduced::Everything | Reduced::Channels if sum.is_unknown() => Ok(Form::Opaque),
+                Reduced::Everything => Ok(mean(walk, node, &sum, NormScope::Map)),
+                Reduced::Channels => Ok(mean(walk, node, &sum, NormScope::Token)),
+                Reduced::Tokens => Ok(head::mean_of(walk, node, &sum)),
+                Reduced::Other => Err(Problem::new(
+                    format!("a mean over the axes {axes:?} is not supported"),
+                    "take means over all tokens of all channels in norms, and over all tokens in \
+                     the head",
+                )),
+            }
+        }
+        Form::Statistic(statistic) if statistic.kind == StatisticKind::Square => {
+            let (channels, tokens) = (statistic.shape.channels, statistic.shape.tokens());
+            let places = layout::axes(shape, channels, tokens, statistic.order);
+            match (layout::reduced(shape, places, &axes), statistic.scope) {
+                (Reduced::Everything, NormScope::Map) | (Reduced::Channels, NormScope::Token) => {
+                    Ok(Form::Statistic(Statistic {
+                        kind: StatisticKind::Variance,
+                        ..statistic
+                    }))
+                }
+                _ => Err(Problem::new(
+                    "the variance is not over the values that the mean is over",
+                    ONE_GROUP,
+                )),
+            }
+        }
+        form => Err(Problem::new(
+            format!("a mean of {} belongs to no known layer", form.describe()),
+            "take means of feature maps only",
+        )),
+    }
+}
+
+/// `Sqrt` and `Reciprocal`, which occur in norms only.
+pub(super) fn root(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
+    let form = walk.form(node)?;
+    if node.op == "Reciprocal" {
+        return reciprocal(form);
+    }
+    match form {
+        Form::Opaque => Ok(Form::Opaque),
+        Form::Map(sum) if sum.is_unknown() => Ok(walk.unknown(node)),
+        Form::Statistic(
+            statistic @ Statistic {
+                kind: StatisticKind::Raised(epsilon),
+                ..
+            },
+        ) => Ok(Form::Statistic(Statistic {
+            kind: StatisticKind::Deviation(epsilon),
+            ..statistic
+        })),
+        form => Err(outside(&form)),
+    }
+}
+
+/// `1 / form`.
+pub(super) fn reciprocal(form: Form) -> Result<Form, Problem> {
+    match form {
+        Form::Opaque => Ok(Form::Opaque),
+        Form::Statistic(
+            statistic @ Statistic {
+                kind: StatisticKind::Deviation(epsilon),
+                ..
+            },
+        ) => Ok(Form::Statistic(Statistic {
+            kind: StatisticKind::Inverse(epsilon),
+            ..statistic
+        })),
+        form => Err(outside(&form)),
+    }
+}
+
+/// A step of a norm that takes a constant, if there is one of this kind.
+pub(super) fn with_constant(statistic: Statistic, op: &str, value: Option<f32>) -> Option<Form> {
+    use StatisticKind::*;
+    let kind = match (statistic.kind, op, value?) {
+        (Variance, "Add", epsilon) if epsilon >= 0.0 => Raised(epsilon),
+        (Centred, "Pow", 2.0) => Square,
+        (Raised(epsilon), "Pow", 0.5) => Deviation(epsilon),
+        (Raised(epsilon), "Pow", -0.5) => Inverse(epsilon),
+        _ => return None,
+    };
+    Some(Form::Statistic(Statistic { kind, ..statistic }))
+}
+
+/// The norm that a last step completes; its weights may still follow.
+pub(super) fn complete(statistic: Statistic, epsilon: f32) -> Form {
+    let Statistic {
+        scope,
+        source,
+        shape,
+        order,
+        ..
+    } = statistic;
+    let norm = Norm {
+        scope,
+        gamma: vec![1.0; shape.channels],
+        beta: vec![0.0; shape.channels],
+        epsilon,
+    };
+    Form::of(
+        Term::Norm(Shared::new(NormTerm { source, norm })),
+        shape,
+        order,
+    )
+}
+
+/// The mean of what is normalised, a first step.
+fn mean(walk: &mut Walk<'_>, node: &Node, sum: &Sum, scope: NormScope) -> Form {
+    Form::Statistic(Statistic {
+        kind: StatisticKind::Mean,
+        scope,
+        source: source(walk, node, sum),
+        shape: sum.shape,
+        order: sum.order,
+    })
+}
+
+/// What a norm reads: a feature map, or a step of the head.
+fn source(walk: &mut Walk<'_>, node: &Node, sum: &Sum) -> Term {
+    match sum.absorbed() {
+        Some(term) if term.is_behind_mean() => term,
+        _ => Term::Stream(walk.stream(node, sum)),
+    }
+}
+
+/// The norm of a map.
+fn of(walk: &mut Walk<'_>, node: &Node, sum: &Sum, norm: Norm) -> Form {
+    let source = source(walk, node, sum);
+    let term = Term::Norm(Shared::new(NormTerm { source, norm }));
+    Form::of(term, sum.shape, sum.order)
+}
+
+/// The norm of the first input, with scale and bias per group or per channel.
+fn normalised(
+    walk: &mut Walk<'_>,
+    node: &Node,
+    [scale, bias]: [Option<&Tensor>; 2],
+) -> Result<Form, Problem> {
+    let sum = match walk.form(node)? {
+        Form::Map(sum) if !sum.is_unknown() => sum,
+        Form::Map(_) | Form::Opaque => return Ok(walk.unknown(node)),
+        form => return Err(misplaced(&form)),
+    };
+    let channels = sum.shape.channels;
+    let spread = |tensor: Option<&Tensor>, default: f32| match tensor {
+        None => Ok(vec![default; channels]),
+        Some(tensor) => match tensor.as_floats() {
+            Some(&[value]) => Ok(vec![value; channels]),
+            Some(values) if values.len() == channels => Ok(values.to_vec()),
+            _ => Err(Problem::new(
+                format!(
+                    "{} norm weights do not fit {channels} channels",
+                    tensor.len()
+                ),
+                "export the network again",
+            )),
+        },
+    };
+    let norm = Norm {
+        scope: NormScope::Map,
+        gamma: spread(scale, 1.0)?,
+        beta: spread(bias, 0.0)?,
+        epsilon: node.float("epsilon", 1e-5),
+    };
+    Ok(of(walk, node, &sum, norm))
+}
+
+fn misplaced(form: &Form) -> Problem {
+    Problem::new(
+        format!("a norm of {} belongs to no known layer", form.describe()),
+        "put norms in front of token mixers, channel MLPs and the head only",
+    )
+}
+
+fn computed() -> Problem {
+    Problem::new(
+        "the norm's weights depend on the image",
+        "export the network in inference mode",
+    )
+}
+
+fn outside(form: &Form) -> Problem {
+    Problem::new(
+        format!(
+            "a root or a reciprocal of {} belongs to no known layer",
+            form.describe()
+        ),
+        "use them in norms only",
+    )
+}

@@ -1,0 +1,253 @@
+//! The float reference: the original ONNX file, run by tract.
+//!
+//! The only place that runs tract. It shares nothing with the importer but the
+//! file's bytes, so a pattern that was recognised wrongly shows as a difference.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use tract_core::prelude::*;
+use tract_onnx::prelude::{Framework, InferenceFact, InferenceModelExt};
+
+use crate::evaluate::argmax;
+use crate::network::float;
+use crate::network::{MetaFormer, Shape};
+
+/// Largest difference of a score that is accepted by default; see [`compare`].
+pub const DEFAULT_TOLERANCE: f32 = 1e-3;
+
+/// Why the reference does not confirm the import.
+#[derive(Debug, thiserror::Error)]
+pub enum ReferenceError {
+    /// tract cannot run the file.
+    #[error("the float reference cannot {action}: {message}")]
+    Tract {
+        /// What was tried.
+        action: &'static str,
+        /// What tract said.
+        message: String,
+    },
+    /// An image of another size than the network's.
+    #[error("an image has {found} values, the network's input {shape} has {expected}")]
+    ImageSize {
+        /// Size of the input.
+        shape: Shape,
+        /// Its number of values.
+        expected: usize,
+        /// The image's number of values.
+        found: usize,
+    },
+    /// The outputs have different lengths.
+    #[error("the imported network has {imported} scores, the float reference {reference}")]
+    Classes {
+        /// Scores of the imported network.
+        imported: usize,
+        /// Scores of the reference.
+        reference: usize,
+    },
+    /// The outputs differ.
+    #[error(
+        "score {class} of image {image} is {imported} after import and {reference} in the float \
+         reference: they differ by {difference:.3e}, {allowed:.3e} is allowed"
+    )]
+    Difference {
+        /// Index of the image.
+        image: usize,
+        /// Index of the score.
+        class: usize,
+        /// Score of the imported network.
+        imported: f32,
+        /// Score of the reference.
+        reference: f32,
+        /// Absolute difference, not a number if one of them is not.
+        difference: f32,
+        /// What is allowed.
+        allowed: f32,
+    },
+}
+
+/// The original network, ready to run.
+pub struct Reference {
+    plan: Arc<TypedSimplePlan>,
+    input: Shape,
+}
+
+/// How far the imported network is from the reference.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Comparison {
+    /// Images compared.
+    pub images: usize,
+    /// Largest absolute difference of a score.
+    pub max_abs_diff: f32,
+    /// Mean absolute difference of a score.
+    pub mean_abs_diff: f32,
+    /// Images for which both have the same largest score.
+    pub same_top1: usize,
+}
+
+impl Reference {
+    /// Prepares the ONNX file `bytes`, whose input is an image of shape `input`.
+    ///
+    /// # Errors
+    /// tract cannot load the file.
+    pub fn new(bytes: &[u8], input: Shape) -> Result<Self, ReferenceError> {
+        let plan = guarded("load the file", || {
+            let fact = InferenceFact::dt_shape(
+                f32::datum_type(),
+                [1, input.channels, input.height, input.width],
+            );
+            tract_onnx::onnx()
+                .with_ignore_value_info(true)
+                .with_ignore_output_shapes(true)
+                .model_for_read(&mut &bytes[..])?
+                .with_input_fact(0, fact)?
+                .into_optimized()?
+                .into_runnable()
+        })?;
+        Ok(Self { plan, input })
+    }
+
+    /// The scores of one normalised image, `height x width x channels`; of a network
+    /// without a head the feature map, in the same order.
+    ///
+    /// # Errors
+    /// The image has another size, or tract fails.
+    pub fn run(&self, image: &[f32]) -> Result<Vec<f32>, ReferenceError> {
+        let Shape {
+            height,
+            width,
+            channels,
+        } = self.input;
+        if image.len() != self.input.elements() {
+            return Err(ReferenceError::ImageSize {
+                shape: self.input,
+                expected: self.input.elements(),
+                found: image.len(),
+            });
+        }
+        let planes: Vec<f32> = (0..channels)
+            .flat_map(|c| image.iter().skip(c).step_by(channels.max(1)).copied())
+            .collect();
+        guarded("run an image", || {
+            let tensor = Tensor::from_shape(&[1, channels, height, width], &planes)?;
+            let outputs = self.plan.run(tvec!(tensor.into()))?;
+            let values = outputs[0]
+                .cast_to::<f32>()?
+                .try_as_plain_ram()?
+                .as_slice::<f32>()?
+                .to_vec();
+            Ok(match outputs[0].shape() {
+                &[1, channels, height, width] => channels_last(&values, channels, height * width),
+                _ => values,
+            })
+        })
+    }
+}
+
+impl std::fmt::Debug for Reference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reference")
+            .field("input", &self.input)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Compares the imported network with the reference on normalised images.
+///
+/// # Errors
+/// A score that differs by more than `tolerance` or, in an image with scores above one,
+/// by more than `tolerance` of the largest, since that is what floats can hold; or one
+/// that is not a number. The first one is named. See also [`Reference::run`].
+pub fn compare<I: AsRef<[f32]>>(
+    model: &MetaFormer,
+    reference: &Reference,
+    images: impl IntoIterator<Item = I>,
+    tolerance: f32,
+) -> Result<Comparison, ReferenceError> {
+    let mut comparison = Comparison {
+        images: 0,
+        max_abs_diff: 0.0,
+        mean_abs_diff: 0.0,
+        same_top1: 0,
+    };
+    let (mut total, mut count) = (0.0f64, 0u64);
+    for (image, values) in images.into_iter().enumerate() {
+        let expected = reference.run(values.as_ref())?;
+        let scores = float::run(model, values.as_ref(), |_| {});
+        if scores.len() != expected.len() {
+            return Err(ReferenceError::Classes {
+                imported: scores.len(),
+                reference: expected.len(),
+            });
+        }
+        let allowed = allowed(&expected, tolerance);
+        for (class, (&imported, &reference)) in scores.iter().zip(&expected).enumerate() {
+            let difference = (imported - reference).abs();
+            // A difference that is not a number is refused too.
+            if !matches!(difference.partial_cmp(&allowed), Some(o) if o.is_le()) {
+                return Err(ReferenceError::Difference {
+                    image,
+                    class,
+                    imported,
+                    reference,
+                    difference,
+                    allowed,
+                });
+            }
+            comparison.max_abs_diff = comparison.max_abs_diff.max(difference);
+            total += f64::from(difference);
+            count += 1;
+        }
+        comparison.images += 1;
+        comparison.same_top1 += usize::from(argmax(&scores) == argmax(&expected));
+    }
+    comparison.mean_abs_diff = (total / count.max(1) as f64) as f32;
+    Ok(comparison)
+}
+
+/// What finite scores may differ by: `tolerance`, or as much of the largest if that is
+/// above one.
+pub(crate) fn allowed(scores: &[f32], tolerance: f32) -> f32 {
+    let sizes = scores.iter().map(|score| score.abs());
+    tolerance * sizes.filter(|size| size.is_finite()).fold(1.0, f32::max)
+}
+
+/// From `channels x tokens` to `tokens x channels`.
+fn channels_last(planes: &[f32], channels: usize, tokens: usize) -> Vec<f32> {
+    (0..tokens)
+        .flat_map(|token| (0..channels).map(move |c| planes[c * tokens + token]))
+        .collect()
+}
+
+/// Calls tract, whose panics on unusual files become errors.
+fn guarded<T>(
+    action: &'static str,
+    call: impl FnOnce() -> TractResult<T>,
+) -> Result<T, ReferenceError> {
+    let failed = |message| ReferenceError::Tract { action, message };
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(result) => result.map_err(|error| failed(format!("{error:#}"))),
+        Err(payload) => Err(failed(panic_message(&*payload))),
+    }
+}
+
+fn panic_message(payload: &dyn Any) -> String {
+    let text = payload
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| payload.downcast_ref::<&str>().copied());
+    text.unwrap_or("it panicked").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_scores_may_differ_by_more() {
+        assert_eq!(allowed(&[0.5, -0.25], 0.25), 0.25);
+        assert_eq!(allowed(&[2.0, -900.0], 0.25), 225.0);
+        assert_eq!(allowed(&[2.0, f32::INFINITY, f32::NAN], 0.25), 0.5);
+    }
+}

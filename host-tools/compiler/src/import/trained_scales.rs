@@ -1,0 +1,147 @@
+//! Grids: the whole numbers of steps that a network was trained for.
+//!
+//! Quantization-aware training writes them into the file as pairs of
+//! `QuantizeLinear` and `DequantizeLinear`. They take the place of calibration.
+
+use serde::Serialize;
+
+use crate::calibrate::ranges::{Range, Ranges};
+use crate::network::MetaFormer;
+use crate::quantize;
+use crate::quantize::precision::Precision;
+use crate::quantize::quant_model::WeightBits;
+
+/// What a file rounds to, in the order of [`MetaFormer::layers`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Grids {
+    /// One entry a layer.
+    pub layers: Vec<LayerGrids>,
+    /// Rounded values that the integer network never stores, such as a norm's
+    /// output: it keeps them exact.
+    pub exact: usize,
+}
+
+/// What the values of one layer are rounded to.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct LayerGrids {
+    /// The layer's output.
+    pub output: Option<Grid>,
+    /// A channel MLP's values between `fc1` and the activation.
+    pub pre_activation: Option<Grid>,
+    /// A channel MLP's values between the activation and `fc2`.
+    pub hidden: Option<Grid>,
+}
+
+/// Whole numbers `q` of steps: `real = scale * (q - zero_point)`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Grid {
+    /// Size of a step.
+    pub scale: f32,
+    /// Whole number that stands for zero.
+    pub zero_point: i64,
+    /// Smallest whole number.
+    pub lowest: i64,
+    /// Largest whole number.
+    pub highest: i64,
+}
+
+/// What became of a file's grids.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Kept {
+    /// Maps whose scale and zero point are those of the file.
+    pub maps: usize,
+    /// Maps that the file does not round: their ranges come from calibration.
+    pub calibrated: Vec<String>,
+    /// Rounded values that the integer network keeps exact.
+    pub exact: usize,
+    /// Matrices whose integers are those of the file.
+    pub matrices: usize,
+    /// Matrices that were rounded anew, since a factor of each input is folded
+    /// into them (a norm's weight, the deviation of the pixels).
+    pub rounded_anew: Vec<String>,
+}
+
+impl Grid {
+    /// The real values from the smallest to the largest whole number.
+    pub fn range(&self) -> Range {
+        let real = |q: i64| (f64::from(self.scale) * (q - self.zero_point) as f64) as f32;
+        Range {
+            min: real(self.lowest),
+            max: real(self.highest),
+        }
+    }
+}
+
+impl Grids {
+    /// Puts the trained ranges in the place of calibrated ones.
+    pub fn apply(&self, ranges: &mut Ranges) {
+        for (ranges, grids) in ranges.layers.iter_mut().zip(&self.layers) {
+            if let Some(grid) = grids.output {
+                ranges.output = grid.range();
+            }
+            if let Some(grid) = grids.pre_activation {
+                ranges.pre_activation = grid.range();
+            }
+            if let Some(grid) = grids.hidden {
+                ranges.hidden = grid.range();
+            }
+            ranges.trained.pre_activation = grids.pre_activation.is_some();
+            ranges.trained.hidden = grids.hidden.is_some();
+            ranges.trained.weights = true;
+        }
+    }
+
+    /// The fewest bits that hold the weights as they were trained.
+    pub fn precision(&self, network: &MetaFormer) -> Precision {
+        let mut precision = Precision::int8(network);
+        for (precision, layer) in precision.layers.iter_mut().zip(&network.layers) {
+            let fit = quantize::trained_weights(layer);
+            precision.weights = fit.map(|(bits, kept)| if kept { bits } else { WeightBits::Int8 });
+        }
+        precision
+    }
+
+    /// What the integer network takes over of the file's grids.
+    pub fn kept(&self, network: &MetaFormer) -> Kept {
+        let mut kept = Kept {
+            maps: 0,
+            calibrated: Vec::new(),
+            exact: self.exact,
+            matrices: 0,
+            rounded_anew: Vec::new(),
+        };
+        for (layer, grids) in network.layers.iter().zip(&self.layers) {
+            let inside = [
+                (grids.pre_activation, "before the activation"),
+                (grids.hidden, "after the activation"),
+            ];
+            let (inner, matrices): (&[_], &[_]) = match layer.op {
+                crate::network::Op::ChannelMlp(_) => (&inside, &["fc1", "fc2"]),
+                crate::network::Op::Head(crate::network::Head {
+                    hidden: Some(_), ..
+                }) => (&[], &["fc1", "fc2"]),
+                crate::network::Op::PatchEmbedding(_) | crate::network::Op::Head(_) => {
+                    (&[], &["weights"])
+                }
+                crate::network::Op::Attention(_) => (&[], &["qkv", "projection"]),
+                _ => (&[], &[]),
+            };
+            // The head's logits are not rounded to a grid of 256 steps.
+            let output = (grids.output, "output");
+            let outer = (!matches!(layer.op, crate::network::Op::Head(_))).then_some(&output);
+            for (grid, what) in inner.iter().chain(outer) {
+                match grid {
+                    Some(_) => kept.maps += 1,
+                    None => kept.calibrated.push(format!("{} ({what})", layer.name)),
+                }
+            }
+            for ((_, fits), what) in quantize::trained_weights(layer).iter().zip(matrices) {
+                match fits {
+                    true => kept.matrices += 1,
+                    false => kept.rounded_anew.push(format!("{} ({what})", layer.name)),
+                }
+            }
+        }
+        kept
+    }
+}

@@ -1,0 +1,149 @@
+//! Executes the MetaFormer IR in `f32`: what calibration observes, and what the
+//! quantized network is measured against.
+//!
+//! Maps are `height x width x channels`, channels fastest. Statistics of norms
+//! are accumulated in `f64`. One file a layer kind.
+
+mod attention;
+mod channel_mlp;
+mod gelu;
+mod head;
+mod matrix;
+mod norm;
+mod patch_embedding;
+mod pooling;
+mod random_mixing;
+mod sep_conv;
+
+use crate::network::{Activation, Identity, Layer, MetaFormer, Op, Residual};
+use norm::normalise;
+
+/// A map that a layer computed.
+#[derive(Debug, Clone, Copy)]
+pub struct LayerView<'a> {
+    /// Index of the layer in [`MetaFormer::layers`].
+    pub index: usize,
+    /// The layer.
+    pub layer: &'a Layer,
+    /// Which of the layer's maps.
+    pub kind: View,
+    /// Values per token.
+    pub channels: usize,
+    /// `tokens x channels`.
+    pub values: &'a [f32],
+}
+
+/// Which of a layer's maps is observed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum View {
+    /// What the first matrix of the layer reads: the windows of a patch
+    /// embedding, one row of tokens at a time, and the normed map of a layer with a
+    /// branch, without the norm's weight and bias. A pooling mixer, which has no
+    /// matrix, shows it if each token has a norm of its own.
+    Input,
+    /// `u = fc1(norm(x))` of a channel MLP, a separable convolution or an MLP head.
+    Preactivation,
+    /// `h = activation(u)` of the same.
+    Hidden,
+    /// `depthwise(h)` of a separable convolution.
+    Depthwise,
+    /// `act2(depthwise(h))` of a separable convolution that has a second activation.
+    DepthwiseHidden,
+    /// `matrix * norm(x)` of a random mixing.
+    Mixed,
+    /// Queries of an attention.
+    Queries,
+    /// Keys of an attention.
+    Keys,
+    /// Values of an attention.
+    Values,
+    /// What the attention makes of the values, before its projection.
+    Attended,
+    /// What the layer writes; every layer has it, after its other maps.
+    Output,
+}
+
+/// Reports a map of the layer that is executed: which, its channels, its values.
+type Observe<'a> = &'a mut dyn FnMut(View, usize, &[f32]);
+
+/// Runs one image, normalised and in the network's channel order; the class
+/// scores, or the last feature map if the network has no head.
+///
+/// `observe` is called for every map in execution order.
+///
+/// # Panics
+/// The image does not have [`MetaFormer::input`]'s number of elements.
+pub fn run(model: &MetaFormer, image: &[f32], observe: impl FnMut(LayerView<'_>)) -> Vec<f32> {
+    assert_eq!(
+        image.len(),
+        model.input.elements(),
+        "the image's size is not the network's"
+    );
+    resume(model, 0, image.to_vec(), observe)
+}
+
+/// Runs the layers from `first` on, on the map `x` that it reads; the class
+/// scores, or the last feature map, or `x` itself behind the last layer.
+pub fn resume(
+    model: &MetaFormer,
+    first: usize,
+    mut x: Vec<f32>,
+    mut observe: impl FnMut(LayerView<'_>),
+) -> Vec<f32> {
+    for (index, layer) in model.layers.iter().enumerate().skip(first) {
+        let mut view = |kind, channels, values: &[f32]| {
+            observe(LayerView {
+                index,
+                layer,
+                kind,
+                channels,
+                values,
+            });
+        };
+        match &layer.op {
+            Op::PatchEmbedding(op) => x = patch_embedding::run(op, layer, &x, &mut view),
+            Op::Norm(norm) => x = normalise(norm, &x),
+            Op::Pooling(op) => pooling::run(op, layer.input, &mut x, &mut view),
+            Op::Identity(op) => identity(op, &mut x),
+            Op::RandomMixing(op) => random_mixing::run(op, &mut x, &mut view),
+            Op::SepConv(op) => sep_conv::run(op, layer.input, &mut x, &mut view),
+            Op::Attention(op) => attention::run(op, &mut x, &mut view),
+            Op::ChannelMlp(op) => channel_mlp::run(op, &mut x, &mut view),
+            Op::Head(op) => x = head::run(op, &x, &mut view),
+        }
+        view(View::Output, layer.output.channels, &x);
+    }
+    x
+}
+
+fn identity(op: &Identity, x: &mut [f32]) {
+    let n = normalise(&op.norm, x);
+    add_branch(x, &n, &op.residual);
+}
+
+/// `x = res_scale * x + layer_scale * branch`, token by token.
+fn add_branch(x: &mut [f32], branch: &[f32], residual: &Residual) {
+    let channels = residual.layer_scale.len().max(1);
+    for (x, branch) in x
+        .chunks_exact_mut(channels)
+        .zip(branch.chunks_exact(channels))
+    {
+        let scales = residual.res_scale.iter().zip(&residual.layer_scale);
+        for ((x, branch), (res_scale, layer_scale)) in x.iter_mut().zip(branch).zip(scales) {
+            *x = res_scale * *x + layer_scale * branch;
+        }
+    }
+}
+
+/// The activation of every value.
+fn activate(activation: Activation, values: &mut [f32]) {
+    match activation {
+        Activation::Gelu => values
+            .iter_mut()
+            .for_each(|value| *value = gelu::gelu(*value)),
+        Activation::Relu => values.iter_mut().for_each(|value| *value = value.max(0.0)),
+        _ => values
+            .iter_mut()
+            .for_each(|value| *value = activation.apply(f64::from(*value)) as f32),
+    }
+}

@@ -1,0 +1,93 @@
+//! Norms over the whole map, or over the channels of each token.
+
+use crate::network::{Norm, NormScope};
+
+/// The norm of a map.
+pub(super) fn normalise(norm: &Norm, x: &[f32]) -> Vec<f32> {
+    let mut n = Vec::with_capacity(x.len());
+    for group in groups(norm, x) {
+        let (mean, inverse) = statistics(norm.epsilon, group);
+        let factors: Vec<f32> = norm
+            .gamma
+            .iter()
+            .map(|gamma| (f64::from(*gamma) * inverse) as f32)
+            .collect();
+        let mean = mean as f32;
+        for token in group.chunks_exact(norm.gamma.len().max(1)) {
+            let parameters = factors.iter().zip(&norm.beta);
+            n.extend(
+                token
+                    .iter()
+                    .zip(parameters)
+                    .map(|(x, (factor, beta))| (x - mean) * factor + beta),
+            );
+        }
+    }
+    n
+}
+
+/// `(x - mean) / sqrt(variance + epsilon)`: the norm without weight and bias.
+pub(super) fn centre(norm: &Norm, x: &[f32]) -> Vec<f32> {
+    let mut n = Vec::with_capacity(x.len());
+    for group in groups(norm, x) {
+        let (mean, inverse) = statistics(norm.epsilon, group);
+        let (mean, inverse) = (mean as f32, inverse as f32);
+        n.extend(group.iter().map(|x| (x - mean) * inverse));
+    }
+    n
+}
+
+/// Values that share a mean and a variance.
+fn groups<'a>(norm: &Norm, x: &'a [f32]) -> impl Iterator<Item = &'a [f32]> {
+    let size = match norm.scope {
+        NormScope::Map => x.len(),
+        NormScope::Token => norm.gamma.len(),
+    };
+    x.chunks_exact(size.max(1))
+}
+
+/// The mean of values, and one over their deviation.
+fn statistics(epsilon: f32, x: &[f32]) -> (f64, f64) {
+    let count = x.len() as f64;
+    let mean = x.iter().map(|&x| f64::from(x)).sum::<f64>() / count;
+    let variance = x
+        .iter()
+        .map(|&x| (f64::from(x) - mean).powi(2))
+        .sum::<f64>()
+        / count;
+    (mean, 1.0 / (variance + f64::from(epsilon)).sqrt())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Mean and variance of values.
+    fn moments(values: &[f32]) -> (f32, f32) {
+        let count = values.len() as f32;
+        let mean = values.iter().sum::<f32>() / count;
+        let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / count;
+        (mean, variance)
+    }
+
+    #[test]
+    fn a_norm_has_mean_beta_and_deviation_gamma() {
+        let norm = |scope| Norm {
+            scope,
+            gamma: vec![2.0, 2.0],
+            beta: vec![1.0, 1.0],
+            epsilon: 0.0,
+        };
+        let x = [1.0, 2.0, 3.0, 6.0];
+        let map = normalise(&norm(NormScope::Map), &x);
+        let tokens = normalise(&norm(NormScope::Token), &x);
+        for group in [&map[..], &tokens[..2], &tokens[2..]] {
+            let (mean, variance) = moments(group);
+            assert!(
+                (mean - 1.0).abs() < 1e-6 && (variance - 4.0).abs() < 1e-5,
+                "{mean} {variance}"
+            );
+        }
+        assert_ne!(map, tokens);
+    }
+}

@@ -1,0 +1,251 @@
+//! What the quantization of one layer looks at, and the checks that all layers share.
+
+use tadpool_kernels::norm::Norm;
+use tadpool_kernels::normed::{self, Normed};
+
+use super::rounding::{Column, Guide, Rounder, means};
+use super::{Pixels, QuantError, Rounding, fixed};
+use crate::calibrate::ranges::{LayerRanges, Range};
+use crate::calibrate::{Calibration, Moments};
+use crate::network::float::View;
+use crate::network::{self, Layer, NormScope, Residual, Shape};
+use crate::quantize::precision::LayerPrecision;
+use crate::quantize::quant_model::{Quant, Stream};
+
+/// What one layer's quantization may look at.
+pub(super) struct Context<'a> {
+    pub(super) layer: &'a Layer,
+    pub(super) rounding: Rounding<'a>,
+    /// The layer's number.
+    pub(super) index: usize,
+    pub(super) ranges: &'a LayerRanges,
+    pub(super) precision: &'a LayerPrecision,
+    /// Meaning of the map that is read; `None` for raw pixels.
+    pub(super) stream: Option<Quant>,
+    /// Width of the map that is read.
+    pub(super) width: Stream,
+    pub(super) pixels: &'a Pixels,
+}
+
+impl<'a> Context<'a> {
+    /// What rounding matrix `slot` of the layer looks at, whose columns come from
+    /// `columns`.
+    pub(super) fn guide(&self, slot: usize, columns: &[Column]) -> Guide {
+        let moments = |seen: Option<&'a Calibration>| -> Option<&'a Moments> {
+            let moments = seen?.layers.get(self.index)?.inputs[slot].as_ref();
+            moments.filter(|moments| moments.tokens() > 0)
+        };
+        Guide {
+            rounder: moments(self.rounding.outputs).and_then(|m| Rounder::of(m, columns)),
+            mean: moments(self.rounding.correction).map(|m| means(m, columns)),
+        }
+    }
+
+    /// Meaning of the map that is read.
+    pub(super) fn stream(&self) -> Result<Quant, QuantError> {
+        self.stream.ok_or_else(|| QuantError::Geometry {
+            layer: self.layer.name.clone(),
+            what: "number of patch embeddings before it",
+            value: 0,
+            supported: "networks that start with a patch embedding",
+        })
+    }
+
+    /// Bits per channel that are rounded away from the map that is read; none
+    /// if it is int8.
+    pub(super) fn shift(&self) -> Result<Vec<u8>, QuantError> {
+        if self.width == Stream::Int8 {
+            return Ok(Vec::new());
+        }
+        let (shift, channels) = (&self.precision.shift, self.layer.input.channels);
+        if shift.is_empty() {
+            return Ok(vec![STREAM_FRACTION; channels]);
+        }
+        let largest = shift.iter().copied().max().unwrap_or(0);
+        if shift.len() != channels || largest > STREAM_FRACTION {
+            return Err(QuantError::Shift {
+                layer: self.layer.name.clone(),
+                count: shift.len(),
+                largest,
+                channels,
+            });
+        }
+        Ok(shift.clone())
+    }
+
+    /// Half a step of the map that is written, Q16.
+    pub(super) fn half_step(&self) -> f64 {
+        match self.precision.stream {
+            Stream::Int8 => 32_768.0,
+            Stream::Int16 => 128.0,
+        }
+    }
+
+    pub(super) fn range(&self, range: Range, what: &'static str) -> Result<Range, QuantError> {
+        if range.is_finite() {
+            Ok(range)
+        } else {
+            Err(QuantError::Range {
+                layer: self.layer.name.clone(),
+                what,
+            })
+        }
+    }
+
+    pub(super) fn finite(&self, values: &[f32], what: &'static str) -> Result<(), QuantError> {
+        if values.iter().all(|value| value.is_finite()) {
+            Ok(())
+        } else {
+            Err(QuantError::NotFinite {
+                layer: self.layer.name.clone(),
+                what,
+            })
+        }
+    }
+
+    pub(super) fn unsupported(&self, what: &'static str) -> QuantError {
+        QuantError::Unsupported {
+            layer: self.layer.name.clone(),
+            what,
+        }
+    }
+
+    pub(super) fn residual(&self, residual: &Residual) -> Result<(), QuantError> {
+        self.finite(&residual.layer_scale, "the layer scale")?;
+        self.finite(&residual.res_scale, "the res scale")
+    }
+
+    /// Steps that are written for a step of the stream times its res scale, and for the
+    /// zero points of both.
+    pub(super) fn stream_ratio(&self, res_scale: f32, stream: Quant, output: Quant) -> (f64, f64) {
+        let ratio = f64::from(res_scale) * stream.scale / output.scale;
+        let zero = f64::from(output.zero_point) - f64::from(stream.zero_point) * ratio;
+        (ratio, zero)
+    }
+
+    /// For a stream that stands beside what is added to it: steps that are written for
+    /// one of the stream, Q24, and the zero points with half a step, Q16, per channel.
+    pub(super) fn beside(
+        &self,
+        residual: &Residual,
+        output: Quant,
+    ) -> Result<(Vec<i32>, Vec<i32>), QuantError> {
+        let stream = self.stream()?;
+        let each = residual.res_scale.iter().enumerate();
+        each.map(|(channel, &res_scale)| {
+            let (ratio, zero) = self.stream_ratio(res_scale, stream, output);
+            let factor = self.fits_i32(channel, "the scale ratio", ratio * 2f64.powi(24))?;
+            let start = zero * 65_536.0 + self.half_step();
+            Ok((factor, self.fits_i32(channel, "the zero point", start)?))
+        })
+        .collect()
+    }
+
+    /// A norm of the whole map or of each of its tokens.
+    pub(super) fn norm(
+        &self,
+        norm: &network::Norm,
+        shape: Shape,
+        stream: Quant,
+    ) -> Result<Norm, QuantError> {
+        self.finite(&norm.gamma, "the norm's weight")?;
+        self.finite(&norm.beta, "the norm's bias")?;
+        self.finite(&[norm.epsilon], "the norm's epsilon")?;
+        let elements = match norm.scope {
+            NormScope::Map => shape.elements(),
+            NormScope::Token => shape.channels,
+        };
+        let epsilon =
+            (elements as f64).powi(2) * f64::from(norm.epsilon) / (stream.scale * stream.scale);
+        if elements >= 1 << 24 {
+            return Err(QuantError::Geometry {
+                layer: self.layer.name.clone(),
+                what: "number of values in the map",
+                value: elements,
+                supported: "maps below 16777216 values",
+            });
+        }
+        Ok(Norm {
+            elements: elements as u32,
+            epsilon: self.fits(
+                0,
+                "the norm's epsilon over the map's scale",
+                epsilon,
+                2f64.powi(61),
+            )? as u64,
+        })
+    }
+
+    /// A norm that is written out, and the meaning of what it writes.
+    pub(super) fn normed(&self, norm: &network::Norm) -> Result<(Normed, Quant), QuantError> {
+        let seen = self.ranges.inner.get(&View::Input).copied();
+        let range = self.range(seen.unwrap_or_default(), "normed map")?;
+        let quant = Quant::symmetric(range);
+        let normed = Normed {
+            scope: scope(norm),
+            norm: self.norm(norm, self.layer.input, self.stream()?)?,
+            multiplier: self.fits_i32(0, "the steps of a norm", 4096.0 / quant.scale)?,
+        };
+        Ok((normed, quant))
+    }
+
+    /// Rounds a constant of channel `channel` whose magnitude must stay below
+    /// `limit`.
+    pub(super) fn fits(
+        &self,
+        channel: usize,
+        what: &'static str,
+        value: f64,
+        limit: f64,
+    ) -> Result<i64, QuantError> {
+        let rounded = value.round();
+        if rounded.abs() < limit {
+            Ok(rounded as i64)
+        } else {
+            Err(QuantError::Unrepresentable {
+                layer: self.layer.name.clone(),
+                channel,
+                what,
+                value,
+                limit,
+            })
+        }
+    }
+
+    /// Rounds a constant that must fit an `i32`.
+    pub(super) fn fits_i32(
+        &self,
+        channel: usize,
+        what: &'static str,
+        value: f64,
+    ) -> Result<i32, QuantError> {
+        self.fits(channel, what, value, 2f64.powi(31) - 1.0)
+            .map(|value| value as i32)
+    }
+}
+
+/// Which values share a mean and a deviation.
+pub(super) fn scope(norm: &network::Norm) -> normed::NormScope {
+    match norm.scope {
+        NormScope::Map => normed::NormScope::Map,
+        NormScope::Token => normed::NormScope::Token,
+    }
+}
+
+/// Fractional bits of an int16 stream.
+pub(super) const STREAM_FRACTION: u8 = 8;
+
+/// Scale and zero point of a map.
+///
+/// 256 steps over the range, zero included since padding stands for it. An int16
+/// map has steps to spare and is symmetric, so that any channel may drop fewer
+/// bits than others where its values are read.
+pub(super) fn map_quant(range: Range, stream: Stream) -> Quant {
+    match stream {
+        Stream::Int8 => fixed::affine(range, -128),
+        Stream::Int16 => Quant {
+            scale: (f64::from(range.max.abs().max(range.min.abs())) / 127.5).max(1e-9),
+            zero_point: 0,
+        },
+    }
+}

@@ -1,0 +1,273 @@
+//! Precision: how many bits the weights and the stream of each layer have.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::given::model_toml::{Bits, Quantization, StreamChoice, WeightChoice, shown};
+use crate::network::{MetaFormer, Op};
+use crate::quantize::quant_model::{Stream, WeightBits};
+
+/// The precision of every layer, in the order of [`MetaFormer::layers`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Precision {
+    /// One entry a layer.
+    pub layers: Vec<LayerPrecision>,
+}
+
+/// The precision of one layer.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LayerPrecision {
+    /// Of the layer's matrices, in the order of [`matrix_names`].
+    pub weights: [WeightBits; 2],
+    /// Of the map that the layer writes. A layer that works in place writes a
+    /// map as wide as the one that it reads.
+    pub stream: Stream,
+    /// Bits that are rounded away from each channel of an int16 stream where a
+    /// matrix product of this layer reads it, at most eight; empty for eight of
+    /// every channel. A channel that uses a small part of the range keeps more
+    /// of its bits with a smaller shift.
+    pub shift: Vec<u8>,
+}
+
+/// A precision, and what was widened for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Choice {
+    /// The precision.
+    pub precision: Precision,
+    /// Stages whose stream has sixteen bits because eight were measured to be too
+    /// few.
+    pub widened: Vec<Widened>,
+}
+
+/// A stage whose stream was widened, and what for.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Widened {
+    /// The stage.
+    pub stage: String,
+    /// Numbers of its layers.
+    #[serde(skip)]
+    pub layers: Vec<usize>,
+    /// The first of its steps that eight bits were too few for, or the head.
+    pub step: String,
+    /// What that step's signal to noise was, in decibels.
+    pub sqnr_db: f64,
+}
+
+impl From<Precision> for Choice {
+    fn from(precision: Precision) -> Self {
+        Self {
+            precision,
+            widened: Vec::new(),
+        }
+    }
+}
+
+/// A pin that does not fit the network.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PrecisionError {
+    /// No layer or stage has this name.
+    #[error(
+        "`quantization.pins` names `{name}`, which is no layer with weights and no stage; there are: {known}"
+    )]
+    UnknownName {
+        /// The name.
+        name: String,
+        /// Names that exist.
+        known: String,
+    },
+    /// The name exists, but not with these bits.
+    #[error(
+        "`quantization.pins` sets `{name}` to {bits}: a layer's weights are int8 or int4, a stage's stream is int8 or int16"
+    )]
+    Bits {
+        /// The name.
+        name: String,
+        /// What it cannot have.
+        bits: Bits,
+    },
+}
+
+impl Precision {
+    /// What a description chooses, its pins included.
+    ///
+    /// # Errors
+    /// A pin names nothing, or something that cannot have these bits.
+    pub fn chosen(network: &MetaFormer, choice: &Quantization) -> Result<Self, PrecisionError> {
+        let mut precision = Self::int8(network);
+        let last = network.layers.len().saturating_sub(1);
+        for (index, layer) in network.layers.iter().enumerate() {
+            let chosen = &mut precision.layers[index];
+            let is_mlp = matches!(layer.op, Op::ChannelMlp(_));
+            let narrow = match choice.weights {
+                WeightChoice::Int8 => false,
+                WeightChoice::Int4Mlp => is_mlp,
+                WeightChoice::Int4 => index != 0 && index != last && matrices(&layer.op) > 0,
+            };
+            if narrow {
+                chosen.weights[..matrices(&layer.op)].fill(WeightBits::Int4);
+            }
+            if choice.stream == StreamChoice::Int16 && index != last {
+                chosen.stream = Stream::Int16;
+            }
+        }
+        precision.pinned(network, &choice.pins)
+    }
+
+    /// The same with these layers and stages pinned.
+    ///
+    /// # Errors
+    /// A pin names nothing, or something that cannot have these bits.
+    pub fn pinned(
+        mut self,
+        network: &MetaFormer,
+        pins: &BTreeMap<String, Bits>,
+    ) -> Result<Self, PrecisionError> {
+        for (name, &bits) in pins {
+            self.pin(network, name, bits)?;
+        }
+        Ok(self)
+    }
+
+    /// Sets the weights of a layer (`stage1.block0.mlp`), one matrix of it
+    /// (`stage1.block0.mlp.fc2`), or the stream of a stage (`stage1`).
+    ///
+    /// # Errors
+    /// The name names nothing, or something that cannot have these bits.
+    pub fn pin(
+        &mut self,
+        network: &MetaFormer,
+        name: &str,
+        bits: Bits,
+    ) -> Result<(), PrecisionError> {
+        let weight_bits = match bits {
+            Bits::Int4 => Some(WeightBits::Int4),
+            Bits::Int8 => Some(WeightBits::Int8),
+            Bits::Int16 => None,
+        };
+        let stream = match bits {
+            Bits::Int4 => None,
+            Bits::Int8 => Some(Stream::Int8),
+            Bits::Int16 => Some(Stream::Int16),
+        };
+        let mut found = false;
+        let mut fits = true;
+        for (precision, layer) in self.layers.iter_mut().zip(&network.layers) {
+            let part = layer.name == name;
+            let slots = match layer.name.len() {
+                _ if part => 0..matrices(&layer.op),
+                length if name.starts_with(&layer.name) => {
+                    let names = matrix_names(&layer.op).iter();
+                    let slot = names
+                        .enumerate()
+                        .find(|&(_, &part)| &name[length..] == part);
+                    slot.map_or(0..0, |(slot, _)| slot..slot + 1)
+                }
+                _ => 0..0,
+            };
+            if !slots.is_empty() {
+                found = true;
+                match weight_bits {
+                    Some(bits) => precision.weights[slots].fill(bits),
+                    None => fits = false,
+                }
+            } else if stage(&layer.name) == Some(name) && !matches!(layer.op, Op::Head(_)) {
+                found = true;
+                match stream {
+                    Some(stream) => precision.stream = stream,
+                    None => fits = false,
+                }
+            }
+        }
+        match (found, fits) {
+            (true, true) => Ok(()),
+            (true, false) => Err(PrecisionError::Bits {
+                name: name.to_owned(),
+                bits,
+            }),
+            (false, _) => Err(PrecisionError::UnknownName {
+                name: shown(name),
+                known: names(network).join(", "),
+            }),
+        }
+    }
+
+    /// Sets the stream of a stage that was widened.
+    pub fn set_stream(&mut self, stage: &Widened, stream: Stream) {
+        for &layer in &stage.layers {
+            if let Some(precision) = self.layers.get_mut(layer) {
+                precision.stream = stream;
+            }
+        }
+    }
+
+    /// Eight bits everywhere.
+    pub fn int8(network: &MetaFormer) -> Self {
+        Self {
+            layers: vec![LayerPrecision::default(); network.layers.len()],
+        }
+    }
+
+    /// The same with `bits` for both matrices of every channel MLP.
+    #[must_use]
+    pub fn with_channel_mlps(mut self, network: &MetaFormer, bits: WeightBits) -> Self {
+        for (precision, layer) in self.layers.iter_mut().zip(&network.layers) {
+            if matches!(layer.op, Op::ChannelMlp(_)) {
+                precision.weights = [bits; 2];
+            }
+        }
+        self
+    }
+
+    /// The same with `stream` for the stage of patch embedding `stage`, counted
+    /// from zero.
+    #[must_use]
+    pub fn with_stage(mut self, network: &MetaFormer, stage: usize, stream: Stream) -> Self {
+        let mut embeddings = 0;
+        for (precision, layer) in self.layers.iter_mut().zip(&network.layers) {
+            if matches!(layer.op, Op::PatchEmbedding(_)) {
+                embeddings += 1;
+            }
+            if embeddings == stage + 1 && !matches!(layer.op, Op::Head(_)) {
+                precision.stream = stream;
+            }
+        }
+        self
+    }
+}
+
+/// Matrices of a layer, in the order of [`LayerPrecision::weights`].
+pub fn matrices(op: &Op) -> usize {
+    matrix_names(op).len()
+}
+
+/// What follows a layer's name in the name of each of its matrices: nothing if it has
+/// one.
+pub fn matrix_names(op: &Op) -> &'static [&'static str] {
+    match op {
+        Op::PatchEmbedding(_) | Op::RandomMixing(_) => &[""],
+        Op::SepConv(_) | Op::ChannelMlp(_) => &[".fc1", ".fc2"],
+        Op::Attention(_) => &[".qkv", ".projection"],
+        Op::Head(op) if op.hidden.is_some() => &[".fc1", ".fc2"],
+        Op::Head(_) => &[""],
+        _ => &[],
+    }
+}
+
+/// The stage that a layer's name begins with.
+pub(crate) fn stage(name: &str) -> Option<&str> {
+    name.split_once('.').map(|(stage, _)| stage)
+}
+
+/// Everything that a pin can name.
+fn names(network: &MetaFormer) -> Vec<&str> {
+    let mut names: Vec<&str> = Vec::new();
+    for layer in &network.layers {
+        let stage = stage(&layer.name).filter(|stage| !names.contains(stage));
+        names.extend(stage);
+        if matrices(&layer.op) > 0 {
+            names.push(&layer.name);
+        }
+    }
+    names
+}

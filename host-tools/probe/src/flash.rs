@@ -1,0 +1,151 @@
+//! Writing an image into a board's flash.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use probe_rs::flashing::{
+    self, DownloadOptions, ElfLoader, ElfOptions, FileDownloadError, FlashError, FlashLoader,
+    FlashProgress, ProgressEvent, ProgressOperation,
+};
+
+use super::connect::Connection;
+use super::error::{ProbeError, causes, is_lost};
+use tadpool_compiler::progress::Progress;
+use tadpool_image::elf::ElfError;
+
+/// An image that is in a board's flash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flashed {
+    /// Bytes of the image.
+    pub bytes: u64,
+    /// Time that it took; none if the image was there before.
+    pub time: Option<Duration>,
+}
+
+impl Connection {
+    /// Writes `image` into the flash and reads it back.
+    ///
+    /// # Errors
+    /// A [`ProbeError`]. An image that was not written as a whole is written
+    /// anew by the next call.
+    pub fn flash(&mut self, image: &Path, progress: &dyn Progress) -> Result<Flashed, ProbeError> {
+        let loader = self.loader(image)?;
+        let bytes = length(&loader);
+        let start = Instant::now();
+        let mut written_bytes = 0;
+        let mut options = DownloadOptions::default();
+        options.verify = true;
+        options.progress = FlashProgress::new(|event| {
+            if let ProgressEvent::Progress {
+                operation: ProgressOperation::Program,
+                size,
+                ..
+            } = event
+            {
+                written_bytes += size;
+            }
+            show(progress, &event);
+        });
+        let result = loader.commit(&mut self.session, options);
+        progress.end();
+        result.map_err(|error| self.flash_error(&error, written_bytes, bytes))?;
+        Ok(Flashed {
+            bytes,
+            time: Some(start.elapsed()),
+        })
+    }
+
+    /// As [`Self::flash`], unless `image` is in the flash already.
+    ///
+    /// # Errors
+    /// A [`ProbeError`].
+    pub fn flash_if_needed(
+        &mut self,
+        image: &Path,
+        progress: &dyn Progress,
+    ) -> Result<Flashed, ProbeError> {
+        let is_blank = self.emulator.is_some();
+        if !is_blank {
+            let loader = self.loader(image)?;
+            let mut silent = FlashProgress::empty();
+            match loader.verify(&mut self.session, &mut silent) {
+                Ok(()) => {
+                    return Ok(Flashed {
+                        bytes: length(&loader),
+                        time: None,
+                    });
+                }
+                Err(FlashError::Verify) => {}
+                Err(error) => return Err(self.flash_error(&error, 0, length(&loader))),
+            }
+        }
+        self.flash(image, progress)
+    }
+
+    fn loader(&mut self, image: &Path) -> Result<FlashLoader, ProbeError> {
+        let format = ElfLoader(ElfOptions::default());
+        flashing::build_loader(&mut self.session, image, format, None).map_err(|error| match &error
+        {
+            FileDownloadError::IO(cause) => ElfError::new(image, cause).into(),
+            FileDownloadError::Elf(cause) => ElfError::new(image, cause).into(),
+            FileDownloadError::NoLoadableSegments => {
+                ElfError::new(image, "it has nothing to load").into()
+            }
+            error => ProbeError::Unsuited {
+                image: image.to_owned(),
+                chip: self.chip.clone(),
+                cause: causes(error),
+            },
+        })
+    }
+
+    fn flash_error(
+        &mut self,
+        error: &FlashError,
+        written_bytes: u64,
+        total_bytes: u64,
+    ) -> ProbeError {
+        let chip = self.chip.clone();
+        match error {
+            FlashError::Verify => ProbeError::Verify { chip },
+            error if is_lost(error) => ProbeError::LostInFlash {
+                written_bytes: written_bytes.min(total_bytes),
+                total_bytes,
+                cause: self.cause(error),
+            },
+            error => ProbeError::Flash {
+                chip,
+                cause: causes(error),
+            },
+        }
+    }
+}
+
+fn length(loader: &FlashLoader) -> u64 {
+    loader.data().map(|(_, bytes)| bytes.len() as u64).sum()
+}
+
+/// Shows an event as progress in KiB.
+fn show(progress: &dyn Progress, event: &ProgressEvent) {
+    const KIB: u64 = 1024;
+    match event {
+        ProgressEvent::AddProgressBar {
+            operation,
+            total: Some(total),
+        } => {
+            let what = match operation {
+                ProgressOperation::Fill => "read flash, KiB",
+                ProgressOperation::Erase => "erase flash, KiB",
+                ProgressOperation::Program => "write flash, KiB",
+                ProgressOperation::Verify => "check flash, KiB",
+            };
+            progress.begin(what, (total / KIB) as usize);
+        }
+        ProgressEvent::Progress { size, .. } => {
+            for _ in 0..size / KIB {
+                progress.advance();
+            }
+        }
+        _ => {}
+    }
+}

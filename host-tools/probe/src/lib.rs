@@ -1,0 +1,71 @@
+//! Where an image runs, and what it says there.
+
+mod connect;
+mod error;
+mod flash;
+mod link;
+
+pub mod qemu;
+
+pub mod session;
+
+pub mod logs;
+
+pub mod trace;
+
+pub mod record;
+
+use std::path::Path;
+use std::time::Duration;
+
+use probe::{Options, ProbeError, RttLink};
+use session::{Session, SessionError};
+use tadpool_boards::Board;
+use tadpool_compiler::progress::Progress;
+
+/// A board that does not run the image.
+#[derive(Debug, thiserror::Error)]
+pub enum RunnerError {
+    /// It cannot be reached or flashed.
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
+    /// The firmware does not answer as it should.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+}
+
+/// Time that a firmware may take from reset to its first request.
+pub const START_TIME: Duration = Duration::from_secs(10);
+
+/// What to run.
+#[derive(Debug, Clone, Copy)]
+pub struct Run<'a> {
+    /// The board.
+    pub board: &'a Board,
+    /// The image that was built for it.
+    pub image: &'a Path,
+    /// Hash of the model that the image is to hold, if that matters.
+    pub model_hash: Option<u32>,
+    /// Time that each answer may take.
+    pub timeout: Duration,
+}
+
+/// Flashes an image, runs it and says hello.
+///
+/// # Errors
+/// A [`RunnerError`]; among them an image that was built for another board, or
+/// that holds another model than the one whose hash is given.
+pub fn start(
+    run: &Run<'_>,
+    options: &Options,
+    progress: &dyn Progress,
+) -> Result<Session<RttLink>, RunnerError> {
+    let mut connection = probe::connect(run.board, options)?;
+    connection.flash_if_needed(run.image, progress)?;
+    let session = Session::start(
+        connection.run(run.image, START_TIME.min(run.timeout))?,
+        run.timeout,
+    )?;
+    session.check(&run.board.name, run.model_hash)?;
+    Ok(session)
+}

@@ -1,0 +1,161 @@
+//! Records of measurements: figures, and everything that they depend on.
+
+use serde::Serialize;
+use tadpool_protocol::{Hello, Setup};
+
+use tadpool_boards::{Board, Runner, Unit};
+
+/// What a measurement was taken with.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Provenance {
+    /// Version of this tool.
+    pub tool_version: &'static str,
+    /// Name of the model.
+    pub model: String,
+    /// Hash of the model.
+    pub model_hash: String,
+    /// Hash (FNV-1a) of the image's file.
+    pub image_hash: String,
+    /// Name of the board.
+    pub board: String,
+    /// Its chip.
+    pub chip: String,
+    /// Its core.
+    pub core: String,
+    /// Which kernels ran.
+    pub kernels: &'static str,
+    /// What ran them: a chip, or an emulator.
+    pub runner: &'static str,
+    /// What counted.
+    pub counter: String,
+    /// Ticks of the counter in a second.
+    pub counter_hz: u32,
+    /// Ticks that a reading of the counter costs, which are left out.
+    pub counter_overhead_ticks: u32,
+    /// What the start-up code found set up in the chip.
+    pub setup: Option<Setup>,
+}
+
+/// What the figures of several runs have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Spread {
+    /// The least.
+    pub min: u64,
+    /// The one in the middle, the lower of two.
+    pub median: u64,
+    /// Not exceeded by 95 in 100.
+    pub p95: u64,
+    /// The most.
+    pub max: u64,
+}
+
+impl Provenance {
+    /// What a session with `board`, which said `hello`, is measured with.
+    pub fn of(board: &Board, hello: &Hello, image_hash: u32) -> Self {
+        let is_emulated = matches!(board.runner, Runner::Qemu(_));
+        Self {
+            tool_version: env!("CARGO_PKG_VERSION"),
+            model: hello.model.as_str().to_owned(),
+            model_hash: format!("{:08x}", hello.model_hash),
+            image_hash: format!("{image_hash:08x}"),
+            board: board.name.clone(),
+            chip: board.chip.clone(),
+            core: board.core.clone(),
+            kernels: board.kernels.name(),
+            runner: if is_emulated { "QEMU" } else { "chip" },
+            counter: board.counter.name.clone(),
+            counter_hz: hello.counter.frequency_hz,
+            counter_overhead_ticks: hello.counter.overhead_ticks,
+            setup: (!is_emulated).then_some(hello.setup),
+        }
+    }
+
+    /// Clock, caches and wait states, in words; none of an emulator, which has
+    /// none.
+    pub fn conditions(&self) -> Option<String> {
+        let setup = self.setup?;
+        let caches = [
+            (setup.instruction_cache, "instruction cache"),
+            (setup.data_cache, "data cache"),
+            (setup.flash_cache, "flash cache"),
+        ];
+        let caches: Vec<&str> = caches
+            .iter()
+            .filter(|(on, _)| *on)
+            .map(|(_, name)| *name)
+            .collect();
+        let caches = match caches.is_empty() {
+            true => "no cache".to_owned(),
+            false => caches.join(" and "),
+        };
+        let wait_states = match setup.flash_wait_states {
+            Some(count) => format!("{count} flash wait states"),
+            None => "no flash of its own".to_owned(),
+        };
+        let mhz = f64::from(setup.core_hz) / 1e6;
+        Some(format!("{mhz} MHz, {caches}, {wait_states}"))
+    }
+}
+
+impl Spread {
+    /// The spread of `figures`; zeros if there are none.
+    pub fn of(figures: impl IntoIterator<Item = u64>) -> Self {
+        let mut sorted: Vec<u64> = figures.into_iter().collect();
+        sorted.sort_unstable();
+        let rank = |percent: usize| {
+            let rank = (sorted.len() * percent).div_ceil(100);
+            sorted.get(rank.saturating_sub(1)).copied().unwrap_or(0)
+        };
+        Self {
+            min: rank(0),
+            median: rank(50),
+            p95: rank(95),
+            max: rank(100),
+        }
+    }
+
+    /// How far the runs differ.
+    pub fn jitter(&self) -> u64 {
+        self.max - self.min
+    }
+
+    /// The same in another unit.
+    pub fn map(self, convert: impl Fn(u64) -> u64) -> Self {
+        Self {
+            min: convert(self.min),
+            median: convert(self.median),
+            p95: convert(self.p95),
+            max: convert(self.max),
+        }
+    }
+}
+
+/// What a figure of `unit` is, for people who read it.
+pub fn caveat(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Instructions => "instructions counted by the emulator; this is not a latency",
+        Unit::Cycles => "cycles of the core, counted by the chip",
+        Unit::Ticks => "ticks of the board's counter",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spreads_take_figures_that_were_measured() {
+        let spread = Spread::of([5, 1, 4, 2, 3]);
+        let expected = Spread {
+            min: 1,
+            median: 3,
+            p95: 5,
+            max: 5,
+        };
+        assert_eq!(spread, expected);
+        assert_eq!(spread.jitter(), 4);
+        assert_eq!(Spread::of(1..=100).p95, 95);
+        assert_eq!(Spread::of([7]).p95, 7);
+        assert_eq!(Spread::of([]).max, 0);
+    }
+}

@@ -1,0 +1,20 @@
+//! Tests across stages: a file a stage, all in one program, so that the libraries are
+//! linked once.
+
+mod accuracy;
+mod attention;
+mod check;
+mod codegen;
+mod emulator;
+mod errors;
+mod family;
+mod import;
+mod methods;
+mod mixers;
+mod outputs;
+mod precision;
+mod quantize;
+mod rounding;
+mod schedule;
+mod support;
+mod widen;
