@@ -18,7 +18,7 @@ const BOARDS: [&str; 5] = [
 const STEPS: usize = 7;
 
 fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 /// A small network, with pictures of five classes.
@@ -153,7 +153,7 @@ fn boards_are_flashed_run_evaluated_measured_and_listened_to() {
 #[test]
 fn boards_that_are_too_small_are_told_what_would_help() {
     let project = Project::new();
-    let board = repository().join("firmware/boards/qemu-microbit.toml");
+    let board = repository().join("host-tools/boards/boards/qemu-microbit.toml");
     let text = std::fs::read_to_string(board).unwrap();
     let small = text.replace("length = 0x0000_4000", "length = 0x0000_3400");
     std::fs::write(project.folder.path().join("small.toml"), small).unwrap();

@@ -23,14 +23,14 @@ fn fault(board: &str, test: SelfTest) -> (FaultKind, String) {
 
 #[test]
 fn a_panic_is_reported() {
-    let (kind, text) = fault(boards::DEFAULT_BOARD, SelfTest::Panic);
+    let (kind, text) = fault(tadpool_boards::DEFAULT_BOARD, SelfTest::Panic);
     assert_eq!(kind, FaultKind::Panic);
     assert!(text.contains("the host asked for a panic"), "{text}");
 }
 
 #[test]
 fn a_bad_address_is_reported() {
-    let (kind, text) = fault(boards::DEFAULT_BOARD, SelfTest::BadAddress);
+    let (kind, text) = fault(tadpool_boards::DEFAULT_BOARD, SelfTest::BadAddress);
     assert_eq!(kind, FaultKind::HardFault);
     assert!(text.contains("bfar 90000000"), "{text}");
     insta::assert_snapshot!("hard_fault", without_addresses(&text));
@@ -41,7 +41,7 @@ fn the_stack_cannot_overflow_unnoticed() {
     for board in emulated() {
         let (kind, text) = fault(board, SelfTest::StackOverflow);
         assert_eq!(kind, FaultKind::StackOverflow, "{board}: {text}");
-        if board == boards::DEFAULT_BOARD {
+        if board == tadpool_boards::DEFAULT_BOARD {
             insta::assert_snapshot!("stack_overflow", without_addresses(&text));
         }
     }
@@ -49,7 +49,7 @@ fn the_stack_cannot_overflow_unnoticed() {
 
 #[test]
 fn a_fault_names_its_step() {
-    let (_, mut session) = start(boards::DEFAULT_BOARD);
+    let (_, mut session) = start(tadpool_boards::DEFAULT_BOARD);
     session.name_steps(vec!["stem".into(), "block".into()]);
     session.infer(&picture(3)).unwrap();
     // Outside an inference no step is to blame.
@@ -64,7 +64,7 @@ fn a_fault_names_its_step() {
 
 #[test]
 fn a_hard_fault_names_the_step_it_happened_in() {
-    let (_, mut session) = start(boards::DEFAULT_BOARD);
+    let (_, mut session) = start(tadpool_boards::DEFAULT_BOARD);
     session.name_steps((0..9).map(|step| format!("name of step {step}")).collect());
     session
         .self_test(SelfTest::BadAddressAfter { step: 4 })
@@ -82,7 +82,7 @@ fn a_hard_fault_names_the_step_it_happened_in() {
 
 #[test]
 fn a_board_that_hangs_is_given_up() {
-    let (board, image) = image(boards::DEFAULT_BOARD);
+    let (board, image) = image(tadpool_boards::DEFAULT_BOARD);
     let timeout = Duration::from_secs(5);
     let mut session = start_image(&board, &image.path, None, timeout).unwrap();
     let error = session.self_test(SelfTest::Hang).unwrap_err();

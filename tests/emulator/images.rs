@@ -8,7 +8,7 @@ use super::{TIMEOUT, emulated, firmware_folder, image, on_host, picture, start, 
 
 #[test]
 fn the_image_is_weighed() {
-    let (_, image) = image(boards::DEFAULT_BOARD);
+    let (_, image) = image(tadpool_boards::DEFAULT_BOARD);
     let sizes = &image.sizes;
     let sections: u64 = sizes.sections.iter().map(|section| section.size).sum();
     assert_eq!(
@@ -57,7 +57,7 @@ fn an_inference_cannot_panic_and_has_a_bounded_stack() {
 
 #[test]
 fn the_audit_sees_panics_and_recursion() {
-    let (_, image) = image(boards::DEFAULT_BOARD);
+    let (_, image) = image(tadpool_boards::DEFAULT_BOARD);
     let bytes = std::fs::read(&image.path).unwrap();
     let audit = audit::audit(&image.path, &bytes, "main").unwrap();
     assert!(!audit.panics.is_empty(), "{audit:?}");
@@ -85,7 +85,7 @@ fn another_model_takes_the_place_of_the_committed_one() {
             false => drop(std::fs::copy(&path, copy).unwrap()),
         }
     }
-    let board = &tadpool_boards::find(boards::DEFAULT_BOARD).unwrap();
+    let board = &tadpool_boards::find(tadpool_boards::DEFAULT_BOARD).unwrap();
     let build = Build {
         firmware: &firmware_folder(),
         board,
@@ -111,9 +111,11 @@ fn another_model_takes_the_place_of_the_committed_one() {
 
 #[test]
 fn an_image_that_exceeds_a_budget_is_not_built() {
-    let name = boards::DEFAULT_BOARD;
-    let text =
-        std::fs::read_to_string(firmware_folder().join(format!("boards/{name}.toml"))).unwrap();
+    let name = tadpool_boards::DEFAULT_BOARD;
+    let text = std::fs::read_to_string(
+        firmware_folder().join(format!("../host-tools/boards/boards/{name}.toml")),
+    )
+    .unwrap();
     let folder = tempfile::tempdir().unwrap();
     let budget = |field: &str, bytes: usize| {
         let path = folder.path().join(format!("{name}-{field}.toml"));

@@ -31,7 +31,7 @@ fn the_counter_counts_instructions() {
 
 #[test]
 fn waiting_takes_the_time_it_should() {
-    let (board, mut session) = start(boards::DEFAULT_BOARD);
+    let (board, mut session) = start(tadpool_boards::DEFAULT_BOARD);
     let ticks = session.wait(Duration::from_millis(10)).unwrap();
     let least = u64::from(board.counter.frequency_hz) / 100;
     assert!((least..least + 1000).contains(&ticks), "{ticks}");
@@ -40,7 +40,7 @@ fn waiting_takes_the_time_it_should() {
 #[test]
 fn two_runs_cost_the_same() {
     let costs = || {
-        let (_, mut session) = start(boards::DEFAULT_BOARD);
+        let (_, mut session) = start(tadpool_boards::DEFAULT_BOARD);
         session.infer(&picture(1)).unwrap()
     };
     assert_eq!(costs(), costs());
@@ -48,7 +48,7 @@ fn two_runs_cost_the_same() {
 
 #[test]
 fn steps_add_up_to_the_inference() {
-    let (_, mut session) = start(boards::DEFAULT_BOARD);
+    let (_, mut session) = start(tadpool_boards::DEFAULT_BOARD);
     let inference = session.infer(&picture(2)).unwrap();
     let steps: u64 = inference.steps.iter().map(|step| step.ticks).sum();
     assert!(steps > 0 && steps <= inference.ticks, "{inference:?}");
@@ -61,8 +61,8 @@ fn steps_add_up_to_the_inference() {
 
 #[test]
 fn the_log_is_decoded() {
-    let (_, image) = image(boards::DEFAULT_BOARD);
-    let (_, mut session) = start(boards::DEFAULT_BOARD);
+    let (_, image) = image(tadpool_boards::DEFAULT_BOARD);
+    let (_, mut session) = start(tadpool_boards::DEFAULT_BOARD);
     let table = LogTable::of(&image.path, &std::fs::read(&image.path).unwrap()).unwrap();
     let lines = table.decode(&session.take_log());
     let text = format!("{} on qemu-mps2-an386", tadpool_model::NAME);

@@ -180,7 +180,7 @@ fn image(board: &Board, interface: Interface) -> Result<PathBuf, FirmwareError> 
 
 #[test]
 fn the_benchmark_runs_through_rtt() {
-    let board = tadpool_boards::find(boards::DEFAULT_BOARD).unwrap();
+    let board = tadpool_boards::find(tadpool_boards::DEFAULT_BOARD).unwrap();
     let image = image(&board, Interface::Mlperf).unwrap();
     let mut connection = connect(&board, &Options::default()).unwrap();
     connection.flash(&image, &()).unwrap();

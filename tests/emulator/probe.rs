@@ -18,7 +18,7 @@ const DHCSR: u64 = 0xe000_edf0;
 
 /// A machine with something between its core and its probe.
 fn tampered(tamper: impl Tamper + 'static) -> (Board, Emulator, Options) {
-    let board = tadpool_boards::find(boards::DEFAULT_BOARD).unwrap();
+    let board = tadpool_boards::find(tadpool_boards::DEFAULT_BOARD).unwrap();
     let emulator = Emulator::start_tampered(&board, Some(Box::new(tamper))).unwrap();
     let options = Options {
         probe: Some(emulator.selector()),
@@ -39,7 +39,7 @@ fn broken_cable() -> io::Error {
 
 /// Classifies a picture, as the host does.
 fn works(connection: Connection) {
-    let (_, image) = image(boards::DEFAULT_BOARD);
+    let (_, image) = image(tadpool_boards::DEFAULT_BOARD);
     let link = connection.run(&image.path, TIMEOUT).unwrap();
     let mut session = Session::start(link, TIMEOUT).unwrap();
     let picture = picture(1);
@@ -93,7 +93,7 @@ fn a_long_cable_gets_a_slow_speed() {
 /// A chip that only answers while its reset pin was held before.
 #[test]
 fn a_chip_is_attached_to_under_reset() {
-    let (board, image) = image(boards::DEFAULT_BOARD);
+    let (board, image) = image(tadpool_boards::DEFAULT_BOARD);
     let options = Options {
         under_reset: true,
         ..Options::default()
@@ -161,7 +161,7 @@ impl Tamper for PulledOut {
 
 #[test]
 fn a_flash_that_was_interrupted_is_repaired_by_the_next() {
-    let (_, image) = image(boards::DEFAULT_BOARD);
+    let (_, image) = image(tadpool_boards::DEFAULT_BOARD);
     let plugged_in_again = Arc::new(AtomicBool::new(false));
     let (board, _emulator, options) = tampered(PulledOut {
         bytes_left: 200_000,
@@ -212,7 +212,7 @@ impl Tamper for WornOut {
 
 #[test]
 fn a_flash_that_holds_other_bytes_is_told() {
-    let (_, image) = image(boards::DEFAULT_BOARD);
+    let (_, image) = image(tadpool_boards::DEFAULT_BOARD);
     let (board, _emulator, options) = tampered(WornOut);
     let mut connection = connect(&board, &options).unwrap();
     let error = connection.flash(&image.path, &()).unwrap_err();
@@ -221,7 +221,7 @@ fn a_flash_that_holds_other_bytes_is_told() {
 
 #[test]
 fn a_firmware_that_does_not_start_is_told() {
-    let (board, image) = image(boards::DEFAULT_BOARD);
+    let (board, image) = image(tadpool_boards::DEFAULT_BOARD);
     // The machine's memory has no firmware, so the core stays where it is.
     let connection = connect(&board, &Options::default()).unwrap();
     let error = connection.run(&image.path, START_TIME).unwrap_err();
@@ -231,7 +231,7 @@ fn a_firmware_that_does_not_start_is_told() {
 
 #[test]
 fn an_emulator_that_ends_is_told() {
-    let (_, image) = image(boards::DEFAULT_BOARD);
+    let (_, image) = image(tadpool_boards::DEFAULT_BOARD);
     #[derive(Debug)]
     struct Nothing;
     impl Tamper for Nothing {}

@@ -11,7 +11,7 @@ use super::{TIMEOUT, image, picture, start, start_image};
 
 #[test]
 fn broken_and_wrong_frames_are_refused_and_forgotten() {
-    let (_, mut session) = start(boards::DEFAULT_BOARD);
+    let (_, mut session) = start(tadpool_boards::DEFAULT_BOARD);
     let mut refusal = |bytes: &[u8]| {
         session.transport_mut().send(bytes).unwrap();
         match session.wait(Duration::ZERO) {
@@ -66,7 +66,7 @@ fn broken_and_wrong_frames_are_refused_and_forgotten() {
 
 #[test]
 fn a_picture_of_the_wrong_size_is_not_sent() {
-    let (_, mut session) = start(boards::DEFAULT_BOARD);
+    let (_, mut session) = start(tadpool_boards::DEFAULT_BOARD);
     let error = session.infer(&[0; 5]).unwrap_err();
     assert!(
         matches!(error, SessionError::WrongSize { found: 5, .. }),
@@ -76,7 +76,7 @@ fn a_picture_of_the_wrong_size_is_not_sent() {
 
 #[test]
 fn an_image_that_is_not_there_or_not_the_right_one_is_told() {
-    let (board, image) = image(boards::DEFAULT_BOARD);
+    let (board, image) = image(tadpool_boards::DEFAULT_BOARD);
     let start = |path: &Path, hash| {
         let error = start_image(&board, path, hash, TIMEOUT).unwrap_err();
         error.to_string()

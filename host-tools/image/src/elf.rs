@@ -48,7 +48,8 @@ pub struct ElfError {
 }
 
 impl ElfError {
-    pub(crate) fn new(path: &Path, problem: impl ToString) -> Self {
+    /// `problem` is what is wrong with the image at `path`.
+    pub fn new(path: &Path, problem: impl ToString) -> Self {
         Self {
             path: path.to_owned(),
             problem: problem.to_string(),

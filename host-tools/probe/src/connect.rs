@@ -410,7 +410,7 @@ mod tests {
                 under_reset: false,
             }),
             chip: "STM32F746NG".into(),
-            ..tadpool_boards::find(boards::DEFAULT_BOARD).unwrap()
+            ..tadpool_boards::find(tadpool_boards::DEFAULT_BOARD).unwrap()
         };
         let lister = Lister::with_lister(Box::new(Desk(probes.to_vec())));
         open(&lister, &board, &options).unwrap_err().to_string()

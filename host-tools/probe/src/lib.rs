@@ -1,4 +1,7 @@
-//! Where an image runs, and what it says there.
+//! Boards behind a debug probe: found, attached to, flashed, run, measured and spoken
+//! to through RTT. The only crate that knows probe-rs.
+//!
+//! Emulated boards are reached the same way, through a virtual probe ([`qemu`]).
 
 mod connect;
 mod error;
@@ -18,10 +21,14 @@ pub mod record;
 use std::path::Path;
 use std::time::Duration;
 
-use probe::{Options, ProbeError, RttLink};
 use session::{Session, SessionError};
 use tadpool_boards::Board;
 use tadpool_compiler::progress::Progress;
+
+pub use connect::{Connection, FoundProbe, Options, connect, list};
+pub use error::ProbeError;
+pub use flash::Flashed;
+pub use link::RttLink;
 
 /// A board that does not run the image.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +67,7 @@ pub fn start(
     options: &Options,
     progress: &dyn Progress,
 ) -> Result<Session<RttLink>, RunnerError> {
-    let mut connection = probe::connect(run.board, options)?;
+    let mut connection = connect(run.board, options)?;
     connection.flash_if_needed(run.image, progress)?;
     let session = Session::start(
         connection.run(run.image, START_TIME.min(run.timeout))?,

@@ -22,7 +22,7 @@ pub use process::{Emulator, EmulatorError};
 use tadpool_boards::Board;
 
 /// Makes probe-rs know virtual probes.
-pub(super) fn register() {
+pub(crate) fn register() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         register_plugin(Plugin {
@@ -40,6 +40,6 @@ impl Emulator {
 }
 
 /// What probe-rs has to know of an emulated board.
-pub(super) fn target(board: &Board) -> Result<Target, RegistryError> {
+pub(crate) fn target(board: &Board) -> Result<Target, RegistryError> {
     target::describe(board)
 }
