@@ -3,7 +3,7 @@
 //! The self-test runs [`EDGES`] on a core and compares the checksums with those
 //! of the host; the benchmark counts the instructions of larger ones.
 use crate::arena::Fault;
-use crate::layout::{Kernel, Rows};
+use crate::arithmetic::layout::{Kernel, Rows};
 
 mod ready;
 mod running;

@@ -3,24 +3,24 @@
 use super::ready::{Ready, Step};
 use crate::arch::cast;
 use crate::arena::{self, Fault};
-use crate::attention;
-use crate::channel_mlp;
+use crate::arithmetic::fixed::{requantize, saturate_i8};
+use crate::arithmetic::layout::{Kernel, Rows};
+use crate::arithmetic::norm::Stats;
+use crate::arithmetic::stream::{Int8, Int16};
+use crate::arithmetic::weights::Weights;
 use crate::checksum::fnv1a;
-use crate::fixed::{requantize, saturate_i8};
-use crate::head;
-use crate::identity;
-use crate::layout::{Kernel, Rows};
-use crate::norm::Stats;
-use crate::normed_mlp;
-use crate::patch_embedding;
-use crate::pointwise::{self, Pointwise};
-use crate::pooling;
-use crate::random_mixing;
-use crate::scaled_pooling;
-use crate::sep_conv;
-use crate::stream::{Int8, Int16};
-use crate::weights::Weights;
-use crate::wide_head;
+use crate::steps::attention;
+use crate::steps::channel_mlp;
+use crate::steps::head;
+use crate::steps::identity;
+use crate::steps::normed_mlp;
+use crate::steps::patch_embedding;
+use crate::steps::pointwise::{self, Pointwise};
+use crate::steps::pooling;
+use crate::steps::random_mixing;
+use crate::steps::scaled_pooling;
+use crate::steps::sep_conv;
+use crate::steps::wide_head;
 
 impl Ready<'_> {
     /// Runs the step.

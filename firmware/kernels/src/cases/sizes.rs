@@ -2,20 +2,20 @@
 
 use super::Case;
 use super::ready::sep_conv_scratch;
-use crate::attention::Attention;
-use crate::channel_mlp::ChannelMlp;
-use crate::head::Head;
-use crate::layout::Layout;
-use crate::normed::NormScope;
-use crate::normed_mlp::NormedMlp;
-use crate::patch_embedding::PatchEmbedding;
-use crate::pointwise::Pointwise;
-use crate::pooling::Pooling;
-use crate::random_mixing::{self, RandomMixing};
-use crate::scaled_pooling;
-use crate::stream::Int8;
-use crate::weights::unpacked_size;
-use crate::wide_head::WideHead;
+use crate::arithmetic::layout::Layout;
+use crate::arithmetic::normed::NormScope;
+use crate::arithmetic::stream::Int8;
+use crate::arithmetic::weights::unpacked_size;
+use crate::steps::attention::Attention;
+use crate::steps::channel_mlp::ChannelMlp;
+use crate::steps::head::Head;
+use crate::steps::normed_mlp::NormedMlp;
+use crate::steps::patch_embedding::PatchEmbedding;
+use crate::steps::pointwise::Pointwise;
+use crate::steps::pooling::Pooling;
+use crate::steps::random_mixing::{self, RandomMixing};
+use crate::steps::scaled_pooling;
+use crate::steps::wide_head::WideHead;
 
 impl Case {
     /// The layout that a core with kernels for `layout` runs this case in.

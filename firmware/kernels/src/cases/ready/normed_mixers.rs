@@ -3,15 +3,15 @@
 use super::of_token;
 use super::source::Source;
 use crate::arena::{self, Buffer, Fault};
-use crate::attention::Attention;
-use crate::depthwise::{Depthwise, padded_rows};
-use crate::layout::Kernel;
-use crate::linear::{PlainLinear, ResidualLinear};
-use crate::norm::Norm;
-use crate::normed::{NormScope, Normed};
-use crate::random_mixing::{RandomMixing, matrix_rows};
-use crate::sep_conv::SepConv;
-use crate::stream::{Int8, Int16};
+use crate::arithmetic::depthwise::{Depthwise, padded_rows};
+use crate::arithmetic::layout::Kernel;
+use crate::arithmetic::linear::{PlainLinear, ResidualLinear};
+use crate::arithmetic::norm::Norm;
+use crate::arithmetic::normed::{NormScope, Normed};
+use crate::arithmetic::stream::{Int8, Int16};
+use crate::steps::attention::Attention;
+use crate::steps::random_mixing::{RandomMixing, matrix_rows};
+use crate::steps::sep_conv::SepConv;
 
 /// Tokens of a tile.
 const TILE_TOKENS: usize = 2;
