@@ -25,6 +25,18 @@ macro_rules! assembly {
     };
 }
 
+/// Asserts where the fields of a struct lie, for the assembly has these offsets in
+/// numbers; all of them, from the first byte on.
+#[cfg(any(tadpool_core = "dsp", tadpool_core = "helium"))]
+macro_rules! offsets {
+    ($name:ident: $($field:ident $offset:literal),+; $size:literal) => {
+        const _: () = {
+            $(assert!(core::mem::offset_of!($name, $field) == $offset);)+
+            assert!(size_of::<$name>() == $size);
+        };
+    };
+}
+
 pub(crate) mod cast;
 
 #[cfg(tadpool_core = "armv6m")]

@@ -58,6 +58,10 @@
 #[cfg(test)]
 extern crate std;
 
+// First, since its macros are for those that follow.
+#[macro_use]
+mod fields;
+
 mod arch;
 pub mod arena;
 mod arithmetic;
@@ -66,13 +70,17 @@ pub mod cases;
 pub mod checksum;
 pub mod int16;
 pub mod output;
+mod present;
 mod steps;
+#[cfg(feature = "visit")]
+pub mod visit;
 
 pub use arena::{Buffer, Fault};
 pub use arithmetic::{depthwise, fixed, layout, linear, norm, normed, softmax, stream, weights};
 pub use steps::{
-    attention, channel_mlp, head, identity, normed_mlp, normed_pooling, patch_embedding, pointwise,
-    pooling, pushed_rows, random_mixing, scaled_pooling, sep_conv, wide_head,
+    Step, attention, channel_mlp, depthwise_mixer, head, identity, normed_mlp, normed_pooling,
+    patch_embedding, pointwise, pooling, pushed_rows, random_mixing, scaled_pooling, sep_conv,
+    wide_head,
 };
 
 /// Sees every step's output while a network runs.

@@ -17,6 +17,13 @@ pub(crate) fn i8s_mut(bytes: &mut [u8]) -> &mut [i8] {
     unsafe { core::slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), bytes.len()) }
 }
 
+/// Two's complement values as bytes.
+#[cfg(feature = "cases")]
+pub(crate) fn bytes(values: &[i8]) -> &[u8] {
+    // SAFETY: as in `i8s`, the other way round.
+    unsafe { core::slice::from_raw_parts(values.as_ptr().cast(), values.len()) }
+}
+
 /// Two's complement values as bytes, to be written.
 pub(crate) fn bytes_mut(values: &mut [i8]) -> &mut [u8] {
     // SAFETY: as in `i8s_mut`, the other way round.

@@ -9,6 +9,7 @@
 
 use crate::arch;
 use crate::arena::{Fault, ensure, volume};
+use crate::present::Present;
 
 /// Constants of a depthwise convolution of stride 1 that keeps the map's shape.
 ///
@@ -29,6 +30,9 @@ pub struct Depthwise<'a> {
     /// Zero point of what is written.
     pub zero: i32,
 }
+
+fields!(layer depthwise::Depthwise<'_>:
+    kernel, weights, bias, multiplier, padding, zero);
 
 /// Rows that a column of weights is padded to.
 pub const fn padded_rows(rows: usize) -> usize {
@@ -52,6 +56,37 @@ pub(crate) const fn scratch_words(width: usize, [rows, columns]: [usize; 2]) -> 
     let rows = if rows < LARGEST { LARGEST } else { rows };
     let count = width.saturating_add(2 * columns + AT_ONCE);
     count.saturating_mul(padded_rows(rows) / 2)
+}
+
+/// Accumulator starts and multipliers of a row of windows.
+pub(crate) trait Starts {
+    /// Starts of a channel.
+    type Channel: Copy;
+
+    /// The starts of each channel and its multiplier.
+    fn channels(&self) -> impl Iterator<Item = (Self::Channel, i32)>;
+
+    /// Hands runs of a row's `width` windows to `each`: the first window, how many there
+    /// are, and the start that they have in common.
+    fn each_run(&self, channel: Self::Channel, width: usize, each: impl FnMut(usize, usize, i32));
+}
+
+/// All windows start alike.
+impl Starts for Depthwise<'_> {
+    type Channel = i32;
+
+    #[inline(always)]
+    fn channels(&self) -> impl Iterator<Item = (i32, i32)> {
+        self.bias
+            .iter()
+            .copied()
+            .zip(self.multiplier.iter().copied())
+    }
+
+    #[inline(always)]
+    fn each_run(&self, start: i32, width: usize, mut each: impl FnMut(usize, usize, i32)) {
+        each(0, width, start);
+    }
 }
 
 /// The rows under a row of windows.
@@ -90,7 +125,12 @@ impl Depthwise<'_> {
     /// Replaces the oldest row of the ring by the row of windows; `scratch` has
     /// [`scratch_words`] and is as [`Depthwise::prepare`] and this leave it.
     pub(crate) fn row(&self, ring: &mut Ring<'_>, scratch: &mut [i32]) {
-        arch::depthwise::row(self, ring, scratch);
+        arch::depthwise::row(self, self, ring, scratch);
+    }
+
+    /// The same with other accumulator starts and multipliers than the convolution's.
+    pub(crate) fn row_from(&self, starts: &impl Starts, ring: &mut Ring<'_>, scratch: &mut [i32]) {
+        arch::depthwise::row(self, starts, ring, scratch);
     }
 }
 
@@ -99,13 +139,14 @@ impl Ring<'_> {
     pub(crate) fn row_mut(&mut self, slot: usize) -> &mut [i8] {
         let size = self.width * self.channels;
         let start = slot * size;
-        self.slots.get_mut(start..start + size).unwrap_or(&mut [])
+        self.slots.get_mut(start..start + size).present()
     }
 }
 
 /// The weights of a window as one of the largest, with zeros beyond its own, for which
 /// `padded` is used if it is smaller.
 #[cfg(any(tadpool_core = "dsp", tadpool_core = "helium"))]
+#[inline(always)]
 pub(crate) fn whole_window<'a>(
     window: &'a [i8],
     [rows, _]: [usize; 2],

@@ -12,6 +12,7 @@
 
 use crate::arena::{Fault, ensure, volume};
 use crate::arithmetic::matmul::Product;
+use crate::present::missing;
 
 /// A layout as a value, for the tools that pack weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -244,6 +245,7 @@ impl Layout {
             .wrapping_mul(padded)
             .wrapping_add(within);
         let Some(place) = packed.get_mut(at..) else {
+            missing();
             return;
         };
         match (self, place) {
@@ -253,7 +255,7 @@ impl Layout {
                 [*low, *high] = both.wrapping_add(i16::from(weight) << shift).to_le_bytes();
             }
             (Self::Rows | Self::Helium, [byte, ..]) => *byte = weight as u8,
-            _ => {}
+            _ => missing(),
         }
     }
 

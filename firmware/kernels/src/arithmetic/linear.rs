@@ -6,6 +6,7 @@ use crate::arithmetic::matmul::Layer;
 use crate::arithmetic::norm::Stats;
 use crate::arithmetic::stream::Stream;
 use crate::arithmetic::weights::{Weights, part_outputs};
+use crate::present::missing;
 
 /// A linear layer that reads a feature map whose norm is folded into it.
 #[derive(Debug, Clone, Copy)]
@@ -67,6 +68,14 @@ pub struct ResidualLinear<'a> {
     pub zero_point: i32,
 }
 
+fields!(layer linear::NormedLinear<'_>:
+    weights [|linear| linear.bias.len(), Step], row_sums, bias, multiplier);
+fields!(layer linear::PlainLinear<'_>:
+    weights [|linear| linear.bias.len(), Step], bias, multiplier, zero);
+fields!(layer linear::ResidualLinear<'_>:
+    weights [|linear| linear.bias.len(), Step], bias, residual, multiplier, offset,
+    zero_point);
+
 impl PlainLinear<'_> {
     /// Whether there are as many constants as outputs.
     pub(crate) fn check(&self, outputs: usize) -> Result<(), Fault> {
@@ -105,7 +114,10 @@ impl ResidualLinear<'_> {
             // No zip, which divides by lengths that the compiler does not know here.
             let mut tiles = tiles.chunks(tile_size.max(1));
             for tokens in tokens.chunks_mut(tile_bytes) {
-                let Some(tile) = tiles.next() else { break };
+                let Some(tile) = tiles.next() else {
+                    missing();
+                    break;
+                };
                 match S::join::<K>(part, self, tile, sums, tokens) {
                     Ok(stats) => written.add_all(stats),
                     Err(fault) => result = Err(fault),

@@ -11,6 +11,7 @@ use crate::arena::{Fault, ensure, volume};
 use crate::arithmetic::layout::{Kernel, Layout};
 use crate::arithmetic::norm::Partial;
 use crate::arithmetic::weights::{self, Weights, part_outputs};
+use crate::present::Present;
 
 /// Words of a tile for tokens of `inputs` values, in every layout.
 pub(crate) const fn tile_words(inputs: usize) -> usize {
@@ -53,13 +54,7 @@ pub(crate) fn expand_rows<K: Product, T>(
             make(token, row);
             size += row_size;
         }
-        K::expand(
-            rows.get(..size).unwrap_or(&[]),
-            row_size,
-            inputs,
-            first,
-            tile,
-        );
+        K::expand(rows.get(..size).present(), row_size, inputs, first, tile);
         first += ROWS;
     }
 }
@@ -146,13 +141,13 @@ impl<'a> Linear<'a> {
     /// The values of a token that are computed.
     pub(crate) fn of<'b, T>(&self, token: &'b [T]) -> &'b [T] {
         let end = self.first + self.outputs;
-        token.get(self.first..end).unwrap_or(&[])
+        token.get(self.first..end).present()
     }
 
     /// The values of a token that are computed, to be written.
     pub(crate) fn of_mut<'b, T>(&self, token: &'b mut [T]) -> &'b mut [T] {
         let end = self.first + self.outputs;
-        token.get_mut(self.first..end).unwrap_or(&mut [])
+        token.get_mut(self.first..end).present()
     }
 }
 

@@ -27,6 +27,8 @@ pub struct Norm {
     pub epsilon: u64,
 }
 
+fields!(part norm::Norm: elements, epsilon);
+
 /// Mean and standard deviation in units of the map's quantization step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NormScale {

@@ -28,6 +28,8 @@ pub struct Normed {
     pub multiplier: i32,
 }
 
+fields!(part normed::Normed: scope, norm, multiplier);
+
 /// Which values share a mean and a deviation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NormScope {
@@ -36,6 +38,8 @@ pub enum NormScope {
     /// The channels of each token: LayerNorm.
     Token,
 }
+
+variants!(normed::NormScope: Map, Token);
 
 /// A norm of one run.
 #[derive(Debug, Clone, Copy)]

@@ -6,6 +6,7 @@
 
 use crate::arithmetic::fixed::saturate_i8;
 use crate::arithmetic::norm::divide;
+use crate::present::missing;
 
 /// The weight of the largest score of a row: two signed bytes hold it.
 pub const PEAK: u32 = 127 << 8;
@@ -52,6 +53,7 @@ pub(crate) fn weight(distance: u64) -> u32 {
     let index = (part >> (32 - INDEX_BITS)) as usize;
     let rest = part << INDEX_BITS >> (32 - REST_BITS);
     let Some(&[above, below]) = POWERS.get(index..).and_then(|powers| powers.first_chunk()) else {
+        missing();
         return 0;
     };
     let power = above - (((above - below) * rest) >> REST_BITS);

@@ -44,6 +44,7 @@ pub(crate) fn affine_map<S: Width>(
 ) -> Stats {
     let mut written = Stats::default();
     for (channel, (slope, offset)) in affines.enumerate() {
+        debug_assert!(map.is_empty() || channel < map.len());
         let map = map.get_mut(channel..).unwrap_or(&mut []);
         let values = map.iter_mut().step_by(channels.max(1));
         written.add_all(S::affine(values, slope, offset));
@@ -107,6 +108,9 @@ pub trait Width {
     {
         affine_map::<Self>(map, channels, affines)
     }
+
+    /// Brings a row of tokens to int8: wider values rounded by `shift` bits a channel.
+    fn narrow(row: &[Self::Value], shift: &[u8], narrow: &mut [i8]);
 
     /// Brings the head of `values` to int8: bytes are combined with `flip`, wider
     /// values rounded by `shift` bits a channel.
@@ -186,6 +190,12 @@ impl Width for Int8 {
         arch::identity::affine_map(map, channels, affines)
     }
 
+    fn narrow(row: &[i8], _shift: &[u8], narrow: &mut [i8]) {
+        for (narrow, &value) in narrow.iter_mut().zip(row) {
+            *narrow = value;
+        }
+    }
+
     #[inline(always)]
     fn read(line: &mut [i8], values: &[u8], flip: u8, _shift: &[u8]) -> Result<(), Fault> {
         patch_embedding::copy(line, values, flip)
@@ -253,6 +263,13 @@ impl Width for Int16 {
             Self::store(value, (product << 8) + offset, &mut written);
         }
         written
+    }
+
+    fn narrow(row: &[i16], shift: &[u8], narrow: &mut [i8]) {
+        let channels = shift.len().max(1);
+        for (token, narrow) in row.chunks(channels).zip(narrow.chunks_mut(channels)) {
+            int16::round(token, shift, narrow);
+        }
     }
 
     fn read(line: &mut [i8], values: &[u8], _flip: u8, shift: &[u8]) -> Result<(), Fault> {

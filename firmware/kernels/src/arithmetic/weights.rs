@@ -6,7 +6,7 @@
 //! with all tokens at hand before the next ones are unpacked. From there on the
 //! kernels are the same, and so is every byte that they write.
 
-use crate::arena::Fault;
+use crate::arena::{Fault, ensure};
 use crate::arithmetic::layout::Layout;
 use crate::arithmetic::matmul::row_size;
 
@@ -47,6 +47,26 @@ impl<'a> Weights<'a> {
     pub const fn bytes(self) -> &'a [u8] {
         match self {
             Self::Int8(bytes) | Self::Int4(bytes) => bytes,
+        }
+    }
+
+    /// Whether this is a matrix of `outputs x inputs` in `layout`.
+    pub(crate) fn check(self, layout: Layout, outputs: usize, inputs: usize) -> Result<(), Fault> {
+        ensure(outputs > 0 && layout.fits(outputs, inputs))?;
+        ensure(
+            self.bytes().len()
+                == match self {
+                    Self::Int8(_) => layout.packed_size(outputs, inputs),
+                    Self::Int4(_) => layout.packed_size_int4(outputs, inputs),
+                },
+        )
+    }
+
+    /// Scratch bytes that it is unpacked to.
+    pub(crate) const fn unpacked_size(self, outputs: usize, inputs: usize) -> usize {
+        match self {
+            Self::Int8(_) => 0,
+            Self::Int4(_) => unpacked_size(outputs, inputs),
         }
     }
 

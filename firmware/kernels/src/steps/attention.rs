@@ -24,7 +24,10 @@ use crate::arithmetic::norm::Stats;
 use crate::arithmetic::normed::{Normaliser, Normed};
 use crate::arithmetic::softmax::{self, Quotient};
 use crate::arithmetic::stream::Stream;
+use crate::steps::Step;
 use crate::steps::channel_mlp::tiles;
+#[cfg(feature = "visit")]
+use crate::visit::{Call, Described, Function, Parameter, Values};
 use memory::{Dims, Memory};
 
 /// Constants of one self-attention.
@@ -56,6 +59,10 @@ pub struct Attention<'a> {
     pub projection: ResidualLinear<'a>,
 }
 
+fields!(step attention::Attention<'_>:
+    map, scratch, channels, heads, head_size, tile_tokens, norm, qkv, exponent,
+    attended, projection);
+
 impl Attention<'_> {
     /// Scratch bytes that a run needs, in any layout; `heads` tells their number and
     /// their size.
@@ -83,11 +90,11 @@ impl Attention<'_> {
         is_exact && layout.fits(head_size, head_size) && layout.reads_whole(head_size)
     }
 
-    fn dims<K: Kernel, S: Stream>(&self, map: &[u8]) -> Result<Dims, Fault> {
+    fn dims<K: Kernel, S: Stream>(&self, map_size: usize) -> Result<Dims, Fault> {
         let token_size = volume(&[self.channels, S::BYTES]);
-        ensure(token_size > 0 && map.len().is_multiple_of(token_size))?;
+        ensure(token_size > 0 && map_size.is_multiple_of(token_size))?;
         let dims = Dims {
-            tokens: map.len() / token_size.max(1),
+            tokens: map_size / token_size.max(1),
             channels: self.channels,
             heads: self.heads,
             head_size: self.head_size,
@@ -102,6 +109,55 @@ impl Attention<'_> {
     }
 }
 
+impl Step for Attention<'_> {
+    fn input(&self) -> Buffer {
+        self.map
+    }
+
+    fn output(&self) -> Buffer {
+        self.map
+    }
+
+    fn scratch_size<I: Stream, O: Stream>(&self) -> usize {
+        let token_size = volume(&[self.channels, I::BYTES]).max(1);
+        let (tokens, inner) = (self.map.size / token_size, self.heads * self.head_size);
+        let heads = [self.heads, self.head_size];
+        let unpacked = self.qkv.weights.unpacked_size(3 * inner, self.channels);
+        let unpacked = unpacked.max(self.projection.weights.unpacked_size(self.channels, inner));
+        Self::scratch_size(tokens, self.channels, heads, self.tile_tokens) + unpacked
+    }
+
+    fn check<K: Kernel, I: Stream, O: Stream>(&self) -> Result<(), Fault> {
+        let (channels, inner) = (self.channels, self.dims::<K, I>(self.map.size)?.inner());
+        self.qkv.weights.check(K::LAYOUT, 3 * inner, channels)?;
+        self.projection.weights.check(K::LAYOUT, channels, inner)?;
+        self.scratch.holds(Step::scratch_size::<I, O>(self))
+    }
+
+    fn run<K: Kernel, I: Stream, O: Stream>(
+        &self,
+        stats: &Stats,
+        arena: &mut [u8],
+    ) -> Result<Stats, Fault> {
+        run::<K, I>(self, stats, arena)
+    }
+}
+
+#[cfg(feature = "visit")]
+impl Described for Attention<'_> {
+    fn takes(&self, layout: Layout, input: Values) -> bool {
+        let token_size = volume(&[self.channels, input.bytes()]).max(1);
+        Self::fits(layout, self.map.size / token_size, self.head_size)
+    }
+
+    fn function(&self, _call: &Call) -> Function {
+        Function {
+            path: "attention::run",
+            parameters: &[Parameter::Layout, Parameter::Input],
+        }
+    }
+}
+
 /// Runs the step; `stats` are those of the map as it is read, and the sums of what was
 /// written are returned.
 ///
@@ -113,7 +169,7 @@ pub fn run<K: Kernel, S: Stream>(
     arena: &mut [u8],
 ) -> Result<Stats, Fault> {
     let (map, mut scratch) = arena::map_and_scratch(arena, &step.map, &step.scratch)?;
-    let dims = step.dims::<K, S>(map)?;
+    let dims = step.dims::<K, S>(map.len())?;
     let memory = Memory::new(&dims, &mut scratch)?;
     let (qkv, projection) = (&step.qkv, &step.projection);
     K::constants(qkv.bias, qkv.multiplier, memory.qkv);

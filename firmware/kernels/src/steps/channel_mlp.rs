@@ -15,9 +15,16 @@ pub mod int16;
 use crate::arch::cast;
 use crate::arena::{self, Buffer, Fault, ensure, volume};
 use crate::arithmetic::layout::Kernel;
+#[cfg(feature = "visit")]
+use crate::arithmetic::layout::Layout;
 use crate::arithmetic::linear::{NormedLinear, ResidualLinear};
 use crate::arithmetic::matmul::{Layer, tile_words};
 use crate::arithmetic::norm::{Norm, NormScale, Stats};
+use crate::arithmetic::stream::Stream;
+use crate::present::missing;
+use crate::steps::Step;
+#[cfg(feature = "visit")]
+use crate::visit::{Call, Described, Function, Parameter, Values};
 
 /// Constants of one channel MLP.
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +59,10 @@ pub struct ChannelMlp<'a> {
     pub fc2: ResidualLinear<'a>,
 }
 
+fields!(step channel_mlp::ChannelMlp<'_>:
+    map, scratch, channels, hidden, tile_tokens, norm, shift, fc1, hidden_zero,
+    activation, fc2);
+
 impl ChannelMlp<'_> {
     /// Scratch bytes that a run needs, in any layout.
     pub const fn scratch_size(channels: usize, hidden: usize, tile_tokens: usize) -> usize {
@@ -60,15 +71,78 @@ impl ChannelMlp<'_> {
         constants + tiles(tile_tokens) * tile
     }
 
-    fn check<K: Kernel>(&self, map: &[u8]) -> Result<(), Fault> {
+    fn check<K: Kernel>(&self, map_size: usize) -> Result<(), Fault> {
         let (fc1, fc2) = (&self.fc1, &self.fc2);
         let (channels, hidden) = (self.channels, self.hidden);
-        ensure(channels > 0 && hidden > 0 && map.len().is_multiple_of(channels))?;
+        ensure(channels > 0 && hidden > 0 && map_size.is_multiple_of(channels))?;
         ensure(K::LAYOUT.reads_whole(channels))?;
         // Written out: a loop over the slices is larger.
         ensure(fc1.row_sums.len() == hidden && fc1.bias.len() == hidden)?;
         ensure(fc1.multiplier.len() == hidden && fc2.multiplier.len() == channels)?;
         ensure(fc2.bias.len() == channels && fc2.residual.len() == channels)
+    }
+}
+
+impl Step for ChannelMlp<'_> {
+    fn input(&self) -> Buffer {
+        self.map
+    }
+
+    fn output(&self) -> Buffer {
+        self.map
+    }
+
+    fn scratch_size<I: Stream, O: Stream>(&self) -> usize {
+        let (channels, hidden, tile_tokens) = (self.channels, self.hidden, self.tile_tokens);
+        let own = match I::FRACTION {
+            0 => Self::scratch_size(channels, hidden, tile_tokens),
+            _ => int16::scratch_size(channels, hidden, tile_tokens),
+        };
+        let unpacked = self.fc1.weights.unpacked_size(hidden, channels);
+        own + unpacked.max(self.fc2.weights.unpacked_size(channels, hidden))
+    }
+
+    fn check<K: Kernel, I: Stream, O: Stream>(&self) -> Result<(), Fault> {
+        match I::FRACTION {
+            0 => self.check::<K>(self.map.size)?,
+            _ => int16::check(self, self.map.size / I::BYTES)?,
+        }
+        self.fc1
+            .weights
+            .check(K::LAYOUT, self.hidden, self.channels)?;
+        self.fc2
+            .weights
+            .check(K::LAYOUT, self.channels, self.hidden)?;
+        self.scratch.holds(Step::scratch_size::<I, O>(self))
+    }
+
+    fn run<K: Kernel, I: Stream, O: Stream>(
+        &self,
+        stats: &Stats,
+        arena: &mut [u8],
+    ) -> Result<Stats, Fault> {
+        match I::FRACTION {
+            0 => run_int4::<K>(self, stats, arena),
+            _ => int16::run::<K>(self, stats, arena),
+        }
+    }
+}
+
+#[cfg(feature = "visit")]
+impl Described for ChannelMlp<'_> {
+    fn takes(&self, _layout: Layout, _input: Values) -> bool {
+        true
+    }
+
+    fn function(&self, call: &Call) -> Function {
+        Function {
+            path: match call.input {
+                Values::Int8 if call.int4 => "channel_mlp::run_int4",
+                Values::Int8 => "channel_mlp::run",
+                Values::Int16 => "int16::channel_mlp::run",
+            },
+            parameters: &[Parameter::Layout],
+        }
     }
 }
 
@@ -113,7 +187,7 @@ fn run_with<K: Kernel, const INT4: bool>(
     arena: &mut [u8],
 ) -> Result<Stats, Fault> {
     let (map, mut scratch) = arena::map_and_scratch(arena, &step.map, &step.scratch)?;
-    step.check::<K>(map)?;
+    step.check::<K>(map.len())?;
     let (channels, hidden) = (step.channels, step.hidden);
     let count = tiles(step.tile_tokens);
     // A tile, and the one of the hidden layer.
@@ -141,8 +215,12 @@ fn run_with<K: Kernel, const INT4: bool>(
             layer.each_part::<K, INT4>(layer.at_once(), unpacked, |part| {
                 let mut tiles = tiles.chunks_mut(size);
                 for tokens in tokens.chunks_mut(tile_tokens) {
-                    let Some(tile) = tiles.next() else { break };
+                    let Some(tile) = tiles.next() else {
+                        missing();
+                        break;
+                    };
                     let Some((tile, next)) = tile.split_at_mut_checked(tile_size) else {
+                        missing();
                         break;
                     };
                     if is_last {

@@ -12,10 +12,14 @@
 use crate::arch::cast;
 use crate::arena::{self, Buffer, Fault, ensure, volume};
 use crate::arithmetic::fixed::{half, narrow, round_shift};
-use crate::arithmetic::layout::Layout;
+use crate::arithmetic::layout::{Kernel, Layout};
 use crate::arithmetic::norm::{Norm, NormScale, Stats};
 use crate::arithmetic::stream::{Int8, Int16, Stream};
 use crate::arithmetic::weights::Weights;
+use crate::present::missing;
+use crate::steps::Step;
+#[cfg(feature = "visit")]
+use crate::visit::{Call, Described, Function, Values};
 
 /// Constants of the head.
 #[derive(Debug, Clone, Copy)]
@@ -45,10 +49,75 @@ pub struct Head<'a> {
     pub bias: &'a [i32],
 }
 
+fields!(step head::Head<'_>:
+    map, output, scratch, tokens, channels, norm, zero_point,
+    weights [|step| step.bias.len(), Rows], row_sums, multiplier, bias);
+
 impl Head<'_> {
     /// Scratch bytes that a run needs.
     pub const fn scratch_size(channels: usize) -> usize {
         4 * channels
+    }
+
+    fn check<S: Stream>(&self, map_size: usize) -> Result<(), Fault> {
+        ensure(map_size > 0 && map_size == volume(&[self.tokens, self.channels, S::BYTES]))
+    }
+}
+
+impl Step for Head<'_> {
+    fn input(&self) -> Buffer {
+        self.map
+    }
+
+    fn output(&self) -> Buffer {
+        self.output
+    }
+
+    fn scratch_size<I: Stream, O: Stream>(&self) -> usize {
+        Self::scratch_size(self.channels)
+    }
+
+    fn check<K: Kernel, I: Stream, O: Stream>(&self) -> Result<(), Fault> {
+        self.check::<I>(self.map.size)?;
+        let classes = self.bias.len();
+        ensure(self.output.size == volume(&[4, classes]))?;
+        ensure(self.row_sums.len() == classes && self.multiplier.len() == classes)?;
+        self.weights.check(Layout::Rows, classes, self.channels)?;
+        self.scratch.holds(Step::scratch_size::<I, O>(self))
+    }
+
+    fn run<K: Kernel, I: Stream, O: Stream>(
+        &self,
+        stats: &Stats,
+        arena: &mut [u8],
+    ) -> Result<Stats, Fault> {
+        match I::FRACTION {
+            0 => run_int4(self, stats, arena)?,
+            _ => run_int16(self, stats, arena)?,
+        }
+        Ok(*stats)
+    }
+}
+
+#[cfg(feature = "visit")]
+impl Described for Head<'_> {
+    fn takes(&self, _layout: Layout, _input: Values) -> bool {
+        false
+    }
+
+    fn function(&self, call: &Call) -> Function {
+        Function {
+            path: match call.input {
+                Values::Int8 if call.int4 => "head::run_int4",
+                Values::Int8 => "head::run",
+                Values::Int16 => "int16::head::run",
+            },
+            parameters: &[],
+        }
+    }
+
+    fn output_field(&self) -> &'static str {
+        "output"
     }
 }
 
@@ -86,7 +155,7 @@ fn run_with<S: Stream, const INT4: bool>(
         None => NormScale::identity(step.zero_point),
     };
     let (map, mut scratch) = arena::map_and_scratch(arena, &step.map, &step.scratch)?;
-    ensure(!map.is_empty() && map.len() == volume(&[step.tokens, step.channels, S::BYTES]))?;
+    step.check::<S>(map.len())?;
     let sums = arena::cut(&mut scratch, step.channels)?;
     arena::clear(sums, 0);
     for token in S::values(map)?.chunks_exact(step.channels.max(1)) {
@@ -114,6 +183,7 @@ fn run_with<S: Stream, const INT4: bool>(
         let constants = (step.row_sums.get(class), step.multiplier.get(class));
         let constants = (constants, step.bias.get(class), rows.next());
         let ((Some(&row_sum), Some(&base)), Some(&bias), Some(row)) = constants else {
+            missing();
             break;
         };
         let product = match step.weights {

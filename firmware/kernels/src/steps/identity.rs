@@ -12,9 +12,15 @@
 
 use crate::arena::{Buffer, Fault, ensure};
 use crate::arithmetic::fixed::{round_shift, saturate_i32};
+use crate::arithmetic::layout::Kernel;
+#[cfg(feature = "visit")]
+use crate::arithmetic::layout::Layout;
 use crate::arithmetic::norm::{Norm, NormScale, Stats};
 use crate::arithmetic::normed::NormScope;
 use crate::arithmetic::stream::Stream;
+use crate::steps::Step;
+#[cfg(feature = "visit")]
+use crate::visit::{Call, Described, Function, Parameter, Values};
 
 /// The largest factor: `128 * SLOPE_MAX` stays below `2^30`.
 pub const SLOPE_MAX: i32 = 1 << 23;
@@ -38,6 +44,9 @@ pub struct Identity<'a> {
     pub residual: &'a [i32],
 }
 
+fields!(step identity::Identity<'_>:
+    map, channels, scope, norm, factor, residual, offset);
+
 /// Runs the step; `stats` are those of the map as it is read, and the sums of
 /// what was written are returned.
 ///
@@ -50,16 +59,61 @@ pub fn run<S: Stream>(
 ) -> Result<Stats, Fault> {
     let channels = step.channels;
     let map = S::values_mut(step.map.of_mut(arena)?)?;
-    ensure(channels > 0 && map.len().is_multiple_of(channels))?;
-    ensure(step.factor.len() == channels && step.offset.len() == channels)?;
-    ensure(step.residual.len() == channels)?;
+    step.check(map.len())?;
     Ok(match step.scope {
         NormScope::Map => S::affine_map(map, channels, step.affines(&S::norm(stats, &step.norm))),
         NormScope::Token => step.update_tokens::<S>(map),
     })
 }
 
+impl Step for Identity<'_> {
+    fn input(&self) -> Buffer {
+        self.map
+    }
+
+    fn output(&self) -> Buffer {
+        self.map
+    }
+
+    fn scratch_size<I: Stream, O: Stream>(&self) -> usize {
+        0
+    }
+
+    fn check<K: Kernel, I: Stream, O: Stream>(&self) -> Result<(), Fault> {
+        self.check(self.map.size / I::BYTES)
+    }
+
+    fn run<K: Kernel, I: Stream, O: Stream>(
+        &self,
+        stats: &Stats,
+        arena: &mut [u8],
+    ) -> Result<Stats, Fault> {
+        run::<I>(self, stats, arena)
+    }
+}
+
+#[cfg(feature = "visit")]
+impl Described for Identity<'_> {
+    fn takes(&self, _layout: Layout, _input: Values) -> bool {
+        false
+    }
+
+    fn function(&self, _call: &Call) -> Function {
+        Function {
+            path: "identity::run",
+            parameters: &[Parameter::Input],
+        }
+    }
+}
+
 impl Identity<'_> {
+    fn check(&self, values: usize) -> Result<(), Fault> {
+        let channels = self.channels;
+        ensure(channels > 0 && values.is_multiple_of(channels))?;
+        ensure(self.factor.len() == channels && self.offset.len() == channels)?;
+        ensure(self.residual.len() == channels)
+    }
+
     fn update_tokens<S: Stream>(&self, map: &mut [S::Value]) -> Stats {
         let mut written = Stats::default();
         for token in map.chunks_exact_mut(self.channels.max(1)) {

@@ -7,11 +7,16 @@
 
 use crate::arena::{self, Buffer, Fault, ensure, volume};
 use crate::arithmetic::layout::Kernel;
+#[cfg(feature = "visit")]
+use crate::arithmetic::layout::Layout;
 use crate::arithmetic::linear::{PlainLinear, ResidualLinear};
 use crate::arithmetic::norm::Stats;
 use crate::arithmetic::normed::Normed;
 use crate::arithmetic::stream::Stream;
+use crate::steps::Step;
 use crate::steps::row_mlp::{self, RowMlp};
+#[cfg(feature = "visit")]
+use crate::visit::{Call, Described, Function, Parameter, Values};
 
 /// Constants of one channel MLP.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +42,9 @@ pub struct NormedMlp<'a> {
     pub fc2: ResidualLinear<'a>,
 }
 
+fields!(step normed_mlp::NormedMlp<'_>:
+    map, scratch, channels, hidden, tile_tokens, norm, fc1, activation, fc2);
+
 impl NormedMlp<'_> {
     /// Scratch bytes that a run needs, in any layout.
     pub const fn scratch_size<S: Stream>(
@@ -47,12 +55,62 @@ impl NormedMlp<'_> {
         row_mlp::scratch_size::<S>(channels, hidden, tile_tokens)
     }
 
-    fn check<S: Stream>(&self, map: &[u8]) -> Result<(), Fault> {
+    fn check<S: Stream>(&self, map_size: usize) -> Result<(), Fault> {
         let (channels, hidden) = (self.channels, self.hidden);
         ensure(channels > 0 && hidden > 0)?;
-        ensure(map.len().is_multiple_of(volume(&[channels, S::BYTES])))?;
+        ensure(map_size.is_multiple_of(volume(&[channels, S::BYTES])))?;
         self.fc1.check(hidden)?;
         self.fc2.check::<S>(channels)
+    }
+}
+
+impl Step for NormedMlp<'_> {
+    fn input(&self) -> Buffer {
+        self.map
+    }
+
+    fn output(&self) -> Buffer {
+        self.map
+    }
+
+    fn scratch_size<I: Stream, O: Stream>(&self) -> usize {
+        let (channels, hidden, tile_tokens) = (self.channels, self.hidden, self.tile_tokens);
+        let unpacked = self.fc1.weights.unpacked_size(hidden, channels);
+        let unpacked = unpacked.max(self.fc2.weights.unpacked_size(channels, hidden));
+        Self::scratch_size::<I>(channels, hidden, tile_tokens) + unpacked
+    }
+
+    fn check<K: Kernel, I: Stream, O: Stream>(&self) -> Result<(), Fault> {
+        self.check::<I>(self.map.size)?;
+        self.fc1
+            .weights
+            .check(K::LAYOUT, self.hidden, self.channels)?;
+        self.fc2
+            .weights
+            .check(K::LAYOUT, self.channels, self.hidden)?;
+        self.scratch.holds(Step::scratch_size::<I, O>(self))
+    }
+
+    fn run<K: Kernel, I: Stream, O: Stream>(
+        &self,
+        stats: &Stats,
+        arena: &mut [u8],
+    ) -> Result<Stats, Fault> {
+        run::<K, I>(self, stats, arena)
+    }
+}
+
+#[cfg(feature = "visit")]
+impl Described for NormedMlp<'_> {
+    fn takes(&self, _layout: Layout, _input: Values) -> bool {
+        true
+    }
+
+    fn function(&self, _call: &Call) -> Function {
+        Function {
+            path: "normed_mlp::run",
+            parameters: &[Parameter::Layout, Parameter::Input],
+        }
     }
 }
 
@@ -67,7 +125,7 @@ pub fn run<K: Kernel, S: Stream>(
     arena: &mut [u8],
 ) -> Result<Stats, Fault> {
     let (map, scratch) = arena::map_and_scratch(arena, &step.map, &step.scratch)?;
-    step.check::<S>(map)?;
+    step.check::<S>(map.len())?;
     let (norm, fc1) = (step.norm.of::<S>(stats), &step.fc1);
     let mlp = RowMlp {
         channels: step.channels,

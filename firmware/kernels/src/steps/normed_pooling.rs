@@ -16,11 +16,18 @@
 
 use crate::arch::cast;
 use crate::arena::{self, Buffer, Fault, ensure, volume};
+use crate::arithmetic::layout::Kernel;
+#[cfg(feature = "visit")]
+use crate::arithmetic::layout::Layout;
 use crate::arithmetic::norm::Stats;
 use crate::arithmetic::normed::{Normaliser, Normed};
 use crate::arithmetic::stream::Stream;
+use crate::present::{Present, missing};
+use crate::steps::Step;
 use crate::steps::pooling::window_rows;
 use crate::steps::scaled_pooling::windows;
+#[cfg(feature = "visit")]
+use crate::visit::{Call, Described, Function, Parameter, Values};
 
 /// Constants of one pooling mixer; the window is 3x3, the stride 1.
 #[derive(Debug, Clone, Copy)]
@@ -41,12 +48,65 @@ pub struct NormedPooling<'a> {
     pub offset: &'a [i32],
 }
 
+fields!(step normed_pooling::NormedPooling<'_>:
+    map, scratch, shape, normed, factor, residual, offset);
+
 /// Rows of normalised values: above, centre and below.
 const ROWS: usize = 3;
 
 /// Scratch bytes that a run needs.
 pub const fn scratch_size(width: usize, channels: usize) -> usize {
     (ROWS * width * channels).next_multiple_of(4)
+}
+
+impl Step for NormedPooling<'_> {
+    fn input(&self) -> Buffer {
+        self.map
+    }
+
+    fn output(&self) -> Buffer {
+        self.map
+    }
+
+    fn scratch_size<I: Stream, O: Stream>(&self) -> usize {
+        let [_, width, channels] = self.shape;
+        scratch_size(width, channels)
+    }
+
+    fn check<K: Kernel, I: Stream, O: Stream>(&self) -> Result<(), Fault> {
+        self.check::<I>(self.map.size)?;
+        self.scratch.holds(self.scratch_size::<I, O>())
+    }
+
+    fn run<K: Kernel, I: Stream, O: Stream>(
+        &self,
+        stats: &Stats,
+        arena: &mut [u8],
+    ) -> Result<Stats, Fault> {
+        run::<I>(self, stats, arena)
+    }
+}
+
+impl NormedPooling<'_> {
+    fn check<S: Stream>(&self, map_size: usize) -> Result<(), Fault> {
+        let [.., channels] = self.shape;
+        ensure([self.factor, self.residual, self.offset].map(<[_]>::len) == [channels; 3])?;
+        ensure(map_size > 0 && map_size == volume(&self.shape).saturating_mul(S::BYTES))
+    }
+}
+
+#[cfg(feature = "visit")]
+impl Described for NormedPooling<'_> {
+    fn takes(&self, _layout: Layout, _input: Values) -> bool {
+        false
+    }
+
+    fn function(&self, _call: &Call) -> Function {
+        Function {
+            path: "normed_pooling::run",
+            parameters: &[Parameter::Input],
+        }
+    }
 }
 
 /// Runs the step on a stream of type `S`; `stats` are those of the map as it is read,
@@ -60,7 +120,7 @@ pub fn run<S: Stream>(
     arena: &mut [u8],
 ) -> Result<Stats, Fault> {
     let [height, width, channels] = step.shape;
-    ensure([step.factor, step.residual, step.offset].map(<[_]>::len) == [channels; 3])?;
+    step.check::<S>(step.map.size)?;
     let (map, scratch) = arena::map_and_scratch(arena, &step.map, &step.scratch)?;
     let map = S::values_mut(map)?;
     ensure(!map.is_empty() && map.len() == volume(&step.shape))?;
@@ -92,8 +152,8 @@ pub fn run<S: Stream>(
                 offset,
             };
             let rows = [&*above, &*centre, &*below];
-            let rows = rows.map(|row| row.get(channel..).unwrap_or(&[]));
-            let row = row.get_mut(channel..).unwrap_or(&mut []);
+            let rows = rows.map(|row| row.get(channel..).present());
+            let row = row.get_mut(channel..).present();
             column.run::<S>(row, rows, &mut written);
         }
         (above, centre, below) = (centre, below, above);
@@ -130,7 +190,7 @@ struct Column {
 impl Column {
     /// `rows` are the normalised ones around `row`.
     fn run<S: Stream>(&self, row: &mut [S::Value], rows: [&[i8]; 3], written: &mut Stats) {
-        let of = |row: &[i8], at: usize| row.get(at).map_or(0, |&value| i32::from(value));
+        let of = |row: &[i8], at: usize| i32::from(row.get(at).copied().present());
         let (factor, residual) = (i64::from(self.factor), i64::from(self.residual));
         let offset = i64::from(self.offset) << 16;
         let [_, centre, _] = rows;
@@ -140,11 +200,12 @@ impl Column {
             row,
             |_, at| rows.iter().map(|row| of(row, at)).sum(),
             |row, at, pooled| {
-                if let Some(value) = row.get_mut(at) {
-                    let e = i64::from(pooled - 36 * of(centre, at));
-                    let total = residual * i64::from(S::widened(*value)) + ((factor * e) << 4);
-                    S::store(value, total + offset, written);
-                }
+                let Some(value) = row.get_mut(at) else {
+                    return missing();
+                };
+                let e = i64::from(pooled - 36 * of(centre, at));
+                let total = residual * i64::from(S::widened(*value)) + ((factor * e) << 4);
+                S::store(value, total + offset, written);
             },
         );
     }

@@ -10,10 +10,16 @@
 use crate::arch::cast;
 use crate::arena::{self, Buffer, Fault, ensure, volume};
 use crate::arithmetic::layout::Kernel;
+#[cfg(feature = "visit")]
+use crate::arithmetic::layout::Layout;
 use crate::arithmetic::matmul::{Layer, row_size, tile_words};
 use crate::arithmetic::norm::Stats;
 use crate::arithmetic::stream::{Int8, Stream, Width, sums_size};
 use crate::arithmetic::weights::{Weights, part_outputs};
+use crate::present::{Present, missing};
+use crate::steps::Step;
+#[cfg(feature = "visit")]
+use crate::visit::{Call, Described, Function, Parameter, Values};
 
 /// Constants of one patch embedding.
 #[derive(Debug, Clone, Copy)]
@@ -56,11 +62,22 @@ pub struct PatchEmbedding<'a> {
     pub zero_point: i32,
 }
 
+fields!(step patch_embedding::PatchEmbedding<'_>:
+    input, output, scratch, input_shape, output_shape, kernel, stride, padding,
+    tile_tokens, flip, shift, pad, weights [|step| step.bias.len(), Step], bias, multiplier,
+    zero_point);
+
 impl PatchEmbedding<'_> {
     /// Scratch bytes that a run needs, for windows of `inputs` values and
     /// `outputs` channels, in any layout.
     pub const fn scratch_size(inputs: usize, outputs: usize, tile_tokens: usize) -> usize {
         8 * outputs + tiles(tile_tokens) * 4 * tile_words(inputs) + ROWS * row_size(inputs)
+    }
+
+    /// Values of a window.
+    fn inputs(&self) -> usize {
+        let [.., channels] = self.input_shape;
+        volume(&[self.kernel[0], self.kernel[1], channels])
     }
 
     fn check<I: Width, O: Width>(&self) -> Result<usize, Fault> {
@@ -76,6 +93,67 @@ impl PatchEmbedding<'_> {
         ensure(self.pad.len() == input_channels)?;
         ensure(I::FRACTION == 0 || self.shift.len() == input_channels)?;
         Ok(inputs)
+    }
+}
+
+impl Step for PatchEmbedding<'_> {
+    fn input(&self) -> Buffer {
+        self.input
+    }
+
+    fn output(&self) -> Buffer {
+        self.output
+    }
+
+    fn scratch_size<I: Stream, O: Stream>(&self) -> usize {
+        let [.., channels] = self.output_shape;
+        let inputs = self.inputs();
+        let own = Self::scratch_size(inputs, channels, self.tile_tokens);
+        own + sums_size::<O>(channels, inputs) + self.weights.unpacked_size(channels, inputs)
+    }
+
+    fn check<K: Kernel, I: Stream, O: Stream>(&self) -> Result<(), Fault> {
+        let [.., channels] = self.output_shape;
+        self.check::<I, O>()?;
+        self.weights.check(K::LAYOUT, channels, self.inputs())?;
+        self.scratch.holds(Step::scratch_size::<I, O>(self))
+    }
+
+    fn run<K: Kernel, I: Stream, O: Stream>(
+        &self,
+        _stats: &Stats,
+        arena: &mut [u8],
+    ) -> Result<Stats, Fault> {
+        run_mixed::<K, I, O>(self, arena)
+    }
+}
+
+#[cfg(feature = "visit")]
+impl Described for PatchEmbedding<'_> {
+    fn takes(&self, _layout: Layout, _input: Values) -> bool {
+        true
+    }
+
+    fn function(&self, call: &Call) -> Function {
+        if call.int4 || [call.input, call.output].contains(&Values::Int16) {
+            Function {
+                path: "patch_embedding::run_mixed",
+                parameters: &[Parameter::Layout, Parameter::Input, Parameter::Output],
+            }
+        } else {
+            Function {
+                path: "patch_embedding::run",
+                parameters: &[Parameter::Layout],
+            }
+        }
+    }
+
+    fn output_field(&self) -> &'static str {
+        "output"
+    }
+
+    fn reads_sums(&self) -> bool {
+        false
     }
 }
 
@@ -151,13 +229,7 @@ fn run_with<K: Kernel, I: Stream, O: Stream, const INT4: bool>(
                     gather::<I>(step, input, done + gathered, window)?;
                     (size, gathered) = (size + row_size, gathered + 1);
                 }
-                K::expand(
-                    rows.get(..size).unwrap_or(&[]),
-                    row_size,
-                    inputs,
-                    first,
-                    tile,
-                );
+                K::expand(rows.get(..size).present(), row_size, inputs, first, tile);
             }
         }
 
@@ -189,6 +261,8 @@ fn run_with<K: Kernel, I: Stream, O: Stream, const INT4: bool>(
                         Ok(stats) => written.add_all(stats),
                         Err(fault) => result = Err(fault),
                     }
+                } else {
+                    missing();
                 }
             }
         })?;

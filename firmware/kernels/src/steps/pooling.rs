@@ -19,6 +19,10 @@ use crate::arena::{self, Buffer, Fault, ensure, volume};
 use crate::arithmetic::fixed::requantize;
 use crate::arithmetic::layout::{Kernel, Layout};
 use crate::arithmetic::norm::{Norm, NormScale, Stats};
+use crate::arithmetic::stream::Stream;
+use crate::steps::Step;
+#[cfg(feature = "visit")]
+use crate::visit::{Call, Described, Function, Parameter, Values};
 
 /// Factors lie in `-FACTOR_MAX..FACTOR_MAX`: `36 * 255 * FACTOR_MAX` stays below
 /// `2^31`, and cores saturate to so many bits in one instruction.
@@ -43,6 +47,9 @@ pub struct Pooling<'a> {
     pub offset: i32,
 }
 
+fields!(step pooling::Pooling<'_>:
+    map, scratch, shape, norm, factor, residual, offset);
+
 impl Pooling<'_> {
     /// Scratch bytes that a run needs.
     pub const fn scratch_size(width: usize, channels: usize) -> usize {
@@ -50,10 +57,68 @@ impl Pooling<'_> {
     }
 
     #[inline(always)]
-    pub(crate) fn check(&self, layout: Layout, map: &[i8]) -> Result<(), Fault> {
+    pub(crate) fn check(&self, layout: Layout, map_size: usize) -> Result<(), Fault> {
         let [.., channels] = self.shape;
-        ensure(!map.is_empty() && map.len() == volume(&self.shape))?;
+        ensure(map_size > 0 && map_size == volume(&self.shape))?;
         ensure(self.factor.len() == channels && layout.pools(channels))
+    }
+}
+
+impl Step for Pooling<'_> {
+    fn input(&self) -> Buffer {
+        self.map
+    }
+
+    fn output(&self) -> Buffer {
+        self.map
+    }
+
+    fn scratch_size<I: Stream, O: Stream>(&self) -> usize {
+        let [_, width, channels] = self.shape;
+        match I::FRACTION {
+            0 => Self::scratch_size(width, channels),
+            _ => int16::scratch_size(width, channels),
+        }
+    }
+
+    fn check<K: Kernel, I: Stream, O: Stream>(&self) -> Result<(), Fault> {
+        match I::FRACTION {
+            0 => self.check(K::LAYOUT, self.map.size)?,
+            _ => int16::check(self, self.map.size)?,
+        }
+        self.scratch.holds(Step::scratch_size::<I, O>(self))
+    }
+
+    fn run<K: Kernel, I: Stream, O: Stream>(
+        &self,
+        stats: &Stats,
+        arena: &mut [u8],
+    ) -> Result<Stats, Fault> {
+        match I::FRACTION {
+            0 => run::<K>(self, stats, arena),
+            _ => int16::run(self, stats, arena),
+        }
+    }
+}
+
+#[cfg(feature = "visit")]
+impl Described for Pooling<'_> {
+    fn takes(&self, layout: Layout, _input: Values) -> bool {
+        let [.., channels] = self.shape;
+        layout.pools(channels)
+    }
+
+    fn function(&self, call: &Call) -> Function {
+        match call.input {
+            Values::Int8 => Function {
+                path: "pooling::run",
+                parameters: &[Parameter::Layout],
+            },
+            Values::Int16 => Function {
+                path: "int16::pooling::run",
+                parameters: &[],
+            },
+        }
     }
 }
 

@@ -19,11 +19,17 @@ use crate::arch::cast;
 use crate::arena::{self, Buffer, Fault, ensure, volume};
 use crate::arithmetic::fixed::requantize;
 use crate::arithmetic::layout::Kernel;
+#[cfg(feature = "visit")]
+use crate::arithmetic::layout::Layout;
 use crate::arithmetic::matmul::{Layer, Linear, row_size, tile_words};
 use crate::arithmetic::norm::Stats;
 use crate::arithmetic::normed::{NormScope, Normed, normalise};
 use crate::arithmetic::stream::Stream;
 use crate::arithmetic::weights::Weights;
+use crate::present::{Present, missing};
+use crate::steps::Step;
+#[cfg(feature = "visit")]
+use crate::visit::{Call, Described, Function, Parameter, Values};
 
 /// Constants of one random mixing.
 #[derive(Debug, Clone, Copy)]
@@ -55,6 +61,11 @@ pub struct RandomMixing<'a> {
     pub offset: &'a [i32],
 }
 
+fields!(step random_mixing::RandomMixing<'_>:
+    map, scratch, tokens, channels, normed,
+    weights [|step| matrix_rows(step.tokens), Step], multiplier, constant, beta, factor,
+    residual, offset);
+
 /// Rows of the matrix, with rows of zeros behind those of the tokens: as many as
 /// every layout takes.
 pub const fn matrix_rows(tokens: usize) -> usize {
@@ -83,13 +94,59 @@ impl RandomMixing<'_> {
         norms + gathered + 8 * rows + 4 * sums_words(tokens)
     }
 
-    fn check<S: Stream>(&self, map: &[u8]) -> Result<(), Fault> {
+    fn check<S: Stream>(&self, map_size: usize) -> Result<(), Fault> {
         let (tokens, channels) = (self.tokens, self.channels);
-        ensure(!map.is_empty() && map.len() == volume(&[tokens, channels, S::BYTES]))?;
+        ensure(map_size > 0 && map_size == volume(&[tokens, channels, S::BYTES]))?;
         ensure(self.multiplier.len() == tokens)?;
         ensure([self.factor, self.residual, self.offset].map(<[_]>::len) == [channels; 3])?;
         let [constant, beta] = [self.constant, self.beta].map(<[_]>::len);
         ensure([constant, beta] == [0; 2] || [constant, beta] == [tokens, channels])
+    }
+}
+
+impl Step for RandomMixing<'_> {
+    fn input(&self) -> Buffer {
+        self.map
+    }
+
+    fn output(&self) -> Buffer {
+        self.map
+    }
+
+    fn scratch_size<I: Stream, O: Stream>(&self) -> usize {
+        let unpacked = self
+            .weights
+            .unpacked_size(matrix_rows(self.tokens), self.tokens);
+        Self::scratch_size(self.tokens, self.normed.scope) + unpacked
+    }
+
+    fn check<K: Kernel, I: Stream, O: Stream>(&self) -> Result<(), Fault> {
+        self.check::<I>(self.map.size)?;
+        self.weights
+            .check(K::LAYOUT, matrix_rows(self.tokens), self.tokens)?;
+        self.scratch.holds(Step::scratch_size::<I, O>(self))
+    }
+
+    fn run<K: Kernel, I: Stream, O: Stream>(
+        &self,
+        stats: &Stats,
+        arena: &mut [u8],
+    ) -> Result<Stats, Fault> {
+        run::<K, I>(self, stats, arena)
+    }
+}
+
+#[cfg(feature = "visit")]
+impl Described for RandomMixing<'_> {
+    fn takes(&self, _layout: Layout, _input: Values) -> bool {
+        true
+    }
+
+    fn function(&self, _call: &Call) -> Function {
+        Function {
+            path: "random_mixing::run",
+            parameters: &[Parameter::Layout, Parameter::Input],
+        }
     }
 }
 
@@ -113,7 +170,7 @@ pub fn run<K: Kernel, S: Stream>(
     arena: &mut [u8],
 ) -> Result<Stats, Fault> {
     let (map, mut scratch) = arena::map_and_scratch(arena, &step.map, &step.scratch)?;
-    step.check::<S>(map)?;
+    step.check::<S>(map.len())?;
     let map = S::values_mut(map)?;
     let (tokens, channels) = (step.tokens, step.channels);
     let (outputs, stride) = (matrix_rows(tokens), row_size(tokens));
@@ -145,6 +202,8 @@ pub fn run<K: Kernel, S: Stream>(
             if let Some(sums) = sums.get_mut(..K::TOKENS * part.outputs()) {
                 K::sums(part, tile, sums);
                 add::<S>(step, part, [first, count], sums, map, &mut written);
+            } else {
+                missing();
             }
         })?;
     }
@@ -186,9 +245,15 @@ fn add<S: Stream>(
     written: &mut Stats,
 ) {
     let skipped = part.first() * step.channels;
-    let multipliers = step.multiplier.get(part.first()..).unwrap_or(&[]);
+    let multipliers = step.multiplier.get(part.first()..).present();
     let channels = (first..first + count).zip(sums.chunks_exact(part.outputs().max(1)));
     for (channel, sums) in channels {
+        // Only the norm's bias may be none at all.
+        debug_assert!(
+            [step.factor, step.residual, step.offset]
+                .iter()
+                .all(|list| channel < list.len())
+        );
         let of = |list: &[i32]| list.get(channel).copied().unwrap_or(0);
         let [factor, residual, beta] = [step.factor, step.residual, step.beta].map(of);
         let offset = i64::from(of(step.offset)) << 16;

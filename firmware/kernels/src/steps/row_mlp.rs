@@ -8,6 +8,7 @@ use crate::arithmetic::matmul::{Layer, expand_rows, rows_size, tile_words};
 use crate::arithmetic::norm::Stats;
 use crate::arithmetic::stream::{Stream, sums_size};
 use crate::arithmetic::weights::Weights;
+use crate::present::missing;
 use crate::steps::channel_mlp::{ChannelMlp, tiles};
 
 /// Scratch bytes that a run on a stream of type `S` needs, in any layout.
@@ -68,14 +69,20 @@ impl RowMlp<'_> {
             // closures.
             let mut memory = tiles.chunks_mut(tile_size);
             for tokens in tokens.chunks(tile_bytes) {
-                let Some(tile) = memory.next() else { break };
+                let Some(tile) = memory.next() else {
+                    missing();
+                    break;
+                };
                 expand_rows::<K, _>(S::values(tokens)?, channels, rows, tile, &mut make);
             }
             let used = tokens.len().div_ceil(tile_bytes);
             fc1.each_part::<K, true>(fc1.at_once(), unpacked, |fc1| {
                 let mut nexts = nexts.chunks_mut(next_size);
                 for tile in tiles.chunks(tile_size).take(used) {
-                    let Some(next) = nexts.next() else { break };
+                    let Some(next) = nexts.next() else {
+                        missing();
+                        break;
+                    };
                     K::activate(fc1, self.activation, tile, next);
                 }
             })?;

@@ -11,9 +11,16 @@
 
 use crate::arch::cast;
 use crate::arena::{self, Buffer, Fault, ensure, volume};
+use crate::arithmetic::layout::Kernel;
+#[cfg(feature = "visit")]
+use crate::arithmetic::layout::Layout;
 use crate::arithmetic::norm::{Norm, Stats};
 use crate::arithmetic::stream::Stream;
+use crate::present::{Present, missing};
+use crate::steps::Step;
 use crate::steps::pooling::{factor, weight, window_rows};
+#[cfg(feature = "visit")]
+use crate::visit::{Call, Described, Function, Parameter, Values};
 
 /// Constants of one pooling mixer; the window is 3x3, the stride 1.
 #[derive(Debug, Clone, Copy)]
@@ -34,9 +41,62 @@ pub struct ScaledPooling<'a> {
     pub offset: &'a [i32],
 }
 
+fields!(step scaled_pooling::ScaledPooling<'_>:
+    map, scratch, shape, norm, factor, residual, offset);
+
 /// Scratch bytes that a run needs.
 pub const fn scratch_size(width: usize, channels: usize) -> usize {
     (2 * width * channels).next_multiple_of(4)
+}
+
+impl Step for ScaledPooling<'_> {
+    fn input(&self) -> Buffer {
+        self.map
+    }
+
+    fn output(&self) -> Buffer {
+        self.map
+    }
+
+    fn scratch_size<I: Stream, O: Stream>(&self) -> usize {
+        let [_, width, channels] = self.shape;
+        scratch_size(width, channels)
+    }
+
+    fn check<K: Kernel, I: Stream, O: Stream>(&self) -> Result<(), Fault> {
+        self.check::<I>(self.map.size)?;
+        self.scratch.holds(self.scratch_size::<I, O>())
+    }
+
+    fn run<K: Kernel, I: Stream, O: Stream>(
+        &self,
+        stats: &Stats,
+        arena: &mut [u8],
+    ) -> Result<Stats, Fault> {
+        run::<I>(self, stats, arena)
+    }
+}
+
+impl ScaledPooling<'_> {
+    fn check<S: Stream>(&self, map_size: usize) -> Result<(), Fault> {
+        let [.., channels] = self.shape;
+        ensure([self.factor, self.residual, self.offset].map(<[_]>::len) == [channels; 3])?;
+        ensure(map_size > 0 && map_size == volume(&self.shape).saturating_mul(S::BYTES))
+    }
+}
+
+#[cfg(feature = "visit")]
+impl Described for ScaledPooling<'_> {
+    fn takes(&self, _layout: Layout, _input: Values) -> bool {
+        false
+    }
+
+    fn function(&self, _call: &Call) -> Function {
+        Function {
+            path: "scaled_pooling::run",
+            parameters: &[Parameter::Input],
+        }
+    }
 }
 
 /// Runs the step; `stats` are those of the map as it is read, and the sums of
@@ -49,8 +109,7 @@ pub fn run<S: Stream>(
     stats: &Stats,
     arena: &mut [u8],
 ) -> Result<Stats, Fault> {
-    let [.., channels] = step.shape;
-    ensure([step.factor, step.residual, step.offset].map(<[_]>::len) == [channels; 3])?;
+    step.check::<S>(step.map.size)?;
     let norm = S::norm(stats, &step.norm);
     let constants = step.factor.iter().zip(step.residual).zip(step.offset);
     let constants = constants.map(|((&base, &residual), &offset)| Constants {
@@ -92,6 +151,7 @@ pub(crate) fn run_columns<S: Stream>(
         let row;
         (row, rest) = rest.split_at_mut_checked(row_size).ok_or(Fault::Geometry)?;
         let below = rest.get(..row_size).unwrap_or(&[]);
+        debug_assert_eq!(below.is_empty(), y + 1 == height);
         let window_rows = window_rows(y, height) as i32;
         for (channel, constants) in constants.clone().enumerate() {
             let column = Column {
@@ -100,8 +160,8 @@ pub(crate) fn run_columns<S: Stream>(
                 channels,
                 window_rows,
             };
-            let row = row.get_mut(channel..).unwrap_or(&mut []);
-            let above = above.get_mut(channel..).unwrap_or(&mut []);
+            let row = row.get_mut(channel..).present();
+            let above = above.get_mut(channel..).present();
             let below = below.get(channel..).unwrap_or(&[]);
             column.run::<S>(row, above, below, &mut written);
         }
@@ -139,12 +199,13 @@ impl Column {
             &mut (row, above),
             |(row, above), at| vertical(row, above, below, at),
             |(row, _), at, pooled| {
-                if let Some(value) = row.get_mut(at) {
-                    let q: i32 = (*value).into();
-                    let e = pooled - 36 * q;
-                    let sum = i64::from(residual) * i64::from(q) + i64::from(factor) * i64::from(e);
-                    S::store(value, (sum << (16 - S::FRACTION)) + offset, written);
-                }
+                let Some(value) = row.get_mut(at) else {
+                    return missing();
+                };
+                let q: i32 = (*value).into();
+                let e = pooled - 36 * q;
+                let sum = i64::from(residual) * i64::from(q) + i64::from(factor) * i64::from(e);
+                S::store(value, (sum << (16 - S::FRACTION)) + offset, written);
             },
         );
     }
@@ -182,12 +243,12 @@ pub(crate) fn windows<T: ?Sized>(
 /// The sum of a column of the window, and `above` moved on by one row.
 #[inline(always)]
 fn vertical<T: Copy + Into<i32>>(row: &[T], above: &mut [i16], below: &[T], at: usize) -> i32 {
-    let of = |row: &[T]| row.get(at).map_or(0, |&value| value.into());
-    let value = of(row);
-    let above = match above.get_mut(at) {
+    let value = row.get(at).map(|&value| value.into()).present();
+    // Nothing lies below the last row.
+    let below = below.get(at).map_or(0, |&value| value.into());
+    let above = above.get_mut(at).map(|above| {
         // Values have sixteen bits at most.
-        Some(above) => core::mem::replace(above, value as i16),
-        None => 0,
-    };
-    i32::from(above) + value + of(below)
+        core::mem::replace(above, value as i16)
+    });
+    i32::from(above.present()) + value + below
 }

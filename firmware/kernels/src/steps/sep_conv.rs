@@ -10,12 +10,17 @@ use crate::arch::cast;
 use crate::arena::{self, Buffer, Fault, ensure, volume};
 use crate::arithmetic::depthwise::{self, Depthwise, Ring};
 use crate::arithmetic::layout::Kernel;
+#[cfg(feature = "visit")]
+use crate::arithmetic::layout::Layout;
 use crate::arithmetic::linear::{PlainLinear, ResidualLinear};
 use crate::arithmetic::matmul::{Layer, rows_size, tile_words};
 use crate::arithmetic::norm::Stats;
 use crate::arithmetic::normed::{Normaliser, Normed};
 use crate::arithmetic::stream::{Stream, sums_size};
+use crate::steps::Step;
 use crate::steps::channel_mlp::tiles;
+#[cfg(feature = "visit")]
+use crate::visit::{Call, Described, Function, Parameter, Values};
 
 /// Constants of one separable convolution.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +50,9 @@ pub struct SepConv<'a> {
     pub fc2: ResidualLinear<'a>,
 }
 
+fields!(step sep_conv::SepConv<'_>:
+    map, scratch, shape, hidden, tile_tokens, normed, fc1, act1, depthwise, act2, fc2);
+
 impl SepConv<'_> {
     /// Scratch bytes that a run on a stream of type `S` needs, in any layout.
     pub const fn scratch_size<S: Stream>(
@@ -61,14 +69,62 @@ impl SepConv<'_> {
         ring + window + tiles + constants + rows_size(channels) + sums
     }
 
-    fn check<K: Kernel, S: Stream>(&self, map: &[u8]) -> Result<(), Fault> {
+    fn check<K: Kernel, S: Stream>(&self, map_size: usize) -> Result<(), Fault> {
         let [height, width, channels] = self.shape;
-        ensure(!map.is_empty() && self.hidden > 0)?;
-        ensure(map.len() == volume(&[height, width, channels, S::BYTES]))?;
+        ensure(map_size > 0 && self.hidden > 0)?;
+        ensure(map_size == volume(&[height, width, channels, S::BYTES]))?;
         ensure(K::LAYOUT.reads_whole(self.hidden))?;
         self.fc1.check(self.hidden)?;
         self.depthwise.check(self.hidden)?;
         self.fc2.check::<S>(channels)
+    }
+}
+
+impl Step for SepConv<'_> {
+    fn input(&self) -> Buffer {
+        self.map
+    }
+
+    fn output(&self) -> Buffer {
+        self.map
+    }
+
+    fn scratch_size<I: Stream, O: Stream>(&self) -> usize {
+        let ([.., channels], hidden) = (self.shape, self.hidden);
+        let unpacked = self.fc1.weights.unpacked_size(hidden, channels);
+        let unpacked = unpacked.max(self.fc2.weights.unpacked_size(channels, hidden));
+        let kernel = self.depthwise.kernel;
+        Self::scratch_size::<I>(self.shape, hidden, kernel, self.tile_tokens) + unpacked
+    }
+
+    fn check<K: Kernel, I: Stream, O: Stream>(&self) -> Result<(), Fault> {
+        let [.., channels] = self.shape;
+        self.check::<K, I>(self.map.size)?;
+        self.fc1.weights.check(K::LAYOUT, self.hidden, channels)?;
+        self.fc2.weights.check(K::LAYOUT, channels, self.hidden)?;
+        self.scratch.holds(Step::scratch_size::<I, O>(self))
+    }
+
+    fn run<K: Kernel, I: Stream, O: Stream>(
+        &self,
+        stats: &Stats,
+        arena: &mut [u8],
+    ) -> Result<Stats, Fault> {
+        run::<K, I>(self, stats, arena)
+    }
+}
+
+#[cfg(feature = "visit")]
+impl Described for SepConv<'_> {
+    fn takes(&self, _layout: Layout, _input: Values) -> bool {
+        true
+    }
+
+    fn function(&self, _call: &Call) -> Function {
+        Function {
+            path: "sep_conv::run",
+            parameters: &[Parameter::Layout, Parameter::Input],
+        }
     }
 }
 
@@ -89,7 +145,7 @@ pub fn run<K: Kernel, S: Stream>(
     arena: &mut [u8],
 ) -> Result<Stats, Fault> {
     let (map, mut scratch) = arena::map_and_scratch(arena, &step.map, &step.scratch)?;
-    step.check::<K, S>(map)?;
+    step.check::<K, S>(map.len())?;
     let ([height, width, channels], hidden) = (step.shape, step.hidden);
     let [slots, _] = step.depthwise.kernel;
     let ring_size = volume(&[slots, width, hidden]);

@@ -15,11 +15,15 @@
 use crate::arch::cast;
 use crate::arena::{self, Buffer, Fault, ensure, volume};
 use crate::arithmetic::fixed::{half, narrow, round_shift};
-use crate::arithmetic::layout::Layout;
+use crate::arithmetic::layout::{Kernel, Layout};
 use crate::arithmetic::norm::{Norm, NormScale, Stats};
 use crate::arithmetic::stream::Stream;
 use crate::arithmetic::weights::Weights;
+use crate::present::missing;
+use crate::steps::Step;
 use crate::steps::head::{product, product_int4};
+#[cfg(feature = "visit")]
+use crate::visit::{Call, Described, Function, Parameter, Values};
 
 /// Constants of one head.
 #[derive(Debug, Clone, Copy)]
@@ -96,10 +100,81 @@ pub struct WideLinear<'a> {
     pub multiplier: &'a [i32],
 }
 
+fields!(step wide_head::WideHead<'_>:
+    map, output, scratch, tokens, channels, norm, hidden, linear);
+fields!(part wide_head::MeanNorm: place, norm);
+variants!(wide_head::NormPlace: Map, Token, Mean);
+fields!(part wide_head::VectorNorm: norm, multiplier);
+fields!(part wide_head::HeadHidden<'_>: fc1, activation, norm);
+fields!(layer wide_head::WideLinear<'_>:
+    weights [|linear| linear.bias.len(), Rows], bias, multiplier);
+
 impl WideHead<'_> {
     /// Scratch bytes that a run needs; `hidden` is zero if there is no such layer.
     pub const fn scratch_size(channels: usize, hidden: usize) -> usize {
         4 * (channels + hidden)
+    }
+
+    fn check<S: Stream>(&self, map_size: usize) -> Result<(), Fault> {
+        ensure(map_size > 0 && map_size == volume(&[self.tokens, self.channels, S::BYTES]))?;
+        ensure(self.tokens < 1 << 16)
+    }
+}
+
+impl Step for WideHead<'_> {
+    fn input(&self) -> Buffer {
+        self.map
+    }
+
+    fn output(&self) -> Buffer {
+        self.output
+    }
+
+    fn scratch_size<I: Stream, O: Stream>(&self) -> usize {
+        let hidden = self
+            .hidden
+            .as_ref()
+            .map_or(0, |hidden| hidden.fc1.bias.len());
+        Self::scratch_size(self.channels, hidden)
+    }
+
+    fn check<K: Kernel, I: Stream, O: Stream>(&self) -> Result<(), Fault> {
+        self.check::<I>(self.map.size)?;
+        let mut inputs = self.channels;
+        if let Some(hidden) = &self.hidden {
+            hidden.fc1.check(inputs, hidden.fc1.bias.len())?;
+            inputs = hidden.fc1.bias.len();
+        }
+        ensure(self.output.size.is_multiple_of(4))?;
+        self.linear.check(inputs, self.output.size / 4)?;
+        self.scratch.holds(Step::scratch_size::<I, O>(self))
+    }
+
+    fn run<K: Kernel, I: Stream, O: Stream>(
+        &self,
+        stats: &Stats,
+        arena: &mut [u8],
+    ) -> Result<Stats, Fault> {
+        run::<I>(self, stats, arena)?;
+        Ok(*stats)
+    }
+}
+
+#[cfg(feature = "visit")]
+impl Described for WideHead<'_> {
+    fn takes(&self, _layout: Layout, _input: Values) -> bool {
+        false
+    }
+
+    fn function(&self, _call: &Call) -> Function {
+        Function {
+            path: "wide_head::run",
+            parameters: &[Parameter::Input],
+        }
+    }
+
+    fn output_field(&self) -> &'static str {
+        "output"
     }
 }
 
@@ -109,8 +184,7 @@ impl WideHead<'_> {
 /// A [`Fault`] if buffers and dimensions do not match.
 pub fn run<S: Stream>(step: &WideHead<'_>, stats: &Stats, arena: &mut [u8]) -> Result<(), Fault> {
     let (map, mut scratch) = arena::map_and_scratch(arena, &step.map, &step.scratch)?;
-    ensure(!map.is_empty() && map.len() == volume(&[step.tokens, step.channels, S::BYTES]))?;
-    ensure(step.tokens < 1 << 16)?;
+    step.check::<S>(map.len())?;
     let vector = arena::cut(&mut scratch, step.channels)?;
     mean::<S>(step, stats, S::values(map)?, vector);
 
@@ -207,11 +281,13 @@ impl HeadHidden<'_> {
         for value in hidden.iter_mut() {
             let index = (*value).clamp(0, u16::MAX.into());
             let entries = self.activation.get((index >> 8) as usize..);
-            if let Some(&[low, high, ..]) = entries {
-                let slope = i64::from(high) - i64::from(low);
-                let rise = round_shift(slope * i64::from(index & 0xff), 8);
-                *value = low.wrapping_add(rise as i32);
-            }
+            let Some(&[low, high, ..]) = entries else {
+                missing();
+                continue;
+            };
+            let slope = i64::from(high) - i64::from(low);
+            let rise = round_shift(slope * i64::from(index & 0xff), 8);
+            *value = low.wrapping_add(rise as i32);
         }
         if let Some(norm) = &self.norm {
             norm.run(hidden);
@@ -221,15 +297,18 @@ impl HeadHidden<'_> {
 }
 
 impl WideLinear<'_> {
+    fn check(&self, inputs: usize, outputs: usize) -> Result<(), Fault> {
+        ensure([self.bias, self.multiplier].map(<[_]>::len) == [outputs; 2])?;
+        self.weights.check(Layout::Rows, outputs, inputs)
+    }
+
     fn run(&self, vector: &[i32], outputs: &mut [i32]) -> Result<(), Fault> {
-        let count = outputs.len();
-        ensure(count > 0 && [self.bias, self.multiplier].map(<[_]>::len) == [count; 2])?;
+        self.check(vector.len(), outputs.len())?;
         let row_size = match self.weights {
             Weights::Int8(_) => vector.len(),
             Weights::Int4(_) => Layout::Rows.packed_size_int4(1, vector.len()),
         };
         let weights = self.weights.bytes();
-        ensure(weights.len() == volume(&[count, row_size]))?;
         let constants = self.bias.iter().zip(self.multiplier);
         let rows = weights.chunks_exact(row_size.max(1)).zip(constants);
         for (output, (row, (&bias, &multiplier))) in outputs.iter_mut().zip(rows) {

@@ -4,7 +4,10 @@
 #![allow(unsafe_code)]
 
 use crate::arch::portable;
-use crate::arithmetic::depthwise::{AT_ONCE, Depthwise, LARGEST, Ring, WHOLE, whole_window};
+use crate::arithmetic::depthwise::{
+    AT_ONCE, Depthwise, LARGEST, Ring, Starts, WHOLE, whole_window,
+};
+use crate::present::missing;
 
 assembly!("depthwise.s");
 
@@ -20,6 +23,9 @@ struct Windows {
     out: *mut i8,
     stride: usize,
 }
+
+offsets!(Windows: pairs 0, taps 4, bias 8, left 12, multiplier 16, zero 20, out 24,
+    stride 28; 32);
 
 /// Pairs of values of a column.
 const PAIRS: usize = 4;
@@ -56,29 +62,34 @@ pub(crate) fn prepare(step: &Depthwise<'_>, ring: &Ring<'_>, scratch: &mut [i32]
 }
 
 /// See [`Depthwise::row`].
-pub(crate) fn row(step: &Depthwise<'_>, ring: &mut Ring<'_>, scratch: &mut [i32]) {
+pub(crate) fn row<S: Starts>(
+    step: &Depthwise<'_>,
+    starts: &S,
+    ring: &mut Ring<'_>,
+    scratch: &mut [i32],
+) {
     if convolves(step.kernel, ring.slots.len()) {
-        convolve(step, ring, scratch);
+        convolve(step, starts, ring, scratch);
     } else {
-        portable::depthwise::row(step, ring, scratch);
+        portable::depthwise::row(step, starts, ring, scratch);
     }
 }
 
-fn convolve(step: &Depthwise<'_>, ring: &mut Ring<'_>, scratch: &mut [i32]) {
+fn convolve<S: Starts>(step: &Depthwise<'_>, starts: &S, ring: &mut Ring<'_>, scratch: &mut [i32]) {
     let [rows, columns] = step.kernel;
     // Not zero, as was checked; said again where the compiler sees it.
     let rows = rows.max(1);
     let (width, channels) = (ring.width, ring.channels);
     let row_size = width * channels;
     let Some((taps, pairs)) = scratch.split_at_mut_checked(TAPS) else {
-        return;
+        return missing();
     };
     let pairs = pairs.as_chunks_mut::<PAIRS>().0;
     let left = columns / 2;
-    // Windows are taken a few at a time, and each has seven columns.
-    let read = width.div_ceil(AT_ONCE) * AT_ONCE + LARGEST - 1;
+    // Windows are taken a few at a time, from any of them on, and each has seven columns.
+    let read = width + AT_ONCE + LARGEST - 2;
     if width == 0 || pairs.len() < read || ring.slots.len() < rows * row_size {
-        return;
+        return missing();
     }
     let slots = ring.slots.as_mut_ptr();
     // Rows that the window does not have meet weights of zero.
@@ -90,32 +101,33 @@ fn convolve(step: &Depthwise<'_>, ring: &mut Ring<'_>, scratch: &mut [i32]) {
     let rows: [*const i8; LARGEST] = core::array::from_fn(|at| row(at).cast_const());
     let mut padded = [0; WHOLE];
     let all = step.windows();
-    let constants = step.bias.iter().zip(step.multiplier);
-    for (channel, (window, (&bias, &multiplier))) in all.zip(constants).enumerate().take(channels) {
+    let all = all.zip(starts.channels()).enumerate();
+    for (channel, (window, (start, multiplier))) in all.take(channels) {
         let weights = whole_window(window, step.kernel, &mut padded);
-        let windows = Windows {
-            pairs: pairs.as_ptr(),
-            taps: taps.as_ptr(),
-            bias,
-            left: width,
-            multiplier,
-            zero: step.zero,
-            out: oldest.wrapping_add(channel),
-            stride: channels,
-        };
-        // SAFETY: every slot holds `width` tokens of `channels` values, of which one is
-        // read or written; `pairs` has the columns that are written, from `left` on, and
-        // those that are read, and `taps` as many words as there are pairs of weights.
-        unsafe {
-            tadpool_dsp_gather(
-                &rows,
-                pairs.as_mut_ptr().add(left),
-                channels,
-                width,
-                channel,
-            );
-            tadpool_dsp_taps(weights, taps.as_mut_ptr());
-            tadpool_dsp_convolve(&windows);
-        }
+        starts.each_run(start, width, |first, count, bias| {
+            debug_assert!(count > 0 && first + count <= width);
+            let windows = Windows {
+                pairs: pairs.as_ptr().wrapping_add(first),
+                taps: taps.as_ptr(),
+                bias,
+                left: count,
+                multiplier,
+                zero: step.zero,
+                out: oldest.wrapping_add(first * channels + channel),
+                stride: channels,
+            };
+            // SAFETY: every slot holds `width` tokens of `channels` values, of which one is
+            // read or written; the runs of `Starts` lie within them and are not empty.
+            // `pairs` has the columns that are written, from `left` on, and those that are
+            // read, and `taps` as many words as there are pairs of weights.
+            unsafe {
+                if first == 0 {
+                    let inside = pairs.as_mut_ptr().add(left);
+                    tadpool_dsp_gather(&rows, inside, channels, width, channel);
+                    tadpool_dsp_taps(weights, taps.as_mut_ptr());
+                }
+                tadpool_dsp_convolve(&windows);
+            }
+        });
     }
 }

@@ -5,6 +5,7 @@
 use crate::arena::{self, Fault};
 use crate::arithmetic::layout::{Kernel, Layout};
 use crate::arithmetic::norm::{NormScale, Partial, Stats};
+use crate::present::missing;
 use crate::steps::pooling::{self, Pooling, weight, window_rows};
 
 assembly!("pooling.s");
@@ -25,6 +26,9 @@ struct Row {
     sum: i32,
     sum_of_squares: u32,
 }
+
+offsets!(Row: ahead 0, row 12, stride 16, limit 20, length 24, offset 28, factors 32,
+    sum 36, sum_of_squares 40; 44);
 
 // SAFETY: signature and contract as in `pooling.s`.
 unsafe extern "C" {
@@ -49,7 +53,7 @@ fn pool_map(
     mut scratch: &mut [i32],
 ) -> Result<Stats, Fault> {
     let [height, width, channels] = step.shape;
-    step.check(Layout::Dsp, map)?;
+    step.check(Layout::Dsp, map.len())?;
     let row_size = width * channels;
     let factors = arena::cut(&mut scratch, 4 * channels)?;
     let rows = arena::cut(&mut scratch, row_size / 2)?;
@@ -103,9 +107,11 @@ fn fill_factors(step: &Pooling<'_>, norm: &NormScale, window_rows: i32, factors:
         let own = step.residual.wrapping_sub(36 * factor);
         let at = 2 * (channel + (channel & !3));
         let pairs = factors.get_mut(at..).and_then(<[i32]>::first_chunk_mut);
-        if let Some([own_at_end, at_end, _, _, _, _, _, _, own_inside, inside]) = pairs {
-            (*own_at_end, *at_end) = (own, factor * ends);
-            (*own_inside, *inside) = (own, factor * between);
-        }
+        let Some([own_at_end, at_end, _, _, _, _, _, _, own_inside, inside]) = pairs else {
+            missing();
+            continue;
+        };
+        (*own_at_end, *at_end) = (own, factor * ends);
+        (*own_inside, *inside) = (own, factor * between);
     }
 }

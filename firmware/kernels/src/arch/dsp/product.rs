@@ -5,6 +5,7 @@
 use crate::arithmetic::layout::Dsp;
 use crate::arithmetic::matmul::{Linear, Product, each_tile};
 use crate::arithmetic::norm::Partial;
+use crate::present::missing;
 
 assembly!("product.s");
 
@@ -34,6 +35,9 @@ struct Job {
     finish: Code,
     weights: *const u8,
 }
+
+offsets!(Job: turns_end 0, zero 4, out 8, constants 12, first_turn 16, tile 20, other 24,
+    end 28, residual 32, rest 36, counts 40, finish 48, weights 52; 56);
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -150,7 +154,10 @@ unsafe fn product(linear: &Linear<'_>, tile: &[i32], target: &Target) -> u64 {
         // SAFETY: what is read was checked by `Linear` and here; what is written, by
         // the caller.
         Some(values) => unsafe { tadpool_dsp_product(&Job::new(linear, values, target)) },
-        None => 0,
+        None => {
+            missing();
+            0
+        }
     }
 }
 
@@ -161,10 +168,13 @@ impl Product for Dsp {
     fn expand(tokens: &[i8], stride: usize, inputs: usize, _first: usize, tile: &mut [i32]) {
         let padded = (inputs + 3) & !3;
         let Some(room) = tokens.len().checked_sub(padded) else {
+            // There may be no tokens, but no part of one.
+            debug_assert!(tokens.is_empty());
             return;
         };
         let to_second = if stride <= room { stride } else { 0 };
         let first = tokens.as_ptr();
+        debug_assert!(inputs > 0 && tile.len() >= padded);
         if inputs > 0 && tile.len() >= padded {
             // SAFETY: both tokens hold `padded` values, since `padded` of them follow
             // `room` ones, the tile as many words, and `padded / 4` is not zero.
@@ -187,27 +197,28 @@ impl Product for Dsp {
         let width = linear.width();
         // `Linear::new` has all of them.
         if linear.outputs() != width {
-            return;
+            return missing();
         }
         let Some(target) = Target::tokens(linear, output, tadpool_dsp_write) else {
-            return;
+            return missing();
         };
         let Some(values) = values(linear, tile) else {
-            return;
+            return missing();
         };
         let mut job = Job::new(linear, values, &target);
         each_tile::<Self>(linear, input, tile, output, |tile, tokens| {
             if tokens.len() < 2 * width {
                 job.other.to_second = 0;
             }
-            if let Some(first) = tokens.get_mut(..width) {
-                let first = first.as_mut_ptr_range();
-                (job.out, job.end) = (first.start.cast(), first.end.cast());
-                job.tile = tile.as_ptr();
-                // SAFETY: there is room for every output of one token or of two; what
-                // is read was checked by `Linear` and above.
-                unsafe { tadpool_dsp_product(&job) };
-            }
+            let Some(first) = tokens.get_mut(..width) else {
+                return missing();
+            };
+            let first = first.as_mut_ptr_range();
+            (job.out, job.end) = (first.start.cast(), first.end.cast());
+            job.tile = tile.as_ptr();
+            // SAFETY: there is room for every output of one token or of two; what
+            // is read was checked by `Linear` and above.
+            unsafe { tadpool_dsp_product(&job) };
         });
     }
 
@@ -217,6 +228,7 @@ impl Product for Dsp {
 
     fn activate(linear: &Linear<'_>, table: &[i8; 256], tile: &[i32], next: &mut [i32]) {
         let next = linear.of_mut(next);
+        debug_assert!(!next.is_empty());
         if !next.is_empty() {
             let next = next.as_mut_ptr_range();
             let target = Target {
@@ -236,6 +248,7 @@ impl Product for Dsp {
     }
 
     fn unpack(packed: &[i32], unpacked: &mut [i32]) {
+        debug_assert!(!packed.is_empty() && unpacked.len() == 2 * packed.len());
         if !packed.is_empty() && unpacked.len() == 2 * packed.len() {
             // SAFETY: there is a word to be read, and two are written for each.
             unsafe {
@@ -246,6 +259,7 @@ impl Product for Dsp {
 
     fn sums(linear: &Linear<'_>, tile: &[i32], sums: &mut [i32]) {
         let outputs = linear.outputs();
+        debug_assert_eq!(sums.len(), 2 * outputs);
         if sums.len() == 2 * outputs {
             let sums = sums.as_mut_ptr();
             let target = Target {
@@ -277,11 +291,13 @@ fn counted(
     residual: Option<&[i32]>,
 ) -> Partial {
     let Some(mut target) = Target::tokens(linear, tokens, tadpool_dsp_count) else {
+        missing();
         return Partial::default();
     };
     target.zero += 128;
     if let Some(residual) = residual {
         if residual.len() != linear.width() {
+            missing();
             return Partial::default();
         }
         target.residual = linear.of(residual).as_ptr();

@@ -37,9 +37,9 @@
 	.equ WEIGHTS, 52
 	.equ FRAME, 60		@ with what is pushed before, a multiple of eight
 
-	.equ UNROLL, 32		@ steps of two inputs; `UNROLL` in dsp.rs
+	.equ UNROLL, 32		@ steps of two inputs; `UNROLL` in product.rs
 	.if DUAL_ISSUE
-	.equ STEP_SIZE, 56	@ bytes of code; `STEP_SIZE` in dsp.rs
+	.equ STEP_SIZE, 56	@ bytes of code; `STEP_SIZE` in product.rs
 	.else
 	.equ STEP_SIZE, 44
 	.endif

@@ -4,9 +4,10 @@
 #![allow(unsafe_code)]
 
 use crate::arch::{cast, portable};
+use crate::present::missing;
 
 pub(crate) use crate::arch::portable::depthwise::prepare;
-use crate::arithmetic::depthwise::{Depthwise, LARGEST, Ring, WHOLE, whole_window};
+use crate::arithmetic::depthwise::{Depthwise, LARGEST, Ring, Starts, WHOLE, whole_window};
 
 assembly!("depthwise.s");
 
@@ -22,6 +23,9 @@ struct Windows {
     multiplier: i32,
     zero: i32,
 }
+
+offsets!(Windows: columns 0, weights 4, out 8, stride 12, windows 16, bias 20,
+    multiplier 24, zero 28; 32);
 
 /// Rows of a column.
 const ROWS: usize = LARGEST + 1;
@@ -45,15 +49,20 @@ fn convolves([rows, columns]: [usize; 2], ring_size: usize) -> bool {
 }
 
 /// See [`Depthwise::row`].
-pub(crate) fn row(step: &Depthwise<'_>, ring: &mut Ring<'_>, scratch: &mut [i32]) {
+pub(crate) fn row<S: Starts>(
+    step: &Depthwise<'_>,
+    starts: &S,
+    ring: &mut Ring<'_>,
+    scratch: &mut [i32],
+) {
     if convolves(step.kernel, ring.slots.len()) {
-        convolve(step, ring, scratch);
+        convolve(step, starts, ring, scratch);
     } else {
-        portable::depthwise::row(step, ring, scratch);
+        portable::depthwise::row(step, starts, ring, scratch);
     }
 }
 
-fn convolve(step: &Depthwise<'_>, ring: &mut Ring<'_>, scratch: &mut [i32]) {
+fn convolve<S: Starts>(step: &Depthwise<'_>, starts: &S, ring: &mut Ring<'_>, scratch: &mut [i32]) {
     let [rows, columns] = step.kernel;
     // Not zero, as was checked; said again where the compiler sees it.
     let rows = rows.max(1);
@@ -65,34 +74,41 @@ fn convolve(step: &Depthwise<'_>, ring: &mut Ring<'_>, scratch: &mut [i32]) {
     let read = ROWS * (width + LARGEST);
     let fits = convolves(step.kernel, ring.slots.len()) && ring.slots.len() >= rows * row_size;
     if width == 0 || gathered.len() < read || !fits {
-        return;
+        return missing();
     }
     // Rows that the window does not have meet weights of zero.
     let place = |row: usize| ((ring.oldest + row.min(rows - 1)) % rows) * row_size;
     let places: [u16; ROWS] = core::array::from_fn(|row| place(row) as u16);
     let slots = ring.slots.as_mut_ptr();
     let mut padded = [0; WHOLE];
-    let constants = step.bias.iter().zip(step.multiplier);
-    let all = step.windows().zip(constants).enumerate();
-    for (channel, (window, (&bias, &multiplier))) in all.take(channels) {
-        let windows = Windows {
-            columns: gathered.as_ptr(),
-            weights: whole_window(window, step.kernel, &mut padded),
-            out: slots.wrapping_add(place(0) + channel),
-            stride: channels,
-            windows: width,
-            bias,
-            multiplier,
-            zero: step.zero,
-        };
+    let all = step.windows().zip(starts.channels()).enumerate();
+    for (channel, (window, (start, multiplier))) in all.take(channels) {
+        let weights = whole_window(window, step.kernel, &mut padded);
+        let out = slots.wrapping_add(place(0) + channel);
         let channel = slots.wrapping_add(channel).cast_const();
-        // SAFETY: every slot holds `width` tokens of `channels` values, of which one is
-        // read or written; the scratch begins at a word and holds the columns that are
-        // written, from `left` on, and those that are read.
-        unsafe {
-            let inside = gathered.as_mut_ptr().add(left);
-            tadpool_helium_gather(channel, &places, channels, width, inside);
-            tadpool_helium_convolve(&windows);
-        }
+        starts.each_run(start, width, |first, count, bias| {
+            debug_assert!(count > 0 && first + count <= width);
+            let windows = Windows {
+                columns: gathered.as_ptr().wrapping_add(ROWS * first),
+                weights,
+                out: out.wrapping_add(first * channels),
+                stride: channels,
+                windows: count,
+                bias,
+                multiplier,
+                zero: step.zero,
+            };
+            // SAFETY: every slot holds `width` tokens of `channels` values, of which one is
+            // read or written; the runs of `Starts` lie within them and are not empty. The
+            // scratch begins at a word and holds the columns that are written, from `left`
+            // on, and those that are read.
+            unsafe {
+                if first == 0 {
+                    let inside = gathered.as_mut_ptr().add(left);
+                    tadpool_helium_gather(channel, &places, channels, width, inside);
+                }
+                tadpool_helium_convolve(&windows);
+            }
+        });
     }
 }

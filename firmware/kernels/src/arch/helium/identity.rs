@@ -19,6 +19,8 @@ struct Group {
     channels: usize,
 }
 
+offsets!(Group: slopes 0, offsets 32, channels 64; 68);
+
 // SAFETY: signature and contract as in `identity.s`.
 unsafe extern "C" {
     fn tadpool_helium_affine(first: *mut i8, stride: usize, tokens: usize, group: *const Group);

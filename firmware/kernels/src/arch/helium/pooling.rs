@@ -36,6 +36,9 @@ struct Group {
     above: usize,
 }
 
+offsets!(Group: out 0, stride 4, offset 8, residual 12, factors 16, inv_sigma 20,
+    lanes 24, kept 28, read 32, rows 36, above 40; 44);
+
 // SAFETY: signature and contract as in `pooling.s`.
 unsafe extern "C" {
     fn tadpool_helium_pool(group: *mut Group);
@@ -59,7 +62,7 @@ fn pool_map(
     mut scratch: &mut [i32],
 ) -> Result<Stats, Fault> {
     let [height, width, channels] = step.shape;
-    step.check(Layout::Helium, map)?;
+    step.check(Layout::Helium, map.len())?;
     let read = width + 2;
     let kept = arena::cut(&mut scratch, GROUP / 4 * (1 + width + read))?;
     let mut group = Group {

@@ -5,6 +5,7 @@
 use crate::arithmetic::layout::Helium;
 use crate::arithmetic::matmul::{Linear, Product, TILE_HEADER, each_tile};
 use crate::arithmetic::norm::{Partial, Stats};
+use crate::present::missing;
 
 assembly!("product.s");
 
@@ -33,6 +34,9 @@ struct Job {
     /// Where the first output's results go.
     first_places: [u32; 4],
 }
+
+offsets!(Job: constants 0, out 4, tile_end 8, end_or_residual 12, weights 16, tile 20,
+    others 24, held 28, zero 32, table_or_end 36, full 40, places 44, first_places 60; 76);
 
 // SAFETY: signatures and contract as in `product.s`.
 unsafe extern "C" {
@@ -63,8 +67,10 @@ impl Job {
         tokens: usize,
     ) -> Option<Self> {
         let vectors = linear.inputs().div_ceil(16);
-        let (&[held, ..], values) = tile.split_first_chunk::<TILE_HEADER>()?;
-        let values = values.get(..16 * vectors)?;
+        let parts = tile.split_first_chunk::<TILE_HEADER>();
+        let parts = parts.and_then(|(header, values)| Some((header, values.get(..16 * vectors)?)));
+        debug_assert!(parts.is_some() && tokens > 0);
+        let (&[held, ..], values) = parts?;
         let last = tokens.checked_sub(1)?;
         let place = |token: usize| (token.min(last) * stride) as u32;
         let first_places = [0, place(1), place(2), place(3)];
@@ -102,13 +108,15 @@ impl Product for Helium {
     fn expand(tokens: &[i8], stride: usize, inputs: usize, first: usize, tile: &mut [i32]) {
         let size = 16 * inputs.div_ceil(16);
         let Some(([held, ..], values)) = tile.split_first_chunk_mut::<TILE_HEADER>() else {
-            return;
+            return missing();
         };
         let values = values.get_mut(..size);
         let Some(values) = values.and_then(|values| values.get_mut(4 * first..)) else {
-            return;
+            return missing();
         };
         let count = tokens.len() / stride.max(1);
+        debug_assert!(inputs > 0 && inputs <= stride && first + count <= 4);
+        // Of no tokens nothing is read.
         if inputs == 0 || inputs > stride || count == 0 || first + count > 4 {
             return;
         }
@@ -147,6 +155,7 @@ impl Product for Helium {
 
     fn sums(linear: &Linear<'_>, tile: &[i32], sums: &mut [i32]) {
         let outputs = linear.outputs();
+        debug_assert_eq!(sums.len(), 4 * outputs);
         if sums.len() == 4 * outputs
             && let Some(job) = Job::new(linear, tile, sums.as_mut_ptr().cast(), 4 * outputs, 4)
         {
@@ -159,10 +168,10 @@ impl Product for Helium {
     fn activate(linear: &Linear<'_>, table: &[i8; 256], tile: &[i32], next: &mut [i32]) {
         let vectors = linear.width().div_ceil(16);
         let Some(([held, ..], values)) = next.split_first_chunk_mut::<TILE_HEADER>() else {
-            return;
+            return missing();
         };
         let Some(values) = values.get_mut(..16 * vectors) else {
-            return;
+            return missing();
         };
         // A vector of each token, one after the other.
         let place = linear.first() / 16 * 64 + linear.first() % 16;
@@ -178,6 +187,7 @@ impl Product for Helium {
     }
 
     fn update(linear: &Linear<'_>, residual: &[i32], tile: &[i32], tokens: &mut [i8]) -> Partial {
+        debug_assert_eq!(residual.len(), linear.width());
         if let Some(mut job) = Job::to_tokens(linear, tile, tokens)
             && residual.len() == linear.width()
         {

@@ -1,8 +1,9 @@
 //! A window of each channel, gathered column by column.
 
 use crate::arch::cast;
-use crate::arithmetic::depthwise::{AT_ONCE, Depthwise, Ring, padded_rows};
+use crate::arithmetic::depthwise::{AT_ONCE, Depthwise, Ring, Starts, padded_rows};
 use crate::arithmetic::fixed::{requantize, saturate_i8};
+use crate::present::{Present, missing};
 
 /// See [`Depthwise::prepare`].
 #[inline(always)]
@@ -12,13 +13,17 @@ pub(crate) fn prepare(step: &Depthwise<'_>, _ring: &Ring<'_>, scratch: &mut [i32
 
 /// See [`Depthwise::row`].
 #[inline(always)]
-pub(crate) fn row(step: &Depthwise<'_>, ring: &mut Ring<'_>, scratch: &mut [i32]) {
+pub(crate) fn row<S: Starts>(
+    step: &Depthwise<'_>,
+    starts: &S,
+    ring: &mut Ring<'_>,
+    scratch: &mut [i32],
+) {
     let [rows, columns] = step.kernel;
     let (column_size, channels) = (padded_rows(rows), ring.channels.max(1));
     let gathered = cast::words_as_i8s_mut(scratch);
-    let constants = step.bias.iter().zip(step.multiplier);
-    let weights = step.windows().zip(constants);
-    for (channel, (weights, (&bias, &multiplier))) in weights.enumerate() {
+    let weights = step.windows().zip(starts.channels());
+    for (channel, (weights, (start, multiplier))) in weights.enumerate() {
         for row in 0..rows {
             let inside = gathered
                 .chunks_exact_mut(column_size.max(1))
@@ -26,24 +31,30 @@ pub(crate) fn row(step: &Depthwise<'_>, ring: &mut Ring<'_>, scratch: &mut [i32]
             let values = ring.row_mut((ring.oldest + row) % rows.max(1));
             let values = values.iter().skip(channel).step_by(channels);
             for (column, &value) in inside.zip(values) {
-                if let Some(place) = column.get_mut(row) {
-                    *place = value;
+                match column.get_mut(row) {
+                    Some(place) => *place = value,
+                    None => missing(),
                 }
             }
         }
-        // The last few may have columns that nobody asks for: there is room.
-        let tokens = ring
-            .row_mut(ring.oldest)
-            .chunks_mut((AT_ONCE * channels).max(1));
-        for (turn, tokens) in tokens.enumerate() {
-            let windows = gathered.get(turn * AT_ONCE * column_size..);
-            let sums = dots(weights, windows.unwrap_or(&[]), column_size);
-            let values = tokens.iter_mut().skip(channel).step_by(channels);
-            for (q, sum) in values.zip(sums) {
-                let acc = requantize(sum.wrapping_add(bias), multiplier);
-                *q = saturate_i8(acc.saturating_add(step.zero));
+        let width = ring.width;
+        let row = ring.row_mut(ring.oldest);
+        starts.each_run(start, width, |first, count, start| {
+            // The last few may have columns that nobody asks for: there is room.
+            let run = row
+                .get_mut(first * channels..(first + count) * channels)
+                .present();
+            let tokens = run.chunks_mut((AT_ONCE * channels).max(1));
+            for (turn, tokens) in tokens.enumerate() {
+                let windows = gathered.get((first + turn * AT_ONCE) * column_size..);
+                let sums = dots(weights, windows.present(), column_size);
+                let values = tokens.iter_mut().skip(channel).step_by(channels);
+                for (q, sum) in values.zip(sums) {
+                    let acc = requantize(sum.wrapping_add(start), multiplier);
+                    *q = saturate_i8(acc.saturating_add(step.zero));
+                }
             }
-        }
+        });
     }
 }
 
@@ -52,7 +63,7 @@ pub(crate) fn row(step: &Depthwise<'_>, ring: &mut Ring<'_>, scratch: &mut [i32]
 #[inline(never)]
 fn dots(weights: &[i8], values: &[i8], column_size: usize) -> [i32; AT_ONCE] {
     let mut sums = [0i32; AT_ONCE];
-    let windows = |at: usize| values.get(at * column_size..).unwrap_or(&[]).iter();
+    let windows = |at: usize| values.get(at * column_size..).present().iter();
     let windows = windows(0).zip(windows(1)).zip(windows(2)).zip(windows(3));
     for (&w, (((&a, &b), &c), &d)) in weights.iter().zip(windows) {
         for (sum, x) in sums.iter_mut().zip([a, b, c, d]) {

@@ -9,6 +9,7 @@ use crate::arithmetic::layout::{Dsp, Helium, INT4_BIAS};
 use crate::arithmetic::matmul::{Linear, Product, TILE_HEADER, each_tile, look_up};
 use crate::arithmetic::norm::Partial;
 use crate::arithmetic::weights;
+use crate::present::{Present, missing};
 
 /// What the two layouts do differently.
 trait Model {
@@ -36,6 +37,7 @@ impl<M: Model> Product for M {
             tile.fill(0);
         }
         let rows = tokens.chunks(stride.max(1));
+        // Of no tokens nothing is put.
         let last = rows.clone().last().unwrap_or(&[]);
         for (token, row) in (first..M::TOKENS).zip(rows.chain(core::iter::repeat(last))) {
             for (input, &value) in row.iter().enumerate().take(inputs) {
@@ -67,7 +69,7 @@ impl<M: Model> Product for M {
         for (token, values) in tokens.enumerate().take(M::TOKENS) {
             for (output, value) in values.iter_mut().enumerate() {
                 let sums = M::sums(linear, output / M::GROUP, tile, token);
-                *value = sums.get(output % M::GROUP).map_or(0, |&(acc, _)| acc);
+                (*value, _) = sums.get(output % M::GROUP).copied().present();
             }
         }
     }
@@ -79,7 +81,7 @@ impl<M: Model> Product for M {
         for token in 0..M::TOKENS {
             for output in 0..linear.outputs() {
                 let sums = M::sums(linear, output / M::GROUP, tile, token);
-                let (acc, multiplier) = sums.get(output % M::GROUP).copied().unwrap_or_default();
+                let (acc, multiplier) = sums.get(output % M::GROUP).copied().present();
                 let index = saturate_u8(requantize(acc, multiplier).saturating_add(linear.zero()));
                 M::put(
                     next,
@@ -96,8 +98,11 @@ impl<M: Model> Product for M {
         for (token, values) in tokens.chunks_mut(linear.width().max(1)).enumerate() {
             for (output, q) in linear.of_mut(values).iter_mut().enumerate() {
                 let sums = M::sums(linear, output / M::GROUP, tile, token);
-                let (acc, multiplier) = sums.get(output % M::GROUP).copied().unwrap_or_default();
-                let residual = residual.get(linear.first() + output).copied().unwrap_or(0);
+                let (acc, multiplier) = sums.get(output % M::GROUP).copied().present();
+                let residual = match residual {
+                    [] => 0,
+                    factors => factors.get(linear.first() + output).copied().present(),
+                };
                 let acc = acc.wrapping_add(residual.wrapping_mul(i32::from(*q)));
                 *q = saturate_i8(requantize(acc, multiplier).saturating_add(linear.zero()));
                 written.add(*q);
@@ -114,8 +119,9 @@ impl Model for Dsp {
     fn put(tile: &mut [i32], token: usize, input: usize, value: i8) {
         let word = input / 4 * 4 + input % 2 * 2 + token;
         let values = cast::words_as_i16s_mut(tile);
-        if let Some(wide) = values.get_mut(2 * word + input / 2 % 2) {
-            *wide = i16::from(value);
+        match values.get_mut(2 * word + input / 2 % 2) {
+            Some(wide) => *wide = i16::from(value),
+            None => missing(),
         }
     }
 
@@ -147,13 +153,10 @@ impl Model for Dsp {
 
     fn sums(linear: &Linear<'_>, group: usize, tile: &[i32], token: usize) -> [(i32, i32); 4] {
         let padded = linear.inputs().next_multiple_of(4);
-        let weights = linear
-            .weights()
-            .chunks(4 * padded)
-            .nth(group)
-            .unwrap_or(&[]);
-        let constants = linear.constants().chunks(8).nth(group).unwrap_or(&[]);
+        let weights = linear.weights().chunks(4 * padded).nth(group).present();
+        let constants = linear.constants().chunks(8).nth(group).present();
         let &[s0, s2, s1, s3, m0, m1, m2, m3] = constants else {
+            missing();
             return [(0, 0); 4];
         };
         let mut both = [s0, s2];
@@ -162,7 +165,7 @@ impl Model for Dsp {
         for (at, word) in weights.as_chunks::<4>().0.iter().enumerate() {
             let values = cast::words_as_i16s(tile);
             let at_tile = 2 * (at / 2 * 2 + token);
-            let [low, high] = [0, 1].map(|half| values.get(at_tile + half).copied().unwrap_or(0));
+            let [low, high] = [0, 1].map(|half| values.get(at_tile + half).copied().present());
             let packed = |low: u8, high: u8| i32::from(i16::from_le_bytes([low, high]));
             let products = packed(word[0], word[1])
                 .wrapping_mul(low.into())
@@ -191,8 +194,9 @@ impl Model for Helium {
 
     fn put(tile: &mut [i32], token: usize, input: usize, value: i8) {
         let at = 4 * TILE_HEADER + input / 16 * 64 + token * 16 + input % 16;
-        if let Some(byte) = cast::words_as_bytes_mut(tile).get_mut(at) {
-            *byte = value as u8;
+        match cast::words_as_bytes_mut(tile).get_mut(at) {
+            Some(byte) => *byte = value as u8,
+            None => missing(),
         }
     }
 
@@ -204,20 +208,17 @@ impl Model for Helium {
 
     fn sums(linear: &Linear<'_>, group: usize, tile: &[i32], token: usize) -> [(i32, i32); 4] {
         let padded = linear.inputs().next_multiple_of(16);
-        let weights = linear
-            .weights()
-            .chunks(2 * padded)
-            .nth(group)
-            .unwrap_or(&[]);
-        let constants = linear.constants().chunks(4).nth(group).unwrap_or(&[]);
+        let weights = linear.weights().chunks(2 * padded).nth(group).present();
+        let constants = linear.constants().chunks(4).nth(group).present();
         let &[s0, s1, m0, m1] = constants else {
+            missing();
             return [(0, 0); 4];
         };
         let mut sums = [s0, s1];
         let values = cast::words_as_bytes(tile);
         for (at, &weight) in weights.iter().enumerate() {
             let place = 4 * TILE_HEADER + at / 32 * 64 + token * 16 + at % 16;
-            let value = values.get(place).map_or(0, |&byte| i32::from(byte as i8));
+            let value = i32::from(values.get(place).copied().present() as i8);
             if let Some(sum) = sums.get_mut(at / 16 % 2) {
                 *sum = sum.wrapping_add(i32::from(weight as i8) * value);
             }

@@ -5,6 +5,7 @@ use crate::arena::{self, Fault};
 use crate::arithmetic::fixed::saturate_i8;
 use crate::arithmetic::layout::Kernel;
 use crate::arithmetic::norm::{NormScale, Partial, Stats};
+use crate::present::Present;
 use crate::steps::pooling::{Pooling, factor, weight, window_rows};
 
 /// Runs the pooling mixer on a map of the step's shape.
@@ -16,7 +17,7 @@ pub(crate) fn pool<K: Kernel>(
     mut scratch: &mut [i32],
 ) -> Result<Stats, Fault> {
     let [height, width, channels] = step.shape;
-    step.check(K::LAYOUT, map)?;
+    step.check(K::LAYOUT, map.len())?;
     let row_size = width * channels;
     let factors = arena::cut(&mut scratch, channels)?;
     for (each, base) in factors.iter_mut().zip(step.factor) {
@@ -37,6 +38,7 @@ pub(crate) fn pool<K: Kernel>(
         let row;
         (row, rest) = rest.split_at_mut_checked(row_size).ok_or(Fault::Geometry)?;
         let below = rest.get(..row_size).unwrap_or(&[]);
+        debug_assert_eq!(below.is_empty(), y + 1 == height);
         let window_rows = window_rows(y, height) as i32;
         arena::clear(sums, [0; 3]);
         advance(sums, above, row, below);
@@ -45,10 +47,10 @@ pub(crate) fn pool<K: Kernel>(
             let ahead = at + channels;
             let below = below.get(ahead..).unwrap_or(&[]);
             let (token, row) = row.split_at_mut_checked(ahead).ok_or(Fault::Geometry)?;
-            advance(sums, above.get_mut(ahead..).unwrap_or(&mut []), row, below);
+            advance(sums, above.get_mut(ahead..).present(), row, below);
             let window_columns = 1 + i32::from(x > 0) + i32::from(!row.is_empty());
             let weight = weight(window_rows * window_columns);
-            let token = token.get_mut(at..).unwrap_or(&mut []);
+            let token = token.get_mut(at..).present();
             written.merge(update(step, factors, sums, weight, token));
         }
     }

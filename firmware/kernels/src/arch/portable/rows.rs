@@ -5,6 +5,7 @@ use crate::arithmetic::fixed::{requantize, saturate_i8, saturate_u8};
 use crate::arithmetic::layout::Rows;
 use crate::arithmetic::matmul::{Linear, Product, TILE_HEADER, each_tile, look_up};
 use crate::arithmetic::norm::Partial;
+use crate::present::{Present, missing};
 
 impl Product for Rows {
     const TOKENS: usize = 2;
@@ -12,6 +13,7 @@ impl Product for Rows {
     fn expand(tokens: &[i8], stride: usize, inputs: usize, _first: usize, tile: &mut [i32]) {
         let [first, second] = halves_mut(tile, inputs);
         let mut rows = tokens.chunks(stride.max(1));
+        // Of no tokens nothing is read.
         let token = rows.next().unwrap_or(&[]);
         widen(token, first);
         widen(rows.next().unwrap_or(token), second);
@@ -23,8 +25,9 @@ impl Product for Rows {
         each_tile::<Self>(linear, input, tile, output, |tile, tokens| {
             each_output(linear, tile, |o, sums| {
                 for (token, sum) in tokens.chunks_exact_mut(linear.width().max(1)).zip(sums) {
-                    if let Some(q) = token.get_mut(linear.first() + o) {
-                        *q = saturate_i8(sum.requantized(linear.zero()));
+                    match token.get_mut(linear.first() + o) {
+                        Some(q) => *q = saturate_i8(sum.requantized(linear.zero())),
+                        None => missing(),
                     }
                 }
             });
@@ -35,9 +38,12 @@ impl Product for Rows {
         let mut written = Partial::default();
         each_output(linear, tile, |o, sums| {
             for (token, sum) in tokens.chunks_exact_mut(linear.width().max(1)).zip(sums) {
-                if let Some(q) = token.get_mut(linear.first() + o) {
-                    *q = saturate_i8(sum.requantized(linear.zero()));
-                    written.add(*q);
+                match token.get_mut(linear.first() + o) {
+                    Some(q) => {
+                        *q = saturate_i8(sum.requantized(linear.zero()));
+                        written.add(*q);
+                    }
+                    None => missing(),
                 }
             }
         });
@@ -45,10 +51,12 @@ impl Product for Rows {
     }
 
     fn sums(linear: &Linear<'_>, tile: &[i32], sums: &mut [i32]) {
+        debug_assert_eq!(sums.len(), 2 * linear.outputs());
         let (first, second) = sums.split_at_mut(linear.outputs().min(sums.len()));
         each_output(linear, tile, |o, [a, b]| {
-            if let (Some(first), Some(second)) = (first.get_mut(o), second.get_mut(o)) {
-                (*first, *second) = (a.acc, b.acc);
+            match (first.get_mut(o), second.get_mut(o)) {
+                (Some(first), Some(second)) => (*first, *second) = (a.acc, b.acc),
+                _ => missing(),
             }
         });
     }
@@ -57,9 +65,12 @@ impl Product for Rows {
         let [first, second] = halves_mut(next, linear.width());
         let (first, second) = (linear.of_mut(first), linear.of_mut(second));
         each_output(linear, tile, |o, [a, b]| {
-            if let (Some(first), Some(second)) = (first.get_mut(o), second.get_mut(o)) {
-                *first = look_up(table, saturate_u8(a.requantized(linear.zero())));
-                *second = look_up(table, saturate_u8(b.requantized(linear.zero())));
+            match (first.get_mut(o), second.get_mut(o)) {
+                (Some(first), Some(second)) => {
+                    *first = look_up(table, saturate_u8(a.requantized(linear.zero())));
+                    *second = look_up(table, saturate_u8(b.requantized(linear.zero())));
+                }
+                _ => missing(),
             }
         });
     }
@@ -68,12 +79,15 @@ impl Product for Rows {
         let mut written = Partial::default();
         each_output(linear, tile, |o, sums| {
             let o = linear.first() + o;
-            let residual = residual.get(o).copied().unwrap_or(0);
+            let residual = residual.get(o).copied().present();
             for (token, mut sum) in tokens.chunks_exact_mut(linear.width().max(1)).zip(sums) {
-                if let Some(q) = token.get_mut(o) {
-                    sum.acc = sum.acc.wrapping_add(residual.wrapping_mul(i32::from(*q)));
-                    *q = saturate_i8(sum.requantized(linear.zero()));
-                    written.add(*q);
+                match token.get_mut(o) {
+                    Some(q) => {
+                        sum.acc = sum.acc.wrapping_add(residual.wrapping_mul(i32::from(*q)));
+                        *q = saturate_i8(sum.requantized(linear.zero()));
+                        written.add(*q);
+                    }
+                    None => missing(),
                 }
             }
         });
@@ -83,14 +97,16 @@ impl Product for Rows {
 
 /// The two tokens of a [`Rows`] tile.
 fn halves_mut(tile: &mut [i32], inputs: usize) -> [&mut [i16]; 2] {
-    let values = cast::words_as_i16s_mut(tile.get_mut(TILE_HEADER..).unwrap_or(&mut []));
+    let values = cast::words_as_i16s_mut(tile.get_mut(TILE_HEADER..).present());
+    debug_assert!(values.len() >= 2 * inputs);
     let (first, rest) = values.split_at_mut(inputs.min(values.len()));
     let inputs = inputs.min(rest.len());
     [first, rest.split_at_mut(inputs).0]
 }
 
 fn halves(tile: &[i32], inputs: usize) -> [&[i16]; 2] {
-    let values = cast::words_as_i16s(tile.get(TILE_HEADER..).unwrap_or(&[]));
+    let values = cast::words_as_i16s(tile.get(TILE_HEADER..).present());
+    debug_assert!(values.len() >= 2 * inputs);
     let (first, rest) = values.split_at(inputs.min(values.len()));
     [first, rest.split_at(inputs.min(rest.len())).0]
 }

@@ -13,9 +13,9 @@ pub const fn scratch_size(channels: usize, hidden: usize, tile_tokens: usize) ->
     row_mlp::scratch_size::<Int16>(channels, hidden, tile_tokens)
 }
 
-fn check(step: &ChannelMlp<'_>, map: &[i16]) -> Result<(), Fault> {
+pub(super) fn check(step: &ChannelMlp<'_>, values: usize) -> Result<(), Fault> {
     let (fc1, channels, hidden) = (&step.fc1, step.channels, step.hidden);
-    ensure(channels > 0 && hidden > 0 && map.len().is_multiple_of(channels))?;
+    ensure(channels > 0 && hidden > 0 && values.is_multiple_of(channels))?;
     ensure(step.shift.len() == channels)?;
     ensure([fc1.row_sums, fc1.bias, fc1.multiplier].map(<[_]>::len) == [hidden; 3])?;
     step.fc2.check::<Int16>(channels)
@@ -32,7 +32,7 @@ pub fn run<K: Kernel>(
     arena: &mut [u8],
 ) -> Result<Stats, Fault> {
     let (map, scratch) = arena::map_and_scratch(arena, &step.map, &step.scratch)?;
-    check(step, Int16::values(map)?)?;
+    check(step, Int16::values(map)?.len())?;
     let norm = NormScale::of_int16(stats, &step.norm);
     let mlp = RowMlp {
         channels: step.channels,
