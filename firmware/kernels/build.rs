@@ -1,22 +1,35 @@
-//! Checks that the chosen kernels can run on the target, and tells `arch` what
-//! rustc has no `cfg` for.
+//! Checks that the chosen kernels can run on the target, and tells `arch` which core's
+//! it takes.
 
 use std::env;
 
+/// What `arch` has, as `cfg(tadpool_core)`: for the host, and for the cores.
+const CORES: &str = r#""host", "portable", "armv6m", "dsp", "helium""#;
+
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rustc-check-cfg=cfg(tadpool_armv6m, tadpool_armv8m)");
+    println!("cargo::rustc-check-cfg=cfg(tadpool_core, values({CORES}))");
+    println!("cargo::rustc-check-cfg=cfg(tadpool_armv8m)");
     let target = env::var("TARGET").unwrap_or_default();
     let chosen = |feature| env::var_os(format!("CARGO_FEATURE_{feature}")).is_some();
     let armv8m = target.starts_with("thumbv8m.main") || target.starts_with("thumbv8.1m.main");
+    let core = if !target.starts_with("thumb") {
+        "host"
+    } else if chosen("HELIUM") {
+        "helium"
+    } else if chosen("DSP") {
+        "dsp"
+    } else if target.starts_with("thumbv6m") {
+        "armv6m"
+    } else {
+        "portable"
+    };
+    println!("cargo::rustc-cfg=tadpool_core=\"{core}\"");
+    if core == "host" {
+        return;
+    }
     if armv8m {
         println!("cargo::rustc-cfg=tadpool_armv8m");
-    }
-    if target.starts_with("thumbv6m") {
-        println!("cargo::rustc-cfg=tadpool_armv6m");
-    }
-    if !target.starts_with("thumb") {
-        return;
     }
     if chosen("DSP") && !armv8m && !target.starts_with("thumbv7em") {
         println!("cargo::error=kernels `dsp` need Armv7E-M or Armv8-M Mainline, not {target}");

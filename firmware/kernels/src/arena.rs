@@ -42,6 +42,15 @@ impl Buffer {
         self.offset..self.offset.saturating_add(self.size)
     }
 
+    /// [`Fault::Buffer`] unless it has `size` bytes.
+    pub(crate) fn holds(self, size: usize) -> Result<(), Fault> {
+        if self.size >= size {
+            Ok(())
+        } else {
+            Err(Fault::Buffer)
+        }
+    }
+
     /// The bytes of this buffer.
     ///
     /// # Errors

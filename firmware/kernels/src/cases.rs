@@ -3,7 +3,7 @@
 //! The self-test runs [`EDGES`] on a core and compares the checksums with those
 //! of the host; the benchmark counts the instructions of larger ones.
 use crate::arena::Fault;
-use crate::layout::{Kernel, Rows};
+use crate::arithmetic::layout::{Kernel, Rows};
 
 mod ready;
 mod running;
@@ -43,6 +43,15 @@ pub enum Case {
     SepConv([usize; 5]),
     /// The same on a stream of 16 bits.
     SepConvInt16([usize; 5]),
+    /// Rows, columns, channels, rows and columns of a window; behind a norm that is
+    /// folded.
+    DepthwiseMixer([usize; 5]),
+    /// The same on a stream of 16 bits.
+    DepthwiseMixerInt16([usize; 5]),
+    /// The same behind a norm of each token.
+    NormedDepthwiseMixer([usize; 5]),
+    /// The same without a norm.
+    PlainDepthwiseMixer([usize; 5]),
     /// Tokens, channels, heads, values of a head.
     Attention([usize; 4]),
     /// Tokens, channels, classes.

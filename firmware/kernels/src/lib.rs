@@ -35,6 +35,10 @@
 //! the one arena, since most steps work in place. Wrong geometry is a
 //! [`Fault`], never a panic.
 //!
+//! The source has three rooms: `steps` with a file a step, `arithmetic` with what
+//! steps compute with, and `arch` with a folder a core, the only one with unsafe code
+//! and assembly.
+//!
 //! # Input and outputs
 //!
 //! An image lies in the arena as a whole, or is pushed row by row through the first
@@ -54,42 +58,30 @@
 #[cfg(test)]
 extern crate std;
 
+// First, since its macros are for those that follow.
+#[macro_use]
+mod fields;
+
 mod arch;
 pub mod arena;
-pub mod attention;
-pub mod channel_mlp;
-pub mod checksum;
-pub mod depthwise;
-pub mod fixed;
-pub mod head;
-pub mod identity;
-pub mod int16;
-pub mod layout;
-pub mod linear;
-mod matmul;
-pub mod norm;
-pub mod normed;
-pub mod normed_mlp;
-pub mod normed_pooling;
-pub mod output;
-pub mod patch_embedding;
-pub mod pointwise;
-pub mod pooling;
-pub mod pushed_rows;
-pub mod random_mixing;
-mod row_mlp;
-mod rows;
-pub mod scaled_pooling;
-pub mod sep_conv;
-pub mod softmax;
-pub mod stream;
-pub mod weights;
-pub mod wide_head;
-
+mod arithmetic;
 #[cfg(feature = "cases")]
 pub mod cases;
+pub mod checksum;
+pub mod int16;
+pub mod output;
+mod present;
+mod steps;
+#[cfg(feature = "visit")]
+pub mod visit;
 
 pub use arena::{Buffer, Fault};
+pub use arithmetic::{depthwise, fixed, layout, linear, norm, normed, softmax, stream, weights};
+pub use steps::{
+    Step, attention, channel_mlp, depthwise_mixer, head, identity, normed_mlp, normed_pooling,
+    patch_embedding, pointwise, pooling, pushed_rows, random_mixing, scaled_pooling, sep_conv,
+    wide_head,
+};
 
 /// Sees every step's output while a network runs.
 pub trait Observer {

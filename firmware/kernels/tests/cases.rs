@@ -1,7 +1,7 @@
 //! The self-test's cases: every layout leads to the same checksum.
 
-use tadpool_kernels::cases::{self, EDGES, EDGES_MEMORY, SEEDS, Seed};
-use tadpool_kernels::layout::{Dsp, Helium, Rows};
+use tadpool_kernels::cases::{self, Case, EDGES, EDGES_MEMORY, SEEDS, Seed};
+use tadpool_kernels::layout::{Dsp, Helium, Kernel, Rows};
 
 #[test]
 fn every_layout_agrees() {
@@ -18,5 +18,24 @@ fn every_layout_agrees() {
                 "{case:?}"
             );
         }
+    }
+}
+
+/// A step's own check takes what runs.
+#[test]
+fn checks_take_what_runs() {
+    fn check<K: Kernel>(case: &Case, memory: &mut [u8]) {
+        if case.layout(K::LAYOUT) == K::LAYOUT {
+            let ready = case.ready::<K>(Seed(2), memory).unwrap();
+            assert_eq!(ready.check::<K>(), Ok(()), "{case:?} {:?}", K::LAYOUT);
+        }
+    }
+    let mut storage = vec![0; EDGES_MEMORY + 3];
+    let start = storage.as_ptr().align_offset(4);
+    let memory = &mut storage[start..start + EDGES_MEMORY];
+    for case in EDGES {
+        check::<Rows>(case, memory);
+        check::<Dsp>(case, memory);
+        check::<Helium>(case, memory);
     }
 }

@@ -9,10 +9,8 @@
 mod arena;
 mod constants;
 mod imports;
-mod layers;
 mod model;
 mod tables;
-mod token_mixers;
 mod tokens;
 
 use std::path::Path;

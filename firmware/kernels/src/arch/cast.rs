@@ -17,6 +17,13 @@ pub(crate) fn i8s_mut(bytes: &mut [u8]) -> &mut [i8] {
     unsafe { core::slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), bytes.len()) }
 }
 
+/// Two's complement values as bytes.
+#[cfg(feature = "cases")]
+pub(crate) fn bytes(values: &[i8]) -> &[u8] {
+    // SAFETY: as in `i8s`, the other way round.
+    unsafe { core::slice::from_raw_parts(values.as_ptr().cast(), values.len()) }
+}
+
 /// Two's complement values as bytes, to be written.
 pub(crate) fn bytes_mut(values: &mut [i8]) -> &mut [u8] {
     // SAFETY: as in `i8s_mut`, the other way round.
@@ -91,7 +98,7 @@ pub(crate) fn words_as_i8s_mut(words: &mut [i32]) -> &mut [i8] {
 }
 
 /// Words as bytes, to be written.
-#[cfg(not(target_arch = "arm"))]
+#[cfg(tadpool_core = "host")]
 pub(crate) fn words_as_bytes_mut(words: &mut [i32]) -> &mut [u8] {
     // SAFETY: an `i32` is four valid `u8`; the length counts the same bytes,
     // the borrow of `words` is exclusive and its lifetime is kept.

@@ -3,29 +3,32 @@
 use super::{Case, Seed};
 use crate::arch::cast;
 use crate::arena::{self, Buffer, Fault};
-use crate::attention::Attention;
-use crate::channel_mlp::ChannelMlp;
-use crate::head::Head;
-use crate::identity::Identity;
-use crate::layout::{Kernel, Rows};
-use crate::linear::{NormedLinear, PlainLinear};
-use crate::norm::{Norm, Stats};
-use crate::normed::{NormScope, Normed};
-use crate::normed_mlp::NormedMlp;
-use crate::patch_embedding::PatchEmbedding;
-use crate::pointwise::Pointwise;
-use crate::pooling::Pooling;
-use crate::random_mixing::RandomMixing;
-use crate::scaled_pooling::ScaledPooling;
-use crate::sep_conv::SepConv;
-use crate::wide_head::{HeadHidden, MeanNorm, NormPlace, VectorNorm, WideHead, WideLinear};
+use crate::arithmetic::layout::{Kernel, Rows};
+use crate::arithmetic::linear::{NormedLinear, PlainLinear};
+use crate::arithmetic::norm::{Norm, Stats};
+use crate::arithmetic::normed::{NormScope, Normed};
+use crate::steps::attention::Attention;
+use crate::steps::channel_mlp::ChannelMlp;
+use crate::steps::depthwise_mixer::DepthwiseMixer;
+use crate::steps::head::Head;
+use crate::steps::identity::Identity;
+use crate::steps::normed_mlp::NormedMlp;
+use crate::steps::patch_embedding::PatchEmbedding;
+use crate::steps::pointwise::Pointwise;
+use crate::steps::pooling::Pooling;
+use crate::steps::random_mixing::RandomMixing;
+use crate::steps::scaled_pooling::ScaledPooling;
+use crate::steps::sep_conv::SepConv;
+use crate::steps::wide_head::{HeadHidden, MeanNorm, NormPlace, VectorNorm, WideHead, WideLinear};
 
 mod normed_mixers;
 mod source;
 
 pub(super) use normed_mixers::sep_conv_scratch;
 
-use super::sizes::tile_tokens;
+use normed_mixers::Before;
+
+use super::sizes::{side, tile_tokens};
 use source::Source;
 
 /// A case with its data, ready to run.
@@ -51,6 +54,7 @@ pub(super) enum Step<'a> {
     Identity(Identity<'a>),
     RandomMixing(RandomMixing<'a>),
     SepConv(SepConv<'a>),
+    DepthwiseMixer(DepthwiseMixer<'a>),
     Attention(Attention<'a>),
     Head(Head<'a>),
     WideHead(WideHead<'a>),
@@ -175,7 +179,7 @@ impl Case {
                     fc2: source.residual_linear(fc2, [channels, hidden], memory)?,
                 })
             }
-            Self::PatchEmbedding([size, channels, outputs, kernel, stride, padding]) => {
+            Self::PatchEmbedding(shape @ [size, channels, outputs, kernel, stride, padding]) => {
                 let inputs = kernel * kernel * channels;
                 let pad = arena::take_i8s(memory, channels.next_multiple_of(4))?;
                 source.fill(pad, 100);
@@ -184,7 +188,7 @@ impl Case {
                     output,
                     scratch,
                     input_shape: [size, size, channels],
-                    output_shape: [self.side(), self.side(), outputs],
+                    output_shape: [side(shape), side(shape), outputs],
                     kernel: [kernel; 2],
                     stride: [stride; 2],
                     padding: [padding; 2],
@@ -240,6 +244,25 @@ impl Case {
                 let buffers = [input, scratch];
                 let step = normed_mixers::sep_conv::<K>(source, shape, buffers, wide, memory)?;
                 Step::SepConv(step)
+            }
+            Self::DepthwiseMixer(shape)
+            | Self::DepthwiseMixerInt16(shape)
+            | Self::NormedDepthwiseMixer(shape)
+            | Self::PlainDepthwiseMixer(shape) => {
+                let [rows, columns, channels, ..] = shape;
+                let folded = Norm {
+                    elements: (rows * columns * channels) as u32,
+                    epsilon: 1000,
+                };
+                let norm = match self {
+                    Self::NormedDepthwiseMixer(_) => Before::Token,
+                    Self::PlainDepthwiseMixer(_) => Before::None,
+                    _ => Before::Map(folded),
+                };
+                let buffers = [input, scratch];
+                let step =
+                    normed_mixers::depthwise_mixer(source, shape, buffers, norm, wide, memory)?;
+                Step::DepthwiseMixer(step)
             }
             Self::Attention([_, channels, heads, head_size]) => {
                 let shape = [channels, heads, head_size];

@@ -3,24 +3,26 @@
 use super::ready::{Ready, Step};
 use crate::arch::cast;
 use crate::arena::{self, Fault};
-use crate::attention;
-use crate::channel_mlp;
+use crate::arithmetic::fixed::{requantize, saturate_i8};
+use crate::arithmetic::layout::{Kernel, Rows};
+use crate::arithmetic::norm::Stats;
+use crate::arithmetic::stream::{Int8, Int16};
+use crate::arithmetic::weights::Weights;
 use crate::checksum::fnv1a;
-use crate::fixed::{requantize, saturate_i8};
-use crate::head;
-use crate::identity;
-use crate::layout::{Kernel, Rows};
-use crate::norm::Stats;
-use crate::normed_mlp;
-use crate::patch_embedding;
-use crate::pointwise::{self, Pointwise};
-use crate::pooling;
-use crate::random_mixing;
-use crate::scaled_pooling;
-use crate::sep_conv;
-use crate::stream::{Int8, Int16};
-use crate::weights::Weights;
-use crate::wide_head;
+use crate::steps;
+use crate::steps::attention;
+use crate::steps::channel_mlp;
+use crate::steps::depthwise_mixer;
+use crate::steps::head;
+use crate::steps::identity;
+use crate::steps::normed_mlp;
+use crate::steps::patch_embedding;
+use crate::steps::pointwise::{self, Pointwise};
+use crate::steps::pooling;
+use crate::steps::random_mixing;
+use crate::steps::scaled_pooling;
+use crate::steps::sep_conv;
+use crate::steps::wide_head;
 
 impl Ready<'_> {
     /// Runs the step.
@@ -53,11 +55,45 @@ impl Ready<'_> {
             Step::RandomMixing(step) => random_mixing::run::<K, Int8>(step, stats, arena),
             Step::SepConv(step) if *wide => sep_conv::run::<K, Int16>(step, stats, arena),
             Step::SepConv(step) => sep_conv::run::<K, Int8>(step, stats, arena),
+            Step::DepthwiseMixer(step) if *wide => {
+                depthwise_mixer::run::<Int16>(step, stats, arena)
+            }
+            Step::DepthwiseMixer(step) => depthwise_mixer::run::<Int8>(step, stats, arena),
             Step::Attention(step) => attention::run::<K, Int8>(step, stats, arena),
             Step::Head(step) => head::run(step, stats, arena).map(|()| Stats::default()),
             Step::WideHead(step) => {
                 wide_head::run::<Int8>(step, stats, arena).map(|()| Stats::default())
             }
+        }
+    }
+
+    /// Whether the step's parts fit one another, by its own check.
+    ///
+    /// # Errors
+    /// What the step says.
+    pub fn check<K: Kernel>(&self) -> Result<(), Fault> {
+        fn check<K: Kernel>(step: &impl steps::Step, wide: bool) -> Result<(), Fault> {
+            if wide {
+                step.check::<K, Int16, Int16>()
+            } else {
+                step.check::<K, Int8, Int8>()
+            }
+        }
+        match &self.step {
+            // Not a step of a network.
+            Step::Pointwise(_) => Ok(()),
+            Step::ChannelMlp(step) => check::<K>(step, self.wide),
+            Step::NormedMlp(step) => check::<K>(step, self.wide),
+            Step::PatchEmbedding(step) => check::<K>(step, self.wide),
+            Step::Pooling(step) => check::<K>(step, self.wide),
+            Step::ScaledPooling(step) => check::<K>(step, self.wide),
+            Step::Identity(step) => check::<K>(step, self.wide),
+            Step::RandomMixing(step) => check::<K>(step, self.wide),
+            Step::SepConv(step) => check::<K>(step, self.wide),
+            Step::DepthwiseMixer(step) => check::<K>(step, self.wide),
+            Step::Attention(step) => check::<K>(step, self.wide),
+            Step::Head(step) => check::<K>(step, self.wide),
+            Step::WideHead(step) => check::<K>(step, self.wide),
         }
     }
 

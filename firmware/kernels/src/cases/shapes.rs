@@ -103,6 +103,20 @@ pub const EDGES: &[Case] = &[
     Case::SepConv([1, 5, 18, 34, 3]),
     Case::SepConvInt16([3, 6, 4, 8, 7]),
     Case::SepConvInt16([1, 5, 6, 66, 3]),
+    Case::DepthwiseMixer([1, 1, 1, 1, 1]),
+    Case::DepthwiseMixer([2, 3, 3, 3, 3]),
+    Case::DepthwiseMixer([5, 9, 4, 7, 7]),
+    Case::DepthwiseMixer([3, 4, 9, 7, 7]),
+    Case::DepthwiseMixer([4, 6, 5, 3, 7]),
+    Case::DepthwiseMixer([6, 5, 5, 7, 1]),
+    Case::DepthwiseMixer([3, 5, 4, 9, 3]),
+    Case::DepthwiseMixer([2, 3, 4, 3, 9]),
+    Case::DepthwiseMixerInt16([5, 8, 6, 5, 3]),
+    Case::DepthwiseMixerInt16([1, 5, 7, 3, 3]),
+    Case::NormedDepthwiseMixer([2, 3, 3, 3, 3]),
+    Case::NormedDepthwiseMixer([5, 9, 6, 7, 7]),
+    Case::PlainDepthwiseMixer([4, 5, 7, 3, 3]),
+    Case::PlainDepthwiseMixer([3, 9, 4, 7, 7]),
     Case::Attention([1, 1, 1, 1]),
     Case::Attention([3, 5, 3, 2]),
     Case::Attention([9, 12, 2, 4]),
@@ -140,6 +154,9 @@ pub const COUNTED: &[Case] = &[
     Case::SepConv([28, 28, 32, 64, 7]),
     Case::Attention([49, 64, 2, 32]),
     Case::Attention([196, 64, 2, 32]),
+    Case::DepthwiseMixer([14, 14, 64, 3, 3]),
+    Case::DepthwiseMixer([14, 14, 64, 7, 7]),
+    Case::NormedDepthwiseMixer([14, 14, 64, 7, 7]),
     // A Cortex-M0 has memory for these.
     Case::Pointwise([8, 32, 64]),
     Case::ChannelMlp([16, 16, 64, 2]),
@@ -164,7 +181,7 @@ pub const COUNTED: &[Case] = &[
 ];
 
 /// Where the steps of the PoolFormer begin in [`COUNTED`].
-pub const POOLFORMER: usize = 25;
+pub const POOLFORMER: usize = 28;
 
 /// Bytes of memory that [`EDGES`] need.
 pub const EDGES_MEMORY: usize = 10 * 1024;

@@ -2,20 +2,21 @@
 
 use super::Case;
 use super::ready::sep_conv_scratch;
-use crate::attention::Attention;
-use crate::channel_mlp::ChannelMlp;
-use crate::head::Head;
-use crate::layout::Layout;
-use crate::normed::NormScope;
-use crate::normed_mlp::NormedMlp;
-use crate::patch_embedding::PatchEmbedding;
-use crate::pointwise::Pointwise;
-use crate::pooling::Pooling;
-use crate::random_mixing::{self, RandomMixing};
-use crate::scaled_pooling;
-use crate::stream::Int8;
-use crate::weights::unpacked_size;
-use crate::wide_head::WideHead;
+use crate::arithmetic::layout::Layout;
+use crate::arithmetic::normed::NormScope;
+use crate::arithmetic::stream::Int8;
+use crate::arithmetic::weights::unpacked_size;
+use crate::steps::attention::Attention;
+use crate::steps::channel_mlp::ChannelMlp;
+use crate::steps::depthwise_mixer::DepthwiseMixer;
+use crate::steps::head::Head;
+use crate::steps::normed_mlp::NormedMlp;
+use crate::steps::patch_embedding::PatchEmbedding;
+use crate::steps::pointwise::Pointwise;
+use crate::steps::pooling::Pooling;
+use crate::steps::random_mixing::{self, RandomMixing};
+use crate::steps::scaled_pooling;
+use crate::steps::wide_head::WideHead;
 
 impl Case {
     /// The layout that a core with kernels for `layout` runs this case in.
@@ -46,21 +47,43 @@ impl Case {
                     && layout.fits(channels, inner)
             }
             Self::Pooling([_, _, channels]) => layout.pools(channels),
-            _ => false,
+            Self::ScaledPooling(_)
+            | Self::Identity(_)
+            | Self::NormedIdentity(_)
+            | Self::DepthwiseMixer(_)
+            | Self::DepthwiseMixerInt16(_)
+            | Self::NormedDepthwiseMixer(_)
+            | Self::PlainDepthwiseMixer(_)
+            | Self::Head(_)
+            | Self::WideHead(_) => false,
         };
         if fits { layout } else { Layout::Rows }
     }
 
-    /// Whether the case has weights that are packed.
+    /// Whether the case has weights that are packed in the layout of the core.
     pub fn has_matrix(&self) -> bool {
-        matches!(
-            self,
+        match self {
             Self::Pointwise(_)
-                | Self::ChannelMlp(_)
-                | Self::ChannelMlpInt4(_)
-                | Self::NormedMlp(_)
-                | Self::PatchEmbedding(_)
-        )
+            | Self::ChannelMlp(_)
+            | Self::ChannelMlpInt4(_)
+            | Self::NormedMlp(_)
+            | Self::PatchEmbedding(_)
+            | Self::RandomMixing(_)
+            | Self::RandomMixingInt16(_)
+            | Self::SepConv(_)
+            | Self::SepConvInt16(_)
+            | Self::Attention(_) => true,
+            Self::Pooling(_)
+            | Self::ScaledPooling(_)
+            | Self::Identity(_)
+            | Self::NormedIdentity(_)
+            | Self::DepthwiseMixer(_)
+            | Self::DepthwiseMixerInt16(_)
+            | Self::NormedDepthwiseMixer(_)
+            | Self::PlainDepthwiseMixer(_)
+            | Self::Head(_)
+            | Self::WideHead(_) => false,
+        }
     }
 
     /// Multiply-accumulates of the case's matrices.
@@ -70,8 +93,8 @@ impl Case {
             Self::ChannelMlp([tokens, channels, hidden, _])
             | Self::ChannelMlpInt4([tokens, channels, hidden, _])
             | Self::NormedMlp([tokens, channels, hidden, _]) => 2 * tokens * channels * hidden,
-            Self::PatchEmbedding([_, channels, outputs, kernel, ..]) => {
-                self.side() * self.side() * kernel * kernel * channels * outputs
+            Self::PatchEmbedding(shape @ [_, channels, outputs, kernel, ..]) => {
+                side(shape) * side(shape) * kernel * kernel * channels * outputs
             }
             Self::Attention([tokens, channels, heads, head_size]) => {
                 let inner = heads * head_size;
@@ -86,6 +109,12 @@ impl Case {
             Self::SepConv([rows, columns, channels, hidden, side])
             | Self::SepConvInt16([rows, columns, channels, hidden, side]) => {
                 rows * columns * hidden * (2 * channels + side * side)
+            }
+            Self::DepthwiseMixer([rows, columns, channels, window_rows, window_columns])
+            | Self::DepthwiseMixerInt16([rows, columns, channels, window_rows, window_columns])
+            | Self::NormedDepthwiseMixer([rows, columns, channels, window_rows, window_columns])
+            | Self::PlainDepthwiseMixer([rows, columns, channels, window_rows, window_columns]) => {
+                rows * columns * channels * window_rows * window_columns
             }
             Self::Head([_, channels, classes]) => channels * classes,
             Self::WideHead([_, channels, hidden, classes]) => hidden * (channels + classes),
@@ -105,27 +134,44 @@ impl Case {
             | Self::RandomMixing([tokens, channels])
             | Self::RandomMixingInt16([tokens, channels]) => tokens * channels,
             Self::SepConv([rows, columns, channels, ..])
-            | Self::SepConvInt16([rows, columns, channels, ..]) => rows * columns * channels,
-            Self::PatchEmbedding([_, _, outputs, ..]) => self.side() * self.side() * outputs,
+            | Self::SepConvInt16([rows, columns, channels, ..])
+            | Self::DepthwiseMixer([rows, columns, channels, ..])
+            | Self::DepthwiseMixerInt16([rows, columns, channels, ..])
+            | Self::NormedDepthwiseMixer([rows, columns, channels, ..])
+            | Self::PlainDepthwiseMixer([rows, columns, channels, ..]) => rows * columns * channels,
+            Self::PatchEmbedding(shape @ [_, _, outputs, ..]) => {
+                side(shape) * side(shape) * outputs
+            }
             Self::Pooling([rows, columns, channels])
             | Self::ScaledPooling([rows, columns, channels]) => rows * columns * channels,
             Self::Head([_, _, classes]) | Self::WideHead([.., classes]) => classes,
         }
     }
 
-    /// Rows and columns of what a patch embedding writes.
-    pub(super) fn side(&self) -> usize {
-        match *self {
-            Self::PatchEmbedding([size, _, _, kernel, stride, padding]) => {
-                (size + 2 * padding - kernel) / stride + 1
-            }
-            _ => 0,
-        }
-    }
-
     /// Whether the case's stream has 16 bits.
     pub(super) fn is_wide(&self) -> bool {
-        matches!(self, Self::RandomMixingInt16(_) | Self::SepConvInt16(_))
+        match self {
+            Self::RandomMixingInt16(_) | Self::SepConvInt16(_) | Self::DepthwiseMixerInt16(_) => {
+                true
+            }
+            Self::Pointwise(_)
+            | Self::ChannelMlp(_)
+            | Self::ChannelMlpInt4(_)
+            | Self::NormedMlp(_)
+            | Self::PatchEmbedding(_)
+            | Self::Pooling(_)
+            | Self::ScaledPooling(_)
+            | Self::Identity(_)
+            | Self::NormedIdentity(_)
+            | Self::RandomMixing(_)
+            | Self::SepConv(_)
+            | Self::DepthwiseMixer(_)
+            | Self::NormedDepthwiseMixer(_)
+            | Self::PlainDepthwiseMixer(_)
+            | Self::Attention(_)
+            | Self::Head(_)
+            | Self::WideHead(_) => false,
+        }
     }
 
     /// Bytes of input, output and scratch.
@@ -176,6 +222,16 @@ impl Case {
                 let scratch = sep_conv_scratch(shape, self.is_wide());
                 (size, size, scratch)
             }
+            Self::DepthwiseMixer([rows, columns, channels, window_rows, window_columns])
+            | Self::DepthwiseMixerInt16([rows, columns, channels, window_rows, window_columns])
+            | Self::NormedDepthwiseMixer([rows, columns, channels, window_rows, window_columns])
+            | Self::PlainDepthwiseMixer([rows, columns, channels, window_rows, window_columns]) => {
+                let size = elements * if self.is_wide() { 2 } else { 1 };
+                let (shape, kernel) = ([rows, columns, channels], [window_rows, window_columns]);
+                let has_borders = !matches!(self, Self::PlainDepthwiseMixer(_));
+                let scratch = DepthwiseMixer::scratch_size(shape, kernel, has_borders);
+                (size, size, scratch)
+            }
             Self::Attention([tokens, channels, heads, head_size]) => {
                 let heads = [heads, head_size];
                 let scratch = Attention::scratch_size(tokens, channels, heads, 2);
@@ -196,4 +252,9 @@ impl Case {
 /// Two, or for maps that no network has, any from one to three.
 pub(super) const fn tile_tokens(outputs: usize, kernel: usize) -> usize {
     if outputs < 16 { 1 + kernel % 3 } else { 2 }
+}
+
+/// Rows and columns of what a patch embedding writes.
+pub(super) const fn side([size, _, _, kernel, stride, padding]: [usize; 6]) -> usize {
+    (size + 2 * padding - kernel) / stride + 1
 }

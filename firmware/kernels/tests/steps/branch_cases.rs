@@ -164,7 +164,7 @@ fn table(source: &mut Source) -> [i8; 256] {
 }
 
 /// Weights of windows as the kernel reads them.
-fn by_columns(weights: &[i8], [rows, columns]: [usize; 2]) -> Vec<i8> {
+pub(crate) fn by_columns(weights: &[i8], [rows, columns]: [usize; 2]) -> Vec<i8> {
     let mut ordered = Vec::new();
     for window in weights.chunks(rows * columns) {
         for column in 0..columns {

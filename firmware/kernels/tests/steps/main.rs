@@ -4,6 +4,7 @@
 mod attention_case;
 mod branch_cases;
 mod channel_mlp_case;
+mod depthwise_mixer_case;
 mod geometry;
 mod head_case;
 mod int16_steps;
@@ -21,6 +22,7 @@ use std::ops::Range;
 use attention_case::AttentionCase;
 use branch_cases::{RandomMixingCase, SepConvCase};
 use channel_mlp_case::MlpCase;
+use depthwise_mixer_case::DepthwiseMixerCase;
 use head_case::HeadCase;
 use mixer_cases::{IdentityCase, PoolingCase, ScaledPoolingCase};
 use normed_pooling_case::NormedPoolingCase;
@@ -111,5 +113,6 @@ against_the_oracle! {
     identity_step: IdentityCase,
     random_mixing_step: RandomMixingCase,
     sep_conv_step: SepConvCase,
+    depthwise_mixer_step: DepthwiseMixerCase,
     head_step: HeadCase,
 }

@@ -3,6 +3,7 @@
 
 pub(crate) mod attention;
 pub(crate) mod branches;
+pub(crate) mod depthwise;
 pub(crate) mod heads;
 pub(crate) mod wide;
 

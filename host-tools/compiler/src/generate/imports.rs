@@ -5,48 +5,27 @@ use std::collections::BTreeSet;
 use proc_macro2::{TokenStream, TokenTree};
 use quote::{format_ident, quote};
 
-/// Modules of the kernels and the names in them that source may use, besides the
-/// module's own.
+use super::constants::Names;
+
+/// Names in modules of the kernels that source may use besides those of its steps.
 const NAMES: &[(&str, &[&str])] = &[
-    ("attention", &["Attention"]),
-    ("channel_mlp", &["ChannelMlp"]),
-    ("depthwise", &["Depthwise"]),
-    ("head", &["Head"]),
-    ("identity", &["Identity"]),
+    ("head", &[]),
     ("int16", &[]),
     ("layout", &["Dsp", "Helium", "Rows"]),
-    ("linear", &["NormedLinear", "PlainLinear", "ResidualLinear"]),
-    ("norm", &["Norm"]),
-    ("normed", &["NormScope", "Normed"]),
-    ("normed_mlp", &["NormedMlp"]),
-    ("normed_pooling", &["NormedPooling"]),
     ("output", &["Output"]),
-    ("patch_embedding", &["PatchEmbedding"]),
-    ("pooling", &["Pooling"]),
     ("pushed_rows", &["Pushed"]),
-    ("random_mixing", &["RandomMixing"]),
-    ("scaled_pooling", &["ScaledPooling"]),
-    ("sep_conv", &["SepConv"]),
     ("stream", &["Int16", "Int8"]),
     ("weights", &["Weights"]),
-    (
-        "wide_head",
-        &[
-            "HeadHidden",
-            "MeanNorm",
-            "NormPlace",
-            "VectorNorm",
-            "WideHead",
-            "WideLinear",
-        ],
-    ),
 ];
 
-/// The imports of `source`.
-pub(super) fn imports(source: TokenStream) -> TokenStream {
+/// The imports of `source`, whose steps have the types `names`.
+pub(super) fn imports(source: TokenStream, mut names: Names) -> TokenStream {
+    for (module, others) in NAMES {
+        names.entry(module).or_default().extend(*others);
+    }
     let mut used = Used::default();
     used.add(source);
-    let uses = NAMES.iter().map(|(module, names)| {
+    let uses = names.iter().map(|(module, names)| {
         let names = names.iter().filter(|&&name| used.names.contains(name));
         let mut names: Vec<_> = names.map(|name| format_ident!("{name}")).collect();
         let calls = used.modules.contains(*module);

@@ -2,19 +2,18 @@
 
 use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{format_ident, quote};
-use tadpool_kernels::attention::Attention;
 use tadpool_kernels::layout::Layout;
-use tadpool_kernels::weights::Weights;
+use tadpool_kernels::visit::{Call, Parameter};
 
 use super::Description;
 use super::arena::{arena, outputs};
-use super::constants::constants;
+use super::constants::{Names, constants, holds_matrices};
 use super::imports::imports;
 use super::tables::Tables;
 use super::tokens::{buffer, plain, stream_ident};
 use crate::given::model_toml::Feed;
-use crate::place::program::{Kernel, Program, ProgramStep};
-use crate::quantize::quant_model::{Stream, WeightBits};
+use crate::place::program::{Program, ProgramStep};
+use crate::quantize::quant_model::WeightBits;
 
 /// The body of `model.rs`, formatted.
 pub(super) fn generate(
@@ -23,16 +22,17 @@ pub(super) fn generate(
     layout: Layout,
     tables: &mut Tables,
 ) -> String {
+    let mut names = Names::new();
     let steps: Vec<TokenStream> = program
         .steps
         .iter()
-        .map(|step| step_static(step, layout_of(step, layout), tables))
+        .map(|step| step_static(step, layout_of(step, layout), tables, &mut names))
         .collect();
     let face = face(program, description);
     let arena = arena(program, layout);
     let outputs = outputs(program);
     let infer = infer(program, layout);
-    let uses = imports(quote!(#arena #outputs #infer #(#steps)*));
+    let uses = imports(quote!(#arena #outputs #infer #(#steps)*), names);
     let weights = weights(tables.weights.len());
     let file = quote! {
         #uses
@@ -72,40 +72,12 @@ fn spaced(source: &str) -> String {
 
 /// The layout whose kernel runs a step: `layout` if it takes all of it.
 fn layout_of(step: &ProgramStep<'_>, layout: Layout) -> Layout {
-    let takes = |weights: Weights<'_>, inputs: usize| {
-        let rows = weights.bytes();
-        layout.fits(rows.len() / inputs, inputs) && layout.holds(bytemuck::cast_slice(rows), inputs)
-    };
-    let fits = match &step.kernel {
-        Kernel::PatchEmbedding(op) => {
-            let [.., outputs] = op.output_shape;
-            takes(op.weights, op.weights.bytes().len() / outputs)
-        }
-        Kernel::Attention(op) => {
-            let inner = op.heads * op.head_size;
-            let tokens = op.map.size / (op.channels * step.input.value_bytes());
-            Attention::fits(layout, tokens, op.head_size)
-                && takes(op.qkv.weights, op.channels)
-                && takes(op.projection.weights, inner)
-        }
-        Kernel::ChannelMlp(op) => {
-            takes(op.fc1.weights, op.channels) && takes(op.fc2.weights, op.hidden)
-        }
-        Kernel::NormedMlp(op) => {
-            takes(op.fc1.weights, op.channels) && takes(op.fc2.weights, op.hidden)
-        }
-        Kernel::Pooling(op) => layout.pools(op.shape[2]),
-        Kernel::RandomMixing(op) => takes(op.weights, op.tokens),
-        Kernel::SepConv(op) => {
-            takes(op.fc1.weights, op.shape[2]) && takes(op.fc2.weights, op.hidden)
-        }
-        Kernel::ScaledPooling(_)
-        | Kernel::NormedPooling(_)
-        | Kernel::Identity(_)
-        | Kernel::Head(_)
-        | Kernel::WideHead(_) => false,
-    };
-    if fits { layout } else { Layout::Rows }
+    let kernel = step.kernel.step();
+    if kernel.takes(layout, step.input.into()) && holds_matrices(layout, kernel) {
+        layout
+    } else {
+        Layout::Rows
+    }
 }
 
 fn layout_ident(layout: Layout) -> Ident {
@@ -178,15 +150,15 @@ fn face(program: &Program<'_>, description: &Description) -> TokenStream {
 fn infer(program: &Program<'_>, layout: Layout) -> TokenStream {
     let calls = program.steps.iter().enumerate().map(|(number, step)| {
         let ident = ident(step);
-        let field = output_field(&step.kernel);
+        let field = format_ident!("{}", step.kernel.step().output_field());
         let call = match (number, program.feed) {
             (0, Feed::Rows) => quote!(pushed.take(&#ident)?;),
             _ => call(program, step, layout),
         };
         // The sums of the map, for the norm of the next step.
-        let call = match program.steps.get(number + 1).map(|next| &next.kernel) {
-            None | Some(Kernel::PatchEmbedding(_)) => call,
-            Some(_) => quote!(let stats = #call),
+        let call = match program.steps.get(number + 1) {
+            Some(next) if next.kernel.step().reads_sums() => quote!(let stats = #call),
+            _ => call,
         };
         let number = plain(number);
         let copy = step.copy.map(|copy| {
@@ -238,27 +210,23 @@ fn infer(program: &Program<'_>, layout: Layout) -> TokenStream {
     }
 }
 
-/// Whether the kernel that takes weights of any number of bits is to be called,
-/// and of patch embeddings the one for streams of any width.
+/// Whether the kernel that takes weights of four bits is to be called.
 ///
 /// It serves all steps of a kind if one of them needs it, so that no image holds
 /// two copies.
-fn takes_any(program: &Program<'_>, step: &ProgramStep<'_>) -> bool {
+fn takes_int4(program: &Program<'_>, step: &ProgramStep<'_>) -> bool {
     let like = |other: &&ProgramStep<'_>| {
-        std::mem::discriminant(&other.kernel) == std::mem::discriminant(&step.kernel)
+        other.kernel.step().name() == step.kernel.step().name()
             && (other.input, other.output) == (step.input, step.output)
     };
     let mut like = program.steps.iter().filter(like);
-    let embeds = matches!(step.kernel, Kernel::PatchEmbedding(_));
-    (embeds && [step.input, step.output].contains(&Stream::Int16))
-        || like.any(|step| step.bits.contains(&WeightBits::Int4))
+    like.any(|step| step.bits.contains(&WeightBits::Int4))
 }
 
 /// The call of a step's kernel.
 fn call(program: &Program<'_>, step: &ProgramStep<'_>, layout: Layout) -> TokenStream {
     let (ident, run) = (ident(step), kernel_path(program, step, layout));
-    let takes_stats = !matches!(step.kernel, Kernel::PatchEmbedding(_));
-    let stats = takes_stats.then(|| quote!(&stats,));
+    let stats = step.kernel.step().reads_sums().then(|| quote!(&stats,));
     quote!(#run(&#ident, #stats arena)?;)
 }
 
@@ -268,49 +236,22 @@ pub(super) fn kernel_path(
     step: &ProgramStep<'_>,
     layout: Layout,
 ) -> TokenStream {
-    let any = takes_any(program, step);
-    let layout = layout_ident(layout_of(step, layout));
-    let stream = stream_ident(step.input);
-    match (&step.kernel, step.input) {
-        (Kernel::PatchEmbedding(_), _) if any => {
-            let output = stream_ident(step.output);
-            quote!(patch_embedding::run_mixed::<#layout, #stream, #output>)
-        }
-        (Kernel::PatchEmbedding(_), _) => quote!(patch_embedding::run::<#layout>),
-        (Kernel::Pooling(_), Stream::Int8) => quote!(pooling::run::<#layout>),
-        (Kernel::Pooling(_), Stream::Int16) => quote!(int16::pooling::run),
-        (Kernel::ScaledPooling(_), _) => quote!(scaled_pooling::run::<#stream>),
-        (Kernel::NormedPooling(_), _) => quote!(normed_pooling::run::<#stream>),
-        (Kernel::Identity(_), _) => quote!(identity::run::<#stream>),
-        (Kernel::RandomMixing(_), _) => quote!(random_mixing::run::<#layout, #stream>),
-        (Kernel::SepConv(_), _) => quote!(sep_conv::run::<#layout, #stream>),
-        (Kernel::Attention(_), _) => quote!(attention::run::<#layout, #stream>),
-        (Kernel::ChannelMlp(_), Stream::Int16) => quote!(int16::channel_mlp::run::<#layout>),
-        (Kernel::ChannelMlp(_), Stream::Int8) if any => quote!(channel_mlp::run_int4::<#layout>),
-        (Kernel::ChannelMlp(_), Stream::Int8) => quote!(channel_mlp::run::<#layout>),
-        (Kernel::NormedMlp(_), _) => quote!(normed_mlp::run::<#layout, #stream>),
-        (Kernel::Head(_), Stream::Int16) => quote!(int16::head::run),
-        (Kernel::Head(_), Stream::Int8) if any => quote!(head::run_int4),
-        (Kernel::Head(_), Stream::Int8) => quote!(head::run),
-        (Kernel::WideHead(_), _) => quote!(wide_head::run::<#stream>),
-    }
-}
-
-fn output_field(kernel: &Kernel<'_>) -> Ident {
-    match kernel {
-        Kernel::PatchEmbedding(_) | Kernel::Head(_) | Kernel::WideHead(_) => {
-            format_ident!("output")
-        }
-        Kernel::Pooling(_)
-        | Kernel::ScaledPooling(_)
-        | Kernel::NormedPooling(_)
-        | Kernel::Identity(_)
-        | Kernel::RandomMixing(_)
-        | Kernel::SepConv(_)
-        | Kernel::Attention(_)
-        | Kernel::ChannelMlp(_)
-        | Kernel::NormedMlp(_) => format_ident!("map"),
-    }
+    let function = step.kernel.step().function(&Call {
+        input: step.input.into(),
+        output: step.output.into(),
+        int4: takes_int4(program, step),
+    });
+    let path = function
+        .path
+        .split("::")
+        .map(|part| format_ident!("{part}"));
+    let parameters = function.parameters.iter().map(|parameter| match parameter {
+        Parameter::Layout => layout_ident(layout_of(step, layout)),
+        Parameter::Input => stream_ident(step.input),
+        Parameter::Output => stream_ident(step.output),
+    });
+    let parameters = (!function.parameters.is_empty()).then(|| quote!(::<#(#parameters),*>));
+    quote!(#(#path)::* #parameters)
 }
 
 pub(super) fn ident(step: &ProgramStep<'_>) -> Ident {
@@ -330,10 +271,15 @@ fn constant_name(name: &str) -> String {
         .collect()
 }
 
-fn step_static(step: &ProgramStep<'_>, layout: Layout, tables: &mut Tables) -> TokenStream {
+fn step_static(
+    step: &ProgramStep<'_>,
+    layout: Layout,
+    tables: &mut Tables,
+    names: &mut Names,
+) -> TokenStream {
     let ident = ident(step);
     let constant = constant_name(step.name);
-    let (ty, value) = constants(&constant, step, layout, tables);
+    let (ty, value) = constants(&constant, step, layout, tables, names);
     quote! {
         static #ident: #ty<'static> = #value;
     }

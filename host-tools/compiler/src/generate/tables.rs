@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 
-use proc_macro2::{Literal, TokenStream};
+use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{format_ident, quote};
 use tadpool_kernels::layout::Layout;
 
@@ -72,7 +72,7 @@ impl Tables {
     }
 
     fn table<T: Display>(&mut self, step: &str, name: &str, ty: &str, values: &[T]) -> TokenStream {
-        let ident = format_ident!("{step}_{name}");
+        let ident = ident(step, name);
         // Writing to a string cannot fail.
         let _ = write!(
             self.source,
@@ -90,6 +90,16 @@ impl Tables {
             self.source.push_str(&text);
         }
         self.source.push_str("\n];\n");
+        Self::reference(step, name)
+    }
+
+    /// An expression for a table.
+    pub(super) fn reference(step: &str, name: &str) -> TokenStream {
+        let ident = ident(step, name);
         quote!(&tables::#ident)
     }
+}
+
+fn ident(step: &str, name: &str) -> Ident {
+    format_ident!("{step}_{name}")
 }

@@ -415,6 +415,12 @@ fn name(case: &Case) -> String {
         Case::SepConvInt16([rows, columns, channels, hidden, side]) => format!(
             "separable convolution {rows}x{columns}x{channels} k{side} ({hidden} hidden) int16"
         ),
+        Case::DepthwiseMixer(shape) => depthwise_mixer(shape),
+        Case::DepthwiseMixerInt16(shape) => format!("{} int16", depthwise_mixer(shape)),
+        Case::NormedDepthwiseMixer(shape) => {
+            format!("{} of normed tokens", depthwise_mixer(shape))
+        }
+        Case::PlainDepthwiseMixer(shape) => format!("{} without a norm", depthwise_mixer(shape)),
         Case::Attention([tokens, channels, heads, head_size]) => {
             format!("self-attention {tokens}x{channels}, {heads} heads of {head_size}")
         }
@@ -427,11 +433,33 @@ fn name(case: &Case) -> String {
     }
 }
 
+fn depthwise_mixer([rows, columns, channels, window_rows, window_columns]: &[usize; 5]) -> String {
+    format!("depthwise mixer {rows}x{columns}x{channels} k{window_rows}x{window_columns}")
+}
+
 /// Multiply-accumulates, or elements where there are none.
 fn operations(case: &Case) -> u64 {
-    match case {
-        Case::Head([tokens, channels, _]) => (tokens * channels) as u64,
-        _ if case.has_matrix() => case.macs() as u64,
-        _ => case.elements() as u64,
-    }
+    let operations = match case {
+        Case::Head([tokens, channels, _]) | Case::WideHead([tokens, channels, ..]) => {
+            tokens * channels
+        }
+        Case::Pointwise(_)
+        | Case::ChannelMlp(_)
+        | Case::ChannelMlpInt4(_)
+        | Case::NormedMlp(_)
+        | Case::PatchEmbedding(_)
+        | Case::RandomMixing(_)
+        | Case::RandomMixingInt16(_)
+        | Case::SepConv(_)
+        | Case::SepConvInt16(_)
+        | Case::DepthwiseMixer(_)
+        | Case::DepthwiseMixerInt16(_)
+        | Case::NormedDepthwiseMixer(_)
+        | Case::PlainDepthwiseMixer(_)
+        | Case::Attention(_) => case.macs(),
+        Case::Pooling(_) | Case::ScaledPooling(_) | Case::Identity(_) | Case::NormedIdentity(_) => {
+            case.elements()
+        }
+    };
+    operations as u64
 }

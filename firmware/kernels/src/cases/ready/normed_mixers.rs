@@ -2,16 +2,18 @@
 
 use super::of_token;
 use super::source::Source;
+use crate::arch::cast;
 use crate::arena::{self, Buffer, Fault};
-use crate::attention::Attention;
-use crate::depthwise::{Depthwise, padded_rows};
-use crate::layout::Kernel;
-use crate::linear::{PlainLinear, ResidualLinear};
-use crate::norm::Norm;
-use crate::normed::{NormScope, Normed};
-use crate::random_mixing::{RandomMixing, matrix_rows};
-use crate::sep_conv::SepConv;
-use crate::stream::{Int8, Int16};
+use crate::arithmetic::depthwise::{Depthwise, padded_rows};
+use crate::arithmetic::layout::Kernel;
+use crate::arithmetic::linear::{PlainLinear, ResidualLinear};
+use crate::arithmetic::norm::Norm;
+use crate::arithmetic::normed::{NormScope, Normed};
+use crate::arithmetic::stream::{Int8, Int16};
+use crate::steps::attention::Attention;
+use crate::steps::depthwise_mixer::DepthwiseMixer;
+use crate::steps::random_mixing::{RandomMixing, matrix_rows};
+use crate::steps::sep_conv::SepConv;
 
 /// Tokens of a tile.
 const TILE_TOKENS: usize = 2;
@@ -29,13 +31,7 @@ pub(super) fn sep_conv<'a, K: Kernel>(
     memory: &mut &'a mut [u8],
 ) -> Result<SepConv<'a>, Fault> {
     let window = side * padded_rows(side);
-    let weights = arena::take_i8s(memory, (hidden * window).next_multiple_of(4))?;
-    source.fill(weights, 127);
-    for column in weights.chunks_mut(padded_rows(side)) {
-        for weight in column.iter_mut().skip(side) {
-            *weight = 0;
-        }
-    }
+    let weights = windows(source, hidden, [side; 2], memory)?;
     let act1 = arena::take_i8s(memory, 256)?;
     source.fill(act1, 127);
     Ok(SepConv {
@@ -58,7 +54,7 @@ pub(super) fn sep_conv<'a, K: Kernel>(
         act1: Some(act1.first_chunk().ok_or(Fault::Geometry)?),
         depthwise: Depthwise {
             kernel: [side; 2],
-            weights: weights.get(..hidden * window).unwrap_or(&[]),
+            weights,
             bias: source.ints(hidden, 10_000, memory)?,
             multiplier: source.multipliers(hidden, window, memory)?,
             padding: -77,
@@ -89,6 +85,87 @@ pub(in super::super) fn sep_conv_scratch(
         false => SepConv::scratch_size::<Int8>,
     };
     size([rows, columns, channels], hidden, [side; 2], TILE_TOKENS)
+}
+
+/// The norm before a depthwise mixer.
+pub(super) enum Before {
+    Map(Norm),
+    Token,
+    None,
+}
+
+/// A depthwise mixer: rows, columns, channels, rows and columns of a window.
+pub(super) fn depthwise_mixer<'a>(
+    source: &mut Source,
+    [rows, columns, channels, window_rows, window_columns]: [usize; 5],
+    [map, scratch]: [Buffer; 2],
+    norm: Before,
+    wide: bool,
+    memory: &mut &'a mut [u8],
+) -> Result<DepthwiseMixer<'a>, Fault> {
+    let kernel = [window_rows, window_columns];
+    let window = window_columns * padded_rows(window_rows);
+    let is_folded = matches!(norm, Before::Map(_));
+    let shift = arena::take_i8s(memory, channels.next_multiple_of(4))?;
+    for (at, shift) in shift.iter_mut().enumerate() {
+        *shift = (8 - at % 4) as i8;
+    }
+    let shift = cast::bytes(shift).get(..channels).unwrap_or(&[]);
+    Ok(DepthwiseMixer {
+        map,
+        scratch,
+        shape: [rows, columns, channels],
+        norm: match norm {
+            Before::Map(norm) => Some(norm),
+            Before::Token | Before::None => None,
+        },
+        normed: match norm {
+            Before::Token => Some(Normed {
+                scope: NormScope::Token,
+                norm: of_token(channels),
+                multiplier: MULTIPLIER,
+            }),
+            Before::Map(_) | Before::None => None,
+        },
+        shift: if wide { shift } else { &[] },
+        depthwise: Depthwise {
+            kernel,
+            weights: windows(source, channels, kernel, memory)?,
+            bias: source.ints(channels, 10_000, memory)?,
+            multiplier: source.multipliers(
+                channels,
+                window * if is_folded { 16 } else { 1 },
+                memory,
+            )?,
+            padding: if matches!(norm, Before::None) { 5 } else { 0 },
+            zero: 9,
+        },
+        beta: match norm {
+            Before::None => &[],
+            Before::Map(_) | Before::Token => source.ints(channels, 1000, memory)?,
+        },
+        factor: source.ints(channels, i32::MAX, memory)?,
+        residual: source.ints(channels, 1 << 24, memory)?,
+        offset: source.ints(channels, 1 << 20, memory)?,
+    })
+}
+
+/// Weights of a window for each channel, zeros behind the rows of each column.
+fn windows<'a>(
+    source: &mut Source,
+    channels: usize,
+    [rows, columns]: [usize; 2],
+    memory: &mut &'a mut [u8],
+) -> Result<&'a [i8], Fault> {
+    let size = channels * columns * padded_rows(rows);
+    let weights = arena::take_i8s(memory, size.next_multiple_of(4))?;
+    source.fill(weights, 127);
+    for column in weights.chunks_mut(padded_rows(rows)) {
+        for weight in column.iter_mut().skip(rows) {
+            *weight = 0;
+        }
+    }
+    weights.get(..size).ok_or(Fault::Buffer)
 }
 
 /// A random mixing of so many tokens and channels.

@@ -2,10 +2,10 @@
 
 use crate::arch::cast;
 use crate::arena::{self, Fault};
+use crate::arithmetic::layout::Kernel;
+use crate::arithmetic::linear::ResidualLinear;
+use crate::arithmetic::weights::Weights;
 use crate::cases::{SEEDS, Seed};
-use crate::layout::Kernel;
-use crate::linear::ResidualLinear;
-use crate::weights::Weights;
 
 /// A source of values: xorshift, after G. Marsaglia.
 pub(super) struct Source {

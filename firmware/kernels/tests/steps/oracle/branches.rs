@@ -19,7 +19,7 @@ pub(crate) struct Width {
 }
 
 impl Width {
-    fn moments(self, values: &[i128], epsilon: u64) -> Moments {
+    pub(crate) fn moments(self, values: &[i128], epsilon: u64) -> Moments {
         let sum = values.iter().sum();
         let squares = values.iter().map(|value| value * value).sum();
         let epsilon = i128::from(epsilon) << (2 * self.fraction);
@@ -28,7 +28,7 @@ impl Width {
     }
 
     /// The nearest value to `total / 2^32`, half a step included.
-    fn stored(self, total: i128) -> i128 {
+    pub(crate) fn stored(self, total: i128) -> i128 {
         let bound = 128 << self.fraction;
         let value = total.div_euclid(1 << (32 - self.fraction));
         value.clamp(-bound, bound - 1)

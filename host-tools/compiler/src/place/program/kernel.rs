@@ -14,6 +14,7 @@ use tadpool_kernels::pooling::Pooling;
 use tadpool_kernels::random_mixing::RandomMixing;
 use tadpool_kernels::scaled_pooling::ScaledPooling;
 use tadpool_kernels::sep_conv::SepConv;
+use tadpool_kernels::visit::AnyStep;
 use tadpool_kernels::weights::Weights;
 use tadpool_kernels::wide_head::{HeadHidden, WideHead, WideLinear};
 
@@ -55,32 +56,32 @@ pub enum Kernel<'a> {
 }
 
 impl Kernel<'_> {
+    /// The step, whichever it is.
+    pub fn step(&self) -> &dyn AnyStep {
+        match self {
+            Self::PatchEmbedding(step) => step,
+            Self::Pooling(step) => step,
+            Self::ScaledPooling(step) => step,
+            Self::NormedPooling(step) => step,
+            Self::Identity(step) => step,
+            Self::RandomMixing(step) => step,
+            Self::SepConv(step) => step,
+            Self::Attention(step) => step,
+            Self::ChannelMlp(step) => step,
+            Self::NormedMlp(step) => step,
+            Self::Head(step) => step,
+            Self::WideHead(step) => step,
+        }
+    }
+
     /// What the step writes.
     pub fn output(&self) -> Buffer {
-        match self {
-            Self::PatchEmbedding(step) => step.output,
-            Self::Pooling(step) => step.map,
-            Self::ScaledPooling(step) => step.map,
-            Self::NormedPooling(step) => step.map,
-            Self::Identity(step) => step.map,
-            Self::RandomMixing(step) => step.map,
-            Self::SepConv(step) => step.map,
-            Self::Attention(step) => step.map,
-            Self::ChannelMlp(step) => step.map,
-            Self::NormedMlp(step) => step.map,
-            Self::Head(step) => step.output,
-            Self::WideHead(step) => step.output,
-        }
+        self.step().output()
     }
 
     /// What the step reads: raw pixels or a feature map.
     pub fn input(&self) -> Buffer {
-        match self {
-            Self::PatchEmbedding(step) => step.input,
-            Self::Head(step) => step.map,
-            Self::WideHead(step) => step.map,
-            in_place => in_place.output(),
-        }
+        self.step().input()
     }
 }
 

@@ -1,25 +1,23 @@
 //! Running a step with the kernels of the host.
 
 use tadpool_kernels::Fault;
-use tadpool_kernels::attention;
-use tadpool_kernels::channel_mlp;
-use tadpool_kernels::head;
-use tadpool_kernels::identity;
-use tadpool_kernels::int16;
 use tadpool_kernels::layout::Rows;
 use tadpool_kernels::norm::Stats;
-use tadpool_kernels::normed_mlp;
-use tadpool_kernels::normed_pooling;
 use tadpool_kernels::patch_embedding::{self, PatchEmbedding};
-use tadpool_kernels::pooling;
-use tadpool_kernels::random_mixing;
-use tadpool_kernels::scaled_pooling;
-use tadpool_kernels::sep_conv;
 use tadpool_kernels::stream::{Int8, Int16};
-use tadpool_kernels::wide_head;
+use tadpool_kernels::visit::Values;
 
-use super::{Kernel, ProgramStep};
+use super::ProgramStep;
 use crate::quantize::quant_model::Stream;
+
+impl From<Stream> for Values {
+    fn from(stream: Stream) -> Self {
+        match stream {
+            Stream::Int8 => Self::Int8,
+            Stream::Int16 => Self::Int16,
+        }
+    }
+}
 
 impl ProgramStep<'_> {
     /// Runs the step on `arena`; the sums of the map go in and come out.
@@ -27,68 +25,8 @@ impl ProgramStep<'_> {
     /// # Errors
     /// A [`Fault`] if buffers and dimensions do not match.
     pub fn run(&self, stats: &Stats, arena: &mut [u8]) -> Result<Stats, Fault> {
-        match (&self.kernel, self.input) {
-            (Kernel::PatchEmbedding(step), input) => {
-                let run = embed(input, self.output);
-                run(step, arena)
-            }
-            (Kernel::Pooling(step), Stream::Int8) => pooling::run::<Rows>(step, stats, arena),
-            (Kernel::Pooling(step), Stream::Int16) => int16::pooling::run(step, stats, arena),
-            (Kernel::ScaledPooling(step), Stream::Int8) => {
-                scaled_pooling::run::<Int8>(step, stats, arena)
-            }
-            (Kernel::ScaledPooling(step), Stream::Int16) => {
-                scaled_pooling::run::<Int16>(step, stats, arena)
-            }
-            (Kernel::NormedPooling(step), Stream::Int8) => {
-                normed_pooling::run::<Int8>(step, stats, arena)
-            }
-            (Kernel::NormedPooling(step), Stream::Int16) => {
-                normed_pooling::run::<Int16>(step, stats, arena)
-            }
-            (Kernel::Identity(step), Stream::Int8) => identity::run::<Int8>(step, stats, arena),
-            (Kernel::Identity(step), Stream::Int16) => identity::run::<Int16>(step, stats, arena),
-            (Kernel::RandomMixing(step), Stream::Int8) => {
-                random_mixing::run::<Rows, Int8>(step, stats, arena)
-            }
-            (Kernel::RandomMixing(step), Stream::Int16) => {
-                random_mixing::run::<Rows, Int16>(step, stats, arena)
-            }
-            (Kernel::SepConv(step), Stream::Int8) => {
-                sep_conv::run::<Rows, Int8>(step, stats, arena)
-            }
-            (Kernel::SepConv(step), Stream::Int16) => {
-                sep_conv::run::<Rows, Int16>(step, stats, arena)
-            }
-            (Kernel::Attention(step), Stream::Int8) => {
-                attention::run::<Rows, Int8>(step, stats, arena)
-            }
-            (Kernel::Attention(step), Stream::Int16) => {
-                attention::run::<Rows, Int16>(step, stats, arena)
-            }
-            (Kernel::ChannelMlp(step), Stream::Int8) => {
-                channel_mlp::run::<Rows>(step, stats, arena)
-            }
-            (Kernel::ChannelMlp(step), Stream::Int16) => {
-                int16::channel_mlp::run::<Rows>(step, stats, arena)
-            }
-            (Kernel::NormedMlp(step), Stream::Int8) => {
-                normed_mlp::run::<Rows, Int8>(step, stats, arena)
-            }
-            (Kernel::NormedMlp(step), Stream::Int16) => {
-                normed_mlp::run::<Rows, Int16>(step, stats, arena)
-            }
-            (Kernel::Head(step), Stream::Int8) => head::run(step, stats, arena).map(|()| *stats),
-            (Kernel::Head(step), Stream::Int16) => {
-                int16::head::run(step, stats, arena).map(|()| *stats)
-            }
-            (Kernel::WideHead(step), Stream::Int8) => {
-                wide_head::run::<Int8>(step, stats, arena).map(|()| *stats)
-            }
-            (Kernel::WideHead(step), Stream::Int16) => {
-                wide_head::run::<Int16>(step, stats, arena).map(|()| *stats)
-            }
-        }
+        let step = self.kernel.step();
+        step.run(self.input.into(), self.output.into(), stats, arena)
     }
 }
 

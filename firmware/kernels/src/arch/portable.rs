@@ -1,0 +1,11 @@
+//! Portable Rust, for cores without loops of their own and for the host.
+
+pub(crate) mod depthwise;
+#[cfg(not(tadpool_core = "armv6m"))]
+pub(crate) mod dots;
+#[cfg(not(tadpool_core = "helium"))]
+pub(crate) mod identity;
+#[cfg(tadpool_core = "host")]
+mod packed;
+pub(crate) mod pooling;
+mod rows;

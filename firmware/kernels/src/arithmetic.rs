@@ -1,0 +1,13 @@
+//! What steps compute with: numbers, norms, streams, matrices.
+
+pub mod depthwise;
+pub mod fixed;
+pub(crate) mod int16;
+pub mod layout;
+pub mod linear;
+pub(crate) mod matmul;
+pub mod norm;
+pub mod normed;
+pub mod softmax;
+pub mod stream;
+pub mod weights;

@@ -1,0 +1,56 @@
+//! A file a step, with one skeleton: the struct of its constants, the scratch that it
+//! needs, what it checks, `run`, and private helpers.
+
+pub mod attention;
+pub mod channel_mlp;
+pub mod depthwise_mixer;
+pub mod head;
+pub mod identity;
+pub mod normed_mlp;
+pub mod normed_pooling;
+pub mod patch_embedding;
+pub mod pointwise;
+pub mod pooling;
+pub mod pushed_rows;
+pub mod random_mixing;
+mod row_mlp;
+pub mod scaled_pooling;
+pub mod sep_conv;
+pub mod wide_head;
+
+use crate::arena::{Buffer, Fault};
+use crate::arithmetic::layout::Kernel;
+use crate::arithmetic::norm::Stats;
+use crate::arithmetic::stream::Stream;
+
+/// One kernel call: constants, and where in the arena it reads, computes and writes.
+pub trait Step {
+    /// What is read: raw pixels or a feature map.
+    fn input(&self) -> Buffer;
+
+    /// What is written; of a step in place, the same.
+    fn output(&self) -> Buffer;
+
+    /// Bytes of scratch that a run from a stream `I` to a stream `O` needs, in any
+    /// layout.
+    fn scratch_size<I: Stream, O: Stream>(&self) -> usize;
+
+    /// Whether buffers, dimensions, constants and matrices fit one another.
+    ///
+    /// # Errors
+    /// The [`Fault`] that a run would end with, if it does not depend on the values of
+    /// matrices.
+    fn check<K: Kernel, I: Stream, O: Stream>(&self) -> Result<(), Fault>;
+
+    /// Runs the step with weights of any number of bits; `stats` are those of the map as
+    /// it is read. Returns the sums of what was written, or `stats` as they are if that
+    /// is no map.
+    ///
+    /// # Errors
+    /// A [`Fault`] if buffers and dimensions do not match.
+    fn run<K: Kernel, I: Stream, O: Stream>(
+        &self,
+        stats: &Stats,
+        arena: &mut [u8],
+    ) -> Result<Stats, Fault>;
+}
