@@ -11,12 +11,11 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 use tadpool_boards::Board;
 
+use crate::python::RUFF;
 use crate::run::{cargo, root, run, shown, succeeds, tadpool};
 use crate::setup::{boards, setup};
-use crate::{bench, examples, generate};
+use crate::{bench, dependencies, examples, generate};
 
-/// Checks models' Python, at one version so that its advice does not change.
-const RUFF: &str = "ruff==0.17.6";
 /// Boards that have no room for the model in `firmware/model`.
 const SMALL_BOARDS: &str = "qemu-lm3s6965evb,qemu-microbit";
 const FIRMWARE: &str = "firmware/Cargo.toml";
@@ -48,18 +47,14 @@ pub(crate) fn ci() -> ExitCode {
 fn all(tally: &mut Tally) -> Result<()> {
     step(tally, "setup", setup)?;
     let boards = boards()?;
-    step(tally, "format", || {
-        run(&mut cargo(["fmt", "--all", "--check"]))?;
-        for manifest in [FIRMWARE, FUZZ] {
-            run(&mut cargo(["fmt", "--check", "--manifest-path", manifest]))?;
-        }
-        Ok(())
-    })?;
+    step(tally, "format", format)?;
+    step(
+        tally,
+        "licences and sources of dependencies",
+        dependencies::check,
+    )?;
     step(tally, "style of the kernels' benchmark", bench::lint)?;
-    step(tally, "clippy", || {
-        let mut clippy = cargo(["clippy", "--workspace", "--all-targets", "--locked"]);
-        run(clippy.args(["--", "--deny", "warnings"]))
-    })?;
+    step(tally, "clippy", clippy)?;
     // What it fuzzes runs as a test of the planner; only `cargo fuzz` can link it.
     step(tally, "the planner's fuzz target", || {
         let target = ["--target-dir", "target/fuzz", "--locked"];
@@ -141,6 +136,21 @@ fn all(tally: &mut Tally) -> Result<()> {
     } else {
         tests(tally, &mut cargo(["test", "--workspace", "--locked"]))
     }
+}
+
+/// Checks the format of all Rust but the benchmark's image.
+pub(crate) fn format() -> Result<()> {
+    run(&mut cargo(["fmt", "--all", "--check"]))?;
+    for manifest in [FIRMWARE, FUZZ] {
+        run(&mut cargo(["fmt", "--check", "--manifest-path", manifest]))?;
+    }
+    Ok(())
+}
+
+/// Checks the style of the host's workspace.
+pub(crate) fn clippy() -> Result<()> {
+    let mut clippy = cargo(["clippy", "--workspace", "--all-targets", "--locked"]);
+    run(clippy.args(["--", "--deny", "warnings"]))
 }
 
 /// Runs one check, and says how long it took.
@@ -248,23 +258,10 @@ fn host() -> Result<String> {
     Ok(host.context("`rustc -vV` names no host")?.to_owned())
 }
 
-/// Checks models' Python, with ruff installed in a folder of its own if need
-/// be.
+/// Checks models' Python.
 fn ruff() -> Result<()> {
-    let folder = root().join("target/python");
-    let ruff = folder.join("bin/ruff");
-    let version = RUFF.replace("==", " ");
-    let is_right = Command::new(&ruff).arg("--version").output();
-    if !is_right.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).trim() == version) {
-        run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
-        run(Command::new(folder.join("bin/pip")).args(["install", "--quiet", RUFF]))?;
-    }
-    run(Command::new(&ruff)
-        .args(["check", "models"])
-        .current_dir(root()))?;
-    run(Command::new(&ruff)
-        .args(["format", "--check", "models"])
-        .current_dir(root()))
+    run(RUFF.command()?.args(["check", "models"]))?;
+    run(RUFF.command()?.args(["format", "--check", "models"]))
 }
 
 #[cfg(test)]

@@ -4,8 +4,11 @@
 mod bench;
 mod ci;
 mod demo;
+mod dependencies;
 mod examples;
 mod generate;
+mod python;
+mod quick;
 mod run;
 mod setup;
 
@@ -29,8 +32,14 @@ enum Command {
     /// Compiles a trained PoolFormer, builds its firmware and classifies a
     /// picture on an emulated board.
     Demo,
+    /// Format, lints and unit tests of the host's workspace: what to run before each
+    /// commit. Needs no emulator.
+    Quick,
     /// All checks and tests; stops at the first that fails.
     Ci,
+    /// Checks the dependencies against the RustSec advisories. Needs a network, so it is
+    /// no part of ci.
+    Advisories,
     /// Checks the kernels on every kind of core and counts their instructions,
     /// in the emulator, next to the counts that were saved.
     Bench {
@@ -56,6 +65,8 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Setup => setup::setup(),
         Command::Demo => demo::demo(),
+        Command::Quick => quick::quick(),
+        Command::Advisories => dependencies::advisories(),
         Command::Ci => return ci::ci(),
         Command::Bench { check: true, .. } => bench::lint().and_then(|()| bench::check()),
         Command::Bench { core, save, .. } => bench::bench(core.as_deref(), save),

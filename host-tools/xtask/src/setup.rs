@@ -1,6 +1,7 @@
 //! Installs what is missing.
 
 use std::collections::BTreeSet;
+use std::io::{self, BufRead, IsTerminal as _, Write};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
@@ -12,18 +13,68 @@ const EMULATOR: &str = "qemu-system-arm";
 /// Debian's packages that can build for any target.
 const DEBIAN_RUST: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "lld"];
 
-/// A system's package manager and its name of the emulator's package.
-const PACKAGE_MANAGERS: [(&str, &[&str], &str); 6] = [
-    (
-        "apt-get",
-        &["install", "--yes", "--no-install-recommends"],
-        "qemu-system-arm",
-    ),
-    ("dnf", &["install", "--assumeyes"], "qemu-system-arm"),
-    ("pacman", &["-S", "--noconfirm"], "qemu-system-arm"),
-    ("zypper", &["--non-interactive", "install"], "qemu-arm"),
-    ("apk", &["add"], "qemu-system-arm"),
-    ("brew", &["install"], "qemu"),
+/// A system's package manager.
+struct PackageManager {
+    program: &'static str,
+    /// Installs packages that are named after these, and removes none.
+    install: &'static [&'static str],
+    /// Shows what would be done, and does nothing.
+    simulate: &'static str,
+    /// Variables that it is called with.
+    variables: &'static [(&'static str, &'static str)],
+    /// Its package of the emulator.
+    emulator: &'static str,
+}
+
+const PACKAGE_MANAGERS: [PackageManager; 6] = [
+    PackageManager {
+        program: "apt-get",
+        install: &["install", "--yes", "--no-remove", "--no-install-recommends"],
+        simulate: "apt-get install --simulate",
+        variables: &[],
+        emulator: "qemu-system-arm",
+    },
+    PackageManager {
+        program: "dnf",
+        // Removes nothing without `--allowerasing`.
+        install: &["install", "--assumeyes"],
+        simulate: "dnf install --assumeno",
+        variables: &[],
+        emulator: "qemu-system-arm",
+    },
+    PackageManager {
+        program: "pacman",
+        // Answers no where a conflicting package would have to go.
+        install: &["-S", "--needed", "--noconfirm"],
+        simulate: "pacman -S --print",
+        variables: &[],
+        emulator: "qemu-system-arm",
+    },
+    PackageManager {
+        program: "zypper",
+        install: &["--non-interactive", "install", "--no-force-resolution"],
+        simulate: "zypper install --dry-run",
+        variables: &[],
+        emulator: "qemu-arm",
+    },
+    PackageManager {
+        program: "apk",
+        // Fails where packages conflict.
+        install: &["add"],
+        simulate: "apk add --simulate",
+        variables: &[],
+        emulator: "qemu-system-arm",
+    },
+    PackageManager {
+        program: "brew",
+        install: &["install"],
+        simulate: "brew install --dry-run",
+        variables: &[
+            ("HOMEBREW_NO_AUTOREMOVE", "1"),
+            ("HOMEBREW_NO_INSTALL_CLEANUP", "1"),
+        ],
+        emulator: "qemu",
+    },
 ];
 
 /// Installs the boards' Rust targets and the emulator.
@@ -51,10 +102,9 @@ fn install_target(target: &str) -> Result<()> {
         return Ok(());
     }
     println!("{target}: rustup could not install it; trying Debian's Rust, which builds `core`");
-    if is_installed("apt-get") {
-        run(privileged("apt-get")
-            .args(["install", "--yes"])
-            .args(DEBIAN_RUST))?;
+    let [apt, ..] = PACKAGE_MANAGERS;
+    if is_installed(apt.program) {
+        apt.install(&DEBIAN_RUST)?;
     }
     if tadpool_toolchain::for_target(target).is_none() {
         let packages = DEBIAN_RUST.join(" ");
@@ -71,21 +121,70 @@ fn install_emulator() -> Result<()> {
         println!("{EMULATOR}: installed");
         return Ok(());
     }
-    let manager = PACKAGE_MANAGERS
-        .into_iter()
-        .find(|(program, ..)| is_installed(program));
-    let Some((program, install, package)) = manager else {
+    let mut managers = PACKAGE_MANAGERS.into_iter();
+    let Some(manager) = managers.find(|manager| is_installed(manager.program)) else {
         bail!("{EMULATOR} is missing and no package manager is known here; install QEMU for Arm");
     };
-    if program == "apt-get" {
-        run(privileged(program).arg("update"))?;
-    }
-    run(privileged(program).args(install).arg(package))
-        .with_context(|| format!("{EMULATOR} could not be installed; install `{package}`"))?;
+    manager.install(&[manager.emulator])?;
     if !is_installed(EMULATOR) {
+        let package = manager.emulator;
         bail!("`{package}` was installed, but there is no {EMULATOR} on the PATH");
     }
     Ok(())
+}
+
+impl PackageManager {
+    /// Installs `packages`, if the person at the terminal agrees, and removes none.
+    fn install(&self, packages: &[&str]) -> Result<()> {
+        let (program, packages_text) = (self.program, packages.join(" "));
+        if !agreed(&format!(
+            "install `{packages_text}` with {program}, removing nothing?"
+        ))? {
+            bail!("`{packages_text}` is needed; install it, then run this again");
+        }
+        if program == "apt-get" {
+            // Lists that are old, or that cannot be fetched, may still do.
+            let _ = run(privileged(program).arg("update"));
+        }
+        let mut command = privileged(program);
+        command.args(self.install).args(packages);
+        command.envs(self.variables.iter().copied());
+        run(&mut command).with_context(|| {
+            let simulate = self.simulate;
+            format!(
+                "`{packages_text}` could not be installed, and no package was removed; see with \
+                 `{simulate} {packages_text}` what stands in its way, install it by hand, then \
+                 run this again"
+            )
+        })
+    }
+}
+
+/// What the person at the terminal answers to `question`; yes where nobody is asked, in
+/// continuous integration or without a terminal.
+fn agreed(question: &str) -> Result<bool> {
+    let stdin = io::stdin();
+    if !stdin.is_terminal() || std::env::var_os("CI").is_some() {
+        return Ok(true);
+    }
+    answer(question, &mut stdin.lock(), &mut io::stdout())
+}
+
+/// Asks `question` until the answer is yes or no; no answer is no.
+fn answer(question: &str, input: &mut impl BufRead, output: &mut impl Write) -> Result<bool> {
+    loop {
+        write!(output, "{question} [y/n] ")?;
+        output.flush()?;
+        let mut line = String::new();
+        if input.read_line(&mut line)? == 0 {
+            return Ok(false);
+        }
+        match line.trim().to_lowercase().as_str() {
+            "y" | "yes" => return Ok(true),
+            "n" | "no" => return Ok(false),
+            _ => {}
+        }
+    }
 }
 
 /// `program`, through sudo where that is needed.
@@ -105,4 +204,28 @@ fn privileged(program: &str) -> Command {
 
 fn is_installed(program: &str) -> bool {
     succeeds(Command::new(program).arg("--version"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_yes_is_a_yes() {
+        let cases = [
+            ("y\n", true),
+            ("YES\n", true),
+            ("n\n", false),
+            ("", false),
+            ("\nperhaps\nyes\n", true),
+            ("perhaps\n", false),
+        ];
+        for (input, expected) in cases {
+            let mut asked = Vec::new();
+            let agreed = answer("install it?", &mut input.as_bytes(), &mut asked).unwrap();
+            assert_eq!(agreed, expected, "{input:?}");
+            let asked = String::from_utf8(asked).unwrap();
+            assert!(asked.starts_with("install it? [y/n] "), "{asked}");
+        }
+    }
 }
