@@ -27,8 +27,11 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
+pub(crate) use self::core::operations;
+pub(crate) use self::table::Saved;
+
 use self::core::CORES;
-use self::table::{Saved, change, table};
+use self::table::{change, table};
 use crate::run::{cargo, root, run};
 
 /// Percent by which a count may rise: what another release of the compiler, or

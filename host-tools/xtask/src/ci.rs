@@ -14,7 +14,7 @@ use tadpool_boards::Board;
 use crate::python::RUFF;
 use crate::run::{cargo, root, run, shown, succeeds, tadpool};
 use crate::setup::{boards, setup};
-use crate::{bench, dependencies, examples, generate};
+use crate::{bench, dependencies, examples, generate, results};
 
 /// Boards that have no room for the model in `firmware/model`.
 const SMALL_BOARDS: &str = "qemu-lm3s6965evb,qemu-microbit";
@@ -48,6 +48,7 @@ fn all(tally: &mut Tally) -> Result<()> {
     step(tally, "setup", setup)?;
     let boards = boards()?;
     step(tally, "format", format)?;
+    step(tally, "RESULTS.md", results::check)?;
     step(
         tally,
         "licences and sources of dependencies",
@@ -248,7 +249,7 @@ fn firmware(subcommand: &str, board: &Board) -> Result<Command> {
 }
 
 /// The target that `cargo` builds for by itself.
-fn host() -> Result<String> {
+pub(crate) fn host() -> Result<String> {
     let output = Command::new("rustc")
         .arg("-vV")
         .output()

@@ -9,6 +9,7 @@ mod examples;
 mod generate;
 mod python;
 mod quick;
+mod results;
 mod run;
 mod setup;
 
@@ -59,6 +60,12 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Writes `RESULTS.md` from committed figures.
+    Results {
+        /// Writes nothing, and fails if `RESULTS.md` is not what it would write.
+        #[arg(long)]
+        check: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -72,6 +79,8 @@ fn main() -> ExitCode {
         Command::Bench { core, save, .. } => bench::bench(core.as_deref(), save),
         Command::Generate { check: false } => generate::generate(),
         Command::Generate { check: true } => generate::check(),
+        Command::Results { check: false } => results::results(),
+        Command::Results { check: true } => results::check(),
     };
     report(done)
 }

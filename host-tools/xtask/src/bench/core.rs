@@ -269,7 +269,7 @@ impl Core {
                 rows.push(Row {
                     what,
                     count,
-                    operations: operations(case),
+                    operations: operations_of(case),
                     cycles,
                 });
             }
@@ -437,8 +437,15 @@ fn depthwise_mixer([rows, columns, channels, window_rows, window_columns]: &[usi
     format!("depthwise mixer {rows}x{columns}x{channels} k{window_rows}x{window_columns}")
 }
 
+/// Multiply-accumulates of the counted case of this name, or elements where there are
+/// none; nothing if no case has the name.
+pub(crate) fn operations(what: &str) -> Option<u64> {
+    let case = COUNTED.iter().find(|case| name(case) == what);
+    case.map(operations_of)
+}
+
 /// Multiply-accumulates, or elements where there are none.
-fn operations(case: &Case) -> u64 {
+fn operations_of(case: &Case) -> u64 {
     let operations = match case {
         Case::Head([tokens, channels, _]) | Case::WideHead([tokens, channels, ..]) => {
             tokens * channels

@@ -17,8 +17,8 @@ pub(super) struct Row {
 /// A saved table: the compiler, and counts by core and what was counted, with an
 /// estimate of the cycles if there is one.
 #[derive(Default)]
-pub(super) struct Saved {
-    pub(super) compiler: String,
+pub(crate) struct Saved {
+    pub(crate) compiler: String,
     counts: BTreeMap<(String, String), (u64, Option<u64>)>,
 }
 
@@ -27,7 +27,7 @@ const HEADER: &str = "# Written by `cargo xtask bench --save`: instructions, or 
 const COMPILER: &str = "# Compiler: ";
 
 impl Saved {
-    pub(super) fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let mut saved = Self::default();
         for line in text.lines() {
             if let Some(compiler) = line.strip_prefix(COMPILER) {
@@ -57,9 +57,16 @@ impl Saved {
         text
     }
 
-    pub(super) fn get(&self, core: &str, what: &str) -> Option<u64> {
+    /// A count.
+    pub(crate) fn get(&self, core: &str, what: &str) -> Option<u64> {
         let saved = self.counts.get(&(core.to_owned(), what.to_owned()));
         saved.map(|&(count, _)| count)
+    }
+
+    /// An estimate of cycles.
+    pub(crate) fn cycles(&self, core: &str, what: &str) -> Option<u64> {
+        let saved = self.counts.get(&(core.to_owned(), what.to_owned()));
+        saved.and_then(|&(_, cycles)| cycles)
     }
 
     /// What a run counted of a core, and the rows that it did not count.

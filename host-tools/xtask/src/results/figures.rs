@@ -1,0 +1,216 @@
+//! `models/results.toml`: figures that take long to measure.
+
+use serde::Deserialize;
+
+/// The whole file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Figures {
+    pub(super) accuracy: Accuracy,
+    pub(super) simple_choices: SimpleChoices,
+    pub(super) onnxruntime: OnnxRuntime,
+    pub(super) outliers: Outliers,
+    pub(super) fixtures: Fixtures,
+    pub(super) host: Host,
+    pub(super) boards: Boards,
+    pub(super) image: Image,
+    pub(super) int4: Int4,
+    pub(super) bit_exact: BitExact,
+    pub(super) dsp_loop_on_m7: DspLoop,
+    pub(super) tflite_micro: TfliteMicro,
+    pub(super) full_size: FullSize,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Accuracy {
+    pub(super) command: String,
+    pub(super) measured: String,
+    pub(super) bytes_command: String,
+    pub(super) bytes_measured: String,
+    pub(super) networks: Vec<Network>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Network {
+    pub(super) name: String,
+    pub(super) parameters: u64,
+    /// Percent, as all accuracies.
+    pub(super) float_top1: f64,
+    pub(super) rows: Vec<Weights>,
+}
+
+/// What integers make of a network.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Weights {
+    /// The values of `--weights` and other flags.
+    pub(super) weights: String,
+    pub(super) top1: f64,
+    /// Images with the same prediction as the float network.
+    pub(super) same: f64,
+    pub(super) weights_section_bytes: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SimpleChoices {
+    pub(super) command: String,
+    pub(super) measured: String,
+    pub(super) float_top1: f64,
+    pub(super) rows: Vec<Weights>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OnnxRuntime {
+    pub(super) command: String,
+    pub(super) version: String,
+    pub(super) measured: String,
+    pub(super) poolformer_float_top1: f64,
+    pub(super) identityformer_float_top1: f64,
+    pub(super) rows: Vec<Calibration>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Calibration {
+    pub(super) calibration: String,
+    /// Top-1, and images with the same prediction as in float.
+    pub(super) poolformer: [f64; 2],
+    pub(super) identityformer: [f64; 2],
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Outliers {
+    pub(super) command: String,
+    pub(super) measured: String,
+    /// How many times as large as the rest of the residual stream.
+    pub(super) size: u64,
+    pub(super) int8_worst_step_db: f64,
+    pub(super) auto_worst_step_db: f64,
+    pub(super) limit_size: u64,
+    pub(super) limit_logits_db: f64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Fixtures {
+    pub(super) command: String,
+    pub(super) measured: String,
+    /// With int8 and with int16 streams.
+    pub(super) pooling_and_identity_db: [f64; 2],
+    pub(super) other_mixers_lowest_db: [f64; 2],
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Host {
+    pub(super) command: String,
+    pub(super) measured: String,
+    pub(super) machine: String,
+    pub(super) int8_images_per_second: u64,
+    pub(super) int4_images_per_second: u64,
+    /// Of 1 000 images and of 10 000.
+    pub(super) check_peak_mib: [u64; 2],
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Boards {
+    pub(super) command: String,
+    pub(super) measured: String,
+    pub(super) rows: Vec<BoardRow>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BoardRow {
+    pub(super) board: String,
+    pub(super) instructions: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Image {
+    pub(super) compile_command: String,
+    pub(super) run_command: String,
+    pub(super) measured: String,
+    /// Largest difference from tract, in the network's own units.
+    pub(super) logits_within: f64,
+    pub(super) stack_used_bytes: u64,
+    pub(super) weights_section_bytes: u64,
+    pub(super) inference_code_bytes: u64,
+    pub(super) image_code_bytes: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Int4 {
+    pub(super) command: String,
+    pub(super) measured: String,
+    pub(super) rows: Vec<Int4Row>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Int4Row {
+    pub(super) weights: String,
+    pub(super) instructions: u64,
+    pub(super) weights_section_bytes: u64,
+    pub(super) arena_bytes: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BitExact {
+    pub(super) command: String,
+    pub(super) measured: String,
+    pub(super) images: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DspLoop {
+    pub(super) command: String,
+    pub(super) measured: String,
+    pub(super) cycles_estimate: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TfliteMicro {
+    pub(super) measured: String,
+    pub(super) instructions: u64,
+    pub(super) arena_bytes: u64,
+    pub(super) s12_arena_bytes: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FullSize {
+    pub(super) command: String,
+    pub(super) measured: String,
+    pub(super) image_bytes: u64,
+    /// The residual stream of the first stage with eight bits.
+    pub(super) first_stage_bytes: u64,
+    /// The arena of the PoolFormers if the image comes row by row.
+    pub(super) rows_arena_bytes: u64,
+    pub(super) compile_seconds: u64,
+    pub(super) compile_gb: f64,
+    pub(super) onnxruntime_seconds: f64,
+    pub(super) onnxruntime_gb: f64,
+    pub(super) networks: Vec<FullSizeNetwork>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FullSizeNetwork {
+    /// The name in `models/export/full_size.tsv`.
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) parameters: String,
+    pub(super) arena_bytes: u64,
+}
