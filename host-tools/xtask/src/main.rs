@@ -5,8 +5,12 @@ mod bench;
 mod ci;
 mod demo;
 mod dependencies;
+#[cfg(test)]
+mod documents;
 mod examples;
 mod generate;
+#[cfg(test)]
+mod graph;
 mod python;
 mod quick;
 mod results;
