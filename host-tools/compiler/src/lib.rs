@@ -12,6 +12,8 @@ pub mod import;
 
 pub mod network;
 
+pub mod layers;
+
 // From the float network to integers.
 pub mod calibrate;
 
