@@ -9,6 +9,7 @@
 
 pub mod attention;
 pub mod channel_mlp;
+pub mod depthwise_mixer;
 pub mod head;
 pub mod identity;
 pub mod norm;
@@ -29,6 +30,7 @@ use crate::quantize::context::Context;
 use crate::quantize::quant_model::{Quant, QuantLayer, QuantMatrix, WeightBits};
 use attention::{Attention, QuantAttention};
 use channel_mlp::{ChannelMlp, QuantChannelMlp, QuantNormedMlp};
+use depthwise_mixer::{DepthwiseMixer, QuantDepthwiseMixer};
 use head::{Head, QuantHead, QuantWideHead};
 use identity::{Identity, QuantIdentity};
 use patch_embedding::{PatchEmbedding, QuantPatchEmbedding};
@@ -52,6 +54,8 @@ pub enum Op {
     RandomMixing(RandomMixing),
     /// `res_scale * x + layer_scale * fc2(act2(depthwise(act1(fc1(norm(x))))))`.
     SepConv(SepConv),
+    /// `res_scale * x + layer_scale * depthwise(norm(x))`.
+    DepthwiseMixer(DepthwiseMixer),
     /// `res_scale * x + layer_scale * projection(attention(qkv(norm(x))))`.
     Attention(Attention),
     /// `res_scale * x + layer_scale * fc2(activation(fc1(norm(x))))`.
@@ -77,6 +81,8 @@ pub enum QuantOp {
     RandomMixing(QuantRandomMixing),
     /// See [`tadpool_kernels::sep_conv`].
     SepConv(Box<QuantSepConv>),
+    /// See [`tadpool_kernels::depthwise_mixer`].
+    DepthwiseMixer(Box<QuantDepthwiseMixer>),
     /// See [`tadpool_kernels::attention`].
     Attention(Box<QuantAttention>),
     /// See [`tadpool_kernels::channel_mlp`].
@@ -224,11 +230,12 @@ pub(crate) type Recogniser =
     fn(&Branch<'_>) -> Option<Result<Op, crate::import::recognise::Problem>>;
 
 /// The residual layers, in the order in which they are tried.
-pub(crate) const RESIDUAL_LAYERS: [Recogniser; 6] = [
+pub(crate) const RESIDUAL_LAYERS: [Recogniser; 7] = [
     pooling::recognise::layer,
     identity::recognise::layer,
     random_mixing::recognise::layer,
     sep_conv::recognise::layer,
+    depthwise_mixer::recognise::layer,
     attention::recognise::layer,
     channel_mlp::recognise::layer,
 ];
@@ -243,6 +250,7 @@ impl Op {
             Self::Identity(op) => op,
             Self::RandomMixing(op) => op,
             Self::SepConv(op) => op,
+            Self::DepthwiseMixer(op) => op,
             Self::Attention(op) => op,
             Self::ChannelMlp(op) => op,
             Self::Head(op) => op,
@@ -281,6 +289,7 @@ impl QuantOp {
             Self::Identity(op) => op,
             Self::RandomMixing(op) => op,
             Self::SepConv(op) => &**op,
+            Self::DepthwiseMixer(op) => &**op,
             Self::Attention(op) => &**op,
             Self::ChannelMlp(op) => &**op,
             Self::NormedMlp(op) => &**op,

@@ -14,6 +14,7 @@
 mod activation;
 mod arithmetic;
 mod convolution;
+mod depthwise;
 mod einsum;
 pub(crate) mod form;
 mod layout;

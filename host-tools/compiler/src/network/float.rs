@@ -5,6 +5,7 @@
 //! are accumulated in `f64`. Each [kind of layer](crate::layers) runs itself; here is
 //! what they share.
 
+pub(crate) mod depthwise;
 mod gelu;
 pub(crate) mod matrix;
 pub(crate) mod norm;

@@ -3,11 +3,10 @@
 
 use super::Problem;
 use super::form::{Form, Order, StreamId, Sum, Term};
-use super::linear;
 use super::walk::Walk;
+use super::{depthwise, linear};
 use crate::import::constant_folding::Window;
 use crate::import::graph::Node;
-use crate::layers::sep_conv;
 use crate::network::{Linear, Op, PatchEmbedding, Shape};
 
 /// The meaning of a convolution's result.
@@ -70,7 +69,7 @@ pub(crate) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
         return match form {
             Form::Map(sum) if sum.is_unknown() => Ok(walk.unknown(node)),
             Form::Map(sum) if sum.order == Order::ChannelsFirst || sum.has_one_axis() => {
-                sep_conv::recognise::depthwise(&sum, kernel, &window, values, bias)
+                depthwise::lower(walk, node, &sum, (&window, kernel), values, bias)
             }
             Form::Opaque => Ok(walk.unknown(node)),
             form => refuse(
@@ -129,7 +128,7 @@ const REMEDY: &str = "let patch embeddings read the feature map itself or its no
      layers (1x1 convolutions) in branches";
 
 /// Whether a map is a step of a branch or of the head, and no feature map.
-fn is_inside(sum: &Sum) -> bool {
+pub(super) fn is_inside(sum: &Sum) -> bool {
     !matches!(sum.single(), Some((Term::Stream(_), _)) | None)
 }
 
