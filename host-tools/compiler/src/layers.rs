@@ -298,6 +298,11 @@ impl QuantOp {
         }
     }
 
+    /// Its matrices, in the order of those of the float layer.
+    pub fn matrices(&self) -> Vec<&QuantMatrix> {
+        self.layer().matrices()
+    }
+
     /// Whether the layer ends the network with logits.
     pub fn is_head(&self) -> bool {
         self.layer().writes() == Writes::Logits

@@ -13,7 +13,6 @@ use std::fmt;
 
 pub use crate::layers::attention::Attention;
 pub use crate::layers::channel_mlp::ChannelMlp;
-pub use crate::layers::depthwise_mixer::DepthwiseMixer;
 pub use crate::layers::head::{Head, HeadHidden};
 pub use crate::layers::identity::Identity;
 pub use crate::layers::patch_embedding::PatchEmbedding;

@@ -1,6 +1,6 @@
 //! Generates the model's source into `OUT_DIR`.
 
-use tadpool_boards::KernelVariant;
+use tadpool_compiler::KernelVariant;
 
 fn main() {
     // Plain Rust kernels, so that the example runs on the host too.

@@ -12,7 +12,6 @@ pub use linear::{
 pub use crate::layers::QuantOp;
 pub use crate::layers::attention::QuantAttention;
 pub use crate::layers::channel_mlp::{QuantChannelMlp, QuantNormedMlp};
-pub use crate::layers::depthwise_mixer::QuantDepthwiseMixer;
 pub use crate::layers::head::{QuantHead, QuantHeadHidden, QuantWideHead};
 pub use crate::layers::identity::QuantIdentity;
 pub use crate::layers::patch_embedding::QuantPatchEmbedding;

@@ -1,9 +1,10 @@
 //! Depthwise mixer; padding is zero, behind the norm.
 
+use super::DepthwiseMixer;
 use crate::network::float::depthwise::depthwise;
 use crate::network::float::norm::{centre, normalise};
 use crate::network::float::{Observe, View, add_branch};
-use crate::network::{DepthwiseMixer, NormScope, Shape};
+use crate::network::{NormScope, Shape};
 
 /// Updates `x`.
 pub(crate) fn run(op: &DepthwiseMixer, shape: Shape, x: &mut [f32], view: Observe<'_>) {

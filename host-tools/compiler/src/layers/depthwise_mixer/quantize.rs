@@ -5,9 +5,9 @@
 
 use tadpool_kernels::depthwise::padded_rows;
 
-use super::QuantDepthwiseMixer;
+use super::{DepthwiseMixer, QuantDepthwiseMixer};
+use crate::network::NormScope;
 use crate::network::float::View;
-use crate::network::{DepthwiseMixer, NormScope};
 use crate::quantize::QuantError;
 use crate::quantize::context::Context;
 use crate::quantize::fixed::{Rows, affine, parts, product_bound};

@@ -2,7 +2,8 @@
 
 use crate::import::recognise::form::{DepthwiseTerm, Term, add_scaled, all, product};
 use crate::import::recognise::{Branch, Problem, residual};
-use crate::network::{Depthwise, DepthwiseMixer, Norm, Op};
+use crate::layers::depthwise_mixer::DepthwiseMixer;
+use crate::network::{Depthwise, Norm, Op};
 
 /// The layer that adds `branch`, if it is a depthwise mixer: a convolution of each channel
 /// of the map or of its norm, and perhaps what it reads with a factor per channel, which

@@ -1,24 +1,26 @@
 //! The check as one HTML page that needs nothing else: no scripts, no fonts, no
 //! links.
 
+mod thumbnail;
+
 use askama::Template;
 use plotters::prelude::*;
 
-use super::thumbnail::thumbnail;
 use tadpool_compiler::check::{Check, Disagreement};
 use tadpool_compiler::given::model_toml::InputDescription;
+use thumbnail::thumbnail;
 
 /// The page is not made: a picture or the template failed.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot draw the report: {0}")]
-pub(crate) struct HtmlError(String);
+pub struct HtmlError(String);
 
 /// The page for `check`, with sentences that a reader should see first, and what is
 /// known of its origin as pairs of name and value.
 ///
 /// # Errors
 /// A picture could not be drawn.
-pub(super) fn html(
+pub fn html(
     check: &Check,
     input: &InputDescription,
     notes: &[String],
