@@ -19,7 +19,7 @@ use crate::validate::validate;
 ///
 /// # Errors
 /// A [`PlanError`] if the problem makes no sense, if it is proved that no plan fits, or
-/// if none was found within the budget.
+/// if none was found within the budget. Every plan is checked before it is returned.
 pub fn solve(problem: &Problem, budget: &Budget) -> Result<Solution, PlanError> {
     validate(problem)?;
     let mut clock = Clock::new(budget);
@@ -83,7 +83,9 @@ pub fn solve(problem: &Problem, budget: &Budget) -> Result<Solution, PlanError> 
         *bound = known.bound.max(*bound);
     }
     let optimal = known.complete || lower_bounds == best.heights;
-    debug_assert_eq!(checker::check(problem, &best.plan), Ok(()));
+    if let Err(violation) = checker::check(problem, &best.plan) {
+        return Err(PlanError::WrongPlan { violation });
+    }
     Ok(Solution {
         lower_bounds: if optimal {
             best.heights.clone()
