@@ -9,7 +9,6 @@ use memory_planner::{Budget, Problem, Proof, checker, solve};
 use support::integer::{quantized, quantized_file};
 use tadpool::ir::MetaFormer;
 use tadpool::memory::MemoryPlan;
-use tadpool::plan_csv;
 use tadpool::precision::Precision;
 use tadpool::quant_model::WeightBits;
 use tadpool::schedule::{Schedule, ScheduleConfig};
@@ -94,7 +93,7 @@ fn every_model_is_planned_fast() {
             let name = format!("{model}-{precision}");
             assert_proved_fast(&name, problem);
             if !model.ends_with("-qat") {
-                let text = plan_csv::write(problem, &quantized.memory.plan);
+                let text = memory_planner::csv::write(problem, &quantized.memory.plan);
                 assert_committed(
                     &root.join(format!("memory-planner/tests/networks/{name}.csv")),
                     &text,

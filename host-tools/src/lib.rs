@@ -46,10 +46,6 @@ pub mod schedule;
 
 pub mod memory;
 
-pub mod plan_csv;
-
-pub mod plan_svg;
-
 pub mod program;
 
 // The whole way, and what becomes of it.

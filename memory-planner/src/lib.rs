@@ -42,6 +42,12 @@ mod packing;
 mod portfolio;
 mod stacks;
 
+// Problems and plans as files.
+#[cfg(feature = "csv")]
+pub mod csv;
+#[cfg(feature = "svg")]
+pub mod svg;
+
 #[doc(hidden)]
 pub mod fuzzing;
 
