@@ -29,10 +29,7 @@ pub(crate) fn improve(
         bound: 0,
     };
     let Some((plain, merged)) = variants.split_last() else {
-        return Known {
-            complete: false,
-            bound: 0,
-        };
+        return Known::NOTHING;
     };
     for region in (0..task.problem.regions.len()).rev() {
         for items in merged {
@@ -56,10 +53,7 @@ fn improve_region(
     clock: &mut Clock,
 ) -> Known {
     let Some(here) = items_in(best, items, region) else {
-        return Known {
-            complete: false,
-            bound: 0,
-        };
+        return Known::NOTHING;
     };
     let bound = height_bound(&task.rules, &here.iter().collect::<Vec<_>>());
     let (height, capacity) = (best.heights[region], task.problem.regions[region].usable());
@@ -126,10 +120,10 @@ pub(crate) fn lowest(
         return unknown;
     }
     let spans: Vec<u64> = items.iter().map(|item| item.span).collect();
-    if let Some(mut search) = Portfolio::new(items, start) {
+    if let Some(mut search) = Portfolio::new(items, start, clock) {
         range.grain = search.grain;
         minimise(&mut search, &spans, range, task.goal, clock)
-    } else if let Some(mut search) = Disjunctive::new(&task.rules, items) {
+    } else if let Some(mut search) = Disjunctive::new(&task.rules, items, clock) {
         minimise(&mut search, &spans, range, task.goal, clock)
     } else {
         unknown

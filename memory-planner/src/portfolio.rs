@@ -7,6 +7,7 @@ use crate::clock::Clock;
 use crate::ejection::Ejection;
 use crate::items::Item;
 use crate::minimise::{Decide, Ending};
+use crate::neighbours::Neighbours;
 use crate::packing::{Memory, Search};
 use crate::stacks::{Rect, Stacks, sections};
 
@@ -15,6 +16,10 @@ use crate::stacks::{Rect, Stacks, sections};
 pub(crate) struct Portfolio {
     rects: Vec<Rect>,
     ejection: Ejection,
+    /// None if most rectangles are live together.
+    neighbours: Option<Neighbours>,
+    /// The mean number of rectangles that a placement looks at.
+    mean_looks: u64,
     /// None if the problem is too large for the packing search.
     packing: Option<(Stacks, Memory)>,
     /// For each item its rectangle; none if it has no bytes.
@@ -28,7 +33,7 @@ impl Portfolio {
     ///
     /// None if an item has a relation, several members or a fixed offset, which these
     /// searches do not know.
-    pub(crate) fn new(items: &[Item], start: Option<&[u64]>) -> Option<Self> {
+    pub(crate) fn new(items: &[Item], start: Option<&[u64]>, clock: &mut Clock) -> Option<Self> {
         if !items.iter().all(Item::is_plain) {
             return None;
         }
@@ -52,9 +57,18 @@ impl Portfolio {
             let solid = pairs.filter(|(item, _)| item.span > 0);
             solid.map(|(_, offset)| *offset).collect::<Vec<_>>()
         });
-        let stacks = Stacks::new(rects.clone());
+        let live: Vec<_> = rects.iter().map(Rect::live).collect();
+        let neighbours = Neighbours::new(&live);
+        let stacks = Stacks::new(rects.clone(), &neighbours, clock);
+        let all = rects.len() as u64;
+        let mean = neighbours.mean(&live);
+        // To sort some takes longer than to go through many that are sorted.
+        let is_sparse = mean * SORTING < all;
         Some(Self {
             ejection: Ejection::new(&rects, start.as_deref()),
+            neighbours: is_sparse.then_some(neighbours),
+            // Two edges each, and most placements lead to another one.
+            mean_looks: 4 * if is_sparse { mean * SORTING } else { all },
             packing: stacks.map(|stacks| {
                 let memory = Memory::new(&stacks);
                 (stacks, memory)
@@ -75,7 +89,10 @@ impl Portfolio {
                 let preference = preference(&self.rects, round / 2);
                 Search::new(stacks, height, &preference, memory).run(clock)
             }
-            _ => return self.ejection.run(&self.rects, height, clock),
+            _ => {
+                let neighbours = self.neighbours.as_ref();
+                return self.ejection.run(&self.rects, neighbours, height, clock);
+            }
         };
         if let Ending::Plan(offsets) = &ending {
             self.ejection.learn(&self.rects, offsets);
@@ -83,6 +100,9 @@ impl Portfolio {
         ending
     }
 }
+
+/// To find and sort one neighbour takes as long as to look at so many rectangles.
+pub(crate) const SORTING: u64 = 8;
 
 /// The two searches take turns.
 fn is_for_ejection(round: u32) -> bool {
@@ -105,8 +125,7 @@ impl Decide for Portfolio {
 
     fn steps(&self, placements: u64, round: u32) -> u64 {
         if is_for_ejection(round) {
-            // A placement looks at two edges of every rectangle, and most lead to another one.
-            placements * (1 + self.rects.len() as u64 * 4 / LOOKS_PER_STEP)
+            placements * (1 + self.mean_looks / LOOKS_PER_STEP)
         } else {
             placements
         }
@@ -177,17 +196,18 @@ mod tests {
                 problem.add_buffer(buffer);
             }
             let rules = Rules::new(&problem);
-            let items = items(&problem, &rules, false).unwrap();
+            let items = items(&problem, &rules).unwrap();
             let bound = crate::lower_bound(&problem).unwrap()[0];
             for height in bound..bound + 3 {
                 let clock = || Clock::new(&Budget::steps(1_000_000));
-                let packed = Portfolio::new(&items, None)
+                let packed = Portfolio::new(&items, None, &mut clock()).unwrap().decide(
+                    height,
+                    0,
+                    &mut clock(),
+                );
+                let other = Disjunctive::new(&rules, &items, &mut clock())
                     .unwrap()
                     .decide(height, 0, &mut clock());
-                let other =
-                    Disjunctive::new(&rules, &items)
-                        .unwrap()
-                        .decide(height, 0, &mut clock());
                 match (&packed, &other) {
                     (Ending::Plan(_), Ending::Plan(_)) => plans += 1,
                     (Ending::Nothing, Ending::Nothing) => nothings += 1,
