@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 
 use crate::clock::Clock;
 use crate::items::Item;
-use crate::minimise::{Decide, Ending};
+use crate::minimise::{Decide, Ending, Way};
 use crate::neighbours::Neighbours;
 use crate::rules::{Rules, signed};
 
@@ -40,7 +40,11 @@ impl<'a> Disjunctive<'a> {
 }
 
 impl Decide for Disjunctive<'_> {
-    fn decide(&mut self, height: u64, _round: u32, clock: &mut Clock) -> Ending {
+    fn ways(&self) -> &'static [Way] {
+        &[Way::Exact]
+    }
+
+    fn decide(&mut self, height: u64, _way: Way, _round: u32, clock: &mut Clock) -> Ending {
         Search::new(self.items, &self.pairs).run(height, clock)
     }
 }

@@ -2,6 +2,7 @@
 #![allow(dead_code)]
 
 pub(crate) mod brute_force;
+pub(crate) mod generate;
 
 use memory_planner::{Buffer, BufferId, Problem, Relation};
 
