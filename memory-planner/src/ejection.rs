@@ -62,10 +62,30 @@ impl Ejection {
         self.height = tops.max().unwrap_or(0);
     }
 
-    /// Looks for a plan of at most `height`. With `neighbours`, only what is live together
-    /// with a rectangle is looked at to place it: faster, if that is a small part of all.
+    /// The best plan so far, if there is one.
+    pub(crate) fn start(&self) -> Option<Vec<u64>> {
+        self.start.clone()
+    }
+
+    /// Looks for a plan of at most `height`, from the best one so far. With `neighbours`, only
+    /// what is live together with a rectangle is looked at to place it: faster, if that is a
+    /// small part of all.
     pub(crate) fn run(
         &mut self,
+        rects: &[Rect],
+        neighbours: Option<&Neighbours>,
+        height: u64,
+        clock: &mut Clock,
+    ) -> Ending {
+        let nothing = || alloc::vec![NOWHERE; rects.len()];
+        let start = self.start().unwrap_or_else(nothing);
+        self.run_from(&start, rects, neighbours, height, clock)
+    }
+
+    /// As [`Self::run`], from other offsets, some of which may be [`NOWHERE`].
+    pub(crate) fn run_from(
+        &mut self,
+        start: &[u64],
         rects: &[Rect],
         neighbours: Option<&Neighbours>,
         height: u64,
@@ -76,12 +96,11 @@ impl Ejection {
         }
         let mut placed = Placed::new(rects, neighbours);
         let mut pool: Vec<usize> = Vec::new();
-        for (index, rect) in rects.iter().enumerate() {
-            match self.start.as_ref().map(|start| start[index]) {
-                Some(at) if at + rect.size <= height => {
-                    placed.push(index, at, self.cost(index));
-                }
-                _ => pool.push(index),
+        for (index, (rect, &at)) in rects.iter().zip(start).enumerate() {
+            if at != NOWHERE && at + rect.size <= height {
+                placed.push(index, at, self.cost(index));
+            } else {
+                pool.push(index);
             }
         }
         placed.sort();
@@ -162,7 +181,8 @@ struct Placed<'a> {
     tops: Vec<Edge>,
 }
 
-const NOWHERE: u64 = u64::MAX;
+/// The offset of what has no place.
+pub(crate) const NOWHERE: u64 = u64::MAX;
 
 /// A place for a rectangle.
 struct Place {

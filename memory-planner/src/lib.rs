@@ -43,6 +43,7 @@ mod minimise;
 mod packing;
 mod portfolio;
 mod stacks;
+mod windows;
 
 // Problems and plans as files.
 #[cfg(feature = "csv")]

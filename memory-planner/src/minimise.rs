@@ -43,6 +43,8 @@ pub(crate) enum Way {
     Restarts,
     /// The ejection search, in slices that grow.
     Ejection,
+    /// Exact searches for parts, in slices that grow.
+    Windows,
 }
 
 impl Way {
@@ -50,8 +52,7 @@ impl Way {
     fn weight(self) -> u64 {
         match self {
             Self::Exact => 1,
-            Self::Restarts => 2,
-            Self::Ejection => 2,
+            Self::Restarts | Self::Ejection | Self::Windows => 2,
         }
     }
 }
@@ -114,6 +115,7 @@ impl Turn {
         let at = |heights: &[u64]| heights[self.round as usize % heights.len()];
         match (self.way, goal) {
             (Way::Exact | Way::Ejection, Goal::Lowest) if is_known => at(&[3, 0, 5, 8]),
+            (Way::Windows, _) => at(&[0, 3, 5, 8]),
             (Way::Restarts, Goal::Lowest) if is_known => at(&[0, 3, 0, 8]),
             (Way::Exact, _) => at(&[8, 0, 0, 4, 0]),
             (Way::Restarts, _) => at(&[0, 8, 0, 4]),

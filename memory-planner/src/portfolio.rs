@@ -10,6 +10,7 @@ use crate::minimise::{Decide, Ending, Way};
 use crate::neighbours::Neighbours;
 use crate::packing::{Memory, Search};
 use crate::stacks::{Rect, Stacks, sections};
+use crate::windows;
 
 /// The ejection search, which finds, and the packing search, which also proves, with what
 /// they keep between rounds.
@@ -84,6 +85,10 @@ impl Portfolio {
     }
 
     fn search(&mut self, height: u64, way: Way, round: u32, clock: &mut Clock) -> Ending {
+        if let (Way::Windows, Some(neighbours)) = (way, &self.neighbours) {
+            let ejection = &mut self.ejection;
+            return windows::run(&self.rects, neighbours, ejection, height, round, clock);
+        }
         let ending = match &mut self.packing {
             Some((stacks, memory)) if way != Way::Ejection => {
                 let preference = preference(&self.rects, way, round);
@@ -105,6 +110,7 @@ impl Decide for Portfolio {
     fn ways(&self) -> &'static [Way] {
         match self.packing {
             Some(_) => &[Way::Exact, Way::Restarts, Way::Ejection],
+            None if self.neighbours.is_some() => &[Way::Windows, Way::Ejection],
             None => &[Way::Ejection],
         }
     }
@@ -125,7 +131,7 @@ impl Decide for Portfolio {
     fn steps(&self, placements: u64, way: Way) -> u64 {
         match way {
             Way::Ejection => placements * (1 + self.mean_looks / LOOKS_PER_STEP),
-            Way::Exact | Way::Restarts => placements,
+            Way::Exact | Way::Restarts | Way::Windows => placements,
         }
     }
 }
@@ -135,7 +141,7 @@ pub(crate) const SORTING: u64 = 8;
 
 /// How much each rectangle wants to be placed early: long-lived ones, large areas or large
 /// sizes in turn; restarts, which fill small gaps, go by sizes alone.
-fn preference(rects: &[Rect], way: Way, round: u32) -> Vec<u128> {
+pub(crate) fn preference(rects: &[Rect], way: Way, round: u32) -> Vec<u128> {
     // The first round of each kind is without noise, the others from 70 % to 130 % or, to
     // keep the order of most sizes, from 98 % to 102 % and from 90 % to 110 %.
     let (kind, noise) = match (way, round) {
