@@ -40,8 +40,4 @@ pub mod output;
 
 pub mod progress;
 
-pub mod plan_csv;
-
-pub mod plan_svg;
-
 pub use tadpool_boards::KernelVariant;

@@ -1,58 +1,69 @@
 //! From a file to a problem.
 
+use alloc::borrow::ToOwned as _;
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
+use core::cmp::Ordering;
+use core::ops::Range;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
 use csv::{ByteRecord, ReaderBuilder, StringRecord};
-use memory_planner::{
+
+use super::error::{ContentError, FileError};
+use super::{COLUMNS, MAX_FILE_BYTES, REQUIRED};
+use crate::{
     Buffer, BufferId, MAX_BUFFERS, MAX_BYTES, MAX_RELATIONS, Problem, Region, RegionId, Relation,
 };
 
-use super::error::{PlanCsvError, PlanFileError};
-use super::{COLUMNS, MAX_FILE_BYTES, REQUIRED};
+/// How the columns `offset` and `placed` are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offsets {
+    /// A buffer with an offset stays there, as in MiniMalloc: the plan is completed.
+    Fixed,
+    /// Not at all: a new plan is made.
+    Ignored,
+}
 
 /// Reads a problem for the given regions from a file.
 ///
 /// # Errors
-/// A [`PlanFileError`] that names the file and, as [`parse`] does, row and column.
-pub fn read(path: &Path, regions: Vec<Region>) -> Result<Problem, PlanFileError> {
+/// A [`FileError`] that names the file and, as [`parse`] does, row and column.
+pub fn read(path: &Path, regions: Vec<Region>, offsets: Offsets) -> Result<Problem, FileError> {
     let path = || path.to_owned();
     let mut bytes = Vec::new();
     // A file that has no size of its own, such as a pipe, ends here too.
     let read =
         File::open(path()).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes));
-    read.map_err(|source| PlanFileError::Read {
+    read.map_err(|source| FileError::Read {
         path: path(),
         source,
     })?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(PlanFileError::TooLarge { path: path() });
+        return Err(FileError::TooLarge { path: path() });
     }
-    problem(&bytes, regions).map_err(|source| PlanFileError::Content {
+    problem(&bytes, regions, offsets).map_err(|source| FileError::Content {
         path: path(),
         source,
     })
 }
 
-/// Reads a problem with one region, `arena`.
+/// Reads a problem for the given regions from the text of a file.
 ///
 /// # Errors
-/// [`PlanCsvError`] for anything that is not a sensible problem, with row and column.
-pub fn parse(text: &str, capacity: u64) -> Result<Problem, PlanCsvError> {
-    parse_for(text, Problem::with_capacity(capacity).regions)
+/// [`ContentError`] for anything that is not a sensible problem, with row and column.
+pub fn parse(text: &str, regions: Vec<Region>, offsets: Offsets) -> Result<Problem, ContentError> {
+    problem(text.as_bytes(), regions, offsets)
 }
 
-/// Reads a problem for the given regions.
-///
-/// # Errors
-/// As [`parse`].
-pub fn parse_for(text: &str, regions: Vec<Region>) -> Result<Problem, PlanCsvError> {
-    problem(text.as_bytes(), regions)
-}
-
-fn problem(bytes: &[u8], regions: Vec<Region>) -> Result<Problem, PlanCsvError> {
+/// As [`parse`], from bytes that may be no text.
+pub(crate) fn problem(
+    bytes: &[u8],
+    regions: Vec<Region>,
+    offsets: Offsets,
+) -> Result<Problem, ContentError> {
     let mut reader = ReaderBuilder::new()
         .trim(csv::Trim::All)
         .flexible(true)
@@ -76,13 +87,13 @@ fn problem(bytes: &[u8], regions: Vec<Region>) -> Result<Problem, PlanCsvError> 
         };
         row.check_length()?;
         if problem.buffers.len() == MAX_BUFFERS {
-            return Err(PlanCsvError::TooManyRows { row: row.number });
+            return Err(ContentError::TooManyRows { row: row.number });
         }
-        let buffer = row.buffer(&problem.regions)?;
+        let buffer = row.buffer(&problem.regions, offsets)?;
         let name = buffer.name.clone();
         let id = problem.add_buffer(buffer);
         if let Some((first, _)) = rows.insert(name.clone(), (row.number, id)) {
-            return Err(PlanCsvError::DuplicateId {
+            return Err(ContentError::DuplicateId {
                 row: row.number,
                 first,
                 id: name,
@@ -104,15 +115,15 @@ fn problem(bytes: &[u8], regions: Vec<Region>) -> Result<Problem, PlanCsvError> 
     Ok(problem)
 }
 
-fn malformed(error: csv::Error) -> PlanCsvError {
+fn malformed(error: csv::Error) -> ContentError {
     let row = error.position().map_or(1, csv::Position::line);
     let message = error.to_string();
-    PlanCsvError::Malformed { row, message }
+    ContentError::Malformed { row, message }
 }
 
 /// A record as text.
-fn text(row: u64, record: ByteRecord) -> Result<StringRecord, PlanCsvError> {
-    StringRecord::from_byte_record(record).map_err(|error| PlanCsvError::NotUtf8 {
+fn text(row: u64, record: ByteRecord) -> Result<StringRecord, ContentError> {
+    StringRecord::from_byte_record(record).map_err(|error| ContentError::NotUtf8 {
         row,
         column: error.utf8_error().field() + 1,
     })
@@ -138,29 +149,40 @@ struct Header {
 }
 
 impl Header {
-    fn new(names: &StringRecord) -> Result<Self, PlanCsvError> {
+    fn new(names: &StringRecord) -> Result<Self, ContentError> {
         let mut places = [None; COLUMNS.len()];
         for (place, name) in names.iter().enumerate() {
-            let Some(column) = COLUMNS.iter().position(|column| *column == name) else {
-                return Err(PlanCsvError::UnknownColumn {
+            let Some(column) = COLUMNS.iter().position(|column| *column == meaning(name)) else {
+                return Err(ContentError::UnknownColumn {
                     column: name.to_owned(),
                 });
             };
             if places[column].replace(place).is_some() {
-                return Err(PlanCsvError::DuplicateColumn {
+                return Err(ContentError::DuplicateColumn {
                     column: name.to_owned(),
                 });
             }
         }
         for (column, place) in REQUIRED.into_iter().zip(places) {
             if place.is_none() {
-                return Err(PlanCsvError::MissingColumn { column });
+                return Err(ContentError::MissingColumn { column });
             }
         }
         Ok(Self {
             names: names.clone(),
             places,
         })
+    }
+
+    /// The name of a column in the file.
+    fn name(&self, column: &'static str) -> &str {
+        let place = self.place(column);
+        place.map_or(column, |place| &self.names[place])
+    }
+
+    /// Whether live ranges end at the last moment at which a buffer is live.
+    fn has_inclusive_ends(&self) -> bool {
+        self.name("upper") == INCLUSIVE
     }
 
     fn place(&self, column: &str) -> Option<usize> {
@@ -174,6 +196,19 @@ impl Header {
     }
 }
 
+/// The name of the column that has the last moment of a live range.
+const INCLUSIVE: &str = "end";
+
+/// The column that a name in a header stands for.
+fn meaning(name: &str) -> &str {
+    match name {
+        "buffer" | "buffer_id" => "id",
+        "start" | "begin" => "lower",
+        INCLUSIVE => "upper",
+        name => name,
+    }
+}
+
 struct Row<'a> {
     number: u64,
     header: &'a Header,
@@ -181,15 +216,15 @@ struct Row<'a> {
 }
 
 impl Row<'_> {
-    fn check_length(&self) -> Result<(), PlanCsvError> {
+    fn check_length(&self) -> Result<(), ContentError> {
         let (row, fields) = (self.number, self.record.len());
         let columns = self.header.names.len();
         if let Some(missing) = self.header.names.get(fields) {
             let column = missing.to_owned();
-            return Err(PlanCsvError::MissingField { row, column });
+            return Err(ContentError::MissingField { row, column });
         }
         if fields > columns {
-            return Err(PlanCsvError::TooManyFields {
+            return Err(ContentError::TooManyFields {
                 row,
                 fields,
                 columns,
@@ -206,77 +241,80 @@ impl Row<'_> {
             .unwrap_or("")
     }
 
-    fn number(&self, column: &'static str, least: u64, most: u64) -> Result<u64, PlanCsvError> {
+    fn number(&self, column: &'static str, least: u64, most: u64) -> Result<u64, ContentError> {
         let value = self.field(column);
         value
             .parse()
             .ok()
             .filter(|number| (least..=most).contains(number))
-            .ok_or_else(|| PlanCsvError::BadNumber {
+            .ok_or_else(|| ContentError::BadNumber {
                 row: self.number,
-                column,
+                column: self.header.name(column).to_owned(),
                 value: value.to_owned(),
                 least,
                 most,
             })
     }
 
-    fn moment(&self, column: &'static str) -> Result<u32, PlanCsvError> {
-        let moment = self.number(column, 0, u32::MAX.into())?;
-        Ok(u32::try_from(moment).unwrap_or(u32::MAX))
+    fn moment(&self, column: &'static str, most: u32) -> Result<u32, ContentError> {
+        let moment = self.number(column, 0, most.into())?;
+        Ok(u32::try_from(moment).unwrap_or(most))
     }
 
-    fn buffer(&self, regions: &[Region]) -> Result<Buffer, PlanCsvError> {
-        let id = self.field("id");
-        let (lower, upper) = (self.moment("lower")?, self.moment("upper")?);
-        if lower == upper {
-            return Err(PlanCsvError::EmptyRange {
-                row: self.number,
-                id: id.to_owned(),
+    fn live_range(&self, id: &str) -> Result<Range<u32>, ContentError> {
+        let lower = self.moment("lower", u32::MAX)?;
+        let upper = match self.header.has_inclusive_ends() {
+            true => self.moment("upper", u32::MAX - 1)? + 1,
+            false => self.moment("upper", u32::MAX)?,
+        };
+        let (row, column) = (self.number, self.header.name("upper").to_owned());
+        let id = id.to_owned();
+        match lower.cmp(&upper) {
+            Ordering::Less => Ok(lower..upper),
+            Ordering::Equal => Err(ContentError::EmptyRange {
+                row,
+                column,
+                id,
                 moment: lower,
-            });
-        }
-        if lower > upper {
-            return Err(PlanCsvError::InvertedRange {
-                row: self.number,
-                id: id.to_owned(),
+            }),
+            Ordering::Greater => Err(ContentError::InvertedRange {
+                row,
+                column,
+                id,
                 lower,
                 upper,
+            }),
+        }
+    }
+
+    fn buffer(&self, regions: &[Region], offsets: Offsets) -> Result<Buffer, ContentError> {
+        let id = self.field("id");
+        let gaps = self.field("gaps");
+        if !gaps.is_empty() {
+            return Err(ContentError::Gaps {
+                row: self.number,
+                id: id.to_owned(),
+                gaps: gaps.to_owned(),
             });
         }
-        let mut buffer = Buffer::new(id, lower..upper, self.number("size", 0, MAX_BYTES)?);
+        let live = self.live_range(id)?;
+        let mut buffer = Buffer::new(id, live, self.number("size", 0, MAX_BYTES)?);
         if !self.field("alignment").is_empty() {
             buffer.alignment = self.number("alignment", 1, MAX_BYTES)?;
         }
         let alignment = buffer.alignment;
         if !alignment.is_power_of_two() {
-            return Err(PlanCsvError::BadAlignment {
+            return Err(ContentError::BadAlignment {
                 row: self.number,
                 alignment,
             });
         }
-        if !self.field("fixed_offset").is_empty() {
-            let offset = self.number("fixed_offset", 0, MAX_BYTES)?;
-            if offset % alignment != 0 {
-                return Err(PlanCsvError::Misaligned {
-                    row: self.number,
-                    offset,
-                    alignment,
-                });
-            }
-            buffer.fixed_offset = Some(offset);
-        }
+        buffer.fixed_offset = self.offset("fixed_offset", alignment)?;
         for name in self.field("region").split_whitespace() {
-            let index = regions.iter().position(|region| region.name == name);
-            let index = index.and_then(|index| u32::try_from(index).ok());
-            let Some(index) = index else {
-                let region = name.to_owned();
-                return Err(PlanCsvError::UnknownRegion {
-                    row: self.number,
-                    region,
-                });
-            };
-            buffer.regions.push(RegionId(index));
+            buffer.regions.push(self.region("region", name, regions)?);
+        }
+        if offsets == Offsets::Fixed {
+            self.keep_place(&mut buffer, regions)?;
         }
         let allowed = (0..)
             .map(RegionId)
@@ -289,7 +327,7 @@ impl Row<'_> {
         let bytes = buffer.size + buffer.fixed_offset.unwrap_or(0);
         if bytes > capacity {
             let id = id.to_owned();
-            return Err(PlanCsvError::DoesNotFit {
+            return Err(ContentError::DoesNotFit {
                 row: self.number,
                 id,
                 bytes,
@@ -299,20 +337,81 @@ impl Row<'_> {
         Ok(buffer)
     }
 
+    /// An offset, if the field is not empty.
+    fn offset(&self, column: &'static str, alignment: u64) -> Result<Option<u64>, ContentError> {
+        if self.field(column).is_empty() {
+            return Ok(None);
+        }
+        let offset = self.number(column, 0, MAX_BYTES)?;
+        if offset % alignment != 0 {
+            return Err(ContentError::Misaligned {
+                row: self.number,
+                column,
+                offset,
+                alignment,
+            });
+        }
+        Ok(Some(offset))
+    }
+
+    fn region(
+        &self,
+        column: &'static str,
+        name: &str,
+        regions: &[Region],
+    ) -> Result<RegionId, ContentError> {
+        let index = regions.iter().position(|region| region.name == name);
+        let index = index.and_then(|index| u32::try_from(index).ok());
+        index
+            .map(RegionId)
+            .ok_or_else(|| ContentError::UnknownRegion {
+                row: self.number,
+                column,
+                region: name.to_owned(),
+            })
+    }
+
+    /// Leaves a buffer that has a place in a plan there.
+    fn keep_place(&self, buffer: &mut Buffer, regions: &[Region]) -> Result<(), ContentError> {
+        if let Some(offset) = self.offset("offset", buffer.alignment)? {
+            let fixed_offset = *buffer.fixed_offset.get_or_insert(offset);
+            if fixed_offset != offset {
+                return Err(ContentError::TwoOffsets {
+                    row: self.number,
+                    offset,
+                    fixed_offset,
+                });
+            }
+        }
+        let placed = self.field("placed");
+        if !placed.is_empty() {
+            let region = self.region("placed", placed, regions)?;
+            if !buffer.regions.is_empty() && !buffer.regions.contains(&region) {
+                return Err(ContentError::RegionNotAllowed {
+                    row: self.number,
+                    id: buffer.name.clone(),
+                    region: placed.to_owned(),
+                });
+            }
+            buffer.regions = alloc::vec![region];
+        }
+        Ok(())
+    }
+
     fn relations(
         &self,
         buffer: BufferId,
         ids: &HashMap<String, BufferId>,
         problem: &mut Problem,
-    ) -> Result<(), PlanCsvError> {
+    ) -> Result<(), ContentError> {
         let find = |column: &'static str, id: &str| match ids.get(id) {
-            Some(&other) if other == buffer => Err(PlanCsvError::SelfRelation {
+            Some(&other) if other == buffer => Err(ContentError::SelfRelation {
                 row: self.number,
                 column,
                 id: id.to_owned(),
             }),
             Some(&other) => Ok(other),
-            None => Err(PlanCsvError::UnknownId {
+            None => Err(ContentError::UnknownId {
                 row: self.number,
                 column,
                 id: id.to_owned(),
@@ -321,7 +420,7 @@ impl Row<'_> {
         let mut add = |column: &'static str, relation: Relation| {
             if problem.relations.len() == MAX_RELATIONS {
                 let row = self.number;
-                return Err(PlanCsvError::TooManyRelations { row, column });
+                return Err(ContentError::TooManyRelations { row, column });
             }
             problem.relations.push(relation);
             Ok(())
@@ -335,7 +434,7 @@ impl Row<'_> {
             let Some((id, bytes)) = parts.and_then(|(id, bytes)| Some((id, bytes.parse().ok()?)))
             else {
                 let entry = entry.to_owned();
-                return Err(PlanCsvError::BadOverlap {
+                return Err(ContentError::BadOverlap {
                     row: self.number,
                     entry,
                 });

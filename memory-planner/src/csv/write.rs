@@ -1,17 +1,30 @@
 //! From a problem and its plan to text.
 
+use alloc::borrow::ToOwned as _;
+use alloc::format;
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
 use std::collections::HashMap;
 
 use csv::WriterBuilder;
-use memory_planner::{BufferId, Plan, Problem, RegionId, Relation};
 
 use super::COLUMNS;
+use crate::{BufferId, Plan, Problem, RegionId, Relation};
 
-/// Writes a problem with its plan: the columns of [`parse`](super::parse) that are used, and `offset`.
+/// Writes a problem with its plan: the columns that are used, and `offset`.
 ///
 /// With several regions, `placed` names the one that was chosen. Relations name buffers,
 /// so names in them should have no spaces if the file is to be read again.
 pub fn write(problem: &Problem, plan: &Plan) -> String {
+    table(problem, Some(plan))
+}
+
+/// As [`write()`], without a plan.
+pub fn write_problem(problem: &Problem) -> String {
+    table(problem, None)
+}
+
+fn table(problem: &Problem, plan: Option<&Plan>) -> String {
     let buffers = &problem.buffers;
     let uses_alignment = buffers.iter().any(|buffer| buffer.alignment != 1);
     let uses_region = buffers.iter().any(|buffer| !buffer.regions.is_empty());
@@ -21,20 +34,19 @@ pub fn write(problem: &Problem, plan: &Plan) -> String {
         "alignment" => uses_alignment,
         "region" => uses_region,
         "fixed_offset" => uses_fixed,
-        "placed" => problem.regions.len() > 1,
+        "placed" => plan.is_some() && problem.regions.len() > 1,
+        "offset" => plan.is_some(),
+        "hint" | "gaps" => false,
         "alias" | "overlap" | "after" | "apart" => related.values().any(|f| f.contains_key(column)),
         _ => true,
     };
     let columns: Vec<&str> = COLUMNS.into_iter().filter(|column| uses(column)).collect();
     let region_name = |id: RegionId| problem.regions.get(id.index()).map_or("", |r| &*r.name);
     let mut writer = WriterBuilder::new().from_writer(Vec::new());
-    let mut rows = vec![
-        columns
-            .iter()
-            .map(|column| (*column).to_owned())
-            .collect::<Vec<_>>(),
-    ];
-    for ((buffer, placement), id) in buffers.iter().zip(&plan.placements).zip(0..) {
+    let header = columns.iter().map(|column| (*column).to_owned());
+    let mut rows = alloc::vec![header.collect::<Vec<_>>()];
+    for (index, (buffer, id)) in buffers.iter().zip(0..).enumerate() {
+        let placement = plan.and_then(|plan| plan.placements.get(index));
         let field = |column: &&str| match *column {
             "id" => buffer.name.clone(),
             "lower" => buffer.live.start.to_string(),
@@ -48,8 +60,8 @@ pub fn write(problem: &Problem, plan: &Plan) -> String {
             "fixed_offset" => buffer
                 .fixed_offset
                 .map_or_else(String::new, |at| at.to_string()),
-            "placed" => region_name(placement.region).to_owned(),
-            "offset" => placement.offset.to_string(),
+            "placed" => placement.map_or("", |at| region_name(at.region)).to_owned(),
+            "offset" => placement.map_or_else(String::new, |at| at.offset.to_string()),
             column => related
                 .get(&id)
                 .and_then(|f| f.get(column))

@@ -1,8 +1,12 @@
 //! A drawing of a plan: time across, address up.
 
-use std::fmt::Write;
+use alloc::borrow::ToOwned as _;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::{self, Write as _};
 
-use memory_planner::{Buffer, Placement, Plan, Problem};
+use crate::{Buffer, Placement, Plan, Problem};
 
 const WIDTH: f64 = 1240.0;
 const LEFT: f64 = 92.0;
@@ -19,7 +23,7 @@ const CHARACTER: f64 = 0.6;
 /// Each buffer is a rectangle with its name inside where there is room, and its figures
 /// in a tool tip everywhere. The height is a line, the moments of peak live bytes a band.
 /// Buffers that share bytes are both visible, as the rectangles are translucent.
-pub fn arena_svg(problem: &Problem, plan: &Plan) -> String {
+pub fn draw(problem: &Problem, plan: &Plan) -> String {
     let placed = || problem.buffers.iter().zip(&plan.placements);
     let first = placed()
         .map(|(buffer, _)| buffer.live.start)
@@ -91,7 +95,7 @@ impl Panel<'_> {
         }
     }
 
-    fn axes(&self, svg: &mut String) -> std::fmt::Result {
+    fn axes(&self, svg: &mut String) -> fmt::Result {
         let (bottom, right) = (self.top + PANEL, WIDTH - RIGHT);
         for address in ticks(self.height) {
             let y = self.y(address);
@@ -130,13 +134,7 @@ impl Panel<'_> {
         [x, self.y(at + buffer.size), end, self.y(at)]
     }
 
-    fn rectangle(
-        &self,
-        svg: &mut String,
-        index: usize,
-        buffer: &Buffer,
-        at: u64,
-    ) -> std::fmt::Result {
+    fn rectangle(&self, svg: &mut String, index: usize, buffer: &Buffer, at: u64) -> fmt::Result {
         let [x, y, end, floor] = self.corners(buffer, at);
         // Neighbours differ in colour: the hue turns by the golden angle.
         let hue = (index as f64 * 137.508) % 360.0;
@@ -154,7 +152,7 @@ impl Panel<'_> {
         )
     }
 
-    fn label(&self, svg: &mut String, buffer: &Buffer, at: u64) -> std::fmt::Result {
+    fn label(&self, svg: &mut String, buffer: &Buffer, at: u64) -> fmt::Result {
         let [x, y, end, floor] = self.corners(buffer, at);
         let Some((label, size, upright)) = label(&buffer.name, end - x, floor - y) else {
             return Ok(());
@@ -171,7 +169,7 @@ impl Panel<'_> {
     }
 
     /// The height and the moments of peak live bytes.
-    fn marks(&self, svg: &mut String) -> std::fmt::Result {
+    fn marks(&self, svg: &mut String) -> fmt::Result {
         let (peak, start, end) = self.peak();
         let (x, width) = (self.x(start), (self.x(end) - self.x(start)).max(2.0));
         let right = WIDTH - RIGHT;
@@ -255,7 +253,7 @@ fn label(name: &str, width: f64, height: f64) -> Option<(String, f64, bool)> {
         return None;
     }
     let skip = name.chars().count().saturating_sub(room - 1);
-    let short = std::iter::once('…')
+    let short = core::iter::once('…')
         .chain(name.chars().skip(skip))
         .collect();
     Some((short, SMALLEST, turned))
@@ -285,7 +283,9 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use memory_planner::{Budget, BufferId, Region, RegionId, Relation, solve};
+    use alloc::vec;
+
+    use crate::{Budget, BufferId, Region, RegionId, Relation, solve};
 
     fn problem() -> Problem {
         let mut problem = Problem::with_capacity(1000);
@@ -297,7 +297,7 @@ mod tests {
 
     fn draw(problem: &Problem) -> String {
         let solution = solve(problem, &Budget::default()).unwrap();
-        arena_svg(problem, &solution.plan)
+        super::draw(problem, &solution.plan)
     }
 
     #[test]
@@ -334,7 +334,7 @@ mod tests {
 
     #[test]
     fn odd_problems_are_drawn_too() {
-        assert!(arena_svg(&Problem::default(), &Plan::default()).ends_with("</svg>\n"));
+        assert!(super::draw(&Problem::default(), &Plan::default()).ends_with("</svg>\n"));
         let mut problem = Problem::with_capacity(u64::MAX);
         let a = problem.add_buffer(Buffer::new("\u{1}", 0..u32::MAX, 1 << 40));
         let b = problem.add_buffer(Buffer::new("", u32::MAX - 1..u32::MAX, 0));

@@ -1,15 +1,15 @@
 //! What can be wrong with a CSV file.
 
+use alloc::string::String;
 use std::path::PathBuf;
 
-use memory_planner::{MAX_BUFFERS, MAX_RELATIONS};
-
 use super::{COLUMNS, MAX_FILE_BYTES};
+use crate::{MAX_BUFFERS, MAX_RELATIONS};
 
 /// Why a file is no placement problem.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum PlanFileError {
+pub enum FileError {
     /// The file system refused.
     #[error("cannot read `{}`: {source}", path.display())]
     Read {
@@ -30,7 +30,7 @@ pub enum PlanFileError {
         /// The file.
         path: PathBuf,
         /// Where and why.
-        source: PlanCsvError,
+        source: ContentError,
     },
 }
 
@@ -38,7 +38,7 @@ pub enum PlanFileError {
 /// row 1.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum PlanCsvError {
+pub enum ContentError {
     /// A row that is no CSV.
     #[error("row {row}: {message}")]
     Malformed {
@@ -129,8 +129,8 @@ pub enum PlanCsvError {
     BadNumber {
         /// The row.
         row: u64,
-        /// The column.
-        column: &'static str,
+        /// The column, as the file names it.
+        column: String,
         /// The field.
         value: String,
         /// The smallest number allowed.
@@ -140,13 +140,17 @@ pub enum PlanCsvError {
     },
     /// A live range that ends where it starts.
     #[error(
-        "row {row}, column `upper`: the live range [{moment}, {moment}) of `{}` is empty; \
-         `upper` is the first moment at which it is dead",
-        shown(id)
+        "row {row}, column `{column}`: the live range [{moment}, {moment}) of `{}` is empty; \
+         `{column}` is the {} moment at which it is {}",
+        shown(id),
+        if column == "end" { "last" } else { "first" },
+        if column == "end" { "live" } else { "dead" }
     )]
     EmptyRange {
         /// The row.
         row: u64,
+        /// The column that says where it ends: `upper` or `end`.
+        column: String,
         /// The buffer.
         id: String,
         /// Where the range starts and ends.
@@ -154,13 +158,15 @@ pub enum PlanCsvError {
     },
     /// A live range that ends before it starts.
     #[error(
-        "row {row}, column `upper`: the live range [{lower}, {upper}) of `{}` is inverted, \
+        "row {row}, column `{column}`: the live range [{lower}, {upper}) of `{}` is inverted, \
          it ends before it starts",
         shown(id)
     )]
     InvertedRange {
         /// The row.
         row: u64,
+        /// The column that says where it ends: `upper` or `end`.
+        column: String,
         /// The buffer.
         id: String,
         /// The start of the range.
@@ -177,16 +183,44 @@ pub enum PlanCsvError {
         alignment: u64,
     },
     /// A fixed offset that is no multiple of the alignment.
-    #[error(
-        "row {row}, column `fixed_offset`: {offset} is no multiple of the alignment {alignment}"
-    )]
+    #[error("row {row}, column `{column}`: {offset} is no multiple of the alignment {alignment}")]
     Misaligned {
         /// The row.
         row: u64,
+        /// The column: `fixed_offset` or `offset`.
+        column: &'static str,
         /// The fixed offset.
         offset: u64,
         /// The alignment.
         alignment: u64,
+    },
+    /// The columns `fixed_offset` and `offset` say different things.
+    #[error(
+        "row {row}, column `offset`: the offset {offset} is not the fixed offset {fixed_offset}"
+    )]
+    TwoOffsets {
+        /// The row.
+        row: u64,
+        /// What `offset` says.
+        offset: u64,
+        /// What `fixed_offset` says.
+        fixed_offset: u64,
+    },
+    /// A buffer that does not use its bytes for some of the time.
+    #[error(
+        "row {row}, column `gaps`: `{}` has gaps ({}), which cannot be planned: a buffer keeps \
+         its bytes for its whole live range; without the gaps the file can be planned, in as \
+         many bytes or more",
+        shown(id),
+        shown(gaps)
+    )]
+    Gaps {
+        /// The row.
+        row: u64,
+        /// The buffer.
+        id: String,
+        /// The field.
+        gaps: String,
     },
     /// A buffer that is larger than every region it may be placed in.
     #[error(
@@ -204,11 +238,27 @@ pub enum PlanCsvError {
         capacity: u64,
     },
     /// A region that does not exist.
-    #[error("row {row}, column `region`: there is no region `{}`", shown(region))]
+    #[error("row {row}, column `{column}`: there is no region `{}`", shown(region))]
     UnknownRegion {
         /// The row.
         row: u64,
+        /// The column: `region` or `placed`.
+        column: &'static str,
         /// The name.
+        region: String,
+    },
+    /// A buffer whose plan puts it into a region that it may not use.
+    #[error(
+        "row {row}, column `placed`: `{}` may not be placed in region `{}`",
+        shown(id),
+        shown(region)
+    )]
+    RegionNotAllowed {
+        /// The row.
+        row: u64,
+        /// The buffer.
+        id: String,
+        /// The region's name.
         region: String,
     },
     /// A relation to a buffer that does not exist.
@@ -260,12 +310,13 @@ fn shown(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::fmt::Write as _;
-
-    use memory_planner::Problem;
+    use alloc::vec::Vec;
+    use alloc::{format, string::ToString as _};
+    use core::fmt::Write as _;
 
     use super::*;
-    use crate::plan_csv::{parse, read};
+    use crate::Problem;
+    use crate::csv::{Offsets, parse, read};
 
     const HEADER: &str = "id,lower,upper,size\n";
 
@@ -283,6 +334,7 @@ mod tests {
             "id,lower,upper,size,alias\na,0,1,1,{}\n{related}",
             everyone.join(" ")
         );
+        let regions = || Problem::with_capacity(1000).regions;
         let cases = [
             ("empty file", String::new()),
             ("missing column", "id,lower,upper\na,0,1\n".into()),
@@ -327,6 +379,35 @@ mod tests {
                 "unknown buffer",
                 "id,lower,upper,size,after\na,0,1,1,b\n".into(),
             ),
+            (
+                "end and upper",
+                "id,start,end,upper,size\na,0,1,1,1\n".into(),
+            ),
+            (
+                "empty range to an end",
+                "id,start,end,size\na,3,2,1\n".into(),
+            ),
+            (
+                "inverted range to an end",
+                "id,start,end,size\na,3,1,1\n".into(),
+            ),
+            ("no number as an end", "id,start,end,size\na,3,x,1\n".into()),
+            (
+                "gaps",
+                "id,lower,upper,size,gaps\na,0,9,1,2-4 5-6@0:8\n".into(),
+            ),
+            (
+                "misaligned plan",
+                "id,lower,upper,size,alignment,offset\na,0,1,1,8,12\n".into(),
+            ),
+            (
+                "two offsets",
+                "id,lower,upper,size,fixed_offset,offset\na,0,1,1,8,16\n".into(),
+            ),
+            (
+                "placed in an unknown region",
+                "id,lower,upper,size,offset,placed\na,0,1,1,0,dtcm\n".into(),
+            ),
             ("itself", "id,lower,upper,size,apart\na,0,1,1,a\n".into()),
             ("overlap", "id,lower,upper,size,overlap\na,0,1,1,a\n".into()),
             (
@@ -336,7 +417,12 @@ mod tests {
         ];
         let mut texts = String::new();
         for (name, text) in cases {
-            writeln!(texts, "{name}: {}", parse(&text, 1000).unwrap_err()).unwrap();
+            writeln!(
+                texts,
+                "{name}: {}",
+                parse(&text, regions(), Offsets::Fixed).unwrap_err()
+            )
+            .unwrap();
         }
         insta::assert_snapshot!(texts);
     }
@@ -363,7 +449,12 @@ mod tests {
             "inverted.csv",
             "large.csv",
         ] {
-            writeln!(texts, "{}", read(&at(name), regions()).unwrap_err()).unwrap();
+            writeln!(
+                texts,
+                "{}",
+                read(&at(name), regions(), Offsets::Fixed).unwrap_err()
+            )
+            .unwrap();
         }
         insta::assert_snapshot!(texts.replace(&folder.path().display().to_string(), "FOLDER"));
     }
