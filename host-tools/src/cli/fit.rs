@@ -1,12 +1,11 @@
 //! `tadpool fit`.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use clap::Args;
 use serde::Serialize;
 use tadpool::boards;
-use tadpool::firmware::{self, Build, Interface, audit};
+use tadpool::firmware::{self, Build, Interface};
 use tadpool::fit::{self, Need, Savings};
 use tadpool::progress::Progress as _;
 
@@ -65,7 +64,6 @@ impl Fit {
         let bars = Bars::default();
         bars.begin("building images", boards.len());
         let mut rows = Vec::with_capacity(boards.len());
-        let mut stacks = BTreeMap::new();
         for board in &boards {
             let (_, folder) = self.firmware.generate(&model, &compiled, board)?;
             let build = Build {
@@ -75,25 +73,19 @@ impl Fit {
                 interface: Interface::Requests,
             };
             let fit = fit::fit(board, &firmware::weigh(&build)?, &savings);
-            // The same machine code has the same bound on every board.
-            if fit.fits() && !stacks.contains_key(&audit::code(board)) {
-                stacks.insert(
-                    audit::code(board),
-                    audit::inference(&build)?.stack_bytes.ok(),
-                );
-            }
+            // An image that does not fit has nothing to audit.
+            let inference_stack_bytes = match fit.fits() {
+                true => firmware::build(&build)?.audit.inference_stack_bytes,
+                false => None,
+            };
             rows.push(Row {
                 board: board.name.clone(),
-                fits: fit.fits(),
-                inference_stack_bytes: None,
+                fits: fit.fits() && inference_stack_bytes <= Some(board.layout.stack_bytes),
+                inference_stack_bytes,
                 stack_bytes: board.layout.stack_bytes,
                 fit,
             });
             bars.advance();
-        }
-        for (row, board) in rows.iter_mut().zip(&boards) {
-            row.inference_stack_bytes = stacks.get(&audit::code(board)).copied().flatten();
-            row.fits &= row.inference_stack_bytes <= Some(row.stack_bytes);
         }
         bars.end();
         Ok(FitReport {

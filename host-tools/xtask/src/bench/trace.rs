@@ -9,8 +9,8 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read};
 
 use anyhow::{Context, Result, bail, ensure};
-
-use super::timing::{Cost, Timing, is_wide};
+use tadpool_cycles::decode::{Code, is_wide};
+use tadpool_cycles::pipeline::{Cost, Timing};
 
 /// The function that the image calls before and after what is counted.
 pub(super) const MARK: &str = "tadpool_mark";
@@ -41,11 +41,13 @@ struct Block {
 }
 
 impl Block {
-    fn new(timing: Timing, start: u64, halfwords: &[u16]) -> Option<Self> {
-        let codes = instructions(halfwords)?;
-        Some(Self {
+    fn new(timing: Timing, start: u64, halfwords: &[u16]) -> Result<Self> {
+        let codes = instructions(halfwords);
+        let codes = codes.with_context(|| format!("half an instruction at {start:#x}"))?;
+        let cost = timing.cost(&codes);
+        Ok(Self {
             instructions: codes.len() as u64,
-            cost: timing.cost(&codes),
+            cost: cost.with_context(|| format!("in the block at {start:#x}"))?,
             end: start + bytes(halfwords),
             next: None,
         })
@@ -85,9 +87,8 @@ pub(super) fn read(log: impl Read, mark: u64, timing: Timing) -> Result<Vec<Exec
             listed.extend(codes);
         } else if text.starts_with("Trace ") {
             if !listed.is_empty() {
-                let block = Block::new(timing, start, &listed);
                 places.insert(start, blocks.len());
-                blocks.push(block.with_context(|| format!("half an instruction at {start:#x}"))?);
+                blocks.push(Block::new(timing, start, &listed)?);
                 listed.clear();
             }
             let address = text.split('/').nth(1);
@@ -135,16 +136,12 @@ fn listing(line: &str) -> Option<(u64, Vec<u16>)> {
 }
 
 /// The instructions that halfwords are, unless there is half of one.
-fn instructions(halfwords: &[u16]) -> Option<Vec<[u16; 2]>> {
-    let mut halfwords = halfwords.iter();
+fn instructions(mut halfwords: &[u16]) -> Option<Vec<Code>> {
     let mut codes = Vec::new();
-    while let Some(&first) = halfwords.next() {
-        let second = if is_wide(first) {
-            *halfwords.next()?
-        } else {
-            0
-        };
-        codes.push([first, second]);
+    while let [first, rest @ ..] = halfwords {
+        let code = Code::of(*first, rest.first().copied())?;
+        halfwords = &halfwords[code.bytes() as usize / 2..];
+        codes.push(code);
     }
     Some(codes)
 }

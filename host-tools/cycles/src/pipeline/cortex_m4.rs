@@ -4,7 +4,7 @@
 //! "Cortex-M4 instructions" and 3.3.2 "Load/store timings".
 
 use super::Cost;
-use super::thumb::{Class, Flow, Instruction};
+use crate::decode::{Class, Flow, Instruction};
 
 /// Cycles to fill the pipeline after a branch. The manual says one to three,
 /// depending on the target's alignment and width.
@@ -62,7 +62,7 @@ fn is_access(instruction: &Instruction) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Timing;
+    use super::super::{Timing, codes};
 
     #[test]
     fn costs_what_the_manual_says() {
@@ -93,13 +93,17 @@ mod tests {
             ("msr primask, r0", &[[0xf380, 0x8810]], 1),
         ];
         for &(name, code, expected) in cases {
-            assert_eq!(Timing::CortexM4.cost(code).cycles, expected, "{name}");
+            assert_eq!(
+                Timing::CortexM4.cost(&codes(code)).unwrap().cycles,
+                expected,
+                "{name}"
+            );
         }
     }
 
     #[test]
     fn fills_the_pipeline_once() {
-        let jump = |code| Timing::CortexM4.cost(&[code]).jump;
+        let jump = |code| Timing::CortexM4.cost(&codes(&[code])).unwrap().jump;
         assert_eq!(jump([0xd11c, 0]), 2, "bne");
         assert_eq!(jump([0x4770, 0]), 2, "bx lr");
         assert_eq!(jump([0xbdf0, 0]), 0, "pop {{r4-r7, pc}}");

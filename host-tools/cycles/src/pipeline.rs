@@ -9,39 +9,49 @@ mod cortex_m4;
 mod cortex_m55;
 mod cortex_m7;
 mod slots;
-mod thumb;
+
+use crate::decode::{Code, Unknown, decode_block};
 
 /// A core whose cycles can be estimated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Timing {
+pub enum Timing {
+    /// Also the Cortex-M3, which has the same pipeline without SIMD and floats.
     CortexM4,
+    /// Issues up to two instructions a cycle.
     CortexM7,
+    /// With vectors.
     CortexM55,
 }
 
 /// What a block costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Cost {
-    pub(super) cycles: u64,
+pub struct Cost {
+    /// Cycles from its beginning to its end.
+    pub cycles: u64,
     /// How many more if what is executed next is not what follows in memory.
-    pub(super) jump: u64,
+    pub jump: u64,
     /// How many more if that is not what was executed next the last time either.
-    pub(super) change: u64,
+    pub change: u64,
 }
 
 impl Timing {
-    /// The cost of a block, of which each instruction has one or two halfwords.
-    pub(super) fn cost(self, codes: &[[u16; 2]]) -> Cost {
-        let instructions = thumb::decode(codes);
-        match self {
+    /// The cost of a block of instructions.
+    ///
+    /// # Errors
+    /// [`Unknown`] if one of them cannot be decoded.
+    pub fn cost(self, codes: &[Code]) -> Result<Cost, Unknown> {
+        let instructions = decode_block(codes)?;
+        Ok(match self {
             Self::CortexM4 => cortex_m4::cost(&instructions),
             Self::CortexM7 => cortex_m7::cost(&instructions),
             Self::CortexM55 => cortex_m55::cost(&instructions),
-        }
+        })
     }
 }
 
-/// Whether an instruction that begins with `first` has four bytes.
-pub(super) fn is_wide(first: u16) -> bool {
-    first >> 11 >= 0b11101
+/// Codes by their halfwords, of which the second one is none if the first is short.
+#[cfg(test)]
+fn codes(halfwords: &[[u16; 2]]) -> Vec<Code> {
+    let code = |&[first, second]: &[u16; 2]| Code::of(first, Some(second)).unwrap();
+    halfwords.iter().map(code).collect()
 }

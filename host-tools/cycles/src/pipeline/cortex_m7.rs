@@ -29,7 +29,7 @@
 
 use super::Cost;
 use super::slots::{Issued, Slots};
-use super::thumb::{Class, Flow, Instruction, Registers};
+use crate::decode::{Class, Instruction, Registers};
 
 /// Cycles that a division takes.
 const DIVISION: u64 = 7;
@@ -47,7 +47,7 @@ pub(super) fn cost(instructions: &[Instruction]) -> Cost {
     }
     let is_computed = instructions
         .last()
-        .is_some_and(|last| last.flow == Flow::Computed);
+        .is_some_and(|last| last.flow.is_computed());
     Cost {
         cycles: pipeline.slots.cycle,
         jump: 0,
@@ -66,10 +66,18 @@ struct Ready {
     late: u64,
 }
 
-#[derive(Default)]
 struct Pipeline<'a> {
     ready: [Ready; Registers::COUNT],
     slots: Slots<'a>,
+}
+
+impl Default for Pipeline<'_> {
+    fn default() -> Self {
+        Self {
+            ready: [Ready::default(); Registers::COUNT],
+            slots: Slots::default(),
+        }
+    }
 }
 
 impl<'a> Pipeline<'a> {
@@ -189,7 +197,7 @@ fn pairs(older: &Instruction, younger: &Instruction) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Timing;
+    use super::super::{Timing, codes};
     use super::MISPREDICTION;
 
     #[test]
@@ -335,7 +343,11 @@ mod tests {
             ("cmp r0, r1; bne #8", &[[0x4288, 0], [0xd104, 0]], 1),
         ];
         for &(name, code, expected) in cases {
-            assert_eq!(Timing::CortexM7.cost(code).cycles, expected, "{name}");
+            assert_eq!(
+                Timing::CortexM7.cost(&codes(code)).unwrap().cycles,
+                expected,
+                "{name}"
+            );
         }
     }
 
@@ -357,7 +369,13 @@ mod tests {
             [0xfb22, 0xee04],
             [0xfb22, 0x9903],
         ];
-        assert_eq!(Timing::CortexM7.cost(&step.repeat(32)).cycles, 32 * 11);
+        assert_eq!(
+            Timing::CortexM7
+                .cost(&codes(&step.repeat(32)))
+                .unwrap()
+                .cycles,
+            32 * 11
+        );
     }
 
     /// The same as this core has them: nothing but eight products takes a cycle.
@@ -379,12 +397,18 @@ mod tests {
             [0xfb22, 0x9903],
             [0xf856, 0x3b08],
         ];
-        assert_eq!(Timing::CortexM7.cost(&step.repeat(32)).cycles, 32 * 8);
+        assert_eq!(
+            Timing::CortexM7
+                .cost(&codes(&step.repeat(32)))
+                .unwrap()
+                .cycles,
+            32 * 8
+        );
     }
 
     #[test]
     fn predicts_all_but_what_is_computed() {
-        let change = |code| Timing::CortexM7.cost(&[code]).change;
+        let change = |code| Timing::CortexM7.cost(&codes(&[code])).unwrap().change;
         assert_eq!(change([0xd104, 0]), 0, "bne");
         assert_eq!(change([0x4770, 0]), 0, "bx lr");
         assert_eq!(change([0xbdf0, 0]), 0, "pop {{r4-r7, pc}}");
