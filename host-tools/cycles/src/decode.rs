@@ -159,6 +159,17 @@ impl Flow {
         matches!(self, Self::Jump { .. } | Self::Call { .. })
     }
 
+    /// Whether it is a branch that the code tells, and may not be taken.
+    pub const fn is_conditional(self) -> bool {
+        matches!(
+            self,
+            Self::Jump {
+                is_conditional: true,
+                ..
+            }
+        )
+    }
+
     /// Whether it is to a place that was computed or loaded, but is no return.
     pub const fn is_computed(self) -> bool {
         matches!(

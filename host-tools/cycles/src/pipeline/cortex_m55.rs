@@ -48,6 +48,7 @@ pub(super) fn cost(instructions: &[Instruction]) -> Cost {
                 cycles: pipeline.slots.cycle - first,
                 jump: 0,
                 change: 1 + REFILL,
+                ..Cost::default()
             }
         }
         last => {
@@ -57,7 +58,7 @@ pub(super) fn cost(instructions: &[Instruction]) -> Cost {
             Cost {
                 cycles: pipeline.slots.cycle,
                 jump: if goes_on { 0 } else { REFILL },
-                change: 0,
+                ..Cost::default()
             }
         }
     }
@@ -314,7 +315,7 @@ mod tests {
         ];
         for &(name, code, expected) in cases {
             assert_eq!(
-                Timing::CortexM55.cost(&codes(code)).unwrap().cycles,
+                Timing::CortexM55.cost(0, &codes(code)).unwrap().cycles,
                 expected,
                 "{name}"
             );
@@ -341,10 +342,13 @@ mod tests {
             [0xeef2, 0x4f26],
             [0xeef4, 0xcf26],
         ];
-        assert_eq!(Timing::CortexM55.cost(&codes(&vector)).unwrap().cycles, 16);
+        assert_eq!(
+            Timing::CortexM55.cost(0, &codes(&vector)).unwrap().cycles,
+            16
+        );
         assert_eq!(
             Timing::CortexM55
-                .cost(&codes(&vector.repeat(8)))
+                .cost(0, &codes(&vector.repeat(8)))
                 .unwrap()
                 .cycles,
             8 * 16
@@ -357,19 +361,20 @@ mod tests {
         let body = [[0xecb4, 0x1e10], [0xeca5, 0x1e40]];
         let with = |end| {
             Timing::CortexM55
-                .cost(&codes(&[body[0], body[1], end]))
+                .cost(0, &codes(&[body[0], body[1], end]))
                 .unwrap()
         };
         let expected = Cost {
             cycles: 4,
             jump: 0,
             change: 4,
+            ..Cost::default()
         };
         assert_eq!(with([0xf01f, 0xc007]), expected, "letp");
         let expected = Cost {
             cycles: 4,
             jump: 3,
-            change: 0,
+            ..Cost::default()
         };
         assert_eq!(with([0xd1fa, 0]), expected, "bne");
     }
