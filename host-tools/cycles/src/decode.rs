@@ -2,7 +2,7 @@
 //!
 //! Encodings by the Armv8-M Architecture Reference Manual (DDI 0553, chapter C2), of
 //! which Armv6-M and Armv7-M have subsets. What the tables say is compared with LLVM's
-//! decoder over all 2^16 codes of one halfword and all 402 million of two; see
+//! decoder over all codes of one halfword and all 402 million of two; see
 //! `README.md`. Not known, so an error: the coprocessors' instructions (MCR, LDC, CDP and
 //! their kin), custom instructions, branch futures, and what is unpredictable because of
 //! a register that must not be there.
