@@ -96,7 +96,7 @@ fn form(program: &Program<'_>) -> Vec<String> {
                 "{} {:?} {:?}",
                 step.name,
                 step.input,
-                std::mem::discriminant(&step.kernel)
+                step.kernel.name()
             )
         })
         .collect()

@@ -1,71 +1,135 @@
-//! What an inference can reach: proof that it cannot panic, uses no floating
-//! point and no heap, and a bound for the stack that it needs.
+//! Proof, from the machine code, that an image cannot panic, uses neither floating point
+//! nor a heap, and has a stack that is large enough.
 //!
-//! The linked image is looked through, not the source: starting at one
-//! function, every call in the machine code is followed. So the result holds
-//! for what the compiler made of the kernels and the generated crate, with the
-//! flags of the firmware.
+//! The linked image is audited, not the source: starting where the processor starts, and
+//! at every handler of an exception or interrupt, every path through the code is
+//! followed. So the result holds for what the compiler made of the firmware, the kernels
+//! and the generated crate. What is assumed besides is in `SOUNDNESS.md`.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::path::Path;
+mod image;
+mod state;
+mod walk;
 
-use object::{Object, ObjectSection, ObjectSymbol, SectionKind, SymbolKind};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
-use super::elf::ElfError;
-use super::thumb::{self, Effect};
-use super::{Build, FirmwareError, build_program};
+use image::Image;
+pub use image::MalformedElf;
+pub use walk::Obstacle;
+use walk::{Summary, walk};
 
-/// The program that holds nothing but an inference.
-const PROGRAM: &str = "inference-only";
-/// Where the inference begins in it.
-const ROOT: &str = "tadpool_inference";
+/// Parts of the names of functions that panics go to.
+const PANICS: [&str; 3] = [
+    "rust_begin_unwind",
+    "core::panicking::",
+    "core::option::unwrap_failed",
+];
 
-/// How the functions of the kernels' assembly begin. What they go to by its
-/// address lies within them, which compiled code does not promise.
-const OWN_ASSEMBLY: &str = "tadpool_dsp_";
+/// How the names of the functions begin that are an inference of the firmware's.
+const INFERENCE: [&str; 2] = [
+    "tadpool_firmware::run::infer_observed",
+    "tadpool_firmware::mlperf::infer",
+];
 
-/// What can be reached from a function.
+/// Bytes that the processor saves when a handler is entered, with what it adds to align
+/// them: eight words, and 18 more if floats or vectors were used.
+const SAVED_BYTES: u32 = 36;
+const SAVED_BYTES_WITH_FLOATS: u32 = 108;
+
+/// Most calls inside of each other; more than any firmware has.
+const MOST_CALLS: usize = 256;
+
+/// Most names of a chain of calls that a text has.
+const MOST_NAMES: usize = 24;
+
+/// Most instructions that are looked at in all, each as often as something new is known
+/// before it. A real image needs about a hundredth.
+const MOST_STEPS: usize = 10_000_000;
+
+/// The numbers of the vectors that are not of the same priority as all others.
+const RESET: usize = 1;
+const NMI: usize = 2;
+const HARD_FAULT: usize = 3;
+
+/// What an image can do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Audit {
-    /// Names of the functions, sorted.
+    /// Names of the functions that can be reached, sorted.
     pub functions: Vec<String>,
-    /// Chains of calls that end in a panic, one for each function that panics.
+    /// Chains of calls that end in a panic or a trap, one for each place.
     pub panics: Vec<String>,
     /// Functions that use floating point, in hardware or software.
     pub floats: Vec<String>,
     /// Functions of the heap.
     pub heap: Vec<String>,
-    /// Most bytes of stack, without those of an interrupt; or why there is no
-    /// bound.
+    /// What could not be followed, and where; none in an image that is proved.
+    pub obstacles: Vec<String>,
+    /// Stacks of their own that are too small: what changes to them, bytes that are
+    /// needed, and bytes that there are.
+    pub small_stacks: Vec<(String, u32, u32)>,
+    /// Most bytes of stack, or why there is no bound. Of a whole image these are the
+    /// program's, and those of the handlers that can interrupt it and each other.
     pub stack_bytes: Result<u32, String>,
+    /// The same for an inference alone, if the image has one.
+    pub inference_stack_bytes: Option<u32>,
+    /// Bytes of the stack that the image reserves; zero if it says nothing.
+    pub reserved_stack_bytes: u32,
 }
 
 /// A promise that an image does not keep.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
-    /// The image cannot be built.
-    #[error(transparent)]
-    Firmware(#[from] FirmwareError),
-    /// The image cannot be read.
-    #[error(transparent)]
-    Elf(#[from] ElfError),
-    /// Something is reachable that must not be.
-    #[error("the inference path has {what}: {}", names.join(", "))]
+    /// The file cannot be audited.
+    #[error("`{}` {source}; build it again", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: MalformedElf,
+    },
+    /// Something can be reached that must not be.
+    #[error("the image has {what}: {}", names.join(", "))]
     Reachable {
         /// What it is.
         what: &'static str,
         /// Where it is.
         names: Vec<String>,
     },
+    /// The code cannot be followed.
+    #[error("the image cannot be audited: {}", .0.join(", "))]
+    Obstacles(Vec<String>),
     /// There is no bound for the stack.
-    #[error("the stack of the inference path has no bound: {0}")]
+    #[error("the stack has no bound: {0}")]
     Unbounded(String),
     /// The stack is too small.
+    #[error(
+        "board `{board}` reserves {reserved} bytes of stack and the image needs up to {needed}; \
+         raise layout.stack_bytes"
+    )]
+    Stack {
+        /// Name of the board.
+        board: String,
+        /// The bound.
+        needed: u32,
+        /// What the image has.
+        reserved: u32,
+    },
+    /// A handler's own stack is too small.
+    #[error("`{name}` has {reserved} bytes of stack of its own and needs up to {needed}")]
+    OwnStack {
+        /// The handler.
+        name: String,
+        /// The bound.
+        needed: u32,
+        /// What there is.
+        reserved: u32,
+    },
+    /// An inference takes more of the stack than the board allows it.
     #[error(
         "an inference needs {needed} bytes of stack, board `{board}` allows it {allowed}; raise \
          budget.inference_stack_bytes"
     )]
-    Stack {
+    Inference {
         /// The bound.
         needed: u32,
         /// Name of the board.
@@ -75,60 +139,87 @@ pub enum AuditError {
     },
 }
 
-/// What the machine code of a model's inference depends on: boards that agree in it
-/// need one audit.
-pub fn code(board: &tadpool_boards::Board) -> (String, &'static str) {
-    (board.target.clone(), board.kernels.name())
-}
-
-/// Builds the inference alone for a board and looks through it.
+/// Audits the whole image in `bytes`, from the file at `path`: from the reset on, with all
+/// handlers of its vector table.
 ///
 /// # Errors
-/// An [`AuditError`] if it cannot be built or read.
-pub fn inference(build: &Build<'_>) -> Result<Audit, AuditError> {
-    let (path, bytes) = build_program(build, PROGRAM)?;
-    Ok(audit(&path, &bytes, ROOT)?)
-}
-
-/// Everything that can be reached from the function whose symbol is `root`, in
-/// the image in `bytes`, from the file at `path`.
-///
-/// # Errors
-/// An [`ElfError`] if it is not such an image.
-pub fn audit(path: &Path, bytes: &[u8], root: &str) -> Result<Audit, ElfError> {
-    let functions = functions(path, bytes)?;
-    let find =
-        |(address, function): (&u64, &Function)| (function.symbol == root).then_some(*address);
-    let root = functions
-        .iter()
-        .find_map(find)
-        .ok_or_else(|| ElfError::new(path, format!("it has no function `{root}`")))?;
-    let callers = reach(&functions, root);
-    let reached = || callers.keys().filter_map(|address| functions.get(address));
-    let names = |is: fn(&Function) -> bool| -> Vec<String> {
-        reached()
-            .filter(|function| is(function))
-            .map(|function| function.name.clone())
-            .collect()
+/// [`AuditError::Malformed`] if it is no such image.
+pub fn audit(path: &Path, bytes: &[u8]) -> Result<Audit, AuditError> {
+    let malformed = |source| AuditError::Malformed {
+        path: path.to_owned(),
+        source,
     };
-    let panics = callers
+    let image = Image::new(bytes).map_err(malformed)?;
+    let vectors = image.vectors().map_err(malformed)?;
+    let mut auditor = Auditor::new(&image);
+    auditor.reach(&roots(&vectors).into_iter().collect::<Vec<_>>());
+    let mut audit = auditor.audit();
+    audit.reserved_stack_bytes = image.stack_below(vectors[0]).unwrap_or(0);
+    audit.stack_bytes = auditor.whole_stack(&vectors);
+    audit.inference_stack_bytes = auditor.inference();
+    Ok(audit)
+}
+
+/// Audits an image's inference alone, for images whose other code is not free of what an
+/// audit refuses.
+///
+/// # Errors
+/// [`AuditError::Malformed`] if it is no such image.
+pub fn audit_inference(path: &Path, bytes: &[u8]) -> Result<Audit, AuditError> {
+    let malformed = |source| AuditError::Malformed {
+        path: path.to_owned(),
+        source,
+    };
+    let image = Image::new(bytes).map_err(malformed)?;
+    let vectors = image.vectors().map_err(malformed)?;
+    let is_inference = |function: &&u32| is_inference(&image.name(**function));
+    let roots: Vec<u32> = image
+        .functions
         .keys()
-        .filter(|address| functions.get(address).is_some_and(panics));
-    let mut audit = Audit {
-        functions: names(|_| true),
-        panics: panics
-            .map(|&address| chain(&functions, &callers, address))
-            .collect(),
-        floats: names(|function| function.has_float || is_soft_float(&function.symbol)),
-        heap: names(|function| function.symbol.contains("__rust_alloc")),
-        stack_bytes: stack_bytes(&functions, root, &mut BTreeMap::new()),
+        .filter(is_inference)
+        .copied()
+        .collect();
+    if roots.is_empty() {
+        return Err(malformed(MalformedElf::Symbol(INFERENCE[0].to_owned())));
+    }
+    let mut auditor = Auditor::new(&image);
+    auditor.reach(&roots);
+    let mut audit = auditor.audit();
+    audit.reserved_stack_bytes = image.stack_below(vectors[0]).unwrap_or(0);
+    audit.stack_bytes =
+        auditor.deepest(0, &roots.iter().map(|&root| (root, 0)).collect::<Vec<_>>());
+    audit.inference_stack_bytes = audit.stack_bytes.clone().ok();
+    Ok(audit)
+}
+
+/// Audits what can be reached from the functions whose symbols are `roots`, each by
+/// itself, in any image.
+///
+/// # Errors
+/// [`AuditError::Malformed`] if it is none, or has no such function.
+pub fn audit_from(path: &Path, bytes: &[u8], roots: &[&str]) -> Result<Audit, AuditError> {
+    let malformed = |source| AuditError::Malformed {
+        path: path.to_owned(),
+        source,
     };
-    audit.functions.sort();
+    let image = Image::new(bytes).map_err(malformed)?;
+    let find = |&root: &&str| {
+        let mut functions = image.functions.iter();
+        let found = functions.find(|(_, function)| function.name == root);
+        let missing = || malformed(MalformedElf::Symbol(root.to_owned()));
+        found.map(|(&address, _)| address).ok_or_else(missing)
+    };
+    let roots = roots.iter().map(find).collect::<Result<Vec<_>, _>>()?;
+    let mut auditor = Auditor::new(&image);
+    auditor.reach(&roots);
+    let mut audit = auditor.audit();
+    audit.stack_bytes =
+        auditor.deepest(0, &roots.iter().map(|&root| (root, 0)).collect::<Vec<_>>());
     Ok(audit)
 }
 
 impl Audit {
-    /// Fails unless the promises are kept, on `board` as for the stack.
+    /// Fails unless all promises are kept, on `board` as for the stack.
     ///
     /// # Errors
     /// The [`AuditError`] of the first one that is not.
@@ -146,9 +237,30 @@ impl Audit {
                 });
             }
         }
+        if !self.obstacles.is_empty() {
+            return Err(AuditError::Obstacles(self.obstacles.clone()));
+        }
         let needed = self.stack_bytes.clone().map_err(AuditError::Unbounded)?;
-        match board.budget.inference_stack_bytes {
-            Some(allowed) if needed > allowed => Err(AuditError::Stack {
+        let reserved = self.reserved_stack_bytes;
+        if needed > reserved {
+            return Err(AuditError::Stack {
+                board: board.name.clone(),
+                needed,
+                reserved,
+            });
+        }
+        if let Some((name, needed, reserved)) = self.small_stacks.first().cloned() {
+            return Err(AuditError::OwnStack {
+                name,
+                needed,
+                reserved,
+            });
+        }
+        match (
+            board.budget.inference_stack_bytes,
+            self.inference_stack_bytes,
+        ) {
+            (Some(allowed), Some(needed)) if needed > allowed => Err(AuditError::Inference {
                 needed,
                 board: board.name.clone(),
                 allowed,
@@ -158,161 +270,287 @@ impl Audit {
     }
 }
 
-/// A function of the image.
-#[derive(Debug, Default)]
-struct Function {
-    symbol: String,
-    /// The symbol as it reads in the source.
-    name: String,
-    /// Addresses of the functions that it calls or goes to.
-    calls: BTreeSet<u64>,
-    /// Most bytes of its own on the stack.
-    frame_bytes: u32,
-    has_indirect_calls: bool,
-    has_unknown_frame: bool,
-    has_float: bool,
+fn is_inference(name: &str) -> bool {
+    INFERENCE
+        .iter()
+        .any(|inference| name.starts_with(inference))
 }
 
-/// The functions of the image, by address.
-fn functions(path: &Path, bytes: &[u8]) -> Result<BTreeMap<u64, Function>, ElfError> {
-    let file = object::File::parse(bytes).map_err(|error| ElfError::new(path, error))?;
-    let mut functions = BTreeMap::new();
-    let mut ends = BTreeMap::new();
-    for section in file
-        .sections()
-        .filter(|section| section.kind() == SectionKind::Text)
-    {
-        let code = section.data().map_err(|error| ElfError::new(path, error))?;
-        let end = section.address() + section.size();
-        // `$t` and `$d` tell where instructions and data begin.
-        let mut marks = BTreeMap::new();
-        let mut spans = BTreeMap::new();
-        for symbol in file
-            .symbols()
-            .filter(|s| s.section_index() == Some(section.index()))
-        {
-            let name = symbol.name().unwrap_or_default();
-            if name.starts_with("$t") || name.starts_with("$d") {
-                marks.insert(symbol.address(), name.starts_with("$t"));
-            } else if symbol.kind() == SymbolKind::Text {
-                spans.insert(symbol.address() & !1, (symbol.size(), name));
-            }
-        }
-        for (&start, &(size, symbol)) in &spans {
-            // Assembly may leave the size out: up to the next function.
-            let next = spans
-                .range(start + 1..)
-                .next()
-                .map_or(end, |(&next, _)| next);
-            let size = if size == 0 { next - start } else { size };
-            let first = usize::try_from(start - section.address()).unwrap_or(usize::MAX);
-            let body = code.get(first..).and_then(|code| code.get(..size as usize));
-            let outside = || ElfError::new(path, format!("`{symbol}` lies outside its section"));
-            let function = function(symbol, start, body.ok_or_else(outside)?, &marks);
-            functions.insert(start, function);
-            ends.insert(start, start + size);
-        }
-    }
-    // A jump into the midst of a function counts as one to its start.
-    let holder = |address: u64| {
-        let (&start, &end) = ends.range(..=address).next_back()?;
-        (address < end).then_some(start)
-    };
-    for function in functions.values_mut() {
-        let calls = std::mem::take(&mut function.calls);
-        function.calls = calls
-            .into_iter()
-            .map(|to| holder(to).unwrap_or(to))
-            .collect();
-    }
-    Ok(functions)
+/// The functions that the processor enters by itself.
+fn roots(vectors: &[u32]) -> BTreeSet<u32> {
+    let handlers = vectors.iter().skip(RESET);
+    handlers
+        .filter(|&&handler| handler != 0)
+        .map(|handler| handler & !1)
+        .collect()
 }
 
-fn function(symbol: &str, start: u64, code: &[u8], marks: &BTreeMap<u64, bool>) -> Function {
-    let name = format!("{:#}", rustc_demangle::demangle(symbol));
-    let mut function = Function {
-        symbol: symbol.to_owned(),
-        name,
-        ..Function::default()
-    };
-    let halfword = |at: u64| {
-        let bytes = code.get(at as usize..)?.first_chunk()?;
-        Some(u16::from_le_bytes(*bytes))
-    };
-    let end = start + code.len() as u64;
-    let mut address = start;
-    while let Some(first) = halfword(address - start) {
-        let is_code = marks
-            .range(..=address)
-            .next_back()
-            .is_none_or(|(_, is_code)| *is_code);
-        if !is_code {
-            address += 2;
-            continue;
-        }
-        let second = halfword(address + 2 - start).unwrap_or(0);
-        let (effect, length) = thumb::decode(address, first, second);
-        match effect {
-            Effect::None => {}
-            // Armv6-M has no other branch that reaches as far: compilers use it
-            // to jump where the return address is saved.
-            Effect::Call(target) if (start + 1..end).contains(&target) => {}
-            Effect::Call(target) => drop(function.calls.insert(target)),
-            Effect::Jump(target) if (start..end).contains(&target) => {}
-            Effect::Jump(target) => drop(function.calls.insert(target)),
-            Effect::IndirectJump if symbol.starts_with(OWN_ASSEMBLY) => {}
-            Effect::IndirectCall | Effect::IndirectJump => function.has_indirect_calls = true,
-            // Each branch may push; their sum is never less than what one does.
-            Effect::Push(bytes) => function.frame_bytes += bytes,
-            Effect::UnknownPush => function.has_unknown_frame = true,
-            Effect::Float => function.has_float = true,
-        }
-        address += length;
-    }
-    function
+struct Auditor<'a> {
+    image: &'a Image<'a>,
+    /// None while a function is being walked.
+    summaries: BTreeMap<u32, Option<Summary>>,
+    bounds: BTreeMap<u32, Option<Result<u32, String>>>,
+    /// One that calls it, for each function that can be reached.
+    callers: BTreeMap<u32, u32>,
+    /// Calls inside of each other at the moment.
+    depth: usize,
+    steps_left: usize,
 }
 
-/// Every function that can be reached from `root`, with one that calls it.
-fn reach(functions: &BTreeMap<u64, Function>, root: u64) -> BTreeMap<u64, u64> {
-    let mut callers = BTreeMap::from([(root, root)]);
-    let mut queue = VecDeque::from([root]);
-    while let Some(address) = queue.pop_front() {
-        for &callee in functions
-            .get(&address)
-            .iter()
-            .flat_map(|function| &function.calls)
-        {
-            callers.entry(callee).or_insert_with(|| {
-                queue.push_back(callee);
-                address
+impl<'a> Auditor<'a> {
+    fn new(image: &'a Image<'a>) -> Self {
+        Self {
+            image,
+            summaries: BTreeMap::new(),
+            bounds: BTreeMap::new(),
+            callers: BTreeMap::new(),
+            depth: 0,
+            steps_left: MOST_STEPS,
+        }
+    }
+
+    /// Walks all functions that can be reached.
+    fn reach(&mut self, roots: &[u32]) {
+        let mut waiting: Vec<u32> = Vec::new();
+        for &root in roots {
+            self.callers.entry(root).or_insert_with(|| {
+                waiting.push(root);
+                root
             });
         }
+        while let Some(function) = waiting.pop() {
+            self.summarize(function);
+            for callee in self.callees(function) {
+                self.callers.entry(callee).or_insert_with(|| {
+                    waiting.push(callee);
+                    function
+                });
+            }
+        }
     }
-    callers
-}
 
-/// The calls that lead to the function at `address`.
-fn chain(
-    functions: &BTreeMap<u64, Function>,
-    callers: &BTreeMap<u64, u64>,
-    mut address: u64,
-) -> String {
-    let name = |address| {
-        functions
-            .get(&address)
-            .map_or("?", |function| function.name.as_str())
-    };
-    let mut chain = name(address).to_owned();
-    while let Some(&caller) = callers.get(&address).filter(|&&caller| caller != address) {
-        chain = format!("{} -> {chain}", name(caller));
-        address = caller;
+    /// Walks a function, and before it those that it calls; whether it can return. What
+    /// calls itself is taken to return.
+    fn summarize(&mut self, function: u32) -> bool {
+        if let Some(known) = self.summaries.get(&function) {
+            return known.as_ref().is_none_or(|summary| summary.returns);
+        }
+        if self.depth == MOST_CALLS {
+            return true;
+        }
+        self.depth += 1;
+        self.summaries.insert(function, None);
+        let image = self.image;
+        let mut steps_left = self.steps_left;
+        let summary = walk(
+            image,
+            function,
+            &mut steps_left,
+            &mut |callee, steps_left| {
+                self.steps_left = *steps_left;
+                let returns = self.summarize(callee);
+                *steps_left = self.steps_left;
+                returns
+            },
+        );
+        self.steps_left = steps_left;
+        self.depth -= 1;
+        let returns = summary.returns;
+        self.summaries.insert(function, Some(summary));
+        returns
     }
-    chain
-}
 
-/// Whether a function is where panics go.
-fn panics(function: &Function) -> bool {
-    function.symbol.contains("rust_begin_unwind") || function.name.starts_with("core::panicking::")
+    fn summary(&self, function: u32) -> Option<&Summary> {
+        self.summaries.get(&function)?.as_ref()
+    }
+
+    fn callees(&self, function: u32) -> Vec<u32> {
+        let summary = self.summary(function);
+        let own = summary.iter().flat_map(|summary| summary.calls.keys());
+        let other = summary.iter().filter_map(|summary| summary.other.as_ref());
+        own.chain(other.flat_map(|other| other.calls.keys()))
+            .copied()
+            .collect()
+    }
+
+    fn audit(&mut self) -> Audit {
+        let mut functions = BTreeSet::new();
+        let (mut panics, mut floats, mut heap) =
+            (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let mut obstacles = BTreeSet::new();
+        for (&address, summary) in &self.summaries {
+            let Some(summary) = summary else { continue };
+            let parts = summary.parts.iter().chain([&address]);
+            for &part in parts {
+                let name = self.image.name(part);
+                let symbol = self
+                    .image
+                    .functions
+                    .get(&part)
+                    .map_or("", |function| &function.name);
+                if PANICS.iter().any(|panic| name.contains(panic)) {
+                    panics.insert(self.chain(address));
+                }
+                if is_soft_float(symbol) {
+                    floats.insert(name.clone());
+                }
+                if symbol.contains("__rust_alloc") {
+                    heap.insert(name.clone());
+                }
+                functions.insert(name);
+            }
+            if summary.has_float {
+                floats.insert(self.image.name(address));
+            }
+            for obstacle in &summary.obstacles {
+                let chain = self.chain(address);
+                match obstacle {
+                    Obstacle::Trap(_) => panics.insert(format!("{chain} ({obstacle})")),
+                    _ => obstacles.insert(format!("{chain}: {obstacle}")),
+                };
+            }
+        }
+        let small_stacks = self.small_stacks();
+        let list = |set: BTreeSet<String>| set.into_iter().collect();
+        Audit {
+            functions: list(functions),
+            panics: list(panics),
+            floats: list(floats),
+            heap: list(heap),
+            obstacles: list(obstacles),
+            small_stacks,
+            stack_bytes: Ok(0),
+            inference_stack_bytes: None,
+            reserved_stack_bytes: 0,
+        }
+    }
+
+    /// The calls that lead to a function.
+    fn chain(&self, mut function: u32) -> String {
+        let mut chain = self.image.name(function);
+        let mut seen = BTreeSet::from([function]);
+        while let Some(&caller) = self
+            .callers
+            .get(&function)
+            .filter(|&&caller| seen.insert(caller))
+        {
+            if seen.len() > MOST_NAMES {
+                return format!("... -> {chain}");
+            }
+            chain = format!("{} -> {chain}", self.image.name(caller));
+            function = caller;
+        }
+        chain
+    }
+
+    /// Most bytes of stack from a function on.
+    fn bound(&mut self, function: u32) -> Result<u32, String> {
+        match self.bounds.get(&function) {
+            Some(Some(bound)) => return bound.clone(),
+            Some(None) => return Err(format!("`{}` calls itself", self.image.name(function))),
+            None => self.bounds.insert(function, None),
+        };
+        self.depth += 1;
+        let bound = match self.depth > MOST_CALLS {
+            true => Err("calls are nested too deeply".to_owned()),
+            false => self.bound_of(function),
+        };
+        self.depth -= 1;
+        self.bounds.insert(function, Some(bound.clone()));
+        bound
+    }
+
+    fn bound_of(&mut self, function: u32) -> Result<u32, String> {
+        let name = || format!("`{}`", self.image.name(function));
+        let summary = self
+            .summary(function)
+            .ok_or_else(|| format!("{} calls itself", name()))?;
+        let is_of_stack =
+            |obstacle: &&Obstacle| !matches!(obstacle, Obstacle::Trap(_) | Obstacle::Priorities(_));
+        if let Some(obstacle) = summary.obstacles.iter().find(is_of_stack) {
+            return Err(format!("{}: {obstacle}", name()));
+        }
+        let own = summary.own_bytes;
+        let calls: Vec<_> = summary
+            .calls
+            .iter()
+            .map(|(&to, &depth)| (to, depth))
+            .collect();
+        self.deepest(own, &calls)
+    }
+
+    fn deepest(&mut self, own: u32, calls: &[(u32, u32)]) -> Result<u32, String> {
+        let mut deepest = own;
+        for &(callee, depth) in calls {
+            deepest = deepest.max(depth.saturating_add(self.bound(callee)?));
+        }
+        Ok(deepest)
+    }
+
+    /// The program's stack, with those of all handlers that can be active with it: one of
+    /// those that have the same priority, and the two that interrupt all others.
+    fn whole_stack(&mut self, vectors: &[u32]) -> Result<u32, String> {
+        let saved = match self
+            .summaries
+            .values()
+            .flatten()
+            .any(|summary| summary.has_vectors)
+        {
+            true => SAVED_BYTES_WITH_FLOATS,
+            false => SAVED_BYTES,
+        };
+        let handler = |number: usize| vectors.get(number).map_or(0, |handler| handler & !1);
+        let mut deepest = self.bound(handler(RESET))?;
+        for number in [NMI, HARD_FAULT] {
+            let bound = self.bound(handler(number))?;
+            deepest = deepest.saturating_add(saved).saturating_add(bound);
+        }
+        let others: BTreeSet<u32> = roots(vectors.get(HARD_FAULT..).unwrap_or_default());
+        let mut others_bound = 0;
+        for other in others
+            .into_iter()
+            .filter(|&other| other != handler(HARD_FAULT))
+        {
+            others_bound = others_bound.max(self.bound(other)?.saturating_add(saved));
+        }
+        Ok(deepest.saturating_add(others_bound))
+    }
+
+    fn small_stacks(&mut self) -> Vec<(String, u32, u32)> {
+        let others: Vec<_> = self
+            .summaries
+            .iter()
+            .filter_map(|(&function, summary)| Some((function, summary.as_ref()?.other.clone()?)))
+            .collect();
+        let mut small = Vec::new();
+        for (function, other) in others {
+            let calls: Vec<_> = other
+                .calls
+                .iter()
+                .map(|(&to, &depth)| (to, depth))
+                .collect();
+            let reserved = self.image.stack_below(other.top).unwrap_or(0);
+            // Whatever has no bound is an obstacle somewhere else, or calls itself.
+            let needed = self.deepest(other.own_bytes, &calls).unwrap_or(u32::MAX);
+            if needed > reserved {
+                small.push((self.image.name(function), needed, reserved));
+            }
+        }
+        small
+    }
+
+    /// The bound of the inference, if there is one.
+    fn inference(&mut self) -> Option<u32> {
+        let of_inference = |function: &&u32| is_inference(&self.image.name(**function));
+        let roots: Vec<u32> = self
+            .summaries
+            .keys()
+            .filter(of_inference)
+            .copied()
+            .collect();
+        let bounds = roots.into_iter().filter_map(|root| self.bound(root).ok());
+        bounds.max()
+    }
 }
 
 /// Whether a symbol is one of the run-time library's for floating point: those
@@ -339,53 +577,5 @@ fn is_soft_float(symbol: &str) -> bool {
         || symbol.starts_with("__") && of_llvm.iter().any(|end| symbol.ends_with(end))
 }
 
-/// Most bytes of stack from `address` on, or why there is no bound. `known` has
-/// the results so far, none for the functions that are being looked at.
-fn stack_bytes(
-    functions: &BTreeMap<u64, Function>,
-    address: u64,
-    known: &mut BTreeMap<u64, Option<u32>>,
-) -> Result<u32, String> {
-    let function = functions
-        .get(&address)
-        .ok_or_else(|| format!("there is no function at the called address {address:#x}"))?;
-    let name = &function.name;
-    match known.get(&address) {
-        Some(Some(bytes)) => return Ok(*bytes),
-        Some(None) => return Err(format!("`{name}` calls itself")),
-        None => known.insert(address, None),
-    };
-    if function.has_indirect_calls {
-        return Err(format!("`{name}` calls a function by its address"));
-    }
-    if function.has_unknown_frame {
-        return Err(format!("`{name}` moves the stack pointer by a variable"));
-    }
-    let mut deepest = 0;
-    for &callee in &function.calls {
-        deepest = deepest.max(stack_bytes(functions, callee, known)?);
-    }
-    let bytes = function.frame_bytes + deepest;
-    known.insert(address, Some(bytes));
-    Ok(bytes)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// `nop`, then a branch with link to itself or, as the second instruction at
-    /// 0x102, to the start.
-    fn calls_of(offset_bytes: i16) -> BTreeSet<u64> {
-        let low = 0xf800 | (offset_bytes / 2) as u16 & 0x7ff;
-        let code = [0xbf00, 0xf7ff, low].map(u16::to_le_bytes).concat();
-        function("f", 0x100, &code, &BTreeMap::new()).calls
-    }
-
-    #[test]
-    fn a_far_jump_is_no_call_of_oneself() {
-        assert_eq!(calls_of(-4), BTreeSet::new(), "0x102");
-        assert_eq!(calls_of(-6), BTreeSet::from([0x100]));
-        assert_eq!(calls_of(-8), BTreeSet::from([0xfe]));
-    }
-}
+mod tests;

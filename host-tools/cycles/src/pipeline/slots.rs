@@ -1,6 +1,6 @@
 //! The cycles of a core that issues up to two instructions in one, in order.
 
-use super::thumb::Instruction;
+use crate::decode::Instruction;
 
 #[derive(Default)]
 pub(super) struct Slots<'a> {

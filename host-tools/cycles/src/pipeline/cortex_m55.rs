@@ -24,7 +24,7 @@
 
 use super::Cost;
 use super::slots::Slots;
-use super::thumb::{Class, Flow, Instruction, Pipe, Registers};
+use crate::decode::{Class, Flow, Instruction, Pipe, Registers};
 
 /// Cycles to fill the pipeline after a branch.
 const REFILL: u64 = 3;
@@ -37,7 +37,7 @@ const GATHER: u64 = 4;
 
 pub(super) fn cost(instructions: &[Instruction]) -> Cost {
     match instructions.split_last() {
-        Some((last, body)) if last.flow == Flow::Loop => {
+        Some((last, body)) if matches!(last.flow, Flow::Loop { .. }) => {
             // What a turn costs is what another one adds: its beginning overlaps with
             // the end of the one before.
             let mut pipeline = Pipeline::default();
@@ -48,6 +48,7 @@ pub(super) fn cost(instructions: &[Instruction]) -> Cost {
                 cycles: pipeline.slots.cycle - first,
                 jump: 0,
                 change: 1 + REFILL,
+                ..Cost::default()
             }
         }
         last => {
@@ -57,7 +58,7 @@ pub(super) fn cost(instructions: &[Instruction]) -> Cost {
             Cost {
                 cycles: pipeline.slots.cycle,
                 jump: if goes_on { 0 } else { REFILL },
-                change: 0,
+                ..Cost::default()
             }
         }
     }
@@ -71,7 +72,6 @@ struct Ready {
     other: u64,
 }
 
-#[derive(Default)]
 struct Pipeline<'a> {
     ready: [Ready; Registers::COUNT],
     /// From when the pipes are free.
@@ -80,6 +80,19 @@ struct Pipeline<'a> {
     product: u64,
     control: u64,
     slots: Slots<'a>,
+}
+
+impl Default for Pipeline<'_> {
+    fn default() -> Self {
+        Self {
+            ready: [Ready::default(); Registers::COUNT],
+            access: 0,
+            integer: 0,
+            product: 0,
+            control: 0,
+            slots: Slots::default(),
+        }
+    }
 }
 
 impl<'a> Pipeline<'a> {
@@ -186,7 +199,7 @@ fn cycles(instruction: &Instruction) -> u64 {
 fn pairs(older: &Instruction, younger: &Instruction) -> bool {
     let joins = |instruction: &Instruction| match instruction.class {
         Class::Hint | Class::Move | Class::Extend => true,
-        Class::Branch => instruction.flow == Flow::Direct,
+        Class::Branch => instruction.flow.is_direct(),
         _ => false,
     };
     let is_narrow = !older.is_wide && !younger.is_wide;
@@ -195,7 +208,7 @@ fn pairs(older: &Instruction, younger: &Instruction) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Cost, Timing};
+    use super::super::{Cost, Timing, codes};
 
     #[test]
     fn costs_what_the_model_says() {
@@ -301,7 +314,11 @@ mod tests {
             ),
         ];
         for &(name, code, expected) in cases {
-            assert_eq!(Timing::CortexM55.cost(code).cycles, expected, "{name}");
+            assert_eq!(
+                Timing::CortexM55.cost(0, &codes(code)).unwrap().cycles,
+                expected,
+                "{name}"
+            );
         }
     }
 
@@ -325,25 +342,39 @@ mod tests {
             [0xeef2, 0x4f26],
             [0xeef4, 0xcf26],
         ];
-        assert_eq!(Timing::CortexM55.cost(&vector).cycles, 16);
-        assert_eq!(Timing::CortexM55.cost(&vector.repeat(8)).cycles, 8 * 16);
+        assert_eq!(
+            Timing::CortexM55.cost(0, &codes(&vector)).unwrap().cycles,
+            16
+        );
+        assert_eq!(
+            Timing::CortexM55
+                .cost(0, &codes(&vector.repeat(8)))
+                .unwrap()
+                .cycles,
+            8 * 16
+        );
     }
 
     #[test]
     fn ends_a_loop_for_nothing_but_the_first_time() {
         // vldrb.8 q0, [r4], #16; vstrb.8 q0, [r5], #64; letp or bne
         let body = [[0xecb4, 0x1e10], [0xeca5, 0x1e40]];
-        let with = |end| Timing::CortexM55.cost(&[body[0], body[1], end]);
+        let with = |end| {
+            Timing::CortexM55
+                .cost(0, &codes(&[body[0], body[1], end]))
+                .unwrap()
+        };
         let expected = Cost {
             cycles: 4,
             jump: 0,
             change: 4,
+            ..Cost::default()
         };
         assert_eq!(with([0xf01f, 0xc007]), expected, "letp");
         let expected = Cost {
             cycles: 4,
             jump: 3,
-            change: 0,
+            ..Cost::default()
         };
         assert_eq!(with([0xd1fa, 0]), expected, "bne");
     }
