@@ -300,10 +300,14 @@ fn add<S: Stream>(
         for ((value, &t), ((&factor, &residual), &offset)) in
             token.iter_mut().zip(mixed).zip(constants)
         {
-            let total = (i64::from(residual) * i64::from(S::widened(*value)))
-                .wrapping_add((i64::from(factor) * i64::from(t)) << 8)
-                .wrapping_add(i64::from(offset) << 16);
-            S::store(value, total, written);
+            let stream = i64::from(residual) * i64::from((*value).into());
+            let branch = i64::from(factor) * i64::from(t);
+            // Both in units of a 2^32nd of `q`, shifted together where they can be.
+            let total = match S::FRACTION {
+                0 => (stream + branch) << 8,
+                _ => stream + (branch << 8),
+            };
+            S::store(value, total + (i64::from(offset) << 16), written);
         }
     }
 }
