@@ -145,19 +145,18 @@ pub enum AuditError {
 /// # Errors
 /// [`AuditError::Malformed`] if it is no such image.
 pub fn audit(path: &Path, bytes: &[u8]) -> Result<Audit, AuditError> {
-    let malformed = |source| AuditError::Malformed {
-        path: path.to_owned(),
-        source,
-    };
-    let image = Image::new(bytes).map_err(malformed)?;
-    let vectors = image.vectors().map_err(malformed)?;
-    let mut auditor = Auditor::new(&image);
-    auditor.reach(&roots(&vectors).into_iter().collect::<Vec<_>>());
-    let mut audit = auditor.audit();
-    audit.reserved_stack_bytes = image.stack_below(vectors[0]).unwrap_or(0);
-    audit.stack_bytes = auditor.whole_stack(&vectors);
-    audit.inference_stack_bytes = auditor.inference();
-    Ok(audit)
+    (|| {
+        let image = Image::new(bytes)?;
+        let vectors = image.vectors()?;
+        let roots: Vec<u32> = roots(&vectors).into_iter().collect();
+        let mut auditor = Auditor::new(&image);
+        let mut audit = auditor.audit(&roots);
+        audit.reserved_stack_bytes = reserved(&image, &vectors);
+        audit.stack_bytes = auditor.whole_stack(&vectors);
+        audit.inference_stack_bytes = auditor.inference();
+        Ok(audit)
+    })()
+    .map_err(|source| malformed(path, source))
 }
 
 /// Audits an image's inference alone, for images whose other code is not free of what an
@@ -166,30 +165,21 @@ pub fn audit(path: &Path, bytes: &[u8]) -> Result<Audit, AuditError> {
 /// # Errors
 /// [`AuditError::Malformed`] if it is no such image.
 pub fn audit_inference(path: &Path, bytes: &[u8]) -> Result<Audit, AuditError> {
-    let malformed = |source| AuditError::Malformed {
-        path: path.to_owned(),
-        source,
-    };
-    let image = Image::new(bytes).map_err(malformed)?;
-    let vectors = image.vectors().map_err(malformed)?;
-    let is_inference = |function: &&u32| is_inference(&image.name(**function));
-    let roots: Vec<u32> = image
-        .functions
-        .keys()
-        .filter(is_inference)
-        .copied()
-        .collect();
-    if roots.is_empty() {
-        return Err(malformed(MalformedElf::Symbol(INFERENCE[0].to_owned())));
-    }
-    let mut auditor = Auditor::new(&image);
-    auditor.reach(&roots);
-    let mut audit = auditor.audit();
-    audit.reserved_stack_bytes = image.stack_below(vectors[0]).unwrap_or(0);
-    audit.stack_bytes =
-        auditor.deepest(0, &roots.iter().map(|&root| (root, 0)).collect::<Vec<_>>());
-    audit.inference_stack_bytes = audit.stack_bytes.clone().ok();
-    Ok(audit)
+    (|| {
+        let image = Image::new(bytes)?;
+        let vectors = image.vectors()?;
+        let is_inference = |function: &&u32| is_inference(&image.name(**function));
+        let functions = image.functions.keys().filter(is_inference);
+        let roots: Vec<u32> = functions.copied().collect();
+        if roots.is_empty() {
+            return Err(MalformedElf::Symbol(INFERENCE[0].to_owned()));
+        }
+        let mut audit = Auditor::new(&image).audit(&roots);
+        audit.reserved_stack_bytes = reserved(&image, &vectors);
+        audit.inference_stack_bytes = audit.stack_bytes.clone().ok();
+        Ok(audit)
+    })()
+    .map_err(|source| malformed(path, source))
 }
 
 /// Audits what can be reached from the functions whose symbols are `roots`, each by
@@ -198,24 +188,31 @@ pub fn audit_inference(path: &Path, bytes: &[u8]) -> Result<Audit, AuditError> {
 /// # Errors
 /// [`AuditError::Malformed`] if it is none, or has no such function.
 pub fn audit_from(path: &Path, bytes: &[u8], roots: &[&str]) -> Result<Audit, AuditError> {
-    let malformed = |source| AuditError::Malformed {
+    (|| {
+        let image = Image::new(bytes)?;
+        let find = |&root: &&str| {
+            let mut functions = image.functions.iter();
+            let found = functions.find(|(_, function)| function.name == root);
+            let address = found.map(|(&address, _)| address);
+            address.ok_or_else(|| MalformedElf::Symbol(root.to_owned()))
+        };
+        let roots = roots.iter().map(find).collect::<Result<Vec<_>, _>>()?;
+        Ok(Auditor::new(&image).audit(&roots))
+    })()
+    .map_err(|source| malformed(path, source))
+}
+
+fn malformed(path: &Path, source: MalformedElf) -> AuditError {
+    AuditError::Malformed {
         path: path.to_owned(),
         source,
-    };
-    let image = Image::new(bytes).map_err(malformed)?;
-    let find = |&root: &&str| {
-        let mut functions = image.functions.iter();
-        let found = functions.find(|(_, function)| function.name == root);
-        let missing = || malformed(MalformedElf::Symbol(root.to_owned()));
-        found.map(|(&address, _)| address).ok_or_else(missing)
-    };
-    let roots = roots.iter().map(find).collect::<Result<Vec<_>, _>>()?;
-    let mut auditor = Auditor::new(&image);
-    auditor.reach(&roots);
-    let mut audit = auditor.audit();
-    audit.stack_bytes =
-        auditor.deepest(0, &roots.iter().map(|&root| (root, 0)).collect::<Vec<_>>());
-    Ok(audit)
+    }
+}
+
+/// Bytes of the stack that the processor starts with.
+fn reserved(image: &Image<'_>, vectors: &[u32]) -> u32 {
+    let top = vectors.first().and_then(|&top| image.stack_below(top));
+    top.unwrap_or(0)
 }
 
 impl Audit {
@@ -373,7 +370,10 @@ impl<'a> Auditor<'a> {
             .collect()
     }
 
-    fn audit(&mut self) -> Audit {
+    /// What can be reached from some functions, and their stack.
+    fn audit(&mut self, roots: &[u32]) -> Audit {
+        self.reach(roots);
+        let roots: Vec<_> = roots.iter().map(|&root| (root, 0)).collect();
         let mut functions = BTreeSet::new();
         let (mut panics, mut floats, mut heap) =
             (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
@@ -419,7 +419,7 @@ impl<'a> Auditor<'a> {
             heap: list(heap),
             obstacles: list(obstacles),
             small_stacks,
-            stack_bytes: Ok(0),
+            stack_bytes: self.deepest(0, &roots),
             inference_stack_bytes: None,
             reserved_stack_bytes: 0,
         }
