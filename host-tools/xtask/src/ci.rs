@@ -11,7 +11,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 use tadpool_boards::Board;
 
-use crate::run::{cargo, root, run, shown, succeeds, tadpool};
+use crate::run::{build_with_tests, cargo, root, run, shown, succeeds, tadpool};
 use crate::setup::{boards, setup};
 use crate::{bench, examples, generate};
 
@@ -46,6 +46,7 @@ pub(crate) fn ci() -> ExitCode {
 }
 
 fn all(tally: &mut Tally) -> Result<()> {
+    build_with_tests();
     step(tally, "setup", setup)?;
     let boards = boards()?;
     step(tally, "format", || {

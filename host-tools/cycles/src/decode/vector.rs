@@ -279,8 +279,8 @@ pub(super) const VECTOR_PAIRS: &[Row] = &[
         ))
     }),
     // Shifts to narrower elements, to wider ones, and VSHLC
-    row("111? 1110 1000 1iii | ddd? 1111 ?10? mmm?", narrowing),
-    row("111? 1110 1001 iiii | ddd? 1111 ?10? mmm?", narrowing),
+    row("111? 1110 1000 1iii | ddd? 1111 ?100 mmm?", narrowing),
+    row("111? 1110 1001 iiii | ddd? 1111 ?100 mmm?", narrowing),
     row("111u 1110 1010 1iii | ddd? 1111 0100 mmm0", ONE_1),
     row("111u 1110 1011 iiii | ddd? 1111 0100 mmm0", ONE_1),
     row("1110 1110 101i iiii | ddd0 1111 1100 mmmm", |code| {

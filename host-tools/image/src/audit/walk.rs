@@ -20,7 +20,7 @@ const PRIORITIES: [std::ops::Range<u32>; 2] = [0xe000_e400..0xe000_e7f0, 0xe000_
 
 /// Why a function cannot be proved to be what it should.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
-pub enum Obstacle {
+pub(super) enum Obstacle {
     /// An instruction that the decoder does not know.
     #[error("the code {code} at {address:#x} is no known instruction")]
     Unknown {
