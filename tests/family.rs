@@ -91,14 +91,7 @@ fn pooling_of_normalised_tokens_is_close_to_float() {
 fn form(program: &Program<'_>) -> Vec<String> {
     let steps = program.steps.iter();
     steps
-        .map(|step| {
-            format!(
-                "{} {:?} {:?}",
-                step.name,
-                step.input,
-                std::mem::discriminant(&step.kernel)
-            )
-        })
+        .map(|step| format!("{} {:?} {:?}", step.name, step.input, step.kernel.name()))
         .collect()
 }
 

@@ -5,6 +5,7 @@ mod accuracy;
 mod attention;
 mod check;
 mod codegen;
+mod depthwise_mixer;
 mod emulator;
 mod errors;
 mod family;

@@ -5,7 +5,6 @@ use crate::support;
 use crate::support::integer::{Quantized, images, quantized, step_sqnr};
 use tadpool_compiler::place::program::Arena;
 use tadpool_compiler::place::schedule::ScheduleConfig;
-use tadpool_compiler::quantize::quant_model::QuantOp;
 
 #[test]
 fn every_step_of_every_fixture_stays_close_to_float() {
@@ -27,24 +26,7 @@ fn every_step_of_every_fixture_stays_close_to_float() {
 fn weights_are_symmetric_and_tables_complete() {
     for fixture in support::manifest().model {
         for layer in quantized(&fixture, &ScheduleConfig::default()).model.layers {
-            let matrices = match &layer.op {
-                QuantOp::PatchEmbedding(op) => vec![&op.matrix],
-                QuantOp::RandomMixing(op) => vec![&op.matrix],
-                QuantOp::SepConv(op) => vec![&op.fc1.matrix, &op.fc2.matrix],
-                QuantOp::Attention(op) => vec![&op.qkv.matrix, &op.projection.matrix],
-                QuantOp::ChannelMlp(op) => vec![&op.fc1, &op.fc2.matrix],
-                QuantOp::NormedMlp(op) => vec![&op.fc1.matrix, &op.fc2.matrix],
-                QuantOp::Head(op) => vec![&op.matrix],
-                QuantOp::WideHead(op) => {
-                    let hidden = op.hidden.as_ref().map(|hidden| &hidden.fc1.matrix);
-                    hidden.into_iter().chain([&op.linear.matrix]).collect()
-                }
-                QuantOp::Pooling(_)
-                | QuantOp::ScaledPooling(_)
-                | QuantOp::NormedPooling(_)
-                | QuantOp::Identity(_) => vec![],
-            };
-            for matrix in matrices {
+            for matrix in layer.op.matrices() {
                 assert_eq!(matrix.weights.len(), matrix.outputs * matrix.inputs);
                 assert!(matrix.weights.iter().all(|&weight| weight > i8::MIN));
                 // Every row uses its scale, or is all zeros.

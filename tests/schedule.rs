@@ -9,7 +9,6 @@ use memory_planner::{Budget, Problem, Proof, checker, solve};
 use tadpool_compiler::network::MetaFormer;
 use tadpool_compiler::place::memory::MemoryPlan;
 use tadpool_compiler::place::schedule::{Schedule, ScheduleConfig};
-use tadpool_compiler::plan_csv;
 use tadpool_compiler::quantize::precision::Precision;
 use tadpool_compiler::quantize::quant_model::WeightBits;
 use tadpool_kernels::Buffer;
@@ -93,7 +92,7 @@ fn every_model_is_planned_fast() {
             let name = format!("{model}-{precision}");
             assert_proved_fast(&name, problem);
             if !model.ends_with("-qat") {
-                let text = plan_csv::write(problem, &quantized.memory.plan);
+                let text = memory_planner::csv::write(problem, &quantized.memory.plan);
                 assert_committed(
                     &root.join(format!("memory-planner/tests/networks/{name}.csv")),
                     &text,

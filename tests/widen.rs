@@ -2,9 +2,9 @@
 //! with outliers.
 
 use crate::support::outliers::{self, Size};
-use tadpool_compiler::check;
 use tadpool_compiler::compile::widen::{self, ENOUGH_DB};
 use tadpool_compiler::compile::{self, CompileConfig, Compiled, Model};
+use tadpool_compiler::evaluate;
 use tadpool_compiler::given::images;
 use tadpool_compiler::given::model_toml::{Bits, StreamChoice};
 use tadpool_compiler::place::schedule::ScheduleConfig;
@@ -29,7 +29,7 @@ fn sqnr(model: &Model, compiled: &Compiled) -> Vec<f64> {
         })
         .collect();
     let program = compiled.program();
-    check::sqnr(&model.network, &compiled.quantized, &program, &images)
+    evaluate::sqnr(&model.network, &compiled.quantized, &program, &images)
         .unwrap()
         .into_iter()
         .map(|sqnr| sqnr.unwrap_or(f64::INFINITY))

@@ -42,7 +42,14 @@ use crate::stack::MainStack;
 include!(concat!(env!("OUT_DIR"), "/board.rs"));
 
 /// The board that the image is built for.
-pub type Board = run::Board<Link, board::Busy, BoardClock, MainStack, DefmtLog>;
+pub type Board = run::Board<Link, board::Busy, BoardClock, MainStack, DefmtLog, Tests>;
+
+/// Faults on demand.
+#[cfg(feature = "self-test")]
+pub type Tests = crate::self_test::FaultsOnDemand;
+/// Faults on demand.
+#[cfg(not(feature = "self-test"))]
+pub type Tests = run::NoSelfTests;
 
 /// What the host's bytes come through.
 #[cfg(not(feature = "mlperf-uart"))]
@@ -89,10 +96,7 @@ pub fn init() -> Board {
         clock: BoardClock,
         stack: MainStack,
         log: DefmtLog,
-        #[cfg(feature = "self-test")]
-        self_tests: Some(crate::self_test::SELF_TESTS),
-        #[cfg(not(feature = "self-test"))]
-        self_tests: None,
+        self_tests: Tests::default(),
     };
     defmt::info!(
         "{=str} on {=str}: {=usize} bytes of arena, {=usize} steps",

@@ -50,7 +50,7 @@ impl Log for DefmtLog {
     }
 
     fn refused(&mut self, refusal: Refusal) {
-        defmt::warn!("refused: {}", defmt::Debug2Format(&refusal));
+        defmt::warn!("refused: {=str}", refusal.text());
     }
 }
 
@@ -104,5 +104,10 @@ impl State {
 }
 
 fn with_state(act: impl FnOnce(&mut State)) {
-    critical_section::with(|cs| act(&mut STATE.borrow_ref_mut(cs)));
+    critical_section::with(|cs| {
+        // It is never borrowed already, which the compiler does not know.
+        if let Ok(mut state) = STATE.borrow(cs).try_borrow_mut() {
+            act(&mut state);
+        }
+    });
 }

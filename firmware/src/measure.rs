@@ -71,23 +71,23 @@ pub struct StepRecord {
 
 /// Writes down what every step costs, its own cost left out.
 #[derive(Debug)]
-pub struct Recorder<'a, C> {
+pub struct Recorder<'a, C, A> {
     clock: &'a C,
     records: &'a mut [StepRecord],
     overhead_ticks: u32,
-    after_step: Option<fn(usize)>,
+    after_step: A,
     total: u64,
     last: u64,
 }
 
-impl<'a, C: Clock> Recorder<'a, C> {
+impl<'a, C: Clock, A: FnMut(usize)> Recorder<'a, C, A> {
     /// Starts measuring; nothing but the inference may follow. `after_step` is
     /// called with each step that has ended, at nobody's cost.
     pub fn start(
         clock: &'a C,
         records: &'a mut [StepRecord],
         overhead_ticks: u32,
-        after_step: Option<fn(usize)>,
+        after_step: A,
     ) -> Self {
         CURRENT_STEP.store(0, Ordering::Relaxed);
         let last = clock.now();
@@ -117,7 +117,7 @@ impl<'a, C: Clock> Recorder<'a, C> {
     }
 }
 
-impl<C: Clock> Observer for Recorder<'_, C> {
+impl<C: Clock, A: FnMut(usize)> Observer for Recorder<'_, C, A> {
     fn step(&mut self, step: usize, output: &[u8]) {
         let ticks = self.lap();
         if let Some(record) = self.records.get_mut(step) {
@@ -127,9 +127,7 @@ impl<C: Clock> Observer for Recorder<'_, C> {
             };
         }
         CURRENT_STEP.store(step + 1, Ordering::Relaxed);
-        if let Some(after_step) = self.after_step {
-            after_step(step);
-        }
+        (self.after_step)(step);
         self.last = self.clock.now();
     }
 }

@@ -2,17 +2,22 @@
 
 use alloc::vec::Vec;
 
-use crate::bounds::choices;
+use crate::bounds::{Bounds, choices};
 use crate::clock::Clock;
-use crate::greedy::{Shelf, orders};
+use crate::greedy::{Orders, Shelves};
 use crate::items::Item;
+use crate::neighbours::Neighbours;
 use crate::plan::{Placement, Plan};
+use crate::portfolio::SORTING;
 use crate::problem::{Problem, RegionId, Relation};
 use crate::skyline::skyline;
-use crate::solve::{Task, lower_bounds};
+use crate::solve::Task;
 
 /// So many items are looked at in the time of one step.
 pub(crate) const LOOKS_PER_STEP: u64 = 4096;
+
+/// An offset that overflows any region: that of an item for which no place obeys the rules.
+const ABOVE: u64 = 1 << 62;
 
 /// A plan that may still overflow its regions.
 #[derive(Clone, Debug)]
@@ -23,54 +28,112 @@ pub(crate) struct Attempt {
     pub(crate) broken: bool,
 }
 
+/// From so many buffers on, the orders are tried only as long as the budget lasts.
+const MANY: usize = 1 << 13;
+
+/// Orders at random, for problems with several regions.
+const SHUFFLES: u32 = 64;
+
 impl Attempt {
-    /// The best of the greedy orders.
-    pub(crate) fn start(task: &Task<'_>, variants: &[&[Item]], clock: &mut Clock) -> Self {
+    /// The best of the greedy orders; `fallback` if the time is over before one is done, or
+    /// if the buffers are so many that it may be the best.
+    pub(crate) fn start(
+        task: &Task<'_>,
+        variants: &[&[Item]],
+        fallback: Option<Self>,
+        clock: &mut Clock,
+    ) -> Self {
         let problem = task.problem;
-        let nothing = Self {
-            plan: Plan::default(),
-            heights: Vec::new(),
-            broken: true,
+        let is_large = problem.buffers.len() > MANY;
+        let (mut best, fallback) = match is_large {
+            true => (fallback, None),
+            false => (None, fallback),
         };
-        let mut best = nothing;
         for items in variants {
-            let mut orders = orders(items, &overlaps(task, items));
-            if problem.regions.len() > 1 {
-                shuffle(items.len(), &mut orders);
-            }
-            for order in orders {
-                let attempt = Self::greedy(task, items, &order, clock);
-                if best.heights.is_empty() || attempt.rank(problem) < best.rank(problem) {
-                    best = attempt;
+            let bounds = Bounds::new(problem, &task.rules, items);
+            let is_good = |attempt: &Self| {
+                attempt.overflow(problem).is_none()
+                    && attempt.heights == bounds.all(problem, &attempt.heights)
+            };
+            let single = problem.regions.len() == 1;
+            let live: Vec<_> = items.iter().map(|item| item.live.clone()).collect();
+            let neighbours = Neighbours::new(&live);
+            let is_sparse = neighbours.mean(&live) * SORTING < items.len() as u64;
+            let neighbours = is_sparse.then_some(&neighbours);
+            let shuffles = if single || is_large { 0 } else { SHUFFLES };
+            for order in Orders::new(items, &overlaps(task, items), shuffles) {
+                let may_stop = is_large && best.is_some();
+                let attempt = Self::greedy(task, items, neighbours, &order, may_stop, clock);
+                if attempt.is_some() {
+                    Self::keep_better(&mut best, attempt, problem);
                 }
-                let good = best.overflow(problem).is_none()
-                    && best.heights == lower_bounds(task, items, &best.heights);
-                if good || clock.is_over() {
-                    return best;
+                if clock.is_over() || best.as_ref().is_some_and(is_good) {
+                    return best.or(fallback).unwrap_or_else(|| Self::nothing(problem));
                 }
             }
             // A broken attempt has buffers that must not share the only region.
-            let single = problem.regions.len() == 1 && !best.broken;
-            if single && items.iter().all(Item::is_plain) {
+            if let Some(attempt) = &best
+                && single
+                && !is_large
+                && !attempt.broken
+                && items.iter().all(Item::is_plain)
+            {
                 let (offsets, looked_at) = skyline(items);
                 clock.spend(1 + looked_at / LOOKS_PER_STEP);
-                let mut attempt = best.clone();
+                let mut attempt = attempt.clone();
                 attempt.put(task, 0, items, &offsets);
-                if attempt.rank(problem) < best.rank(problem) {
-                    best = attempt;
-                }
+                Self::keep_better(&mut best, Some(attempt), problem);
             }
         }
-        best
+        best.unwrap_or_else(|| Self::nothing(problem))
     }
 
-    /// Places the items one by one, each in the first region that has room.
-    fn greedy(task: &Task<'_>, items: &[Item], order: &[usize], clock: &mut Clock) -> Self {
+    /// What stands for a plan as long as none is known: it overflows every region.
+    fn nothing(problem: &Problem) -> Self {
+        let above = Placement {
+            region: RegionId(0),
+            offset: ABOVE,
+        };
+        let plan = Plan {
+            placements: alloc::vec![above; problem.buffers.len()],
+        };
+        Self {
+            heights: plan.heights(problem),
+            plan,
+            broken: true,
+        }
+    }
+
+    fn keep_better(best: &mut Option<Self>, attempt: Option<Self>, problem: &Problem) {
+        if let Some(attempt) = attempt
+            && best
+                .as_ref()
+                .is_none_or(|best| attempt.rank(problem) < best.rank(problem))
+        {
+            *best = Some(attempt);
+        }
+    }
+
+    /// Places the items one by one, each in the first region that has room; none if the time
+    /// is over or, with `may_stop`, the steps.
+    fn greedy(
+        task: &Task<'_>,
+        items: &[Item],
+        neighbours: Option<&Neighbours>,
+        order: &[usize],
+        may_stop: bool,
+        clock: &mut Clock,
+    ) -> Option<Self> {
         let problem = task.problem;
-        let mut shelves: Vec<Shelf> = problem.regions.iter().map(|_| Shelf::default()).collect();
+        let mut shelves = Shelves::new(&task.rules, items, neighbours, problem.regions.len());
         let mut region_of = alloc::vec![usize::MAX; problem.buffers.len()];
         let mut broken = false;
         for &index in order {
+            let looks = shelves.looked_at / LOOKS_PER_STEP;
+            if clock.is_late() || may_stop && looks > clock.left() {
+                clock.spend(looks);
+                return None;
+            }
             let item = &items[index];
             let mut choice = None;
             let mut overflow = None;
@@ -82,8 +145,7 @@ impl Attempt {
                 {
                     continue;
                 }
-                let shelf = &mut shelves[region];
-                let at = shelf.lowest_offset(&task.rules, items, index);
+                let at = shelves.lowest_offset(index, region);
                 match at {
                     Some(at) if at + item.span <= problem.regions[region].usable() => {
                         choice = Some((region, at));
@@ -93,21 +155,25 @@ impl Attempt {
                     None => {}
                 }
             }
-            // A place that breaks a rule is marked by an offset that overflows any region.
             let region = choices(problem, item).next().unwrap_or(0);
             broken |= choice.or(overflow).is_none();
-            let (region, at) = choice.or(overflow).unwrap_or((region, 1 << 62));
-            shelves[region].put(items, index, at);
+            let (region, at) = choice.or(overflow).unwrap_or((region, ABOVE));
+            shelves.put(index, region, at);
             for member in &item.members {
                 region_of[member.buffer] = region;
             }
         }
-        let looked_at: u64 = shelves.iter().map(|shelf| shelf.looked_at).sum();
-        clock.spend(1 + looked_at / LOOKS_PER_STEP);
-        Self::new(problem, items, &shelves, broken)
+        clock.spend(1 + shelves.looked_at / LOOKS_PER_STEP);
+        Some(Self::new(problem, items, &shelves.placed(), broken))
     }
 
-    fn new(problem: &Problem, items: &[Item], shelves: &[Shelf], broken: bool) -> Self {
+    /// From the region and the offset of each item.
+    pub(crate) fn new(
+        problem: &Problem,
+        items: &[Item],
+        placed: &[(usize, usize, u64)],
+        broken: bool,
+    ) -> Self {
         let nowhere = Placement {
             region: RegionId(0),
             offset: 0,
@@ -115,14 +181,12 @@ impl Attempt {
         let mut plan = Plan {
             placements: alloc::vec![nowhere; problem.buffers.len()],
         };
-        for (region, shelf) in (0..).map(RegionId).zip(shelves) {
-            for (index, at) in shelf.placed() {
-                for member in &items[index].members {
-                    plan.placements[member.buffer] = Placement {
-                        region,
-                        offset: at + member.relative,
-                    };
-                }
+        for &(index, region, at) in placed {
+            for member in &items[index].members {
+                plan.placements[member.buffer] = Placement {
+                    region: RegionId(u32::try_from(region).unwrap_or(u32::MAX)),
+                    offset: at + member.relative,
+                };
             }
         }
         let heights = plan.heights(problem);
@@ -156,22 +220,6 @@ impl Attempt {
         let over = over.map(|(height, region)| height.saturating_sub(region.usable()));
         let heights: Vec<u64> = self.heights.iter().rev().copied().collect();
         (self.broken, over.fold(0, u64::saturating_add), heights)
-    }
-}
-
-/// Adds some orders at random, always the same ones.
-fn shuffle(count: usize, orders: &mut Vec<Vec<usize>>) {
-    const SHUFFLES: usize = 64;
-    let mut state = 1_u64;
-    for _ in 0..SHUFFLES {
-        let mut order: Vec<usize> = (0..count).collect();
-        for index in (1..count).rev() {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
-            order.swap(index, (state >> 33) as usize % (index + 1));
-        }
-        orders.push(order);
     }
 }
 

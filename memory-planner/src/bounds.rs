@@ -3,36 +3,55 @@
 use alloc::vec::Vec;
 
 use crate::items::Item;
-use crate::problem::Problem;
+use crate::problem::{Problem, Region};
 use crate::rules::Rules;
 use crate::validate::allows;
 
-/// A height below which no plan can get, for each region.
-///
-/// `heights` are the heights that the other regions may use at most: their capacities,
-/// or less where that is known.
-pub(crate) fn region_bound(
-    problem: &Problem,
-    rules: &Rules,
-    items: &[Item],
-    region: usize,
-    heights: &[u64],
-) -> u64 {
-    let forced: Vec<&Item> = items
-        .iter()
-        .filter(|item| choices(problem, item).eq([region]))
-        .collect();
-    let mut bound = height_bound(rules, &forced);
-    if problem.regions.len() > 1 {
+/// What bounds the heights of all regions from below.
+pub(crate) struct Bounds {
+    /// For each region, the height that the items need which can only be there.
+    forced: Vec<u64>,
+    /// What all items need together.
+    peak: u64,
+}
+
+impl Bounds {
+    pub(crate) fn new(problem: &Problem, rules: &Rules, items: &[Item]) -> Self {
+        let regions = problem.regions.len();
+        let forced = |region: usize| {
+            let here = |item: &&Item| choices(problem, item).eq([region]);
+            height_bound(rules, &items.iter().filter(here).collect::<Vec<_>>())
+        };
+        Self {
+            forced: (0..regions).map(forced).collect(),
+            peak: match regions {
+                0 | 1 => 0,
+                _ => peak(rules, &items.iter().collect::<Vec<_>>()),
+            },
+        }
+    }
+
+    /// A height below which no plan can get in one region, if the others use at most
+    /// `heights`: their capacities, or less where that is known.
+    pub(crate) fn region(&self, region: usize, heights: &[u64]) -> u64 {
         // What the other regions cannot hold at the busiest moment is left for this one.
-        let all: Vec<&Item> = items.iter().collect();
         let others = (0..heights.len()).filter(|&other| other != region);
         let room = others
             .map(|other| heights[other])
             .fold(0, u64::saturating_add);
-        bound = bound.max(peak(rules, &all).saturating_sub(room));
+        self.forced[region].max(self.peak.saturating_sub(room))
     }
-    bound
+
+    /// The bounds of all regions, where the later regions keep the heights that they have.
+    pub(crate) fn all(&self, problem: &Problem, heights: &[u64]) -> Vec<u64> {
+        let mut room: Vec<u64> = problem.regions.iter().map(Region::usable).collect();
+        let mut bounds = alloc::vec![0; heights.len()];
+        for region in (0..heights.len()).rev() {
+            bounds[region] = self.region(region, &room);
+            room[region] = heights[region];
+        }
+        bounds
+    }
 }
 
 /// The regions that every member of `item` may be placed in.
@@ -103,7 +122,7 @@ struct Live {
 
 /// Keeps the time for all moments together far below a second; beyond it the bound is
 /// only weaker.
-const MOST_LOOKS: usize = 1 << 22;
+const MOST_LOOKS: usize = 1 << 20;
 
 impl Live {
     /// The fewest bytes that the related buffers can cover together.

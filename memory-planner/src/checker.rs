@@ -1,8 +1,11 @@
-//! An independent check of a plan: every rule of the problem, pair by pair.
+//! An independent check of a plan: every rule of the problem.
 //!
-//! It shares no code with the solvers, allocates nothing and is meant to be read.
-//! Its time grows with the square of the number of buffers.
+//! It shares no code with the solvers and is meant to be read. It goes through time once,
+//! with the buffers that are live in the order of their offsets: a hundred thousand buffers
+//! take some tens of milliseconds.
 
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
 use core::fmt;
 
 use crate::plan::Plan;
@@ -55,14 +58,7 @@ pub fn check(problem: &Problem, plan: &Plan) -> Result<(), Violation> {
     for (index, relation) in problem.relations.iter().enumerate() {
         check_relation(problem, plan, index, relation)?;
     }
-    for a in (0..).take(buffers).map(BufferId) {
-        for b in (a.0 + 1..).take(buffers - a.index() - 1).map(BufferId) {
-            if share_bytes(problem, plan, a, b) && !allowed(problem, plan, a, b) {
-                return Err(Violation::Overlap(a, b));
-            }
-        }
-    }
-    Ok(())
+    check_bytes(problem, plan)
 }
 
 /// Region, bounds, alignment and fixed offset of one buffer.
@@ -117,15 +113,64 @@ fn check_relation(
     }
 }
 
-/// Whether two buffers have a byte and a moment in common.
+/// Whether any two buffers that are live at once share bytes, and may not.
+fn check_bytes(problem: &Problem, plan: &Plan) -> Result<(), Violation> {
+    let allows = |relation: &&Relation| {
+        use Relation::{MayAlias, MayOverlap};
+        matches!(relation, MayAlias { .. } | MayOverlap { .. })
+    };
+    let allowances = problem.relations.iter().filter(allows);
+    let pairs = allowances.map(Relation::buffers);
+    let lenient: BTreeSet<BufferId> = pairs.flat_map(|(a, b)| [a, b]).collect();
+    // At one moment, what ends makes room before anything starts.
+    let mut events: Vec<(u32, bool, BufferId)> = Vec::with_capacity(2 * problem.buffers.len());
+    for (id, buffer) in (0..).map(BufferId).zip(&problem.buffers) {
+        if buffer.size > 0 && buffer.live.start < buffer.live.end {
+            events.push((buffer.live.start, true, id));
+            events.push((buffer.live.end, false, id));
+        }
+    }
+    events.sort_unstable();
+    // The live buffers that may share bytes with nobody, by region and offset, and the others.
+    let mut strict: BTreeMap<(u32, u64), BufferId> = BTreeMap::new();
+    let mut others: Vec<BufferId> = Vec::new();
+    for (_, starts, id) in events {
+        let placement = plan.placements[id.index()];
+        let (region, start) = (placement.region.0, placement.offset);
+        if !starts {
+            if lenient.contains(&id) {
+                others.retain(|other| *other != id);
+            } else {
+                strict.remove(&(region, start));
+            }
+            continue;
+        }
+        let end = start + problem.buffers[id.index()].size;
+        // Strict buffers are disjoint: below the first that ends in time, all do.
+        let below = strict.range((region, 0)..(region, end)).rev();
+        let reaches = |other: &BufferId| share_bytes(problem, plan, id, *other);
+        let strict_ones = below.map(|(_, other)| *other).take_while(reaches);
+        let other_ones = others.iter().copied().filter(reaches);
+        for other in strict_ones.chain(other_ones) {
+            if !allowed(problem, plan, id, other) {
+                return Err(Violation::Overlap(id.min(other), id.max(other)));
+            }
+        }
+        if lenient.contains(&id) {
+            others.push(id);
+        } else {
+            strict.insert((region, start), id);
+        }
+    }
+    Ok(())
+}
+
+/// Whether two buffers have a byte in common, if they are live at once.
 fn share_bytes(problem: &Problem, plan: &Plan, a: BufferId, b: BufferId) -> bool {
-    let (buffer_a, buffer_b) = (&problem.buffers[a.index()], &problem.buffers[b.index()]);
     let (at_a, at_b) = (plan.placements[a.index()], plan.placements[b.index()]);
-    let live_start = buffer_a.live.start.max(buffer_b.live.start);
-    let live_end = buffer_a.live.end.min(buffer_b.live.end);
     let start = at_a.offset.max(at_b.offset);
-    let end = (at_a.offset + buffer_a.size).min(at_b.offset + buffer_b.size);
-    at_a.region == at_b.region && live_start < live_end && start < end
+    let end = |id: BufferId| plan.placements[id.index()].offset + problem.buffers[id.index()].size;
+    at_a.region == at_b.region && start < end(a).min(end(b))
 }
 
 /// Whether a relation allows the bytes that two buffers share.
@@ -173,3 +218,56 @@ impl fmt::Display for Violation {
 }
 
 impl core::error::Error for Violation {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fuzzing::tiny_problem;
+    use crate::plan::Placement;
+    use crate::problem::RegionId;
+
+    /// Every pair of buffers, one by one.
+    fn clash(problem: &Problem, plan: &Plan) -> bool {
+        let ids = || (0..problem.buffers.len() as u32).map(BufferId);
+        let live_together = |a: BufferId, b: BufferId| {
+            let [a, b] = [a, b].map(|id| &problem.buffers[id.index()].live);
+            a.start < b.end && b.start < a.end
+        };
+        ids().any(|a| {
+            ids()
+                .filter(|b| a < *b && live_together(a, *b))
+                .any(|b| share_bytes(problem, plan, a, b) && !allowed(problem, plan, a, b))
+        })
+    }
+
+    #[test]
+    fn going_through_time_finds_what_comparing_all_pairs_finds() {
+        let mut state = 1_u64;
+        let mut below = |limit: u64| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (state >> 33) % limit
+        };
+        let (mut good, mut bad) = (0, 0);
+        for _ in 0..20_000 {
+            let bytes: Vec<u8> = (0..64).map(|_| below(256) as u8).collect();
+            let problem = tiny_problem(&bytes);
+            let place = |_| Placement {
+                region: RegionId(below(problem.regions.len() as u64) as u32),
+                offset: below(12),
+            };
+            let plan = Plan {
+                placements: (0..problem.buffers.len()).map(place).collect(),
+            };
+            let clashes = clash(&problem, &plan);
+            assert_eq!(
+                check_bytes(&problem, &plan).is_err(),
+                clashes,
+                "{problem:?} {plan:?}"
+            );
+            if clashes { bad += 1 } else { good += 1 }
+        }
+        assert!(good > 1000 && bad > 1000, "{good} {bad}");
+    }
+}

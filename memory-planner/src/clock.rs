@@ -1,4 +1,4 @@
-//! Counts steps, and looks at the time now and then.
+//! Counts steps, and keeps an eye on the time.
 
 use crate::plan::Budget;
 
@@ -7,6 +7,8 @@ use crate::plan::Budget;
 pub(crate) struct Clock {
     taken: u64,
     limit: u64,
+    /// Whether the time is over.
+    late: bool,
     #[cfg(feature = "std")]
     deadline: Option<std::time::Instant>,
     #[cfg(feature = "std")]
@@ -18,6 +20,7 @@ impl Clock {
         Self {
             taken: 0,
             limit: budget.steps,
+            late: false,
             #[cfg(feature = "std")]
             deadline: budget
                 .time
@@ -34,23 +37,47 @@ impl Clock {
 
     /// The steps that are left.
     pub(crate) fn left(&self) -> u64 {
-        self.limit.saturating_sub(self.taken)
+        match self.late {
+            true => 0,
+            false => self.limit.saturating_sub(self.taken),
+        }
     }
 
     /// Counts some steps; false when the budget is used up.
     pub(crate) fn spend(&mut self, steps: u64) -> bool {
         self.taken = self.taken.saturating_add(steps);
         #[cfg(feature = "std")]
-        if let Some(deadline) = self.deadline
-            && self.taken >= self.next_look
-        {
-            // Reading the time costs about as much as a few hundred steps.
-            self.next_look = self.taken + 4096;
-            if std::time::Instant::now() >= deadline {
-                self.limit = 0;
-            }
+        if self.taken >= self.next_look {
+            // To read the time takes less than a step, but most steps are short.
+            self.next_look = self.taken + 16;
+            self.is_late();
         }
-        self.taken < self.limit
+        !self.is_over()
+    }
+
+    /// Whether the time is over, whatever steps are left. Work that counts no steps asks
+    /// every few microseconds.
+    pub(crate) fn is_late(&mut self) -> bool {
+        #[cfg(feature = "std")]
+        if let Some(deadline) = self.deadline
+            && !self.late
+        {
+            self.late = std::time::Instant::now() >= deadline;
+        }
+        self.late
+    }
+
+    /// Does some work that has to be done again at the end, and leaves time for that.
+    pub(crate) fn rehearse<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        #[cfg(feature = "std")]
+        if let Some(deadline) = self.deadline {
+            let start = std::time::Instant::now();
+            let result = work();
+            let earlier = deadline.checked_sub(start.elapsed());
+            self.deadline = Some(earlier.unwrap_or(start));
+            return result;
+        }
+        work()
     }
 
     /// Runs `work` with at most `steps` of what is left.
@@ -58,15 +85,12 @@ impl Clock {
         let limit = self.limit;
         self.limit = limit.min(self.taken.saturating_add(steps));
         let result = work(self);
-        // A deadline that passed inside the slice stays passed.
-        if self.limit > 0 || limit == 0 {
-            self.limit = limit;
-        }
+        self.limit = limit;
         result
     }
 
     /// Whether the budget is used up.
     pub(crate) fn is_over(&self) -> bool {
-        self.taken >= self.limit
+        self.late || self.taken >= self.limit
     }
 }

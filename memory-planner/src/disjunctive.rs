@@ -12,7 +12,8 @@ use alloc::vec::Vec;
 
 use crate::clock::Clock;
 use crate::items::Item;
-use crate::minimise::{Decide, Ending};
+use crate::minimise::{Decide, Ending, Way};
+use crate::neighbours::Neighbours;
 use crate::rules::{Rules, signed};
 
 /// The largest number of pairs that get in each other's way for which the search runs.
@@ -29,17 +30,21 @@ pub(crate) struct Disjunctive<'a> {
 }
 
 impl<'a> Disjunctive<'a> {
-    /// None if there are too many pairs.
-    pub(crate) fn new(rules: &Rules, items: &'a [Item]) -> Option<Self> {
+    /// None if there are too many pairs, or the time is over.
+    pub(crate) fn new(rules: &Rules, items: &'a [Item], clock: &mut Clock) -> Option<Self> {
         Some(Self {
             items,
-            pairs: pairs(rules, items)?,
+            pairs: pairs(rules, items, clock)?,
         })
     }
 }
 
 impl Decide for Disjunctive<'_> {
-    fn decide(&mut self, height: u64, _round: u32, clock: &mut Clock) -> Ending {
+    fn ways(&self) -> &'static [Way] {
+        &[Way::Exact]
+    }
+
+    fn decide(&mut self, height: u64, _way: Way, _round: u32, clock: &mut Clock) -> Ending {
         Search::new(self.items, &self.pairs).run(height, clock)
     }
 }
@@ -55,11 +60,18 @@ struct Pair {
 /// Far outside every difference of offsets.
 const FAR: i64 = i64::MAX / 4;
 
-fn pairs(rules: &Rules, items: &[Item]) -> Option<Vec<Pair>> {
+fn pairs(rules: &Rules, items: &[Item], clock: &mut Clock) -> Option<Vec<Pair>> {
+    let live: Vec<_> = items.iter().map(|item| item.live.clone()).collect();
+    let neighbours = Neighbours::new(&live);
     let mut pairs = Vec::new();
     let mut forbidden = Vec::new();
     for a in 0..items.len() {
-        for b in a + 1..items.len() {
+        let mut others: Vec<usize> = neighbours.of(&live[a]).filter(|b| *b > a).collect();
+        others.sort_unstable();
+        if clock.is_late() {
+            return None;
+        }
+        for b in others {
             forbidden.clear();
             rules.forbidden_items(&items[a], &items[b], |low, high| {
                 forbidden.push((low, high));

@@ -14,6 +14,7 @@ use alloc::vec::Vec;
 use crate::attempt::LOOKS_PER_STEP;
 use crate::clock::Clock;
 use crate::minimise::Ending;
+use crate::neighbours::Neighbours;
 use crate::stacks::Rect;
 
 /// The search with what it keeps between heights.
@@ -61,19 +62,45 @@ impl Ejection {
         self.height = tops.max().unwrap_or(0);
     }
 
-    /// Looks for a plan of at most `height`.
-    pub(crate) fn run(&mut self, rects: &[Rect], height: u64, clock: &mut Clock) -> Ending {
+    /// The best plan so far, if there is one.
+    pub(crate) fn start(&self) -> Option<Vec<u64>> {
+        self.start.clone()
+    }
+
+    /// Looks for a plan of at most `height`, from the best one so far. With `neighbours`, only
+    /// what is live together with a rectangle is looked at to place it: faster, if that is a
+    /// small part of all.
+    pub(crate) fn run(
+        &mut self,
+        rects: &[Rect],
+        neighbours: Option<&Neighbours>,
+        height: u64,
+        clock: &mut Clock,
+    ) -> Ending {
+        let nothing = || alloc::vec![NOWHERE; rects.len()];
+        let start = self.start().unwrap_or_else(nothing);
+        self.run_from(&start, rects, neighbours, height, clock)
+    }
+
+    /// As [`Self::run`], from other offsets, some of which may be [`NOWHERE`].
+    pub(crate) fn run_from(
+        &mut self,
+        start: &[u64],
+        rects: &[Rect],
+        neighbours: Option<&Neighbours>,
+        height: u64,
+        clock: &mut Clock,
+    ) -> Ending {
         if rects.iter().any(|rect| rect.size > height) {
             return Ending::Nothing;
         }
-        let mut placed = Placed::default();
+        let mut placed = Placed::new(rects, neighbours);
         let mut pool: Vec<usize> = Vec::new();
-        for (index, rect) in rects.iter().enumerate() {
-            match self.start.as_ref().map(|start| start[index]) {
-                Some(at) if at + rect.size <= height => {
-                    placed.push(rect, index, at, self.cost(index));
-                }
-                _ => pool.push(index),
+        for (index, (rect, &at)) in rects.iter().zip(start).enumerate() {
+            if at != NOWHERE && at + rect.size <= height {
+                placed.push(index, at, self.cost(index));
+            } else {
+                pool.push(index);
             }
         }
         placed.sort();
@@ -87,9 +114,9 @@ impl Ejection {
             let place = placed.cheapest(rect, height - rect.size, &mut self.random);
             if place.cost > 0 {
                 self.failures[index] = (self.failures[index] + 1).min(MOST_FAILURES);
-                placed.eject(rects, rect, place.offset, &mut pool);
+                placed.eject(rect, place.offset, &mut pool);
             }
-            placed.insert(rect, index, place.offset, self.cost(index));
+            placed.insert(index, place.offset, self.cost(index));
             if !clock.spend(1 + place.looked_at / LOOKS_PER_STEP) {
                 break;
             }
@@ -98,18 +125,19 @@ impl Ejection {
         // What is left goes to the lowest free place at any height.
         pool.sort_by_key(area);
         while let Some(index) = pool.pop() {
+            if clock.is_late() {
+                return Ending::OutOfBudget;
+            }
             let rect = &rects[index];
             let place = placed.cheapest(rect, u64::MAX, &mut self.random);
-            placed.insert(rect, index, place.offset, self.cost(index));
+            placed.insert(index, place.offset, self.cost(index));
         }
-        let mut offsets = alloc::vec![0; rects.len()];
-        for bottom in &placed.bottoms {
-            offsets[bottom.index] = bottom.at;
-        }
+        let offsets = placed.offsets;
+        let tops = rects.iter().zip(&offsets).map(|(rect, at)| rect.size + at);
         if fits {
             self.learn(rects, &offsets);
             Ending::Plan(offsets)
-        } else if placed.height() < self.height {
+        } else if tops.max().unwrap_or(0) < self.height {
             self.learn(rects, &offsets);
             Ending::Better(offsets)
         } else {
@@ -139,12 +167,22 @@ impl Edge {
     }
 }
 
-/// The rectangles that have a place, by their lower and by their upper edges.
-#[derive(Default)]
-struct Placed {
+/// The rectangles that have a place.
+struct Placed<'a> {
+    rects: &'a [Rect],
+    neighbours: Option<&'a Neighbours>,
+    /// The offset of each rectangle, or [`NOWHERE`].
+    offsets: Vec<u64>,
+    /// What it costs to take each rectangle out.
+    costs: Vec<u64>,
+    /// By their lower and by their upper edges: all that have a place or, with `neighbours`,
+    /// those that are live together with the last rectangle that was asked for.
     bottoms: Vec<Edge>,
     tops: Vec<Edge>,
 }
+
+/// The offset of what has no place.
+pub(crate) const NOWHERE: u64 = u64::MAX;
 
 /// A place for a rectangle.
 struct Place {
@@ -154,12 +192,27 @@ struct Place {
     looked_at: u64,
 }
 
-impl Placed {
+impl<'a> Placed<'a> {
+    fn new(rects: &'a [Rect], neighbours: Option<&'a Neighbours>) -> Self {
+        Self {
+            rects,
+            neighbours,
+            offsets: alloc::vec![NOWHERE; rects.len()],
+            costs: alloc::vec![0; rects.len()],
+            bottoms: Vec::new(),
+            tops: Vec::new(),
+        }
+    }
+
     /// Adds a rectangle without keeping the order.
-    fn push(&mut self, rect: &Rect, index: usize, at: u64, cost: u64) {
-        let [bottom, top] = edges(rect, index, at, cost);
-        self.bottoms.push(bottom);
-        self.tops.push(top);
+    fn push(&mut self, index: usize, at: u64, cost: u64) {
+        self.offsets[index] = at;
+        self.costs[index] = cost;
+        if self.neighbours.is_none() {
+            let [bottom, top] = edges(&self.rects[index], index, at, cost);
+            self.bottoms.push(bottom);
+            self.tops.push(top);
+        }
     }
 
     fn sort(&mut self) {
@@ -167,15 +220,33 @@ impl Placed {
         self.tops.sort_by_key(|edge| edge.at);
     }
 
-    fn height(&self) -> u64 {
-        self.tops.last().map_or(0, |edge| edge.at)
-    }
-
-    fn insert(&mut self, rect: &Rect, index: usize, at: u64, cost: u64) {
-        let edges = edges(rect, index, at, cost);
+    fn insert(&mut self, index: usize, at: u64, cost: u64) {
+        self.offsets[index] = at;
+        self.costs[index] = cost;
+        if self.neighbours.is_some() {
+            return;
+        }
+        let edges = edges(&self.rects[index], index, at, cost);
         for (list, edge) in [&mut self.bottoms, &mut self.tops].into_iter().zip(edges) {
             let place = list.partition_point(|other| other.at < edge.at);
             list.insert(place, edge);
+        }
+    }
+
+    /// Lists the edges of what is live together with `rect`.
+    fn gather(&mut self, neighbours: &Neighbours, rect: &Rect) {
+        self.bottoms.clear();
+        self.tops.clear();
+        for index in neighbours.of(&rect.live()) {
+            let at = self.offsets[index];
+            if at != NOWHERE {
+                let [bottom, top] = edges(&self.rects[index], index, at, self.costs[index]);
+                self.bottoms.push(bottom);
+                self.tops.push(top);
+            }
+        }
+        for list in [&mut self.bottoms, &mut self.tops] {
+            list.sort_unstable_by_key(|edge| (edge.at, edge.index));
         }
     }
 
@@ -184,7 +255,10 @@ impl Placed {
     /// Going up, a rectangle comes into the way where its lower edge is passed by the top
     /// of `rect`, and leaves it where its upper edge is passed by the bottom. The cost is
     /// least just after something has left.
-    fn cheapest(&self, rect: &Rect, highest: u64, random: &mut u64) -> Place {
+    fn cheapest(&mut self, rect: &Rect, highest: u64, random: &mut u64) -> Place {
+        if let Some(neighbours) = self.neighbours {
+            self.gather(neighbours, rect);
+        }
         let (mut bottoms, mut tops) = (0, 0);
         let (mut offset, mut cost) = (0, 0);
         let mut best = (u64::MAX, 0);
@@ -233,19 +307,23 @@ impl Placed {
         }
     }
 
-    /// Moves what is in the way of `rect` at `at` to the pool.
-    fn eject(&mut self, rects: &[Rect], rect: &Rect, at: u64, pool: &mut Vec<usize>) {
+    /// Moves what is in the way of `rect` at `at`, a place just found, to the pool.
+    fn eject(&mut self, rect: &Rect, at: u64, pool: &mut Vec<usize>) {
         let top = at + rect.size;
+        let (rects, offsets) = (self.rects, &mut self.offsets);
         self.bottoms.retain(|edge| {
             let clash = edge.at < top && edge.at + rects[edge.index].size > at && edge.meets(rect);
             if clash {
                 pool.push(edge.index);
+                offsets[edge.index] = NOWHERE;
             }
             !clash
         });
-        self.tops.retain(|edge| {
-            !(edge.at > at && edge.at - rects[edge.index].size < top && edge.meets(rect))
-        });
+        if self.neighbours.is_none() {
+            self.tops.retain(|edge| {
+                !(edge.at > at && edge.at - rects[edge.index].size < top && edge.meets(rect))
+            });
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use alloc::string::String;
 use core::fmt;
 
+use crate::checker::Violation;
 use crate::problem::{MAX_BUFFERS, MAX_BYTES, MAX_RELATIONS};
 
 /// Why a problem has no plan, or none was found.
@@ -122,6 +123,11 @@ pub enum PlanError {
         /// The steps that were taken.
         steps: u64,
     },
+    /// The plan that was found breaks a rule: a defect of this crate, never of the problem.
+    WrongPlan {
+        /// The rule.
+        violation: Violation,
+    },
 }
 
 impl fmt::Display for PlanError {
@@ -224,6 +230,10 @@ impl fmt::Display for PlanError {
             } => write!(
                 f,
                 "no plan found in {steps} steps: the best one needs {height} bytes, region `{region}` has {capacity}"
+            ),
+            Self::WrongPlan { violation } => write!(
+                f,
+                "the planner made a wrong plan ({violation}), which is a defect of the planner; please report this problem"
             ),
         }
     }

@@ -3,7 +3,6 @@
 //! Not part of the API. Tests run it too.
 
 use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::checker;
@@ -150,46 +149,20 @@ pub fn problem(bytes: &[u8]) -> Problem {
     }
 }
 
-/// A problem as the CSV file that `tadpool plan` reads; its regions go to
-/// the command.
-pub fn to_csv(problem: &Problem) -> String {
-    let name = |id: BufferId| problem.buffers.get(id.index()).map_or("?", |b| &*b.name);
-    let header = "id,lower,upper,size,alignment,region,fixed_offset,alias,overlap,after,apart\n";
-    let mut csv = String::from(header);
-    for (id, buffer) in (0..).map(BufferId).zip(&problem.buffers) {
-        let region = |id: &RegionId| problem.regions.get(id.index()).map_or("?", |r| &*r.name);
-        let regions: Vec<&str> = buffer.regions.iter().map(region).collect();
-        let mut fields: [Vec<String>; 4] = Default::default();
-        for relation in &problem.relations {
-            let (row, column, entry) = match *relation {
-                Relation::MayAlias { a, b } => (a, 0, name(b).into()),
-                Relation::MayOverlap {
-                    lower,
-                    upper,
-                    bytes,
-                } => (lower, 1, format!("{}:{bytes}", name(upper))),
-                Relation::Contiguous { first, second } => (second, 2, name(first).into()),
-                Relation::DifferentRegion { a, b } => (a, 3, name(b).into()),
-            };
-            if row == id {
-                fields[column].push(entry);
-            }
-        }
-        let [alias, overlap, after, apart] = fields.map(|entries| entries.join(" "));
-        csv.push_str(&format!(
-            "{},{},{},{},{},{},{},{alias},{overlap},{after},{apart}\n",
-            buffer.name,
-            buffer.live.start,
-            buffer.live.end,
-            buffer.size,
-            buffer.alignment,
-            regions.join(" "),
-            buffer
-                .fixed_offset
-                .map_or(String::new(), |at| format!("{at}")),
-        ));
-    }
-    csv
+/// Reads `bytes` as a CSV file; what is read has to survive being written and read again.
+///
+/// # Panics
+/// If it does not.
+#[cfg(feature = "csv")]
+pub fn check_csv(bytes: &[u8]) {
+    use crate::csv::{Offsets, problem, write_problem};
+
+    let regions = || Problem::with_capacity(1000).regions;
+    let Ok(read) = problem(bytes, regions(), Offsets::Fixed) else {
+        return;
+    };
+    let again = crate::csv::parse(&write_problem(&read), regions(), Offsets::Fixed);
+    assert_eq!(again.map(|again| again.buffers), Ok(read.buffers));
 }
 
 /// Solves a problem made from `bytes` and checks everything that can be checked without

@@ -6,7 +6,7 @@ use crate::attempt::Attempt;
 use crate::bounds::height_bound;
 use crate::clock::Clock;
 use crate::disjunctive::Disjunctive;
-use crate::items::Item;
+use crate::items::{Item, Member};
 use crate::minimise::{Outcome, Range, minimise};
 use crate::plan::Goal;
 use crate::portfolio::Portfolio;
@@ -29,10 +29,7 @@ pub(crate) fn improve(
         bound: 0,
     };
     let Some((plain, merged)) = variants.split_last() else {
-        return Known {
-            complete: false,
-            bound: 0,
-        };
+        return Known::NOTHING;
     };
     for region in (0..task.problem.regions.len()).rev() {
         for items in merged {
@@ -55,11 +52,9 @@ fn improve_region(
     best: &mut Attempt,
     clock: &mut Clock,
 ) -> Known {
-    let is_here = |item: &&Item| {
-        let placement = best.plan.placements[item.members[0].buffer];
-        placement.region.index() == region
+    let Some(here) = items_in(best, items, region) else {
+        return Known::NOTHING;
     };
-    let here: Vec<Item> = items.iter().filter(is_here).cloned().collect();
     let bound = height_bound(&task.rules, &here.iter().collect::<Vec<_>>());
     let (height, capacity) = (best.heights[region], task.problem.regions[region].usable());
     let reached = task.goal == Goal::Fits && height <= capacity;
@@ -87,6 +82,26 @@ fn improve_region(
     }
 }
 
+/// The items that lie in a region; none if one of them lies there only in part.
+///
+/// A plan that was made from other items may have buffers in different regions that are
+/// one item here. What is in the way in this region is then not known from these items.
+fn items_in(best: &Attempt, items: &[Item], region: usize) -> Option<Vec<Item>> {
+    let mut here = Vec::new();
+    for item in items {
+        let is_here = |member: &Member| {
+            let placement = best.plan.placements[member.buffer];
+            placement.region.index() == region
+        };
+        match item.members.iter().filter(|m| is_here(m)).count() {
+            0 => {}
+            all if all == item.members.len() => here.push(item.clone()),
+            _ => return None,
+        }
+    }
+    Some(here)
+}
+
 /// Searches for the lowest offsets of some items in one region. `start` is a plan that is
 /// known already, if there is one; it may be too high.
 pub(crate) fn lowest(
@@ -105,10 +120,10 @@ pub(crate) fn lowest(
         return unknown;
     }
     let spans: Vec<u64> = items.iter().map(|item| item.span).collect();
-    if let Some(mut search) = Portfolio::new(items, start) {
+    if let Some(mut search) = Portfolio::new(items, start, clock) {
         range.grain = search.grain;
         minimise(&mut search, &spans, range, task.goal, clock)
-    } else if let Some(mut search) = Disjunctive::new(&task.rules, items) {
+    } else if let Some(mut search) = Disjunctive::new(&task.rules, items, clock) {
         minimise(&mut search, &spans, range, task.goal, clock)
     } else {
         unknown

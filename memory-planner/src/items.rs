@@ -5,6 +5,7 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use crate::clock::Clock;
 use crate::error::PlanError;
 use crate::groups::Groups;
 use crate::problem::{Problem, Relation};
@@ -75,19 +76,45 @@ impl Item {
 
 /// Groups the buffers of a validated problem into items.
 ///
-/// With `merge_aliases`, buffers that may alias and are live together get the same
-/// offset wherever that contradicts nothing.
-///
 /// # Errors
 /// [`PlanError::Contradiction`] where contiguity, alignments, fixed offsets and regions
 /// cannot be met together.
-pub(crate) fn items(
+pub(crate) fn items(problem: &Problem, rules: &Rules) -> Result<Vec<Item>, PlanError> {
+    items_of(problem, rules, &contiguous(problem)?)
+}
+
+/// As [`items()`], where buffers that may alias and are live together get the same offset
+/// wherever that contradicts nothing, as long as there is time.
+///
+/// # Errors
+/// As [`items()`].
+pub(crate) fn merged_items(
     problem: &Problem,
     rules: &Rules,
-    merge_aliases: bool,
+    clock: &mut Clock,
 ) -> Result<Vec<Item>, PlanError> {
-    let count = problem.buffers.len();
-    let mut groups = Groups::new(count);
+    let mut groups = contiguous(problem)?;
+    for relation in &problem.relations {
+        let Relation::MayAlias { a, b } = *relation else {
+            continue;
+        };
+        if clock.is_late() {
+            break;
+        }
+        let (a, b) = (a.index(), b.index());
+        let [buffer_a, buffer_b] = [a, b].map(|id| &problem.buffers[id]);
+        if intersect(&buffer_a.live, &buffer_b.live) && buffer_a.regions == buffer_b.regions {
+            groups.try_same_offset(a, b, |members, offset| {
+                item(problem, rules, members, offset).is_ok()
+            });
+        }
+    }
+    items_of(problem, rules, &groups)
+}
+
+/// The buffers that have to follow each other.
+fn contiguous(problem: &Problem) -> Result<Groups, PlanError> {
+    let mut groups = Groups::new(problem.buffers.len());
     for relation in &problem.relations {
         if let Relation::Contiguous { first, second } = *relation {
             let distance = signed(problem.buffers[first.index()].size);
@@ -96,29 +123,15 @@ pub(crate) fn items(
             }
         }
     }
-    for members in groups.members.iter().filter(|members| !members.is_empty()) {
-        item(problem, rules, members, &groups.offset)?;
-    }
-    if merge_aliases {
-        for relation in &problem.relations {
-            let Relation::MayAlias { a, b } = *relation else {
-                continue;
-            };
-            let (a, b) = (a.index(), b.index());
-            let [buffer_a, buffer_b] = [a, b].map(|id| &problem.buffers[id]);
-            if intersect(&buffer_a.live, &buffer_b.live) && buffer_a.regions == buffer_b.regions {
-                groups.try_same_offset(a, b, |members, offset| {
-                    item(problem, rules, members, offset).is_ok()
-                });
-            }
-        }
-    }
-    let mut items = Vec::with_capacity(count);
-    for members in groups.members.iter().filter(|members| !members.is_empty()) {
-        items.push(item(problem, rules, members, &groups.offset)?);
-    }
+    Ok(groups)
+}
+
+fn items_of(problem: &Problem, rules: &Rules, groups: &Groups) -> Result<Vec<Item>, PlanError> {
+    let solid = groups.members.iter().filter(|members| !members.is_empty());
+    let items = solid.map(|members| item(problem, rules, members, &groups.offset));
+    let mut items: Vec<Item> = items.collect::<Result<_, _>>()?;
     if !rules.allow_nothing() {
-        mark_related(rules, &mut items, count);
+        mark_related(rules, &mut items, problem.buffers.len());
     }
     Ok(items)
 }

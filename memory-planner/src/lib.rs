@@ -26,8 +26,10 @@ mod bounds;
 mod greedy;
 mod groups;
 mod items;
+mod neighbours;
 mod rules;
 mod skyline;
+mod sweep;
 mod validate;
 
 // The exact searches.
@@ -41,6 +43,13 @@ mod minimise;
 mod packing;
 mod portfolio;
 mod stacks;
+mod windows;
+
+// Problems and plans as files.
+#[cfg(feature = "csv")]
+pub mod csv;
+#[cfg(feature = "svg")]
+pub mod svg;
 
 #[doc(hidden)]
 pub mod fuzzing;
@@ -50,7 +59,7 @@ pub use plan::{Budget, Goal, Placement, Plan, Proof, Solution};
 pub use problem::{Buffer, BufferId, MAX_BUFFERS, MAX_BYTES, MAX_RELATIONS};
 pub use problem::{Problem, Region, RegionId, Relation};
 pub use sliding_window::{Axis, SlidingWindow, sliding_window_overlap};
-pub use solve::{lower_bound, solve};
+pub use solve::{lower_bound, solve, solve_reporting};
 
 /// The README's example.
 #[cfg(doctest)]

@@ -21,12 +21,39 @@ pub(crate) enum Ending {
 
 /// A search that can decide whether a height is enough.
 pub(crate) trait Decide {
-    /// Looks for a plan of at most `height`. Every `round` searches in another order.
-    fn decide(&mut self, height: u64, round: u32, clock: &mut Clock) -> Ending;
+    /// The ways to search that take turns.
+    fn ways(&self) -> &'static [Way];
 
-    /// The steps in which this round's search tries that many placements.
-    fn steps(&self, placements: u64, _round: u32) -> u64 {
+    /// Looks for a plan of at most `height`. Every `round` of a way searches in another order.
+    fn decide(&mut self, height: u64, way: Way, round: u32, clock: &mut Clock) -> Ending;
+
+    /// The steps in which a way tries that many placements.
+    fn steps(&self, placements: u64, _way: Way) -> u64 {
         placements
+    }
+}
+
+/// A way to search.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// An exact search with all orders, in slices that grow: a proof takes long.
+    Exact,
+    /// The same in short slices, with one kind of order: a plan without waste is found soon
+    /// or not at all.
+    Restarts,
+    /// The ejection search, in slices that grow.
+    Ejection,
+    /// Exact searches for parts, in slices that grow.
+    Windows,
+}
+
+impl Way {
+    /// The way of the least product of weight and steps is the next one.
+    fn weight(self) -> u64 {
+        match self {
+            Self::Exact => 1,
+            Self::Restarts | Self::Ejection | Self::Windows => 2,
+        }
     }
 }
 
@@ -58,11 +85,54 @@ pub(crate) struct Range {
 const PLACEMENTS_PER_FOUR_ITEMS: u64 = 5;
 const LEAST_PLACEMENTS: u64 = 2000;
 
-/// Searches for a lower plan again and again, in slices that grow.
-///
-/// Once there is a plan that fits, the heights asked for jump between the lower bound,
-/// where there is nothing to waste and a search is short, and the best height so far,
-/// where a plan is most likely.
+/// What one way to search has done.
+struct Turn {
+    way: Way,
+    round: u32,
+    steps: u64,
+    /// The placements that it tries in the next slice.
+    placements: u64,
+}
+
+impl Turn {
+    fn new(way: Way, items: usize) -> Self {
+        let placements = items as u64 * PLACEMENTS_PER_FOUR_ITEMS / 4;
+        Self {
+            way,
+            round: 0,
+            steps: 0,
+            placements: placements.max(LEAST_PLACEMENTS),
+        }
+    }
+
+    /// The height that it is asked for, in eighths from the lower bound to the best plan.
+    ///
+    /// At the lower bound there is nothing to waste and a search is short; at the best
+    /// height so far, a plan is most likely. As long as there is none, heights below the
+    /// capacity are tried too: what has no plan where there is more room may have one where
+    /// the search is led better.
+    fn eighths(&self, goal: Goal, is_known: bool) -> u64 {
+        let at = |heights: &[u64]| heights[self.round as usize % heights.len()];
+        match (self.way, goal) {
+            (Way::Exact | Way::Ejection, Goal::Lowest) if is_known => at(&[3, 0, 5, 8]),
+            (Way::Windows, _) => at(&[0, 3, 5, 8]),
+            (Way::Restarts, Goal::Lowest) if is_known => at(&[0, 3, 0, 8]),
+            (Way::Exact, _) => at(&[8, 0, 0, 4, 0]),
+            (Way::Restarts, _) => at(&[0, 8, 0, 4]),
+            (Way::Ejection, _) => 8,
+        }
+    }
+
+    fn end_round(&mut self) {
+        self.round += 1;
+        if self.round.is_multiple_of(3) && self.way != Way::Restarts {
+            self.placements += self.placements / 2;
+        }
+    }
+}
+
+/// Searches for a lower plan again and again, in slices. The ways to search take turns so
+/// that each gets as many steps.
 pub(crate) fn minimise(
     search: &mut dyn Decide,
     spans: &[u64],
@@ -73,22 +143,25 @@ pub(crate) fn minimise(
     let grain = range.grain.max(1);
     let mut least = range.least.next_multiple_of(grain);
     let mut most = range.most / grain * grain;
-    let mut placements = spans.len() as u64 * PLACEMENTS_PER_FOUR_ITEMS / 4;
-    placements = placements.max(LEAST_PLACEMENTS);
     let mut offsets = None;
-    let mut round = 0;
-    while least <= most {
-        let known = range.fits || offsets.is_some();
-        let fraction = match goal {
-            Goal::Lowest if known => [3, 0, 5, 8][round as usize / 2 % 4],
-            Goal::Lowest | Goal::Fits => 8,
-        };
-        let target = match fraction {
+    let ways = search.ways().iter();
+    let mut turns: Vec<Turn> = ways.map(|&way| Turn::new(way, spans.len())).collect();
+    while least <= most
+        && let Some(turn) = turns
+            .iter_mut()
+            .min_by_key(|turn| turn.steps * turn.way.weight())
+    {
+        let is_known = range.fits || offsets.is_some();
+        let target = match turn.eighths(goal, is_known) {
             8 => most,
-            _ => least + (most - least) / 8 * fraction / grain * grain,
+            eighths => least + (most - least) / 8 * eighths / grain * grain,
         };
-        let steps = search.steps(placements, round);
-        let ending = clock.slice(steps, |clock| search.decide(target, round, clock));
+        let before = clock.taken();
+        let steps = search.steps(turn.placements, turn.way);
+        let ending = clock.slice(steps, |clock| {
+            search.decide(target, turn.way, turn.round, clock)
+        });
+        turn.steps += clock.taken() - before;
         if ending == Ending::Nothing {
             least = target + grain;
             continue;
@@ -113,10 +186,7 @@ pub(crate) fn minimise(
                     complete: false,
                 };
             }
-            round += 1;
-            if round % 6 == 0 {
-                placements += placements / 2;
-            }
+            turn.end_round();
         }
     }
     Outcome {

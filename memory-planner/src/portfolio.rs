@@ -6,15 +6,21 @@ use crate::attempt::LOOKS_PER_STEP;
 use crate::clock::Clock;
 use crate::ejection::Ejection;
 use crate::items::Item;
-use crate::minimise::{Decide, Ending};
+use crate::minimise::{Decide, Ending, Way};
+use crate::neighbours::Neighbours;
 use crate::packing::{Memory, Search};
 use crate::stacks::{Rect, Stacks, sections};
+use crate::windows;
 
 /// The ejection search, which finds, and the packing search, which also proves, with what
 /// they keep between rounds.
 pub(crate) struct Portfolio {
     rects: Vec<Rect>,
     ejection: Ejection,
+    /// None if most rectangles are live together.
+    neighbours: Option<Neighbours>,
+    /// The mean number of rectangles that a placement looks at.
+    mean_looks: u64,
     /// None if the problem is too large for the packing search.
     packing: Option<(Stacks, Memory)>,
     /// For each item its rectangle; none if it has no bytes.
@@ -28,7 +34,7 @@ impl Portfolio {
     ///
     /// None if an item has a relation, several members or a fixed offset, which these
     /// searches do not know.
-    pub(crate) fn new(items: &[Item], start: Option<&[u64]>) -> Option<Self> {
+    pub(crate) fn new(items: &[Item], start: Option<&[u64]>, clock: &mut Clock) -> Option<Self> {
         if !items.iter().all(Item::is_plain) {
             return None;
         }
@@ -52,9 +58,18 @@ impl Portfolio {
             let solid = pairs.filter(|(item, _)| item.span > 0);
             solid.map(|(_, offset)| *offset).collect::<Vec<_>>()
         });
-        let stacks = Stacks::new(rects.clone());
+        let live: Vec<_> = rects.iter().map(Rect::live).collect();
+        let neighbours = Neighbours::new(&live);
+        let stacks = Stacks::new(rects.clone(), &neighbours, clock);
+        let all = rects.len() as u64;
+        let mean = neighbours.mean(&live);
+        // To sort some takes longer than to go through many that are sorted.
+        let is_sparse = mean * SORTING < all;
         Some(Self {
             ejection: Ejection::new(&rects, start.as_deref()),
+            neighbours: is_sparse.then_some(neighbours),
+            // Two edges each, and most placements lead to another one.
+            mean_looks: 4 * if is_sparse { mean * SORTING } else { all },
             packing: stacks.map(|stacks| {
                 let memory = Memory::new(&stacks);
                 (stacks, memory)
@@ -69,13 +84,20 @@ impl Portfolio {
         })
     }
 
-    fn search(&mut self, height: u64, round: u32, clock: &mut Clock) -> Ending {
+    fn search(&mut self, height: u64, way: Way, round: u32, clock: &mut Clock) -> Ending {
+        if let (Way::Windows, Some(neighbours)) = (way, &self.neighbours) {
+            let ejection = &mut self.ejection;
+            return windows::run(&self.rects, neighbours, ejection, height, round, clock);
+        }
         let ending = match &mut self.packing {
-            Some((stacks, memory)) if !is_for_ejection(round) => {
-                let preference = preference(&self.rects, round / 2);
+            Some((stacks, memory)) if way != Way::Ejection => {
+                let preference = preference(&self.rects, way, round);
                 Search::new(stacks, height, &preference, memory).run(clock)
             }
-            _ => return self.ejection.run(&self.rects, height, clock),
+            _ => {
+                let neighbours = self.neighbours.as_ref();
+                return self.ejection.run(&self.rects, neighbours, height, clock);
+            }
         };
         if let Ending::Plan(offsets) = &ending {
             self.ejection.learn(&self.rects, offsets);
@@ -84,14 +106,17 @@ impl Portfolio {
     }
 }
 
-/// The two searches take turns.
-fn is_for_ejection(round: u32) -> bool {
-    round % 2 == 1
-}
-
 impl Decide for Portfolio {
-    fn decide(&mut self, height: u64, round: u32, clock: &mut Clock) -> Ending {
-        let ending = self.search(height, round, clock);
+    fn ways(&self) -> &'static [Way] {
+        match self.packing {
+            Some(_) => &[Way::Exact, Way::Restarts, Way::Ejection],
+            None if self.neighbours.is_some() => &[Way::Windows, Way::Ejection],
+            None => &[Way::Ejection],
+        }
+    }
+
+    fn decide(&mut self, height: u64, way: Way, round: u32, clock: &mut Clock) -> Ending {
+        let ending = self.search(height, way, round, clock);
         let of_items = |offsets: Vec<u64>| {
             let offset = |rect: &Option<usize>| rect.map_or(0, |rect| offsets[rect]);
             self.rect_of.iter().map(offset).collect()
@@ -103,39 +128,44 @@ impl Decide for Portfolio {
         }
     }
 
-    fn steps(&self, placements: u64, round: u32) -> u64 {
-        if is_for_ejection(round) {
-            // A placement looks at two edges of every rectangle, and most lead to another one.
-            placements * (1 + self.rects.len() as u64 * 4 / LOOKS_PER_STEP)
-        } else {
-            placements
+    fn steps(&self, placements: u64, way: Way) -> u64 {
+        match way {
+            Way::Ejection => placements * (1 + self.mean_looks / LOOKS_PER_STEP),
+            Way::Exact | Way::Restarts | Way::Windows => placements,
         }
     }
 }
 
-/// How much each rectangle wants to be placed early: long-lived ones, large areas or
-/// large sizes in turn, from the second turn on with some noise.
-fn preference(rects: &[Rect], round: u32) -> Vec<u128> {
+/// To find and sort one neighbour takes as long as to look at so many rectangles.
+pub(crate) const SORTING: u64 = 8;
+
+/// How much each rectangle wants to be placed early: long-lived ones, large areas or large
+/// sizes in turn; restarts, which fill small gaps, go by sizes alone.
+pub(crate) fn preference(rects: &[Rect], way: Way, round: u32) -> Vec<u128> {
+    // The first round of each kind is without noise, the others from 70 % to 130 % or, to
+    // keep the order of most sizes, from 98 % to 102 % and from 90 % to 110 %.
+    let (kind, noise) = match (way, round) {
+        (Way::Restarts, 0) => (2, 0),
+        (Way::Restarts, _) => (2, [20, 102][round as usize % 2]),
+        (_, 0..3) => (round % 3, 0),
+        (_, _) => (round % 3, 307),
+    };
     let mut state = u64::from(round) + 1;
-    let mut noise = || {
+    let mut factor = || {
         state = state
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);
-        // From 70 % to 130 %, in parts of 1024.
-        if round < 3 {
-            1024
-        } else {
-            717 + u128::from(state >> 33) % 614
-        }
+        // In parts of 1024.
+        1024 - noise + u128::from(state >> 33) % (2 * noise + 1)
     };
     let key = |rect: &Rect| {
-        let width = (rect.end - rect.first) as u128;
-        let key = match round % 3 {
-            0 => (width << 64) + u128::from(rect.size),
-            1 => width * u128::from(rect.size),
-            _ => u128::from(rect.size),
+        let (width, size) = ((rect.end - rect.first) as u128, u128::from(rect.size));
+        let key = match kind {
+            0 => (width << 64) + size,
+            1 => width * size,
+            _ => size,
         };
-        key * noise()
+        key * factor()
     };
     rects.iter().map(key).collect()
 }
@@ -177,17 +207,18 @@ mod tests {
                 problem.add_buffer(buffer);
             }
             let rules = Rules::new(&problem);
-            let items = items(&problem, &rules, false).unwrap();
+            let items = items(&problem, &rules).unwrap();
             let bound = crate::lower_bound(&problem).unwrap()[0];
             for height in bound..bound + 3 {
                 let clock = || Clock::new(&Budget::steps(1_000_000));
-                let packed = Portfolio::new(&items, None)
+                let packed = Portfolio::new(&items, None, &mut clock()).unwrap().decide(
+                    height,
+                    0,
+                    &mut clock(),
+                );
+                let other = Disjunctive::new(&rules, &items, &mut clock())
                     .unwrap()
-                    .decide(height, 0, &mut clock());
-                let other =
-                    Disjunctive::new(&rules, &items)
-                        .unwrap()
-                        .decide(height, 0, &mut clock());
+                    .decide(height, Way::Exact, 0, &mut clock());
                 match (&packed, &other) {
                     (Ending::Plan(_), Ending::Plan(_)) => plans += 1,
                     (Ending::Nothing, Ending::Nothing) => nothings += 1,

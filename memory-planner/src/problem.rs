@@ -6,7 +6,7 @@ use core::ops::Range;
 
 /// The most buffers that one problem may have: what can be planned and checked in a few
 /// seconds.
-pub const MAX_BUFFERS: usize = 1 << 13;
+pub const MAX_BUFFERS: usize = 1 << 17;
 
 /// The most relations that one problem may have, for the same reason.
 pub const MAX_RELATIONS: usize = 1 << 12;

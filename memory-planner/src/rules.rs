@@ -24,6 +24,8 @@ pub(crate) struct Rules {
     /// For each buffer, what is allowed between it and buffers of larger indices, in the
     /// order of these.
     allowances: Vec<Vec<(usize, Allowance)>>,
+    /// For each buffer, all others that something is allowed with, in order.
+    partners: Vec<Vec<usize>>,
     /// For each buffer, those that must be in another region.
     apart: Vec<Vec<usize>>,
 }
@@ -32,6 +34,7 @@ impl Rules {
     pub(crate) fn new(problem: &Problem) -> Self {
         let count = problem.buffers.len();
         let mut allowances = alloc::vec![Vec::new(); count];
+        let mut partners = alloc::vec![Vec::new(); count];
         let mut apart = alloc::vec![Vec::new(); count];
         for relation in &problem.relations {
             let (a, b) = relation.buffers();
@@ -50,12 +53,27 @@ impl Rules {
             let live = |id: usize| &problem.buffers[id].live;
             if intersect(live(a), live(b)) {
                 allowances[a.min(b)].push((a.max(b), allowance));
+                partners[a].push(b);
+                partners[b].push(a);
             }
         }
         for allowances in &mut allowances {
             allowances.sort_by_key(|(other, _)| *other);
         }
-        Self { allowances, apart }
+        for partners in &mut partners {
+            partners.sort_unstable();
+            partners.dedup();
+        }
+        Self {
+            allowances,
+            partners,
+            apart,
+        }
+    }
+
+    /// Whether something is allowed between two buffers.
+    pub(crate) fn are_partners(&self, a: usize, b: usize) -> bool {
+        self.partners[a].binary_search(&b).is_ok()
     }
 
     /// The buffers that must be in another region than some member of `item`.

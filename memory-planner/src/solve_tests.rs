@@ -127,6 +127,24 @@ fn early_regions_are_filled_first() {
     assert_eq!(solved(&problem).heights, [30, 50]);
 }
 
+/// Buffers that may alias but lie in different regions do not move together.
+#[test]
+fn aliases_in_different_regions_are_planned_apart() {
+    let mut problem = arena(9, &[(3, 4, 1), (1, 4, 3), (1, 3, 3)]);
+    problem.add_region(Region {
+        name: "second".into(),
+        capacity: 7,
+    });
+    let [a, b, c] = [0, 1, 2].map(BufferId);
+    problem.relations = alloc::vec![
+        Relation::MayAlias { a, b },
+        Relation::DifferentRegion { a, b: c },
+    ];
+    let solution = solved(&problem);
+    assert_eq!(solution.proof, Proof::Optimal);
+    assert_eq!(solution.heights, [6, 1]);
+}
+
 #[test]
 fn fixed_offsets_and_alignments_hold() {
     let mut problem = arena(64, &[(0, 4, 8), (0, 4, 8), (2, 6, 3)]);

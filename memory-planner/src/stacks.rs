@@ -4,8 +4,11 @@
 //! A buffer is a rectangle that covers some sections, at the same height in all of them.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
+use crate::clock::Clock;
 use crate::items::Item;
+use crate::neighbours::Neighbours;
 
 /// A buffer as a rectangle whose place in time is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +21,11 @@ pub(crate) struct Rect {
 }
 
 impl Rect {
+    /// The sections in which it is live.
+    pub(crate) fn live(&self) -> Range<u32> {
+        self.first as u32..self.end as u32
+    }
+
     /// The lowest aligned offset that is at least `offset`.
     pub(crate) fn align_up(&self, offset: u64) -> u64 {
         let mask = self.alignment - 1;
@@ -27,6 +35,10 @@ impl Rect {
 
 /// Some tens of megabytes, and a moment to find out who meets whom.
 const MOST_MEETINGS: usize = 1 << 24;
+
+/// A decision looks at every rectangle that is not placed, and a plan takes as many decisions
+/// as there are rectangles.
+const MOST_RECTS: usize = 1 << 13;
 
 /// The rectangles and, derived from them, who is in whose way.
 #[derive(Debug)]
@@ -39,23 +51,32 @@ pub(crate) struct Stacks {
 }
 
 impl Stacks {
-    /// None if there are so many meetings that the lists would be too long.
-    pub(crate) fn new(rects: Vec<Rect>) -> Option<Self> {
-        if meetings(&rects) > MOST_MEETINGS {
+    /// None if there are so many rectangles or meetings that a search would take too long,
+    /// or the time is over.
+    pub(crate) fn new(
+        rects: Vec<Rect>,
+        neighbours_of: &Neighbours,
+        clock: &mut Clock,
+    ) -> Option<Self> {
+        let covered: usize = rects.iter().map(|rect| rect.end - rect.first).sum();
+        let met = rects.iter().map(|rect| neighbours_of.count(&rect.live()));
+        if rects.len() > MOST_RECTS || covered + met.sum::<usize>() > MOST_MEETINGS {
             return None;
         }
         let count = rects.iter().map(|rect| rect.end).max().unwrap_or(0);
         let mut sections: Vec<Vec<u32>> = (0..count).map(|_| Vec::new()).collect();
         let mut neighbours: Vec<Vec<u32>> = Vec::with_capacity(rects.len());
         for (index, rect) in (0..).zip(&rects) {
+            if clock.is_late() {
+                return None;
+            }
             for section in &mut sections[rect.first..rect.end] {
                 section.push(index);
             }
-            let meets = |other: &Rect| other.first < rect.end && rect.first < other.end;
-            let others = (0..)
-                .zip(&rects)
-                .filter(|&(other, rect)| other != index && meets(rect));
-            neighbours.push(others.map(|(other, _)| other).collect());
+            let others = neighbours_of.of(&rect.live()).map(|other| other as u32);
+            let mut others: Vec<u32> = others.filter(|other| *other != index).collect();
+            others.sort_unstable();
+            neighbours.push(others);
         }
         Some(Self {
             rects,
@@ -63,17 +84,6 @@ impl Stacks {
             neighbours,
         })
     }
-}
-
-/// The number of entries that the sections and the neighbours have together.
-fn meetings(rects: &[Rect]) -> usize {
-    let mut ends: Vec<usize> = rects.iter().map(|rect| rect.end).collect();
-    ends.sort_unstable();
-    let gone = |rect: &Rect| ends.partition_point(|end| *end <= rect.first);
-    // Each pair that does not meet is counted once, by the later of the two.
-    let apart: usize = rects.iter().map(gone).sum();
-    let covered: usize = rects.iter().map(|rect| rect.end - rect.first).sum();
-    covered + rects.len() * rects.len() - 2 * apart
 }
 
 /// The moments at which sections begin.

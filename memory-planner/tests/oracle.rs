@@ -3,53 +3,16 @@
 mod support;
 
 use memory_planner::fuzzing::{check, check_result, tiny_problem, wild_problem};
-use memory_planner::{Budget, Placement, Plan, PlanError, Problem, Proof, RegionId, checker};
+use memory_planner::{Budget, PlanError, Problem, Proof};
 use proptest::prelude::*;
 use support::Random;
-
-/// The best heights, from the last region on, of all plans there are.
-fn brute_force(problem: &Problem) -> Option<Vec<u64>> {
-    let mut best = None;
-    let mut plan = Plan::default();
-    extend(problem, &mut plan, &mut best);
-    best
-}
-
-/// Tries every placement of the next buffer.
-fn extend(problem: &Problem, plan: &mut Plan, best: &mut Option<Vec<u64>>) {
-    let placed = plan.placements.len();
-    let mut part = problem.clone();
-    part.buffers.truncate(placed);
-    part.relations.retain(|relation| {
-        let (a, b) = relation.buffers();
-        a.index().max(b.index()) < placed
-    });
-    if checker::check(&part, plan).is_err() {
-        return;
-    }
-    let mut heights = plan.heights(&part);
-    heights.reverse();
-    if best.as_ref().is_some_and(|best| *best <= heights) {
-        return;
-    }
-    if placed == problem.buffers.len() {
-        *best = Some(heights);
-        return;
-    }
-    for (region, id) in problem.regions.iter().zip(0..) {
-        for offset in 0..=region.capacity {
-            plan.placements.push(Placement {
-                region: RegionId(id),
-                offset,
-            });
-            extend(problem, plan, best);
-            plan.placements.pop();
-        }
-    }
-}
+use support::brute_force::best_heights;
 
 fn agrees_with_brute_force(problem: &Problem) {
-    let best = brute_force(problem);
+    let best = best_heights(problem).map(|mut heights| {
+        heights.reverse();
+        heights
+    });
     match check_result(problem, &Budget::steps(20_000)) {
         Ok(solution) => {
             let best = best.expect("brute force finds a plan too");

@@ -1,4 +1,4 @@
-//! What steps compute with: numbers, norms, streams, matrices.
+//! The arithmetic of the steps: numbers, norms, streams, matrices.
 
 pub mod depthwise;
 pub mod fixed;

@@ -4,6 +4,41 @@
 //! microcontroller: same input, same bytes, on all of them. No floating point,
 //! no heap, no dependency and no panic path.
 //!
+//! A **step** is one kernel call: a struct of constants, and `run(&step, ..., arena)`.
+//! Its buffers are places in one **arena**, a block of bytes, since most steps work in
+//! place. A step that does not fit its buffers is a [`Fault`], never a panic. All steps
+//! implement [`Step`].
+//!
+//! ```
+//! use tadpool_kernels::Buffer;
+//! use tadpool_kernels::layout::Rows;
+//! use tadpool_kernels::pointwise::{self, Pointwise};
+//!
+//! /// Kernels want wider integers on their boundaries.
+//! #[repr(align(8))]
+//! struct Arena([u8; 512]);
+//!
+//! // A linear layer from two channels to one, on two tokens.
+//! let layer = Pointwise {
+//!     input: Buffer { offset: 0, size: 4 },
+//!     output: Buffer { offset: 4, size: 2 },
+//!     scratch: Buffer { offset: 8, size: Pointwise::scratch_size(2, 1) },
+//!     inputs: 2,
+//!     outputs: 1,
+//!     weights: &[1, 3],
+//!     bias: &[0],
+//!     // A quarter, Q32.
+//!     multiplier: &[1 << 30],
+//!     zero_point: 0,
+//! };
+//! let mut arena = Arena([0; 512]);
+//! arena.0[..4].copy_from_slice(&[10, 20, 30, 40]);
+//! pointwise::run::<Rows>(&layer, &mut arena.0)?;
+//! // (10 + 3 * 20) / 4 is 17.5 and rounds up; (30 + 3 * 40) / 4 is 37.5.
+//! assert_eq!(arena.0[4..6], [18, 38]);
+//! # Ok::<(), tadpool_kernels::Fault>(())
+//! ```
+//!
 //! # Numbers
 //!
 //! * A **feature map** holds `i8` values `q`, token after token, channels
@@ -13,31 +48,21 @@
 //!   residual stream, it holds `i16` values `256 * q` ([`int16`]).
 //! * **Weights** are `i8`, symmetric, one scale per output channel; an
 //!   accumulator is `i32`, and the host has checked that it cannot overflow.
-//!   Those of a matrix may be multiples of 16, which take four bits in flash
+//!   The weights of a matrix may be multiples of 16, which take four bits in flash
 //!   ([`weights::Weights::Int4`]).
 //! * **Requantization** is [`fixed::requantize`]: one multiplication by a Q32
 //!   fraction, rounded to nearest with ties towards plus infinity.
-//! * **Norms** of the whole map (GroupNorm with one group) are folded where what
-//!   follows allows it. Each step returns the exact sum and sum of squares of what
+//! * **Norms of the whole map** (GroupNorm with one group) are folded into the step
+//!   that follows. Each step returns the exact sum and sum of squares of what
 //!   it wrote ([`norm::Stats`]); the next one turns them into a mean and a
-//!   reciprocal standard deviation ([`norm::NormScale`]) that it folds into its
-//!   own requantization.
-//! * **Norms that are written out** ([`normed`]): where each token has a norm of its
-//!   own, or what follows cannot take the norm in, a step writes the norm of a few
-//!   tokens or channels at a time into its scratch, never that of a whole map.
-//! * **Softmax** is `2^-d` of the distance to the largest score, in steps of one
-//!   32512th, and divides by the sum of these weights at the end ([`softmax`]).
-//!
-//! # Shape of a kernel
-//!
-//! A module a step: a struct of constants that the host's code generator
-//! writes, and `run(&step, ..., arena)`. Buffers are named by their place in
-//! the one arena, since most steps work in place. Wrong geometry is a
-//! [`Fault`], never a panic.
-//!
-//! The source has three rooms: `steps` with a file a step, `arithmetic` with what
-//! steps compute with, and `arch` with a folder a core, the only one with unsafe code
-//! and assembly.
+//!   reciprocal standard deviation ([`norm::NormScale`]), which change its accumulator
+//!   starts and multipliers.
+//! * **Norms that cannot be folded** ([`normed`]), because each token has its own mean
+//!   and deviation (LayerNorm) or because what follows is not linear, are computed for a
+//!   few tokens or channels at a time in the scratch, never for a whole map.
+//! * **Softmax** uses powers of two: the weight of a score is `2^-d` of its distance to
+//!   the largest score, in steps of one 32512th, and the weighted sum is divided by the
+//!   sum of the weights at the end ([`softmax`]).
 //!
 //! # Input and outputs
 //!
@@ -45,6 +70,11 @@
 //! patch embedding, so that only the rows of its window are held ([`pushed_rows`]).
 //! Beside the logits, maps that the application asks for stay in the arena until the
 //! next inference ([`output::Output`]).
+//!
+//! # Source
+//!
+//! `steps` has a file a step, `arithmetic` what steps compute with, and `arch` a folder
+//! a core; only `arch` has unsafe code and assembly.
 
 #![no_std]
 #![deny(missing_docs)]

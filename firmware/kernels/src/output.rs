@@ -7,7 +7,7 @@ use crate::Buffer;
 /// `real = (value - zero_point) * multiplier / 2^shift`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Output {
-    /// What the model's description calls it.
+    /// Its name in the model's description.
     pub name: &'static str,
     /// Where it lies: token after token, channels fastest.
     pub map: Buffer,

@@ -1,4 +1,4 @@
-//! What is there by a step's own checks, taken without a panic path.
+//! Taking parts that a step's own checks promise, without a panic path.
 //!
 //! Kernels index nothing: where the checks of a step say that a part is there, they
 //! take it with a substitute that is never used. On the host, where debug assertions

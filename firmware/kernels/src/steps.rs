@@ -25,10 +25,10 @@ use crate::arithmetic::stream::Stream;
 
 /// One kernel call: constants, and where in the arena it reads, computes and writes.
 pub trait Step {
-    /// What is read: raw pixels or a feature map.
+    /// The buffer that is read: raw pixels or a feature map.
     fn input(&self) -> Buffer;
 
-    /// What is written; of a step in place, the same.
+    /// The buffer that is written; for a step in place, the same.
     fn output(&self) -> Buffer;
 
     /// Bytes of scratch that a run from a stream `I` to a stream `O` needs, in any

@@ -33,7 +33,7 @@ use crate::steps::Step;
 use crate::stream::{Int8, Int16};
 use crate::weights::Weights;
 
-/// What a field holds.
+/// The contents of a field.
 #[derive(Debug, Clone, Copy)]
 pub enum Field<'a> {
     /// A place in the arena.
@@ -57,7 +57,7 @@ pub enum Field<'a> {
     Part(&'a dyn Fields),
     /// A struct whose lists are named after this field.
     Layer(&'a dyn Fields),
-    /// What a step may have or not.
+    /// A part that a step may do without.
     Option(Option<&'a dyn AsField>),
 }
 
@@ -119,7 +119,7 @@ pub trait Visitor {
 
 /// A value that can be a field.
 pub trait AsField: core::fmt::Debug {
-    /// What it holds.
+    /// Its contents.
     fn field(&self) -> Field<'_>;
 }
 
@@ -183,9 +183,9 @@ impl Values {
 /// How a step is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Call {
-    /// What it reads.
+    /// The stream that is read.
     pub input: Values,
-    /// What it writes.
+    /// The stream that is written.
     pub output: Values,
     /// Whether it has to take weights of four bits.
     pub int4: bool,
@@ -211,7 +211,7 @@ pub enum Parameter {
     Output,
 }
 
-/// What the host has to know of a step besides its fields.
+/// A step's functions and layouts, for the host.
 pub trait Described: Fields {
     /// Whether a kernel of `layout` takes the step, if it takes its matrices; `false` if
     /// the step has one kernel for all.

@@ -1,5 +1,4 @@
-//! Board files: the memory, layout, clock and debug probe of the boards that images are
-//! built for.
+#![doc = include_str!("../README.md")]
 
 mod file;
 

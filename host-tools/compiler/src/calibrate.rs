@@ -14,8 +14,8 @@ use rayon::prelude::*;
 
 use crate::calibrate::ranges::{LayerRanges, Range, Ranges, Trained, inner_views};
 use crate::given::model_toml::RangeMethod;
+use crate::network::MetaFormer;
 use crate::network::float::{self, View};
-use crate::network::{MetaFormer, Op};
 use crate::quantize::precision::Precision;
 use crate::quantize::quant_model::Stream;
 
@@ -131,12 +131,13 @@ impl Calibration {
                 .then(|| Moments::new(inputs))
         };
         let layers = network.layers.iter().map(|layer| LayerCalibration {
-            inputs: match &layer.op {
-                Op::PatchEmbedding(op) => [moments(op.linear.inputs), None],
-                Op::SepConv(op) => [moments(op.fc1.inputs), moments(op.fc2.inputs)],
-                Op::Attention(op) => [moments(op.qkv.inputs), moments(op.projection.inputs)],
-                Op::ChannelMlp(op) => [moments(op.fc1.inputs), moments(op.fc2.inputs)],
-                _ => [None, None],
+            inputs: {
+                let mut inputs = [None, None];
+                let matrices = layer.op.layer().matrices();
+                for (seen, matrix) in inputs.iter_mut().zip(&matrices) {
+                    *seen = matrix.reads.and_then(|_| moments(matrix.inputs));
+                }
+                inputs
             },
             ..LayerCalibration::default()
         });
@@ -223,17 +224,6 @@ impl LayerCalibration {
     }
 }
 
-/// What the second matrix of a layer reads.
-fn read_last(op: &Op) -> Option<View> {
-    match op {
-        Op::SepConv(op) if op.act2.is_some() => Some(View::DepthwiseHidden),
-        Op::SepConv(_) => Some(View::Depthwise),
-        Op::Attention(_) => Some(View::Attended),
-        Op::ChannelMlp(_) => Some(View::Hidden),
-        _ => None,
-    }
-}
-
 /// Keeps the larger value of each channel; none is less than zero.
 fn larger(largest: &mut Vec<f32>, values: impl ExactSizeIterator<Item = f32>) {
     largest.resize(values.len(), 0.0);
@@ -273,11 +263,14 @@ impl Seen {
                 let tokens = view.values.chunks_exact(view.channels).step_by(stride);
                 layer.inputs[slot].extend(tokens.flatten());
             };
-            if read_last(&view.layer.op) == Some(view.kind) {
-                keep(1);
+            let matrices = view.layer.op.layer().matrices();
+            for (slot, _) in (0..)
+                .zip(&matrices)
+                .filter(|(_, m)| m.reads == Some(view.kind))
+            {
+                keep(slot);
             }
             match view.kind {
-                View::Input => keep(0),
                 View::Hidden => layer.hidden = Range::of(view.values),
                 View::Preactivation => {
                     layer.pre_activation = Some(Histogram::of(view.values));

@@ -1,9 +1,4 @@
-//! The compiler of tadpool: from a trained ONNX file to a `no_std` crate with static
-//! buffers.
-//!
-//! One module a stage, in the order of the data flow. Each stage is a function from one
-//! plain type to the next; none of them prints, and only [`mod@compile`] puts them
-//! together.
+#![doc = include_str!("../README.md")]
 
 // From files to the float network.
 pub mod given;
@@ -11,6 +6,8 @@ pub mod given;
 pub mod import;
 
 pub mod network;
+
+pub mod layers;
 
 // From the float network to integers.
 pub mod calibrate;
@@ -37,9 +34,5 @@ pub mod build_script;
 pub mod output;
 
 pub mod progress;
-
-pub mod plan_csv;
-
-pub mod plan_svg;
 
 pub use tadpool_boards::KernelVariant;

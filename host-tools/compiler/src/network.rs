@@ -6,11 +6,20 @@
 //! yet except what the importer had to undo to recognise a pattern.
 
 mod maps;
-mod parameters;
 
 pub mod float;
 
 use std::fmt;
+
+pub use crate::layers::attention::Attention;
+pub use crate::layers::channel_mlp::ChannelMlp;
+pub use crate::layers::head::{Head, HeadHidden};
+pub use crate::layers::identity::Identity;
+pub use crate::layers::patch_embedding::PatchEmbedding;
+pub use crate::layers::pooling::Pooling;
+pub use crate::layers::random_mixing::RandomMixing;
+pub use crate::layers::sep_conv::SepConv;
+pub use crate::layers::{Op, Part};
 
 /// A network: layers in execution order.
 ///
@@ -52,94 +61,6 @@ pub struct Layer {
     pub op: Op,
 }
 
-/// What a layer computes from its feature map `x`.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Op {
-    /// `conv(x)`; also the downsampling between stages.
-    PatchEmbedding(PatchEmbedding),
-    /// `norm(x)`, behind a patch embedding or at the end of a stage.
-    Norm(Norm),
-    /// `res_scale * x + layer_scale * (pool(n) - n)` with `n = norm(x)`, padding
-    /// not counted.
-    Pooling(Pooling),
-    /// `res_scale * x + layer_scale * norm(x)`.
-    Identity(Identity),
-    /// `res_scale * x + layer_scale * (matrix * norm(x))`, over the tokens.
-    RandomMixing(RandomMixing),
-    /// `res_scale * x + layer_scale * fc2(act2(depthwise(act1(fc1(norm(x))))))`.
-    SepConv(SepConv),
-    /// `res_scale * x + layer_scale * projection(attention(qkv(norm(x))))`.
-    Attention(Attention),
-    /// `res_scale * x + layer_scale * fc2(activation(fc1(norm(x))))`.
-    ChannelMlp(ChannelMlp),
-    /// `linear(hidden(mean_norm(mean over tokens of norm(x))))`.
-    Head(Head),
-}
-
-/// A convolution that embeds patches as tokens.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PatchEmbedding {
-    /// Window height and width.
-    pub kernel: [usize; 2],
-    /// Step between windows, down and across.
-    pub stride: [usize; 2],
-    /// Zero padding: top, left, bottom, right.
-    pub padding: [usize; 4],
-    /// `outputs x (kernel height * kernel width * channels)`, channel fastest.
-    pub linear: Linear,
-}
-
-/// The pooling token mixer.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Pooling {
-    /// Normalisation before the mixer.
-    pub norm: Norm,
-    /// Window side; odd, stride 1, padded to keep the shape.
-    pub kernel: usize,
-    /// Factors of the branch and of the residual stream.
-    pub residual: Residual,
-}
-
-/// The identity token mixer.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Identity {
-    /// Normalisation before the mixer.
-    pub norm: Norm,
-    /// Factors of the branch and of the residual stream.
-    pub residual: Residual,
-}
-
-/// The random mixing of RandFormer: a fixed matrix over the tokens.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RandomMixing {
-    /// Normalisation before the mixer.
-    pub norm: Norm,
-    /// `tokens x tokens`, row-major: row `i` weighs the tokens that make up
-    /// token `i` of the branch.
-    pub matrix: Vec<f32>,
-    /// Factors of the branch and of the residual stream.
-    pub residual: Residual,
-}
-
-/// The separable convolution of ConvFormer.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SepConv {
-    /// Normalisation before `fc1`.
-    pub norm: Norm,
-    /// Channels to hidden, token by token.
-    pub fc1: Linear,
-    /// Between `fc1` and `depthwise`.
-    pub act1: Option<Activation>,
-    /// Over the hidden channels.
-    pub depthwise: Depthwise,
-    /// Between `depthwise` and `fc2`.
-    pub act2: Option<Activation>,
-    /// Hidden to channels, token by token.
-    pub fc2: Linear,
-    /// Factors of the branch and of the residual stream.
-    pub residual: Residual,
-}
-
 /// A convolution of every channel with a window of its own, stride 1, padded
 /// with zeros to keep the shape.
 #[derive(Debug, Clone, PartialEq)]
@@ -152,39 +73,6 @@ pub struct Depthwise {
     pub bias: Vec<f32>,
 }
 
-/// Multi-head self-attention over all tokens of the map.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Attention {
-    /// Normalisation before `qkv`.
-    pub norm: Norm,
-    /// Number of heads; it divides `projection.inputs`.
-    pub heads: usize,
-    /// Factor of the products of queries and keys, before the softmax.
-    pub scale: f32,
-    /// Channels to queries, keys and values: outputs are three blocks of
-    /// `heads * head size`, in this order, heads outermost in each.
-    pub qkv: Linear,
-    /// Heads to channels.
-    pub projection: Linear,
-    /// Factors of the branch and of the residual stream.
-    pub residual: Residual,
-}
-
-/// The channel MLP.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ChannelMlp {
-    /// Normalisation before `fc1`.
-    pub norm: Norm,
-    /// Channels to hidden.
-    pub fc1: Linear,
-    /// Between `fc1` and `fc2`.
-    pub activation: Activation,
-    /// Hidden to channels.
-    pub fc2: Linear,
-    /// Factors of the branch and of the residual stream.
-    pub residual: Residual,
-}
-
 /// How a branch joins the residual stream: `res_scale * x + layer_scale * branch`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Residual {
@@ -193,30 +81,6 @@ pub struct Residual {
     /// One factor per channel of the residual stream; ones if the network has
     /// none.
     pub res_scale: Vec<f32>,
-}
-
-/// Global average pooling and a classifier.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Head {
-    /// Normalisation of the map before the mean, if there is one.
-    pub norm: Option<Norm>,
-    /// Normalisation of the mean over its channels, if there is one.
-    pub mean_norm: Option<Norm>,
-    /// The hidden layer of an MLP head.
-    pub hidden: Option<HeadHidden>,
-    /// Channels, or the hidden layer, to classes.
-    pub linear: Linear,
-}
-
-/// The hidden layer of an MLP head: `norm(activation(fc1(mean)))`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct HeadHidden {
-    /// Channels to hidden.
-    pub fc1: Linear,
-    /// Behind `fc1`.
-    pub activation: Activation,
-    /// Normalisation over the hidden layer.
-    pub norm: Option<Norm>,
 }
 
 /// `gamma * (x - mean) / sqrt(variance + epsilon) + beta`.
@@ -292,61 +156,11 @@ impl fmt::Display for Shape {
     }
 }
 
-impl Op {
-    /// What the layer is called.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::PatchEmbedding(_) => "patch embedding",
-            Self::Norm(_) => "norm",
-            Self::Pooling(_) => "pooling mixer",
-            Self::Identity(_) => "identity mixer",
-            Self::RandomMixing(_) => "random mixing",
-            Self::SepConv(_) => "separable convolution",
-            Self::Attention(_) => "self-attention",
-            Self::ChannelMlp(_) => "channel MLP",
-            Self::Head(_) => "head",
-        }
-    }
-}
-
-impl Op {
-    /// The activation behind `fc1`, if the layer has one.
-    pub fn activation(&self) -> Option<Activation> {
-        match self {
-            Self::ChannelMlp(mlp) => Some(mlp.activation),
-            Self::SepConv(conv) => conv.act1,
-            Self::Head(head) => head.hidden.as_ref().map(|hidden| hidden.activation),
-            _ => None,
-        }
-    }
-}
-
 impl Layer {
     /// Multiply-accumulates of one inference: matrix products and convolutions
     /// only.
     pub fn macs(&self) -> u64 {
-        let tokens = self.output.tokens() as u64;
-        let weights = match &self.op {
-            Op::PatchEmbedding(embedding) => embedding.linear.weight.len(),
-            Op::ChannelMlp(mlp) => mlp.fc1.weight.len() + mlp.fc2.weight.len(),
-            Op::SepConv(conv) => {
-                conv.fc1.weight.len() + conv.depthwise.weight.len() + conv.fc2.weight.len()
-            }
-            Op::RandomMixing(mixing) => {
-                return mixing.matrix.len() as u64 * self.output.channels as u64;
-            }
-            Op::Attention(attention) => {
-                let products = 2 * tokens * tokens * attention.projection.inputs as u64;
-                let weights = attention.qkv.weight.len() + attention.projection.weight.len();
-                return products + tokens * weights as u64;
-            }
-            Op::Head(head) => {
-                let hidden = head.hidden.as_ref().map_or(0, |h| h.fc1.weight.len());
-                return (hidden + head.linear.weight.len()) as u64;
-            }
-            Op::Norm(_) | Op::Pooling(_) | Op::Identity(_) => 0,
-        };
-        tokens * weights as u64
+        self.op.layer().macs(self.output)
     }
 
     /// Trained values; scales of ones and absent biases are counted too.
@@ -378,7 +192,7 @@ impl MetaFormer {
 
     /// Whether the network ends with a classifier.
     pub fn has_head(&self) -> bool {
-        matches!(self.layers.last(), Some(layer) if matches!(layer.op, Op::Head(_)))
+        matches!(self.layers.last(), Some(layer) if layer.op.part() == Part::Head)
     }
 
     /// Number of scores; none if the network has no head.

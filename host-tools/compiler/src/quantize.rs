@@ -1,28 +1,18 @@
 //! Quantization: real parameters and activation ranges to integers.
 //!
 //! Norms, layer scales, input normalisation and pixel conversion are folded
-//! here; one file a layer kind, each with the formula of its kernel turned
-//! around. Weights are symmetric int8 or int4 with one scale per output channel.
+//! here; each [kind of layer](crate::layers) turns the formula of its kernel around. Weights are symmetric int8 or int4 with one scale per output channel.
 //! Maps have one scale and zero point each, and int16 maps the same units as
 //! int8 ones: `real = scale * (value / 256 - zero_point)`. Which layers have
 //! which width is chosen before, see [`crate::quantize::precision`].
 
-mod activation;
-mod attention;
-mod channel_mlp;
-mod context;
+pub(crate) mod activation;
+pub(crate) mod context;
 mod error;
-mod fixed;
-mod head;
-mod identity;
+pub(crate) mod fixed;
 mod lattice;
-mod linear;
-mod patch_embedding;
-mod pooling;
-mod random_mixing;
-mod rounding;
-mod sep_conv;
-mod wide_head;
+pub(crate) mod linear;
+pub(crate) mod rounding;
 
 pub mod precision;
 pub mod quant_model;
@@ -32,9 +22,10 @@ pub use error::QuantError;
 
 use crate::calibrate::Calibration;
 use crate::calibrate::ranges::Ranges;
-use crate::network::{self, Layer, MetaFormer, Op};
+use crate::layers::Part;
+use crate::network::{Layer, MetaFormer};
 use crate::quantize::precision::Precision;
-use crate::quantize::quant_model::{Quant, QuantLayer, QuantModel, QuantOp, Stream, WeightBits};
+use crate::quantize::quant_model::{Quant, QuantLayer, QuantModel, Stream, WeightBits};
 
 /// How raw pixels become the network's input.
 #[derive(Debug, Clone, PartialEq)]
@@ -120,38 +111,21 @@ fn quantize_layer(context: &Context<'_>) -> Result<QuantLayer, QuantError> {
         scale: 1.0 / 65_536.0,
         zero_point: 0,
     };
-    let output_quant = match context.layer.op {
-        Op::Head(_) => logits,
-        _ => map_quant(
+    let part = context.layer.op.part();
+    let output_quant = match part {
+        Part::Head => logits,
+        Part::Embedding | Part::Norm | Part::Mixer | Part::ChannelMlp => map_quant(
             context.range(context.ranges.output, "output")?,
             context.precision.stream,
         ),
     };
-    let in_place = !matches!(context.layer.op, Op::PatchEmbedding(_) | Op::Head(_));
+    let in_place = !matches!(part, Part::Embedding | Part::Head);
     if in_place && context.precision.stream != context.width {
         return Err(QuantError::StreamWidth {
             layer: context.layer.name.clone(),
         });
     }
-    let op = match &context.layer.op {
-        Op::PatchEmbedding(op) => {
-            QuantOp::PatchEmbedding(patch_embedding::quantize(context, op, output_quant)?)
-        }
-        Op::Norm(norm) => QuantOp::Identity(identity::norm(context, norm, output_quant)?),
-        Op::Pooling(op) => pooling::quantize(context, op, output_quant)?,
-        Op::Identity(op) => QuantOp::Identity(identity::quantize(context, op, output_quant)?),
-        Op::RandomMixing(op) => {
-            QuantOp::RandomMixing(random_mixing::quantize(context, op, output_quant)?)
-        }
-        Op::SepConv(op) => {
-            QuantOp::SepConv(Box::new(sep_conv::quantize(context, op, output_quant)?))
-        }
-        Op::Attention(op) => {
-            QuantOp::Attention(Box::new(attention::quantize(context, op, output_quant)?))
-        }
-        Op::ChannelMlp(op) => channel_mlp::quantize(context, op, output_quant)?,
-        Op::Head(op) => head::quantize(context, op)?,
-    };
+    let op = context.layer.op.layer().quantize(context, output_quant)?;
     Ok(QuantLayer {
         name: context.layer.name.clone(),
         input: context.layer.input,
@@ -170,44 +144,14 @@ fn quantize_layer(context: &Context<'_>) -> Result<QuantLayer, QuantError> {
 /// [`LayerPrecision::weights`](crate::quantize::precision::LayerPrecision::weights); a matrix
 /// that the layer does not have is taken as kept in eight bits.
 pub fn trained_weights(layer: &Layer) -> [(WeightBits, bool); 2] {
-    let columns = |linear: &network::Linear, gamma: Option<&[f32]>| {
-        let inputs = linear.inputs.max(1);
-        let weights = linear.weight.iter().enumerate().map(|(index, &weight)| {
-            let factor = gamma.map_or(1.0, |gamma| gamma[index % inputs]);
+    let mut fits = [(WeightBits::Int8, true); 2];
+    for (fit, matrix) in fits.iter_mut().zip(layer.op.layer().matrices()) {
+        let inputs = matrix.inputs.max(1);
+        let weights = matrix.weight.iter().enumerate().map(|(index, &weight)| {
+            let factor = matrix.gamma.map_or(1.0, |gamma| gamma[index % inputs]);
             f64::from(weight) * f64::from(factor)
         });
-        lattice::fit(inputs, &weights.collect::<Vec<_>>())
-    };
-    let none = (WeightBits::Int8, true);
-    match &layer.op {
-        Op::PatchEmbedding(op) => [columns(&op.linear, None), none],
-        Op::RandomMixing(op) => {
-            let matrix: Vec<f64> = op.matrix.iter().map(|&weight| weight.into()).collect();
-            [lattice::fit(layer.input.tokens(), &matrix), none]
-        }
-        Op::SepConv(op) => [
-            columns(&op.fc1, Some(&op.norm.gamma)),
-            columns(&op.fc2, None),
-        ],
-        Op::Attention(op) => [
-            columns(&op.qkv, Some(&op.norm.gamma)),
-            columns(&op.projection, None),
-        ],
-        Op::ChannelMlp(op) => [
-            columns(&op.fc1, Some(&op.norm.gamma)),
-            columns(&op.fc2, None),
-        ],
-        Op::Head(op) => {
-            let gamma = |norm: Option<&network::Norm>| norm.map(|norm| norm.gamma.clone());
-            let first = gamma(op.norm.as_ref().or(op.mean_norm.as_ref()));
-            match &op.hidden {
-                None => [columns(&op.linear, first.as_deref()), none],
-                Some(hidden) => [
-                    columns(&hidden.fc1, first.as_deref()),
-                    columns(&op.linear, gamma(hidden.norm.as_ref()).as_deref()),
-                ],
-            }
-        }
-        Op::Norm(_) | Op::Pooling(_) | Op::Identity(_) => [none; 2],
+        *fit = lattice::fit(inputs, &weights.collect::<Vec<_>>());
     }
+    fits
 }

@@ -1,7 +1,4 @@
-//! Boards behind a debug probe: found, attached to, flashed, run, measured and spoken
-//! to through RTT. The only crate that knows probe-rs.
-//!
-//! Emulated boards are reached the same way, through a virtual probe ([`qemu`]).
+#![doc = include_str!("../README.md")]
 
 mod connect;
 mod error;

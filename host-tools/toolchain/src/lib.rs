@@ -1,13 +1,4 @@
-//! Finds a cargo that builds for a microcontroller: the one at hand where it has the
-//! target installed, or else a distribution's, which builds `core` from source.
-//!
-//! ```
-//! // None where neither is installed.
-//! if let Some(toolchain) = tadpool_toolchain::for_target("thumbv7em-none-eabihf") {
-//!     let build = toolchain.command("build", "thumbv7em-none-eabihf");
-//!     assert!(build.get_args().any(|argument| argument == "build"));
-//! }
-//! ```
+#![doc = include_str!("../README.md")]
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

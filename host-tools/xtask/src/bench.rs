@@ -7,7 +7,7 @@
 //! latency: no wait states, no caches, no dual issue, no MVE beats.
 //!
 //! Of the Cortex-M4, the Cortex-M7 and the Cortex-M55 enough is published to estimate
-//! cycles too, at zero wait states ([`timing`]), from a trace of what was executed
+//! cycles too, at zero wait states ([`tadpool_cycles`]), from a trace of what was executed
 //! ([`trace`]). These are estimates: no board has confirmed them. A check makes none.
 //!
 //! `firmware/kernel-bench/counts.tsv` holds the counts of the last run that was
@@ -18,7 +18,6 @@
 mod core;
 mod elf;
 mod table;
-mod timing;
 mod trace;
 
 use std::fs;

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use tadpool_boards::Board;
 
 use crate::python::RUFF;
-use crate::run::{cargo, root, run, shown, succeeds, tadpool};
+use crate::run::{build_with_tests, cargo, root, run, shown, succeeds, tadpool};
 use crate::setup::{boards, setup};
 use crate::{bench, dependencies, examples, generate, results};
 
@@ -45,6 +45,7 @@ pub(crate) fn ci() -> ExitCode {
 }
 
 fn all(tally: &mut Tally) -> Result<()> {
+    build_with_tests();
     step(tally, "setup", setup)?;
     let boards = boards()?;
     step(tally, "format", format)?;

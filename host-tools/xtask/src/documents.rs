@@ -91,11 +91,10 @@ fn subcommands_exist() {
     assert!(checked > 20, "only {checked} calls were checked");
 }
 
-/// README, CONTRIBUTING, RESULTS and every crate's page, relative to the workspace.
+/// The pages of the workspace's folder and of every crate.
 fn pages() -> Vec<PathBuf> {
-    let mut pages: Vec<PathBuf> = ["README.md", "CONTRIBUTING.md", "RESULTS.md"]
-        .map(PathBuf::from)
-        .to_vec();
+    let pages = ["README.md", "CONTRIBUTING.md", "RESULTS.md", "SOUNDNESS.md"];
+    let mut pages: Vec<PathBuf> = pages.map(PathBuf::from).to_vec();
     for folder in ["host-tools", "firmware", "memory-planner", "."] {
         let entries = fs::read_dir(root().join(folder)).unwrap();
         let pages_of_crates = entries
@@ -152,7 +151,9 @@ fn path_in(word: &str) -> Option<String> {
     let is_placeholder = |part: &&str| {
         let stem = part.split('.').next().unwrap_or_default();
         let is_named = stem.len() > 1 && stem.chars().all(|c| c.is_ascii_uppercase() || c == '_');
-        part.contains(['*', '{', '<']) || (is_named && !["README", "LICENSE"].contains(&stem))
+        part.contains(['*', '{', '<'])
+            || part.contains("NAME")
+            || (is_named && !["README", "LICENSE"].contains(&stem))
     };
     let parts = word.split('/').take_while(|part| !is_placeholder(part));
     Some(parts.collect::<Vec<_>>().join("/"))
@@ -208,6 +209,7 @@ fn placeholders_end_what_has_to_exist() {
             Some("models/cifar10/evaluation/cat"),
         ),
         ("tests/{a,b}.rs", Some("tests")),
+        ("tests/support/NAME_case.rs", Some("tests/support")),
         ("memory-planner/README.md", Some("memory-planner/README.md")),
         ("firmware/target/images", None),
         ("MODEL", None),

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, ensure};
 
@@ -19,18 +20,22 @@ pub(crate) fn cargo<I: AsRef<OsStr>>(arguments: impl IntoIterator<Item = I>) -> 
     command
 }
 
+/// Which build of the `tadpool` command is run.
+static ALL_TARGETS: AtomicBool = AtomicBool::new(false);
+
+/// From now on builds `tadpool` together with all tests, so that what both need is
+/// compiled once.
+pub(crate) fn build_with_tests() {
+    ALL_TARGETS.store(true, Ordering::Relaxed);
+}
+
 /// The `tadpool` command, built first, with `arguments`.
-///
-/// In the profile of the tests and with the features of the whole workspace, so
-/// that its dependencies are built once for both.
 pub(crate) fn tadpool<I: AsRef<OsStr>>(arguments: impl IntoIterator<Item = I>) -> Result<Command> {
-    run(&mut cargo([
-        "build",
-        "--workspace",
-        "--bin",
-        "tadpool",
-        "--locked",
-    ]))?;
+    let what: &[_] = match ALL_TARGETS.load(Ordering::Relaxed) {
+        true => &["--workspace", "--all-targets"],
+        false => &["--package", "tadpool"],
+    };
+    run(cargo(["build", "--locked"]).args(what))?;
     let folder = match std::env::var_os("CARGO_TARGET_DIR") {
         Some(folder) => root().join(folder),
         None => root().join("target"),

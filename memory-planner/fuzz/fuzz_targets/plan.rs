@@ -1,6 +1,6 @@
 //! `cargo +nightly fuzz run plan` in `memory-planner/`. The body is a library function
 //! that `cargo test` runs too;
-//! `csv.rs` turns what fails into a file for `tadpool plan`.
+//! `to_csv.rs` turns what fails into a file for `tadpool plan`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,6 +1,9 @@
 //! Instances for tests and benchmarks: MiniMalloc's files, networks and random problems.
 #![allow(dead_code)]
 
+pub(crate) mod brute_force;
+pub(crate) mod generate;
+
 use memory_planner::{Buffer, BufferId, Problem, Relation};
 
 /// The eleven hard instances by name.

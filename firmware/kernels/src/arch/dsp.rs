@@ -1,6 +1,6 @@
 //! Cores with the DSP extension: Cortex-M4, M7, M33.
 
-/// What every file of assembly begins with: the core that the assembler is told to
+/// The beginning of every file of assembly: the core that the assembler is told to
 /// write for, since the target's own may lack what the files use, and whether it issues
 /// two instructions at once.
 #[cfg(feature = "dsp-m7")]

@@ -1,6 +1,6 @@
 //! Cores with the M-profile vector extension: Cortex-M52, M55, M85.
 
-/// What every file of assembly begins with: the core that the assembler is told to
+/// The beginning of every file of assembly: the core that the assembler is told to
 /// write for, since the target's own lacks what the files use.
 macro_rules! prelude {
     () => {

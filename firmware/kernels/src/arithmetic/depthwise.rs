@@ -25,7 +25,7 @@ pub struct Depthwise<'a> {
     pub bias: &'a [i32],
     /// Multiplier per channel, Q32.
     pub multiplier: &'a [i32],
-    /// What lies beyond the map: the value that stands for zero.
+    /// The value beyond the map: the one that stands for zero.
     pub padding: i8,
     /// Zero point of what is written.
     pub zero: i32,

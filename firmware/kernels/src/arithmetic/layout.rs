@@ -70,7 +70,7 @@ impl Kernel for Helium {
     const LAYOUT: Layout = Layout::Helium;
 }
 
-/// What four-bit weights of [`Layout::Dsp`] have in each halfword besides two
+/// Added to each halfword of four-bit weights of [`Layout::Dsp`] besides two
 /// weights.
 pub(crate) const INT4_BIAS: i16 = 128;
 

@@ -56,7 +56,7 @@ pub struct ResidualLinear<'a> {
     /// Accumulator start per output; zero points that the formula does not name are
     /// folded in.
     pub bias: &'a [i32],
-    /// What a step of the residual stream counts, per output: accumulator steps on an
+    /// Weight of one step of the residual stream, per output: accumulator steps on an
     /// int8 stream, steps of the written stream in Q24 on an int16 one.
     pub residual: &'a [i32],
     /// Multiplier per output, Q32.

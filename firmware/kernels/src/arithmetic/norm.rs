@@ -18,7 +18,7 @@ pub struct Stats {
     pub sum_of_squares: u64,
 }
 
-/// What a norm needs besides [`Stats`].
+/// Constants of a norm; its other input is [`Stats`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Norm {
     /// Values in the map: tokens times channels, below `2^24`.

@@ -52,7 +52,7 @@ pub(crate) fn affine_map<S: Width>(
     written
 }
 
-/// What steps do differently for the two widths.
+/// The operations that differ between the two widths.
 pub trait Width {
     /// A value as it is stored.
     type Value: Copy + Into<i32>;

@@ -28,7 +28,7 @@ impl Ready<'_> {
     /// Runs the step.
     ///
     /// # Errors
-    /// What the step says.
+    /// The step's own [`Fault`].
     pub fn run<K: Kernel>(&mut self) -> Result<Stats, Fault> {
         let Self {
             step,
@@ -70,7 +70,7 @@ impl Ready<'_> {
     /// Whether the step's parts fit one another, by its own check.
     ///
     /// # Errors
-    /// What the step says.
+    /// The step's own [`Fault`].
     pub fn check<K: Kernel>(&self) -> Result<(), Fault> {
         fn check<K: Kernel>(step: &impl steps::Step, wide: bool) -> Result<(), Fault> {
             if wide {

@@ -130,7 +130,7 @@ pub const EDGES: &[Case] = &[
     Case::WideHead([7, 5, 9, 3]),
 ];
 
-/// What the benchmark counts: matrix products, steps alone, and all steps of a
+/// The benchmark's cases: matrix products, steps alone, and all steps of a
 /// CIFAR-10 PoolFormer from [`POOLFORMER`] on.
 pub const COUNTED: &[Case] = &[
     Case::Pointwise([64, 64, 256]),

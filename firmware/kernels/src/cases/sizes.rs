@@ -1,4 +1,4 @@
-//! What a case takes: layout, multiply-accumulates, values and bytes.
+//! The sizes of a case: its layout, multiply-accumulates, values and bytes.
 
 use super::Case;
 use super::ready::sep_conv_scratch;

@@ -50,7 +50,7 @@ pub struct Attention<'a> {
     pub norm: Normed,
     /// Channels to queries, keys and values, heads outermost in each.
     pub qkv: PlainLinear<'a>,
-    /// What a step of the scores is in the exponent of two, Q32, not negative.
+    /// Change of the exponent of two for one step of the scores, Q32, not negative.
     pub exponent: i32,
     /// Steps of what the projection reads in a step of the values, Q20; not negative
     /// and less than [`softmax::MULTIPLIER_MAX`].
@@ -347,7 +347,7 @@ impl Run<'_> {
     }
 }
 
-/// What weighing a head's values works on.
+/// Memory for the weighted sums of a head's values.
 struct Weighing<'a> {
     step: &'a Attention<'a>,
     tile: &'a mut [i32],

@@ -30,6 +30,32 @@
 //!   token): `v` is the normalised value, `start = bias_c + beta_c * W`.
 //! * **No norm**: `v` is `q`, or its rounding; `start = bias_c + beta_c * W`. Beyond the
 //!   map `v` is the stream's zero point, so `beta` is empty.
+//!
+//! # Constants from real numbers
+//!
+//! With `w ~ weight_scale_c * weights` for the convolution's weights, `b` its bias,
+//! `gamma` and `beta` those of the norm, `t_scale` the step of `t`, and the scales and
+//! zero points of the stream that is read (`x_scale`, `x_zero`) and written:
+//!
+//! ```text
+//! folded norm    multiplier = gamma * weight_scale / (2^(8 - shift) * t_scale)         Q28
+//!                bias       = 2^(8 - shift) * b / (gamma * weight_scale)               Q8
+//!                beta       = 2^(8 - shift) * beta / gamma                             Q8
+//! written norm   multiplier = gamma * weight_scale * n_scale / t_scale                 Q32
+//!                bias       = b / (gamma * weight_scale * n_scale)
+//!                beta       = beta / (gamma * n_scale)
+//! no norm        multiplier = x_scale * weight_scale / (2^(8 - shift) * t_scale)       Q32
+//!                bias       = 2^(8 - shift) * (b / (x_scale * weight_scale)
+//!                             - x_zero * sum of weights)
+//! all            factor     = layer_scale * t_scale / written_scale                    Q24
+//!                residual   = res_scale * x_scale / written_scale                      Q24
+//!                offset     = written_zero + half a step - residual * x_zero - factor * zero
+//!                                                                                      Q16
+//! ```
+//!
+//! `n_scale` is the step of normalised values, `4096 / normed.multiplier`. Half a step of
+//! an int16 stream is `1 / 512`, and its zero points are zero. A `gamma` of zero has to be
+//! replaced by one that is small beside `beta`.
 
 use crate::arch::cast;
 use crate::arena::{self, Buffer, Fault, ensure, volume};
@@ -66,10 +92,10 @@ pub struct DepthwiseMixer<'a> {
     /// accumulator steps, Q8, and its multiplier for a deviation of one, Q28. Its padding
     /// is zero behind a norm.
     pub depthwise: Depthwise<'a>,
-    /// What the norm's bias adds to the accumulator per channel for a sum of weights of
-    /// one, in the units of `depthwise.bias`; empty if there is none.
+    /// The norm's bias per channel: added to the accumulator for each unit of the sum of
+    /// weights, in the units of `depthwise.bias`; empty if the norm has no bias.
     pub beta: &'a [i32],
-    /// Steps of the written stream for one of `t` per channel, Q32.
+    /// Steps of the written stream for one of `t` per channel, Q24.
     pub factor: &'a [i32],
     /// Steps of the written stream for one that is read, per channel, Q24.
     pub residual: &'a [i32],
@@ -240,7 +266,7 @@ pub fn run<S: Stream>(
     Ok(written)
 }
 
-/// What the ring is filled with.
+/// Makes the rows of the ring.
 struct Source<'a> {
     /// A norm that is written out.
     norm: Option<Normaliser<'a>>,
@@ -274,10 +300,14 @@ fn add<S: Stream>(
         for ((value, &t), ((&factor, &residual), &offset)) in
             token.iter_mut().zip(mixed).zip(constants)
         {
-            let total = (i64::from(residual) * i64::from(S::widened(*value)))
-                .wrapping_add(i64::from(factor) * i64::from(t))
-                .wrapping_add(i64::from(offset) << 16);
-            S::store(value, total, written);
+            let stream = i64::from(residual) * i64::from((*value).into());
+            let branch = i64::from(factor) * i64::from(t);
+            // Both in units of a 2^32nd of `q`, shifted together where they can be.
+            let total = match S::FRACTION {
+                0 => (stream + branch) << 8,
+                _ => stream + (branch << 8),
+            };
+            S::store(value, total + (i64::from(offset) << 16), written);
         }
     }
 }

@@ -49,7 +49,7 @@ pub struct RandomMixing<'a> {
     pub weights: Weights<'a>,
     /// Per row of the map's tokens, Q32.
     pub multiplier: &'a [i32],
-    /// What the norm's bias counts in each row; empty if there is none.
+    /// Factor of the norm's bias in each row; empty if there is no bias.
     pub constant: &'a [i32],
     /// The norm's bias per channel, Q32 for one of `constant`; empty if there is none.
     pub beta: &'a [i32],

@@ -22,7 +22,7 @@ pub(crate) const fn scratch_size<S: Stream>(
         + rows_size(channels)
 }
 
-/// What is run, its dimensions checked and not zero.
+/// A channel MLP, its dimensions checked and not zero.
 pub(crate) struct RowMlp<'a> {
     pub(crate) channels: usize,
     pub(crate) hidden: usize,

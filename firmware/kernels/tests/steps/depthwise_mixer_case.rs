@@ -34,7 +34,7 @@ impl DepthwiseMixerCase {
         let zeros: Vec<i32> = source.values(2, -128, 127);
         let [factor, residual, offset] = match draw.full_range {
             true => [1 << 31; 3],
-            false => [1 << 31, 1 << 25, 1 << 22],
+            false => [1 << 25, 1 << 25, 1 << 22],
         };
         let mixer = depthwise::DepthwiseMixer {
             shape: self.shape,

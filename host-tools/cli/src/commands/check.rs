@@ -1,8 +1,5 @@
 //! `tadpool check`.
 
-mod page;
-mod thumbnail;
-
 use std::fmt;
 use std::path::PathBuf;
 
@@ -85,7 +82,7 @@ impl CheckArgs {
         let notes = Notes::new(&model, &calibrated, &compiled)?;
         if let Some(path) = &self.html {
             let (notes, pairs) = (notes.lines(), provenance.pairs());
-            let page = page::html(&check, &description.input, &notes, &pairs)?;
+            let page = tadpool_report::html(&check, &description.input, &notes, &pairs)?;
             output::write(path, page.as_bytes())?;
         }
         Ok(CheckReport {

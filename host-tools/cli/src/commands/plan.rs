@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use memory_planner::checker::check;
-use memory_planner::{Budget, Problem, Proof, Region, solve};
+use memory_planner::csv::{self, Offsets};
+use memory_planner::{Budget, Problem, Proof, Region, solve, svg};
 use serde::Serialize;
-use tadpool_compiler::{output, plan_csv, plan_svg};
+use tadpool_compiler::output;
 
 use super::report::grouped;
 
@@ -24,6 +25,9 @@ pub(crate) struct Plan {
     /// A memory region, the most wanted first; may be given several times.
     #[arg(long, value_name = "NAME=BYTES", value_parser = region, conflicts_with = "capacity")]
     region: Vec<Region>,
+    /// Ignore the file's `offset` column; by default, a buffer with an offset stays there.
+    #[arg(long)]
+    replan: bool,
     /// Where to write the plan: the input with an `offset` column.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -72,7 +76,11 @@ impl Plan {
         let capacity = regions
             .iter()
             .fold(0, |sum: u64, region| sum.saturating_add(region.capacity));
-        let problem = plan_csv::read(&self.file, regions)?;
+        let offsets = match self.replan {
+            true => Offsets::Ignored,
+            false => Offsets::Fixed,
+        };
+        let problem = csv::read(&self.file, regions, offsets)?;
         let thorough = Budget::thorough(problem.buffers.len());
         let mut budget = self.steps.map_or(thorough, Budget::steps);
         if let Some(seconds) = self.time {
@@ -86,10 +94,10 @@ impl Plan {
             bail!("`{name}`: the plan breaks a rule ({violation:?}); please report this file");
         }
         if let Some(path) = &self.svg {
-            let drawing = plan_svg::arena_svg(&problem, &solution.plan);
+            let drawing = svg::draw(&problem, &solution.plan);
             output::write(path, drawing.as_bytes())?;
         }
-        let csv = plan_csv::write(&problem, &solution.plan);
+        let csv = csv::write(&problem, &solution.plan);
         if let Some(path) = &self.output {
             output::write(path, csv.as_bytes())?;
         }

@@ -5,7 +5,6 @@ use serde::Serialize;
 
 use crate::compile::{Calibrated, CompileError, Model};
 use crate::given::images::{self, ImageError};
-use crate::network::Op;
 use crate::network::float;
 use crate::place::memory;
 use crate::place::program::{self, Arena};
@@ -138,17 +137,9 @@ fn candidates(model: &Model, base: &Precision) -> Vec<Sensitivity> {
     let last = network.layers.len().saturating_sub(1);
     let mut candidates = Vec::new();
     for (index, layer) in network.layers.iter().enumerate() {
-        let weights = match &layer.op {
-            Op::PatchEmbedding(op) => vec![op.linear.weight.len()],
-            Op::RandomMixing(op) => vec![op.matrix.len()],
-            Op::SepConv(op) => vec![op.fc1.weight.len(), op.fc2.weight.len()],
-            Op::Attention(op) => vec![op.qkv.weight.len(), op.projection.weight.len()],
-            Op::ChannelMlp(op) => vec![op.fc1.weight.len(), op.fc2.weight.len()],
-            _ => Vec::new(),
-        };
-        let names = matrix_names(&layer.op);
-        for (slot, (part, weights)) in names.iter().zip(weights).enumerate() {
-            let name = format!("{}{part}", layer.name);
+        let matrices = layer.op.layer().matrices();
+        let names = matrix_names(layer);
+        for (slot, (name, matrix)) in names.into_iter().zip(&matrices).enumerate() {
             let free = !pins.contains_key(&name) && !pins.contains_key(&layer.name);
             let wide = base.layers[index].weights[slot] == WeightBits::Int8;
             if index != 0 && index != last && free && wide {
@@ -156,7 +147,7 @@ fn candidates(model: &Model, base: &Precision) -> Vec<Sensitivity> {
                     name,
                     layer: index,
                     slot,
-                    saved_bytes: weights as u64 / 2,
+                    saved_bytes: matrix.weight.len() as u64 / 2,
                     error: 0.0,
                 });
             }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::network::float::View;
-use crate::network::{ChannelMlp, MetaFormer, NormScope, Op, Pooling};
+use crate::network::{MetaFormer, Op};
 
 /// Ranges of every layer, in the order of [`MetaFormer::layers`].
 #[derive(Debug, Clone, PartialEq)]
@@ -105,24 +105,7 @@ fn union(mut a: BTreeMap<View, Range>, b: BTreeMap<View, Range>) -> BTreeMap<Vie
 /// Maps of a layer, besides its output and those around its first activation, that
 /// become integers and so need a range.
 pub fn inner_views(op: &Op) -> &'static [View] {
-    match op {
-        Op::PatchEmbedding(_) | Op::Norm(_) | Op::Identity(_) | Op::Head(_) => &[],
-        Op::Pooling(Pooling { norm, .. }) | Op::ChannelMlp(ChannelMlp { norm, .. }) => {
-            match norm.scope {
-                NormScope::Map => &[],
-                NormScope::Token => &[View::Input],
-            }
-        }
-        Op::RandomMixing(_) => &[View::Input],
-        Op::SepConv(_) => &[View::Input, View::Depthwise],
-        Op::Attention(_) => &[
-            View::Input,
-            View::Queries,
-            View::Keys,
-            View::Values,
-            View::Attended,
-        ],
-    }
+    op.layer().inner_views()
 }
 
 impl Ranges {

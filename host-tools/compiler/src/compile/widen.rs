@@ -8,7 +8,7 @@ use crate::compile::{Calibrated, CompileError, Model};
 use crate::evaluate;
 use crate::given::images;
 use crate::given::model_toml::{RoundingMethod, StreamChoice};
-use crate::network::Op;
+use crate::network::Part;
 use crate::place::memory;
 use crate::place::program;
 use crate::place::schedule::{self, ScheduleConfig};
@@ -95,7 +95,7 @@ fn stages<'a>(model: &'a Model, precision: &Precision) -> Vec<&'a str> {
     for (layer, precision) in model.network.layers.iter().zip(&precision.layers) {
         let stage = stage(&layer.name).filter(|stage| !pins.contains_key(*stage));
         let is_new = |stage: &&str| !stages.contains(stage);
-        if precision.stream == Stream::Int8 && !matches!(layer.op, Op::Head(_)) {
+        if precision.stream == Stream::Int8 && layer.op.part() != Part::Head {
             stages.extend(stage.filter(is_new));
         }
     }
@@ -106,7 +106,7 @@ fn stages<'a>(model: &'a Model, precision: &Precision) -> Vec<&'a str> {
 fn layers_of(model: &Model, name: &str) -> Vec<usize> {
     let layers = model.network.layers.iter().enumerate();
     layers
-        .filter(|(_, layer)| stage(&layer.name) == Some(name) && !matches!(layer.op, Op::Head(_)))
+        .filter(|(_, layer)| stage(&layer.name) == Some(name) && layer.op.part() != Part::Head)
         .map(|(index, _)| index)
         .collect()
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 use tadpool_kernels::Observer;
 use tadpool_kernels::norm::Stats;
 
-use crate::quantize::quant_model::{Quant, QuantLayer, QuantOp, Stream};
+use crate::quantize::quant_model::{Quant, QuantLayer, Stream};
 
 /// How a step's output is stored.
 #[derive(Debug, Clone, Copy)]
@@ -25,8 +25,8 @@ impl Stored {
     pub(crate) fn new(layer: &QuantLayer) -> Self {
         Self {
             quant: layer.output_quant,
-            kind: match (&layer.op, layer.stream) {
-                (QuantOp::Head(_) | QuantOp::WideHead(_), _) => Kind::Words,
+            kind: match (layer.op.is_head(), layer.stream) {
+                (true, _) => Kind::Words,
                 (_, Stream::Int8) => Kind::Bytes,
                 (_, Stream::Int16) => Kind::Halves,
             },

@@ -23,7 +23,7 @@ pub(super) fn constants(
     tables: &mut Tables,
     names: &mut Names,
 ) -> (TokenStream, TokenStream) {
-    let fields = program_step.kernel.step();
+    let fields = &*program_step.kernel;
     let [first, second] = program_step.bits;
     let mut source = Source {
         step,

@@ -72,7 +72,7 @@ fn spaced(source: &str) -> String {
 
 /// The layout whose kernel runs a step: `layout` if it takes all of it.
 fn layout_of(step: &ProgramStep<'_>, layout: Layout) -> Layout {
-    let kernel = step.kernel.step();
+    let kernel = &*step.kernel;
     if kernel.takes(layout, step.input.into()) && holds_matrices(layout, kernel) {
         layout
     } else {
@@ -150,14 +150,14 @@ fn face(program: &Program<'_>, description: &Description) -> TokenStream {
 fn infer(program: &Program<'_>, layout: Layout) -> TokenStream {
     let calls = program.steps.iter().enumerate().map(|(number, step)| {
         let ident = ident(step);
-        let field = format_ident!("{}", step.kernel.step().output_field());
+        let field = format_ident!("{}", step.kernel.output_field());
         let call = match (number, program.feed) {
             (0, Feed::Rows) => quote!(pushed.take(&#ident)?;),
             _ => call(program, step, layout),
         };
         // The sums of the map, for the norm of the next step.
         let call = match program.steps.get(number + 1) {
-            Some(next) if next.kernel.step().reads_sums() => quote!(let stats = #call),
+            Some(next) if next.kernel.reads_sums() => quote!(let stats = #call),
             _ => call,
         };
         let number = plain(number);
@@ -216,7 +216,7 @@ fn infer(program: &Program<'_>, layout: Layout) -> TokenStream {
 /// two copies.
 fn takes_int4(program: &Program<'_>, step: &ProgramStep<'_>) -> bool {
     let like = |other: &&ProgramStep<'_>| {
-        other.kernel.step().name() == step.kernel.step().name()
+        other.kernel.name() == step.kernel.name()
             && (other.input, other.output) == (step.input, step.output)
     };
     let mut like = program.steps.iter().filter(like);
@@ -226,7 +226,7 @@ fn takes_int4(program: &Program<'_>, step: &ProgramStep<'_>) -> bool {
 /// The call of a step's kernel.
 fn call(program: &Program<'_>, step: &ProgramStep<'_>, layout: Layout) -> TokenStream {
     let (ident, run) = (ident(step), kernel_path(program, step, layout));
-    let stats = step.kernel.step().reads_sums().then(|| quote!(&stats,));
+    let stats = step.kernel.reads_sums().then(|| quote!(&stats,));
     quote!(#run(&#ident, #stats arena)?;)
 }
 
@@ -236,7 +236,7 @@ pub(super) fn kernel_path(
     step: &ProgramStep<'_>,
     layout: Layout,
 ) -> TokenStream {
-    let function = step.kernel.step().function(&Call {
+    let function = step.kernel.function(&Call {
         input: step.input.into(),
         output: step.output.into(),
         int4: takes_int4(program, step),

@@ -13,32 +13,27 @@
 
 mod activation;
 mod arithmetic;
-mod attention;
-mod channel_mlp;
+mod convolution;
+mod depthwise;
 mod einsum;
-mod form;
-mod head;
-mod identity;
+pub(crate) mod form;
 mod layout;
 mod linear;
 mod names;
 mod norm;
-mod patch_embedding;
-mod pooling;
-mod random_mixing;
 mod remedy;
 mod reshape;
 mod rounding;
-mod sep_conv;
-mod strided;
-mod walk;
+pub(crate) mod strided;
+pub(crate) mod walk;
 
 use std::fmt;
 
 use crate::import::graph::{Graph, Node};
 use crate::import::trained_scales::Grids;
+use crate::layers::{attention, head, pooling};
 use crate::network::{MetaFormer, Residual};
-use form::Form;
+use form::{Form, StreamId, Term};
 use walk::Walk;
 
 /// Something in the network that has no place in the MetaFormer IR.
@@ -110,13 +105,26 @@ pub fn recognise(graph: &Graph) -> Result<(MetaFormer, Option<Grids>), Vec<Unsup
 
 /// What is wrong with a node, and what to do about it.
 #[derive(Debug)]
-struct Problem {
+pub(crate) struct Problem {
     what: String,
     remedy: String,
 }
 
+/// What a sum adds to one feature map.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Branch<'a> {
+    /// The feature map.
+    pub(crate) source: StreamId,
+    /// What is added to it, with a factor for each channel.
+    pub(crate) terms: &'a [&'a (Term, Vec<f32>)],
+    /// A term for each channel.
+    pub(crate) bias: &'a [f32],
+    /// The factors of the feature map itself.
+    pub(crate) res_scale: &'a [f32],
+}
+
 impl Problem {
-    fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub(crate) fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self {
             what: what.into(),
             remedy: remedy.into(),
@@ -143,24 +151,24 @@ fn meaning(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
         "GroupNormalization" => norm::group(walk, node),
         "LayerNormalization" => norm::layer(walk, node),
         "ReduceMean" => norm::reduce_mean(walk, node),
-        "GlobalAveragePool" => head::mean(walk, node),
-        "AveragePool" => pooling::lower(walk, node),
+        "GlobalAveragePool" => head::recognise::mean(walk, node),
+        "AveragePool" => pooling::recognise::lower(walk, node),
         "Relu" | "Gelu" | "com.microsoft.Gelu" => activation::lower(walk, node),
         "Erf" => activation::erf(walk, node),
         "Tanh" => activation::tanh(walk, node),
         "Slice" => reshape::slice(walk, node),
         "Gather" => reshape::gather(walk, node),
         "Einsum" => einsum::lower(walk, node),
-        "Softmax" => attention::softmax(walk, node),
-        "Attention" => attention::fused(walk, node),
-        "Conv" => patch_embedding::lower(walk, node),
+        "Softmax" => attention::recognise::softmax(walk, node),
+        "Attention" => attention::recognise::fused(walk, node),
+        "Conv" => convolution::lower(walk, node),
         "MatMul" | "Gemm" => linear::lower(walk, node),
         op => Err(remedy::unsupported(op)),
     }
 }
 
 /// How a branch with these factors joins a residual stream with those.
-fn residual(layer_scale: Vec<f32>, res_scale: &[f32]) -> Residual {
+pub(crate) fn residual(layer_scale: Vec<f32>, res_scale: &[f32]) -> Residual {
     Residual {
         layer_scale,
         res_scale: res_scale.to_vec(),

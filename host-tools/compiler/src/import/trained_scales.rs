@@ -6,6 +6,7 @@
 use serde::Serialize;
 
 use crate::calibrate::ranges::{Range, Ranges};
+use crate::layers::Part;
 use crate::network::MetaFormer;
 use crate::quantize;
 use crate::quantize::precision::Precision;
@@ -115,27 +116,26 @@ impl Grids {
                 (grids.pre_activation, "before the activation"),
                 (grids.hidden, "after the activation"),
             ];
-            let (inner, matrices): (&[_], &[_]) = match layer.op {
-                crate::network::Op::ChannelMlp(_) => (&inside, &["fc1", "fc2"]),
-                crate::network::Op::Head(crate::network::Head {
-                    hidden: Some(_), ..
-                }) => (&[], &["fc1", "fc2"]),
-                crate::network::Op::PatchEmbedding(_) | crate::network::Op::Head(_) => {
-                    (&[], &["weights"])
-                }
-                crate::network::Op::Attention(_) => (&[], &["qkv", "projection"]),
-                _ => (&[], &[]),
+            let part = layer.op.part();
+            let inner: &[_] = match part {
+                Part::ChannelMlp => &inside,
+                Part::Embedding | Part::Norm | Part::Mixer | Part::Head => &[],
             };
             // The head's logits are not rounded to a grid of 256 steps.
             let output = (grids.output, "output");
-            let outer = (!matches!(layer.op, crate::network::Op::Head(_))).then_some(&output);
+            let outer = (part != Part::Head).then_some(&output);
             for (grid, what) in inner.iter().chain(outer) {
                 match grid {
                     Some(_) => kept.maps += 1,
                     None => kept.calibrated.push(format!("{} ({what})", layer.name)),
                 }
             }
-            for ((_, fits), what) in quantize::trained_weights(layer).iter().zip(matrices) {
+            let matrices = layer.op.layer().matrices();
+            for ((_, fits), matrix) in quantize::trained_weights(layer).iter().zip(&matrices) {
+                let what = match matrix.name {
+                    "" => "weights",
+                    name => name,
+                };
                 match fits {
                     true => kept.matrices += 1,
                     false => kept.rounded_anew.push(format!("{} ({what})", layer.name)),

@@ -2,21 +2,15 @@
 //! quantized network is measured against.
 //!
 //! Maps are `height x width x channels`, channels fastest. Statistics of norms
-//! are accumulated in `f64`. One file a layer kind.
+//! are accumulated in `f64`. Each [kind of layer](crate::layers) runs itself; here is
+//! what they share.
 
-mod attention;
-mod channel_mlp;
+pub(crate) mod depthwise;
 mod gelu;
-mod head;
-mod matrix;
-mod norm;
-mod patch_embedding;
-mod pooling;
-mod random_mixing;
-mod sep_conv;
+pub(crate) mod matrix;
+pub(crate) mod norm;
 
-use crate::network::{Activation, Identity, Layer, MetaFormer, Op, Residual};
-use norm::normalise;
+use crate::network::{Activation, Layer, MetaFormer, Residual};
 
 /// A map that a layer computed.
 #[derive(Debug, Clone, Copy)]
@@ -64,7 +58,7 @@ pub enum View {
 }
 
 /// Reports a map of the layer that is executed: which, its channels, its values.
-type Observe<'a> = &'a mut dyn FnMut(View, usize, &[f32]);
+pub(crate) type Observe<'a> = &'a mut dyn FnMut(View, usize, &[f32]);
 
 /// Runs one image, normalised and in the network's channel order; the class
 /// scores, or the last feature map if the network has no head.
@@ -100,29 +94,14 @@ pub fn resume(
                 values,
             });
         };
-        match &layer.op {
-            Op::PatchEmbedding(op) => x = patch_embedding::run(op, layer, &x, &mut view),
-            Op::Norm(norm) => x = normalise(norm, &x),
-            Op::Pooling(op) => pooling::run(op, layer.input, &mut x, &mut view),
-            Op::Identity(op) => identity(op, &mut x),
-            Op::RandomMixing(op) => random_mixing::run(op, &mut x, &mut view),
-            Op::SepConv(op) => sep_conv::run(op, layer.input, &mut x, &mut view),
-            Op::Attention(op) => attention::run(op, &mut x, &mut view),
-            Op::ChannelMlp(op) => channel_mlp::run(op, &mut x, &mut view),
-            Op::Head(op) => x = head::run(op, &x, &mut view),
-        }
+        x = layer.op.layer().run(layer, x, &mut view);
         view(View::Output, layer.output.channels, &x);
     }
     x
 }
 
-fn identity(op: &Identity, x: &mut [f32]) {
-    let n = normalise(&op.norm, x);
-    add_branch(x, &n, &op.residual);
-}
-
 /// `x = res_scale * x + layer_scale * branch`, token by token.
-fn add_branch(x: &mut [f32], branch: &[f32], residual: &Residual) {
+pub(crate) fn add_branch(x: &mut [f32], branch: &[f32], residual: &Residual) {
     let channels = residual.layer_scale.len().max(1);
     for (x, branch) in x
         .chunks_exact_mut(channels)
@@ -136,7 +115,7 @@ fn add_branch(x: &mut [f32], branch: &[f32], residual: &Residual) {
 }
 
 /// The activation of every value.
-fn activate(activation: Activation, values: &mut [f32]) {
+pub(crate) fn activate(activation: Activation, values: &mut [f32]) {
     match activation {
         Activation::Gelu => values
             .iter_mut()

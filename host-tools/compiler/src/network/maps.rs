@@ -1,12 +1,12 @@
 //! Names of maps, for those that ask for one.
 
-use super::{Layer, MetaFormer, Op};
+use super::{Layer, MetaFormer, Part};
 
 impl MetaFormer {
     /// The layer that writes the map called `name`: a layer's own name, or that of a
     /// stage, whose map is that of its last block, before a norm that ends the stage.
     pub fn map(&self, name: &str) -> Option<usize> {
-        let is_map = |layer: &Layer| !matches!(layer.op, Op::Head(_));
+        let is_map = |layer: &Layer| layer.op.part() != Part::Head;
         let in_stage = |layer: &Layer| {
             let rest = layer
                 .name
@@ -27,7 +27,7 @@ impl MetaFormer {
         for layer in &self.layers {
             let stage = layer.name.split_once('.').map(|(stage, _)| stage);
             names.extend(stage.filter(|stage| !names.contains(stage)));
-            if !matches!(layer.op, Op::Head(_)) {
+            if layer.op.part() != Part::Head {
                 names.push(&layer.name);
             }
         }

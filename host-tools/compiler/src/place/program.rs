@@ -5,26 +5,25 @@
 //! board's kernels, which write the same bytes in every layout and from any
 //! number of bits.
 
-mod kernel;
 mod run;
 
 use tadpool_kernels::norm::Stats;
+use tadpool_kernels::patch_embedding::PatchEmbedding;
 use tadpool_kernels::pushed_rows::{self, Pushed};
+use tadpool_kernels::visit::AnyStep;
 use tadpool_kernels::{Buffer, Fault, Observer};
 
-use kernel::{bits, kernel};
 use run::embed;
 
-pub use kernel::Kernel;
-
 use crate::given::model_toml::Feed;
+use crate::layers::Places;
 use crate::network::Shape;
 use crate::place::memory::MemoryPlan;
-use crate::place::schedule::Schedule;
-use crate::quantize::quant_model::{Quant, QuantModel, Stream, WeightBits};
+use crate::place::schedule::{Schedule, Step};
+use crate::quantize::quant_model::{Quant, QuantLayer, QuantModel, QuantOp, Stream, WeightBits};
 
 /// A network ready to run in one arena.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Program<'a> {
     /// Rows, columns and channels of the image.
     pub input: Shape,
@@ -34,6 +33,8 @@ pub struct Program<'a> {
     pub image: Buffer,
     /// How they get there.
     pub feed: Feed,
+    /// The first step of an image that comes row by row.
+    rows: Option<PatchEmbedding<'a>>,
     /// Where the logits come from, four bytes each, if the network has a head.
     pub logits: Option<Buffer>,
     /// Maps that stay in the arena, beside the logits.
@@ -60,7 +61,7 @@ pub struct ProgramOutput<'a> {
 }
 
 /// One kernel call.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct ProgramStep<'a> {
     /// The layer's place in the network.
     pub name: &'a str,
@@ -76,7 +77,7 @@ pub struct ProgramStep<'a> {
     /// Where what was written is copied to, since a later step writes over it.
     pub copy: Option<Buffer>,
     /// Kernel and constants.
-    pub kernel: Kernel<'a>,
+    pub kernel: Box<dyn AnyStep + Send + Sync + 'a>,
 }
 
 /// Joins constants, steps and places.
@@ -93,9 +94,16 @@ pub fn program<'a>(model: &'a QuantModel, schedule: &Schedule, memory: &MemoryPl
             output: layer.stream,
             bits: bits(layer),
             copy: step.copy.map(|id| memory.place(id)),
-            kernel: kernel(layer, step, memory),
+            kernel: layer.op.layer().step(layer, &places(step, memory)),
         })
         .collect();
+    let first = model.layers.first().zip(schedule.steps.first());
+    let rows = first.and_then(|(layer, step)| match &layer.op {
+        QuantOp::PatchEmbedding(op) if schedule.feed == Feed::Rows => {
+            Some(op.constants(layer, &places(step, memory)))
+        }
+        _ => None,
+    });
     let outputs = model.outputs.iter().zip(&schedule.outputs);
     let outputs = outputs.map(|(output, &id)| {
         let layer = &model.layers[output.layer];
@@ -113,9 +121,30 @@ pub fn program<'a>(model: &'a QuantModel, schedule: &Schedule, memory: &MemoryPl
         steps,
         image: memory.place(schedule.image),
         feed: schedule.feed,
+        rows,
         logits: schedule.logits.map(|id| memory.place(id)),
         outputs: outputs.collect(),
         arena_size: memory.arena_size,
+    }
+}
+
+/// Where the buffers of a step lie.
+fn places(step: &Step, memory: &MemoryPlan) -> Places {
+    let scratch = step.scratch.map(|id| memory.place(id));
+    Places {
+        input: memory.place(step.input),
+        output: memory.place(step.output),
+        scratch: scratch.unwrap_or_default(),
+        tile_tokens: step.tile_tokens,
+    }
+}
+
+/// Bits on the board of the layer's matrices: of both, or twice those of the only one.
+fn bits(layer: &QuantLayer) -> [WeightBits; 2] {
+    match layer.op.layer().matrices()[..] {
+        [] => [WeightBits::Int8; 2],
+        [matrix] => [matrix.bits; 2],
+        [first, second, ..] => [first.bits, second.bits],
     }
 }
 
@@ -190,14 +219,8 @@ impl Program<'_> {
 impl Program<'_> {
     /// Puts the image where the first step reads it, or pushes it through that step.
     fn take(&self, image: &[u8], arena: &mut [u8]) -> Result<Stats, Fault> {
-        let step = self.steps.first().filter(|_| self.feed == Feed::Rows);
-        if let Some(ProgramStep {
-            kernel: Kernel::PatchEmbedding(embedding),
-            output,
-            ..
-        }) = step
-        {
-            let run = embed(Stream::Int8, *output);
+        if let (Some(embedding), Some(step)) = (&self.rows, self.steps.first()) {
+            let run = embed(Stream::Int8, step.output);
             let mut pushed = Pushed::new();
             pushed_rows::push(embedding, &mut pushed, image, arena, run)?;
             return pushed.take(embedding);

@@ -7,27 +7,13 @@
 use memory_planner::{
     Axis, Buffer, BufferId, Problem, Relation, SlidingWindow, sliding_window_overlap,
 };
-use tadpool_kernels::attention::Attention;
-use tadpool_kernels::channel_mlp::ChannelMlp;
-use tadpool_kernels::head::Head;
-use tadpool_kernels::int16;
-use tadpool_kernels::normed_mlp::NormedMlp;
-use tadpool_kernels::normed_pooling;
-use tadpool_kernels::patch_embedding::PatchEmbedding;
-use tadpool_kernels::pooling::Pooling;
 use tadpool_kernels::pushed_rows;
-use tadpool_kernels::random_mixing::RandomMixing;
-use tadpool_kernels::scaled_pooling;
-use tadpool_kernels::sep_conv::SepConv;
-use tadpool_kernels::stream::{Int8, Int16};
-use tadpool_kernels::weights::unpacked_size;
-use tadpool_kernels::wide_head::WideHead;
 
 use crate::given::model_toml::Feed;
+use crate::layers::Writes;
 use crate::network::Shape;
 use crate::quantize::quant_model::{
-    QuantLayer, QuantMatrix, QuantModel, QuantOp, QuantOutput, QuantPatchEmbedding, Stream,
-    WeightBits,
+    QuantLayer, QuantModel, QuantOp, QuantOutput, QuantPatchEmbedding, Stream, WeightBits,
 };
 
 /// Alignment of scratch buffers, for views as 32-bit integers and double loads.
@@ -224,27 +210,10 @@ fn tile_tokens(model: &QuantModel, config: &ScheduleConfig) -> Vec<usize> {
 
 /// Whether a layer multiplies tokens with weights that have to be unpacked.
 fn unpacks(layer: &QuantLayer) -> bool {
-    match &layer.op {
-        QuantOp::PatchEmbedding(op) => op.matrix.bits == WeightBits::Int4,
-        QuantOp::SepConv(op) => {
-            [op.fc1.matrix.bits, op.fc2.matrix.bits].contains(&WeightBits::Int4)
-        }
-        QuantOp::Attention(op) => {
-            [op.qkv.matrix.bits, op.projection.matrix.bits].contains(&WeightBits::Int4)
-        }
-        QuantOp::ChannelMlp(op) => [op.fc1.bits, op.fc2.matrix.bits].contains(&WeightBits::Int4),
-        QuantOp::NormedMlp(op) => {
-            [op.fc1.matrix.bits, op.fc2.matrix.bits].contains(&WeightBits::Int4)
-        }
-        // A random mixing takes all of its tokens at once.
-        QuantOp::RandomMixing(_) => false,
-        QuantOp::Pooling(_)
-        | QuantOp::ScaledPooling(_)
-        | QuantOp::NormedPooling(_)
-        | QuantOp::Identity(_)
-        | QuantOp::Head(_)
-        | QuantOp::WideHead(_) => false,
-    }
+    let op = layer.op.layer();
+    let matrices = op.matrices();
+    let mut bits = matrices.iter().map(|matrix| matrix.bits);
+    op.is_tiled() && bits.any(|bits| bits == WeightBits::Int4)
 }
 
 /// Bytes that a step uses, if they lie as close as they may.
@@ -263,112 +232,18 @@ fn size_in_use(layer: &QuantLayer, input: Stream, tile_tokens: usize) -> usize {
 
 /// Name and size of the buffer that a layer begins, if it does not work in place.
 fn new_output(layer: &QuantLayer) -> Option<(String, usize)> {
-    match layer.op {
-        QuantOp::PatchEmbedding(_) => {
+    match layer.op.layer().writes() {
+        Writes::InPlace => None,
+        Writes::Map => {
             let stage = layer.name.split('.').next().unwrap_or(&layer.name);
             Some((format!("{stage}.map"), layer.output_bytes()))
         }
-        QuantOp::Head(_) | QuantOp::WideHead(_) => {
-            Some(("logits".to_owned(), layer.output_bytes()))
-        }
-        QuantOp::Pooling(_)
-        | QuantOp::ScaledPooling(_)
-        | QuantOp::NormedPooling(_)
-        | QuantOp::Identity(_)
-        | QuantOp::RandomMixing(_)
-        | QuantOp::SepConv(_)
-        | QuantOp::Attention(_)
-        | QuantOp::ChannelMlp(_)
-        | QuantOp::NormedMlp(_) => None,
+        Writes::Logits => Some(("logits".to_owned(), layer.output_bytes())),
     }
 }
 
 fn scratch_size(layer: &QuantLayer, tile_tokens: usize) -> Option<usize> {
-    let unpacked = |matrix: &QuantMatrix| match matrix.bits {
-        WeightBits::Int8 => 0,
-        WeightBits::Int4 => unpacked_size(matrix.outputs, matrix.inputs),
-    };
-    match (&layer.op, layer.stream) {
-        (QuantOp::PatchEmbedding(op), stream) => {
-            let QuantMatrix {
-                inputs, outputs, ..
-            } = op.matrix;
-            let sums = match stream {
-                Stream::Int8 => 0,
-                Stream::Int16 => int16::sums_size(outputs, inputs),
-            };
-            let size = PatchEmbedding::scratch_size(inputs, outputs, tile_tokens);
-            Some(size + sums + unpacked(&op.matrix))
-        }
-        (QuantOp::Pooling(_), stream) => {
-            let size = match stream {
-                Stream::Int8 => Pooling::scratch_size,
-                Stream::Int16 => int16::pooling::scratch_size,
-            };
-            Some(size(layer.input.width, layer.input.channels))
-        }
-        (QuantOp::ScaledPooling(_), _) => Some(scaled_pooling::scratch_size(
-            layer.input.width,
-            layer.input.channels,
-        )),
-        (QuantOp::NormedPooling(_), _) => Some(normed_pooling::scratch_size(
-            layer.input.width,
-            layer.input.channels,
-        )),
-        (QuantOp::Identity(_), _) => None,
-        (QuantOp::RandomMixing(op), _) => {
-            let tokens = layer.input.tokens();
-            let size = RandomMixing::scratch_size(tokens, op.normed.scope);
-            Some(size + unpacked(&op.matrix))
-        }
-        (QuantOp::SepConv(op), stream) => {
-            let size = match stream {
-                Stream::Int8 => SepConv::scratch_size::<Int8>,
-                Stream::Int16 => SepConv::scratch_size::<Int16>,
-            };
-            let [fc1, fc2] = [&op.fc1.matrix, &op.fc2.matrix];
-            let Shape {
-                height,
-                width,
-                channels,
-            } = layer.input;
-            let kernel = op.depthwise.kernel;
-            let size = size([height, width, channels], fc1.outputs, kernel, tile_tokens);
-            Some(size + unpacked(fc1).max(unpacked(fc2)))
-        }
-        (QuantOp::Attention(op), _) => {
-            let (qkv, projection) = (&op.qkv.matrix, &op.projection.matrix);
-            let heads = [op.heads, projection.inputs / op.heads];
-            let (tokens, channels) = (layer.input.tokens(), layer.input.channels);
-            let size = Attention::scratch_size(tokens, channels, heads, tile_tokens);
-            Some(size + unpacked(qkv).max(unpacked(projection)))
-        }
-        (QuantOp::ChannelMlp(op), stream) => {
-            let size = match stream {
-                Stream::Int8 => ChannelMlp::scratch_size,
-                Stream::Int16 => int16::channel_mlp::scratch_size,
-            };
-            let size = size(op.fc1.inputs, op.fc1.outputs, tile_tokens);
-            Some(size + unpacked(&op.fc1).max(unpacked(&op.fc2.matrix)))
-        }
-        (QuantOp::NormedMlp(op), stream) => {
-            let size = match stream {
-                Stream::Int8 => NormedMlp::scratch_size::<Int8>,
-                Stream::Int16 => NormedMlp::scratch_size::<Int16>,
-            };
-            let (fc1, fc2) = (&op.fc1.matrix, &op.fc2.matrix);
-            let size = size(fc1.inputs, fc1.outputs, tile_tokens);
-            Some(size + unpacked(fc1).max(unpacked(fc2)))
-        }
-        (QuantOp::Head(_), _) => Some(Head::scratch_size(layer.input.channels)),
-        (QuantOp::WideHead(op), _) => {
-            let hidden = op
-                .hidden
-                .as_ref()
-                .map_or(0, |hidden| hidden.fc1.matrix.outputs);
-            Some(WideHead::scratch_size(layer.input.channels, hidden))
-        }
-    }
+    layer.op.layer().scratch_size(layer, tile_tokens)
 }
 
 fn window(

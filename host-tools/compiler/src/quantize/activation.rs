@@ -8,7 +8,7 @@ use crate::quantize::quant_model::Quant;
 
 /// The integers before and behind the activation of a layer: the first of 256 is
 /// numbered 0 before it and -128 behind it.
-pub(super) fn around(
+pub(crate) fn around(
     context: &Context<'_>,
     activation: Activation,
 ) -> Result<[Quant; 2], QuantError> {
@@ -32,7 +32,7 @@ pub(super) fn around(
 ///
 /// GELU at -4 is -1.3e-4 (-7.0e-5 with tanh), a small part of a step of any usual
 /// hidden range, so steps below would be wasted.
-pub(super) fn useful(activation: Activation, range: Range) -> Range {
+pub(crate) fn useful(activation: Activation, range: Range) -> Range {
     let floor = match activation {
         Activation::Gelu | Activation::GeluTanh => -4.0,
         Activation::Relu | Activation::SquaredRelu | Activation::StarRelu { .. } => 0.0,
@@ -44,14 +44,14 @@ pub(super) fn useful(activation: Activation, range: Range) -> Range {
 }
 
 /// What the activation makes of the 256 values it can be given.
-pub(super) fn activated(activation: Activation, index: Quant) -> Range {
+pub(crate) fn activated(activation: Activation, index: Quant) -> Range {
     let outputs: Vec<f32> = (0..=255)
         .map(|q| activation.apply(index.real(q)) as f32)
         .collect();
     Range::of(&outputs)
 }
 
-pub(super) fn table(activation: Activation, index: Quant, hidden: Quant) -> [i8; 256] {
+pub(crate) fn table(activation: Activation, index: Quant, hidden: Quant) -> [i8; 256] {
     std::array::from_fn(|q| {
         let value = activation.apply(index.real(q as i32)) / hidden.scale;
         (value.round() + f64::from(hidden.zero_point)).clamp(-128.0, 127.0) as i8

@@ -13,24 +13,24 @@ use crate::quantize::precision::LayerPrecision;
 use crate::quantize::quant_model::{Quant, Stream};
 
 /// What one layer's quantization may look at.
-pub(super) struct Context<'a> {
-    pub(super) layer: &'a Layer,
-    pub(super) rounding: Rounding<'a>,
+pub(crate) struct Context<'a> {
+    pub(crate) layer: &'a Layer,
+    pub(crate) rounding: Rounding<'a>,
     /// The layer's number.
-    pub(super) index: usize,
-    pub(super) ranges: &'a LayerRanges,
-    pub(super) precision: &'a LayerPrecision,
+    pub(crate) index: usize,
+    pub(crate) ranges: &'a LayerRanges,
+    pub(crate) precision: &'a LayerPrecision,
     /// Meaning of the map that is read; `None` for raw pixels.
-    pub(super) stream: Option<Quant>,
+    pub(crate) stream: Option<Quant>,
     /// Width of the map that is read.
-    pub(super) width: Stream,
-    pub(super) pixels: &'a Pixels,
+    pub(crate) width: Stream,
+    pub(crate) pixels: &'a Pixels,
 }
 
 impl<'a> Context<'a> {
     /// What rounding matrix `slot` of the layer looks at, whose columns come from
     /// `columns`.
-    pub(super) fn guide(&self, slot: usize, columns: &[Column]) -> Guide {
+    pub(crate) fn guide(&self, slot: usize, columns: &[Column]) -> Guide {
         let moments = |seen: Option<&'a Calibration>| -> Option<&'a Moments> {
             let moments = seen?.layers.get(self.index)?.inputs[slot].as_ref();
             moments.filter(|moments| moments.tokens() > 0)
@@ -42,7 +42,7 @@ impl<'a> Context<'a> {
     }
 
     /// Meaning of the map that is read.
-    pub(super) fn stream(&self) -> Result<Quant, QuantError> {
+    pub(crate) fn stream(&self) -> Result<Quant, QuantError> {
         self.stream.ok_or_else(|| QuantError::Geometry {
             layer: self.layer.name.clone(),
             what: "number of patch embeddings before it",
@@ -53,7 +53,7 @@ impl<'a> Context<'a> {
 
     /// Bits per channel that are rounded away from the map that is read; none
     /// if it is int8.
-    pub(super) fn shift(&self) -> Result<Vec<u8>, QuantError> {
+    pub(crate) fn shift(&self) -> Result<Vec<u8>, QuantError> {
         if self.width == Stream::Int8 {
             return Ok(Vec::new());
         }
@@ -74,14 +74,14 @@ impl<'a> Context<'a> {
     }
 
     /// Half a step of the map that is written, Q16.
-    pub(super) fn half_step(&self) -> f64 {
+    pub(crate) fn half_step(&self) -> f64 {
         match self.precision.stream {
             Stream::Int8 => 32_768.0,
             Stream::Int16 => 128.0,
         }
     }
 
-    pub(super) fn range(&self, range: Range, what: &'static str) -> Result<Range, QuantError> {
+    pub(crate) fn range(&self, range: Range, what: &'static str) -> Result<Range, QuantError> {
         if range.is_finite() {
             Ok(range)
         } else {
@@ -92,7 +92,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    pub(super) fn finite(&self, values: &[f32], what: &'static str) -> Result<(), QuantError> {
+    pub(crate) fn finite(&self, values: &[f32], what: &'static str) -> Result<(), QuantError> {
         if values.iter().all(|value| value.is_finite()) {
             Ok(())
         } else {
@@ -103,21 +103,21 @@ impl<'a> Context<'a> {
         }
     }
 
-    pub(super) fn unsupported(&self, what: &'static str) -> QuantError {
+    pub(crate) fn unsupported(&self, what: &'static str) -> QuantError {
         QuantError::Unsupported {
             layer: self.layer.name.clone(),
             what,
         }
     }
 
-    pub(super) fn residual(&self, residual: &Residual) -> Result<(), QuantError> {
+    pub(crate) fn residual(&self, residual: &Residual) -> Result<(), QuantError> {
         self.finite(&residual.layer_scale, "the layer scale")?;
         self.finite(&residual.res_scale, "the res scale")
     }
 
     /// Steps that are written for a step of the stream times its res scale, and for the
     /// zero points of both.
-    pub(super) fn stream_ratio(&self, res_scale: f32, stream: Quant, output: Quant) -> (f64, f64) {
+    pub(crate) fn stream_ratio(&self, res_scale: f32, stream: Quant, output: Quant) -> (f64, f64) {
         let ratio = f64::from(res_scale) * stream.scale / output.scale;
         let zero = f64::from(output.zero_point) - f64::from(stream.zero_point) * ratio;
         (ratio, zero)
@@ -125,7 +125,7 @@ impl<'a> Context<'a> {
 
     /// For a stream that stands beside what is added to it: steps that are written for
     /// one of the stream, Q24, and the zero points with half a step, Q16, per channel.
-    pub(super) fn beside(
+    pub(crate) fn beside(
         &self,
         residual: &Residual,
         output: Quant,
@@ -142,7 +142,7 @@ impl<'a> Context<'a> {
     }
 
     /// A norm of the whole map or of each of its tokens.
-    pub(super) fn norm(
+    pub(crate) fn norm(
         &self,
         norm: &network::Norm,
         shape: Shape,
@@ -177,7 +177,7 @@ impl<'a> Context<'a> {
     }
 
     /// A norm that is written out, and the meaning of what it writes.
-    pub(super) fn normed(&self, norm: &network::Norm) -> Result<(Normed, Quant), QuantError> {
+    pub(crate) fn normed(&self, norm: &network::Norm) -> Result<(Normed, Quant), QuantError> {
         let seen = self.ranges.inner.get(&View::Input).copied();
         let range = self.range(seen.unwrap_or_default(), "normed map")?;
         let quant = Quant::symmetric(range);
@@ -191,7 +191,7 @@ impl<'a> Context<'a> {
 
     /// Rounds a constant of channel `channel` whose magnitude must stay below
     /// `limit`.
-    pub(super) fn fits(
+    pub(crate) fn fits(
         &self,
         channel: usize,
         what: &'static str,
@@ -213,7 +213,7 @@ impl<'a> Context<'a> {
     }
 
     /// Rounds a constant that must fit an `i32`.
-    pub(super) fn fits_i32(
+    pub(crate) fn fits_i32(
         &self,
         channel: usize,
         what: &'static str,
@@ -225,7 +225,7 @@ impl<'a> Context<'a> {
 }
 
 /// Which values share a mean and a deviation.
-pub(super) fn scope(norm: &network::Norm) -> normed::NormScope {
+pub(crate) fn scope(norm: &network::Norm) -> normed::NormScope {
     match norm.scope {
         NormScope::Map => normed::NormScope::Map,
         NormScope::Token => normed::NormScope::Token,
@@ -233,14 +233,14 @@ pub(super) fn scope(norm: &network::Norm) -> normed::NormScope {
 }
 
 /// Fractional bits of an int16 stream.
-pub(super) const STREAM_FRACTION: u8 = 8;
+pub(crate) const STREAM_FRACTION: u8 = 8;
 
 /// Scale and zero point of a map.
 ///
 /// 256 steps over the range, zero included since padding stands for it. An int16
 /// map has steps to spare and is symmetric, so that any channel may drop fewer
 /// bits than others where its values are read.
-pub(super) fn map_quant(range: Range, stream: Stream) -> Quant {
+pub(crate) fn map_quant(range: Range, stream: Stream) -> Quant {
     match stream {
         Stream::Int8 => fixed::affine(range, -128),
         Stream::Int16 => Quant {

@@ -6,7 +6,7 @@ use crate::calibrate::ranges::Range;
 use crate::quantize::quant_model::{Quant, QuantMatrix, WeightBits};
 
 /// 256 steps over `range` and zero, the first of them numbered `lowest`.
-pub(super) fn affine(range: Range, lowest: i32) -> Quant {
+pub(crate) fn affine(range: Range, lowest: i32) -> Quant {
     let min = f64::from(range.min).min(0.0);
     let max = f64::from(range.max).max(0.0);
     // A map of zeros only has no scale of its own.
@@ -24,17 +24,17 @@ pub(super) fn affine(range: Range, lowest: i32) -> Quant {
 const LARGEST_SUM: f64 = 64_000.0;
 
 /// A weight matrix being quantized, with one scale per output channel.
-pub(super) struct Rows {
+pub(crate) struct Rows {
     inputs: usize,
     bits: WeightBits,
     weights: Vec<f64>,
     /// Whether rows that are whole numbers of steps keep their step.
-    pub(super) trained: bool,
+    pub(crate) trained: bool,
 }
 
 impl Rows {
     /// Real weights `outputs x inputs`, row-major.
-    pub(super) fn new(inputs: usize, bits: WeightBits, weights: impl Iterator<Item = f64>) -> Self {
+    pub(crate) fn new(inputs: usize, bits: WeightBits, weights: impl Iterator<Item = f64>) -> Self {
         Self {
             inputs,
             bits,
@@ -44,13 +44,13 @@ impl Rows {
     }
 
     /// The same, with the steps that the weights were trained for.
-    pub(super) fn trained(self, trained: bool) -> Self {
+    pub(crate) fn trained(self, trained: bool) -> Self {
         Self { trained, ..self }
     }
 
     /// The smallest scale of each row that clips no weight and keeps to
     /// [`LARGEST_SUM`], or the one that it was trained for; at least `floor`.
-    pub(super) fn scales(&self, floor: f64) -> Vec<f64> {
+    pub(crate) fn scales(&self, floor: f64) -> Vec<f64> {
         self.weights
             .chunks_exact(self.inputs)
             .map(|row| {
@@ -68,7 +68,7 @@ impl Rows {
     /// without one each to the nearest multiple of its row's scale; weights that
     /// were trained for integers keep what they are. `scales` cut off no weight;
     /// `allowed` is the next scale that a row can have.
-    pub(super) fn round(
+    pub(crate) fn round(
         &self,
         scales: Vec<f64>,
         guide: &Guide,
@@ -111,7 +111,7 @@ impl Rows {
 }
 
 /// Largest magnitude of `weights . x` for `x` in `-128..=127`.
-pub(super) fn product_bound(row: &[i8]) -> f64 {
+pub(crate) fn product_bound(row: &[i8]) -> f64 {
     row.iter()
         .map(|weight| 128.0 * f64::from(weight.unsigned_abs()))
         .sum()
@@ -119,7 +119,7 @@ pub(super) fn product_bound(row: &[i8]) -> f64 {
 
 /// The part of a step of the stream that is one step of each channel as matrix
 /// products read it: one if the stream is int8 or if eight bits are dropped.
-pub(super) fn parts(shift: &[u8], channels: usize) -> Vec<f64> {
+pub(crate) fn parts(shift: &[u8], channels: usize) -> Vec<f64> {
     if shift.is_empty() {
         return vec![1.0; channels];
     }

@@ -9,7 +9,7 @@ const TOLERANCE: f64 = 1e-3;
 
 /// The largest step of which every weight of `row` is a whole multiple, if the
 /// multiples fit `bits`. A row of zeros has none.
-pub(super) fn step(row: &[f64], bits: WeightBits) -> Option<f64> {
+pub(crate) fn step(row: &[f64], bits: WeightBits) -> Option<f64> {
     let largest = row.iter().fold(0.0f64, |max, weight| max.max(weight.abs()));
     let most = bits.largest() / bits.step();
     if !(largest > 0.0 && largest.is_finite()) {
@@ -27,7 +27,7 @@ pub(super) fn step(row: &[f64], bits: WeightBits) -> Option<f64> {
 
 /// The fewest bits that hold the steps of every row of `weights`, and whether
 /// there are such steps.
-pub(super) fn fit(inputs: usize, weights: &[f64]) -> (WeightBits, bool) {
+pub(crate) fn fit(inputs: usize, weights: &[f64]) -> (WeightBits, bool) {
     let fits = |bits| {
         weights
             .chunks_exact(inputs)

@@ -11,29 +11,29 @@ use crate::quantize::quant_model::{
 
 /// What a layer's constants are called in errors.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Names {
+pub(crate) struct Names {
     bias: &'static str,
     factor: &'static str,
 }
 
 impl Names {
-    pub(super) const FC1: Self = Self {
+    pub(crate) const FC1: Self = Self {
         bias: "the bias of fc1",
         factor: "the requantization factor of fc1",
     };
-    pub(super) const DEPTHWISE: Self = Self {
+    pub(crate) const DEPTHWISE: Self = Self {
         bias: "the bias of the depthwise convolution",
         factor: "the requantization factor of the depthwise convolution",
     };
-    pub(super) const FC2: Self = Self {
+    pub(crate) const FC2: Self = Self {
         bias: "the bias of fc2",
         factor: "the requantization factor of fc2",
     };
-    pub(super) const QKV: Self = Self {
+    pub(crate) const QKV: Self = Self {
         bias: "the bias of qkv",
         factor: "the requantization factor of qkv",
     };
-    pub(super) const PROJECTION: Self = Self {
+    pub(crate) const PROJECTION: Self = Self {
         bias: "the bias of the projection",
         factor: "the requantization factor of the projection",
     };
@@ -46,7 +46,7 @@ const STEPS: f64 = 4096.0;
 const COARSEST: f64 = 0.48;
 
 /// `output` with steps as coarse as a multiplier needs them for these weights.
-pub(super) fn coarse(rows: &Rows, input: Quant, output: Quant) -> Quant {
+pub(crate) fn coarse(rows: &Rows, input: Quant, output: Quant) -> Quant {
     let largest = rows.scales(0.0).into_iter().fold(0.0, f64::max);
     Quant {
         scale: output.scale.max(largest * input.scale / COARSEST),
@@ -56,7 +56,7 @@ pub(super) fn coarse(rows: &Rows, input: Quant, output: Quant) -> Quant {
 
 /// A layer that reads values of `input`; those of output `o` mean `output(o)`, and have
 /// the same zero point.
-pub(super) fn plain(
+pub(crate) fn plain(
     context: &Context<'_>,
     names: Names,
     (rows, guide): (&Rows, &Guide),
@@ -91,7 +91,7 @@ pub(super) fn plain(
 }
 
 /// Matrix `slot` of the layer with the weight of the norm before it.
-pub(super) fn normed_rows(
+pub(crate) fn normed_rows(
     context: &Context<'_>,
     slot: usize,
     linear: &Linear,
@@ -107,7 +107,7 @@ pub(super) fn normed_rows(
 
 /// Matrix `slot` of the layer, which reads values that were normalised without the
 /// weight and bias of `norm`.
-pub(super) fn normed(
+pub(crate) fn normed(
     context: &Context<'_>,
     (names, slot): (Names, usize),
     linear: &Linear,
@@ -129,7 +129,7 @@ pub(super) fn normed(
 
 /// Matrix `slot` of the layer, which ends a branch: with the layer scale, and the
 /// residual stream besides.
-pub(super) fn residual(
+pub(crate) fn residual(
     context: &Context<'_>,
     (names, slot): (Names, usize),
     linear: &Linear,

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::given::model_toml::{Bits, Quantization, StreamChoice, WeightChoice, shown};
-use crate::network::{MetaFormer, Op};
+use crate::layers::Matrix;
+use crate::network::{Layer, MetaFormer, Op, Part};
 use crate::quantize::quant_model::{Stream, WeightBits};
 
 /// The precision of every layer, in the order of [`MetaFormer::layers`].
@@ -98,7 +99,7 @@ impl Precision {
         let last = network.layers.len().saturating_sub(1);
         for (index, layer) in network.layers.iter().enumerate() {
             let chosen = &mut precision.layers[index];
-            let is_mlp = matches!(layer.op, Op::ChannelMlp(_));
+            let is_mlp = layer.op.part() == Part::ChannelMlp;
             let narrow = match choice.weights {
                 WeightChoice::Int8 => false,
                 WeightChoice::Int4Mlp => is_mlp,
@@ -154,16 +155,11 @@ impl Precision {
         let mut fits = true;
         for (precision, layer) in self.layers.iter_mut().zip(&network.layers) {
             let part = layer.name == name;
-            let slots = match layer.name.len() {
-                _ if part => 0..matrices(&layer.op),
-                length if name.starts_with(&layer.name) => {
-                    let names = matrix_names(&layer.op).iter();
-                    let slot = names
-                        .enumerate()
-                        .find(|&(_, &part)| &name[length..] == part);
-                    slot.map_or(0..0, |(slot, _)| slot..slot + 1)
-                }
-                _ => 0..0,
+            let matrices = matrix_names(layer);
+            let slots = match matrices.iter().position(|matrix| matrix == name) {
+                _ if part => 0..matrices.len(),
+                Some(slot) => slot..slot + 1,
+                None => 0..0,
             };
             if !slots.is_empty() {
                 found = true;
@@ -171,7 +167,7 @@ impl Precision {
                     Some(bits) => precision.weights[slots].fill(bits),
                     None => fits = false,
                 }
-            } else if stage(&layer.name) == Some(name) && !matches!(layer.op, Op::Head(_)) {
+            } else if stage(&layer.name) == Some(name) && layer.op.part() != Part::Head {
                 found = true;
                 match stream {
                     Some(stream) => precision.stream = stream,
@@ -212,7 +208,7 @@ impl Precision {
     #[must_use]
     pub fn with_channel_mlps(mut self, network: &MetaFormer, bits: WeightBits) -> Self {
         for (precision, layer) in self.layers.iter_mut().zip(&network.layers) {
-            if matches!(layer.op, Op::ChannelMlp(_)) {
+            if layer.op.part() == Part::ChannelMlp {
                 precision.weights = [bits; 2];
             }
         }
@@ -225,10 +221,10 @@ impl Precision {
     pub fn with_stage(mut self, network: &MetaFormer, stage: usize, stream: Stream) -> Self {
         let mut embeddings = 0;
         for (precision, layer) in self.layers.iter_mut().zip(&network.layers) {
-            if matches!(layer.op, Op::PatchEmbedding(_)) {
+            if layer.op.part() == Part::Embedding {
                 embeddings += 1;
             }
-            if embeddings == stage + 1 && !matches!(layer.op, Op::Head(_)) {
+            if embeddings == stage + 1 && layer.op.part() != Part::Head {
                 precision.stream = stream;
             }
         }
@@ -236,22 +232,19 @@ impl Precision {
     }
 }
 
-/// Matrices of a layer, in the order of [`LayerPrecision::weights`].
+/// Number of matrices of a layer.
 pub fn matrices(op: &Op) -> usize {
-    matrix_names(op).len()
+    op.layer().matrices().len()
 }
 
-/// What follows a layer's name in the name of each of its matrices: nothing if it has
-/// one.
-pub fn matrix_names(op: &Op) -> &'static [&'static str] {
-    match op {
-        Op::PatchEmbedding(_) | Op::RandomMixing(_) => &[""],
-        Op::SepConv(_) | Op::ChannelMlp(_) => &[".fc1", ".fc2"],
-        Op::Attention(_) => &[".qkv", ".projection"],
-        Op::Head(op) if op.hidden.is_some() => &[".fc1", ".fc2"],
-        Op::Head(_) => &[""],
-        _ => &[],
-    }
+/// The name of each matrix of a layer, in the order of [`LayerPrecision::weights`].
+pub fn matrix_names(layer: &Layer) -> Vec<String> {
+    let matrices = layer.op.layer().matrices();
+    let name = |matrix: &Matrix<'_>| match matrix.name {
+        "" => layer.name.clone(),
+        name => format!("{}.{name}", layer.name),
+    };
+    matrices.iter().map(name).collect()
 }
 
 /// The stage that a layer's name begins with.

@@ -3,14 +3,21 @@
 //! Every number here reaches the device unchanged; the formulas that give each
 //! one its meaning are in the documentation of `tadpool-kernels`.
 
-mod ops;
+mod linear;
 
-pub use ops::{
-    QuantAttention, QuantChannelMlp, QuantDepthwise, QuantHead, QuantHeadHidden, QuantIdentity,
-    QuantNormedMlp, QuantNormedPooling, QuantPatchEmbedding, QuantPlainLinear, QuantPooling,
-    QuantRandomMixing, QuantResidual, QuantResidualLinear, QuantScaledPooling, QuantSepConv,
-    QuantWideHead, QuantWideLinear,
+pub use linear::{
+    QuantDepthwise, QuantPlainLinear, QuantResidual, QuantResidualLinear, QuantWideLinear,
 };
+
+pub use crate::layers::QuantOp;
+pub use crate::layers::attention::QuantAttention;
+pub use crate::layers::channel_mlp::{QuantChannelMlp, QuantNormedMlp};
+pub use crate::layers::head::{QuantHead, QuantHeadHidden, QuantWideHead};
+pub use crate::layers::identity::QuantIdentity;
+pub use crate::layers::patch_embedding::QuantPatchEmbedding;
+pub use crate::layers::pooling::{QuantNormedPooling, QuantPooling, QuantScaledPooling};
+pub use crate::layers::random_mixing::QuantRandomMixing;
+pub use crate::layers::sep_conv::QuantSepConv;
 
 use crate::calibrate::ranges::Range;
 use crate::network::Shape;
@@ -76,35 +83,6 @@ pub struct Quant {
     pub scale: f64,
     /// Value that stands for zero.
     pub zero_point: i32,
-}
-
-/// Constants of one layer, by kernel.
-#[derive(Debug, Clone, PartialEq)]
-pub enum QuantOp {
-    /// See [`tadpool_kernels::patch_embedding`].
-    PatchEmbedding(QuantPatchEmbedding),
-    /// See [`tadpool_kernels::pooling`].
-    Pooling(QuantPooling),
-    /// See [`tadpool_kernels::scaled_pooling`].
-    ScaledPooling(QuantScaledPooling),
-    /// See [`tadpool_kernels::normed_pooling`].
-    NormedPooling(QuantNormedPooling),
-    /// See [`tadpool_kernels::identity`].
-    Identity(QuantIdentity),
-    /// See [`tadpool_kernels::random_mixing`].
-    RandomMixing(QuantRandomMixing),
-    /// See [`tadpool_kernels::sep_conv`].
-    SepConv(Box<QuantSepConv>),
-    /// See [`tadpool_kernels::attention`].
-    Attention(Box<QuantAttention>),
-    /// See [`tadpool_kernels::channel_mlp`].
-    ChannelMlp(Box<QuantChannelMlp>),
-    /// See [`tadpool_kernels::normed_mlp`].
-    NormedMlp(Box<QuantNormedMlp>),
-    /// See [`tadpool_kernels::head`].
-    Head(QuantHead),
-    /// See [`tadpool_kernels::wide_head`].
-    WideHead(Box<QuantWideHead>),
 }
 
 /// An `outputs x inputs` matrix of weights, row-major.
@@ -197,24 +175,23 @@ impl QuantLayer {
 
     /// The real values that the bytes which the layer wrote stand for.
     pub fn real_values<'a>(&self, bytes: &'a [u8]) -> Box<dyn Iterator<Item = f64> + 'a> {
-        match self.op {
-            QuantOp::Head(_) | QuantOp::WideHead(_) => {
-                let scale = self.output_quant.scale;
-                let (logits, _) = bytes.as_chunks();
-                Box::new(
-                    logits
-                        .iter()
-                        .map(move |&logit| scale * f64::from(i32::from_le_bytes(logit))),
-                )
-            }
-            _ => Box::new(self.output_quant.real_values(self.stream, bytes)),
+        if self.op.is_head() {
+            let scale = self.output_quant.scale;
+            let (logits, _) = bytes.as_chunks();
+            Box::new(
+                logits
+                    .iter()
+                    .map(move |&logit| scale * f64::from(i32::from_le_bytes(logit))),
+            )
+        } else {
+            Box::new(self.output_quant.real_values(self.stream, bytes))
         }
     }
 
     fn value_bytes(&self) -> usize {
-        match self.op {
-            QuantOp::Head(_) | QuantOp::WideHead(_) => 4,
-            _ => self.stream.value_bytes(),
+        match self.op.is_head() {
+            true => 4,
+            false => self.stream.value_bytes(),
         }
     }
 }
@@ -227,14 +204,8 @@ impl QuantModel {
 
     /// Number of logits; none if the network has no head.
     pub fn classes(&self) -> usize {
-        match self.layers.last() {
-            Some(QuantLayer {
-                op: QuantOp::Head(_) | QuantOp::WideHead(_),
-                output,
-                ..
-            }) => output.channels,
-            _ => 0,
-        }
+        let head = self.layers.last().filter(|layer| layer.op.is_head());
+        head.map_or(0, |head| head.output.channels)
     }
 }
 

@@ -24,21 +24,21 @@ const PASSES: usize = 8;
 const REACHES: [f64; 10] = [1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55];
 
 /// A rounded matrix.
-pub(super) struct Rounded {
-    pub(super) matrix: QuantMatrix,
+pub(crate) struct Rounded {
+    pub(crate) matrix: QuantMatrix,
     /// Real size of a weight's step, per row.
-    pub(super) scales: Vec<f64>,
+    pub(crate) scales: Vec<f64>,
     /// What is to be added to each row's bias: what the rounding takes from its
     /// output on average, if that is corrected.
-    pub(super) correction: Vec<f64>,
+    pub(crate) correction: Vec<f64>,
 }
 
 /// Where the column of a matrix comes from: the input that calibration saw, and
 /// what the trained weight of it was multiplied with.
-pub(super) type Column = (usize, f64);
+pub(crate) type Column = (usize, f64);
 
 /// The covariance of a matrix's inputs and its factor.
-pub(super) struct Rounder {
+pub(crate) struct Rounder {
     /// Inputs in the order of the factor: the one that varies most is the last,
     /// and rounded first.
     order: Vec<usize>,
@@ -50,16 +50,16 @@ pub(super) struct Rounder {
 
 /// What rounding looks at besides the weights.
 #[derive(Default)]
-pub(super) struct Guide {
+pub(crate) struct Guide {
     /// For the least error of the outputs.
-    pub(super) rounder: Option<Rounder>,
+    pub(crate) rounder: Option<Rounder>,
     /// Mean of each column, for the correction of the bias.
-    pub(super) mean: Option<Vec<f64>>,
+    pub(crate) mean: Option<Vec<f64>>,
 }
 
 /// What replacing `weights` by whole numbers of steps takes from each row's output
 /// on average.
-pub(super) fn correction(
+pub(crate) fn correction(
     weights: &[f64],
     matrix: &QuantMatrix,
     scales: &[f64],
@@ -76,7 +76,7 @@ pub(super) fn correction(
 }
 
 /// The mean of each column.
-pub(super) fn means(moments: &Moments, columns: &[Column]) -> Vec<f64> {
+pub(crate) fn means(moments: &Moments, columns: &[Column]) -> Vec<f64> {
     let mean = |&(input, by): &Column| match by {
         // A column that is multiplied with zero is one of zeros.
         0.0 => 0.0,
@@ -87,7 +87,7 @@ pub(super) fn means(moments: &Moments, columns: &[Column]) -> Vec<f64> {
 
 impl Rounder {
     /// For a matrix with these columns; `None` if calibration saw no variance.
-    pub(super) fn of(moments: &Moments, columns: &[Column]) -> Option<Self> {
+    pub(crate) fn of(moments: &Moments, columns: &[Column]) -> Option<Self> {
         let count = columns.len();
         let covariance = |a: usize, b: usize| {
             let ((a, by_a), (b, by_b)) = (columns[a], columns[b]);
@@ -127,7 +127,7 @@ impl Rounder {
     /// Rounds all rows of a matrix, given row-major. `widest` holds the scale of
     /// each row that cuts off no weight, `allowed` is the next scale that a row
     /// can have to one that is wished for.
-    pub(super) fn round(
+    pub(crate) fn round(
         &self,
         weights: &[f64],
         bits: WeightBits,

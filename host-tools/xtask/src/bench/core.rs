@@ -9,12 +9,12 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use tadpool_cycles::pipeline::Timing;
 use tadpool_kernels::cases::{self, COUNTED, Case, EDGES, POOLFORMER, SEEDS, Seed};
 use tadpool_kernels::layout::Rows;
 
 use super::elf::{self, Function};
 use super::table::Row;
-use super::timing::Timing;
 use super::trace::{self, Executed};
 use crate::run::{root, run, shown};
 

@@ -9,8 +9,8 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read};
 
 use anyhow::{Context, Result, bail, ensure};
-
-use super::timing::{Cost, Timing, is_wide};
+use tadpool_cycles::decode::{Code, is_wide};
+use tadpool_cycles::pipeline::{Cost, Predictor, Timing};
 
 /// The function that the image calls before and after what is counted.
 pub(super) const MARK: &str = "tadpool_mark";
@@ -38,27 +38,37 @@ struct Block {
     end: u64,
     /// What was executed after it the last time.
     next: Option<u64>,
+    predictor: Predictor,
 }
 
 impl Block {
-    fn new(timing: Timing, start: u64, halfwords: &[u16]) -> Option<Self> {
-        let codes = instructions(halfwords)?;
-        Some(Self {
+    fn new(timing: Timing, start: u64, halfwords: &[u16]) -> Result<Self> {
+        let codes = instructions(halfwords);
+        let codes = codes.with_context(|| format!("half an instruction at {start:#x}"))?;
+        let cost = timing.cost(start, &codes);
+        Ok(Self {
             instructions: codes.len() as u64,
-            cost: timing.cost(&codes),
+            cost: cost.with_context(|| format!("in the block at {start:#x}"))?,
             end: start + bytes(halfwords),
             next: None,
+            predictor: Predictor::default(),
         })
     }
 
     /// Cycles to go on at an address.
     fn leave(&mut self, address: u64) -> u64 {
         let is_other = self.next.replace(address) != Some(address);
-        match address == self.end {
-            true => 0,
-            false if is_other => self.cost.jump + self.cost.change,
-            false => self.cost.jump,
-        }
+        let is_taken = address != self.end;
+        let miss = match self.predictor.is_missed(is_taken) {
+            true => self.cost.miss,
+            false => 0,
+        };
+        let left = match is_taken {
+            false => 0,
+            true if is_other => self.cost.jump + self.cost.change,
+            true => self.cost.jump,
+        };
+        left + miss
     }
 }
 
@@ -85,16 +95,19 @@ pub(super) fn read(log: impl Read, mark: u64, timing: Timing) -> Result<Vec<Exec
             listed.extend(codes);
         } else if text.starts_with("Trace ") {
             if !listed.is_empty() {
-                let block = Block::new(timing, start, &listed);
                 places.insert(start, blocks.len());
-                blocks.push(block.with_context(|| format!("half an instruction at {start:#x}"))?);
+                blocks.push(Block::new(timing, start, &listed)?);
                 listed.clear();
             }
             let address = text.split('/').nth(1);
             let address = address.and_then(|address| u64::from_str_radix(address, 16).ok());
             let address = address.with_context(|| unreadable(&text))?;
-            let left = before.map_or(0, |before| blocks[before].leave(address));
+            let mut left = before.map_or(0, |before| blocks[before].leave(address));
+            let is_jumped_to = before.is_none_or(|before| blocks[before].end != address);
             before = places.get(&address).copied();
+            if let Some(place) = before.filter(|_| is_jumped_to) {
+                left += blocks[place].cost.entered;
+            }
             if address == mark {
                 match now.take() {
                     Some(executed) => parts.push(executed),
@@ -135,16 +148,12 @@ fn listing(line: &str) -> Option<(u64, Vec<u16>)> {
 }
 
 /// The instructions that halfwords are, unless there is half of one.
-fn instructions(halfwords: &[u16]) -> Option<Vec<[u16; 2]>> {
-    let mut halfwords = halfwords.iter();
+fn instructions(mut halfwords: &[u16]) -> Option<Vec<Code>> {
     let mut codes = Vec::new();
-    while let Some(&first) = halfwords.next() {
-        let second = if is_wide(first) {
-            *halfwords.next()?
-        } else {
-            0
-        };
-        codes.push([first, second]);
+    while let [first, rest @ ..] = halfwords {
+        let code = Code::of(*first, rest.first().copied())?;
+        halfwords = &halfwords[code.bytes() as usize / 2..];
+        codes.push(code);
     }
     Some(codes)
 }
@@ -180,8 +189,9 @@ Trace 0: 0x7f [00/00000208/00/00] after
 ";
         let executed = Executed {
             instructions: 7,
-            // Two turns of 6, each come to by a branch, and one instruction.
-            cycles: 2 * (2 + 6) + 1,
+            // Two turns of 6, of which one is come to by a branch and the other by a return,
+            // and one instruction.
+            cycles: (2 + 6) + (1 + 6) + 1,
         };
         assert_eq!(read(log.as_bytes(), 0x100, Timing::CortexM4)?, [executed]);
         let unreadable = "0x00000100:  OBJD-T: 7047\n".as_bytes();

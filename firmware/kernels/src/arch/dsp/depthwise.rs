@@ -11,7 +11,8 @@ use crate::present::missing;
 
 assembly!("depthwise.s");
 
-/// What the windows of one channel work on; the assembly has the same offsets.
+/// The arguments of the loop over one channel's windows; the assembly has the same
+/// offsets.
 #[repr(C)]
 struct Windows {
     pairs: *const [i32; PAIRS],

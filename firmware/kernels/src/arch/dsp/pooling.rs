@@ -10,7 +10,7 @@ use crate::steps::pooling::{self, Pooling, weight, window_rows};
 
 assembly!("pooling.s");
 
-/// What a row of the pooling mixer works on; the assembly has the same offsets.
+/// The arguments of the loop over a row; the assembly has the same offsets.
 #[repr(C)]
 struct Row {
     /// One token ahead of the row above as it was, of the row below, and of the

@@ -9,7 +9,7 @@ use crate::present::missing;
 
 assembly!("product.s");
 
-/// What a product works on; the assembly has the same offsets.
+/// The arguments of a product; the assembly has the same offsets.
 #[repr(C)]
 struct Job {
     /// Where in the tile the last of many turns begins or, if two instructions are
@@ -31,7 +31,7 @@ struct Job {
     rest: usize,
     /// Sum and sum of squares of `q + 128`.
     counts: [u32; 2],
-    /// What follows the sums.
+    /// The code that follows the sums.
     finish: Code,
     weights: *const u8,
 }
@@ -135,7 +135,7 @@ impl Job {
     }
 }
 
-/// What a product reads of a tile, if it is as long as it should be.
+/// The values of a tile that a product reads, if it is long enough.
 #[inline(always)]
 fn values<'a>(linear: &Linear<'_>, tile: &'a [i32]) -> Option<&'a [i32]> {
     tile.get(..(linear.inputs() + 3) & !3)

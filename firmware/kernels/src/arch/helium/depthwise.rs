@@ -11,7 +11,8 @@ use crate::arithmetic::depthwise::{Depthwise, LARGEST, Ring, Starts, WHOLE, whol
 
 assembly!("depthwise.s");
 
-/// What the windows of one channel work on; the assembly has the same order.
+/// The arguments of the loop over one channel's windows; the assembly has the same
+/// order.
 #[repr(C)]
 struct Windows {
     columns: *const i8,

@@ -13,7 +13,8 @@ assembly!("pooling.s");
 /// Channels that are carried along a row together.
 const GROUP: usize = 8;
 
-/// What the mixer of a group of channels works on; the assembly has the same offsets.
+/// The arguments of the loop over a group of channels; the assembly has the same
+/// offsets.
 #[repr(C)]
 struct Group {
     /// These channels in the first token.

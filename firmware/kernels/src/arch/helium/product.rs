@@ -9,7 +9,7 @@ use crate::present::missing;
 
 assembly!("product.s");
 
-/// What a product works on; the assembly has the same offsets.
+/// The arguments of a product; the assembly has the same offsets.
 #[repr(C)]
 struct Job {
     constants: *const i32,

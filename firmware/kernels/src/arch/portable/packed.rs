@@ -11,7 +11,7 @@ use crate::arithmetic::norm::Partial;
 use crate::arithmetic::weights;
 use crate::present::{Present, missing};
 
-/// What the two layouts do differently.
+/// The differences between the two layouts.
 trait Model {
     const TOKENS: usize;
     /// Outputs of a group.

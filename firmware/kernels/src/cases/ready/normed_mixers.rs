@@ -144,7 +144,7 @@ pub(super) fn depthwise_mixer<'a>(
             Before::None => &[],
             Before::Map(_) | Before::Token => source.ints(channels, 1000, memory)?,
         },
-        factor: source.ints(channels, i32::MAX, memory)?,
+        factor: source.ints(channels, 1 << 25, memory)?,
         residual: source.ints(channels, 1 << 24, memory)?,
         offset: source.ints(channels, 1 << 20, memory)?,
     })

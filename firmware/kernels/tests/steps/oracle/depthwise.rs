@@ -91,7 +91,7 @@ pub(crate) fn depthwise_mixer(mixer: &DepthwiseMixer, width: Width, map: &[i128]
         };
         let branch = as_i8(requantize(start + product, multiplier) + i128::from(mixer.zero));
         let stream = i128::from(mixer.residual[c]) * (q << (8 - width.fraction));
-        let branch = i128::from(mixer.factor[c]) * i128::from(branch);
+        let branch = i128::from(mixer.factor[c]) * i128::from(branch) * 256;
         output.push(width.stored(stream + branch + (i128::from(mixer.offset[c]) << 16)));
     }
     output

@@ -13,7 +13,7 @@ const OUTSIDE: &str = "use activations behind a linear layer of a channel MLP, a
 const CUBIC: f32 = 0.044_715;
 
 /// `Relu` or `Gelu`.
-pub(super) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
+pub(crate) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
     let activation = match (node.op.as_str(), node.text("approximate")) {
         ("Relu", _) => Activation::Relu,
         (_, Some("tanh")) => Activation::GeluTanh,
@@ -39,7 +39,7 @@ pub(super) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
 }
 
 /// `Erf` of `u / sqrt 2`, the first step of a GELU that is written out.
-pub(super) fn erf(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
+pub(crate) fn erf(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
     curve(walk, node, |sum| {
         let (term, factors) = sum.single()?;
         let half = vec![std::f32::consts::FRAC_1_SQRT_2; sum.shape.channels];
@@ -48,7 +48,7 @@ pub(super) fn erf(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
 }
 
 /// `Tanh` of `sqrt(2 / pi) (u + 0.044715 u^3)`, a step of the other GELU.
-pub(super) fn tanh(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
+pub(crate) fn tanh(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
     curve(walk, node, |sum| {
         let [(first, first_factors), (second, second_factors)] = &sum.terms[..] else {
             return None;
@@ -95,7 +95,7 @@ fn curve(
 }
 
 /// The product of two maps, if it is a step of an activation.
-pub(super) fn product(a: &Sum, b: &Sum) -> Option<Sum> {
+pub(crate) fn product(a: &Sum, b: &Sum) -> Option<Sum> {
     gelu(a, b)
         .or_else(|| gelu(b, a))
         .or_else(|| square(a, b))
@@ -103,7 +103,7 @@ pub(super) fn product(a: &Sum, b: &Sum) -> Option<Sum> {
 }
 
 /// The square or the cube of a map, if it is a step of an activation.
-pub(super) fn power(sum: &Sum, exponent: f32) -> Option<Sum> {
+pub(crate) fn power(sum: &Sum, exponent: f32) -> Option<Sum> {
     let square = product(sum, sum)?;
     match exponent {
         2.0 => Some(square),

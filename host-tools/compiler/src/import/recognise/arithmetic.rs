@@ -8,16 +8,16 @@ use std::rc::Rc;
 
 use super::Problem;
 use super::activation;
-use super::attention;
 use super::form::{Form, Statistic, StatisticKind, Sum, Term, add_scaled, all};
 use super::layout;
 use super::norm;
 use super::strided::Strided;
 use super::walk::{Operand, Walk};
 use crate::import::graph::{Node, Tensor};
+use crate::layers::attention::recognise as attention;
 
 /// The meaning of a binary operator's result.
-pub(super) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
+pub(crate) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
     let missing = || Problem::new("an input is missing", "export the network again");
     let left = walk.operand(node, 0).ok_or_else(missing)?;
     let right = walk.operand(node, 1).ok_or_else(missing)?;

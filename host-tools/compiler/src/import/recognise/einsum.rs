@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use super::form::Form;
 use super::walk::{Operand, Walk};
-use super::{Problem, attention, linear, reshape};
+use super::{Problem, linear, reshape};
 use crate::import::constant_folding::transpose;
 use crate::import::graph::{Node, Tensor};
+use crate::layers::attention::recognise as attention;
 use crate::network::Linear;
 
 /// The meaning of an `Einsum`.
-pub(super) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
+pub(crate) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
     let equation = node.text("equation").unwrap_or_default().replace(' ', "");
     let refuse = || {
         Problem::new(

@@ -4,17 +4,17 @@ use std::fmt;
 use std::ops::Deref;
 use std::rc::Rc;
 
-use super::attention::{Attended, Weights};
 use super::strided::Strided;
+use crate::layers::attention::recognise::{Attended, Weights};
 use crate::network::{Activation, Depthwise, Linear, Norm, NormScope, Shape};
 
 /// A feature map that layers read and write; counted from the image on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct StreamId(pub(super) usize);
+pub(crate) struct StreamId(pub(crate) usize);
 
 /// Order of a map's elements in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Order {
+pub(crate) enum Order {
     /// `channels x height x width`.
     ChannelsFirst,
     /// `height x width x channels`.
@@ -23,7 +23,7 @@ pub(super) enum Order {
 
 /// The meaning of a value.
 #[derive(Debug, Clone)]
-pub(super) enum Form {
+pub(crate) enum Form {
     /// One value per token and channel; means and scores have one token.
     Map(Rc<Sum>),
     /// A step of a norm that is written out.
@@ -38,16 +38,16 @@ pub(super) enum Form {
 
 /// A sum of terms with a factor per channel, and a term per channel.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Sum {
-    pub(super) shape: Shape,
-    pub(super) order: Order,
-    pub(super) terms: Vec<(Term, Vec<f32>)>,
-    pub(super) bias: Vec<f32>,
+pub(crate) struct Sum {
+    pub(crate) shape: Shape,
+    pub(crate) order: Order,
+    pub(crate) terms: Vec<(Term, Vec<f32>)>,
+    pub(crate) bias: Vec<f32>,
 }
 
 /// A map that is not a sum of others.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Term {
+pub(crate) enum Term {
     /// A feature map between layers.
     Stream(StreamId),
     /// A norm.
@@ -77,37 +77,37 @@ pub(super) enum Term {
 }
 
 #[derive(Debug, PartialEq)]
-pub(super) struct NormTerm {
+pub(crate) struct NormTerm {
     /// A feature map, the mean of one, or the hidden layer of an MLP head.
-    pub(super) source: Term,
-    pub(super) norm: Norm,
+    pub(crate) source: Term,
+    pub(crate) norm: Norm,
 }
 
 #[derive(Debug, PartialEq)]
-pub(super) struct LinearTerm {
-    pub(super) input: Term,
-    pub(super) linear: Linear,
+pub(crate) struct LinearTerm {
+    pub(crate) input: Term,
+    pub(crate) linear: Linear,
 }
 
 #[derive(Debug, PartialEq)]
-pub(super) struct DepthwiseTerm {
-    pub(super) input: Term,
-    pub(super) depthwise: Depthwise,
+pub(crate) struct DepthwiseTerm {
+    pub(crate) input: Term,
+    pub(crate) depthwise: Depthwise,
 }
 
 /// A step of a norm.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Statistic {
-    pub(super) kind: StatisticKind,
-    pub(super) scope: NormScope,
+pub(crate) struct Statistic {
+    pub(crate) kind: StatisticKind,
+    pub(crate) scope: NormScope,
     /// What is normalised.
-    pub(super) source: Term,
-    pub(super) shape: Shape,
-    pub(super) order: Order,
+    pub(crate) source: Term,
+    pub(crate) shape: Shape,
+    pub(crate) order: Order,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum StatisticKind {
+pub(crate) enum StatisticKind {
     /// `mean(x)`.
     Mean,
     /// `x - mean(x)`.
@@ -126,10 +126,10 @@ pub(super) enum StatisticKind {
 
 /// A shared value; two are equal if they are the same or look the same.
 #[derive(Debug)]
-pub(super) struct Shared<T>(Rc<T>);
+pub(crate) struct Shared<T>(Rc<T>);
 
 impl<T> Shared<T> {
-    pub(super) fn new(value: T) -> Self {
+    pub(crate) fn new(value: T) -> Self {
         Self(Rc::new(value))
     }
 }
@@ -156,7 +156,7 @@ impl<T: PartialEq> PartialEq for Shared<T> {
 
 impl Sum {
     /// Number of weights of the layer that the sum is the output of.
-    pub(super) fn weights(&self) -> usize {
+    pub(crate) fn weights(&self) -> usize {
         match self.single() {
             Some((Term::Linear(linear), _)) => linear.linear.weight.len(),
             Some((Term::Depthwise(conv), _)) => conv.depthwise.weight.len(),
@@ -165,7 +165,7 @@ impl Sum {
     }
 
     /// One term, factor 1.
-    pub(super) fn of(term: Term, shape: Shape, order: Order) -> Self {
+    pub(crate) fn of(term: Term, shape: Shape, order: Order) -> Self {
         Self {
             shape,
             order,
@@ -175,7 +175,7 @@ impl Sum {
     }
 
     /// The only term and its factors.
-    pub(super) fn single(&self) -> Option<(&Term, &[f32])> {
+    pub(crate) fn single(&self) -> Option<(&Term, &[f32])> {
         match &self.terms[..] {
             [(term, factors)] => Some((term, factors)),
             _ => None,
@@ -183,33 +183,33 @@ impl Sum {
     }
 
     /// The only term, if it stands alone with factor 1.
-    pub(super) fn plain(&self) -> Option<&Term> {
+    pub(crate) fn plain(&self) -> Option<&Term> {
         let (term, factors) = self.single()?;
         (all(factors, 1.0) && all(&self.bias, 0.0)).then_some(term)
     }
 
     /// Whether something in it was reported already.
-    pub(super) fn is_unknown(&self) -> bool {
+    pub(crate) fn is_unknown(&self) -> bool {
         self.terms.iter().any(|(term, _)| *term == Term::Unknown)
     }
 
     /// Whether it is the same map, in whatever order of elements.
-    pub(super) fn same_map(&self, other: &Self) -> bool {
+    pub(crate) fn same_map(&self, other: &Self) -> bool {
         self.shape == other.shape && self.terms == other.terms && self.bias == other.bias
     }
 
     /// Whether elements at the same place are the same token and channel.
-    pub(super) fn same_layout(&self, other: &Self) -> bool {
+    pub(crate) fn same_layout(&self, other: &Self) -> bool {
         self.shape == other.shape && (self.order == other.order || self.has_one_axis())
     }
 
     /// Whether both orders of elements are the same.
-    pub(super) fn has_one_axis(&self) -> bool {
+    pub(crate) fn has_one_axis(&self) -> bool {
         self.shape.tokens() == 1 || self.shape.channels == 1
     }
 
     /// `self + sign * other`; both in the same shape and order.
-    pub(super) fn plus(&self, other: &Self, sign: f32) -> Self {
+    pub(crate) fn plus(&self, other: &Self, sign: f32) -> Self {
         let mut sum = self.clone();
         add_scaled(&mut sum.bias, &other.bias, sign);
         for (term, factors) in &other.terms {
@@ -225,7 +225,7 @@ impl Sum {
     }
 
     /// Every factor and the bias changed by a function of value and channel.
-    pub(super) fn scaled(&self, apply: impl Fn(f32, usize) -> f32) -> Self {
+    pub(crate) fn scaled(&self, apply: impl Fn(f32, usize) -> f32) -> Self {
         let each = |values: &[f32]| {
             values
                 .iter()
@@ -246,7 +246,7 @@ impl Sum {
 
     /// The only term with the factors and the bias of this sum in it, if it has
     /// a place for them.
-    pub(super) fn absorbed(&self) -> Option<Term> {
+    pub(crate) fn absorbed(&self) -> Option<Term> {
         if let Some(term) = self.plain() {
             return Some(term.clone());
         }
@@ -255,7 +255,7 @@ impl Sum {
     }
 
     /// The norm that this sum is, with all factors and terms in it.
-    pub(super) fn as_norm(&self) -> Option<Shared<NormTerm>> {
+    pub(crate) fn as_norm(&self) -> Option<Shared<NormTerm>> {
         match self.absorbed()? {
             Term::Norm(norm) => Some(norm),
             _ => None,
@@ -263,7 +263,7 @@ impl Sum {
     }
 
     /// What the sum is, for error texts.
-    pub(super) fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         let names: Vec<_> = self
             .terms
             .iter()
@@ -326,7 +326,7 @@ fn uniform(values: &[f32]) -> Option<&f32> {
 
 impl Term {
     /// Number of terms that it is made from, one inside the other.
-    pub(super) fn depth(&self) -> usize {
+    pub(crate) fn depth(&self) -> usize {
         1 + match self {
             Self::Stream(_) | Self::Unknown => 0,
             Self::Norm(norm) | Self::Pool(norm, _) | Self::Mixed(norm, _) => norm.source.depth(),
@@ -342,7 +342,7 @@ impl Term {
     }
 
     /// Whether it is computed from the mean over all tokens.
-    pub(super) fn is_behind_mean(&self) -> bool {
+    pub(crate) fn is_behind_mean(&self) -> bool {
         match self {
             Self::Mean(_) => true,
             Self::Norm(norm) => norm.source.is_behind_mean(),
@@ -380,7 +380,7 @@ impl fmt::Display for Term {
 
 impl Form {
     /// Values that the form itself holds, without the weights of its terms.
-    pub(super) fn elements(&self) -> usize {
+    pub(crate) fn elements(&self) -> usize {
         match self {
             Self::Map(sum) => (sum.terms.len() + 1) * sum.shape.channels,
             Self::Statistic(_) | Self::Strided(_) | Self::Weights(_) | Self::Opaque => 0,
@@ -388,7 +388,7 @@ impl Form {
     }
 
     /// What the form is, for error texts.
-    pub(super) fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         match self {
             Self::Map(sum) => sum.describe(),
             Self::Statistic(_) => "a part of a norm".to_owned(),
@@ -399,30 +399,30 @@ impl Form {
     }
 
     /// A map of one term.
-    pub(super) fn of(term: Term, shape: Shape, order: Order) -> Self {
+    pub(crate) fn of(term: Term, shape: Shape, order: Order) -> Self {
         Self::Map(Rc::new(Sum::of(term, shape, order)))
     }
 }
 
 /// Whether all values are `expected`.
-pub(super) fn all(values: &[f32], expected: f32) -> bool {
+pub(crate) fn all(values: &[f32], expected: f32) -> bool {
     values.iter().all(|&value| value == expected)
 }
 
 /// `values += sign * other`.
-pub(super) fn add_scaled(values: &mut [f32], other: &[f32], sign: f32) {
+pub(crate) fn add_scaled(values: &mut [f32], other: &[f32], sign: f32) {
     for (value, other) in values.iter_mut().zip(other) {
         *value += sign * other;
     }
 }
 
 /// Products of pairs.
-pub(super) fn product(a: &[f32], b: &[f32]) -> Vec<f32> {
+pub(crate) fn product(a: &[f32], b: &[f32]) -> Vec<f32> {
     a.iter().zip(b).map(|(a, b)| a * b).collect()
 }
 
 /// Whether two lists agree up to rounding in single precision.
-pub(super) fn close(a: &[f32], b: &[f32]) -> bool {
+pub(crate) fn close(a: &[f32], b: &[f32]) -> bool {
     let size = a.iter().chain(b).fold(0.0f32, |size, v| size.max(v.abs()));
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-5 * size)
 }

@@ -8,9 +8,9 @@ use crate::import::graph::Tensor;
 
 /// Axes of a tensor that holds a map.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Axes {
-    pub(super) channels: Range<usize>,
-    pub(super) tokens: Range<usize>,
+pub(crate) struct Axes {
+    pub(crate) channels: Range<usize>,
+    pub(crate) tokens: Range<usize>,
 }
 
 /// Finds the axes of a map of `channels x tokens` in a tensor of sizes `shape`;
@@ -18,7 +18,7 @@ pub(super) struct Axes {
 ///
 /// Where a size of 1 leaves a choice, the usual place is preferred: the second
 /// axis, or the last if channels are innermost.
-pub(super) fn axes(shape: &[usize], channels: usize, tokens: usize, order: Order) -> Option<Axes> {
+pub(crate) fn axes(shape: &[usize], channels: usize, tokens: usize, order: Order) -> Option<Axes> {
     let (outer, inner, usual) = match order {
         Order::ChannelsFirst => (channels, tokens, 2),
         Order::ChannelsLast => (tokens, channels, shape.len().saturating_sub(1)),
@@ -45,7 +45,7 @@ pub(super) fn axes(shape: &[usize], channels: usize, tokens: usize, order: Order
 
 /// Whether an axis holds all channels of a map (channels last) or all tokens
 /// (channels first), and nothing else does; channels if there is one token.
-pub(super) fn alone(shape: &[usize], sum: &Sum, axis: usize) -> Option<Order> {
+pub(crate) fn alone(shape: &[usize], sum: &Sum, axis: usize) -> Option<Order> {
     let places = axes(shape, sum.shape.channels, sum.shape.tokens(), sum.order)?;
     let holds = |range: Range<usize>, count: usize| {
         shape.get(axis) == Some(&count) && (range.contains(&axis) || count == 1)
@@ -59,7 +59,7 @@ pub(super) fn alone(shape: &[usize], sum: &Sum, axis: usize) -> Option<Order> {
 
 /// Which axes a reduction covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reduced {
+pub(crate) enum Reduced {
     /// All tokens of all channels.
     Everything,
     /// All tokens, each channel for itself.
@@ -71,7 +71,7 @@ pub(super) enum Reduced {
 }
 
 /// What a reduction over the axes `reduced` of a map covers.
-pub(super) fn reduced(shape: &[usize], axes: Option<Axes>, reduced: &[usize]) -> Reduced {
+pub(crate) fn reduced(shape: &[usize], axes: Option<Axes>, reduced: &[usize]) -> Reduced {
     let Some(axes) = axes else {
         return match (0..shape.len()).all(|a| shape[a] == 1 || reduced.contains(&a)) {
             true => Reduced::Everything,
@@ -99,7 +99,7 @@ pub(super) fn reduced(shape: &[usize], axes: Option<Axes>, reduced: &[usize]) ->
 
 /// The element of a constant that meets each channel when it is broadcast
 /// against a tensor of sizes `shape`.
-pub(super) fn per_channel(
+pub(crate) fn per_channel(
     constant: &Tensor,
     shape: &[usize],
     channels: usize,
@@ -157,7 +157,7 @@ pub(super) fn per_channel(
 
 /// Order of a map's elements after its axes were permuted; none if channels and
 /// tokens are torn apart.
-pub(super) fn permuted(
+pub(crate) fn permuted(
     shape: &[usize],
     axes: &Axes,
     order: Order,

@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
+use super::Problem;
 use super::form::{Form, LinearTerm, Order, Shared, Sum, Term, add_scaled, all};
 use super::layout;
 use super::walk::{Operand, Walk};
-use super::{Problem, attention};
 use crate::import::graph::{Node, Tensor};
+use crate::layers::attention::recognise as attention;
 use crate::network::{Linear, Shape};
 
 /// Most terms one inside the other; the family needs 8.
 const MAX_DEPTH: usize = 12;
 
 /// `MatMul` or `Gemm`.
-pub(super) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
+pub(crate) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
     let missing = || Problem::new("an input is missing", "export the network again");
     let left = walk.operand(node, 0).ok_or_else(missing)?;
     let right = walk.operand(node, 1).ok_or_else(missing)?;
@@ -44,7 +45,7 @@ pub(super) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
 }
 
 /// The product with a matrix from the right: a linear layer of the last axis.
-pub(super) fn from_right(
+pub(crate) fn from_right(
     walk: &mut Walk<'_>,
     form: Form,
     linear: Linear,
@@ -67,7 +68,7 @@ pub(super) fn from_right(
 }
 
 /// The product with a matrix from the left, of one axis of the map.
-pub(super) fn from_left(
+pub(crate) fn from_left(
     walk: &mut Walk<'_>,
     matrix: &Arc<Tensor>,
     form: Form,
@@ -116,7 +117,7 @@ fn mixed(walk: &mut Walk<'_>, sum: &Sum, matrix: Vec<f32>) -> Result<Form, Probl
 }
 
 /// A linear layer of each token of a map.
-pub(super) fn apply(sum: &Sum, mut linear: Linear) -> Result<Form, Problem> {
+pub(crate) fn apply(sum: &Sum, mut linear: Linear) -> Result<Form, Problem> {
     if linear.inputs != sum.shape.channels {
         return Err(stray(&sum.describe()));
     }
@@ -235,7 +236,7 @@ fn weights(walk: &Walk<'_>, node: &Node) -> Result<Linear, Problem> {
 
 impl Linear {
     /// `weight * values`, without the bias.
-    pub(super) fn product(&self, values: &[f32]) -> Vec<f32> {
+    pub(crate) fn product(&self, values: &[f32]) -> Vec<f32> {
         self.weight
             .chunks_exact(self.inputs.max(1))
             .map(|row| row.iter().zip(values).map(|(w, v)| w * v).sum())
@@ -243,7 +244,7 @@ impl Linear {
     }
 
     /// Multiplies what each input contributes.
-    pub(super) fn scale_columns(&mut self, factors: &[f32]) {
+    pub(crate) fn scale_columns(&mut self, factors: &[f32]) {
         for row in self.weight.chunks_exact_mut(self.inputs.max(1)) {
             for (weight, factor) in row.iter_mut().zip(factors) {
                 *weight *= factor;
@@ -252,7 +253,7 @@ impl Linear {
     }
 
     /// Multiplies each output.
-    pub(super) fn scale_rows(&mut self, factors: &[f32]) {
+    pub(crate) fn scale_rows(&mut self, factors: &[f32]) {
         for (row, factor) in self
             .weight
             .chunks_exact_mut(self.inputs.max(1))
@@ -268,7 +269,7 @@ impl Linear {
     /// The last layer of a branch and its layer scale, where the branch is this
     /// layer's output times `layer_scale` plus `bias`: a term behind the layer scale
     /// has no place but the layer's own bias.
-    pub(super) fn last_of_branch(&self, layer_scale: &[f32], bias: &[f32]) -> (Self, Vec<f32>) {
+    pub(crate) fn last_of_branch(&self, layer_scale: &[f32], bias: &[f32]) -> (Self, Vec<f32>) {
         let (mut linear, mut layer_scale) = (self.clone(), layer_scale.to_vec());
         if !all(bias, 0.0) {
             linear.scale_rows(&layer_scale);

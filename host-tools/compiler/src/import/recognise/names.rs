@@ -1,10 +1,10 @@
 //! Names of layers by their place in the network.
 
-use crate::network::Op;
+use crate::layers::{Op, Part};
 
 /// Place in the network, for names.
 #[derive(Default)]
-pub(super) struct Names {
+pub(crate) struct Names {
     stage: usize,
     block: usize,
     has_mixer: bool,
@@ -15,34 +15,30 @@ pub(super) struct Names {
 
 impl Names {
     /// The next layer's name.
-    pub(super) fn next(&mut self, op: &Op) -> String {
-        match op {
-            Op::PatchEmbedding(_) => {
+    pub(crate) fn next(&mut self, op: &Op) -> String {
+        match op.part() {
+            Part::Embedding => {
                 *self = Self {
                     stage: self.stage + 1,
                     ..Self::default()
                 };
                 return format!("stage{}.embedding", self.stage);
             }
-            Op::Head(_) => return "head".to_owned(),
-            Op::Norm(_) if self.has_mixer || self.has_mlp || self.has_norm => {
+            Part::Head => return "head".to_owned(),
+            Part::Norm if self.has_mixer || self.has_mlp || self.has_norm => {
                 return format!("stage{}.norm", self.stage);
             }
-            Op::Norm(_) => {
+            Part::Norm => {
                 self.has_norm = true;
                 return format!("stage{}.embedding.norm", self.stage);
             }
-            Op::Pooling(_)
-            | Op::Identity(_)
-            | Op::RandomMixing(_)
-            | Op::SepConv(_)
-            | Op::Attention(_) => {
+            Part::Mixer => {
                 if self.has_mixer || self.has_mlp {
                     self.block += 1;
                 }
                 (self.has_mixer, self.has_mlp) = (true, false);
             }
-            Op::ChannelMlp(_) => {
+            Part::ChannelMlp => {
                 if self.has_mlp {
                     self.block += 1;
                     self.has_mixer = false;

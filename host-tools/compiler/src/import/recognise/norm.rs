@@ -2,18 +2,18 @@
 
 use super::Problem;
 use super::form::{Form, NormTerm, Shared, Statistic, StatisticKind, Sum, Term};
-use super::head;
 use super::layout::{self, Reduced};
 use super::walk::Walk;
 use crate::import::constant_folding::reduced_axes;
 use crate::import::graph::{Node, Tensor};
+use crate::layers::head::recognise as head;
 use crate::network::{Norm, NormScope};
 
 const ONE_GROUP: &str = "train with GroupNorm of one group (`GroupNorm(1, channels)`) or with \
      LayerNorm over the channels of each token";
 
 /// `InstanceNormalization` of a map that was reshaped to one channel.
-pub(super) fn instance(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
+pub(crate) fn instance(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
     let groups = walk.shape(node, 0).get(1).copied().unwrap_or(1);
     if let (Form::Map(sum), true) = (walk.form(node)?, groups != 1) {
         let (what, remedy) = match groups == sum.shape.channels {
@@ -33,7 +33,7 @@ pub(super) fn instance(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem
 
 /// `GroupNormalization`: weights per group before operator set 21, per channel
 /// from then on.
-pub(super) fn group(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
+pub(crate) fn group(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
     let groups = node.int("num_groups", 1);
     if groups != 1 {
         walk.report(
@@ -51,7 +51,7 @@ pub(super) fn group(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
 }
 
 /// `LayerNormalization` over the channels of each token, or over the whole map.
-pub(super) fn layer(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
+pub(crate) fn layer(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
     let shape = walk.shape(node, 0);
     let sum = match walk.form(node)? {
         Form::Map(sum) if !sum.is_unknown() => sum,
@@ -91,7 +91,7 @@ pub(super) fn layer(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
 }
 
 /// `ReduceMean`: a step of a norm, or the head's mean over tokens.
-pub(super) fn reduce_mean(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
+pub(crate) fn reduce_mean(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
     let form = walk.form(node)?;
     let shape = walk.shape(node, 0);
     let axes = match walk.constant(node, 1) {
@@ -141,7 +141,7 @@ pub(super) fn reduce_mean(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Prob
 }
 
 /// `Sqrt` and `Reciprocal`, which occur in norms only.
-pub(super) fn root(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
+pub(crate) fn root(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
     let form = walk.form(node)?;
     if node.op == "Reciprocal" {
         return reciprocal(form);
@@ -163,7 +163,7 @@ pub(super) fn root(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
 }
 
 /// `1 / form`.
-pub(super) fn reciprocal(form: Form) -> Result<Form, Problem> {
+pub(crate) fn reciprocal(form: Form) -> Result<Form, Problem> {
     match form {
         Form::Opaque => Ok(Form::Opaque),
         Form::Statistic(
@@ -180,7 +180,7 @@ pub(super) fn reciprocal(form: Form) -> Result<Form, Problem> {
 }
 
 /// A step of a norm that takes a constant, if there is one of this kind.
-pub(super) fn with_constant(statistic: Statistic, op: &str, value: Option<f32>) -> Option<Form> {
+pub(crate) fn with_constant(statistic: Statistic, op: &str, value: Option<f32>) -> Option<Form> {
     use StatisticKind::*;
     let kind = match (statistic.kind, op, value?) {
         (Variance, "Add", epsilon) if epsilon >= 0.0 => Raised(epsilon),
@@ -193,7 +193,7 @@ pub(super) fn with_constant(statistic: Statistic, op: &str, value: Option<f32>) 
 }
 
 /// The norm that a last step completes; its weights may still follow.
-pub(super) fn complete(statistic: Statistic, epsilon: f32) -> Form {
+pub(crate) fn complete(statistic: Statistic, epsilon: f32) -> Form {
     let Statistic {
         scope,
         source,

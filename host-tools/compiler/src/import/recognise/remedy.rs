@@ -3,7 +3,7 @@
 use super::Problem;
 
 /// The problem with an operator that is not supported.
-pub(super) fn unsupported(op: &str) -> Problem {
+pub(crate) fn unsupported(op: &str) -> Problem {
     let name = op.rsplit('.').next().unwrap_or(op);
     let (what, remedy) = match name {
         "BatchNormalization" => (

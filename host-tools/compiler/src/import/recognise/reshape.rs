@@ -11,7 +11,7 @@ use crate::import::constant_folding::permutation;
 use crate::import::graph::Node;
 
 /// Operators that keep the elements and their order: the meaning stays.
-pub(super) fn view(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
+pub(crate) fn view(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
     let shape = walk.output_shape(node);
     match walk.form(node)? {
         Form::Opaque => Ok(Form::Opaque),
@@ -25,7 +25,7 @@ pub(super) fn view(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
 }
 
 /// `Split`: every part.
-pub(super) fn split(walk: &Walk<'_>, node: &Node) -> Result<Vec<Form>, Problem> {
+pub(crate) fn split(walk: &Walk<'_>, node: &Node) -> Result<Vec<Form>, Problem> {
     let shape = walk.shape(node, 0);
     let axis = axis(node.int("axis", 0), shape)?;
     let mut start = 0;
@@ -43,7 +43,7 @@ pub(super) fn split(walk: &Walk<'_>, node: &Node) -> Result<Vec<Form>, Problem> 
 }
 
 /// `Slice` along one axis, with a step of 1.
-pub(super) fn slice(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
+pub(crate) fn slice(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
     let (shape, kept) = (walk.shape(node, 0), walk.output_shape(node));
     let ints = |index: usize, name: &str| match walk.constant(node, index) {
         Some(tensor) => tensor.as_ints(),
@@ -83,7 +83,7 @@ pub(super) fn slice(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
 }
 
 /// `Gather` of one place along an axis, or of all in order.
-pub(super) fn gather(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
+pub(crate) fn gather(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
     let shape = walk.shape(node, 0);
     let axis = axis(node.int("axis", 0), shape)?;
     let indices = walk.constant(node, 1).ok_or_else(torn)?;
@@ -153,7 +153,7 @@ fn torn() -> Problem {
 }
 
 /// `Cast`: only to single precision, in which everything is computed.
-pub(super) fn cast(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
+pub(crate) fn cast(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
     match node.int("to", 0) {
         1 => walk.form(node),
         _ => Err(Problem::new(
@@ -164,7 +164,7 @@ pub(super) fn cast(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
 }
 
 /// `Dropout`: does nothing, unless the network was exported for training.
-pub(super) fn dropout(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
+pub(crate) fn dropout(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
     let training = match (node.input(2), walk.constant(node, 2)) {
         (None, _) => false,
         (Some(_), flag) => flag.and_then(|flag| flag.as_ints()) != Some(&[0]),
@@ -179,7 +179,7 @@ pub(super) fn dropout(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
 }
 
 /// `Transpose`: between channels first and channels last, or of heads.
-pub(super) fn transpose(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
+pub(crate) fn transpose(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
     let shape = walk.shape(node, 0);
     if shape.is_empty() {
         return Ok(walk.unknown(node));
@@ -193,7 +193,7 @@ pub(super) fn transpose(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
 }
 
 /// A tensor of sizes `shape` with its axes in another order.
-pub(super) fn permuted(form: Form, shape: &[usize], order: &[usize]) -> Result<Form, Problem> {
+pub(crate) fn permuted(form: Form, shape: &[usize], order: &[usize]) -> Result<Form, Problem> {
     let wide = order.iter().filter(|&&axis| shape[axis] != 1);
     match form {
         Form::Opaque => Ok(Form::Opaque),

@@ -10,18 +10,18 @@ use crate::import::trained_scales::{Grid, Grids, LayerGrids};
 
 /// Whole numbers have no meaning of their own: what dequantizes them looks
 /// through.
-pub(super) fn quantize(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
+pub(crate) fn quantize(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
     walk.form(node)?;
     Ok(Form::Opaque)
 }
 
 /// Whether a `Clip` bounds whole numbers, for a narrow range or for few bits.
-pub(super) fn narrows(walk: &Walk<'_>, node: &Node) -> bool {
+pub(crate) fn narrows(walk: &Walk<'_>, node: &Node) -> bool {
     producer(walk, node).is_some_and(|producer| producer.op == "QuantizeLinear")
 }
 
 /// The value before it was quantized; its grid is taken down.
-pub(super) fn dequantize(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
+pub(crate) fn dequantize(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
     let outside = || {
         Problem::new(
             "it dequantizes whole numbers that no `QuantizeLinear` made",
@@ -91,7 +91,7 @@ pub(super) fn dequantize(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Probl
 }
 
 /// The grids of all layers; none if nothing in the graph is rounded.
-pub(super) fn grids(walk: &Walk<'_>) -> Option<Grids> {
+pub(crate) fn grids(walk: &Walk<'_>) -> Option<Grids> {
     let rounds = |node: &Node| node.op == "DequantizeLinear";
     if !walk.graph.nodes.iter().any(rounds) {
         return None;

@@ -10,21 +10,21 @@ use crate::network::Shape;
 /// Elements of a map at `offset` plus a stride per axis; element
 /// `(token, channel)` of the map has the index `token * channels + channel`.
 #[derive(Debug, Clone)]
-pub(super) struct Strided {
+pub(crate) struct Strided {
     /// A linear layer's output, or what attention makes of the values.
-    pub(super) term: Term,
+    pub(crate) term: Term,
     /// Of the whole map.
-    pub(super) shape: Shape,
+    pub(crate) shape: Shape,
     /// Factor of every element.
-    pub(super) scale: f32,
-    pub(super) offset: usize,
+    pub(crate) scale: f32,
+    pub(crate) offset: usize,
     /// Size and stride of each axis of the tensor, outermost first.
-    pub(super) axes: Vec<(usize, usize)>,
+    pub(crate) axes: Vec<(usize, usize)>,
 }
 
 impl Strided {
     /// A map of one plain term that is seen as a tensor of sizes `shape`.
-    pub(super) fn of(sum: &Sum, shape: &[usize]) -> Option<Self> {
+    pub(crate) fn of(sum: &Sum, shape: &[usize]) -> Option<Self> {
         let term = sum.absorbed()?;
         if !matches!(term, Term::Linear(_) | Term::Attended(_)) {
             return None;
@@ -49,7 +49,7 @@ impl Strided {
     }
 
     /// The same as a form: a map again, if it is all of one in a map's order.
-    pub(super) fn form(self) -> Form {
+    pub(crate) fn form(self) -> Form {
         let (channels, tokens) = (self.shape.channels, self.shape.tokens());
         let runs = runs(&self.axes);
         let order = match (self.offset, &runs[..]) {
@@ -71,7 +71,7 @@ impl Strided {
     }
 
     /// With the axes in another order.
-    pub(super) fn permuted(&self, order: &[usize]) -> Self {
+    pub(crate) fn permuted(&self, order: &[usize]) -> Self {
         let axes = order.iter().map(|&axis| self.axes[axis]).collect();
         Self {
             axes,
@@ -81,7 +81,7 @@ impl Strided {
 
     /// With other axes over the same elements in the same order, if strides can
     /// say it; `shape` has as many elements.
-    pub(super) fn reshaped(&self, shape: &[usize]) -> Option<Self> {
+    pub(crate) fn reshaped(&self, shape: &[usize]) -> Option<Self> {
         let mut runs = runs(&self.axes);
         let mut axes = Vec::with_capacity(shape.len());
         for &size in shape.iter().rev() {
@@ -106,7 +106,7 @@ impl Strided {
     }
 
     /// Places `start` to `start + count` of one axis.
-    pub(super) fn narrowed(&self, axis: usize, start: usize, count: usize) -> Self {
+    pub(crate) fn narrowed(&self, axis: usize, start: usize, count: usize) -> Self {
         let mut narrow = self.clone();
         narrow.offset += start * self.axes[axis].1;
         narrow.axes[axis].0 = count;
@@ -114,7 +114,7 @@ impl Strided {
     }
 
     /// Without an axis of size 1.
-    pub(super) fn without(&self, axis: usize) -> Self {
+    pub(crate) fn without(&self, axis: usize) -> Self {
         let mut less = self.clone();
         less.axes.remove(axis);
         less

@@ -5,12 +5,10 @@ use std::sync::Arc;
 
 use super::form::{Form, NormTerm, Order, StreamId, Sum, Term};
 use super::names::Names;
-use super::{
-    Problem, Unsupported, attention, channel_mlp, head, identity, pooling, random_mixing, rounding,
-    sep_conv,
-};
+use super::{Branch, Problem, Unsupported, rounding};
 use crate::import::graph::{Graph, Node, NodeId, Tensor, ValueId};
 use crate::import::trained_scales::{Grid, Grids};
+use crate::layers::{Part, RESIDUAL_LAYERS, head};
 use crate::network::{Layer, MetaFormer, Op, Shape};
 
 /// Most values that are stored for the meanings of all values of a graph: some
@@ -19,34 +17,34 @@ const MAX_ELEMENTS: usize = 1 << 28;
 
 /// An input of a node.
 #[derive(Debug, Clone)]
-pub(super) enum Operand {
+pub(crate) enum Operand {
     Constant(Arc<Tensor>),
     Form(Form),
 }
 
-pub(super) struct Walk<'a> {
-    pub(super) graph: &'a Graph,
+pub(crate) struct Walk<'a> {
+    pub(crate) graph: &'a Graph,
     forms: Vec<Option<Form>>,
     /// Shapes of the feature maps, the image first.
     streams: Vec<Shape>,
     /// Sums that became feature maps.
-    pub(super) settled: Vec<(Rc<Sum>, StreamId)>,
+    pub(crate) settled: Vec<(Rc<Sum>, StreamId)>,
     /// Norms right behind a patch embedding.
     post_norms: Vec<(Term, StreamId)>,
-    pub(super) layers: Vec<Layer>,
+    pub(crate) layers: Vec<Layer>,
     /// Nodes that belong to a layer.
     claimed: Vec<bool>,
     names: Names,
     problems: Vec<Unsupported>,
     /// Values that are rounded, and to what.
-    pub(super) rounded: Vec<(Form, Grid)>,
+    pub(crate) rounded: Vec<(Form, Grid)>,
     /// Values that may still be stored.
     budget: usize,
 }
 
 impl<'a> Walk<'a> {
     /// A walk that knows the image.
-    pub(super) fn new(graph: &'a Graph) -> Self {
+    pub(crate) fn new(graph: &'a Graph) -> Self {
         let mut walk = Self {
             graph,
             forms: vec![None; graph.values.len()],
@@ -78,7 +76,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The meaning of a node's input; `None` if it was omitted.
-    pub(super) fn operand(&self, node: &Node, index: usize) -> Option<Operand> {
+    pub(crate) fn operand(&self, node: &Node, index: usize) -> Option<Operand> {
         let id = node.input(index)?;
         if let Some(constant) = self.graph.constant(id) {
             return Some(Operand::Constant(constant.clone()));
@@ -91,7 +89,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The meaning of the first input; constants there are refused.
-    pub(super) fn form(&self, node: &Node) -> Result<Form, Problem> {
+    pub(crate) fn form(&self, node: &Node) -> Result<Form, Problem> {
         match self.operand(node, 0) {
             Some(Operand::Form(form)) => Ok(form),
             Some(Operand::Constant(_)) => Err(Problem::new(
@@ -106,31 +104,31 @@ impl<'a> Walk<'a> {
     }
 
     /// The constant input at `index`, if it is one.
-    pub(super) fn constant(&self, node: &Node, index: usize) -> Option<&'a Arc<Tensor>> {
+    pub(crate) fn constant(&self, node: &Node, index: usize) -> Option<&'a Arc<Tensor>> {
         self.graph.constant(node.input(index)?)
     }
 
     /// Shape of the input at `index`; empty if not known.
-    pub(super) fn shape(&self, node: &Node, index: usize) -> &'a [usize] {
+    pub(crate) fn shape(&self, node: &Node, index: usize) -> &'a [usize] {
         node.input(index)
             .and_then(|id| self.graph.shape(id))
             .unwrap_or(&[])
     }
 
     /// Shape of the first output; empty if not known.
-    pub(super) fn output_shape(&self, node: &Node) -> &'a [usize] {
+    pub(crate) fn output_shape(&self, node: &Node) -> &'a [usize] {
         node.output()
             .and_then(|id| self.graph.shape(id))
             .unwrap_or(&[])
     }
 
-    pub(super) fn set(&mut self, value: ValueId, form: Form) {
+    pub(crate) fn set(&mut self, value: ValueId, form: Form) {
         self.forms[value.0] = Some(form);
     }
 
     /// Takes from the values that may be stored, which bounds the memory that a
     /// file of few bytes can ask for.
-    pub(super) fn spend(&mut self, elements: usize) -> Result<(), Problem> {
+    pub(crate) fn spend(&mut self, elements: usize) -> Result<(), Problem> {
         match self.budget.checked_sub(elements) {
             Some(budget) => {
                 self.budget = budget;
@@ -147,7 +145,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Records what is wrong with a node.
-    pub(super) fn report(&mut self, node: &Node, problem: Problem) {
+    pub(crate) fn report(&mut self, node: &Node, problem: Problem) {
         self.problems.push(Unsupported {
             node: node.name.clone(),
             op: node.op.clone(),
@@ -157,7 +155,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The meaning of a node's output after a report: a map if it looks like one.
-    pub(super) fn unknown(&self, node: &Node) -> Form {
+    pub(crate) fn unknown(&self, node: &Node) -> Form {
         match self.output_shape(node) {
             &[1, channels, height, width] if height * width > 0 => {
                 let shape = Shape {
@@ -173,7 +171,7 @@ impl<'a> Walk<'a> {
 
     /// The feature map that the first input of `node` is, found as a layer's
     /// output if need be.
-    pub(super) fn stream(&mut self, node: &Node, sum: &Sum) -> StreamId {
+    pub(crate) fn stream(&mut self, node: &Node, sum: &Sum) -> StreamId {
         if let Some(Term::Stream(id)) = sum.plain() {
             return *id;
         }
@@ -200,7 +198,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Adds a layer that reads `source`; the feature map it writes.
-    pub(super) fn push(
+    pub(crate) fn push(
         &mut self,
         last_node: Option<NodeId>,
         source: StreamId,
@@ -225,7 +223,7 @@ impl<'a> Walk<'a> {
                     ),
                 );
             }
-            if self.layers.is_empty() && !matches!(op, Op::PatchEmbedding(_)) {
+            if self.layers.is_empty() && op.part() != Part::Embedding {
                 self.report(
                     node,
                     Problem::new(
@@ -264,7 +262,7 @@ impl<'a> Walk<'a> {
             return None;
         };
         let newest = source.0 + 1 == self.streams.len();
-        let behind_embedding = matches!(self.layers.last()?.op, Op::PatchEmbedding(_));
+        let behind_embedding = self.layers.last()?.op.part() == Part::Embedding;
         if !newest || !behind_embedding {
             return None;
         }
@@ -275,16 +273,18 @@ impl<'a> Walk<'a> {
     }
 
     /// The layer that writes a feature map.
-    pub(super) fn writer(&self, id: StreamId) -> Option<usize> {
+    pub(crate) fn writer(&self, id: StreamId) -> Option<usize> {
         id.0.checked_sub(1)
     }
 
     /// The network, or everything that stood in the way.
-    pub(super) fn finish(mut self) -> Result<(MetaFormer, Option<Grids>), Vec<Unsupported>> {
+    pub(crate) fn finish(mut self) -> Result<(MetaFormer, Option<Grids>), Vec<Unsupported>> {
         let producer = self.graph.value(self.graph.output).producer;
         let form = self.forms[self.graph.output.0].clone();
         let scores = match &form {
-            Some(Form::Map(sum)) => sum.absorbed().and_then(|term| head::layer(&term)),
+            Some(Form::Map(sum)) => sum
+                .absorbed()
+                .and_then(|term| head::recognise::layer(&term)),
             _ => None,
         };
         match (scores, form) {
@@ -369,7 +369,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The sum in terms of the newest feature maps.
-    pub(super) fn settle(&self, sum: Rc<Sum>) -> Rc<Sum> {
+    pub(crate) fn settle(&self, sum: Rc<Sum>) -> Rc<Sum> {
         match self
             .settled
             .iter()
@@ -423,21 +423,19 @@ impl<'a> Walk<'a> {
                 ));
             }
         };
-        let branch: Vec<_> = sum
+        let terms: Vec<_> = sum
             .terms
             .iter()
             .filter(|(term, _)| !matches!(term, Term::Stream(_)))
             .collect();
-        let kinds = [
-            pooling::layer,
-            identity::layer,
-            random_mixing::layer,
-            sep_conv::layer,
-            attention::layer,
-            channel_mlp::layer,
-        ];
-        for layer in kinds {
-            if let Some(op) = layer(source, &branch, &sum.bias, factors) {
+        let branch = Branch {
+            source,
+            terms: &terms,
+            bias: &sum.bias,
+            res_scale: factors,
+        };
+        for layer in RESIDUAL_LAYERS {
+            if let Some(op) = layer(&branch) {
                 return Ok((op?, source));
             }
         }

@@ -2,7 +2,7 @@
 
 /// `x / 2 * (1 + erf(x / sqrt(2)))`, within a few units in the last place of 1.
 #[inline(always)]
-pub(super) fn gelu(x: f32) -> f32 {
+pub(crate) fn gelu(x: f32) -> f32 {
     0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))
 }
 

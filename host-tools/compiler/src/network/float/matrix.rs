@@ -10,7 +10,7 @@ const LANES: usize = 8;
 const TOKENS: usize = 4;
 
 /// Weights in panels of [`LANES`] outputs, outputs fastest; padded with zeros.
-pub(super) struct Matrix {
+pub(crate) struct Matrix {
     inputs: usize,
     outputs: usize,
     panels: Vec<f32x8>,
@@ -18,7 +18,7 @@ pub(super) struct Matrix {
 }
 
 impl Matrix {
-    pub(super) fn new(linear: &Linear) -> Self {
+    pub(crate) fn new(linear: &Linear) -> Self {
         let (inputs, outputs) = (linear.inputs, linear.outputs);
         let count = outputs.div_ceil(LANES);
         let mut panels = vec![f32x8::ZERO; count * inputs];
@@ -39,7 +39,7 @@ impl Matrix {
     }
 
     /// `weight * x + bias` for each token; `x` is `tokens x inputs`.
-    pub(super) fn product(&self, x: &[f32]) -> Vec<f32> {
+    pub(crate) fn product(&self, x: &[f32]) -> Vec<f32> {
         let mut y = vec![0.0; x.len() / self.inputs.max(1) * self.outputs];
         self.apply(x, &mut y);
         y
@@ -49,7 +49,7 @@ impl Matrix {
     /// `tokens x outputs`.
     ///
     /// Each output is summed in the order of its inputs, whatever the machine.
-    pub(super) fn apply(&self, x: &[f32], y: &mut [f32]) {
+    pub(crate) fn apply(&self, x: &[f32], y: &mut [f32]) {
         let Self {
             inputs, outputs, ..
         } = *self;

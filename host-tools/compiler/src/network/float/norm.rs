@@ -3,7 +3,7 @@
 use crate::network::{Norm, NormScope};
 
 /// The norm of a map.
-pub(super) fn normalise(norm: &Norm, x: &[f32]) -> Vec<f32> {
+pub(crate) fn normalise(norm: &Norm, x: &[f32]) -> Vec<f32> {
     let mut n = Vec::with_capacity(x.len());
     for group in groups(norm, x) {
         let (mean, inverse) = statistics(norm.epsilon, group);
@@ -27,7 +27,7 @@ pub(super) fn normalise(norm: &Norm, x: &[f32]) -> Vec<f32> {
 }
 
 /// `(x - mean) / sqrt(variance + epsilon)`: the norm without weight and bias.
-pub(super) fn centre(norm: &Norm, x: &[f32]) -> Vec<f32> {
+pub(crate) fn centre(norm: &Norm, x: &[f32]) -> Vec<f32> {
     let mut n = Vec::with_capacity(x.len());
     for group in groups(norm, x) {
         let (mean, inverse) = statistics(norm.epsilon, group);

@@ -25,8 +25,8 @@ impl ProgramStep<'_> {
     /// # Errors
     /// A [`Fault`] if buffers and dimensions do not match.
     pub fn run(&self, stats: &Stats, arena: &mut [u8]) -> Result<Stats, Fault> {
-        let step = self.kernel.step();
-        step.run(self.input.into(), self.output.into(), stats, arena)
+        self.kernel
+            .run(self.input.into(), self.output.into(), stats, arena)
     }
 }
 

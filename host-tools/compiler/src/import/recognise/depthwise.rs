@@ -1,0 +1,64 @@
+//! Convolutions of every channel with a window of its own: in a separable convolution, or
+//! as a token mixer.
+
+use super::Problem;
+use super::convolution::is_inside;
+use super::form::{DepthwiseTerm, Form, Order, Shared, Sum, Term};
+use super::walk::Walk;
+use crate::import::constant_folding::Window;
+use crate::import::graph::Node;
+use crate::network::Depthwise;
+
+const REMEDY: &str = "use depthwise convolutions of an odd window, stride 1, padded with zeros to \
+     keep the shape: of a norm or a feature map as token mixer, or between the two linear layers \
+     of a separable convolution";
+
+/// The meaning of a convolution of `sum`; `weight` is `channels x window`.
+pub(crate) fn lower(
+    walk: &mut Walk<'_>,
+    node: &Node,
+    sum: &Sum,
+    window: (&Window, [usize; 2]),
+    weight: &[f32],
+    bias: Vec<f32>,
+) -> Result<Form, Problem> {
+    let refuse = |what: String| Err(Problem::new(what, REMEDY));
+    let (window, kernel) = window;
+    let [height, width] = kernel;
+    let padding = [height / 2, width / 2, height / 2, width / 2];
+    if height % 2 == 0 || width % 2 == 0 || window.strides != [1, 1] || window.padding != padding {
+        return refuse(format!(
+            "a depthwise convolution of {height}x{width}, strides {:?}, padding {:?}",
+            window.strides, window.padding
+        ));
+    }
+    let input = match sum.absorbed() {
+        Some(input @ (Term::Linear(_) | Term::Activated(..) | Term::Norm(_)))
+            if !input.is_behind_mean() =>
+        {
+            input
+        }
+        // A feature map, perhaps one that a layer is still to be found for.
+        _ if !is_inside(sum) => Term::Stream(walk.stream(node, sum)),
+        _ => {
+            return refuse(format!(
+                "a depthwise convolution of {} belongs to no known layer",
+                sum.describe()
+            ));
+        }
+    };
+    let (channels, places) = (sum.shape.channels, height * width);
+    let mut innermost = Vec::with_capacity(weight.len());
+    for place in 0..places {
+        innermost.extend((0..channels).map(|channel| weight[channel * places + place]));
+    }
+    let term = Term::Depthwise(Shared::new(DepthwiseTerm {
+        input,
+        depthwise: Depthwise {
+            kernel,
+            weight: innermost,
+            bias,
+        },
+    }));
+    Ok(Form::of(term, sum.shape, Order::ChannelsFirst))
+}

@@ -1,0 +1,97 @@
+//! Pooling mixer: gamma and layer scale become one factor per channel, with the steps of
+//! the normalised values if each token has a norm of its own.
+
+use tadpool_kernels::pooling::FACTOR_MAX;
+
+use crate::network::{NormScope, Pooling};
+use crate::quantize::QuantError;
+use crate::quantize::context::Context;
+use crate::quantize::quant_model::{
+    Quant, QuantNormedPooling, QuantOp, QuantPooling, QuantScaledPooling,
+};
+
+pub(crate) fn quantize(
+    context: &Context<'_>,
+    op: &Pooling,
+    output: Quant,
+) -> Result<QuantOp, QuantError> {
+    if op.kernel != 3 {
+        return Err(QuantError::Geometry {
+            layer: context.layer.name.clone(),
+            what: "the pooling window",
+            value: op.kernel,
+            supported: "windows of 3x3",
+        });
+    }
+    context.residual(&op.residual)?;
+    match op.norm.scope {
+        NormScope::Map => of_map(context, op, output),
+        NormScope::Token => of_tokens(context, op, output).map(QuantOp::NormedPooling),
+    }
+}
+
+/// Behind a norm of the whole map.
+fn of_map(context: &Context<'_>, op: &Pooling, output: Quant) -> Result<QuantOp, QuantError> {
+    let stream = context.stream()?;
+    let norm = context.norm(&op.norm, context.layer.input, stream)?;
+    let factor = factors(context, op, 2f64.powi(24) / output.scale)?;
+
+    let branch_bound = 36.0 * 255.0 * f64::from(FACTOR_MAX);
+    let limit = 2f64.powi(30) - branch_bound / 2.0;
+    let constants = |channel: usize, res_scale: f32| {
+        let (ratio, zero) = context.stream_ratio(res_scale, stream, output);
+        let residual = ratio * 65_536.0;
+        let residual = context.fits(channel, "the scale ratio", residual, limit / 128.0)?;
+        let offset = zero * 65_536.0 + context.half_step();
+        let offset = context.fits(channel, "the zero point", offset, limit)?;
+        Ok((residual as i32, offset as i32))
+    };
+    let res_scale = &op.residual.res_scale;
+    if res_scale.iter().all(|&scale| scale == 1.0) {
+        let (residual, offset) = constants(0, 1.0)?;
+        return Ok(QuantOp::Pooling(QuantPooling {
+            norm,
+            factor,
+            residual,
+            offset,
+        }));
+    }
+    let each = res_scale.iter().enumerate();
+    let each = each.map(|(channel, &res_scale)| constants(channel, res_scale));
+    let (residual, offset) = each.collect::<Result<_, _>>()?;
+    Ok(QuantOp::ScaledPooling(QuantScaledPooling {
+        norm,
+        factor,
+        residual,
+        offset,
+    }))
+}
+
+/// Behind a norm of each token.
+fn of_tokens(
+    context: &Context<'_>,
+    op: &Pooling,
+    output: Quant,
+) -> Result<QuantNormedPooling, QuantError> {
+    let (normed, input) = context.normed(&op.norm)?;
+    let factor = factors(context, op, 2f64.powi(28) * input.scale / output.scale)?;
+    let (residual, offset) = context.beside(&op.residual, output)?;
+    Ok(QuantNormedPooling {
+        normed,
+        factor,
+        residual,
+        offset,
+    })
+}
+
+/// What 36 times a difference of values counts in each channel, if one of them is `unit`.
+fn factors(context: &Context<'_>, op: &Pooling, unit: f64) -> Result<Vec<i32>, QuantError> {
+    let factors = op.residual.layer_scale.iter().zip(&op.norm.gamma);
+    factors
+        .enumerate()
+        .map(|(channel, (&layer_scale, &gamma))| {
+            let branch = f64::from(layer_scale) * f64::from(gamma) * unit;
+            context.fits_i32(channel, "the pooling factor", branch / 36.0)
+        })
+        .collect()
+}

@@ -1,0 +1,145 @@
+//! The pooling token mixer: `x + layer_scale * (pool(n) - n)`, `n = norm(x)`.
+
+use crate::import::constant_folding::Window;
+use crate::import::graph::Node;
+use crate::import::recognise::form::{Form, Order, Term, add_scaled, close, product};
+use crate::import::recognise::walk::Walk;
+use crate::import::recognise::{Branch, Problem, residual};
+use crate::layers::head::recognise as head;
+use crate::network::{Op, Pooling};
+
+/// `AveragePool`: of a norm in a token mixer, or over the whole map in the head.
+pub(crate) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
+    let form = walk.form(node)?;
+    let kernel: Vec<usize> = node
+        .ints("kernel_shape")
+        .unwrap_or(&[])
+        .iter()
+        .filter_map(|&size| usize::try_from(size).ok())
+        .collect();
+    let spatial = walk.shape(node, 0).get(2..).unwrap_or(&[]);
+    if kernel.len() != 2 || spatial.len() != 2 {
+        return Err(Problem::new(
+            "the pooling is not over height and width",
+            "use 2-d pooling",
+        ));
+    }
+    let window = Window::of(node, &kernel, spatial)
+        .map_err(|what| Problem::new(what, "export the network again"))?;
+    if kernel == spatial && window.padding.iter().all(|&padding| padding == 0) {
+        return head::mean(walk, node);
+    }
+    let mut odd = Vec::new();
+    if kernel != [3, 3] {
+        odd.push(format!("a window of {}x{}", kernel[0], kernel[1]));
+    }
+    if window.strides != [1, 1] {
+        odd.push(format!("the strides {:?}", window.strides));
+    }
+    if window.dilations != [1, 1] {
+        odd.push(format!("the dilations {:?}", window.dilations));
+    }
+    if kernel == [3, 3] && window.padding != [1, 1, 1, 1] {
+        odd.push(format!("the padding {:?}", window.padding));
+    }
+    if node.int("count_include_pad", 0) != 0 {
+        odd.push("padding that counts (`count_include_pad` is 1)".to_owned());
+    }
+    if !odd.is_empty() {
+        walk.report(
+            node,
+            Problem::new(
+                format!("the average pooling has {}", odd.join(", ")),
+                "use a window of 3x3, stride 1, padding 1 that does not count \
+                 (`AvgPool2d(3, 1, 1, count_include_pad=False)`)",
+            ),
+        );
+    }
+    let sum = match form {
+        Form::Opaque => return Ok(walk.unknown(node)),
+        Form::Map(sum) if sum.is_unknown() => return Ok(walk.unknown(node)),
+        Form::Map(sum) => sum,
+        form => return Err(outside(&form.describe())),
+    };
+    if walk.output_shape(node) != walk.shape(node, 0) {
+        return Ok(walk.unknown(node));
+    }
+    match sum.as_norm() {
+        Some(norm) if sum.order == Order::ChannelsFirst => {
+            Ok(Form::of(Term::Pool(norm, kernel[0]), sum.shape, sum.order))
+        }
+        _ => Err(outside(&sum.describe())),
+    }
+}
+
+fn outside(what: &str) -> Problem {
+    Problem::new(
+        format!("an average pooling of {what} belongs to no known layer"),
+        "use pooling behind the norm of a token mixer, as in `pool(norm(x)) - norm(x)`",
+    )
+}
+
+/// The layer whose branch is `branch` plus `bias`, if it is a pooling mixer.
+///
+/// The norm is subtracted with the pool's own factors, except that a norm's
+/// weights may have been folded into them.
+pub(crate) fn layer(branch: &Branch<'_>) -> Option<Result<Op, Problem>> {
+    let &Branch {
+        source,
+        terms: branch,
+        bias,
+        res_scale,
+    } = branch;
+    let mut pools = branch.iter().filter_map(|(term, factors)| match term {
+        Term::Pool(norm, kernel) => Some((norm, *kernel, factors)),
+        _ => None,
+    });
+    let (Some((pooled, kernel, layer_scale)), None) = (pools.next(), pools.next()) else {
+        return None;
+    };
+    let refuse = |what: &str| {
+        Some(Err(Problem::new(
+            what,
+            "use blocks of the form `x + layer_scale * (pool(norm(x)) - norm(x))`",
+        )))
+    };
+    let channels = bias.len();
+    let mut factor = vec![0.0; channels];
+    let mut term = bias.to_vec();
+    for (part, factors) in branch {
+        match part {
+            Term::Pool(..) => {}
+            Term::Norm(norm)
+                if norm.source == pooled.source
+                    && norm.norm.scope == pooled.norm.scope
+                    && norm.norm.epsilon == pooled.norm.epsilon =>
+            {
+                add_scaled(&mut factor, &product(&norm.norm.gamma, factors), 1.0);
+                add_scaled(&mut term, &product(&norm.norm.beta, factors), 1.0);
+            }
+            _ => return refuse("the pooled norm is combined with another branch"),
+        }
+    }
+    if pooled.source != Term::Stream(source) {
+        return refuse("the pooled norm is added to another feature map than the one it reads");
+    }
+    let negated = |values: &[f32]| -> Vec<f32> {
+        product(values, layer_scale)
+            .iter()
+            .map(|value| -value)
+            .collect()
+    };
+    if !close(&factor, &negated(&pooled.norm.gamma)) {
+        return refuse(
+            "the norm is not subtracted from its pool, so this is no pooling token mixer",
+        );
+    }
+    if !close(&term, &negated(&pooled.norm.beta)) {
+        return refuse("a constant is added to the pooling token mixer");
+    }
+    Some(Ok(Op::Pooling(Pooling {
+        norm: pooled.norm.clone(),
+        kernel,
+        residual: residual(layer_scale.clone(), res_scale),
+    })))
+}
