@@ -5,7 +5,9 @@
 
 mod committed;
 mod figures;
+mod kernels;
 mod tables;
+mod text;
 
 use std::collections::BTreeMap;
 use std::fs;
