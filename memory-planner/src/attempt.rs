@@ -35,11 +35,12 @@ const MANY: usize = 1 << 13;
 const SHUFFLES: u32 = 64;
 
 impl Attempt {
-    /// The best of the greedy orders; `fallback` if the time is over before one is done, or
+    /// The best of the greedy orders, with the bounds of the last variant; `fallback` if the time is over before one is done, or
     /// if the buffers are so many that it may be the best.
     pub(crate) fn start(
         task: &Task<'_>,
         variants: &[&[Item]],
+        bounds_of_last: &Bounds,
         fallback: Option<Self>,
         clock: &mut Clock,
     ) -> Self {
@@ -49,8 +50,17 @@ impl Attempt {
             true => (fallback, None),
             false => (None, fallback),
         };
-        for items in variants {
-            let bounds = Bounds::new(problem, &task.rules, items);
+        for (index, items) in variants.iter().enumerate() {
+            if clock.is_late() {
+                break;
+            }
+            let own_bounds;
+            let bounds = if index + 1 == variants.len() {
+                bounds_of_last
+            } else {
+                own_bounds = Bounds::new(problem, &task.rules, items);
+                &own_bounds
+            };
             let is_good = |attempt: &Self| {
                 attempt.overflow(problem).is_none()
                     && attempt.heights == bounds.all(problem, &attempt.heights)
@@ -85,7 +95,7 @@ impl Attempt {
                 Self::keep_better(&mut best, Some(attempt), problem);
             }
         }
-        best.unwrap_or_else(|| Self::nothing(problem))
+        best.or(fallback).unwrap_or_else(|| Self::nothing(problem))
     }
 
     /// What stands for a plan as long as none is known: it overflows every region.

@@ -4,9 +4,10 @@
 //! with the buffers that are live in the order of their offsets: a hundred thousand buffers
 //! take some tens of milliseconds.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::Range;
 
 use crate::plan::Plan;
 use crate::problem::{BufferId, Problem, Relation};
@@ -120,8 +121,11 @@ fn check_bytes(problem: &Problem, plan: &Plan) -> Result<(), Violation> {
         matches!(relation, MayAlias { .. } | MayOverlap { .. })
     };
     let allowances = problem.relations.iter().filter(allows);
-    let pairs = allowances.map(Relation::buffers);
-    let lenient: BTreeSet<BufferId> = pairs.flat_map(|(a, b)| [a, b]).collect();
+    let mut lenient = alloc::vec![false; problem.buffers.len()];
+    for (a, b) in allowances.map(Relation::buffers) {
+        lenient[a.index()] = true;
+        lenient[b.index()] = true;
+    }
     // At one moment, what ends makes room before anything starts.
     let mut events: Vec<(u32, bool, BufferId)> = Vec::with_capacity(2 * problem.buffers.len());
     for (id, buffer) in (0..).map(BufferId).zip(&problem.buffers) {
@@ -133,13 +137,13 @@ fn check_bytes(problem: &Problem, plan: &Plan) -> Result<(), Violation> {
     events.sort_unstable();
     // The live buffers that may share bytes with nobody, by region and offset, and the others.
     let mut strict: BTreeMap<(u32, u64), BufferId> = BTreeMap::new();
-    let mut others: Vec<BufferId> = Vec::new();
+    let mut others: Vec<(Range<u64>, u32, BufferId)> = Vec::new();
     for (_, starts, id) in events {
         let placement = plan.placements[id.index()];
         let (region, start) = (placement.region.0, placement.offset);
         if !starts {
-            if lenient.contains(&id) {
-                others.retain(|other| *other != id);
+            if lenient[id.index()] {
+                others.retain(|(.., other)| *other != id);
             } else {
                 strict.remove(&(region, start));
             }
@@ -148,16 +152,20 @@ fn check_bytes(problem: &Problem, plan: &Plan) -> Result<(), Violation> {
         let end = start + problem.buffers[id.index()].size;
         // Strict buffers are disjoint: below the first that ends in time, all do.
         let below = strict.range((region, 0)..(region, end)).rev();
-        let reaches = |other: &BufferId| share_bytes(problem, plan, id, *other);
-        let strict_ones = below.map(|(_, other)| *other).take_while(reaches);
-        let other_ones = others.iter().copied().filter(reaches);
+        let strict_ones = below
+            .map(|(_, other)| *other)
+            .take_while(|other| share_bytes(problem, plan, id, *other));
+        let other_ones = others
+            .iter()
+            .filter(|(bytes, its, _)| bytes.start < end && start < bytes.end && *its == region)
+            .map(|(.., other)| *other);
         for other in strict_ones.chain(other_ones) {
             if !allowed(problem, plan, id, other) {
                 return Err(Violation::Overlap(id.min(other), id.max(other)));
             }
         }
-        if lenient.contains(&id) {
-            others.push(id);
+        if lenient[id.index()] {
+            others.push((start..end, region, id));
         } else {
             strict.insert((region, start), id);
         }

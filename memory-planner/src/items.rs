@@ -84,7 +84,7 @@ pub(crate) fn items(problem: &Problem, rules: &Rules) -> Result<Vec<Item>, PlanE
 }
 
 /// As [`items()`], where buffers that may alias and are live together get the same offset
-/// wherever that contradicts nothing, as long as there is time.
+/// wherever that contradicts nothing; no items if there are none of these, or no time.
 ///
 /// # Errors
 /// As [`items()`].
@@ -93,13 +93,17 @@ pub(crate) fn merged_items(
     rules: &Rules,
     clock: &mut Clock,
 ) -> Result<Vec<Item>, PlanError> {
+    let may_alias = |relation: &Relation| matches!(relation, Relation::MayAlias { .. });
+    if !problem.relations.iter().any(may_alias) {
+        return Ok(Vec::new());
+    }
     let mut groups = contiguous(problem)?;
     for relation in &problem.relations {
         let Relation::MayAlias { a, b } = *relation else {
             continue;
         };
         if clock.is_late() {
-            break;
+            return Ok(Vec::new());
         }
         let (a, b) = (a.index(), b.index());
         let [buffer_a, buffer_b] = [a, b].map(|id| &problem.buffers[id]);

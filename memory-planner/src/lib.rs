@@ -4,6 +4,22 @@
 //! with a lower bound and, often, the proof that there is no better one.
 //! [`checker::check`] checks any plan independently. The README says what the rules mean,
 //! how the searches work and what they reach.
+//!
+//! ```
+//! use memory_planner::{Budget, Buffer, Problem, solve};
+//!
+//! let mut problem = Problem::with_capacity(4096);
+//! problem.add_buffer(Buffer::new("input", 0..2, 3000));
+//! problem.add_buffer(Buffer::new("hidden", 1..3, 500).aligned(16));
+//! let output = problem.add_buffer(Buffer::new("output", 2..4, 3000));
+//!
+//! let solution = solve(&problem, &Budget::default())?;
+//! // `output` takes the place of `input`, which is no longer live.
+//! assert!(solution.height() < 3600);
+//! let placement = solution.plan.placements[output.index()];
+//! println!("output at {}", placement.offset);
+//! # Ok::<(), memory_planner::PlanError>(())
+//! ```
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]

@@ -48,11 +48,12 @@ pub(crate) enum Way {
 }
 
 impl Way {
-    /// The way of the least product of weight and steps is the next one.
-    fn weight(self) -> u64 {
+    /// The way of the least product of weight and steps is the next one: exact searches find
+    /// the first plan, ejection makes a known one lower.
+    fn weight(self, is_known: bool) -> u64 {
         match self {
-            Self::Exact => 1,
-            Self::Restarts | Self::Ejection | Self::Windows => 2,
+            Self::Exact | Self::Restarts => 1 + 2 * u64::from(is_known),
+            Self::Ejection | Self::Windows => 3 - 2 * u64::from(is_known),
         }
     }
 }
@@ -146,12 +147,12 @@ pub(crate) fn minimise(
     let mut offsets = None;
     let ways = search.ways().iter();
     let mut turns: Vec<Turn> = ways.map(|&way| Turn::new(way, spans.len())).collect();
-    while least <= most
-        && let Some(turn) = turns
-            .iter_mut()
-            .min_by_key(|turn| turn.steps * turn.way.weight())
-    {
+    while least <= most {
         let is_known = range.fits || offsets.is_some();
+        let used = |turn: &&mut Turn| turn.steps.saturating_mul(turn.way.weight(is_known));
+        let Some(turn) = turns.iter_mut().min_by_key(used) else {
+            break;
+        };
         let target = match turn.eighths(goal, is_known) {
             8 => most,
             eighths => least + (most - least) / 8 * eighths / grain * grain,

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 /// The most buffers that one problem may have: what can be planned and checked in a few
-/// seconds.
+/// seconds and some hundred megabytes.
 pub const MAX_BUFFERS: usize = 1 << 17;
 
 /// The most relations that one problem may have, for the same reason.

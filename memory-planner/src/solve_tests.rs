@@ -176,6 +176,18 @@ fn what_cannot_fit_is_proved() {
 }
 
 #[test]
+fn the_first_fit_is_reported_once() {
+    let mut heights = Vec::new();
+    let problem = arena(100, &[(0, 2, 10), (1, 3, 20), (2, 4, 10)]);
+    let solution = solve_reporting(&problem, &Budget::default(), &mut |first| {
+        assert_eq!(check(&problem, &first.plan), Ok(()));
+        heights.push(first.height());
+    });
+    assert_eq!(heights.len(), 1);
+    assert!(solution.unwrap().height() <= heights[0]);
+}
+
+#[test]
 fn what_makes_no_sense_is_told_apart() {
     let text = |problem: &Problem| solve(problem, &Budget::default()).unwrap_err().to_string();
     assert_eq!(
@@ -196,5 +208,8 @@ fn what_makes_no_sense_is_told_apart() {
     problem.relations.pop();
     assert_eq!(solved(&problem).height(), 1);
     problem.buffers = alloc::vec![Buffer::new("", 0..1, 1); MAX_BUFFERS + 1];
-    assert_eq!(text(&problem), "8193 buffers, at most 8192 can be planned");
+    assert_eq!(
+        text(&problem),
+        "131073 buffers, at most 131072 can be planned"
+    );
 }

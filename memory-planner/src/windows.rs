@@ -86,7 +86,7 @@ fn solve(rects: &[Rect], window: &[usize], height: u64, round: u32, clock: &mut 
     };
     let mut memory = Memory::new(&stacks);
     let preference = preference(&here, Way::Exact, round);
-    let steps = here.len() as u64 * STEPS_PER_RECT << (round / 3).min(16);
+    let steps = (here.len() as u64 * STEPS_PER_RECT) << (round / 3).min(16);
     clock.slice(steps, |clock| {
         Search::new(&stacks, height, &preference, &mut memory).run(clock)
     })

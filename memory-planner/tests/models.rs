@@ -6,7 +6,7 @@ use memory_planner::{
     Axis, Budget, Buffer, BufferId, Problem, Proof, Relation, SlidingWindow, checker,
     sliding_window_overlap, solve,
 };
-use support::{NETWORKS, Random, network};
+use support::{NETWORKS, Random, network_and_offsets};
 
 /// A chain of feature maps, each computed from the one before by sliding windows, with
 /// in-place updates of each in between.
@@ -149,9 +149,15 @@ fn metaformers_are_planned_optimally() {
 #[test]
 fn the_repositorys_networks_are_planned_optimally() {
     for name in NETWORKS {
-        let problem = network(name);
+        let (problem, offsets) = network_and_offsets(name);
         let solution = solve(&problem, &Budget::default()).unwrap();
         assert_eq!(checker::check(&problem, &solution.plan), Ok(()));
+        let placements = solution.plan.placements.iter();
+        let planned: Vec<u64> = placements.map(|placement| placement.offset).collect();
+        assert_eq!(
+            planned, offsets,
+            "{name}: another plan than the committed one"
+        );
         assert_eq!(solution.proof, Proof::Optimal, "{name}");
         assert!(solution.steps < MOST_STEPS, "{name}: {}", solution.steps);
     }

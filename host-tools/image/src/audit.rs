@@ -13,7 +13,7 @@ mod walk;
 
 use std::path::{Path, PathBuf};
 
-use calls::{Auditor, INFERENCE, is_inference, roots};
+use calls::{Auditor, INFERENCE, is_inference, roots, startup};
 use image::Image;
 pub use image::MalformedElf;
 
@@ -30,6 +30,8 @@ pub struct Audit {
     pub heap: Vec<String>,
     /// What could not be followed, and where; none in an image that is proved.
     pub obstacles: Vec<String>,
+    /// Functions that were not looked into: the board's start-up, or none.
+    pub assumed: Vec<String>,
     /// Stacks of their own that are too small: what changes to them, bytes that are
     /// needed, and bytes that there are.
     pub small_stacks: Vec<(String, u32, u32)>,
@@ -106,7 +108,9 @@ pub enum AuditError {
 }
 
 /// Audits the whole image in `bytes`, from the file at `path`: from the reset on, with all
-/// handlers of its vector table.
+/// handlers of its vector table. If that fails because of what the board's start-up does,
+/// which some chips' crates write, all but the start-up is audited; [`Audit::assumed`] says
+/// so.
 ///
 /// # Errors
 /// [`AuditError::Malformed`] if it is no such image.
@@ -114,15 +118,25 @@ pub fn audit(path: &Path, bytes: &[u8]) -> Result<Audit, AuditError> {
     (|| {
         let image = Image::new(bytes)?;
         let vectors = image.vectors()?;
-        let roots: Vec<u32> = roots(&vectors).into_iter().collect();
-        let mut auditor = Auditor::new(&image);
-        let mut audit = auditor.audit(&roots);
-        audit.reserved_stack_bytes = reserved(&image, &vectors);
-        audit.stack_bytes = auditor.whole_stack(&vectors);
-        audit.inference_stack_bytes = auditor.inference();
-        Ok(audit)
+        let whole = audit_but(&image, &vectors, &[]);
+        if whole.is_proved() {
+            return Ok(whole);
+        }
+        let rest = audit_but(&image, &vectors, &startup(&image));
+        Ok(if rest.is_proved() { rest } else { whole })
     })()
     .map_err(|source| malformed(path, source))
+}
+
+/// Audits all but some functions.
+fn audit_but(image: &Image<'_>, vectors: &[u32], assumed: &[u32]) -> Audit {
+    let roots: Vec<u32> = roots(vectors).into_iter().collect();
+    let mut auditor = Auditor::new(image, assumed);
+    let mut audit = auditor.audit(&roots);
+    audit.reserved_stack_bytes = reserved(image, vectors);
+    audit.stack_bytes = auditor.whole_stack(vectors);
+    audit.inference_stack_bytes = auditor.inference();
+    audit
 }
 
 /// Audits an image's inference alone, for images whose other code is not free of what an
@@ -140,7 +154,7 @@ pub fn audit_inference(path: &Path, bytes: &[u8]) -> Result<Audit, AuditError> {
         if roots.is_empty() {
             return Err(MalformedElf::Symbol(INFERENCE[0].to_owned()));
         }
-        let mut audit = Auditor::new(&image).audit(&roots);
+        let mut audit = Auditor::new(&image, &[]).audit(&roots);
         audit.reserved_stack_bytes = reserved(&image, &vectors);
         audit.inference_stack_bytes = audit.stack_bytes.clone().ok();
         Ok(audit)
@@ -163,7 +177,7 @@ pub fn audit_from(path: &Path, bytes: &[u8], roots: &[&str]) -> Result<Audit, Au
             address.ok_or_else(|| MalformedElf::Symbol(root.to_owned()))
         };
         let roots = roots.iter().map(find).collect::<Result<Vec<_>, _>>()?;
-        Ok(Auditor::new(&image).audit(&roots))
+        Ok(Auditor::new(&image, &[]).audit(&roots))
     })()
     .map_err(|source| malformed(path, source))
 }
@@ -182,6 +196,13 @@ fn reserved(image: &Image<'_>, vectors: &[u32]) -> u32 {
 }
 
 impl Audit {
+    /// Whether nothing was found that an image must not have. Whether its stack is large
+    /// enough is another question.
+    fn is_proved(&self) -> bool {
+        let lists = [&self.panics, &self.floats, &self.heap, &self.obstacles];
+        lists.into_iter().all(Vec::is_empty) && self.stack_bytes.is_ok()
+    }
+
     /// Fails unless all promises are kept, on `board` as for the stack.
     ///
     /// # Errors

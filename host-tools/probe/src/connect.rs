@@ -405,7 +405,7 @@ mod tests {
 
     fn refusal(probes: &[(&'static str, Accessibility)], options: Options) -> String {
         let board = Board {
-            runner: Runner::Probe(boards::Probe {
+            runner: Runner::Probe(tadpool_boards::Probe {
                 speed_khz: 4000,
                 under_reset: false,
             }),

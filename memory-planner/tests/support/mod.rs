@@ -14,10 +14,8 @@ pub(crate) const HARD_CAPACITY: u64 = 1_048_576;
 
 /// Reads one of MiniMalloc's instances.
 pub(crate) fn hard(name: &str) -> Problem {
-    read(
-        &format!("../tests/fixtures/minimalloc/{name}.1048576.csv"),
-        HARD_CAPACITY,
-    )
+    let file = format!("../tests/fixtures/minimalloc/{name}.1048576.csv");
+    read(&file, HARD_CAPACITY).0
 }
 
 /// The networks of this repository by name, with int8 and with int4 weights.
@@ -30,11 +28,16 @@ pub(crate) const NETWORKS: [&str; 4] = [
 
 /// Reads the buffers of one of these networks, as tadpool schedules it.
 pub(crate) fn network(name: &str) -> Problem {
+    network_and_offsets(name).0
+}
+
+/// The same with the offsets of the committed plan.
+pub(crate) fn network_and_offsets(name: &str) -> (Problem, Vec<u64>) {
     read(&format!("tests/networks/{name}.csv"), u64::MAX)
 }
 
 /// Reads the columns of `tadpool plan` that the instances here have.
-fn read(file: &str, capacity: u64) -> Problem {
+fn read(file: &str, capacity: u64) -> (Problem, Vec<u64>) {
     let path = format!("{}/{file}", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(path).unwrap();
     let mut rows = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
@@ -45,6 +48,7 @@ fn read(file: &str, capacity: u64) -> Problem {
         BufferId(index as u32)
     };
     let mut problem = Problem::with_capacity(capacity);
+    let mut offsets = Vec::new();
     for row in &rows {
         let mut buffer = Buffer::new("", 0..0, 0);
         let this = id(row[0]);
@@ -65,13 +69,13 @@ fn read(file: &str, capacity: u64) -> Problem {
                             bytes: bytes.parse().unwrap(),
                         })
                     })),
-                "offset" => {}
+                "offset" => offsets.push(field.parse().unwrap()),
                 _ => panic!("{file}: column {column}"),
             }
         }
         problem.add_buffer(buffer);
     }
-    problem
+    (problem, offsets)
 }
 
 /// A small generator of numbers that are the same everywhere.

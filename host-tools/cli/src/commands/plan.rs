@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use memory_planner::checker::check;
 use memory_planner::csv::{self, Offsets};
-use memory_planner::{Budget, Problem, Proof, Region, solve, svg};
+use memory_planner::{Budget, Problem, Proof, Region, solve_reporting, svg};
 use serde::Serialize;
 use tadpool_compiler::output;
 
@@ -34,6 +34,9 @@ pub(crate) struct Plan {
     /// Where to draw the plan.
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
+    /// Stop at the first plan that fits; by default, the lowest one is looked for.
+    #[arg(long)]
+    first_fit: bool,
     /// Most search steps; the same number gives the same plan everywhere [default: 500000 up
     /// to 1000 buffers, fewer beyond: some seconds]
     #[arg(long, value_name = "STEPS")]
@@ -54,8 +57,16 @@ pub(crate) struct PlanReport {
     optimal: bool,
     steps: u64,
     seconds: f64,
+    first_fit: FirstFit,
     #[serde(skip)]
     csv: Option<String>,
+}
+
+/// The first plan that fits.
+#[derive(Debug, Default, Serialize)]
+struct FirstFit {
+    height: u64,
+    seconds: f64,
 }
 
 impl Plan {
@@ -87,8 +98,22 @@ impl Plan {
             let time = Duration::try_from_secs_f64(seconds).context("`--time`")?;
             budget = budget.with_time(time);
         }
+        if self.first_fit {
+            budget = budget.until_it_fits();
+        }
         let start = Instant::now();
-        let solution = solve(&problem, &budget).with_context(|| format!("`{name}`"))?;
+        let mut first_fit = FirstFit::default();
+        let solution = solve_reporting(&problem, &budget, &mut |first| {
+            first_fit = FirstFit {
+                height: first.height(),
+                seconds: start.elapsed().as_secs_f64(),
+            };
+            // The search for a lower plan takes a while.
+            if !self.first_fit && first.gap() > 0 {
+                eprintln!("{first_fit}; looking for a lower plan");
+            }
+        })
+        .with_context(|| format!("`{name}`"))?;
         let seconds = start.elapsed().as_secs_f64();
         if let Err(violation) = check(&problem, &solution.plan) {
             bail!("`{name}`: the plan breaks a rule ({violation:?}); please report this file");
@@ -111,6 +136,7 @@ impl Plan {
             optimal: solution.proof == Proof::Optimal,
             steps: solution.steps,
             seconds,
+            first_fit,
             csv: self.output.is_none().then_some(csv),
         })
     }
@@ -129,6 +155,13 @@ fn region(text: &str) -> Result<Region, String> {
         name: name.into(),
         capacity,
     })
+}
+
+impl fmt::Display for FirstFit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (height, seconds) = (grouped(self.height), self.seconds);
+        write!(f, "first plan that fits: {height} bytes, after {seconds:.3} s")
+    }
 }
 
 impl fmt::Display for PlanReport {

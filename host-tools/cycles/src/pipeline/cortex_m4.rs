@@ -87,7 +87,7 @@ fn issue(
         all += own;
         address += 2 * halfwords;
         // Only whole words are free.
-        let room = BUFFER - ((address / 2) & 1);
+        let room = BUFFER - (address / 2) % 2;
         fetched = (fetched - halfwords + 2 * own).min(room);
         before = Some(instruction);
     }

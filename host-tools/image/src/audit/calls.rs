@@ -39,6 +39,17 @@ const RESET: usize = 1;
 const NMI: usize = 2;
 const HARD_FAULT: usize = 3;
 
+/// The start-up of a board.
+const STARTUP: &str = "tadpool_firmware::boards::init";
+
+/// Where the start-up of the board is, if it is a function of its own.
+pub(super) fn startup(image: &Image<'_>) -> Vec<u32> {
+    let functions = image.functions.keys().copied();
+    functions
+        .filter(|&function| image.name(function).starts_with(STARTUP))
+        .collect()
+}
+
 pub(super) fn is_inference(name: &str) -> bool {
     INFERENCE
         .iter()
@@ -64,10 +75,12 @@ pub(super) struct Auditor<'a> {
     /// Calls inside of each other at the moment.
     depth: usize,
     steps_left: usize,
+    /// Functions that are not looked into.
+    assumed: &'a [u32],
 }
 
 impl<'a> Auditor<'a> {
-    pub(super) fn new(image: &'a Image<'a>) -> Self {
+    pub(super) fn new(image: &'a Image<'a>, assumed: &'a [u32]) -> Self {
         Self {
             image,
             summaries: BTreeMap::new(),
@@ -75,6 +88,7 @@ impl<'a> Auditor<'a> {
             callers: BTreeMap::new(),
             depth: 0,
             steps_left: MOST_STEPS,
+            assumed,
         }
     }
 
@@ -103,6 +117,14 @@ impl<'a> Auditor<'a> {
     fn summarize(&mut self, function: u32) -> bool {
         if let Some(known) = self.summaries.get(&function) {
             return known.as_ref().is_none_or(|summary| summary.returns);
+        }
+        if self.assumed.contains(&function) {
+            let summary = Summary {
+                returns: true,
+                ..Summary::default()
+            };
+            self.summaries.insert(function, Some(summary));
+            return true;
         }
         if self.depth == MOST_CALLS {
             return true;
@@ -191,6 +213,11 @@ impl<'a> Auditor<'a> {
             heap: list(heap),
             obstacles: list(obstacles),
             small_stacks,
+            assumed: self
+                .assumed
+                .iter()
+                .map(|&function| self.image.name(function))
+                .collect(),
             stack_bytes: self.deepest(0, &roots),
             inference_stack_bytes: None,
             reserved_stack_bytes: 0,

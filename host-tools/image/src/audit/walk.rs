@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tadpool_cycles::decode::{
-    Class, Code, Flow, Instruction, Registers, Special, Stack, decode_under,
+    Class, Code, Flow, Instruction, Moved, Registers, Special, Stack, decode_under,
 };
 
 use super::image::Image;
@@ -411,7 +411,12 @@ impl Walk<'_, '_> {
             && let Value::Number(base) = state.get(base)
         {
             let to = base.wrapping_add_signed(memory.offset.unwrap_or(0));
-            if PRIORITIES.iter().any(|range| range.contains(&to)) {
+            // Zero is what they are after the reset.
+            let is_zero = match memory.moved {
+                Moved::One(Some(register)) => state.get(register) == Value::Number(0),
+                _ => false,
+            };
+            if PRIORITIES.iter().any(|range| range.contains(&to)) && !is_zero {
                 self.obstacle(Obstacle::Priorities(address));
             }
         }

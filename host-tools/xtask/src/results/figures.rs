@@ -176,7 +176,8 @@ pub(super) struct BitExact {
 pub(super) struct DspLoop {
     pub(super) command: String,
     pub(super) measured: String,
-    pub(super) cycles_estimate: u64,
+    pub(super) own_cycles_estimate: u64,
+    pub(super) other_cycles_estimate: u64,
 }
 
 #[derive(Debug, Deserialize)]

@@ -127,7 +127,8 @@ impl Sources {
             ),
             ("m7_more", format!("{:.0}", 100.0 * (more - 1.0))),
             ("m7_cycles", millions(cycles("Cortex-M7")?)),
-            ("m7_other", millions(other.cycles_estimate)),
+            ("m7_own", millions(other.own_cycles_estimate)),
+            ("m7_other", millions(other.other_cycles_estimate)),
             ("m7_measured", other.measured.clone()),
             ("m7_command", other.command.clone()),
         ]))
