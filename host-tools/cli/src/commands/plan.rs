@@ -160,7 +160,10 @@ fn region(text: &str) -> Result<Region, String> {
 impl fmt::Display for FirstFit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (height, seconds) = (grouped(self.height), self.seconds);
-        write!(f, "first plan that fits: {height} bytes, after {seconds:.3} s")
+        write!(
+            f,
+            "first plan that fits: {height} bytes, after {seconds:.3} s"
+        )
     }
 }
 
