@@ -224,12 +224,14 @@ impl Run<'_> {
         } = &mut self.memory;
         let count = tokens.len() / volume(&[dims.channels, S::BYTES]).max(1);
         let [keys_size, values_size] = matrix_sizes(K::LAYOUT, &dims);
-        for (token, row) in (first..first + count).zip(rows.chunks(2 * inner)) {
+        for (token, row) in (first..first + count).zip(rows.chunks((2 * inner).max(1))) {
             let (key, value) = row.split_at(inner.min(row.len()));
             let matrices = keys
-                .chunks_mut(keys_size)
-                .zip(values.chunks_mut(values_size));
-            let heads = key.chunks(dims.head_size).zip(value.chunks(dims.head_size));
+                .chunks_mut(keys_size.max(1))
+                .zip(values.chunks_mut(values_size.max(1)));
+            let heads = key
+                .chunks(dims.head_size.max(1))
+                .zip(value.chunks(dims.head_size.max(1)));
             for ((keys, values), (key, value)) in matrices.zip(heads) {
                 for (at, (&key, &value)) in key.iter().zip(value).enumerate() {
                     let [key, value] = [key, value].map(|q| q.max(-i8::MAX));
@@ -247,7 +249,7 @@ impl Run<'_> {
         self.linear::<K, S>(tokens, [0, inner])?;
         let tile_bytes = self.tile_bytes::<K, S>();
         let token_bytes = volume(&[dims.channels, S::BYTES]).max(1);
-        for (number, tokens) in tokens.chunks(tile_bytes).enumerate() {
+        for (number, tokens) in tokens.chunks(tile_bytes.max(1)).enumerate() {
             self.attend::<K>(number, tokens.len() / token_bytes)?;
         }
 
@@ -286,7 +288,7 @@ impl Run<'_> {
         let constants = constants.ok_or(Fault::Geometry)?;
         let layer = Layer::new::<K, true>(weights, [channels, outputs], constants, qkv.zero)?;
         let tile_words = self.dims.tile_words().max(1);
-        let tokens = tokens.chunks(tile_bytes);
+        let tokens = tokens.chunks(tile_bytes.max(1));
         let count = tokens.len();
         for (tokens, tile) in tokens.zip(tiles.chunks_mut(tile_words)) {
             self.norm.expand::<K, S>(tokens, channels, normed, tile)?;
@@ -319,8 +321,8 @@ impl Run<'_> {
             Linear::new::<K>(matrix, [inputs, outputs], zeros, 0)
         };
         let [keys_size, values_size] = matrix_sizes(K::LAYOUT, &dims);
-        let keys = memory.keys.chunks_exact(keys_size);
-        let matrices = keys.zip(memory.values.chunks_exact(values_size));
+        let keys = memory.keys.chunks_exact(keys_size.max(1));
+        let matrices = keys.zip(memory.values.chunks_exact(values_size.max(1)));
         for ((keys, values), start) in matrices.zip((0..inner).step_by(dims.head_size.max(1))) {
             let keys = layer(keys, [dims.head_size, dims.outputs()])?;
             let values = layer(values, [dims.tokens, dims.head_size])?;

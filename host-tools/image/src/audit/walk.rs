@@ -243,11 +243,12 @@ impl Walk<'_, '_> {
     }
 
     fn call(&mut self, to: u32, next: u32, mut state: State) {
-        // Within a function this is a jump that reaches farther than others.
+        // Within a function this is a jump that reaches farther than others; so is one to
+        // assembly that works in its caller's frame and registers.
         let is_inside = self
             .image
             .function_at(to)
-            .is_some_and(|(start, _)| start != to);
+            .is_some_and(|(start, symbol)| start != to || is_shared_part(&symbol.name));
         if is_inside {
             self.go(to, state);
             return;
@@ -467,6 +468,12 @@ fn stack_change(instruction: &Instruction, before: &State) -> Option<Value> {
 fn code(image: &Image<'_>, address: u32) -> Option<Code> {
     let first = image.halfword(address)?;
     Code::of(first, image.halfword(address.checked_add(2)?))
+}
+
+/// Whether a function is assembly of the kernels that fills its caller's frame and
+/// registers, and so is a part of each of its callers.
+fn is_shared_part(name: &str) -> bool {
+    name.starts_with(OWN_ASSEMBLY) && name.ends_with("_begin")
 }
 
 /// Where computed jumps of the assembly at an address may go; nowhere if it is no
