@@ -130,6 +130,11 @@ impl State {
         self.other_stack = Some(top);
     }
 
+    /// A call of a part of the same function, which returns to `address`.
+    pub(super) fn call_part(&mut self, address: u32) {
+        self.registers[LR] = Value::Number(address);
+    }
+
     /// After a call of a function that keeps the registers that are its caller's.
     pub(super) fn call(&mut self) {
         for register in [0, 1, 2, 3, 12, LR] {

@@ -245,13 +245,15 @@ impl Walk<'_, '_> {
     fn call(&mut self, to: u32, next: u32, mut state: State) {
         // Within a function this is a jump that reaches farther than others; so is one to
         // assembly that works in its caller's frame and registers.
-        let is_inside = self
-            .image
-            .function_at(to)
-            .is_some_and(|(start, symbol)| start != to || is_shared_part(&symbol.name));
-        if is_inside {
-            self.go(to, state);
-            return;
+        if let Some((start, symbol)) = self.image.function_at(to) {
+            let is_part = is_shared_part(&symbol.name);
+            if is_part {
+                state.call_part(next | 1);
+            }
+            if is_part || start != to {
+                self.go(to, state);
+                return;
+            }
         }
         let depth = depth(&state);
         let calls = match &mut self.summary.other {
