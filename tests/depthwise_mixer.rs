@@ -106,11 +106,12 @@ fn boards_compute_the_bytes_of_the_host() {
     }
 }
 
-/// A window of 7x7, and a factor and a term of each channel as RIFormer trains them, which
+/// Windows of 3x3 and 7x7, and a factor and a term of each channel as RIFormer trains them, which
 /// are a window of 1x1.
 #[test]
 fn files_are_imported_as_tract_runs_them() {
     let windows = [
+        ("depthwise_3x3.onnx", vec![[3, 3], [3, 3]]),
         ("depthwise_7x7.onnx", vec![[7, 7], [7, 7]]),
         ("depthwise_1x1_and_affine.onnx", vec![[1, 1]]),
     ];

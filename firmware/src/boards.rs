@@ -42,14 +42,7 @@ use crate::stack::MainStack;
 include!(concat!(env!("OUT_DIR"), "/board.rs"));
 
 /// The board that the image is built for.
-pub type Board = run::Board<Link, board::Busy, BoardClock, MainStack, DefmtLog, Tests>;
-
-/// Faults on demand.
-#[cfg(feature = "self-test")]
-pub type Tests = crate::self_test::FaultsOnDemand;
-/// Faults on demand.
-#[cfg(not(feature = "self-test"))]
-pub type Tests = run::NoSelfTests;
+pub type Board = run::Board<Link, board::Busy, BoardClock, MainStack, DefmtLog>;
 
 /// What the host's bytes come through.
 #[cfg(not(feature = "mlperf-uart"))]
@@ -80,9 +73,7 @@ impl Clock for BoardClock {
     }
 }
 
-/// Starts the board; to be called once. A function of its own, since an audit may have to
-/// leave out what some chip's crate does in it.
-#[inline(never)]
+/// Starts the board; to be called once.
 pub fn init() -> Board {
     let parts = board::init();
     let (busy, setup) = (parts.busy, parts.setup);
@@ -98,7 +89,10 @@ pub fn init() -> Board {
         clock: BoardClock,
         stack: MainStack,
         log: DefmtLog,
-        self_tests: Tests::default(),
+        #[cfg(feature = "self-test")]
+        self_tests: Some(crate::self_test::SELF_TESTS),
+        #[cfg(not(feature = "self-test"))]
+        self_tests: None,
     };
     defmt::info!(
         "{=str} on {=str}: {=usize} bytes of arena, {=usize} steps",

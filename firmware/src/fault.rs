@@ -102,23 +102,8 @@ extern "C" fn hard_fault(sp: usize) -> ! {
 unsafe fn DefaultHandler(interrupt: i16) {
     if !boards::on_interrupt(interrupt) {
         let mut message = Message::new();
-        message.push_str("exception ").ok(); // both fit
-        push_decimal(&mut message, interrupt.wrapping_add(16).unsigned_abs());
+        write!(message, "exception {}", interrupt + 16).ok(); // it fits
         report(FaultKind::Exception, message, None);
-    }
-}
-
-/// Adds a number to a text, as far as it fits; formatting it otherwise would need calls
-/// that an audit cannot follow.
-fn push_decimal(text: &mut Message, number: u16) {
-    let mut unit = 10_000;
-    while unit > 1 && number < unit {
-        unit /= 10;
-    }
-    while unit > 0 {
-        let digit = (number / unit % 10) as u8;
-        text.push(char::from(b'0' + digit)).ok();
-        unit /= 10;
     }
 }
 

@@ -199,15 +199,6 @@ impl Write for Rtt {
         }
     }
 
-    /// As the trait's own, which could panic for all that the compiler knows.
-    fn write_all(&mut self, mut bytes: &[u8]) -> Result<(), Self::Error> {
-        while !bytes.is_empty() {
-            let count = self.write(bytes)?;
-            bytes = bytes.get(count..).unwrap_or_default();
-        }
-        Ok(())
-    }
-
     fn flush(&mut self) -> Result<(), Self::Error> {
         Ok(())
     }

@@ -50,7 +50,7 @@ impl Log for DefmtLog {
     }
 
     fn refused(&mut self, refusal: Refusal) {
-        defmt::warn!("refused: {=str}", refusal.text());
+        defmt::warn!("refused: {}", defmt::Debug2Format(&refusal));
     }
 }
 
@@ -104,10 +104,5 @@ impl State {
 }
 
 fn with_state(act: impl FnOnce(&mut State)) {
-    critical_section::with(|cs| {
-        // It is never borrowed already, which the compiler does not know.
-        if let Ok(mut state) = STATE.borrow(cs).try_borrow_mut() {
-            act(&mut state);
-        }
-    });
+    critical_section::with(|cs| act(&mut STATE.borrow_ref_mut(cs)));
 }

@@ -17,9 +17,6 @@ static BUFFERS: ConstStaticCell<Buffers> = ConstStaticCell::new(Buffers::new());
 #[cortex_m_rt::entry]
 fn main() -> ! {
     let mut board = boards::init();
-    // Both are there: nothing takes them but this, once.
-    if let (Some(arena), Some(buffers)) = (ARENA.try_take(), BUFFERS.try_take()) {
-        serve(&mut board, arena, buffers);
-    }
+    serve(&mut board, ARENA.take(), BUFFERS.take());
     boards::stop()
 }

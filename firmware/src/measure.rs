@@ -71,23 +71,23 @@ pub struct StepRecord {
 
 /// Writes down what every step costs, its own cost left out.
 #[derive(Debug)]
-pub struct Recorder<'a, C, A> {
+pub struct Recorder<'a, C> {
     clock: &'a C,
     records: &'a mut [StepRecord],
     overhead_ticks: u32,
-    after_step: A,
+    after_step: Option<fn(usize)>,
     total: u64,
     last: u64,
 }
 
-impl<'a, C: Clock, A: FnMut(usize)> Recorder<'a, C, A> {
+impl<'a, C: Clock> Recorder<'a, C> {
     /// Starts measuring; nothing but the inference may follow. `after_step` is
     /// called with each step that has ended, at nobody's cost.
     pub fn start(
         clock: &'a C,
         records: &'a mut [StepRecord],
         overhead_ticks: u32,
-        after_step: A,
+        after_step: Option<fn(usize)>,
     ) -> Self {
         CURRENT_STEP.store(0, Ordering::Relaxed);
         let last = clock.now();
@@ -117,7 +117,7 @@ impl<'a, C: Clock, A: FnMut(usize)> Recorder<'a, C, A> {
     }
 }
 
-impl<C: Clock, A: FnMut(usize)> Observer for Recorder<'_, C, A> {
+impl<C: Clock> Observer for Recorder<'_, C> {
     fn step(&mut self, step: usize, output: &[u8]) {
         let ticks = self.lap();
         if let Some(record) = self.records.get_mut(step) {
@@ -127,7 +127,9 @@ impl<C: Clock, A: FnMut(usize)> Observer for Recorder<'_, C, A> {
             };
         }
         CURRENT_STEP.store(step + 1, Ordering::Relaxed);
-        (self.after_step)(step);
+        if let Some(after_step) = self.after_step {
+            after_step(step);
+        }
         self.last = self.clock.now();
     }
 }

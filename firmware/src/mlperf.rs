@@ -90,8 +90,8 @@ impl Default for Buffers {
 }
 
 /// Answers commands until the link is closed.
-pub fn serve<L, P, C, S, G, T>(
-    board: &mut Board<L, P, C, S, G, T>,
+pub fn serve<L, P, C, S, G>(
+    board: &mut Board<L, P, C, S, G>,
     arena: &mut Arena,
     buffers: &mut Buffers,
 ) -> End
@@ -109,13 +109,13 @@ where
     monitor.run().err().unwrap_or(End::LinkClosed)
 }
 
-struct Monitor<'a, L, P, C, S, G, T> {
-    board: &'a mut Board<L, P, C, S, G, T>,
+struct Monitor<'a, L, P, C, S, G> {
+    board: &'a mut Board<L, P, C, S, G>,
     arena: &'a mut Arena,
     buffers: &'a mut Buffers,
 }
 
-impl<L, P, C, S, G, T> Monitor<'_, L, P, C, S, G, T>
+impl<L, P, C, S, G> Monitor<'_, L, P, C, S, G>
 where
     L: Read + Write,
     P: OutputPin,
@@ -293,7 +293,7 @@ where
     /// Copying the input is part of what is measured: an inference uses it up.
     fn infer_once(&mut self) -> Result<(), Fault> {
         self.arena.put_pixels(0, &self.buffers.input)?;
-        self.buffers.logits = *infer(self.arena)?;
+        self.buffers.logits = *tadpool_model::infer(self.arena)?;
         Ok(())
     }
 
@@ -324,12 +324,6 @@ fn line(link: &mut impl Write, text: core::fmt::Arguments<'_>) -> Result<(), End
 }
 
 /// A decimal number; none if it is something else or does not fit.
-/// An inference. A function of its own, so that an audit of the image finds it.
-#[inline(never)]
-fn infer(arena: &mut Arena) -> Result<&Logits, Fault> {
-    tadpool_model::infer(arena)
-}
-
 fn number(word: &[u8]) -> Option<u32> {
     core::str::from_utf8(word).ok()?.parse().ok()
 }

@@ -1,13 +1,14 @@
 //! The request loop: images in, predictions and their cost out.
 
+use core::fmt::Write as _;
+
 use embedded_hal::delay::DelayNs;
 use embedded_hal::digital::OutputPin;
 use embedded_io::{Read, Write};
 use tadpool_kernels::checksum::{FNV1A_OF_NOTHING, fnv1a_on};
-use tadpool_kernels::{Fault, Observer};
 use tadpool_model::{
     ARENA_BYTES, Arena, CLASSES, COMES_IN_ROWS, INPUT_BYTES, INPUT_CHANNELS, INPUT_HEIGHT,
-    INPUT_WIDTH, Logits, MODEL_HASH, NAME, STEPS,
+    INPUT_WIDTH, MODEL_HASH, NAME, STEPS,
 };
 use tadpool_protocol::{
     Counter, FaultKind, FaultReport, FrameReader, Hello, LOGITS_PER_FRAME, LogitsPiece, MAX_FRAME,
@@ -18,7 +19,7 @@ use crate::measure::{Clock, Delay, Recorder, StepRecord, current_step, overhead_
 
 /// What the request loop needs of a board.
 #[derive(Debug)]
-pub struct Board<L, P, C, S, G, T> {
+pub struct Board<L, P, C, S, G> {
     /// Name of the board's file.
     pub name: &'static str,
     /// What the start-up code set up.
@@ -33,29 +34,17 @@ pub struct Board<L, P, C, S, G, T> {
     pub stack: S,
     /// What happens is written here.
     pub log: G,
-    /// Faults on demand, in images that are built for it; [`NoSelfTests`] in all others.
-    pub self_tests: T,
+    /// Faults on demand, in images that are built for it.
+    pub self_tests: Option<SelfTests>,
 }
 
-/// Faults on demand. A type, so that an image has no calls that only some image makes.
-pub trait SelfTests {
-    /// Obeys a [`SelfTest`]; false if the image has none.
-    fn run(&self, test: SelfTest) -> bool;
-
+/// Faults on demand.
+#[derive(Debug, Clone, Copy)]
+pub struct SelfTests {
+    /// Obeys a [`SelfTest`].
+    pub run: fn(SelfTest),
     /// To be called when a step of an inference has ended.
-    fn after_step(&self, step: usize);
-}
-
-/// No faults on demand.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NoSelfTests;
-
-impl SelfTests for NoSelfTests {
-    fn run(&self, _: SelfTest) -> bool {
-        false
-    }
-
-    fn after_step(&self, _: usize) {}
+    pub after_step: fn(usize),
 }
 
 /// How much of the stack is used.
@@ -120,8 +109,8 @@ pub enum End {
 }
 
 /// Answers requests until the host has no more.
-pub fn serve<L, P, C, S, G, T>(
-    board: &mut Board<L, P, C, S, G, T>,
+pub fn serve<L, P, C, S, G>(
+    board: &mut Board<L, P, C, S, G>,
     arena: &mut Arena,
     buffers: &mut Buffers,
 ) -> End
@@ -131,7 +120,6 @@ where
     C: Clock,
     S: StackGauge,
     G: Log,
-    T: SelfTests,
 {
     let overhead_ticks = overhead_ticks(&board.clock);
     let Buffers {
@@ -162,8 +150,8 @@ where
     }
 }
 
-struct Session<'a, L, P, C, S, G, T> {
-    board: &'a mut Board<L, P, C, S, G, T>,
+struct Session<'a, L, P, C, S, G> {
+    board: &'a mut Board<L, P, C, S, G>,
     arena: &'a mut Arena,
     frame: &'a mut [u8; MAX_FRAME],
     records: &'a mut [StepRecord; STEPS],
@@ -189,14 +177,13 @@ impl Received {
     };
 }
 
-impl<L, P, C, S, G, T> Session<'_, L, P, C, S, G, T>
+impl<L, P, C, S, G> Session<'_, L, P, C, S, G>
 where
     L: Read + Write,
     P: OutputPin,
     C: Clock,
     S: StackGauge,
     G: Log,
-    T: SelfTests,
 {
     fn answer(&mut self, reader: &mut FrameReader) -> Result<(), End> {
         let Ok(request) = reader.message() else {
@@ -215,15 +202,15 @@ where
                 let ticks = self.ticks_since(start);
                 self.send(&Response::Ticks(ticks))
             }
-            Request::SelfTest(test) => {
-                let start = self.board.clock.now();
-                if self.board.self_tests.run(test) {
+            Request::SelfTest(test) => match self.board.self_tests {
+                Some(SelfTests { run, .. }) => {
+                    let start = self.board.clock.now();
+                    run(test);
                     let ticks = self.ticks_since(start);
                     self.send(&Response::Ticks(ticks))
-                } else {
-                    self.refuse(Refusal::NoSelfTests)
                 }
-            }
+                None => self.refuse(Refusal::NoSelfTests),
+            },
             Request::Shutdown => {
                 self.send(&Response::Bye)?;
                 Err(End::Shutdown)
@@ -260,12 +247,7 @@ where
             self.received = Received::NOTHING;
         }
         let began = self.board.clock.now();
-        // That they fit is told here too, so that the compiler sees it in the copy.
-        let fits = INPUT_BYTES
-            .checked_sub(bytes.len())
-            .is_some_and(|last| start <= last);
-        let is_next = fits && start == self.received.bytes;
-        if !is_next || self.arena.put_pixels(start, bytes).is_err() {
+        if start != self.received.bytes || self.arena.put_pixels(start, bytes).is_err() {
             let expected = self.received.bytes as u32;
             return self.refuse(Refusal::BadOffset {
                 expected,
@@ -306,16 +288,14 @@ where
         } = &mut *self.board;
         stack.paint();
         busy.set_high().ok(); // a pin that fails is not worth an inference
-        let after_step = |step| self_tests.after_step(step);
+        let after_step = self_tests.map(|tests| tests.after_step);
         let mut recorder = Recorder::start(clock, self.records, self.overhead_ticks, after_step);
-        let result = infer_observed(self.arena, &mut recorder);
+        let result = tadpool_model::infer_observed(self.arena, &mut recorder);
         let running = current_step();
         let mut ticks = recorder.finish();
         if COMES_IN_ROWS {
             ticks += received.ticks;
-            if let Some(first) = self.records.first_mut() {
-                first.ticks += received.ticks;
-            }
+            self.records[0].ticks += received.ticks;
         }
         busy.set_low().ok();
         let stack_bytes = stack.used_bytes() as u32;
@@ -329,7 +309,7 @@ where
             }
             Err(fault) => {
                 let mut message = Message::new();
-                message.push_str(fault.text()).ok(); // it fits
+                write!(message, "{fault:?}").ok(); // as much of it as fits
                 let kind = FaultKind::Kernel;
                 let report = FaultReport {
                     kind,
@@ -358,15 +338,6 @@ where
     }
 }
 
-/// An inference. A function of its own, so that an audit of the image finds it.
-#[inline(never)]
-pub(crate) fn infer_observed<'a>(
-    arena: &'a mut Arena,
-    observer: &mut impl Observer,
-) -> Result<&'a Logits, Fault> {
-    tadpool_model::infer_observed(arena, observer)
-}
-
 fn send_steps(
     link: &mut impl Write,
     records: &[StepRecord],
@@ -392,8 +363,7 @@ fn send_logits(
 ) -> Result<(), End> {
     for (piece, values) in logits.chunks(LOGITS_PER_FRAME).enumerate() {
         let offset = (piece * LOGITS_PER_FRAME) as u16;
-        // They fit: a piece has no more.
-        let values = heapless::Vec::from_slice(values).unwrap_or_default();
+        let values = values.iter().copied().collect();
         write_frame(
             link,
             &Response::Logits(LogitsPiece { offset, values }),
@@ -417,13 +387,10 @@ pub(crate) fn write_frame(
 
 /// As much of `text` as fits.
 fn cut<const N: usize>(text: &str) -> heapless::String<N> {
-    let mut start = heapless::String::new();
-    for c in text.chars() {
-        if start.push(c).is_err() {
-            break;
-        }
-    }
-    start
+    text.char_indices()
+        .take_while(|(start, c)| start + c.len_utf8() <= N)
+        .map(|(_, c)| c)
+        .collect()
 }
 
 #[cfg(test)]

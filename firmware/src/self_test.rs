@@ -9,22 +9,7 @@ use tadpool_protocol::SelfTest;
 
 use crate::run::SelfTests;
 
-/// The faults.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct FaultsOnDemand;
-
-impl SelfTests for FaultsOnDemand {
-    fn run(&self, test: SelfTest) -> bool {
-        run(test);
-        true
-    }
-
-    fn after_step(&self, step: usize) {
-        if step == BAD_STEP.load(Ordering::Relaxed) {
-            read_bad_address();
-        }
-    }
-}
+pub(crate) const SELF_TESTS: SelfTests = SelfTests { run, after_step };
 
 /// Where no board has memory.
 const NOWHERE: usize = 0x9000_0000;
@@ -45,6 +30,12 @@ fn run(test: SelfTest) {
         SelfTest::Hang => loop {
             core::hint::spin_loop();
         },
+    }
+}
+
+fn after_step(step: usize) {
+    if step == BAD_STEP.load(Ordering::Relaxed) {
+        read_bad_address();
     }
 }
 

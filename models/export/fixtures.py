@@ -173,12 +173,6 @@ def dilated(model):
     )
 
 
-def grouped(model):
-    for block in [block for stage in model.stages for block in stage]:
-        dim = block.norm1.num_channels
-        block.token_mixer = nn.Conv2d(dim, dim, 3, padding=1, groups=dim)
-
-
 def max_pool(model):
     for block in [block for stage in model.stages for block in stage]:
         block.token_mixer = MaxPooling()
@@ -368,13 +362,6 @@ UNSUPPORTED = [
         config=TINY,
         modules=(dilated,),
         reason="convolution with dilation 2",
-    ),
-    Fixture(
-        "refuse_grouped",
-        "depthwise convolution as token mixer",
-        config=TINY,
-        modules=(grouped,),
-        reason="grouped convolution, and no known token mixer",
     ),
     Fixture(
         "refuse_max_pool",

@@ -9,10 +9,11 @@ use tadpool_compiler::place::schedule::ScheduleConfig;
 use tadpool_compiler::quantize::precision::Precision;
 use tadpool_compiler::quantize::quant_model::QuantModel;
 use tadpool_compiler::quantize::{QuantError, Rounding, quantize_rounded};
+use tadpool_image::audit;
 use tadpool_kernels::layout::Layout;
 
 use super::Noise;
-use super::emulated::{assert_same_bytes, description};
+use super::emulated::{assert_same_bytes, description, written};
 use super::integer::{self, Quantized, images, normalised, pixels};
 
 /// Weights that change the stream by about its own size.
@@ -142,9 +143,18 @@ pub(crate) fn step_sqnr(placed: &Quantized) -> Vec<f64> {
     integer::step_sqnr(&placed.network, &placed.model, &placed.program())
 }
 
-/// Every step of a few inferences on an emulated board is as on the host, in an image that
-/// was audited.
+/// Every step of a few inferences on an emulated board is as on the host; they allocate
+/// nothing, have a bounded stack, and cannot panic.
 pub(crate) fn assert_same_on(name: &str, placed: &Quantized) {
     let program = placed.program();
+    let board = &tadpool_boards::find(name).unwrap();
+    let written = written(&program, board);
+    let build = written.build(board);
+    let audit = audit::inference(&build).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let (panics, heap, stack) = (&audit.panics, &audit.heap, &audit.stack_bytes);
+    assert!(
+        panics.is_empty() && heap.is_empty() && stack.is_ok(),
+        "{name}: {panics:?} {heap:?} {stack:?}"
+    );
     assert_same_bytes(&program, name, &images(&placed.network, 3));
 }

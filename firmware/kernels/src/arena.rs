@@ -25,20 +25,13 @@ pub enum Fault {
     Alignment,
 }
 
-impl Fault {
-    /// What it is, for firmware that formats nothing.
-    pub const fn text(self) -> &'static str {
-        match self {
+impl core::fmt::Display for Fault {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
             Self::Buffer => "a buffer lies outside the arena or overlaps another",
             Self::Geometry => "a slice does not match the dimensions of its step",
             Self::Alignment => "a buffer is not aligned",
-        }
-    }
-}
-
-impl core::fmt::Display for Fault {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(self.text())
+        })
     }
 }
 

@@ -2,7 +2,6 @@
 
 use core::fmt;
 
-use cobs::{DecodeResult, DecoderState};
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
 use tadpool_kernels::checksum::fnv1a;
@@ -18,7 +17,7 @@ const STUFFED: usize = cobs::max_encoding_length(MAX_MESSAGE + CHECKSUM);
 /// Why bytes are not a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FrameError {
-    /// More than a message of [`MAX_MESSAGE`] bytes.
+    /// More than [`MAX_FRAME`] bytes without an end.
     TooLong,
     /// The byte stuffing is broken.
     Stuffing,
@@ -53,15 +52,11 @@ pub fn encode<'a>(
     frame.get(..=stuffed).ok_or(FrameError::TooLong)
 }
 
-/// Unstuffs bytes until a frame is complete.
-///
-/// Byte by byte, since decoding a whole frame in place has checks of bounds that no
-/// compiler can prove to hold, and firmware must not be able to panic.
-#[derive(Debug)]
+/// Collects bytes until a frame is complete.
+#[derive(Debug, Default)]
 pub struct FrameReader {
-    decoder: DecoderState,
-    plain: Vec<u8, { MAX_MESSAGE + CHECKSUM }>,
-    error: Option<FrameError>,
+    stuffed: Vec<u8, STUFFED>,
+    too_long: bool,
     complete: bool,
 }
 
@@ -69,9 +64,8 @@ impl FrameReader {
     /// A reader at the start of a frame.
     pub const fn new() -> Self {
         Self {
-            decoder: DecoderState::Idle,
-            plain: Vec::new(),
-            error: None,
+            stuffed: Vec::new(),
+            too_long: false,
             complete: false,
         }
     }
@@ -83,43 +77,31 @@ impl FrameReader {
         if self.complete {
             *self = Self::new();
         }
-        match self.decoder.feed(byte) {
-            Ok(DecodeResult::NoData) => {}
-            Ok(DecodeResult::DataContinue(byte)) => {
-                if self.plain.push(byte).is_err() {
-                    self.error = Some(FrameError::TooLong);
-                }
-            }
-            Ok(DecodeResult::DataComplete) => self.complete = true,
-            // The frame's end came too early.
-            Err(_) => {
-                self.error.get_or_insert(FrameError::Stuffing);
-                self.complete = true;
-            }
+        if byte != 0 {
+            self.too_long |= self.stuffed.push(byte).is_err();
+        } else {
+            self.complete = !self.stuffed.is_empty();
         }
         self.complete
     }
 
-    /// Reads the frame that the last [`Self::push`] ended.
+    /// Reads the frame that the last [`Self::push`] ended; once only, for it is
+    /// decoded in place.
     ///
     /// # Errors
     ///
     /// [`FrameError`] if it is none, or not a message of type `T`.
-    pub fn message<'a, T: Deserialize<'a>>(&'a self) -> Result<T, FrameError> {
-        if let Some(error) = self.error {
-            return Err(error);
+    pub fn message<'a, T: Deserialize<'a>>(&'a mut self) -> Result<T, FrameError> {
+        if self.too_long {
+            return Err(FrameError::TooLong);
         }
-        let (body, checksum) = self.plain.split_last_chunk().ok_or(FrameError::Checksum)?;
+        let length = cobs::decode_in_place(&mut self.stuffed).map_err(|_| FrameError::Stuffing)?;
+        let plain = self.stuffed.get(..length).ok_or(FrameError::Stuffing)?;
+        let (body, checksum) = plain.split_last_chunk().ok_or(FrameError::Checksum)?;
         if fnv1a(body).to_le_bytes() != *checksum {
             return Err(FrameError::Checksum);
         }
         postcard::from_bytes(body).map_err(|_| FrameError::Message)
-    }
-}
-
-impl Default for FrameReader {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

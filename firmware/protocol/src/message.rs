@@ -198,19 +198,6 @@ pub enum Refusal {
     NoSelfTests,
 }
 
-impl Refusal {
-    /// What it is, without its numbers: firmware formats none.
-    pub const fn text(self) -> &'static str {
-        match self {
-            Self::BrokenFrame => "a frame was broken",
-            Self::BadOffset { .. } => "pixels arrived out of order",
-            Self::Incomplete { .. } => "pixels are missing",
-            Self::BadChecksum { .. } => "the image is not the one sent",
-            Self::NoSelfTests => "the image was built without self tests",
-        }
-    }
-}
-
 /// Why the program cannot go on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FaultReport {

@@ -9,7 +9,7 @@ use tadpool_model::{Arena, INPUT_BYTES};
 
 use super::{Buffers, COMMAND_LENGTH, HELP, serve};
 use crate::run::tests::{Pin, board as any_board};
-use crate::run::{Board, End, NoSelfTests};
+use crate::run::{Board, End};
 
 /// What the runner sends, and what it has been sent.
 #[derive(Default)]
@@ -55,7 +55,7 @@ fn lines(sent: &[u8]) -> (Vec<String>, Pin) {
         clock: board.clock,
         stack: board.stack,
         log: board.log,
-        self_tests: NoSelfTests,
+        self_tests: None,
     };
     board.link.sent.extend(sent);
     let mut arena = Box::new(Arena::new());

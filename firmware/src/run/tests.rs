@@ -104,7 +104,7 @@ impl Log for NoLog {
     fn refused(&mut self, _: Refusal) {}
 }
 
-pub(crate) type TestBoard = Board<Wire, Pin, Ticker, NoStack, NoLog, NoSelfTests>;
+pub(crate) type TestBoard = Board<Wire, Pin, Ticker, NoStack, NoLog>;
 
 pub(crate) fn board() -> TestBoard {
     Board {
@@ -115,7 +115,7 @@ pub(crate) fn board() -> TestBoard {
         clock: Ticker(Cell::new(0)),
         stack: NoStack,
         log: NoLog,
-        self_tests: NoSelfTests,
+        self_tests: None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Thumb and Helium machine code of the Cortex-M: what each instruction does, and what
 //! it costs.
 //!
-//! [`decode`] is the one decoder of the project. It tells the length of an instruction,
+//! [`decode`] tells the length of an instruction,
 //! the registers that it reads and writes, its memory access, where the program counter
 //! goes, and its class in the pipeline models; an encoding that it does not know is an
 //! error. [`pipeline`] estimates cycles from that, one file a core.

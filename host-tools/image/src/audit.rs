@@ -1,103 +1,71 @@
-//! Proof, from the machine code, that an image cannot panic, uses neither floating point
-//! nor a heap, and has a stack that is large enough.
+//! What an inference can reach: proof that it cannot panic, uses no floating
+//! point and no heap, and a bound for the stack that it needs.
 //!
-//! The linked image is audited, not the source: starting where the processor starts, and
-//! at every handler of an exception or interrupt, every path through the code is
-//! followed. So the result holds for what the compiler made of the firmware, the kernels
-//! and the generated crate. What is assumed besides is in `SOUNDNESS.md`.
+//! The linked image is looked through, not the source: starting at one
+//! function, every call in the machine code is followed. So the result holds
+//! for what the compiler made of the kernels and the generated crate, with the
+//! flags of the firmware.
 
-mod calls;
-mod image;
-mod state;
-mod walk;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::Path;
 
-use std::path::{Path, PathBuf};
+use object::{Object, ObjectSection, ObjectSymbol, SectionKind, SymbolKind};
 
-use calls::{Auditor, INFERENCE, is_inference, roots, startup};
-use image::Image;
-pub use image::MalformedElf;
+use super::elf::ElfError;
+use super::thumb::{self, Effect};
+use super::{Build, FirmwareError, build_program};
 
-/// What an image can do.
+/// The program that holds nothing but an inference.
+const PROGRAM: &str = "inference-only";
+/// Where the inference begins in it.
+const ROOT: &str = "tadpool_inference";
+
+/// How the functions of the kernels' assembly begin. What they go to by its
+/// address lies within them, which compiled code does not promise.
+const OWN_ASSEMBLY: &str = "tadpool_dsp_";
+
+/// What can be reached from a function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Audit {
-    /// Names of the functions that can be reached, sorted.
+    /// Names of the functions, sorted.
     pub functions: Vec<String>,
-    /// Chains of calls that end in a panic or a trap, one for each place.
+    /// Chains of calls that end in a panic, one for each function that panics.
     pub panics: Vec<String>,
     /// Functions that use floating point, in hardware or software.
     pub floats: Vec<String>,
     /// Functions of the heap.
     pub heap: Vec<String>,
-    /// What could not be followed, and where; none in an image that is proved.
-    pub obstacles: Vec<String>,
-    /// Functions that were not looked into: the board's start-up, or none.
-    pub assumed: Vec<String>,
-    /// Stacks of their own that are too small: what changes to them, bytes that are
-    /// needed, and bytes that there are.
-    pub small_stacks: Vec<(String, u32, u32)>,
-    /// Most bytes of stack, or why there is no bound. Of a whole image these are the
-    /// program's, and those of the handlers that can interrupt it and each other.
+    /// Most bytes of stack, without those of an interrupt; or why there is no
+    /// bound.
     pub stack_bytes: Result<u32, String>,
-    /// The same for an inference alone, if the image has one.
-    pub inference_stack_bytes: Option<u32>,
-    /// Bytes of the stack that the image reserves; zero if it says nothing.
-    pub reserved_stack_bytes: u32,
 }
 
 /// A promise that an image does not keep.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
-    /// The file cannot be audited.
-    #[error("`{}` {source}; build it again", path.display())]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: MalformedElf,
-    },
-    /// Something can be reached that must not be.
-    #[error("the image has {what}: {}", names.join(", "))]
+    /// The image cannot be built.
+    #[error(transparent)]
+    Firmware(#[from] FirmwareError),
+    /// The image cannot be read.
+    #[error(transparent)]
+    Elf(#[from] ElfError),
+    /// Something is reachable that must not be.
+    #[error("the inference path has {what}: {}", names.join(", "))]
     Reachable {
         /// What it is.
         what: &'static str,
         /// Where it is.
         names: Vec<String>,
     },
-    /// The code cannot be followed.
-    #[error("the image cannot be audited: {}", .0.join(", "))]
-    Obstacles(Vec<String>),
     /// There is no bound for the stack.
-    #[error("the stack has no bound: {0}")]
+    #[error("the stack of the inference path has no bound: {0}")]
     Unbounded(String),
     /// The stack is too small.
-    #[error(
-        "board `{board}` reserves {reserved} bytes of stack and the image needs up to {needed}; \
-         raise layout.stack_bytes"
-    )]
-    Stack {
-        /// Name of the board.
-        board: String,
-        /// The bound.
-        needed: u32,
-        /// What the image has.
-        reserved: u32,
-    },
-    /// A handler's own stack is too small.
-    #[error("`{name}` has {reserved} bytes of stack of its own and needs up to {needed}")]
-    OwnStack {
-        /// The handler.
-        name: String,
-        /// The bound.
-        needed: u32,
-        /// What there is.
-        reserved: u32,
-    },
-    /// An inference takes more of the stack than the board allows it.
     #[error(
         "an inference needs {needed} bytes of stack, board `{board}` allows it {allowed}; raise \
          budget.inference_stack_bytes"
     )]
-    Inference {
+    Stack {
         /// The bound.
         needed: u32,
         /// Name of the board.
@@ -107,103 +75,60 @@ pub enum AuditError {
     },
 }
 
-/// Audits the whole image in `bytes`, from the file at `path`: from the reset on, with all
-/// handlers of its vector table. If that fails because of what the board's start-up does,
-/// which some chips' crates write, all but the start-up is audited; [`Audit::assumed`] says
-/// so.
+/// What the machine code of a model's inference depends on: boards that agree in it
+/// need one audit.
+pub fn code(board: &tadpool_boards::Board) -> (String, &'static str) {
+    (board.target.clone(), board.kernels.name())
+}
+
+/// Builds the inference alone for a board and looks through it.
 ///
 /// # Errors
-/// [`AuditError::Malformed`] if it is no such image.
-pub fn audit(path: &Path, bytes: &[u8]) -> Result<Audit, AuditError> {
-    (|| {
-        let image = Image::new(bytes)?;
-        let vectors = image.vectors()?;
-        let whole = audit_but(&image, &vectors, &[]);
-        if whole.is_proved() {
-            return Ok(whole);
-        }
-        let rest = audit_but(&image, &vectors, &startup(&image));
-        Ok(if rest.is_proved() { rest } else { whole })
-    })()
-    .map_err(|source| malformed(path, source))
+/// An [`AuditError`] if it cannot be built or read.
+pub fn inference(build: &Build<'_>) -> Result<Audit, AuditError> {
+    let (path, bytes) = build_program(build, PROGRAM)?;
+    Ok(audit(&path, &bytes, ROOT)?)
 }
 
-/// Audits all but some functions.
-fn audit_but(image: &Image<'_>, vectors: &[u32], assumed: &[u32]) -> Audit {
-    let roots: Vec<u32> = roots(vectors).into_iter().collect();
-    let mut auditor = Auditor::new(image, assumed);
-    let mut audit = auditor.audit(&roots);
-    audit.reserved_stack_bytes = reserved(image, vectors);
-    audit.stack_bytes = auditor.whole_stack(vectors);
-    audit.inference_stack_bytes = auditor.inference();
-    audit
-}
-
-/// Audits an image's inference alone, for images whose other code is not free of what an
-/// audit refuses.
+/// Everything that can be reached from the function whose symbol is `root`, in
+/// the image in `bytes`, from the file at `path`.
 ///
 /// # Errors
-/// [`AuditError::Malformed`] if it is no such image.
-pub fn audit_inference(path: &Path, bytes: &[u8]) -> Result<Audit, AuditError> {
-    (|| {
-        let image = Image::new(bytes)?;
-        let vectors = image.vectors()?;
-        let is_inference = |function: &&u32| is_inference(&image.name(**function));
-        let functions = image.functions.keys().filter(is_inference);
-        let roots: Vec<u32> = functions.copied().collect();
-        if roots.is_empty() {
-            return Err(MalformedElf::Symbol(INFERENCE[0].to_owned()));
-        }
-        let mut audit = Auditor::new(&image, &[]).audit(&roots);
-        audit.reserved_stack_bytes = reserved(&image, &vectors);
-        audit.inference_stack_bytes = audit.stack_bytes.clone().ok();
-        Ok(audit)
-    })()
-    .map_err(|source| malformed(path, source))
-}
-
-/// Audits what can be reached from the functions whose symbols are `roots`, each by
-/// itself, in any image.
-///
-/// # Errors
-/// [`AuditError::Malformed`] if it is none, or has no such function.
-pub fn audit_from(path: &Path, bytes: &[u8], roots: &[&str]) -> Result<Audit, AuditError> {
-    (|| {
-        let image = Image::new(bytes)?;
-        let find = |&root: &&str| {
-            let mut functions = image.functions.iter();
-            let found = functions.find(|(_, function)| function.name == root);
-            let address = found.map(|(&address, _)| address);
-            address.ok_or_else(|| MalformedElf::Symbol(root.to_owned()))
-        };
-        let roots = roots.iter().map(find).collect::<Result<Vec<_>, _>>()?;
-        Ok(Auditor::new(&image, &[]).audit(&roots))
-    })()
-    .map_err(|source| malformed(path, source))
-}
-
-fn malformed(path: &Path, source: MalformedElf) -> AuditError {
-    AuditError::Malformed {
-        path: path.to_owned(),
-        source,
-    }
-}
-
-/// Bytes of the stack that the processor starts with.
-fn reserved(image: &Image<'_>, vectors: &[u32]) -> u32 {
-    let top = vectors.first().and_then(|&top| image.stack_below(top));
-    top.unwrap_or(0)
+/// An [`ElfError`] if it is not such an image.
+pub fn audit(path: &Path, bytes: &[u8], root: &str) -> Result<Audit, ElfError> {
+    let functions = functions(path, bytes)?;
+    let find =
+        |(address, function): (&u64, &Function)| (function.symbol == root).then_some(*address);
+    let root = functions
+        .iter()
+        .find_map(find)
+        .ok_or_else(|| ElfError::new(path, format!("it has no function `{root}`")))?;
+    let callers = reach(&functions, root);
+    let reached = || callers.keys().filter_map(|address| functions.get(address));
+    let names = |is: fn(&Function) -> bool| -> Vec<String> {
+        reached()
+            .filter(|function| is(function))
+            .map(|function| function.name.clone())
+            .collect()
+    };
+    let panics = callers
+        .keys()
+        .filter(|address| functions.get(address).is_some_and(panics));
+    let mut audit = Audit {
+        functions: names(|_| true),
+        panics: panics
+            .map(|&address| chain(&functions, &callers, address))
+            .collect(),
+        floats: names(|function| function.has_float || is_soft_float(&function.symbol)),
+        heap: names(|function| function.symbol.contains("__rust_alloc")),
+        stack_bytes: stack_bytes(&functions, root, &mut BTreeMap::new()),
+    };
+    audit.functions.sort();
+    Ok(audit)
 }
 
 impl Audit {
-    /// Whether nothing was found that an image must not have. Whether its stack is large
-    /// enough is another question.
-    fn is_proved(&self) -> bool {
-        let lists = [&self.panics, &self.floats, &self.heap, &self.obstacles];
-        lists.into_iter().all(Vec::is_empty) && self.stack_bytes.is_ok()
-    }
-
-    /// Fails unless all promises are kept, on `board` as for the stack.
+    /// Fails unless the promises are kept, on `board` as for the stack.
     ///
     /// # Errors
     /// The [`AuditError`] of the first one that is not.
@@ -221,30 +146,9 @@ impl Audit {
                 });
             }
         }
-        if !self.obstacles.is_empty() {
-            return Err(AuditError::Obstacles(self.obstacles.clone()));
-        }
         let needed = self.stack_bytes.clone().map_err(AuditError::Unbounded)?;
-        let reserved = self.reserved_stack_bytes;
-        if needed > reserved {
-            return Err(AuditError::Stack {
-                board: board.name.clone(),
-                needed,
-                reserved,
-            });
-        }
-        if let Some((name, needed, reserved)) = self.small_stacks.first().cloned() {
-            return Err(AuditError::OwnStack {
-                name,
-                needed,
-                reserved,
-            });
-        }
-        match (
-            board.budget.inference_stack_bytes,
-            self.inference_stack_bytes,
-        ) {
-            (Some(allowed), Some(needed)) if needed > allowed => Err(AuditError::Inference {
+        match board.budget.inference_stack_bytes {
+            Some(allowed) if needed > allowed => Err(AuditError::Stack {
                 needed,
                 board: board.name.clone(),
                 allowed,
@@ -254,5 +158,234 @@ impl Audit {
     }
 }
 
+/// A function of the image.
+#[derive(Debug, Default)]
+struct Function {
+    symbol: String,
+    /// The symbol as it reads in the source.
+    name: String,
+    /// Addresses of the functions that it calls or goes to.
+    calls: BTreeSet<u64>,
+    /// Most bytes of its own on the stack.
+    frame_bytes: u32,
+    has_indirect_calls: bool,
+    has_unknown_frame: bool,
+    has_float: bool,
+}
+
+/// The functions of the image, by address.
+fn functions(path: &Path, bytes: &[u8]) -> Result<BTreeMap<u64, Function>, ElfError> {
+    let file = object::File::parse(bytes).map_err(|error| ElfError::new(path, error))?;
+    let mut functions = BTreeMap::new();
+    let mut ends = BTreeMap::new();
+    for section in file
+        .sections()
+        .filter(|section| section.kind() == SectionKind::Text)
+    {
+        let code = section.data().map_err(|error| ElfError::new(path, error))?;
+        let end = section.address() + section.size();
+        // `$t` and `$d` tell where instructions and data begin.
+        let mut marks = BTreeMap::new();
+        let mut spans = BTreeMap::new();
+        for symbol in file
+            .symbols()
+            .filter(|s| s.section_index() == Some(section.index()))
+        {
+            let name = symbol.name().unwrap_or_default();
+            if name.starts_with("$t") || name.starts_with("$d") {
+                marks.insert(symbol.address(), name.starts_with("$t"));
+            } else if symbol.kind() == SymbolKind::Text {
+                spans.insert(symbol.address() & !1, (symbol.size(), name));
+            }
+        }
+        for (&start, &(size, symbol)) in &spans {
+            // Assembly may leave the size out: up to the next function.
+            let next = spans
+                .range(start + 1..)
+                .next()
+                .map_or(end, |(&next, _)| next);
+            let size = if size == 0 { next - start } else { size };
+            let first = usize::try_from(start - section.address()).unwrap_or(usize::MAX);
+            let body = code.get(first..).and_then(|code| code.get(..size as usize));
+            let outside = || ElfError::new(path, format!("`{symbol}` lies outside its section"));
+            let function = function(symbol, start, body.ok_or_else(outside)?, &marks);
+            functions.insert(start, function);
+            ends.insert(start, start + size);
+        }
+    }
+    // A jump into the midst of a function counts as one to its start.
+    let holder = |address: u64| {
+        let (&start, &end) = ends.range(..=address).next_back()?;
+        (address < end).then_some(start)
+    };
+    for function in functions.values_mut() {
+        let calls = std::mem::take(&mut function.calls);
+        function.calls = calls
+            .into_iter()
+            .map(|to| holder(to).unwrap_or(to))
+            .collect();
+    }
+    Ok(functions)
+}
+
+fn function(symbol: &str, start: u64, code: &[u8], marks: &BTreeMap<u64, bool>) -> Function {
+    let name = format!("{:#}", rustc_demangle::demangle(symbol));
+    let mut function = Function {
+        symbol: symbol.to_owned(),
+        name,
+        ..Function::default()
+    };
+    let halfword = |at: u64| {
+        let bytes = code.get(at as usize..)?.first_chunk()?;
+        Some(u16::from_le_bytes(*bytes))
+    };
+    let end = start + code.len() as u64;
+    let mut address = start;
+    while let Some(first) = halfword(address - start) {
+        let is_code = marks
+            .range(..=address)
+            .next_back()
+            .is_none_or(|(_, is_code)| *is_code);
+        if !is_code {
+            address += 2;
+            continue;
+        }
+        let second = halfword(address + 2 - start).unwrap_or(0);
+        let (effect, length) = thumb::decode(address, first, second);
+        match effect {
+            Effect::None => {}
+            // Armv6-M has no other branch that reaches as far: compilers use it
+            // to jump where the return address is saved.
+            Effect::Call(target) if (start + 1..end).contains(&target) => {}
+            Effect::Call(target) => drop(function.calls.insert(target)),
+            Effect::Jump(target) if (start..end).contains(&target) => {}
+            Effect::Jump(target) => drop(function.calls.insert(target)),
+            Effect::IndirectJump if symbol.starts_with(OWN_ASSEMBLY) => {}
+            Effect::IndirectCall | Effect::IndirectJump => function.has_indirect_calls = true,
+            // Each branch may push; their sum is never less than what one does.
+            Effect::Push(bytes) => function.frame_bytes += bytes,
+            Effect::UnknownPush => function.has_unknown_frame = true,
+            Effect::Float => function.has_float = true,
+        }
+        address += length;
+    }
+    function
+}
+
+/// Every function that can be reached from `root`, with one that calls it.
+fn reach(functions: &BTreeMap<u64, Function>, root: u64) -> BTreeMap<u64, u64> {
+    let mut callers = BTreeMap::from([(root, root)]);
+    let mut queue = VecDeque::from([root]);
+    while let Some(address) = queue.pop_front() {
+        for &callee in functions
+            .get(&address)
+            .iter()
+            .flat_map(|function| &function.calls)
+        {
+            callers.entry(callee).or_insert_with(|| {
+                queue.push_back(callee);
+                address
+            });
+        }
+    }
+    callers
+}
+
+/// The calls that lead to the function at `address`.
+fn chain(
+    functions: &BTreeMap<u64, Function>,
+    callers: &BTreeMap<u64, u64>,
+    mut address: u64,
+) -> String {
+    let name = |address| {
+        functions
+            .get(&address)
+            .map_or("?", |function| function.name.as_str())
+    };
+    let mut chain = name(address).to_owned();
+    while let Some(&caller) = callers.get(&address).filter(|&&caller| caller != address) {
+        chain = format!("{} -> {chain}", name(caller));
+        address = caller;
+    }
+    chain
+}
+
+/// Whether a function is where panics go.
+fn panics(function: &Function) -> bool {
+    function.symbol.contains("rust_begin_unwind") || function.name.starts_with("core::panicking::")
+}
+
+/// Whether a symbol is one of the run-time library's for floating point: those
+/// of Arm's run-time ABI, and those of LLVM's library.
+fn is_soft_float(symbol: &str) -> bool {
+    let of_arm = [
+        "__aeabi_f",
+        "__aeabi_d",
+        "__aeabi_cf",
+        "__aeabi_cd",
+        "__aeabi_h2f",
+    ];
+    let to_float = ["__aeabi_i2f", "__aeabi_ui2f", "__aeabi_l2f", "__aeabi_ul2f"];
+    let to_double = ["__aeabi_i2d", "__aeabi_ui2d", "__aeabi_l2d", "__aeabi_ul2d"];
+    let of_llvm = [
+        "sf2", "df2", "sf3", "df3", "sfsi", "sfdi", "dfsi", "dfdi", "sisf", "disf", "sidf", "didf",
+    ];
+    of_arm
+        .iter()
+        .chain(&to_float)
+        .chain(&to_double)
+        .any(|start| symbol.starts_with(start))
+        && !symbol.starts_with("__aeabi_div0")
+        || symbol.starts_with("__") && of_llvm.iter().any(|end| symbol.ends_with(end))
+}
+
+/// Most bytes of stack from `address` on, or why there is no bound. `known` has
+/// the results so far, none for the functions that are being looked at.
+fn stack_bytes(
+    functions: &BTreeMap<u64, Function>,
+    address: u64,
+    known: &mut BTreeMap<u64, Option<u32>>,
+) -> Result<u32, String> {
+    let function = functions
+        .get(&address)
+        .ok_or_else(|| format!("there is no function at the called address {address:#x}"))?;
+    let name = &function.name;
+    match known.get(&address) {
+        Some(Some(bytes)) => return Ok(*bytes),
+        Some(None) => return Err(format!("`{name}` calls itself")),
+        None => known.insert(address, None),
+    };
+    if function.has_indirect_calls {
+        return Err(format!("`{name}` calls a function by its address"));
+    }
+    if function.has_unknown_frame {
+        return Err(format!("`{name}` moves the stack pointer by a variable"));
+    }
+    let mut deepest = 0;
+    for &callee in &function.calls {
+        deepest = deepest.max(stack_bytes(functions, callee, known)?);
+    }
+    let bytes = function.frame_bytes + deepest;
+    known.insert(address, Some(bytes));
+    Ok(bytes)
+}
+
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    /// `nop`, then a branch with link to itself or, as the second instruction at
+    /// 0x102, to the start.
+    fn calls_of(offset_bytes: i16) -> BTreeSet<u64> {
+        let low = 0xf800 | (offset_bytes / 2) as u16 & 0x7ff;
+        let code = [0xbf00, 0xf7ff, low].map(u16::to_le_bytes).concat();
+        function("f", 0x100, &code, &BTreeMap::new()).calls
+    }
+
+    #[test]
+    fn a_far_jump_is_no_call_of_oneself() {
+        assert_eq!(calls_of(-4), BTreeSet::new(), "0x102");
+        assert_eq!(calls_of(-6), BTreeSet::from([0x100]));
+        assert_eq!(calls_of(-8), BTreeSet::from([0xfe]));
+    }
+}

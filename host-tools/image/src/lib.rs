@@ -2,6 +2,8 @@
 
 pub mod elf;
 
+mod thumb;
+
 pub mod audit;
 
 pub mod fit;
@@ -11,7 +13,6 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use audit::{Audit, AuditError};
 use elf::{ElfError, Sizes};
 use tadpool_boards::Board;
 use tadpool_compiler::output::{self, OutputError};
@@ -66,8 +67,6 @@ pub struct Image {
     pub path: PathBuf,
     /// What it takes of the board's memory.
     pub sizes: Sizes,
-    /// What was proved of it.
-    pub audit: Audit,
 }
 
 /// An image that could not be built.
@@ -131,27 +130,16 @@ pub enum FirmwareError {
     /// The image is not what it should be.
     #[error(transparent)]
     Elf(#[from] ElfError),
-    /// The image does something that none may.
-    #[error(transparent)]
-    Audit(#[from] AuditError),
 }
 
-/// Builds an image and audits it: all of it if it answers requests, else its inference.
-/// Self-tests are there to fail, and MLPerf Tiny's texts are made by code that an audit
-/// cannot follow.
+/// Builds an image.
 ///
 /// # Errors
-/// A [`FirmwareError`]; [`FirmwareError::DoesNotFit`] if the board is too small,
-/// [`FirmwareError::Audit`] if the image does not pass.
+/// A [`FirmwareError`]; [`FirmwareError::DoesNotFit`] if the board is too small.
 pub fn build(build: &Build<'_>) -> Result<Image, FirmwareError> {
-    let (path, bytes) = build_limited(build, Limits::Board)?;
+    let (path, bytes) = build_program(build, PROGRAM)?;
     let sizes = elf::sizes(&path, &bytes)?;
-    let audit = match build.interface {
-        Interface::Requests => audit::audit(&path, &bytes)?,
-        _ => audit::audit_inference(&path, &bytes)?,
-    };
-    audit.check(build.board)?;
-    Ok(Image { path, sizes, audit })
+    Ok(Image { path, sizes })
 }
 
 /// What an image takes, whether the board has it or not.
@@ -159,8 +147,16 @@ pub fn build(build: &Build<'_>) -> Result<Image, FirmwareError> {
 /// # Errors
 /// A [`FirmwareError`], but never [`FirmwareError::DoesNotFit`].
 pub fn weigh(build: &Build<'_>) -> Result<Sizes, FirmwareError> {
-    let (path, bytes) = build_limited(build, Limits::None)?;
+    let (path, bytes) = build_limited(build, PROGRAM, Limits::None)?;
     Ok(elf::sizes(&path, &bytes)?)
+}
+
+/// Builds one program of the firmware; returns its path and its bytes.
+pub(crate) fn build_program(
+    build: &Build<'_>,
+    program: &str,
+) -> Result<(PathBuf, Vec<u8>), FirmwareError> {
+    build_limited(build, program, Limits::Board)
 }
 
 /// How much memory the linker has.
@@ -172,8 +168,11 @@ enum Limits {
     None,
 }
 
-/// Returns the image's path and its bytes.
-fn build_limited(build: &Build<'_>, limits: Limits) -> Result<(PathBuf, Vec<u8>), FirmwareError> {
+fn build_limited(
+    build: &Build<'_>,
+    program: &str,
+    limits: Limits,
+) -> Result<(PathBuf, Vec<u8>), FirmwareError> {
     if build.interface == Interface::MlperfUart && build.board.uart.is_none() {
         return Err(FirmwareError::NoUart {
             board: build.board.name.clone(),
@@ -186,22 +185,29 @@ fn build_limited(build: &Build<'_>, limits: Limits) -> Result<(PathBuf, Vec<u8>)
         Some(model) => stage(build.firmware, model, &target_folder)?,
         None => build.firmware.join("Cargo.toml"),
     };
-    let bytes = read(&cargo_build(build, limits, &manifest, &target_folder)?)?;
+    let bytes = read(&cargo_build(
+        build,
+        program,
+        limits,
+        &manifest,
+        &target_folder,
+    )?)?;
     // The next board or model of the same processor writes over it.
     let kind = match limits {
         Limits::Board => build.interface.feature().unwrap_or("requests"),
         Limits::None => "unlimited",
     };
-    let folder = target_folder.join("images").join(PROGRAM).join(kind);
+    let folder = target_folder.join("images").join(program).join(kind);
     let path = folder.join(format!("{}.elf", build.board.name));
     output::create_folder(&folder)?;
     output::write(&path, &bytes)?;
     Ok((path, bytes))
 }
 
-/// Builds the firmware and returns the image's path.
+/// Builds `program` and returns its path.
 fn cargo_build(
     build: &Build<'_>,
+    program: &str,
     limits: Limits,
     manifest: &Path,
     target_folder: &Path,
@@ -217,7 +223,7 @@ fn cargo_build(
     };
     let mut command = toolchain.command("build", target);
     command
-        .args(["--release", "--bin", PROGRAM])
+        .args(["--release", "--bin", program])
         .args([
             "--no-default-features",
             "--features",
@@ -253,7 +259,7 @@ fn cargo_build(
             &String::from_utf8_lossy(&output.stderr),
         ));
     }
-    Ok(target_folder.join(target).join("release").join(PROGRAM))
+    Ok(target_folder.join(target).join("release").join(program))
 }
 
 /// Writes a manifest that is the firmware's but for the model, and returns its

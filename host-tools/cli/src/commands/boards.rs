@@ -1,5 +1,6 @@
 //! `tadpool boards`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
@@ -7,6 +8,7 @@ use anyhow::{Context as _, anyhow};
 use clap::Args;
 use serde::Serialize;
 use tadpool_boards::Board;
+use tadpool_image::audit::{self, Audit};
 use tadpool_image::{Build, Image, Interface};
 
 use super::board::FirmwareArgs;
@@ -50,8 +52,6 @@ struct ImageRow {
     /// Variables and stack.
     ram_bytes: u64,
     stack_bytes: u64,
-    /// The bound for all of the image, interrupts and faults included.
-    stack_bound_bytes: u32,
     /// The bound for the inference alone, and what the board's file allows it.
     inference_stack_bytes: u32,
     inference_stack_budget_bytes: Option<u32>,
@@ -59,6 +59,7 @@ struct ImageRow {
 
 impl Boards {
     pub(crate) fn run(self) -> anyhow::Result<BoardList> {
+        let mut audits = BTreeMap::new();
         for name in &self.except {
             tadpool_boards::find(name)?;
         }
@@ -68,7 +69,7 @@ impl Boards {
             .map(|name| {
                 let board = tadpool_boards::find(name)?;
                 let image = match self.build {
-                    true => Some(image(self.firmware.folder()?, &board)?),
+                    true => Some(image(self.firmware.folder()?, &board, &mut audits)?),
                     false => None,
                 };
                 Ok(row(&board, image))
@@ -78,8 +79,13 @@ impl Boards {
     }
 }
 
-/// Builds and audits the board's image.
-fn image(firmware: &Path, board: &Board) -> anyhow::Result<ImageRow> {
+/// Builds the board's image, and looks through its inference unless `audits` has
+/// the same machine code already.
+fn image(
+    firmware: &Path,
+    board: &Board,
+    audits: &mut BTreeMap<(String, &'static str), Audit>,
+) -> anyhow::Result<ImageRow> {
     let build = Build {
         firmware,
         board,
@@ -87,15 +93,21 @@ fn image(firmware: &Path, board: &Board) -> anyhow::Result<ImageRow> {
         interface: Interface::Requests,
     };
     let named = || format!("board `{}`", board.name);
-    let Image { sizes, audit, .. } = tadpool_image::build(&build).with_context(named)?;
+    let Image { sizes, .. } = tadpool_image::build(&build).with_context(named)?;
+    let code = audit::code(board);
+    let audit = match audits.get(&code) {
+        Some(audit) => audit,
+        None => {
+            let audit = audit::inference(&build).with_context(named)?;
+            audits.entry(code).or_insert(audit)
+        }
+    };
+    audit.check(board).with_context(named)?;
     Ok(ImageRow {
         flash_bytes: sizes.flash_bytes(),
         ram_bytes: sizes.ram_bytes(),
         stack_bytes: sizes.stack_bytes,
-        stack_bound_bytes: audit.stack_bytes.map_err(|why| anyhow!(why))?,
-        inference_stack_bytes: audit
-            .inference_stack_bytes
-            .context("the image has no inference")?,
+        inference_stack_bytes: audit.stack_bytes.clone().map_err(|why| anyhow!(why))?,
         inference_stack_budget_bytes: board.budget.inference_stack_bytes,
     })
 }

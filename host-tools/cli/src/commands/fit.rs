@@ -1,12 +1,13 @@
 //! `tadpool fit`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use clap::Args;
 use serde::Serialize;
 use tadpool_compiler::progress::Progress as _;
 use tadpool_image::fit::{self, Need, Savings};
-use tadpool_image::{Build, Interface};
+use tadpool_image::{Build, Interface, audit};
 
 use super::board::FirmwareArgs;
 use super::model::CompileArgs;
@@ -63,6 +64,7 @@ impl Fit {
         let bars = Bars::default();
         bars.begin("building images", boards.len());
         let mut rows = Vec::with_capacity(boards.len());
+        let mut stacks = BTreeMap::new();
         for board in &boards {
             let (_, folder) = self.firmware.generate(&model, &compiled, board)?;
             let build = Build {
@@ -72,19 +74,25 @@ impl Fit {
                 interface: Interface::Requests,
             };
             let fit = fit::fit(board, &tadpool_image::weigh(&build)?, &savings);
-            // An image that does not fit has nothing to audit.
-            let inference_stack_bytes = match fit.fits() {
-                true => tadpool_image::build(&build)?.audit.inference_stack_bytes,
-                false => None,
-            };
+            // The same machine code has the same bound on every board.
+            if fit.fits() && !stacks.contains_key(&audit::code(board)) {
+                stacks.insert(
+                    audit::code(board),
+                    audit::inference(&build)?.stack_bytes.ok(),
+                );
+            }
             rows.push(Row {
                 board: board.name.clone(),
-                fits: fit.fits() && inference_stack_bytes <= Some(board.layout.stack_bytes),
-                inference_stack_bytes,
+                fits: fit.fits(),
+                inference_stack_bytes: None,
                 stack_bytes: board.layout.stack_bytes,
                 fit,
             });
             bars.advance();
+        }
+        for (row, board) in rows.iter_mut().zip(&boards) {
+            row.inference_stack_bytes = stacks.get(&audit::code(board)).copied().flatten();
+            row.fits &= row.inference_stack_bytes <= Some(row.stack_bytes);
         }
         bars.end();
         Ok(FitReport {
