@@ -1,8 +1,8 @@
 //! The kinds of layers: a file a kind, with everything that the compiler knows of it, in
 //! the order of the data flow.
 //!
-//! A kind is two types. The float layer ([`LayerKind`]) is recognised in a file, runs in
-//! `f32` and is quantized; the integer layer ([`QuantKind`]) is what quantization makes of
+//! A kind is two types. The float layer (`LayerKind`) is recognised in a file, runs in
+//! `f32` and is quantized; the integer layer (`QuantKind`) is what quantization makes of
 //! it, one type a kernel: its matrices, the scratch it needs and the constants of its
 //! step. Everything else asks through the two traits, so that a new kind is a file here
 //! and a line in each of the two enums.

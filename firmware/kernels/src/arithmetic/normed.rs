@@ -86,7 +86,7 @@ impl Normaliser<'_> {
     }
 
     /// Normalises the tokens of a tile and puts them into it; `rows` holds
-    /// [`rows_size`](crate::matmul::rows_size) bytes.
+    /// [`rows_size`](crate::arithmetic::matmul::rows_size) bytes.
     pub(crate) fn expand<K: Kernel, S: Stream>(
         &self,
         tokens: &[u8],
