@@ -15,7 +15,7 @@ use crate::given::images::ImageError;
 use crate::given::model_toml::{self, DescriptionError, ModelDescription};
 use crate::import::interpreter::ConfirmError;
 use crate::import::reference::{self, Comparison, Reference, ReferenceError};
-use crate::import::{self, ImportError, Rounding};
+use crate::import::{self, ImportError, Qdq};
 use crate::network::MetaFormer;
 use crate::place::memory::{MemoryError, MemoryPlan};
 use crate::place::program::{self, Program};
@@ -36,7 +36,7 @@ pub struct Model {
     /// The float network.
     pub network: MetaFormer,
     /// What the file rounds its values to, if it was trained for integers.
-    pub rounding: Option<Rounding>,
+    pub qdq: Option<Qdq>,
     /// The original file, run by tract.
     pub reference: Reference,
 }
@@ -62,7 +62,7 @@ pub struct Compiled {
     pub comparison: Comparison,
     /// What calibration measured, or what the network was trained with.
     pub ranges: Ranges,
-    /// What became of the file's own grids, if it has any.
+    /// What became of the file's own scales, if it has any.
     pub trained: Option<Trained>,
     /// Bits of each layer, and which stages got more than the description says.
     pub choice: Choice,
@@ -172,7 +172,7 @@ pub fn load(path: &Path) -> Result<Model, CompileError> {
     Ok(Model {
         description,
         network: imported.model,
-        rounding: imported.rounding,
+        qdq: imported.qdq,
         reference,
     })
 }
@@ -205,11 +205,8 @@ pub fn compile(
 /// A pin does not fit the network.
 pub fn precision(model: &Model) -> Result<Precision, CompileError> {
     let (network, choice) = (&model.network, &model.description.quantization);
-    let chosen = match &model.rounding {
-        Some(rounding) => rounding
-            .grids
-            .precision(network)
-            .pinned(network, &choice.pins),
+    let chosen = match &model.qdq {
+        Some(qdq) => qdq.scales.precision(network).pinned(network, &choice.pins),
         None => Precision::chosen(network, choice),
     };
     chosen.map_err(|source| CompileError::Precision {

@@ -18,10 +18,10 @@ use std::fmt::Write;
 use std::path::Path;
 
 use crate::import::constant_folding::{FoldError, fold};
-use crate::import::interpreter::AsWritten;
+use crate::import::interpreter::Interpreter;
 use crate::import::onnx::OnnxError;
 use crate::import::recognise::{Unsupported, recognise};
-use crate::import::trained_scales::Grids;
+use crate::import::trained_scales::TrainedScales;
 use crate::network::MetaFormer;
 
 /// An imported network and the bytes that it was read from.
@@ -30,27 +30,27 @@ pub struct Imported {
     /// The recognised network.
     pub model: MetaFormer,
     /// What the file rounds its values to, if it was trained for integers.
-    pub rounding: Option<Rounding>,
+    pub qdq: Option<Qdq>,
     /// The ONNX file for the float reference, which rounds no feature maps.
     pub bytes: Vec<u8>,
 }
 
 /// What a file says of the integers that it was trained for.
 #[derive(Debug)]
-pub struct Rounding {
-    /// The grids of the layers.
-    pub grids: Grids,
+pub struct Qdq {
+    /// The scales of the layers.
+    pub scales: TrainedScales,
     /// The file's own graph, to confirm the integer network.
-    pub as_written: AsWritten,
+    pub interpreter: Interpreter,
 }
 
 /// A recognised network, and what its file rounds.
 #[derive(Debug)]
-pub struct Rounded {
+pub struct WithQdq {
     /// The recognised network.
     pub model: MetaFormer,
     /// None if the file rounds nothing.
-    pub rounding: Option<Rounding>,
+    pub qdq: Option<Qdq>,
 }
 
 /// Why a file could not be imported; `file` is the name given by the caller.
@@ -92,19 +92,15 @@ pub fn import_file(path: &Path) -> Result<Imported, ImportError> {
         file: file.clone(),
         source,
     })?;
-    let Rounded { model, rounding } = import_rounded(&bytes, &file)?;
-    let bytes = match rounding {
-        Some(_) => onnx::without_rounding(&bytes).map_err(|source| ImportError::Onnx {
+    let WithQdq { model, qdq } = import_with_qdq(&bytes, &file)?;
+    let bytes = match qdq {
+        Some(_) => onnx::without_qdq(&bytes).map_err(|source| ImportError::Onnx {
             file: file.clone(),
             source,
         })?,
         None => bytes,
     };
-    Ok(Imported {
-        model,
-        rounding,
-        bytes,
-    })
+    Ok(Imported { model, qdq, bytes })
 }
 
 /// Imports an ONNX file's bytes without what it says of rounding; `file` names it
@@ -113,14 +109,14 @@ pub fn import_file(path: &Path) -> Result<Imported, ImportError> {
 /// # Errors
 /// See [`ImportError`].
 pub fn import(bytes: &[u8], file: &str) -> Result<MetaFormer, ImportError> {
-    import_rounded(bytes, file).map(|imported| imported.model)
+    import_with_qdq(bytes, file).map(|imported| imported.model)
 }
 
 /// Imports an ONNX file's bytes; `file` names it in errors.
 ///
 /// # Errors
 /// See [`ImportError`].
-pub fn import_rounded(bytes: &[u8], file: &str) -> Result<Rounded, ImportError> {
+pub fn import_with_qdq(bytes: &[u8], file: &str) -> Result<WithQdq, ImportError> {
     let file = || file.to_owned();
     let graph = onnx::read(bytes).map_err(|source| ImportError::Onnx {
         file: file(),
@@ -130,16 +126,16 @@ pub fn import_rounded(bytes: &[u8], file: &str) -> Result<Rounded, ImportError> 
         file: file(),
         source,
     })?;
-    let (model, grids) = recognise(&graph).map_err(|problems| ImportError::Unsupported {
+    let (model, scales) = recognise(&graph).map_err(|problems| ImportError::Unsupported {
         file: file(),
         problems,
     })?;
     let input = model.input;
-    let rounding = grids.map(|grids| Rounding {
-        grids,
-        as_written: AsWritten::new(graph, input),
+    let qdq = scales.map(|scales| Qdq {
+        scales,
+        interpreter: Interpreter::new(graph, input),
     });
-    Ok(Rounded { model, rounding })
+    Ok(WithQdq { model, qdq })
 }
 
 fn list(problems: &[Unsupported]) -> String {

@@ -10,9 +10,9 @@ pub(crate) mod activation;
 pub(crate) mod context;
 mod error;
 pub(crate) mod fixed;
+pub(crate) mod gptq;
 mod lattice;
 pub(crate) mod linear;
-pub(crate) mod rounding;
 
 pub mod precision;
 pub mod quant_model;

@@ -12,7 +12,7 @@ use tadpool_compiler::quantize::precision::Widened;
 pub(crate) struct Notes {
     /// Stages whose stream has sixteen bits since eight were measured to be too few.
     widened: Vec<Widened>,
-    /// What became of the file's own grids, if it has any.
+    /// What became of the file's own scales, if it has any.
     trained: Option<Trained>,
     /// What is odd about the calibration images.
     findings: Vec<Finding>,

@@ -79,7 +79,7 @@ pub fn calibrate(
     progress.end();
     let equalisation = description.quantization.equalisation;
     if equalisation == Equalisation::On
-        && model.rounding.is_none()
+        && model.qdq.is_none()
         && let Some(equalised) = equalise(&network, &calibration)
     {
         progress.begin("calibrating what was equalised", images.len());
@@ -130,27 +130,27 @@ impl Calibrated {
         model: &Model,
         precision: &Precision,
     ) -> Result<(Ranges, QuantModel), CompileError> {
-        self.quantize_rounded(model, precision, model.description.quantization.rounding)
+        self.quantize_with(model, precision, model.description.quantization.rounding)
     }
 
     /// The same with weights rounded by another method than the description's.
     ///
     /// # Errors
     /// The network has no integer form.
-    pub fn quantize_rounded(
+    pub fn quantize_with(
         &self,
         model: &Model,
         precision: &Precision,
         rounding: RoundingMethod,
     ) -> Result<(Ranges, QuantModel), CompileError> {
         let description = &model.description;
-        let method = match model.rounding {
+        let method = match model.qdq {
             Some(_) => RangeMethod::MinMax,
             None => description.quantization.ranges,
         };
         let mut ranges = self.calibration.ranges(&self.network, method, precision);
-        if let Some(rounding) = &model.rounding {
-            rounding.grids.apply(&mut ranges);
+        if let Some(rounding) = &model.qdq {
+            rounding.scales.apply(&mut ranges);
         }
         let precision = &self.calibration.with_shifts(&ranges, precision);
         let correction = description.quantization.bias_correction;
@@ -184,8 +184,8 @@ impl Calibrated {
         let schedule = schedule::schedule(&quantized, config);
         let memory = memory::plan(&schedule)?;
         // A file is only confirmed as it was trained, not with other bits.
-        let trained = match &model.rounding {
-            Some(rounding) if rounding.grids.precision(&model.network) == choice.precision => {
+        let trained = match &model.qdq {
+            Some(rounding) if rounding.scales.precision(&model.network) == choice.precision => {
                 let program = program::program(&quantized, &schedule, &memory);
                 let trained = confirm(model, rounding, &program, &self.images, self.tolerance)?;
                 Some(trained)

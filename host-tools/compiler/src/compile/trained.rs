@@ -1,4 +1,4 @@
-//! Networks that were trained for integers: what became of their grids.
+//! Networks that were trained for integers: what became of their scales.
 
 use std::fmt;
 
@@ -6,12 +6,12 @@ use serde::Serialize;
 
 use super::{CompileError, Model};
 use crate::given::images::{self, ImageError, ImageFile};
-use crate::import::Rounding;
+use crate::import::Qdq;
 use crate::import::interpreter::{self, Confirmation};
 use crate::import::trained_scales::Kept;
 use crate::place::program::Program;
 
-/// What became of the grids that a network was trained for.
+/// What became of the scales that a network was trained for.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Trained {
     /// Which of them the integer network has.
@@ -62,7 +62,7 @@ const CONFIRMED_IMAGES: usize = 4;
 /// Compares the integer network with the file as written.
 pub(super) fn confirm(
     model: &Model,
-    rounding: &Rounding,
+    rounding: &Qdq,
     program: &Program<'_>,
     images: &[ImageFile],
     tolerance: f32,
@@ -78,14 +78,14 @@ pub(super) fn confirm(
             Ok((images::normalise(&pixels, input), pixels))
         })
         .collect::<Result<Vec<_>, ImageError>>()?;
-    let file = &rounding.as_written;
+    let file = &rounding.interpreter;
     let confirmation = interpreter::confirm(file, &model.network, program, &inputs, tolerance)
         .map_err(|source| CompileError::Confirm {
             onnx: model.description.onnx.clone(),
             source,
         })?;
     Ok(Trained {
-        kept: rounding.grids.kept(&model.network),
+        kept: rounding.scales.kept(&model.network),
         confirmation,
     })
 }

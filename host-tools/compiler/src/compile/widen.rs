@@ -25,7 +25,7 @@ const IMAGES: usize = 8;
 
 /// Widens the stages of `base` that need it, if the description leaves that to the
 /// tool; pinned stages stay as they are, and so does a network that was trained for
-/// its own grids.
+/// its own scales.
 ///
 /// Measured with weights of eight bits, each rounded to the nearest: what narrower
 /// ones lose, no stream brings back, and careful rounding takes long.
@@ -40,7 +40,7 @@ pub fn choose(
 ) -> Result<Choice, CompileError> {
     let mut choice = Choice::from(base);
     let chosen = model.description.quantization.stream;
-    if chosen != StreamChoice::Auto || model.rounding.is_some() {
+    if chosen != StreamChoice::Auto || model.qdq.is_some() {
         return Ok(choice);
     }
     let probe = Probe::new(model, calibrated)?;
@@ -137,7 +137,7 @@ impl Probe {
             layer.weights = [WeightBits::Int8; 2];
         }
         let (_, quantized) =
-            calibrated.quantize_rounded(model, &precision, RoundingMethod::Nearest)?;
+            calibrated.quantize_with(model, &precision, RoundingMethod::Nearest)?;
         let schedule = schedule::schedule(&quantized, &ScheduleConfig::default());
         let memory = memory::plan(&schedule)?;
         let program = program::program(&quantized, &schedule, &memory);

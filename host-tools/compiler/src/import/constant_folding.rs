@@ -6,12 +6,12 @@
 
 mod evaluate;
 mod moves;
-mod rounding;
+mod qdq;
 mod shape;
 mod window;
 
 pub(crate) use moves::transpose;
-pub(crate) use rounding::Rounding;
+pub(crate) use qdq::QdqParameters;
 pub(crate) use shape::{permutation, reduced_axes};
 pub(crate) use window::Window;
 
@@ -90,7 +90,7 @@ fn constant(graph: &Graph, node: &Node, limit: usize) -> Result<Option<Tensor>, 
         return Ok(shape.map(|shape| evaluate::shape_of(node, shape)));
     }
     if matches!(node.op.as_str(), "QuantizeLinear" | "DequantizeLinear") {
-        return rounding::evaluate(graph, node, limit);
+        return qdq::evaluate(graph, node, limit);
     }
     let mut inputs = Vec::new();
     for input in &node.inputs {

@@ -9,7 +9,7 @@
 
 mod arithmetic;
 mod confirm;
-mod rounding;
+mod qdq;
 mod window;
 
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub use confirm::{ConfirmError, Confirmation, confirm};
 
 /// A graph whose shapes and constants are known.
 #[derive(Debug)]
-pub struct AsWritten {
+pub struct Interpreter {
     graph: Graph,
     input: Shape,
 }
@@ -28,7 +28,7 @@ pub struct AsWritten {
 /// A node that is not evaluated.
 #[derive(Debug, thiserror::Error)]
 #[error("node `{node}` ({op}): {what}")]
-pub struct AsWrittenError {
+pub struct InterpreterError {
     /// Name of the node.
     pub node: String,
     /// Its operator.
@@ -44,7 +44,7 @@ struct Array {
     values: Arc<Vec<f64>>,
 }
 
-impl AsWritten {
+impl Interpreter {
     /// A [folded](crate::import::constant_folding::fold) graph that takes images of shape `input`.
     pub fn new(graph: Graph, input: Shape) -> Self {
         Self { graph, input }
@@ -58,7 +58,7 @@ impl AsWritten {
     ///
     /// # Panics
     /// The image has another number of values than the network's input.
-    pub fn run(&self, image: &[f32], rounding: bool) -> Result<Vec<f64>, AsWrittenError> {
+    pub fn run(&self, image: &[f32], qdq: bool) -> Result<Vec<f64>, InterpreterError> {
         assert_eq!(image.len(), self.input.elements(), "the image's size");
         let channels = self.input.channels;
         let planes = (0..channels)
@@ -72,7 +72,7 @@ impl AsWritten {
             graph: &self.graph,
             values: vec![None; self.graph.values.len()],
             left: self.uses(),
-            rounding,
+            qdq,
         };
         run.values[self.graph.input.0] = Some(input);
         for node in &self.graph.nodes {
@@ -80,10 +80,10 @@ impl AsWritten {
                 continue;
             };
             // Weights are dequantized here too, not as folding did it.
-            if self.graph.constant(output).is_some() && !rounding::is_rounding(node) {
+            if self.graph.constant(output).is_some() && !qdq::is_rounding(node) {
                 continue;
             }
-            let value = run.evaluate(node).map_err(|what| AsWrittenError {
+            let value = run.evaluate(node).map_err(|what| InterpreterError {
                 node: node.name.clone(),
                 op: node.op.clone(),
                 what,
@@ -117,7 +117,7 @@ struct Run<'a> {
     graph: &'a Graph,
     values: Vec<Option<Array>>,
     left: Vec<usize>,
-    rounding: bool,
+    qdq: bool,
 }
 
 impl Run<'_> {
@@ -161,7 +161,7 @@ impl Run<'_> {
             }
             "AveragePool" => window::average(node, &self.input(node, 0)?),
             "GlobalAveragePool" => window::global_average(&self.input(node, 0)?),
-            _ if rounding::is_rounding(node) => rounding::evaluate(self, node),
+            _ if qdq::is_rounding(node) => qdq::evaluate(self, node),
             _ => Err("the operator is not evaluated as written".to_owned()),
         }
     }

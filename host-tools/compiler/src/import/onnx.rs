@@ -6,7 +6,7 @@
 mod error;
 mod external;
 mod order;
-mod rounding;
+mod qdq;
 mod tensor;
 mod wire;
 
@@ -21,7 +21,7 @@ use tract_onnx::pb;
 
 use crate::import::graph::{Attribute, Graph, Node, Value, ValueId};
 pub use error::OnnxError;
-pub use rounding::without_rounding;
+pub use qdq::without_qdq;
 
 /// Largest file that is read.
 pub const MAX_FILE_BYTES: u64 = 512 << 20;

@@ -21,16 +21,16 @@ mod layout;
 mod linear;
 mod names;
 mod norm;
+mod qdq;
 mod remedy;
 mod reshape;
-mod rounding;
 pub(crate) mod strided;
 pub(crate) mod walk;
 
 use std::fmt;
 
 use crate::import::graph::{Graph, Node};
-use crate::import::trained_scales::Grids;
+use crate::import::trained_scales::TrainedScales;
 use crate::layers::{attention, head, pooling};
 use crate::network::{MetaFormer, Residual};
 use form::{Form, StreamId, Term};
@@ -61,13 +61,13 @@ impl fmt::Display for Unsupported {
     }
 }
 
-/// Lowers a graph to the MetaFormer IR, and gives the grids that its pairs of
+/// Lowers a graph to the MetaFormer IR, and gives the scales that its pairs of
 /// `QuantizeLinear` and `DequantizeLinear` round to, if it has any. The graph must
 /// have been [folded](crate::import::constant_folding::fold).
 ///
 /// # Errors
 /// Everything that is not supported, in execution order.
-pub fn recognise(graph: &Graph) -> Result<(MetaFormer, Option<Grids>), Vec<Unsupported>> {
+pub fn recognise(graph: &Graph) -> Result<(MetaFormer, Option<TrainedScales>), Vec<Unsupported>> {
     let mut walk = Walk::new(graph);
     for node in &graph.nodes {
         let Some(output) = node.output() else {
@@ -139,9 +139,9 @@ fn meaning(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
         "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" => reshape::view(walk, node),
         // Its input's shape is not known, which was reported where it was lost.
         "Shape" => Ok(Form::Opaque),
-        "QuantizeLinear" => rounding::quantize(walk, node),
-        "Clip" if rounding::narrows(walk, node) => Ok(Form::Opaque),
-        "DequantizeLinear" => rounding::dequantize(walk, node),
+        "QuantizeLinear" => qdq::quantize(walk, node),
+        "Clip" if qdq::narrows(walk, node) => Ok(Form::Opaque),
+        "DequantizeLinear" => qdq::dequantize(walk, node),
         "Dropout" => reshape::dropout(walk, node),
         "Cast" => reshape::cast(walk, node),
         "Transpose" => reshape::transpose(walk, node),

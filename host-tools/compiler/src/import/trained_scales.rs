@@ -1,4 +1,4 @@
-//! Grids: the whole numbers of steps that a network was trained for.
+//! Trained scales: the whole numbers of steps that a network was trained for.
 //!
 //! Quantization-aware training writes them into the file as pairs of
 //! `QuantizeLinear` and `DequantizeLinear`. They take the place of calibration.
@@ -14,9 +14,9 @@ use crate::quantize::quant_model::WeightBits;
 
 /// What a file rounds to, in the order of [`MetaFormer::layers`].
 #[derive(Debug, Clone, PartialEq)]
-pub struct Grids {
+pub struct TrainedScales {
     /// One entry a layer.
-    pub layers: Vec<LayerGrids>,
+    pub layers: Vec<LayerScales>,
     /// Rounded values that the integer network never stores, such as a norm's
     /// output: it keeps them exact.
     pub exact: usize,
@@ -24,18 +24,18 @@ pub struct Grids {
 
 /// What the values of one layer are rounded to.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct LayerGrids {
+pub struct LayerScales {
     /// The layer's output.
-    pub output: Option<Grid>,
+    pub output: Option<TrainedScale>,
     /// A channel MLP's values between `fc1` and the activation.
-    pub pre_activation: Option<Grid>,
+    pub pre_activation: Option<TrainedScale>,
     /// A channel MLP's values between the activation and `fc2`.
-    pub hidden: Option<Grid>,
+    pub hidden: Option<TrainedScale>,
 }
 
 /// Whole numbers `q` of steps: `real = scale * (q - zero_point)`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Grid {
+pub struct TrainedScale {
     /// Size of a step.
     pub scale: f32,
     /// Whole number that stands for zero.
@@ -46,7 +46,7 @@ pub struct Grid {
     pub highest: i64,
 }
 
-/// What became of a file's grids.
+/// What became of a file's scales.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Kept {
     /// Maps whose scale and zero point are those of the file.
@@ -62,7 +62,7 @@ pub struct Kept {
     pub rounded_anew: Vec<String>,
 }
 
-impl Grid {
+impl TrainedScale {
     /// The real values from the smallest to the largest whole number.
     pub fn range(&self) -> Range {
         let real = |q: i64| (f64::from(self.scale) * (q - self.zero_point) as f64) as f32;
@@ -73,21 +73,21 @@ impl Grid {
     }
 }
 
-impl Grids {
+impl TrainedScales {
     /// Puts the trained ranges in the place of calibrated ones.
     pub fn apply(&self, ranges: &mut Ranges) {
-        for (ranges, grids) in ranges.layers.iter_mut().zip(&self.layers) {
-            if let Some(grid) = grids.output {
-                ranges.output = grid.range();
+        for (ranges, scales) in ranges.layers.iter_mut().zip(&self.layers) {
+            if let Some(scale) = scales.output {
+                ranges.output = scale.range();
             }
-            if let Some(grid) = grids.pre_activation {
-                ranges.pre_activation = grid.range();
+            if let Some(scale) = scales.pre_activation {
+                ranges.pre_activation = scale.range();
             }
-            if let Some(grid) = grids.hidden {
-                ranges.hidden = grid.range();
+            if let Some(scale) = scales.hidden {
+                ranges.hidden = scale.range();
             }
-            ranges.trained.pre_activation = grids.pre_activation.is_some();
-            ranges.trained.hidden = grids.hidden.is_some();
+            ranges.trained.pre_activation = scales.pre_activation.is_some();
+            ranges.trained.hidden = scales.hidden.is_some();
             ranges.trained.weights = true;
         }
     }
@@ -102,7 +102,7 @@ impl Grids {
         precision
     }
 
-    /// What the integer network takes over of the file's grids.
+    /// What the integer network takes over of the file's scales.
     pub fn kept(&self, network: &MetaFormer) -> Kept {
         let mut kept = Kept {
             maps: 0,
@@ -111,21 +111,21 @@ impl Grids {
             matrices: 0,
             rounded_anew: Vec::new(),
         };
-        for (layer, grids) in network.layers.iter().zip(&self.layers) {
+        for (layer, scales) in network.layers.iter().zip(&self.layers) {
             let inside = [
-                (grids.pre_activation, "before the activation"),
-                (grids.hidden, "after the activation"),
+                (scales.pre_activation, "before the activation"),
+                (scales.hidden, "after the activation"),
             ];
             let part = layer.op.part();
             let inner: &[_] = match part {
                 Part::ChannelMlp => &inside,
                 Part::Embedding | Part::Norm | Part::Mixer | Part::Head => &[],
             };
-            // The head's logits are not rounded to a grid of 256 steps.
-            let output = (grids.output, "output");
+            // The head's logits are not rounded to 256 steps.
+            let output = (scales.output, "output");
             let outer = (part != Part::Head).then_some(&output);
-            for (grid, what) in inner.iter().chain(outer) {
-                match grid {
+            for (scale, what) in inner.iter().chain(outer) {
+                match scale {
                     Some(_) => kept.maps += 1,
                     None => kept.calibrated.push(format!("{} ({what})", layer.name)),
                 }

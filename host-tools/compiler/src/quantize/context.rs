@@ -3,7 +3,7 @@
 use tadpool_kernels::norm::Norm;
 use tadpool_kernels::normed::{self, Normed};
 
-use super::rounding::{Column, Guide, Rounder, means};
+use super::gptq::{Column, Covariance, Guide, means};
 use super::{Pixels, QuantError, Rounding, fixed};
 use crate::calibrate::ranges::{LayerRanges, Range};
 use crate::calibrate::{Calibration, Moments};
@@ -36,7 +36,7 @@ impl<'a> Context<'a> {
             moments.filter(|moments| moments.tokens() > 0)
         };
         Guide {
-            rounder: moments(self.rounding.outputs).and_then(|m| Rounder::of(m, columns)),
+            covariance: moments(self.rounding.outputs).and_then(|m| Covariance::of(m, columns)),
             mean: moments(self.rounding.correction).map(|m| means(m, columns)),
         }
     }

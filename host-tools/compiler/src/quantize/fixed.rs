@@ -1,7 +1,7 @@
 //! Pieces that several layer kinds share.
 
+use super::gptq::{Guide, RoundedMatrix, correction};
 use super::lattice;
-use super::rounding::{Guide, Rounded, correction};
 use crate::calibrate::ranges::Range;
 use crate::quantize::quant_model::{Quant, QuantMatrix, WeightBits};
 
@@ -64,7 +64,7 @@ impl Rows {
             .collect()
     }
 
-    /// Rounds the weights: with a rounder for the least error of the outputs,
+    /// Rounds the weights: with a covariance for the least error of the outputs,
     /// without one each to the nearest multiple of its row's scale; weights that
     /// were trained for integers keep what they are. `scales` cut off no weight;
     /// `allowed` is the next scale that a row can have.
@@ -73,12 +73,12 @@ impl Rows {
         scales: Vec<f64>,
         guide: &Guide,
         allowed: impl Fn(f64) -> f64 + Sync,
-    ) -> Rounded {
+    ) -> RoundedMatrix {
         if self.trained {
             return self.nearest(scales);
         }
-        let mut rounded = match &guide.rounder {
-            Some(rounder) => rounder.round(&self.weights, self.bits, &scales, allowed),
+        let mut rounded = match &guide.covariance {
+            Some(covariance) => covariance.round(&self.weights, self.bits, &scales, allowed),
             None => self.nearest(scales),
         };
         if let Some(mean) = &guide.mean {
@@ -87,7 +87,7 @@ impl Rows {
         rounded
     }
 
-    fn nearest(&self, scales: Vec<f64>) -> Rounded {
+    fn nearest(&self, scales: Vec<f64>) -> RoundedMatrix {
         let weights = self
             .weights
             .chunks_exact(self.inputs)
@@ -97,7 +97,7 @@ impl Rows {
                     .map(move |weight| self.bits.nearest(weight / scale))
             })
             .collect();
-        Rounded {
+        RoundedMatrix {
             matrix: QuantMatrix {
                 outputs: scales.len(),
                 inputs: self.inputs,

@@ -2,7 +2,7 @@
 //! one that joins the residual stream.
 
 use super::fixed::{Rows, product_bound};
-use super::rounding::{Column, Guide, Rounded};
+use super::gptq::{Column, Guide, RoundedMatrix};
 use super::{Context, QuantError};
 use crate::network::{Linear, Norm, Residual};
 use crate::quantize::quant_model::{
@@ -66,7 +66,7 @@ pub(crate) fn plain(
 ) -> Result<QuantPlainLinear, QuantError> {
     let widest = (0..bias.len()).map(|o| output(o).scale).fold(0.0, f64::max);
     let floor = widest / (STEPS * input.scale);
-    let Rounded {
+    let RoundedMatrix {
         matrix,
         scales,
         correction,
@@ -294,11 +294,11 @@ impl Branch<'_> {
     /// stream is.
     fn finish(
         &self,
-        rounded: Rounded,
+        rounded: RoundedMatrix,
         taken: &[i32],
         residual: QuantResidual,
     ) -> Result<QuantResidualLinear, QuantError> {
-        let Rounded {
+        let RoundedMatrix {
             matrix,
             scales,
             correction,

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tadpool_kernels::Fault;
 
-use super::{AsWritten, AsWrittenError};
+use super::{Interpreter, InterpreterError};
 use crate::import::reference;
 use crate::network::MetaFormer;
 use crate::network::float;
@@ -32,7 +32,7 @@ pub struct Confirmation {
 pub enum ConfirmError {
     /// The file has an operator that is not evaluated as written.
     #[error("the file's rounding cannot be confirmed: {0}")]
-    AsWritten(#[from] AsWrittenError),
+    Interpreter(#[from] InterpreterError),
     /// The imported network computes something else.
     #[error(
         "the imported network is {difference:.3e} from the file without its rounding, \
@@ -67,7 +67,7 @@ pub enum ConfirmError {
 /// # Errors
 /// See [`ConfirmError`].
 pub fn confirm(
-    file: &AsWritten,
+    file: &Interpreter,
     network: &MetaFormer,
     program: &Program<'_>,
     images: &[(Vec<f32>, Vec<u8>)],

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::form::{Form, NormTerm, Order, StreamId, Sum, Term};
 use super::names::Names;
-use super::{Branch, Problem, Unsupported, rounding};
+use super::{Branch, Problem, Unsupported, qdq};
 use crate::import::graph::{Graph, Node, NodeId, Tensor, ValueId};
-use crate::import::trained_scales::{Grid, Grids};
+use crate::import::trained_scales::{TrainedScale, TrainedScales};
 use crate::layers::{Part, RESIDUAL_LAYERS, head};
 use crate::network::{Layer, MetaFormer, Op, Shape};
 
@@ -37,7 +37,7 @@ pub(crate) struct Walk<'a> {
     names: Names,
     problems: Vec<Unsupported>,
     /// Values that are rounded, and to what.
-    pub(crate) rounded: Vec<(Form, Grid)>,
+    pub(crate) rounded: Vec<(Form, TrainedScale)>,
     /// Values that may still be stored.
     budget: usize,
 }
@@ -278,7 +278,9 @@ impl<'a> Walk<'a> {
     }
 
     /// The network, or everything that stood in the way.
-    pub(crate) fn finish(mut self) -> Result<(MetaFormer, Option<Grids>), Vec<Unsupported>> {
+    pub(crate) fn finish(
+        mut self,
+    ) -> Result<(MetaFormer, Option<TrainedScales>), Vec<Unsupported>> {
         let producer = self.graph.value(self.graph.output).producer;
         let form = self.forms[self.graph.output.0].clone();
         let scores = match &form {
@@ -319,12 +321,12 @@ impl<'a> Walk<'a> {
         }
         match self.problems.is_empty() {
             true => {
-                let grids = rounding::grids(&self);
+                let scales = qdq::scales(&self);
                 let network = MetaFormer {
                     input: self.streams[0],
                     layers: self.layers,
                 };
-                Ok((network, grids))
+                Ok((network, scales))
             }
             false => Err(self.problems),
         }

@@ -7,9 +7,9 @@ use crate::quantize::QuantError;
 use crate::quantize::activation::{around, table};
 use crate::quantize::context::Context;
 use crate::quantize::fixed::{Rows, parts, product_bound};
+use crate::quantize::gptq::{Column, RoundedMatrix};
 use crate::quantize::linear::{self, Names};
 use crate::quantize::quant_model::{Quant, QuantChannelMlp, QuantMatrix, QuantNormedMlp, QuantOp};
-use crate::quantize::rounding::{Column, Rounded};
 
 pub(crate) fn quantize(
     context: &Context<'_>,
@@ -91,7 +91,7 @@ fn normed_fc1(
     let floor = index.scale / 4096.0;
     let columns: Vec<Column> = parts.iter().copied().enumerate().collect();
     let guide = context.guide(0, &columns);
-    let Rounded {
+    let RoundedMatrix {
         matrix,
         scales,
         correction,

@@ -11,9 +11,9 @@ use crate::network::float::View;
 use crate::quantize::QuantError;
 use crate::quantize::context::Context;
 use crate::quantize::fixed::{Rows, affine, parts, product_bound};
+use crate::quantize::gptq::{Guide, RoundedMatrix};
 use crate::quantize::linear;
 use crate::quantize::quant_model::{Quant, QuantDepthwise, WeightBits};
-use crate::quantize::rounding::{Guide, Rounded};
 
 /// The largest deviation of int8 values, and some room for epsilon.
 const SIGMA_MAX: f64 = 160.0;
@@ -48,7 +48,7 @@ pub(crate) fn quantize(
     let range = context.range(seen.unwrap_or_default(), "values of the convolution")?;
     // A multiplier holds at most half a step of what is written.
     let mixed = linear::coarse(&rows, read.widest(), affine(range, -128));
-    let Rounded { matrix, scales, .. } =
+    let RoundedMatrix { matrix, scales, .. } =
         rows.round(rows.scales(1e-12), &Guide::default(), |scale| scale);
 
     let channels = op.depthwise.bias.len();

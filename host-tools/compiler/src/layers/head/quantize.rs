@@ -5,8 +5,8 @@ use crate::network::{Head, NormScope};
 use crate::quantize::QuantError;
 use crate::quantize::context::Context;
 use crate::quantize::fixed::Rows;
+use crate::quantize::gptq::{Guide, RoundedMatrix};
 use crate::quantize::quant_model::{QuantHead, QuantOp, Stream};
-use crate::quantize::rounding::{Guide, Rounded};
 
 pub(crate) fn quantize(context: &Context<'_>, op: &Head) -> Result<QuantOp, QuantError> {
     let of_tokens = matches!(&op.norm, Some(norm) if norm.scope == NormScope::Token);
@@ -43,7 +43,7 @@ fn classifier(context: &Context<'_>, op: &Head) -> Result<QuantHead, QuantError>
     });
     let rows = Rows::new(linear.inputs, context.precision.weights[0], weights)
         .trained(context.ranges.trained.weights);
-    let Rounded { matrix, scales, .. } =
+    let RoundedMatrix { matrix, scales, .. } =
         rows.round(rows.scales(1e-9), &Guide::default(), |scale| scale);
 
     // Without a norm the map's scale stays; with one it cancels.

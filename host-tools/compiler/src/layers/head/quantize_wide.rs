@@ -9,8 +9,8 @@ use crate::quantize::QuantError;
 use crate::quantize::activation::useful;
 use crate::quantize::context::Context;
 use crate::quantize::fixed::Rows;
+use crate::quantize::gptq::{Guide, RoundedMatrix};
 use crate::quantize::quant_model::{Quant, QuantHeadHidden, QuantWideHead, QuantWideLinear};
-use crate::quantize::rounding::{Guide, Rounded};
 
 /// The largest value of a vector.
 const LARGEST: f64 = 32_767.0;
@@ -180,7 +180,7 @@ fn wide_linear(
     let weights = weights.map(|(index, &weight)| f64::from(weight) * gamma(index % inputs));
     let rows = Rows::new(inputs, context.precision.weights[slot], weights)
         .trained(context.ranges.trained.weights);
-    let Rounded { matrix, scales, .. } =
+    let RoundedMatrix { matrix, scales, .. } =
         rows.round(rows.scales(1e-9), &Guide::default(), |scale| scale);
 
     let mut bias = Vec::with_capacity(matrix.outputs);

@@ -5,8 +5,8 @@ use crate::network::PatchEmbedding;
 use crate::quantize::QuantError;
 use crate::quantize::context::Context;
 use crate::quantize::fixed::{Rows, parts, product_bound};
+use crate::quantize::gptq::{Column, RoundedMatrix};
 use crate::quantize::quant_model::{Quant, QuantPatchEmbedding};
-use crate::quantize::rounding::{Column, Rounded};
 
 pub(crate) fn quantize(
     context: &Context<'_>,
@@ -39,7 +39,7 @@ pub(crate) fn quantize(
     let floor = output.scale / 4096.0;
     let columns = channels.columns(op.linear.inputs);
     let guide = context.guide(0, &columns);
-    let Rounded {
+    let RoundedMatrix {
         matrix,
         scales,
         correction,

@@ -7,8 +7,8 @@ use crate::network::RandomMixing;
 use crate::quantize::QuantError;
 use crate::quantize::context::Context;
 use crate::quantize::fixed::{Rows, product_bound};
+use crate::quantize::gptq::{Guide, RoundedMatrix};
 use crate::quantize::quant_model::{Quant, QuantRandomMixing};
-use crate::quantize::rounding::{Guide, Rounded};
 
 /// The unit of the mixed values in the coarsest step of a row's sum, so that every
 /// row's multiplier fits.
@@ -31,7 +31,7 @@ pub(crate) fn quantize(
     let weights = op.matrix.iter().map(|&weight| f64::from(weight));
     let weights = weights.chain(std::iter::repeat_n(0.0, zeros));
     let rows = Rows::new(tokens, context.precision.weights[0], weights);
-    let Rounded { matrix, scales, .. } =
+    let RoundedMatrix { matrix, scales, .. } =
         rows.round(rows.scales(1e-12), &Guide::default(), |scale| scale);
     let widest = scales.iter().copied().fold(0.0, f64::max);
     let unit = UNIT * widest * input.scale;

@@ -10,9 +10,9 @@ use crate::quantize::QuantError;
 use crate::quantize::activation::{activated, table, useful};
 use crate::quantize::context::Context;
 use crate::quantize::fixed::{Rows, affine};
+use crate::quantize::gptq::Guide;
 use crate::quantize::linear::{self, Names};
 use crate::quantize::quant_model::{Quant, QuantDepthwise, QuantSepConv, WeightBits};
-use crate::quantize::rounding::Guide;
 
 pub(crate) fn quantize(
     context: &Context<'_>,

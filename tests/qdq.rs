@@ -10,8 +10,8 @@ use tadpool_compiler::import::graph::{Data, Graph};
 use tadpool_compiler::import::interpreter::{ConfirmError, Confirmation, confirm};
 use tadpool_compiler::import::onnx;
 use tadpool_compiler::import::reference::{Reference, compare};
-use tadpool_compiler::import::trained_scales::Grids;
-use tadpool_compiler::import::{Imported, Rounding, import, import_file};
+use tadpool_compiler::import::trained_scales::TrainedScales;
+use tadpool_compiler::import::{Imported, Qdq, import, import_file};
 use tadpool_compiler::network::Op;
 use tadpool_compiler::place::memory::{self, MemoryPlan};
 use tadpool_compiler::place::program::{self, Program};
@@ -32,20 +32,20 @@ const FILES: [(&str, bool); 6] = [
 #[test]
 fn files_are_evaluated_as_their_runtime_does() {
     for (name, _) in FILES {
-        let (imported, rounding) = imported(name);
+        let (imported, qdq) = imported(name);
         let image = support::floats(&format!("{name}.input.f32"));
         let image = support::channels_last(&image, imported.model.input.channels);
         let expected = support::floats(&format!("{name}.logits.f32"));
-        let scores = rounding.as_written.run(&image, true).unwrap();
+        let scores = qdq.interpreter.run(&image, true).unwrap();
         assert_eq!(scores.len(), expected.len());
         for (score, &expected) in scores.iter().zip(&expected) {
             let apart = (score - f64::from(expected)).abs();
             assert!(apart < 1e-4, "{name}: {scores:?} {expected:?}");
         }
-        let plain = rounding.as_written.run(&image, false).unwrap();
+        let plain = qdq.interpreter.run(&image, false).unwrap();
         assert!(
             plain.iter().zip(&scores).any(|(a, b)| (a - b).abs() > 1e-3),
-            "{name}: rounding changes nothing"
+            "{name}: qdq changes nothing"
         );
     }
 }
@@ -53,7 +53,7 @@ fn files_are_evaluated_as_their_runtime_does() {
 #[test]
 fn without_rounding_the_reference_confirms_the_import() {
     for (name, _) in FILES {
-        let (imported, rounding) = imported(name);
+        let (imported, qdq) = imported(name);
         let reference = Reference::new(&imported.bytes, imported.model.input).unwrap();
         let images: Vec<_> = images(&imported)
             .into_iter()
@@ -62,7 +62,7 @@ fn without_rounding_the_reference_confirms_the_import() {
         compare(&imported.model, &reference, &images, 1e-4)
             .unwrap_or_else(|error| panic!("{name}: {error}"));
         for image in &images {
-            let plain = rounding.as_written.run(image, false).unwrap();
+            let plain = qdq.interpreter.run(image, false).unwrap();
             let reference = reference.run(image).unwrap();
             for (plain, reference) in plain.iter().zip(&reference) {
                 assert!((plain - f64::from(*reference)).abs() < 1e-4, "{name}");
@@ -74,10 +74,10 @@ fn without_rounding_the_reference_confirms_the_import() {
 #[test]
 fn the_integer_network_computes_the_file_as_written() {
     for (name, exact) in FILES {
-        let (imported, rounding) = imported(name);
-        let integer = Integer::new(&imported, &rounding.grids);
+        let (imported, qdq) = imported(name);
+        let integer = Integer::new(&imported, &qdq.scales);
         let confirmation = integer
-            .confirm(&imported, &rounding)
+            .confirm(&imported, &qdq)
             .unwrap_or_else(|error| panic!("{name}: {error}"));
         let Confirmation {
             difference,
@@ -94,14 +94,14 @@ fn the_integer_network_computes_the_file_as_written() {
 #[test]
 fn what_is_kept_is_said() {
     for (name, exact) in FILES {
-        let (imported, rounding) = imported(name);
-        let kept = rounding.grids.kept(&imported.model);
+        let (imported, qdq) = imported(name);
+        let kept = qdq.scales.kept(&imported.model);
         let said = [&kept.calibrated, &kept.rounded_anew].map(Vec::is_empty);
         assert_eq!(said, [exact, exact], "{name}: {kept:?}");
         assert_eq!(kept.exact == 0, exact, "{name}: {kept:?}");
     }
-    let (imported, rounding) = imported("rounded_usual");
-    insta::assert_json_snapshot!(rounding.grids.kept(&imported.model));
+    let (imported, qdq) = imported("rounded_usual");
+    insta::assert_json_snapshot!(qdq.scales.kept(&imported.model));
 }
 
 /// The network of `models/` that was trained for int4 weights: every layer but the
@@ -110,14 +110,14 @@ fn what_is_kept_is_said() {
 fn a_trained_network_keeps_all_that_it_was_trained_for() {
     let folder = support::fixtures().join("../../../models/poolformer-cifar10-qat");
     let mut imported = import_file(&folder.join("model.onnx")).unwrap();
-    let grids = imported.rounding.take().expect("a file that rounds").grids;
-    let kept = grids.kept(&imported.model);
+    let scales = imported.qdq.take().expect("a file that rounds").scales;
+    let kept = scales.kept(&imported.model);
     assert!(
         kept.calibrated.is_empty() && kept.rounded_anew.is_empty(),
         "{kept:?}"
     );
     assert_eq!((kept.exact, kept.matrices, kept.maps), (0, 16, 27));
-    let precision = grids.precision(&imported.model);
+    let precision = scales.precision(&imported.model);
     let last = imported.model.layers.len() - 1;
     for (index, (precision, layer)) in precision
         .layers
@@ -140,8 +140,8 @@ fn a_trained_network_keeps_all_that_it_was_trained_for() {
 #[test]
 fn the_integers_of_the_file_are_the_integers_of_the_network() {
     for name in ["rounded_integers", "rounded_identity", "rounded_int4"] {
-        let (imported, rounding) = imported(name);
-        let integer = Integer::new(&imported, &rounding.grids);
+        let (imported, qdq) = imported(name);
+        let integer = Integer::new(&imported, &qdq.scales);
         let path = support::fixtures().join(format!("{name}.onnx"));
         let stored = pointwise_weights(&onnx::read(&std::fs::read(path).unwrap()).unwrap());
         let mut found = Vec::new();
@@ -160,30 +160,30 @@ fn the_integers_of_the_file_are_the_integers_of_the_network() {
 /// A scale that was misunderstood does not pass.
 #[test]
 fn a_wrong_grid_is_noticed() {
-    let (imported, rounding) = imported("rounded_integers");
-    let layers = rounding.grids.layers.len();
+    let (imported, qdq) = imported("rounded_integers");
+    let layers = qdq.scales.layers.len();
     let mut wrong = Vec::new();
     for layer in 0..layers {
-        let grids = &rounding.grids;
-        let mut shifted = grids.clone();
-        if let Some(grid) = &mut shifted.layers[layer].output {
-            grid.zero_point += 120;
+        let scales = &qdq.scales;
+        let mut shifted = scales.clone();
+        if let Some(scale) = &mut shifted.layers[layer].output {
+            scale.zero_point += 120;
             wrong.push(shifted);
         }
-        let mut narrow = grids.clone();
-        if let Some(grid) = &mut narrow.layers[layer].output {
-            grid.scale *= 0.2;
+        let mut narrow = scales.clone();
+        if let Some(scale) = &mut narrow.layers[layer].output {
+            scale.scale *= 0.2;
             wrong.push(narrow);
         }
-        let mut hidden = grids.clone();
-        if let Some(grid) = &mut hidden.layers[layer].hidden {
-            grid.scale *= 0.2;
+        let mut hidden = scales.clone();
+        if let Some(scale) = &mut hidden.layers[layer].hidden {
+            scale.scale *= 0.2;
             wrong.push(hidden);
         }
     }
     assert!(wrong.len() >= 6);
-    for grids in wrong {
-        let result = Integer::new(&imported, &grids).confirm(&imported, &rounding);
+    for scales in wrong {
+        let result = Integer::new(&imported, &scales).confirm(&imported, &qdq);
         assert!(
             matches!(result, Err(ConfirmError::Integer { .. })),
             "{result:?}"
@@ -200,11 +200,11 @@ fn rounding_that_has_no_integer_form_is_refused() {
     }
 }
 
-fn imported(name: &str) -> (Imported, Rounding) {
+fn imported(name: &str) -> (Imported, Qdq) {
     let path = support::fixtures().join(format!("{name}.onnx"));
     let mut imported = import_file(&path).unwrap_or_else(|error| panic!("{error}"));
-    let rounding = imported.rounding.take().expect("a file that rounds");
-    (imported, rounding)
+    let qdq = imported.qdq.take().expect("a file that rounds");
+    (imported, qdq)
 }
 
 /// The pixel that stands for zero, so that padding is exact.
@@ -223,7 +223,7 @@ fn images(imported: &Imported) -> Vec<(Vec<f32>, Vec<u8>)> {
         .collect()
 }
 
-/// The integer network of a file's grids.
+/// The integer network of a file's scales.
 struct Integer {
     model: QuantModel,
     schedule: Schedule,
@@ -231,20 +231,20 @@ struct Integer {
 }
 
 impl Integer {
-    fn new(imported: &Imported, grids: &Grids) -> Self {
+    fn new(imported: &Imported, scales: &TrainedScales) -> Self {
         let images = images(imported);
         let network = &imported.model;
         let mut ranges = calibrate::min_max(network, images.len(), |index| {
             Ok::<_, ()>(images[index].0.clone())
         })
         .unwrap();
-        grids.apply(&mut ranges);
+        scales.apply(&mut ranges);
         let pixels = Pixels {
             mean: vec![MEAN; 3],
             std: vec![1.0; 3],
             order: vec![0, 1, 2],
         };
-        let precision = grids.precision(network);
+        let precision = scales.precision(network);
         let model = quantize::quantize(network, &ranges, &pixels, &precision).unwrap();
         let schedule = schedule::schedule(&model, &ScheduleConfig::default());
         let memory = memory::plan(&schedule).unwrap();
@@ -259,13 +259,9 @@ impl Integer {
         program::program(&self.model, &self.schedule, &self.memory)
     }
 
-    fn confirm(
-        &self,
-        imported: &Imported,
-        rounding: &Rounding,
-    ) -> Result<Confirmation, ConfirmError> {
+    fn confirm(&self, imported: &Imported, qdq: &Qdq) -> Result<Confirmation, ConfirmError> {
         confirm(
-            &rounding.as_written,
+            &qdq.interpreter,
             &imported.model,
             &self.program(),
             &images(imported),
@@ -274,7 +270,7 @@ impl Integer {
     }
 }
 
-/// Weights in steps of their own grid, in lowest terms.
+/// Weights in steps of their own scale, in lowest terms.
 fn steps(matrix: &QuantMatrix) -> Vec<i64> {
     let step = i64::from(matrix.bits.step());
     let weights = matrix.weights.iter();

@@ -4,9 +4,9 @@
 use super::Problem;
 use super::form::{Form, Term};
 use super::walk::Walk;
-use crate::import::constant_folding::Rounding;
+use crate::import::constant_folding::QdqParameters;
 use crate::import::graph::Node;
-use crate::import::trained_scales::{Grid, Grids, LayerGrids};
+use crate::import::trained_scales::{LayerScales, TrainedScale, TrainedScales};
 
 /// Whole numbers have no meaning of their own: what dequantizes them looks
 /// through.
@@ -20,7 +20,7 @@ pub(crate) fn narrows(walk: &Walk<'_>, node: &Node) -> bool {
     producer(walk, node).is_some_and(|producer| producer.op == "QuantizeLinear")
 }
 
-/// The value before it was quantized; its grid is taken down.
+/// The value before it was quantized; its scale is taken down.
 pub(crate) fn dequantize(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
     let outside = || {
         Problem::new(
@@ -35,7 +35,7 @@ pub(crate) fn dequantize(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Probl
         .ok_or_else(outside)?;
     let form = walk.form(quantize)?;
     let read = |node| {
-        Rounding::of(walk.graph, node)
+        QdqParameters::of(walk.graph, node)
             .map_err(|what| Problem::new(what, "export the network again"))?
             .ok_or_else(|| {
                 Problem::new(
@@ -80,41 +80,41 @@ pub(crate) fn dequantize(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Probl
             "export the network again",
         ));
     }
-    let grid = Grid {
+    let scale = TrainedScale {
         scale,
         zero_point,
         lowest,
         highest,
     };
-    walk.rounded.push((form.clone(), grid));
+    walk.rounded.push((form.clone(), scale));
     Ok(form)
 }
 
-/// The grids of all layers; none if nothing in the graph is rounded.
-pub(crate) fn grids(walk: &Walk<'_>) -> Option<Grids> {
+/// The scales of all layers; none if nothing in the graph is rounded.
+pub(crate) fn scales(walk: &Walk<'_>) -> Option<TrainedScales> {
     let rounds = |node: &Node| node.op == "DequantizeLinear";
     if !walk.graph.nodes.iter().any(rounds) {
         return None;
     }
-    let mut grids = Grids {
-        layers: vec![LayerGrids::default(); walk.layers.len()],
+    let mut scales = TrainedScales {
+        layers: vec![LayerScales::default(); walk.layers.len()],
         exact: 0,
     };
-    for (form, grid) in &walk.rounded {
-        match place(walk, form, &mut grids.layers) {
-            Some(place) => *place = Some(*grid),
-            None => grids.exact += 1,
+    for (form, scale) in &walk.rounded {
+        match place(walk, form, &mut scales.layers) {
+            Some(place) => *place = Some(*scale),
+            None => scales.exact += 1,
         }
     }
-    Some(grids)
+    Some(scales)
 }
 
-/// Where a layer keeps the grid of a value, if the integer network stores it.
+/// Where a layer keeps the scale of a value, if the integer network stores it.
 fn place<'a>(
     walk: &Walk<'_>,
     form: &Form,
-    layers: &'a mut [LayerGrids],
-) -> Option<&'a mut Option<Grid>> {
+    layers: &'a mut [LayerScales],
+) -> Option<&'a mut Option<TrainedScale>> {
     let Form::Map(sum) = form else {
         return None;
     };

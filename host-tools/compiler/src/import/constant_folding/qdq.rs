@@ -6,7 +6,7 @@ use crate::import::graph::{Data, Graph, Node, Tensor, ValueId, element_count};
 /// What a `QuantizeLinear` or `DequantizeLinear` node computes with:
 /// `real = scale * (q - zero_point)`.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Rounding {
+pub(crate) struct QdqParameters {
     /// Size of a step; one, or one per index of `axis`.
     pub(crate) scales: Vec<f32>,
     /// Whole number that stands for zero; as many as scales.
@@ -17,7 +17,7 @@ pub(crate) struct Rounding {
     pub(crate) limits: (i64, i64),
 }
 
-impl Rounding {
+impl QdqParameters {
     /// Reads a node; `None` if its scale or zero point depends on the image.
     ///
     /// # Errors
@@ -92,9 +92,9 @@ impl Rounding {
 /// The result of either node for a constant; `None` if it is none.
 ///
 /// # Errors
-/// See [`Rounding::of`]; also a channel too many or too few.
+/// See [`QdqParameters::of`]; also a channel too many or too few.
 pub(super) fn evaluate(graph: &Graph, node: &Node, limit: usize) -> Result<Option<Tensor>, String> {
-    let Some(rounding) = Rounding::of(graph, node)? else {
+    let Some(rounding) = QdqParameters::of(graph, node)? else {
         return Ok(None);
     };
     let Some(shape) = node.input(0).and_then(|id| graph.shape(id)) else {

@@ -17,7 +17,7 @@ pub(super) fn evaluate(run: &Run<'_>, node: &Node) -> Result<Array, String> {
     let is_map = node
         .output()
         .is_some_and(|id| run.graph.constant(id).is_none());
-    if is_map && !run.rounding {
+    if is_map && !run.qdq {
         return Ok(input);
     }
     if node.op == "Clip" {

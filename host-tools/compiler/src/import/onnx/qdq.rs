@@ -21,7 +21,7 @@ const MAX_STEPS: usize = 6;
 ///
 /// # Errors
 /// The bytes are not an ONNX file.
-pub fn without_rounding(bytes: &[u8]) -> Result<Vec<u8>, OnnxError> {
+pub fn without_qdq(bytes: &[u8]) -> Result<Vec<u8>, OnnxError> {
     let mut model =
         pb::ModelProto::decode(bytes).map_err(|error| OnnxError::Decode(error.to_string()))?;
     let graph = model.graph.as_mut().ok_or(OnnxError::NoGraph)?;

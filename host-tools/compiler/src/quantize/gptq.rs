@@ -24,7 +24,7 @@ const PASSES: usize = 8;
 const REACHES: [f64; 10] = [1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55];
 
 /// A rounded matrix.
-pub(crate) struct Rounded {
+pub(crate) struct RoundedMatrix {
     pub(crate) matrix: QuantMatrix,
     /// Real size of a weight's step, per row.
     pub(crate) scales: Vec<f64>,
@@ -38,7 +38,7 @@ pub(crate) struct Rounded {
 pub(crate) type Column = (usize, f64);
 
 /// The covariance of a matrix's inputs and its factor.
-pub(crate) struct Rounder {
+pub(crate) struct Covariance {
     /// Inputs in the order of the factor: the one that varies most is the last,
     /// and rounded first.
     order: Vec<usize>,
@@ -52,7 +52,7 @@ pub(crate) struct Rounder {
 #[derive(Default)]
 pub(crate) struct Guide {
     /// For the least error of the outputs.
-    pub(crate) rounder: Option<Rounder>,
+    pub(crate) covariance: Option<Covariance>,
     /// Mean of each column, for the correction of the bias.
     pub(crate) mean: Option<Vec<f64>>,
 }
@@ -85,7 +85,7 @@ pub(crate) fn means(moments: &Moments, columns: &[Column]) -> Vec<f64> {
     columns.iter().map(mean).collect()
 }
 
-impl Rounder {
+impl Covariance {
     /// For a matrix with these columns; `None` if calibration saw no variance.
     pub(crate) fn of(moments: &Moments, columns: &[Column]) -> Option<Self> {
         let count = columns.len();
@@ -133,7 +133,7 @@ impl Rounder {
         bits: WeightBits,
         widest: &[f64],
         allowed: impl Fn(f64) -> f64 + Sync,
-    ) -> Rounded {
+    ) -> RoundedMatrix {
         let inputs = self.order.len();
         let rows: Vec<(Vec<i8>, f64)> = weights
             .par_chunks_exact(inputs)
@@ -148,7 +148,7 @@ impl Rounder {
                 (integers, scale)
             })
             .collect();
-        Rounded {
+        RoundedMatrix {
             scales: rows.iter().map(|(_, scale)| *scale).collect(),
             correction: vec![0.0; rows.len()],
             matrix: QuantMatrix {
@@ -335,16 +335,16 @@ mod tests {
             let bits = if int4 { WeightBits::Int4 } else { WeightBits::Int8 };
             let (moments, weights, _) = example(seed, inputs, 3);
             let columns: Vec<Column> = (0..inputs).map(|input| (input, 1.0)).collect();
-            let rounder = Rounder::of(&moments, &columns).unwrap();
+            let covariance = Covariance::of(&moments, &columns).unwrap();
             let widest = widest(&weights, inputs, bits);
-            let rounded = rounder.round(&weights, bits, &widest, |scale| scale);
-            let ordered = |row: &[f64]| rounder.order.iter().map(|&i| row[i]).collect::<Vec<_>>();
+            let rounded = covariance.round(&weights, bits, &widest, |scale| scale);
+            let ordered = |row: &[f64]| covariance.order.iter().map(|&i| row[i]).collect::<Vec<_>>();
             for (output, row) in weights.chunks_exact(inputs).enumerate() {
                 let nearest: Vec<i8> = row.iter().map(|w| bits.nearest(w / widest[output])).collect();
                 let integers = &rounded.matrix.weights[output * inputs..][..inputs];
                 let error = |integers: &[i8], scale: f64| {
-                    let integers: Vec<i8> = rounder.order.iter().map(|&i| integers[i]).collect();
-                    rounder.error(&ordered(row), &integers, scale)
+                    let integers: Vec<i8> = covariance.order.iter().map(|&i| integers[i]).collect();
+                    covariance.error(&ordered(row), &integers, scale)
                 };
                 let (plain, looked) = (error(&nearest, widest[output]), error(integers, rounded.scales[output]));
                 prop_assert!(looked <= plain * (1.0 + 1e-9), "{} > {}", looked, plain);
@@ -359,9 +359,9 @@ mod tests {
         fn the_correction_keeps_the_mean(seed in any::<u64>(), inputs in 1usize..24) {
             let (moments, weights, tokens) = example(seed, inputs, 2);
             let columns: Vec<Column> = (0..inputs).map(|input| (input, 1.0)).collect();
-            let rounder = Rounder::of(&moments, &columns).unwrap();
+            let covariance = Covariance::of(&moments, &columns).unwrap();
             let widest = widest(&weights, inputs, WeightBits::Int4);
-            let rounded = rounder.round(&weights, WeightBits::Int4, &widest, |scale| scale);
+            let rounded = covariance.round(&weights, WeightBits::Int4, &widest, |scale| scale);
             let mean = means(&moments, &columns);
             let correction = correction(&weights, &rounded.matrix, &rounded.scales, &mean);
             for (output, row) in weights.chunks_exact(inputs).enumerate() {
@@ -381,18 +381,18 @@ mod tests {
         for seed in 0..4 {
             let (moments, weights, _) = example(seed, 32, 8);
             let columns: Vec<Column> = (0..32).map(|input| (input, 1.0)).collect();
-            let rounder = Rounder::of(&moments, &columns).unwrap();
+            let covariance = Covariance::of(&moments, &columns).unwrap();
             let widest = widest(&weights, 32, WeightBits::Int4);
             for (row, &scale) in weights.chunks_exact(32).zip(&widest) {
-                let row: Vec<f64> = rounder.order.iter().map(|&i| row[i]).collect();
+                let row: Vec<f64> = covariance.order.iter().map(|&i| row[i]).collect();
                 let plain: Vec<i8> = row
                     .iter()
                     .map(|w| WeightBits::Int4.nearest(w / scale))
                     .collect();
-                nearest += rounder.error(&row, &plain, scale);
+                nearest += covariance.error(&row, &plain, scale);
                 let (scale, integers) =
-                    rounder.round_row(&row, WeightBits::Int4, scale, |scale| scale);
-                looked += rounder.error(&row, &integers, scale);
+                    covariance.round_row(&row, WeightBits::Int4, scale, |scale| scale);
+                looked += covariance.error(&row, &integers, scale);
             }
         }
         assert!(looked < 0.6 * nearest, "{looked} against {nearest}");
@@ -408,9 +408,9 @@ mod tests {
                 .build()
                 .unwrap();
             pool.install(|| {
-                let rounder = Rounder::of(&moments, &columns).unwrap();
+                let covariance = Covariance::of(&moments, &columns).unwrap();
                 let widest = widest(&weights, 40, WeightBits::Int4);
-                let rounded = rounder.round(&weights, WeightBits::Int4, &widest, |scale| scale);
+                let rounded = covariance.round(&weights, WeightBits::Int4, &widest, |scale| scale);
                 (rounded.matrix, rounded.scales)
             })
         };
