@@ -11,7 +11,7 @@ use probe_rs::probe::{
 use probe_rs::{Error, MemoryInterface as _, Permissions, Session, Target};
 use serde::Serialize;
 
-use super::error::{ProbeError, causes};
+use super::error::{ProbeError, causes, is_late};
 use super::qemu::{self, Emulator};
 use tadpool_boards::{Board, Runner};
 
@@ -35,6 +35,8 @@ pub struct Options {
     pub under_reset: bool,
     /// Unlock a locked chip, which erases it.
     pub allow_erase: bool,
+    /// Longest time for an answer of an emulator; 20 s if none.
+    pub answer_time: Option<Duration>,
 }
 
 /// A debug probe that is connected.
@@ -76,7 +78,8 @@ pub fn connect(board: &Board, options: &Options) -> Result<Connection, ProbeErro
     let mut options = options.clone();
     let emulator = match (&board.runner, &options.probe) {
         (Runner::Qemu(_), None) => {
-            let emulator = Emulator::start(board)?;
+            let answer_time = options.answer_time.unwrap_or(qemu::ANSWER_TIME);
+            let emulator = Emulator::start_limited(board, None, answer_time)?;
             options.probe = Some(emulator.selector());
             Some(emulator)
         }
@@ -97,8 +100,9 @@ impl Connection {
     pub(super) fn cause(&mut self, error: &dyn std::error::Error) -> String {
         let cause = causes(error);
         match &mut self.emulator {
-            Some(emulator) => format!("{cause}: {}", emulator.reason()),
-            None => cause,
+            // One that no longer answers has not ended.
+            Some(emulator) if !is_late(error) => format!("{cause}: {}", emulator.reason()),
+            _ => cause,
         }
     }
 

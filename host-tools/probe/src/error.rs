@@ -245,6 +245,18 @@ pub(super) fn is_lost(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
+/// Whether a failure is an answer that did not come in time.
+pub(super) fn is_late(error: &dyn Error) -> bool {
+    let mut next = error.source();
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<std::io::Error>() {
+            return error.kind() == std::io::ErrorKind::TimedOut;
+        }
+        next = error.source();
+    }
+    false
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

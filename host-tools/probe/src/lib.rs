@@ -64,7 +64,12 @@ pub fn start(
     options: &Options,
     progress: &dyn Progress,
 ) -> Result<Session<RttLink>, RunnerError> {
-    let mut connection = connect(run.board, options)?;
+    let answer_time = options.answer_time.unwrap_or(qemu::ANSWER_TIME);
+    let options = Options {
+        answer_time: Some(answer_time.min(run.timeout)),
+        ..options.clone()
+    };
+    let mut connection = connect(run.board, &options)?;
     connection.flash_if_needed(run.image, progress)?;
     let session = Session::start(
         connection.run(run.image, START_TIME.min(run.timeout))?,

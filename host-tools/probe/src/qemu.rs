@@ -6,6 +6,7 @@
 
 mod core;
 mod gdb;
+mod owned;
 mod probe;
 mod process;
 mod target;
@@ -17,6 +18,7 @@ use probe_rs::config::RegistryError;
 use probe_rs::plugin::{Plugin, register_plugin};
 
 pub use probe::Tamper;
+pub(crate) use process::ANSWER_TIME;
 pub use process::{Emulator, EmulatorError};
 
 use tadpool_boards::Board;

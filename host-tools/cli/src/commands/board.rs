@@ -1,14 +1,15 @@
 //! The board options, and the way from a compiled model to a session with a
 //! board that runs it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::Args;
 use tadpool_boards::{Board, DEFAULT_BOARD, Runner};
 use tadpool_compiler::compile::{Compiled, Model};
 use tadpool_compiler::generate::Generated;
+use tadpool_image::cache::Cache;
 use tadpool_image::{Build, Image, Interface};
 use tadpool_kernels::checksum::fnv1a;
 use tadpool_probe::Run;
@@ -18,23 +19,13 @@ use tadpool_probe::{Connection, Flashed, Options, RttLink, connect};
 
 use super::progress::Bars;
 
-/// Which board, and where its firmware's source is.
+/// Which board.
 #[derive(Debug, Args)]
 pub(crate) struct BoardArgs {
     /// A board by name (see `tadpool boards`) or a board file; the model
     /// description's board if not given.
     #[arg(long, value_name = "BOARD")]
     board: Option<String>,
-    #[command(flatten)]
-    pub(crate) firmware: FirmwareArgs,
-}
-
-/// Where the firmware's source is.
-#[derive(Debug, Args)]
-pub(crate) struct FirmwareArgs {
-    /// The folder `firmware` of tadpool's repository.
-    #[arg(long = "firmware", value_name = "FOLDER", default_value = "firmware")]
-    pub(crate) folder: PathBuf,
 }
 
 /// The way to a board.
@@ -82,12 +73,13 @@ pub(crate) struct BoardImage {
 
 impl BoardArgs {
     pub(crate) fn find(&self, model: &Model) -> anyhow::Result<Board> {
-        let name = self
-            .board
-            .as_deref()
-            .or(model.description.board.as_deref())
-            .unwrap_or(DEFAULT_BOARD);
-        Ok(tadpool_boards::find(name)?)
+        self.named_or(model.description.board.as_deref())
+    }
+
+    /// The board that was named, or else `described`, or else the default.
+    pub(crate) fn named_or(&self, described: Option<&str>) -> anyhow::Result<Board> {
+        let name = self.board.as_deref().or(described);
+        Ok(tadpool_boards::find(name.unwrap_or(DEFAULT_BOARD))?)
     }
 
     /// Generates the model's crate for the board and builds the image.
@@ -103,85 +95,54 @@ impl BoardArgs {
         compiled: &Compiled,
     ) -> anyhow::Result<BoardImage> {
         let board = self.find(model)?;
-        let (generated, folder) = self.firmware.generate(model, compiled, &board)?;
+        let generated = compiled.generate(board.kernels);
+        let image = build_image(interface, &board, &generated, compiled)?;
         let program = compiled.program();
         let names = program.steps.iter().map(|step| step.name.to_owned());
         Ok(BoardImage {
             step_names: names.collect(),
-            ..self.build_crate(interface, board, &generated, &folder)?
-        })
-    }
-
-    /// Builds the image of a generated crate.
-    pub(crate) fn build_crate(
-        &self,
-        interface: Interface,
-        board: Board,
-        generated: &Generated,
-        folder: &Path,
-    ) -> anyhow::Result<BoardImage> {
-        let image = tadpool_image::build(&Build {
-            firmware: self.firmware.folder()?,
-            board: &board,
-            model: Some(folder),
-            interface,
-        })?;
-        Ok(BoardImage {
             board,
             image,
             model_hash: generated.hash,
-            step_names: Vec::new(),
         })
     }
 }
 
-impl FirmwareArgs {
-    /// Where the crate of a model for a board goes, if the user does not say.
-    pub(crate) fn crate_folder(&self, model: &Model, board: &Board) -> PathBuf {
-        let name = format!("{}-{}", model.description.name, board.name);
-        self.folder.join("target/models").join(name)
-    }
+/// Builds the image of a model that was generated for a board.
+pub(crate) fn build_image(
+    interface: Interface,
+    board: &Board,
+    generated: &Generated,
+    compiled: &Compiled,
+) -> anyhow::Result<Image> {
+    Ok(tadpool_image::build(&Build {
+        board,
+        model: Some(tadpool_image::Model {
+            generated,
+            description: &compiled.description,
+        }),
+        interface,
+    })?)
+}
 
-    /// Generates the model's crate for a board; returns it and its folder.
-    pub(crate) fn generate(
-        &self,
-        model: &Model,
-        compiled: &Compiled,
-        board: &Board,
-    ) -> anyhow::Result<(Generated, PathBuf)> {
-        let generated = compiled.generate(board.kernels);
-        let folder = self.crate_folder(model, board);
-        self.write_crate(&generated, compiled, &folder)?;
-        Ok((generated, folder))
-    }
-
-    /// Writes the generated crate, with the kernels' place relative to it.
-    pub(crate) fn write_crate(
-        &self,
-        generated: &Generated,
-        compiled: &Compiled,
-        folder: &Path,
-    ) -> anyhow::Result<()> {
-        let kernels = std::path::absolute(self.folder()?.join("kernels"))?;
-        let relative = pathdiff::diff_paths(&kernels, std::path::absolute(folder)?)
-            .unwrap_or(kernels)
-            .display()
-            .to_string()
-            .replace('\\', "/");
-        let dependency = format!("{{ path = {relative:?} }}");
-        Ok(generated.write_crate(folder, &compiled.description, &dependency)?)
-    }
-
-    pub(crate) fn folder(&self) -> anyhow::Result<&Path> {
-        if !self.folder.join("kernels/Cargo.toml").is_file() {
-            bail!(
-                "`{}` is not the firmware of tadpool: run from the root of its repository, or \
-                 pass `--firmware FOLDER`",
-                self.folder.display()
-            );
-        }
-        Ok(&self.folder)
-    }
+/// Writes a generated crate. It depends on the kernels of the checkout that `folder` is in,
+/// or else on those that this tool carries.
+pub(crate) fn write_crate(
+    generated: &Generated,
+    compiled: &Compiled,
+    folder: &Path,
+) -> anyhow::Result<()> {
+    let folder = std::path::absolute(folder)?;
+    let mut checkouts = folder
+        .ancestors()
+        .map(|above| above.join("firmware/kernels"));
+    let kernels = match checkouts.find(|kernels| kernels.join("Cargo.toml").is_file()) {
+        Some(kernels) => pathdiff::diff_paths(&kernels, &folder).unwrap_or(kernels),
+        None => Cache::find()?.sources()?.join("firmware/kernels"),
+    };
+    let kernels = kernels.display().to_string().replace('\\', "/");
+    let dependency = format!("{{ path = {kernels:?} }}");
+    Ok(generated.write_crate(&folder, &compiled.description, &dependency)?)
 }
 
 impl ProbeArgs {
@@ -192,6 +153,7 @@ impl ProbeArgs {
             chip: self.chip.clone(),
             under_reset: self.under_reset,
             allow_erase: self.allow_erase,
+            answer_time: None,
         }
     }
 }

@@ -68,10 +68,15 @@ pub(super) struct Core {
 impl Core {
     /// The core of a machine whose memory is empty: of its code, which begins at
     /// `code`, and of the stack that may begin at `stack`.
-    pub(super) fn power_up(stream: TcpStream, code: u32, stack: u32) -> io::Result<Self> {
+    pub(super) fn power_up(
+        stream: TcpStream,
+        answer_time: Duration,
+        code: u32,
+        stack: u32,
+    ) -> io::Result<Self> {
         /// `b .`, twice.
         const STAY: u32 = 0xe7fe_e7fe;
-        let mut gdb = Gdb::new(stream)?;
+        let mut gdb = Gdb::new(stream, answer_time)?;
         // An empty memory locks a core up, which ends QEMU.
         let program = [stack, code + 9, STAY];
         let program: Vec<u8> = program.iter().flat_map(|word| word.to_le_bytes()).collect();

@@ -10,8 +10,6 @@ use std::time::{Duration, Instant};
 
 /// Bytes of memory in one packet: QEMU's limit is 4096 characters.
 const PIECE_BYTES: usize = 2000;
-/// Time that QEMU may take for an answer, also on a busy machine.
-const ANSWER_TIME: Duration = Duration::from_secs(20);
 const PAUSE: u8 = 3;
 /// QEMU's stop reply after [`PAUSE`]; others are breakpoints.
 const INTERRUPTED: &str = "T02";
@@ -24,6 +22,10 @@ pub(super) struct Gdb {
     /// Bytes of `received` that were read.
     read: usize,
     executes: bool,
+    /// Time that QEMU may take for an answer.
+    answer_time: Duration,
+    /// An answer did not come in time; nothing more is asked.
+    is_lost: bool,
 }
 
 /// Why a guest no longer executes.
@@ -37,14 +39,16 @@ pub(super) enum Stop {
 
 impl Gdb {
     /// Speaks to the gdbstub at the other end of `stream`; its guest is paused.
-    pub(super) fn new(stream: TcpStream) -> io::Result<Self> {
+    pub(super) fn new(stream: TcpStream, answer_time: Duration) -> io::Result<Self> {
         stream.set_nodelay(true)?;
-        stream.set_write_timeout(Some(ANSWER_TIME))?;
+        stream.set_write_timeout(Some(answer_time))?;
         let mut gdb = Self {
             stream,
             received: Vec::new(),
             read: 0,
             executes: false,
+            answer_time,
+            is_lost: false,
         };
         // QEMU answers requests for single registers only after its description
         // of them was asked for.
@@ -82,8 +86,8 @@ impl Gdb {
         if !self.executes {
             return Ok(Stop::Asked);
         }
-        self.stream.write_all(&[PAUSE])?;
-        let reply = self.receive(ANSWER_TIME)?.ok_or_else(|| late("pause"))?;
+        self.write(&[PAUSE])?;
+        let reply = self.answer("pause")?;
         self.stopped(&reply)
     }
 
@@ -145,9 +149,9 @@ impl Gdb {
         push_hex(&mut packet, b"system_reset");
         let mut answer = self.ask(&packet)?;
         while answer.starts_with('O') && answer != "OK" {
-            answer = self.receive(ANSWER_TIME)?.ok_or_else(|| late("reset"))?;
+            answer = self.answer("reset")?;
         }
-        let deadline = Instant::now() + ANSWER_TIME;
+        let deadline = Instant::now() + self.answer_time;
         while self.read_register(0)? == MARK {
             if Instant::now() > deadline {
                 return Err(late("reset"));
@@ -170,8 +174,7 @@ impl Gdb {
 
     fn ask(&mut self, packet: &str) -> io::Result<String> {
         self.send(packet)?;
-        let answer = self.receive(ANSWER_TIME)?;
-        let answer = answer.ok_or_else(|| late(packet))?;
+        let answer = self.answer(packet)?;
         match answer.starts_with('E') && answer.len() == 3 {
             true => Err(odd(packet, &answer)),
             false => Ok(answer),
@@ -180,8 +183,21 @@ impl Gdb {
 
     fn send(&mut self, packet: &str) -> io::Result<()> {
         let sum = packet.bytes().fold(0_u8, u8::wrapping_add);
-        self.stream
-            .write_all(format!("${packet}#{sum:02x}").as_bytes())
+        self.write(format!("${packet}#{sum:02x}").as_bytes())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self.is_lost {
+            true => Err(late("it")),
+            false => self.stream.write_all(bytes),
+        }
+    }
+
+    /// The answer to `what`. One that is late is the last that is waited for.
+    fn answer(&mut self, what: &str) -> io::Result<String> {
+        let answer = self.receive(self.answer_time)?;
+        self.is_lost |= answer.is_none();
+        answer.ok_or_else(|| late(what))
     }
 
     /// The next packet; none if none begins within `time`.
@@ -196,13 +212,13 @@ impl Gdb {
         let mut packet = Vec::new();
         let cut = || late("packet");
         loop {
-            match self.byte(ANSWER_TIME)?.ok_or_else(cut)? {
+            match self.byte(self.answer_time)?.ok_or_else(cut)? {
                 b'#' => break,
                 byte => packet.push(byte),
             }
         }
         for _ in 0..2 {
-            self.byte(ANSWER_TIME)?.ok_or_else(cut)?; // TCP has checked it
+            self.byte(self.answer_time)?.ok_or_else(cut)?; // TCP has checked it
         }
         String::from_utf8(packet)
             .map(Some)

@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::core::Core;
+use super::owned;
 use super::probe::{self, Tamper};
 use tadpool_boards::{Board, Qemu, Runner};
 
@@ -18,6 +19,8 @@ const QEMU: &str = "qemu-system-arm";
 const QUOTED_LINES: usize = 5;
 /// Time for QEMU to start and connect.
 const START_TIME: Duration = Duration::from_secs(30);
+/// Time that QEMU may take for an answer, also on a busy machine.
+pub(crate) const ANSWER_TIME: Duration = Duration::from_secs(20);
 /// Time for QEMU to end by itself after its connection has ended.
 const EXIT_TIME: Duration = Duration::from_secs(2);
 
@@ -29,7 +32,7 @@ pub enum EmulatorError {
     NotEmulated(String),
     /// QEMU is not installed.
     #[error(
-        "`{QEMU}` is not installed; run `cargo xtask setup`, or install it (Debian and Ubuntu: \
+        "`{QEMU}` is not installed; install it (Debian and Ubuntu: \
          `apt-get install qemu-system-arm`, macOS: `brew install qemu`)"
     )]
     Missing,
@@ -67,18 +70,26 @@ impl Emulator {
         board: &Board,
         tamper: Option<Box<dyn Tamper>>,
     ) -> Result<Self, EmulatorError> {
+        Self::start_limited(board, tamper, ANSWER_TIME)
+    }
+
+    /// As [`Self::start_tampered`]; an answer of QEMU may take as long as `answer_time`, after
+    /// which it counts as lost.
+    pub(crate) fn start_limited(
+        board: &Board,
+        tamper: Option<Box<dyn Tamper>>,
+        answer_time: Duration,
+    ) -> Result<Self, EmulatorError> {
         static STARTED: AtomicUsize = AtomicUsize::new(0);
         let Runner::Qemu(qemu) = &board.runner else {
             return Err(EmulatorError::NotEmulated(board.name.clone()));
         };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(EmulatorError::Start)?;
         let port = listener.local_addr().map_err(EmulatorError::Start)?.port();
-        let mut child = command(qemu, port)
-            .spawn()
-            .map_err(|error| match error.kind() {
-                std::io::ErrorKind::NotFound => EmulatorError::Missing,
-                _ => EmulatorError::Start(error),
-            })?;
+        let mut child = owned::spawn(command(qemu, port)).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => EmulatorError::Missing,
+            _ => EmulatorError::Start(error),
+        })?;
         let messages = Arc::new(Mutex::new(VecDeque::new()));
         if let Some(pipe) = child.stderr.take() {
             let messages = Arc::clone(&messages);
@@ -91,11 +102,11 @@ impl Emulator {
             child,
             messages,
         };
-        let stream = emulator.accept(&listener)?;
+        let stream = emulator.accept(&listener, START_TIME.min(answer_time))?;
         let layout = &board.layout;
         let origin = |region: &str| board.memory.get(region).map_or(0, |region| region.origin);
         let stack = origin(&layout.ram) + layout.stack_bytes;
-        match Core::power_up(stream, origin(&layout.code), stack) {
+        match Core::power_up(stream, answer_time, origin(&layout.code), stack) {
             Ok(core) => {
                 probe::plug_in(&emulator.serial_number, core, tamper);
                 Ok(emulator)
@@ -130,15 +141,18 @@ impl Emulator {
 
     /// Ends QEMU, as a crash would.
     pub fn kill(&mut self) {
-        self.child.kill().ok(); // it may have ended by itself
-        self.child.wait().ok();
+        owned::end(&mut self.child);
     }
 
-    fn accept(&mut self, listener: &TcpListener) -> Result<TcpStream, EmulatorError> {
+    fn accept(
+        &mut self,
+        listener: &TcpListener,
+        time: Duration,
+    ) -> Result<TcpStream, EmulatorError> {
         listener
             .set_nonblocking(true)
             .map_err(EmulatorError::Start)?;
-        let deadline = Instant::now() + START_TIME;
+        let deadline = Instant::now() + time;
         loop {
             match listener.accept() {
                 Ok((stream, _)) => {
@@ -172,6 +186,7 @@ impl Drop for Emulator {
 fn command(qemu: &Qemu, port: u16) -> Command {
     let mut command = Command::new(QEMU);
     command
+        .args(["-name", &owned::mark()])
         .args(["-machine", &qemu.machine])
         .args(["-icount", &format!("shift={}", qemu.icount_shift)])
         .args(["-nodefaults", "-display", "none"])
