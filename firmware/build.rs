@@ -203,6 +203,7 @@ SECTIONS
     *(.rodata.*tadpool_model*);
     . = ALIGN(8);
   }} > {weights_at}
+  .tadpool.model_hash (INFO) : {{ KEEP(*(.tadpool.model_hash)) }}
 }}
 INSERT AFTER .rodata;
 "

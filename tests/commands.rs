@@ -1,5 +1,10 @@
 //! The commands that reach a board, as a user types them, on emulated boards.
 
+#[path = "commands/anywhere.rs"]
+mod anywhere;
+#[path = "commands/emulators.rs"]
+mod emulators;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

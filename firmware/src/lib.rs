@@ -21,6 +21,8 @@ mod link;
 mod log;
 #[cfg(target_os = "none")]
 mod mmio;
+#[cfg(target_os = "none")]
+mod model_hash;
 #[cfg(all(
     target_os = "none",
     any(

@@ -1,10 +1,13 @@
 //! What images hold and take, and which are refused.
+use std::path::Path;
+
+use tadpool_compiler::generate::{Description, Generated};
 use tadpool_image::audit;
-use tadpool_image::{Build, FirmwareError, Interface};
+use tadpool_image::{Build, FirmwareError, Interface, Model};
 use tadpool_probe::session::SessionError;
 use tadpool_protocol::{Refusal, SelfTest};
 
-use super::{TIMEOUT, emulated, firmware_folder, image, on_host, picture, start, start_image};
+use super::{TIMEOUT, emulated, image, on_host, picture, start, start_image};
 
 #[test]
 fn the_image_is_weighed() {
@@ -25,11 +28,9 @@ fn the_image_is_weighed() {
 
 #[test]
 fn an_inference_cannot_panic_and_has_a_bounded_stack() {
-    let firmware = &firmware_folder();
     for name in emulated() {
         let board = &tadpool_boards::find(name).unwrap();
         let build = Build {
-            firmware,
             board,
             model: None,
             interface: Interface::Requests,
@@ -65,31 +66,26 @@ fn the_audit_sees_panics_and_recursion() {
 }
 
 #[test]
-fn another_model_takes_the_place_of_the_committed_one() {
-    let folder = tempfile::tempdir().unwrap();
-    let model = firmware_folder().join("model");
-    std::fs::create_dir(folder.path().join("src")).unwrap();
-    let kernels = firmware_folder().join("kernels");
-    let manifest = std::fs::read_to_string(model.join("Cargo.toml")).unwrap();
-    let manifest = manifest.replace("../kernels", kernels.to_str().unwrap());
-    std::fs::write(folder.path().join("Cargo.toml"), manifest).unwrap();
-    for entry in std::fs::read_dir(model.join("src")).unwrap() {
-        let path = entry.unwrap().path();
-        let copy = folder.path().join("src").join(path.file_name().unwrap());
-        match path.extension().is_some_and(|extension| extension == "rs") {
-            true => {
-                let text = std::fs::read_to_string(&path).unwrap();
-                let text = text.replace("NAME: &str = \"", "NAME: &str = \"copy of ");
-                std::fs::write(copy, text).unwrap();
-            }
-            false => drop(std::fs::copy(&path, copy).unwrap()),
-        }
-    }
+fn another_model_takes_the_place_of_the_carried_one() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware/model/src");
+    let source = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let generated = Generated {
+        model_rs: source("model.rs").replace("NAME: &str = \"", "NAME: &str = \"copy of "),
+        tables_rs: source("tables.rs"),
+        weights: std::fs::read(folder.join("weights.bin")).unwrap(),
+        hash: tadpool_model::MODEL_HASH,
+    };
+    let description = Description {
+        name: "a copy".to_owned(),
+        labels: Vec::new(),
+    };
     let board = &tadpool_boards::find(tadpool_boards::DEFAULT_BOARD).unwrap();
     let build = Build {
-        firmware: &firmware_folder(),
         board,
-        model: Some(folder.path()),
+        model: Some(Model {
+            generated: &generated,
+            description: &description,
+        }),
         interface: Interface::Requests,
     };
     let image = tadpool_image::build(&build).unwrap_or_else(|error| panic!("{error}"));
@@ -110,10 +106,42 @@ fn another_model_takes_the_place_of_the_committed_one() {
 }
 
 #[test]
+fn an_image_of_another_model_is_never_taken_for_the_one() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware/model/src");
+    let source = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let expected = tadpool_model::MODEL_HASH ^ 1;
+    let generated = Generated {
+        model_rs: source("model.rs"),
+        tables_rs: source("tables.rs"),
+        weights: std::fs::read(folder.join("weights.bin")).unwrap(),
+        hash: expected,
+    };
+    let description = Description {
+        name: "another".to_owned(),
+        labels: Vec::new(),
+    };
+    let build = Build {
+        board: &tadpool_boards::find(tadpool_boards::DEFAULT_BOARD).unwrap(),
+        model: Some(Model {
+            generated: &generated,
+            description: &description,
+        }),
+        interface: Interface::Requests,
+    };
+    match tadpool_image::build(&build) {
+        Err(FirmwareError::WrongModel {
+            found, expected: e, ..
+        }) => assert_eq!((found, e), (tadpool_model::MODEL_HASH, expected)),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn an_image_that_exceeds_a_budget_is_not_built() {
     let name = tadpool_boards::DEFAULT_BOARD;
     let text = std::fs::read_to_string(
-        firmware_folder().join(format!("../host-tools/boards/boards/{name}.toml")),
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join(format!("../host-tools/boards/boards/{name}.toml")),
     )
     .unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -129,7 +157,6 @@ fn an_image_that_exceeds_a_budget_is_not_built() {
         .unwrap();
         let board = &tadpool_boards::find(path.to_str().unwrap()).unwrap();
         let build = Build {
-            firmware: &firmware_folder(),
             board,
             model: None,
             interface: Interface::Requests,

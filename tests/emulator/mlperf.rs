@@ -11,7 +11,7 @@ use tadpool_image::{Build, FirmwareError, Interface};
 use tadpool_probe::session::Transport;
 use tadpool_probe::{Options, RttLink, connect};
 
-use super::{TIMEOUT, firmware_folder, on_host, picture};
+use super::{TIMEOUT, on_host, picture};
 
 /// Input bytes that the runner puts into one command.
 const PIECE_BYTES: usize = 32;
@@ -170,7 +170,6 @@ fn times(lines: &[String]) -> [u64; 2] {
 
 fn image(board: &Board, interface: Interface) -> Result<PathBuf, FirmwareError> {
     let build = Build {
-        firmware: &firmware_folder(),
         board,
         model: None,
         interface,

@@ -9,7 +9,7 @@ mod mlperf;
 mod probe;
 mod requests;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
@@ -22,10 +22,6 @@ use tadpool_probe::{Options, RttLink};
 use tadpool_probe::{Run, RunnerError};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
-
-fn firmware_folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware")
-}
 
 /// Names of the emulated boards that have room for the committed model; small
 /// ones run small models elsewhere.
@@ -45,7 +41,6 @@ fn image(board: &str) -> (Board, &'static Image) {
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
         let _guard = ONE_AT_A_TIME.lock();
         let build = Build {
-            firmware: &firmware_folder(),
             board: &board,
             model: None,
             interface: Interface::SelfTests,

@@ -1,54 +1,41 @@
 //! Programs on emulated boards.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tadpool_boards::Board;
 use tadpool_compiler::generate::{Description, Generated, generate, layout};
 use tadpool_compiler::place::program::{Arena, Program};
-use tadpool_image::{Build, Interface};
+use tadpool_image::{Build, Interface, Model};
 use tadpool_probe::Options;
 use tadpool_probe::Run;
 use tadpool_probe::trace::Trace;
-use tempfile::TempDir;
 
-/// The generated crate of a program, in a folder of its own.
+/// The generated crate of a program.
 pub(crate) struct Written {
-    generated: Generated,
-    folder: TempDir,
-    firmware: PathBuf,
+    pub(crate) generated: Generated,
+    description: Description,
 }
 
 impl Written {
     /// What to build for the board that the crate was written for.
     pub(crate) fn build<'a>(&'a self, board: &'a Board) -> Build<'a> {
         Build {
-            firmware: &self.firmware,
             board,
-            model: Some(self.folder.path()),
+            model: Some(Model {
+                generated: &self.generated,
+                description: &self.description,
+            }),
             interface: Interface::Requests,
         }
     }
 }
 
-/// Writes the crate of a program for a board.
+/// The crate of a program for a board.
 pub(crate) fn written(program: &Program<'_>, board: &Board) -> Written {
-    let firmware = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware");
-    let kernels = firmware.join("kernels").display().to_string();
     let description = description(program);
-    let folder = tempfile::tempdir().unwrap();
-    let generated = generate(program, &description, layout(board.kernels));
-    generated
-        .write_crate(
-            folder.path(),
-            &description,
-            &format!("{{ path = {kernels:?} }}"),
-        )
-        .unwrap();
     Written {
-        generated,
-        folder,
-        firmware,
+        generated: generate(program, &description, layout(board.kernels)),
+        description,
     }
 }
 

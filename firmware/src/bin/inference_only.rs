@@ -4,6 +4,9 @@
 #![no_main]
 #![allow(unsafe_code)]
 
+#[path = "../model_hash.rs"]
+mod model_hash;
+
 use core::hint::black_box;
 use core::panic::PanicInfo;
 

@@ -108,6 +108,14 @@ pub fn parse(path: &Path, text: &str) -> Result<Board, BoardError> {
     Ok(board)
 }
 
+/// A board file that describes `board`.
+///
+/// # Errors
+/// A text that says which value no board file can have.
+pub fn text(board: &Board) -> Result<String, String> {
+    toml::to_string(board).map_err(|error| error.to_string())
+}
+
 /// The first field whose value cannot be, with the value and what is wrong.
 fn check(board: &Board) -> Result<(), (&'static str, String, &'static str)> {
     let layout = &board.layout;
@@ -173,6 +181,8 @@ mod tests {
         for name in names() {
             let board = find(name).unwrap();
             assert_eq!(board.name, name);
+            let again = parse(Path::new(name), &text(&board).unwrap()).unwrap();
+            assert_eq!(again, board);
             let Some(clock) = &board.clock else {
                 assert!(
                     matches!(board.runner, Runner::Qemu(_)),

@@ -7,13 +7,13 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use file::{BoardError, find, load, names, parse};
+pub use file::{BoardError, find, load, names, parse, text};
 
 /// The board that is used when none is named; it needs no hardware.
 pub const DEFAULT_BOARD: &str = "qemu-mps2-an386";
 
 /// A board.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Board {
     /// Name of the board.
@@ -60,7 +60,7 @@ pub struct Board {
 }
 
 /// Which kernels run on a board.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum KernelVariant {
     /// Plain Rust.
@@ -74,7 +74,7 @@ pub enum KernelVariant {
 }
 
 /// A memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Region {
     /// First address.
@@ -84,7 +84,7 @@ pub struct Region {
 }
 
 /// What goes into which memory, by name.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Layout {
     /// Vector table, code and constants.
@@ -101,7 +101,7 @@ pub struct Layout {
 }
 
 /// What a chip's boot ROM reads beside the vector table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Boot {
     /// A second boot loader, in the 256 bytes before it.
@@ -111,7 +111,7 @@ pub enum Boot {
 }
 
 /// A bit of a register that drives a pin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct BusyRegister {
     /// Address of the register.
@@ -121,7 +121,7 @@ pub struct BusyRegister {
 }
 
 /// A serial port.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Uart {
     /// Its name, and where it comes out.
@@ -134,7 +134,7 @@ pub struct Uart {
 }
 
 /// What an image may use; more fails its build.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Budget {
     /// Bytes of the memory that holds the code.
@@ -158,7 +158,7 @@ pub struct CoreClock {
 }
 
 /// What costs are measured with.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Counter {
     /// The timer's name.
@@ -168,7 +168,7 @@ pub struct Counter {
 }
 
 /// How an image is run.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Runner {
     /// By QEMU, behind a virtual debug probe.
@@ -178,7 +178,7 @@ pub enum Runner {
 }
 
 /// How a debug probe reaches the chip.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Probe {
     /// Speed of the wires that is tried first; slower ones follow.
@@ -201,7 +201,7 @@ pub enum Unit {
 }
 
 /// How QEMU runs an image.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Qemu {
     /// QEMU's name of the board.

@@ -5,10 +5,13 @@ mod board;
 mod boards;
 mod check;
 mod compile;
+mod completions;
 mod data;
+mod doctor;
 mod eval;
 mod fit;
 mod flash;
+mod init;
 mod inspect;
 mod logs;
 mod model;
@@ -85,13 +88,23 @@ enum Command {
     /// FILE has the columns `id,lower,upper,size` (half-open live ranges, bytes)
     /// and optional ones for alignment, region and relations.
     Plan(plan::Plan),
+    /// Write a description of an ONNX file, with a comment for every field.
+    Init(init::Init),
+    /// Say what is installed and what is missing, and how to get it.
+    ///
+    /// Fails if something is missing.
+    Doctor(doctor::Doctor),
+    /// Print the completions of a shell.
+    Completions(completions::Completions),
+    /// Print the manual page.
+    Man(completions::Man),
 }
 
 impl Cli {
     pub(crate) fn run(self) -> anyhow::Result<Box<dyn Report>> {
         Ok(match self.command {
             Command::Inspect(command) => Box::new(command.run()?),
-            Command::Compile(command) => Box::new(command.run()?),
+            Command::Compile(command) => command.run()?,
             Command::Fit(command) => Box::new(command.run()?),
             Command::Simulate(command) => Box::new(command.run()?),
             Command::Eval(command) => Box::new(command.run()?),
@@ -103,6 +116,10 @@ impl Cli {
             Command::Probes(command) => Box::new(command.run()),
             Command::Boards(command) => Box::new(command.run()?),
             Command::Plan(command) => Box::new(command.run()?),
+            Command::Init(command) => Box::new(command.run()?),
+            Command::Doctor(command) => Box::new(command.run()?),
+            Command::Completions(command) => Box::new(command.run()),
+            Command::Man(command) => Box::new(command.run()?),
         })
     }
 }

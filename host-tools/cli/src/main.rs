@@ -15,13 +15,13 @@ fn main() -> ExitCode {
         Ok(report) if json => match report.json() {
             Ok(text) => {
                 println!("{text}");
-                ExitCode::SUCCESS
+                report.status()
             }
             Err(error) => failure(&anyhow::Error::from(error)),
         },
         Ok(report) => {
             print!("{report}");
-            ExitCode::SUCCESS
+            report.status()
         }
         Err(error) => failure(&error),
     }

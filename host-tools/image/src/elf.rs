@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, SectionKind, SymbolKind, elf};
 
+/// The section with the model's hash, which takes no memory of the board.
+const MODEL_HASH: &str = ".tadpool.model_hash";
+
 /// What an image takes of a board's memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sizes {
@@ -117,6 +120,19 @@ pub fn sizes(path: &Path, bytes: &[u8]) -> Result<Sizes, ElfError> {
     }
     sizes.sections.sort_by_key(|section| section.address);
     Ok(sizes)
+}
+
+/// Hash of the model that the image in `bytes`, from the file at `path`, holds.
+///
+/// # Errors
+/// An [`ElfError`] if it says none.
+pub fn model_hash(path: &Path, bytes: &[u8]) -> Result<u32, ElfError> {
+    let file = object::File::parse(bytes).map_err(|error| ElfError::new(path, error))?;
+    let missing = || ElfError::new(path, "it does not say which model it holds");
+    let section = file.section_by_name(MODEL_HASH).ok_or_else(missing)?;
+    let data = section.data().map_err(|error| ElfError::new(path, error))?;
+    let bytes = data.try_into().map_err(|_| missing())?;
+    Ok(u32::from_le_bytes(bytes))
 }
 
 impl Functions {

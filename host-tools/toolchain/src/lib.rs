@@ -1,8 +1,10 @@
 #![doc = include_str!("../README.md")]
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 /// Where Debian's packages `rustc-web` and `cargo-web` put their programs.
 const DISTRIBUTION: [&str; 2] = ["/usr/bin/rustc", "/usr/bin/cargo"];
@@ -16,12 +18,22 @@ pub struct Toolchain {
     pub arguments: Vec<String>,
     /// Environment.
     pub variables: Vec<(String, OsString)>,
+    /// Version and host of the compiler, as `rustc -vV` prints them: the same source and
+    /// flags give the same machine code where this is the same.
+    pub version: String,
 }
 
 /// The toolchain that builds for `target`; none if `core` is not installed for
-/// it in any way.
+/// it in any way. Each target is looked for once in a process.
 pub fn for_target(target: &str) -> Option<Toolchain> {
-    installed(target).or_else(|| from_source(target))
+    static FOUND: Mutex<BTreeMap<String, Toolchain>> = Mutex::new(BTreeMap::new());
+    let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(toolchain) = found.get(target) {
+        return Some(toolchain.clone());
+    }
+    let toolchain = installed(target).or_else(|| from_source(target))?;
+    found.insert(target.to_owned(), toolchain.clone());
+    Some(toolchain)
 }
 
 impl Toolchain {
@@ -38,32 +50,60 @@ impl Toolchain {
 }
 
 /// The cargo at hand, if its compiler has `target`.
+///
+/// The programs are named by their full paths: rustup's own choose a toolchain by the
+/// folder that they are called in, and a build is called in another one.
 fn installed(target: &str) -> Option<Toolchain> {
-    let folder = rustc_says("rustc", &["--print", "target-libdir", "--target", target])?;
-    let has_core = std::fs::read_dir(folder)
+    let printed = rustc_prints(
+        "rustc",
+        &[
+            "--print",
+            "target-libdir",
+            "--print",
+            "sysroot",
+            "--target",
+            target,
+        ],
+    )?;
+    let [libraries, sysroot] = printed.lines().collect::<Vec<_>>()[..] else {
+        return None;
+    };
+    let has_core = std::fs::read_dir(libraries)
         .ok()?
         .flatten()
         .any(|entry| entry.file_name().to_string_lossy().starts_with("libcore-"));
-    has_core.then(|| Toolchain {
-        // Set where cargo itself called, so that the same cargo is used.
-        cargo: std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()),
+    if !has_core {
+        return None;
+    }
+    let program = |name: &str| {
+        let path = Path::new(sysroot).join("bin").join(name);
+        let path = path.with_extension(std::env::consts::EXE_EXTENSION);
+        path.is_file().then_some(path)
+    };
+    let cargo = match program("cargo") {
+        Some(cargo) => cargo.into(),
+        None => std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()),
+    };
+    let rustc = program("rustc").map(|rustc| ("RUSTC".to_owned(), rustc.into()));
+    // The linker that such targets have by default, whatever somebody's configuration says.
+    let linker = (linker_variable(target), "rust-lld".into());
+    Some(Toolchain {
+        cargo,
         arguments: Vec::new(),
-        variables: Vec::new(),
+        variables: rustc.into_iter().chain([linker]).collect(),
+        version: rustc_prints("rustc", &["-vV"])?,
     })
 }
 
 /// The distribution's cargo, if its compiler has the source of `core`.
 fn from_source(target: &str) -> Option<Toolchain> {
     let [rustc, cargo] = DISTRIBUTION;
-    let source =
-        rustc_says(rustc, &["--print", "sysroot"])?.join("lib/rustlib/src/rust/library/core");
+    let sysroot = rustc_prints(rustc, &["--print", "sysroot"])?;
+    let source = Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library/core");
     if !source.is_dir() || !Path::new(cargo).is_file() {
         return None;
     }
-    let linker = format!(
-        "CARGO_TARGET_{}_LINKER",
-        target.to_uppercase().replace(['-', '.'], "_")
-    );
+    let linker = lld()?;
     Some(Toolchain {
         cargo: cargo.into(),
         arguments: vec!["-Zbuild-std=core".into()],
@@ -71,22 +111,28 @@ fn from_source(target: &str) -> Option<Toolchain> {
             ("RUSTC".into(), rustc.into()),
             // -Zbuild-std is not stable; the build uses nothing else that is not.
             ("RUSTC_BOOTSTRAP".into(), "1".into()),
-            (linker, lld()?.into()),
+            (linker_variable(target), linker.into()),
         ],
+        version: rustc_prints(rustc, &["-vV"])?,
     })
+}
+
+/// The variable that names a target's linker to cargo.
+fn linker_variable(target: &str) -> String {
+    let target = target.to_uppercase().replace(['-', '.'], "_");
+    format!("CARGO_TARGET_{target}_LINKER")
 }
 
 /// LLVM's linker: the one of the Rust toolchain at hand, or the distribution's.
 fn lld() -> Option<PathBuf> {
     let of_rust = || {
-        let host = Command::new("rustc").arg("-vV").output().ok()?;
-        let host = String::from_utf8(host.stdout).ok()?;
-        let host = host
+        let version = rustc_prints("rustc", &["-vV"])?;
+        let host = version
             .lines()
-            .find_map(|line| line.strip_prefix("host: "))?
-            .to_owned();
-        let sysroot = rustc_says("rustc", &["--print", "sysroot"])?;
-        Some(sysroot.join("lib/rustlib").join(host).join("bin/rust-lld"))
+            .find_map(|line| line.strip_prefix("host: "))?;
+        let sysroot = rustc_prints("rustc", &["--print", "sysroot"])?;
+        let programs = Path::new(sysroot.trim()).join("lib/rustlib").join(host);
+        Some(programs.join("bin/rust-lld"))
     };
     let candidates = of_rust()
         .into_iter()
@@ -94,9 +140,9 @@ fn lld() -> Option<PathBuf> {
     candidates.into_iter().find(|path| path.is_file())
 }
 
-/// The path that `rustc` prints.
-fn rustc_says(rustc: &str, arguments: &[&str]) -> Option<PathBuf> {
+/// What `rustc` prints.
+fn rustc_prints(rustc: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(rustc).args(arguments).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
-    (output.status.success()).then(|| PathBuf::from(text.trim()))
+    output.status.success().then_some(text)
 }

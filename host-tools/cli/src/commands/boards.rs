@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
@@ -11,20 +10,17 @@ use tadpool_boards::Board;
 use tadpool_image::audit::{self, Audit};
 use tadpool_image::{Build, Image, Interface};
 
-use super::board::FirmwareArgs;
 use super::report::{grouped, table};
 
 #[derive(Debug, Args)]
 pub(crate) struct Boards {
-    /// Build every board's image of the model in `firmware/model`, and fail if
-    /// one does not fit.
+    /// Build every board's image of the CIFAR-10 PoolFormer that comes with this
+    /// tool, and fail if one does not fit.
     #[arg(long)]
     build: bool,
     /// Leave out boards that are known to have no room for that model.
     #[arg(long, value_name = "BOARD", value_delimiter = ',')]
     except: Vec<String>,
-    #[command(flatten)]
-    firmware: FirmwareArgs,
 }
 
 #[derive(Debug, Serialize)]
@@ -69,7 +65,7 @@ impl Boards {
             .map(|name| {
                 let board = tadpool_boards::find(name)?;
                 let image = match self.build {
-                    true => Some(image(self.firmware.folder()?, &board, &mut audits)?),
+                    true => Some(image(&board, &mut audits)?),
                     false => None,
                 };
                 Ok(row(&board, image))
@@ -82,12 +78,10 @@ impl Boards {
 /// Builds the board's image, and looks through its inference unless `audits` has
 /// the same machine code already.
 fn image(
-    firmware: &Path,
     board: &Board,
     audits: &mut BTreeMap<(String, &'static str), Audit>,
 ) -> anyhow::Result<ImageRow> {
     let build = Build {
-        firmware,
         board,
         model: None,
         interface: Interface::Requests,

@@ -1,5 +1,7 @@
 //! `tadpool compile`.
 
+mod unchanged;
+
 use std::fmt;
 use std::path::PathBuf;
 
@@ -9,14 +11,15 @@ use serde::Serialize;
 use tadpool_boards::{Board, KernelVariant};
 use tadpool_compiler::budget::{self, Attempt, Budget, Probe, Taken, Traded};
 use tadpool_compiler::compile::Compiled;
-use tadpool_image::Interface;
 use tadpool_image::elf::Sizes;
+use tadpool_image::{Image, Interface};
 
-use super::board::BoardArgs;
+use super::board::{BoardArgs, build_image, write_crate};
 use super::model::CompileArgs;
 use super::notes::Notes;
 use super::progress::Bars;
-use super::report::{grouped, table};
+use super::report::{Report, grouped, table};
+use unchanged::Place;
 
 /// Takes the name of a kernel variant.
 fn kernel_variants() -> impl TypedValueParser<Value = KernelVariant> {
@@ -33,8 +36,7 @@ pub(crate) struct Compile {
     model: CompileArgs,
     #[command(flatten)]
     board: BoardArgs,
-    /// Where to write the generated crate; without it, into the firmware's
-    /// target folder.
+    /// Write the generated crate into this folder.
     #[arg(long, short, value_name = "FOLDER")]
     output: Option<PathBuf>,
     /// Pack the weights for these kernels instead of the board's; `portable`
@@ -53,7 +55,8 @@ pub(crate) struct CompileReport {
     model: String,
     board: String,
     kernels: &'static str,
-    crate_folder: PathBuf,
+    /// Where the generated crate was written, if that was asked for.
+    crate_folder: Option<PathBuf>,
     comparison: ComparisonRow,
     steps: Vec<StepRow>,
     budget: Budgeted,
@@ -101,14 +104,27 @@ struct Part {
 }
 
 impl Compile {
-    pub(crate) fn run(self) -> anyhow::Result<CompileReport> {
+    /// Compiles, unless nothing changed since it was done before.
+    pub(crate) fn run(self) -> anyhow::Result<Box<dyn Report>> {
+        let place = match &self.output {
+            None => Place::of(&self),
+            Some(_) => None,
+        };
+        if let Some(kept) = place.as_ref().and_then(Place::read) {
+            return Ok(Box::new(kept));
+        }
+        let (report, image) = self.compile()?;
+        // A file may have changed meanwhile.
+        if let Some(place) = place.filter(|place| Place::of(&self).as_ref() == Some(place)) {
+            place.write(&image.path, &report);
+        }
+        Ok(Box::new(report))
+    }
+
+    fn compile(&self) -> anyhow::Result<(CompileReport, Image)> {
         let (model, calibrated) = self.model.calibrate()?;
         let board = self.board.find(&model)?;
         let kernels = self.kernels.unwrap_or(board.kernels);
-        let folder = self
-            .output
-            .clone()
-            .unwrap_or_else(|| self.board.firmware.crate_folder(&model, &board));
         let base = Attempt {
             choice: self.model.choose(&model, &calibrated)?,
             schedule: self.model.schedule(&model),
@@ -116,17 +132,12 @@ impl Compile {
         let build = |attempt: &Attempt| -> anyhow::Result<_> {
             let compiled = calibrated.compile(&model, attempt.choice.clone(), &attempt.schedule)?;
             let generated = compiled.generate(kernels);
-            self.board
-                .firmware
-                .write_crate(&generated, &compiled, &folder)?;
-            let built =
-                self.board
-                    .build_crate(Interface::Requests, board.clone(), &generated, &folder)?;
+            let image = build_image(Interface::Requests, &board, &generated, &compiled)?;
             let taken = Taken {
-                flash_bytes: built.image.sizes.flash_bytes(),
-                ram_bytes: built.image.sizes.ram_bytes(),
+                flash_bytes: image.sizes.flash_bytes(),
+                ram_bytes: image.sizes.ram_bytes(),
             };
-            Ok(((compiled, built), taken))
+            Ok(((compiled, generated, image), taken))
         };
         let measure = |attempt: &Attempt| -> anyhow::Result<_> {
             let probe = Probe::new(&model, &calibrated)?;
@@ -142,31 +153,35 @@ impl Compile {
             )?)
         };
         let pins = model.description.quantization.pins.keys().cloned();
-        let (_, (compiled, built), traded) = budget::fit(
+        let (_, (compiled, generated, image), traded) = budget::fit(
             self.budget.unwrap_or_default(),
             base,
             &pins.collect::<Vec<_>>(),
             build,
             measure,
         )?;
+        if let Some(folder) = &self.output {
+            write_crate(&generated, &compiled, folder)?;
+        }
         let notes = Notes::new(&model, &calibrated, &compiled)?;
-        Ok(CompileReport {
+        let report = CompileReport {
             model: model.description.name,
-            board: built.board.name.clone(),
+            board: board.name.clone(),
             kernels: kernels.name(),
-            crate_folder: folder,
+            crate_folder: self.output.clone(),
             comparison: ComparisonRow {
                 images: compiled.comparison.images,
                 max_abs_diff: compiled.comparison.max_abs_diff,
                 same_top1: compiled.comparison.same_top1,
             },
             steps: steps(&compiled),
-            budget: budgeted(&compiled, &built.board, &built.image.sizes),
+            budget: budgeted(&compiled, &board, &image.sizes),
             traded,
             notes,
             arena_lower_bound: compiled.memory.lower_bound as u64,
             arena_is_optimal: compiled.memory.optimal,
-        })
+        };
+        Ok((report, image))
     }
 }
 
@@ -264,7 +279,10 @@ impl fmt::Display for CompileReport {
         for note in self.notes.lines() {
             writeln!(f, "note: {note}")?;
         }
-        writeln!(f, "generated crate: {}", self.crate_folder.display())
+        match &self.crate_folder {
+            Some(folder) => writeln!(f, "generated crate: {}", folder.display()),
+            None => Ok(()),
+        }
     }
 }
 

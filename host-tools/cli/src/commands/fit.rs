@@ -5,11 +5,11 @@ use std::fmt;
 
 use clap::Args;
 use serde::Serialize;
+use tadpool_boards::Board;
 use tadpool_compiler::progress::Progress as _;
 use tadpool_image::fit::{self, Need, Savings};
-use tadpool_image::{Build, Interface, audit};
+use tadpool_image::weigh::weigh_all;
 
-use super::board::FirmwareArgs;
 use super::model::CompileArgs;
 use super::progress::Bars;
 use super::report::{grouped, table};
@@ -26,8 +26,6 @@ pub(crate) struct Fit {
         default_value = "all"
     )]
     boards: Vec<String>,
-    #[command(flatten)]
-    firmware: FirmwareArgs,
 }
 
 #[derive(Debug, Serialize)]
@@ -40,7 +38,9 @@ pub(crate) struct FitReport {
 struct Row {
     board: String,
     fits: bool,
-    /// The bound for the inference's stack, if the model fits a board of this core.
+    /// Whether the sizes are sums of those of images for other boards and another model.
+    derived: bool,
+    /// The bound for the inference's stack.
     inference_stack_bytes: Option<u32>,
     /// What the board's file reserves for it and the request loop.
     stack_bytes: u32,
@@ -63,37 +63,30 @@ impl Fit {
         let savings = Savings::of(&model, &compiled, &self.model.schedule(&model))?;
         let bars = Bars::default();
         bars.begin("building images", boards.len());
-        let mut rows = Vec::with_capacity(boards.len());
-        let mut stacks = BTreeMap::new();
-        for board in &boards {
-            let (_, folder) = self.firmware.generate(&model, &compiled, board)?;
-            let build = Build {
-                firmware: self.firmware.folder()?,
-                board,
-                model: Some(&folder),
-                interface: Interface::Requests,
-            };
-            let fit = fit::fit(board, &tadpool_image::weigh(&build)?, &savings);
-            // The same machine code has the same bound on every board.
-            if fit.fits() && !stacks.contains_key(&audit::code(board)) {
-                stacks.insert(
-                    audit::code(board),
-                    audit::inference(&build)?.stack_bytes.ok(),
-                );
-            }
-            rows.push(Row {
+        // Boards may share kernels, whose weights are packed alike.
+        let generated: BTreeMap<_, _> = boards
+            .iter()
+            .map(|board| (board.kernels.name(), board.kernels))
+            .map(|(name, kernels)| (name, compiled.generate(kernels)))
+            .collect();
+        let model_for = |board: &Board| tadpool_image::Model {
+            generated: &generated[board.kernels.name()],
+            description: &compiled.description,
+        };
+        let weights = weigh_all(&boards, model_for, || bars.advance())?;
+        let rows = boards.iter().zip(weights).map(|(board, weight)| {
+            let fit = fit::fit(board, &weight.sizes, &savings);
+            let stack = weight.inference_stack_bytes;
+            Row {
                 board: board.name.clone(),
-                fits: fit.fits(),
-                inference_stack_bytes: None,
+                fits: fit.fits() && stack.is_some_and(|stack| stack <= board.layout.stack_bytes),
+                derived: weight.is_derived,
+                inference_stack_bytes: stack,
                 stack_bytes: board.layout.stack_bytes,
                 fit,
-            });
-            bars.advance();
-        }
-        for (row, board) in rows.iter_mut().zip(&boards) {
-            row.inference_stack_bytes = stacks.get(&audit::code(board)).copied().flatten();
-            row.fits &= row.inference_stack_bytes <= Some(row.stack_bytes);
-        }
+            }
+        });
+        let rows = rows.collect();
         bars.end();
         Ok(FitReport {
             model: model.description.name,
@@ -116,7 +109,7 @@ impl fmt::Display for FitReport {
                 available_bytes: fit.flash.available_bytes + weights.available_bytes,
             });
             rows.add_row([
-                row.board.clone(),
+                format!("{}{}", row.board, if row.derived { " *" } else { "" }),
                 grouped(flash.needed_bytes),
                 grouped(flash.available_bytes),
                 grouped(fit.ram.needed_bytes),
@@ -128,6 +121,13 @@ impl fmt::Display for FitReport {
             ]);
         }
         writeln!(f, "{rows}")?;
+        if self.boards.iter().any(|row| row.derived) {
+            writeln!(
+                f,
+                "* derived from images for the same core and kernels, to some bytes; `tadpool \
+                 compile` builds the image itself"
+            )?;
+        }
         for row in self.boards.iter().filter(|row| !row.fits) {
             writeln!(f, "\n{} would need:", row.board)?;
             for remedy in &row.fit.remedies {

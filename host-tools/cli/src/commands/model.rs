@@ -1,6 +1,6 @@
 //! The MODEL argument and the options of every command that compiles one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use tadpool_compiler::compile::widen;
@@ -105,6 +105,16 @@ impl ModelArgs {
 }
 
 impl CompileArgs {
+    /// The file that was named.
+    pub(crate) fn path(&self) -> &Path {
+        &self.model.path
+    }
+
+    /// The folder of calibration images, if it was named.
+    pub(crate) fn calibration(&self) -> Option<&Path> {
+        self.calibration.as_deref()
+    }
+
     pub(crate) fn compile(&self) -> anyhow::Result<(Model, Compiled)> {
         let model = self.load()?;
         let compiled = compile::compile(&model, &self.config(&model), &Bars::default())?;

@@ -1,6 +1,7 @@
 //! What a command prints: a table for people, or JSON.
 
 use std::fmt::Display;
+use std::process::ExitCode;
 
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
@@ -9,6 +10,11 @@ use serde::Serialize;
 pub(crate) trait Report: Display {
     /// The same as one line of JSON.
     fn json(&self) -> serde_json::Result<String>;
+
+    /// Whether what it says is a success.
+    fn status(&self) -> ExitCode {
+        ExitCode::SUCCESS
+    }
 }
 
 impl<T: Serialize + Display> Report for T {

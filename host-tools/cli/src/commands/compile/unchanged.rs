@@ -1,0 +1,126 @@
+//! Reports of earlier compilations, by a hash of everything that they depend on.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use tadpool_boards::Board;
+use tadpool_compiler::given::{images, model_toml};
+use tadpool_image::cache::{Cache, Key};
+
+use super::Compile;
+use crate::commands::report::Report;
+
+/// Where a report is kept, or would be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place(PathBuf);
+
+/// The report of an earlier compilation.
+#[derive(Debug)]
+pub(super) struct Kept(Record);
+
+/// What is kept of a compilation.
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    /// The image that it built.
+    image: PathBuf,
+    /// Its report, for a machine and for people.
+    json: Box<RawValue>,
+    text: String,
+}
+
+impl Report for Kept {
+    fn json(&self) -> serde_json::Result<String> {
+        Ok(self.0.json.get().to_owned())
+    }
+}
+
+impl fmt::Display for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.text)
+    }
+}
+
+impl Place {
+    /// Where the report of `command` is kept; none if a file that it depends on cannot be
+    /// read, or is not known before the network is imported.
+    pub(super) fn of(command: &Compile) -> Option<Self> {
+        let model = command.model.path();
+        let mut key = Key::default();
+        key.add(&format!("{command:?}"));
+        add_program(&mut key)?;
+        let described = model
+            .extension()
+            .is_some_and(|end| end == "toml")
+            .then(|| model_toml::read(model).ok());
+        let (onnx, calibration, labels, board) = match described {
+            None => (model.to_owned(), None, Vec::new(), None),
+            Some(read) => {
+                let read = read?;
+                add_file(&mut key, model)?;
+                (read.onnx, read.calibration, read.labels, read.board)
+            }
+        };
+        let bytes = regular(&onnx)?;
+        // Its weights may lie in other files.
+        if bytes.windows(8).any(|window| window == b"location") {
+            return None;
+        }
+        key.add(&bytes);
+        let folder = command.model.calibration().or(calibration.as_deref())?;
+        for image in images::list(folder, &labels).ok()? {
+            key.add(&image.path.strip_prefix(folder).ok()?.display().to_string());
+            add_file(&mut key, &image.path)?;
+        }
+        let board = command.board.named_or(board.as_deref()).ok()?;
+        add_board(&mut key, &board)?;
+        let folder = Cache::find().ok()?.folder().join("compiled");
+        Some(Self(folder.join(key.finish()).with_extension("json")))
+    }
+
+    /// What is kept there, if its image still is.
+    pub(super) fn read(&self) -> Option<Kept> {
+        let record: Record = serde_json::from_slice(&std::fs::read(&self.0).ok()?).ok()?;
+        record.image.is_file().then_some(Kept(record))
+    }
+
+    /// Keeps a report. If that fails, the next compilation takes longer.
+    pub(super) fn write(&self, image: &Path, report: &(impl Report + Serialize)) {
+        let keep = || {
+            let record = Record {
+                image: image.to_owned(),
+                json: RawValue::from_string(report.json().ok()?).ok()?,
+                text: report.to_string(),
+            };
+            tadpool_compiler::output::create_folder(self.0.parent()?).ok()?;
+            tadpool_compiler::output::write(&self.0, &serde_json::to_vec(&record).ok()?).ok()
+        };
+        keep();
+    }
+}
+
+/// This program: what it computes may change without its version.
+fn add_program(key: &mut Key) -> Option<()> {
+    let program = std::env::current_exe().ok()?.metadata().ok()?;
+    let time = program.modified().ok()?;
+    key.add(&format!("{} {time:?}", program.len()));
+    Some(())
+}
+
+fn add_board(key: &mut Key, board: &Board) -> Option<()> {
+    key.add(&tadpool_boards::text(board).ok()?);
+    key.add(&tadpool_image::toolchain(board)?.version);
+    Some(())
+}
+
+fn add_file(key: &mut Key, path: &Path) -> Option<()> {
+    key.add(&regular(path)?);
+    Some(())
+}
+
+/// The bytes of a regular file: others may never end.
+fn regular(path: &Path) -> Option<Vec<u8>> {
+    path.metadata().ok()?.is_file().then_some(())?;
+    std::fs::read(path).ok()
+}

@@ -1,0 +1,120 @@
+//! The call of cargo that builds an image, and what its failure tells.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tadpool_boards::Board;
+use tadpool_toolchain::Toolchain;
+
+use super::FirmwareError;
+use super::sources;
+use super::stage::{SETTINGS, Stage};
+
+/// Lines of cargo's output that an error text quotes at most.
+const QUOTED_LINES: usize = 20;
+/// Variables that change what cargo builds, or how; those that say where crates come from
+/// are the user's.
+const FOREIGN: [&str; 7] = [
+    "CARGO_BUILD_",
+    "CARGO_ENCODED_",
+    "CARGO_INCREMENTAL",
+    "CARGO_PROFILE_",
+    "CARGO_TARGET_",
+    "CARGO_UNSTABLE_",
+    "RUSTFLAGS",
+];
+
+/// Builds the program whose files are in `staged`, with cargo's own files in `target_folder`,
+/// and returns where it is.
+pub(crate) fn build(
+    stage: &Stage,
+    program: &str,
+    board: &Board,
+    toolchain: &Toolchain,
+    staged: &Path,
+    target_folder: &Path,
+) -> Result<PathBuf, FirmwareError> {
+    let target = &board.target;
+    let mut command = toolchain.command("build", target);
+    isolate(&mut command, toolchain, staged);
+    command
+        .args(&stage.arguments)
+        .arg("--manifest-path")
+        .arg(staged.join(sources::FIRMWARE).join("Cargo.toml"))
+        .arg("--target-dir")
+        .arg(target_folder)
+        .envs(stage.variables.iter().map(|(name, value)| (name, value)))
+        .env("TADPOOL_BOARD", Stage::board(staged))
+        .stdin(Stdio::null());
+    let output = command.output().map_err(|source| FirmwareError::Start {
+        program: toolchain.cargo.to_string_lossy().into_owned(),
+        source,
+    })?;
+    if !output.status.success() {
+        return Err(failure(board, &String::from_utf8_lossy(&output.stderr)));
+    }
+    Ok(target_folder.join(target).join("release").join(program))
+}
+
+/// Keeps the user's flags, profiles and configuration away from the build of an image. What
+/// `CARGO_HOME` says of registries, mirrors and proxies stays, for crates come through them.
+fn isolate(command: &mut Command, toolchain: &Toolchain, staged: &Path) {
+    let is_set = |name: &OsString| toolchain.variables.iter().any(|(set, _)| **set == **name);
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if FOREIGN.iter().any(|foreign| text.starts_with(foreign)) && !is_set(&name) {
+            command.env_remove(&name);
+        }
+    }
+    // Cargo reads the configuration of the folder that it is called in and of those above.
+    if let Some(root) = staged.ancestors().last() {
+        command.current_dir(root);
+    }
+    let cargo_home = std::env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(etcetera::home_dir().ok()?.join(".cargo")));
+    // Flags that are given leave those of any configuration out. The places are left out of
+    // the image, so that it is the same wherever it is built.
+    let mut flags = format!("--remap-path-prefix={}=tadpool", staged.display());
+    if let Some(home) = cargo_home {
+        flags += &format!("\u{1f}--remap-path-prefix={}=cargo", home.display());
+    }
+    command
+        .env("CARGO_ENCODED_RUSTFLAGS", flags)
+        .env("RUSTC_WRAPPER", "")
+        .env("RUSTC_WORKSPACE_WRAPPER", "")
+        .env_remove("DEFMT_LOG")
+        .env_remove("TADPOOL_UNLIMITED")
+        .arg("--config")
+        .arg(staged.join(SETTINGS));
+}
+
+/// What the output of a failed build tells.
+fn failure(board: &Board, output: &str) -> FirmwareError {
+    // rust-lld: section '.text' will not fit in region 'FLASH': overflowed by 12 bytes
+    let overflow = output.lines().find_map(|line| {
+        let (_, rest) = line.split_once("will not fit in region '")?;
+        let (region, rest) = rest.split_once("': overflowed by ")?;
+        let bytes = rest.split(' ').next()?.parse().ok()?;
+        Some((region.to_owned(), bytes))
+    });
+    match overflow {
+        Some((region, overflow_bytes)) => FirmwareError::DoesNotFit {
+            board: board.name.clone(),
+            memory: match region.as_str() {
+                "FLASH" => "flash",
+                "WEIGHTS" => "memory for weights",
+                _ => "RAM",
+            },
+            overflow_bytes,
+        },
+        None => {
+            let lines: Vec<&str> = output.lines().collect();
+            let start = lines.len().saturating_sub(QUOTED_LINES);
+            FirmwareError::Cargo {
+                output: lines[start..].join("\n"),
+            }
+        }
+    }
+}

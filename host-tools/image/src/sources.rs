@@ -1,0 +1,178 @@
+//! The firmware's sources, which this crate carries: laid out as in the repository, so that
+//! the paths in their manifests hold.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use toml::{Table, Value};
+
+/// Files by their path in a folder.
+pub(crate) type Files = BTreeMap<PathBuf, Cow<'static, [u8]>>;
+
+const CARRIED: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/sources.rs"));
+
+/// The folder of the firmware's package.
+pub(crate) const FIRMWARE: &str = "firmware";
+/// The folder of the generated crate.
+pub(crate) const MODEL: &str = "firmware/model";
+/// The folder of the kernels, as the generated crate's manifest names it.
+pub(crate) const KERNELS_FROM_MODEL: &str = "../kernels";
+
+/// What a manifest has for those who change the package, and needs files that are not
+/// carried.
+const OF_DEVELOPMENT: [&str; 5] = ["dev-dependencies", "test", "bench", "example", "profile"];
+/// The packages of the outer workspace that the firmware depends on.
+const MEMBERS: [&str; 3] = ["firmware/kernels", "firmware/protocol", "host-tools/boards"];
+
+/// The sources, with the generated crate of the CIFAR-10 PoolFormer.
+pub(crate) fn files() -> Files {
+    let carried = CARRIED.iter().map(|&(name, bytes)| {
+        let bytes = match name.ends_with("Cargo.toml") {
+            true => manifest(name, bytes),
+            false => Cow::Borrowed(bytes),
+        };
+        (PathBuf::from(name), bytes)
+    });
+    carried.collect()
+}
+
+/// `MODEL_HASH` of the generated crate that is carried, if it says one.
+pub(crate) fn model_hash() -> Option<u32> {
+    let (_, bytes) = CARRIED
+        .iter()
+        .find(|(name, _)| *name == "firmware/model/src/model.rs")?;
+    let text = std::str::from_utf8(bytes).ok()?;
+    let (_, rest) = text.split_once("pub const MODEL_HASH: u32 = 0x")?;
+    u32::from_str_radix(rest.split(';').next()?, 16).ok()
+}
+
+/// A manifest without what needs files that are not carried.
+fn manifest(name: &str, bytes: &'static [u8]) -> Cow<'static, [u8]> {
+    let table = std::str::from_utf8(bytes).ok().map(str::parse::<Table>);
+    let Some(Ok(mut table)) = table else {
+        return Cow::Borrowed(bytes); // cargo says what is wrong with it
+    };
+    let is_firmware = name == "firmware/Cargo.toml";
+    for key in OF_DEVELOPMENT {
+        if key != "profile" || !is_firmware {
+            table.remove(key);
+        }
+    }
+    if let Some(Value::Table(workspace)) = table.get_mut("workspace") {
+        let (members, excluded): (&[&str], &[&str]) = match is_firmware {
+            true => (&["model"], &["kernels", "protocol"]),
+            false => (&MEMBERS, &[FIRMWARE]),
+        };
+        let list = |names: &[&str]| Value::Array(names.iter().map(|&name| name.into()).collect());
+        workspace.insert("members".into(), list(members));
+        workspace.insert("exclude".into(), list(excluded));
+        workspace.remove("default-members");
+    }
+    Cow::Owned(table.to_string().into_bytes())
+}
+
+/// Makes `folder` hold `files` and nothing else. Files that are as they should be are left
+/// alone, so that cargo sees by their times what changed.
+pub(crate) fn sync(folder: &Path, files: &Files) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    remove_others(folder, Path::new(""), files)?;
+    for (name, bytes) in files {
+        let path = folder.join(name);
+        if fs::read(&path).is_ok_and(|there| there == **bytes) {
+            continue;
+        }
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        fs::write(&path, bytes)?;
+    }
+    Ok(())
+}
+
+/// Removes what is in `folder`, `name` of the whole, and is none of `files` nor above one.
+fn remove_others(folder: &Path, name: &Path, files: &Files) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let (path, name) = (entry.path(), name.join(entry.file_name()));
+        let is_above = || files.keys().any(|file| file.starts_with(&name));
+        match entry.file_type()?.is_dir() {
+            true if is_above() => remove_others(&path, &name, files)?,
+            true => fs::remove_dir_all(&path)?,
+            false if files.contains_key(&name) => {}
+            false => fs::remove_file(&path)?,
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_firmware_needs_is_carried() {
+        let files = files();
+        let text = |name: &str| {
+            let bytes = files
+                .get(Path::new(name))
+                .unwrap_or_else(|| panic!("{name}"));
+            String::from_utf8(bytes.to_vec()).unwrap()
+        };
+        for name in [
+            "firmware/src/main.rs",
+            "firmware/build.rs",
+            "firmware/Cargo.lock",
+            "firmware/kernels/src/arch/dsp/product.s",
+            "firmware/protocol/src/frame.rs",
+            "firmware/model/src/model.rs",
+            "host-tools/boards/boards/qemu-mps2-an386.toml",
+        ] {
+            assert!(!text(name).is_empty(), "{name}");
+        }
+        for name in ["Cargo.toml", "firmware/Cargo.toml"] {
+            let manifest: Table = text(name).parse().unwrap();
+            for member in manifest["workspace"]["members"].as_array().unwrap() {
+                let folder = Path::new(name)
+                    .parent()
+                    .unwrap()
+                    .join(member.as_str().unwrap());
+                assert!(files.contains_key(&folder.join("Cargo.toml")), "{member}");
+            }
+        }
+        assert!(!text("firmware/kernels/Cargo.toml").contains("[[test]]"));
+        assert!(text("firmware/Cargo.toml").contains("[profile.release]"));
+        assert!(model_hash().is_some());
+    }
+
+    #[test]
+    fn a_folder_is_made_to_hold_the_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = |names: &[(&'static str, &'static str)]| -> Files {
+            let file = |&(name, text): &(&'static str, &'static str)| {
+                (PathBuf::from(name), Cow::Borrowed(text.as_bytes()))
+            };
+            names.iter().map(file).collect()
+        };
+        let time = |name: &str| {
+            fs::metadata(folder.path().join(name))
+                .unwrap()
+                .modified()
+                .unwrap()
+        };
+        sync(
+            folder.path(),
+            &files(&[("a/b", "1"), ("a/c", "2"), ("d", "3")]),
+        )
+        .unwrap();
+        let before = time("a/b");
+        fs::write(folder.path().join("a/stray"), "4").unwrap();
+        sync(folder.path(), &files(&[("a/b", "1"), ("a/c", "5")])).unwrap();
+        assert_eq!(time("a/b"), before);
+        assert_eq!(fs::read_to_string(folder.path().join("a/c")).unwrap(), "5");
+        let there = |name: &str| folder.path().join(name).exists();
+        assert!(!there("a/stray") && !there("d"));
+    }
+}

@@ -1,0 +1,128 @@
+//! Everything that an image is built from, as files and settings: their hash is the image's
+//! key, so that two builds never share a result.
+
+use std::borrow::Cow;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use tadpool_toolchain::Toolchain;
+use toml::{Table, Value};
+
+use super::cache::Key;
+use super::sources::{self, Files};
+use super::{Build, FirmwareError, Limits};
+
+/// The board's file, in the staged folder.
+const BOARD: &str = "board.toml";
+/// Settings that go before everybody's configuration of cargo, in the staged folder.
+pub(crate) const SETTINGS: &str = "cargo.toml";
+/// What the firmware's manifest does not say of its profile, so that nobody else does.
+const PROFILE: &str = r#"
+debug-assertions = false
+incremental = false
+overflow-checks = false
+rpath = false
+split-debuginfo = "off"
+strip = "none"
+"#;
+
+/// An image that is yet to be built.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    /// What goes into the staged folder.
+    pub(crate) files: Files,
+    /// Arguments of `cargo build`.
+    pub(crate) arguments: Vec<String>,
+    /// Variables for the firmware's build script.
+    pub(crate) variables: Vec<(&'static str, OsString)>,
+    /// Tells everything apart that changes the image.
+    pub(crate) key: String,
+    /// Hash of the model that the image is to hold.
+    pub(crate) model_hash: Option<u32>,
+}
+
+impl Stage {
+    /// What `program` is built from by `toolchain`.
+    pub(crate) fn new(
+        build: &Build<'_>,
+        program: &str,
+        limits: Limits,
+        toolchain: &Toolchain,
+    ) -> Result<Self, FirmwareError> {
+        let mut files = sources::files();
+        let mut model_hash = sources::model_hash();
+        if let Some(model) = build.model {
+            model_hash = Some(model.generated.hash);
+            files.retain(|name, _| !name.starts_with(sources::MODEL));
+            let kernels = format!("{{ path = {:?} }}", sources::KERNELS_FROM_MODEL);
+            let generated = model.generated.crate_files(model.description, &kernels);
+            files.extend(
+                generated
+                    .into_iter()
+                    .map(|(name, bytes)| (Path::new(sources::MODEL).join(name), Cow::Owned(bytes))),
+            );
+        }
+        let wrong = |problem: String| FirmwareError::File {
+            path: PathBuf::from(&build.board.name),
+            problem,
+        };
+        let board = tadpool_boards::text(build.board).map_err(wrong)?;
+        files.insert(BOARD.into(), Cow::Owned(board.into_bytes()));
+        let settings = settings(&files)?;
+        files.insert(SETTINGS.into(), Cow::Owned(settings.into_bytes()));
+
+        let mut arguments: Vec<String> = vec!["--release".into(), "--bin".into(), program.into()];
+        arguments.extend(["--no-default-features".into(), "--features".into()]);
+        arguments.push(build.board.features());
+        if let Some(feature) = build.interface.feature() {
+            arguments.push(format!("--features={feature}"));
+        }
+        let mut variables = Vec::new();
+        if limits == Limits::None {
+            variables.push(("TADPOOL_UNLIMITED", "1".into()));
+        }
+        let mut key = Key::default();
+        key.add_files(&files);
+        let texts = arguments.iter().chain(&toolchain.arguments);
+        for text in texts.chain([&toolchain.version, &format!("{limits:?}")]) {
+            key.add(text);
+        }
+        Ok(Self {
+            files,
+            arguments,
+            variables,
+            key: key.finish(),
+            model_hash,
+        })
+    }
+
+    /// Where the board's file is, if the files are in `folder`.
+    pub(crate) fn board(folder: &Path) -> PathBuf {
+        folder.join(BOARD)
+    }
+}
+
+/// The profile of the firmware's manifest, with all that it leaves open, as a configuration
+/// that goes before the user's.
+fn settings(files: &Files) -> Result<String, FirmwareError> {
+    let path = Path::new(sources::FIRMWARE).join("Cargo.toml");
+    let wrong = |problem: String| FirmwareError::File {
+        path: path.clone(),
+        problem,
+    };
+    let manifest = files.get(&path).ok_or_else(|| wrong("is missing".into()))?;
+    let manifest = std::str::from_utf8(manifest).map_err(|error| wrong(error.to_string()))?;
+    let manifest: Table = manifest
+        .parse()
+        .map_err(|error: toml::de::Error| wrong(error.to_string()))?;
+    let profile = manifest.get("profile").and_then(|it| it.get("release"));
+    let Some(Value::Table(profile)) = profile else {
+        return Err(wrong("has no [profile.release]".into()));
+    };
+    let mut complete: Table = PROFILE
+        .parse()
+        .map_err(|error: toml::de::Error| wrong(error.to_string()))?;
+    complete.extend(profile.clone());
+    let profiles = Table::from_iter([("release".to_owned(), complete.into())]);
+    Ok(Table::from_iter([("profile".to_owned(), profiles.into())]).to_string())
+}
