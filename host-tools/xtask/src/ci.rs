@@ -14,7 +14,7 @@ use tadpool_boards::Board;
 use crate::python::RUFF;
 use crate::run::{build_with_tests, cargo, root, run, shown, succeeds, tadpool};
 use crate::setup::{boards, setup};
-use crate::{bench, dependencies, examples, generate, results};
+use crate::{bench, dependencies, examples, generate, packages, results};
 
 /// Boards that have no room for the model in `firmware/model`.
 const SMALL_BOARDS: &str = "qemu-lm3s6965evb,qemu-microbit";
@@ -110,6 +110,11 @@ fn all(tally: &mut Tally) -> Result<()> {
     })?;
     step(tally, "the camera example", examples::camera)?;
     step(tally, "generated crate", generate::check)?;
+    step(
+        tally,
+        "packages, and the program installed from them",
+        packages::check,
+    )?;
     step(
         tally,
         "kernels on every core, and their counts",

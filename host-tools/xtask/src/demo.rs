@@ -27,7 +27,7 @@ pub(crate) fn demo() -> Result<()> {
 }
 
 /// The first file under `folder`, by name.
-fn first_picture(folder: &Path) -> Result<PathBuf> {
+pub(crate) fn first_picture(folder: &Path) -> Result<PathBuf> {
     let entries = std::fs::read_dir(folder).with_context(|| folder.display().to_string())?;
     let first = entries.flatten().map(|entry| entry.path()).min();
     let first = first.with_context(|| format!("{} holds no picture", folder.display()))?;

@@ -11,6 +11,7 @@ mod examples;
 mod generate;
 #[cfg(test)]
 mod graph;
+mod packages;
 mod python;
 mod quick;
 mod results;
@@ -58,6 +59,9 @@ enum Command {
         #[arg(long, conflicts_with_all = ["core", "save"])]
         check: bool,
     },
+    /// Packs the public packages, installs `tadpool` from them, and compiles and runs a
+    /// model with it in an empty folder, as ci does.
+    Packages,
     /// Writes the generated crate in `firmware/model` anew.
     Generate {
         /// Writes nothing, and fails if the crate is not what it would write.
@@ -78,6 +82,7 @@ fn main() -> ExitCode {
         Command::Demo => demo::demo(),
         Command::Quick => quick::quick(),
         Command::Advisories => dependencies::advisories(),
+        Command::Packages => packages::check(),
         Command::Ci => return ci::ci(),
         Command::Bench { check: true, .. } => bench::lint().and_then(|()| bench::check()),
         Command::Bench { core, save, .. } => bench::bench(core.as_deref(), save),

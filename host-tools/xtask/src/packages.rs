@@ -1,0 +1,188 @@
+//! The packages as they would be published: whether each says what a registry shows, and
+//! whether the program that is installed from them does its work in an empty folder.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+use crate::demo::first_picture;
+use crate::generate::MODEL;
+use crate::run::{cargo, root, run};
+
+const PICTURES: &str = "models/cifar10/evaluation";
+/// Fields that a registry shows of each package.
+const FIELDS: [&str; 6] = [
+    "description",
+    "license",
+    "readme",
+    "rust_version",
+    "keywords",
+    "categories",
+];
+/// Files that each package has beside its sources.
+const FILES: [&str; 3] = ["LICENSE-APACHE", "LICENSE-MIT", "README.md"];
+/// What lies above the folder in which the installed program works: none of it may reach the
+/// build of an image.
+const CONFIGURATION: &str = r#"
+[build]
+target = "no-such-target"
+rustflags = ["--no-such-flag"]
+
+[target.'cfg(all())']
+rustflags = ["--no-such-flag"]
+linker = "no-such-linker"
+
+[profile.release]
+opt-level = 0
+overflow-checks = true
+
+[profile.release.package."*"]
+opt-level = 0
+"#;
+
+/// Packs the public packages, installs `tadpool` from them into a new folder, and compiles
+/// and runs a model with it where there is nothing else.
+pub(crate) fn check() -> Result<()> {
+    let packages = public()?;
+    for package in &packages {
+        check_metadata(package)?;
+    }
+    let folder = tempfile::tempdir().context("cannot make a folder")?;
+    let folder = &folder.path().canonicalize()?;
+    let packed = folder.join("packed");
+    let names = packages.iter().map(|package| text(&package["name"]));
+    let names: Vec<&str> = names.collect();
+    run(
+        cargo(["package", "--no-verify", "--allow-dirty", "--quiet"])
+            .args(names.iter().flat_map(|name| ["--package", name]))
+            .arg("--target-dir")
+            .arg(&packed),
+    )?;
+    let workspace = folder.join("workspace");
+    fs::create_dir(&workspace)?;
+    let mut members = Vec::new();
+    for package in &packages {
+        let (name, version) = (text(&package["name"]), text(&package["version"]));
+        let member = format!("{name}-{version}");
+        let archive = packed.join("package").join(format!("{member}.crate"));
+        let mut tar = Command::new("tar");
+        run(tar.arg("-xzf").arg(archive).arg("-C").arg(&workspace))?;
+        for file in FILES {
+            let is_there = workspace.join(&member).join(file).is_file();
+            ensure!(is_there, "the package {name} has no {file}");
+        }
+        members.push((name, member));
+    }
+    write_workspace(&workspace, &members)?;
+    let installed = install(&workspace, &members, &folder.join("installed"))?;
+    work(&installed, folder)
+}
+
+/// The packages of the workspace that are published, as cargo describes them.
+fn public() -> Result<Vec<Value>> {
+    let mut command = cargo(["metadata", "--format-version", "1", "--no-deps"]);
+    let output = command.output().context("cannot run cargo")?;
+    let mut metadata: Value = serde_json::from_slice(&output.stdout)?;
+    let packages = metadata["packages"].as_array_mut().map(std::mem::take);
+    let mut packages = packages.context("cargo describes no packages")?;
+    packages.retain(|package| package["publish"].is_null());
+    ensure!(
+        packages.len() > 5,
+        "only {} packages are public",
+        packages.len()
+    );
+    Ok(packages)
+}
+
+fn check_metadata(package: &Value) -> Result<()> {
+    let name = text(&package["name"]);
+    for field in FIELDS {
+        let is_empty = match &package[field] {
+            Value::Array(list) => list.is_empty(),
+            value => text(value).is_empty(),
+        };
+        ensure!(!is_empty, "the manifest of {name} has no {field}");
+    }
+    Ok(())
+}
+
+/// Makes the unpacked packages a workspace in which each finds the others, with this
+/// repository's profiles and versions, so that what was compiled here serves there.
+fn write_workspace(folder: &Path, members: &[(&str, String)]) -> Result<()> {
+    let manifest: toml::Table = fs::read_to_string(root().join("Cargo.toml"))?.parse()?;
+    let mut text = String::from("[workspace]\nresolver = \"3\"\nmembers = [");
+    for (_, member) in members {
+        text += &format!("{member:?}, ");
+    }
+    text += "]\n\n[patch.crates-io]\n";
+    for (name, member) in members {
+        text += &format!("{name} = {{ path = {member:?} }}\n");
+    }
+    let mut profiles = toml::Table::new();
+    if let Some(profile) = manifest.get("profile") {
+        profiles.insert("profile".to_owned(), profile.clone());
+    }
+    fs::write(folder.join("Cargo.toml"), format!("{text}\n{profiles}"))?;
+    fs::copy(root().join("Cargo.lock"), folder.join("Cargo.lock"))?;
+    Ok(())
+}
+
+/// Installs the program under `target`, and returns where it is.
+fn install(workspace: &Path, members: &[(&str, String)], target: &Path) -> Result<PathBuf> {
+    let (_, member) = members
+        .iter()
+        .find(|(name, _)| *name == "tadpool")
+        .context("the package tadpool is not public")?;
+    let mut command = cargo(["install", "--debug", "--no-track", "--path"]);
+    command
+        .arg(workspace.join(member))
+        .arg("--root")
+        .arg(target);
+    command.arg("--target-dir").arg(root().join("target"));
+    run(command.current_dir(workspace))?;
+    let program = target.join("bin/tadpool");
+    Ok(program.with_extension(std::env::consts::EXE_EXTENSION))
+}
+
+/// Compiles and runs a model in an empty folder, below somebody's configuration of cargo and
+/// somebody's workspace, with somebody's flags.
+fn work(program: &Path, folder: &Path) -> Result<()> {
+    let above = folder.join("above");
+    let empty = above.join("empty");
+    fs::create_dir_all(&empty)?;
+    fs::create_dir(above.join(".cargo"))?;
+    fs::write(above.join(".cargo/config.toml"), CONFIGURATION)?;
+    fs::write(
+        above.join("Cargo.toml"),
+        "[workspace]\nmembers = [\"none\"]\n",
+    )?;
+    let picture = first_picture(&root().join(PICTURES))?;
+    let model = root().join(MODEL);
+    let tadpool = |arguments: &[&Path]| {
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .current_dir(&empty)
+            .env("TADPOOL_CACHE", above.join("cache"))
+            .env("RUSTFLAGS", "--no-such-flag")
+            .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
+            .env_remove("CARGO_TARGET_DIR");
+        run(&mut command)
+    };
+    let command = Path::new;
+    tadpool(&[command("compile"), &model])?;
+    tadpool(&[command("run"), &model, &picture])?;
+    let left = fs::read_dir(&empty)?.count();
+    ensure!(
+        left == 0,
+        "{left} files were left in the folder it worked in"
+    );
+    Ok(())
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
