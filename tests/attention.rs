@@ -11,8 +11,8 @@ use crate::support::placed::Layers;
 use tadpool_compiler::calibrate;
 use tadpool_compiler::given::model_toml::Bits;
 use tadpool_compiler::network::{
-    Activation, Attention, ChannelMlp, Linear, MetaFormer, Norm, NormScope, Op, PatchEmbedding,
-    Residual, Shape,
+    Activation, Attention, ChannelMlp, LayerName, Linear, MetaFormer, Norm, NormScope, Op,
+    PatchEmbedding, Residual, Shape,
 };
 use tadpool_compiler::place::schedule::ScheduleConfig;
 use tadpool_compiler::quantize::precision::Precision;
@@ -84,7 +84,7 @@ fn network(times: usize) -> MetaFormer {
             padding: [0; 4],
             linear: make.linear(channels, window * window * shape.channels),
         };
-        let name = format!("stage{number}.embedding");
+        let name = LayerName::Embedding { stage: number };
         layers.push(name, map, Op::PatchEmbedding(embedding));
         let attention = Attention {
             norm: make.norm(channels, scope),
@@ -94,7 +94,10 @@ fn network(times: usize) -> MetaFormer {
             projection: make.linear(channels, heads * size),
             residual: make.residual(channels),
         };
-        let name = format!("stage{number}.block0.mixer");
+        let name = LayerName::Mixer {
+            stage: number,
+            block: 0,
+        };
         layers.push(name, map, Op::Attention(attention));
         let mlp = ChannelMlp {
             norm: make.norm(channels, NormScope::Map),
@@ -103,7 +106,10 @@ fn network(times: usize) -> MetaFormer {
             fc2: make.linear(channels, 2 * channels),
             residual: make.residual(channels),
         };
-        let name = format!("stage{number}.block0.mlp");
+        let name = LayerName::ChannelMlp {
+            stage: number,
+            block: 0,
+        };
         layers.push(name, map, Op::ChannelMlp(mlp));
     }
     let channels = layers.map.channels;

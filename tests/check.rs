@@ -179,7 +179,7 @@ fn figures_are_those_of_the_bytes() {
         .collect();
 
     for (number, (layer, step)) in layers.iter().zip(&checked.check.steps).enumerate() {
-        assert_eq!(step.name, layer.name);
+        assert_eq!(step.name, layer.name.to_string());
         let of_runs = |of: &dyn Fn(&Run) -> Vec<f32>| runs.iter().flat_map(of).collect::<Vec<_>>();
         let float = of_runs(&|run| run.maps[number].clone());
         let integer = of_runs(&|run| reals(layer, &run.written[number]));

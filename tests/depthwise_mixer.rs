@@ -6,7 +6,7 @@ use tadpool_compiler::import::import_file;
 use tadpool_compiler::import::reference::{Reference, compare};
 use tadpool_compiler::layers::depthwise_mixer::DepthwiseMixer;
 use tadpool_compiler::network::{
-    Depthwise, MetaFormer, Norm, NormScope, Op, PatchEmbedding, Residual, Shape,
+    Depthwise, LayerName, MetaFormer, Norm, NormScope, Op, PatchEmbedding, Residual, Shape,
 };
 use tadpool_compiler::quantize::precision::Precision;
 use tadpool_compiler::quantize::quant_model::Stream;
@@ -48,7 +48,7 @@ fn network(seed: u64) -> MetaFormer {
             padding: [0; 4],
             linear: make.linear(channels, read),
         });
-        layers.push(format!("stage{number}.embedding"), map, embedding);
+        layers.push(LayerName::Embedding { stage: number }, map, embedding);
         // Two, so that one reads what another wrote.
         for block in 0..2 {
             let window = make.linear(channels, kernel[0] * kernel[1]);
@@ -64,7 +64,14 @@ fn network(seed: u64) -> MetaFormer {
                     ..make.residual(channels)
                 },
             });
-            layers.push(format!("stage{number}.block{block}.mixer"), map, mixer);
+            layers.push(
+                LayerName::Mixer {
+                    stage: number,
+                    block,
+                },
+                map,
+                mixer,
+            );
         }
     }
     let channels = layers.map.channels;

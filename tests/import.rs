@@ -329,7 +329,7 @@ fn check_form(form: Form) {
     let names: Vec<_> = model
         .layers
         .iter()
-        .map(|layer| layer.name.as_str())
+        .map(|layer| layer.name.to_string())
         .collect();
     assert_eq!(
         names,
@@ -380,7 +380,7 @@ fn check_layers(model: &MetaFormer, fixture: &Fixture) {
     let found: Vec<_> = model
         .layers
         .iter()
-        .map(|layer| layer.name.clone())
+        .map(|layer| layer.name.to_string())
         .collect();
     assert_eq!(found, names, "{file}");
     let mut input = model.input;

@@ -5,7 +5,7 @@ use crate::support::placed::{
     Layers, Maker, assert_same_on, place, placed, quantize_carefully, step_sqnr,
 };
 use tadpool_compiler::network::{
-    Activation, ChannelMlp, Depthwise, MetaFormer, Norm, NormScope, Op, PatchEmbedding,
+    Activation, ChannelMlp, Depthwise, LayerName, MetaFormer, Norm, NormScope, Op, PatchEmbedding,
     RandomMixing, Residual, SepConv, Shape,
 };
 use tadpool_compiler::quantize::precision::Precision;
@@ -110,9 +110,16 @@ fn network() -> MetaFormer {
             linear: make.linear(channels, kernel * kernel * shape.channels),
         };
         let embedding = Op::PatchEmbedding(embedding);
-        layers.push(format!("stage{number}.embedding"), map, embedding);
+        layers.push(LayerName::Embedding { stage: number }, map, embedding);
         let mixer = mixer(&mut make, map, scope, kind);
-        layers.push(format!("stage{number}.block0.mixer"), map, mixer);
+        layers.push(
+            LayerName::Mixer {
+                stage: number,
+                block: 0,
+            },
+            map,
+            mixer,
+        );
         let mlp = Op::ChannelMlp(ChannelMlp {
             norm: make.norm(channels),
             fc1: make.linear(2 * channels, channels),
@@ -120,7 +127,14 @@ fn network() -> MetaFormer {
             fc2: make.linear(channels, 2 * channels),
             residual: make.residual(channels),
         });
-        layers.push(format!("stage{number}.block0.mlp"), map, mlp);
+        layers.push(
+            LayerName::ChannelMlp {
+                stage: number,
+                block: 0,
+            },
+            map,
+            mlp,
+        );
     }
     let channels = layers.map.channels;
     let norm = make.norm(channels);

@@ -6,7 +6,7 @@ use crate::support::placed::{
     Layers, Maker, assert_same_on, generated, placed, quantize, step_sqnr,
 };
 use tadpool_compiler::network::{
-    Activation, ChannelMlp, Identity, MetaFormer, Op, PatchEmbedding, Pooling, Shape,
+    Activation, ChannelMlp, Identity, LayerName, MetaFormer, Op, PatchEmbedding, Pooling, Shape,
 };
 use tadpool_compiler::quantize::QuantError;
 use tadpool_compiler::quantize::precision::{LayerPrecision, Precision};
@@ -55,7 +55,7 @@ fn network() -> MetaFormer {
             linear: make.linear(channels, kernel * kernel * shape.channels),
         };
         layers.push(
-            format!("stage{number}.embedding"),
+            LayerName::Embedding { stage: number },
             map,
             Op::PatchEmbedding(embedding),
         );
@@ -68,7 +68,14 @@ fn network() -> MetaFormer {
             }),
             Mixer::Identity => Op::Identity(Identity { norm, residual }),
         };
-        layers.push(format!("stage{number}.block0.mixer"), map, mixer);
+        layers.push(
+            LayerName::Mixer {
+                stage: number,
+                block: 0,
+            },
+            map,
+            mixer,
+        );
         let mlp = ChannelMlp {
             norm: make.norm(channels),
             fc1: make.linear(hidden, channels),
@@ -77,7 +84,10 @@ fn network() -> MetaFormer {
             residual: make.residual(channels),
         };
         layers.push(
-            format!("stage{number}.block0.mlp"),
+            LayerName::ChannelMlp {
+                stage: number,
+                block: 0,
+            },
             map,
             Op::ChannelMlp(mlp),
         );

@@ -60,14 +60,14 @@ fn check(size: Size, images: usize) {
     assert!(lowest(&wide) >= ENOUGH_DB, "{wide:.1?}");
 
     // A pinned stage stays, whatever it costs.
-    let pinned = choices[1].widened[0].stage.clone();
+    let pinned = choices[1].widened[0].stage;
     let pins = &mut model.description.quantization.pins;
-    pins.insert(pinned.clone(), Bits::Int8);
+    pins.insert(pinned.to_string(), Bits::Int8);
     let choice = choose(&model);
     assert!(choice.widened.iter().all(|widened| widened.stage != pinned));
     let layers = model.network.layers.iter().zip(&choice.precision.layers);
     for (layer, precision) in layers {
-        if layer.name.starts_with(&format!("{pinned}.")) {
+        if layer.name.stage() == Some(pinned) {
             assert_eq!(precision.stream, Stream::Int8, "{}", layer.name);
         }
     }

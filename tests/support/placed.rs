@@ -3,7 +3,7 @@ use tadpool_compiler::calibrate;
 use tadpool_compiler::generate::{Generated, generate};
 use tadpool_compiler::given::model_toml::RangeMethod;
 use tadpool_compiler::network::{
-    Head, Layer, Linear, MetaFormer, Norm, NormScope, Op, Residual, Shape,
+    Head, Layer, LayerName, Linear, MetaFormer, Norm, NormScope, Op, Residual, Shape,
 };
 use tadpool_compiler::place::schedule::ScheduleConfig;
 use tadpool_compiler::quantize::precision::Precision;
@@ -66,7 +66,7 @@ impl Layers {
         }
     }
 
-    pub(crate) fn push(&mut self, name: String, output: Shape, op: Op) {
+    pub(crate) fn push(&mut self, name: LayerName, output: Shape, op: Op) {
         let input = std::mem::replace(&mut self.map, output);
         self.layers.push(Layer {
             name,
@@ -90,7 +90,7 @@ impl Layers {
             hidden: None,
             linear,
         });
-        self.push("head".to_owned(), logits, head);
+        self.push(LayerName::Head, logits, head);
         MetaFormer {
             input: self.input,
             layers: self.layers,

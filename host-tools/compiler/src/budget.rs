@@ -216,6 +216,7 @@ impl FromStr for Budget {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::{LayerName, StageName};
     use crate::quantize::precision::{LayerPrecision, Precision};
     use crate::quantize::quant_model::WeightBits;
 
@@ -253,9 +254,9 @@ mod tests {
             ..LayerPrecision::default()
         };
         let widened = Widened {
-            stage: "stage1".to_owned(),
+            stage: StageName(1),
             layers: vec![0, 1, 2],
-            step: "stage1.embedding".to_owned(),
+            step: LayerName::Embedding { stage: 1 },
             sqnr_db: 12.0,
         };
         Attempt {

@@ -190,7 +190,7 @@ pub fn check(
         .zip(total.steps.iter().zip(&both.stored))
         .zip(&hybrids)
         .map(|((layer, (sums, stored)), hybrid)| StepCheck {
-            name: layer.name.clone(),
+            name: layer.name.to_string(),
             kind: layer.op.kind(),
             error: sums.error(*stored),
             alone: hybrid.alone(predicts),

@@ -5,11 +5,14 @@
 //! All arithmetic parameters are `f32`, as they were trained; nothing is folded
 //! yet except what the importer had to undo to recognise a pattern.
 
+mod layer_name;
 mod maps;
 
 pub mod float;
 
 use std::fmt;
+
+pub use layer_name::{LayerName, StageName};
 
 pub use crate::layers::attention::Attention;
 pub use crate::layers::channel_mlp::ChannelMlp;
@@ -50,7 +53,7 @@ pub struct Shape {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Layer {
     /// Place in the network, such as `stage2.block0.mixer`.
-    pub name: String,
+    pub name: LayerName,
     /// ONNX nodes that this layer was recognised from, for error texts.
     pub nodes: Vec<String>,
     /// Feature map that is read.

@@ -122,12 +122,12 @@ fn quantize_layer(context: &Context<'_>) -> Result<QuantLayer, QuantError> {
     let in_place = !matches!(part, Part::Embedding | Part::Head);
     if in_place && context.precision.stream != context.width {
         return Err(QuantError::StreamWidth {
-            layer: context.layer.name.clone(),
+            layer: context.layer.name.to_string(),
         });
     }
     let op = context.layer.op.layer().quantize(context, output_quant)?;
     Ok(QuantLayer {
-        name: context.layer.name.clone(),
+        name: context.layer.name,
         input: context.layer.input,
         output: context.layer.output,
         stream: context.precision.stream,

@@ -89,7 +89,7 @@ pub fn check(
             return Err(TraceError::Step {
                 image: image.to_owned(),
                 step: number,
-                name: step.name.to_owned(),
+                name: step.name.to_string(),
                 board: board.checksum,
                 host,
             });

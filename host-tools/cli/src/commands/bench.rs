@@ -118,7 +118,7 @@ impl Bench {
                 .iter()
                 .map(|inference| inference.steps[number].ticks);
             StepRow {
-                name: layer.name.clone(),
+                name: layer.name.to_string(),
                 cost: Spread::of(ticks).map(|ticks| board.cost(ticks)),
                 macs: layer.macs,
                 elements: layer.output.elements() as u64,

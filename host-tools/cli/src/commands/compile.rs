@@ -195,7 +195,7 @@ fn steps(compiled: &Compiled) -> Vec<StepRow> {
         .iter()
         .zip(heights)
         .map(|(layer, height)| StepRow {
-            name: layer.name.clone(),
+            name: layer.name.to_string(),
             output: layer.output.to_string(),
             macs: layer.macs,
             arena_bytes: height,

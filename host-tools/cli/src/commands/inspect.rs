@@ -48,7 +48,7 @@ impl Inspect {
                 .layers
                 .iter()
                 .map(|layer| LayerRow {
-                    name: layer.name.clone(),
+                    name: layer.name.to_string(),
                     kind: layer.op.kind(),
                     output: layer.output.to_string(),
                     parameters: layer.parameters() as u64,
@@ -65,7 +65,7 @@ impl fmt::Display for Inspection {
         let mut rows = table(["layer", "kind", "output", "parameters", "MACs"], 2);
         for layer in &self.layers {
             rows.add_row([
-                layer.name.clone(),
+                layer.name.to_string(),
                 layer.kind.to_owned(),
                 layer.output.clone(),
                 grouped(layer.parameters),

@@ -140,7 +140,7 @@ fn candidates(model: &Model, base: &Precision) -> Vec<Sensitivity> {
         let matrices = layer.op.layer().matrices();
         let names = matrix_names(layer);
         for (slot, (name, matrix)) in names.into_iter().zip(&matrices).enumerate() {
-            let free = !pins.contains_key(&name) && !pins.contains_key(&layer.name);
+            let free = !pins.contains_key(&name) && !pins.contains_key(&layer.name.to_string());
             let wide = base.layers[index].weights[slot] == WeightBits::Int8;
             if index != 0 && index != last && free && wide {
                 candidates.push(Sensitivity {

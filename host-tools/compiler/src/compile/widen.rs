@@ -8,12 +8,12 @@ use crate::compile::{Calibrated, CompileError, Model};
 use crate::evaluate;
 use crate::given::images;
 use crate::given::model_toml::{RoundingMethod, StreamChoice};
-use crate::network::Part;
+use crate::network::StageName;
 use crate::place::memory;
 use crate::place::program;
 use crate::place::schedule::{self, ScheduleConfig};
 use crate::progress::Progress;
-use crate::quantize::precision::{Choice, Precision, Widened, stage};
+use crate::quantize::precision::{Choice, Precision, Widened};
 use crate::quantize::quant_model::{Stream, WeightBits};
 
 /// Signal to noise, in decibels, that the logits must have with a stream of eight
@@ -54,14 +54,14 @@ pub fn choose(
         if choice.widened.is_empty() && enough(&logits) {
             break;
         }
-        let is_free = |name: &str| {
+        let is_free = |stage: &StageName| {
             let mut widened = choice.widened.iter();
-            stages.contains(&name) && !widened.any(|widened| widened.stage == name)
+            stages.contains(stage) && !widened.any(|widened| widened.stage == *stage)
         };
         let layers = model.network.layers.iter().zip(&noise);
         let failing = layers.clone().find_map(|(layer, sqnr)| {
-            let stage = stage(&layer.name).filter(|stage| is_free(stage))?;
-            (!enough(sqnr)).then_some((stage, &layer.name, *sqnr))
+            let stage = layer.name.stage().filter(is_free)?;
+            (!enough(sqnr)).then_some((stage, layer.name, *sqnr))
         });
         // The logits may be noisy though no step before them is.
         let first = || {
@@ -70,15 +70,15 @@ pub fn choose(
                 .clone()
                 .next_back()
                 .filter(|(_, sqnr)| !enough(sqnr))?;
-            Some((*free, &head.0.name, *head.1))
+            Some((*free, head.0.name, *head.1))
         };
         let Some((stage, step, sqnr)) = failing.or_else(first) else {
             break;
         };
         let widened = Widened {
-            stage: stage.to_owned(),
+            stage,
             layers: layers_of(model, stage),
-            step: step.clone(),
+            step,
             sqnr_db: sqnr.unwrap_or(f64::INFINITY),
         };
         choice.precision.set_stream(&widened, Stream::Int16);
@@ -89,24 +89,24 @@ pub fn choose(
 }
 
 /// Stages that are not wide yet and not pinned.
-fn stages<'a>(model: &'a Model, precision: &Precision) -> Vec<&'a str> {
+fn stages(model: &Model, precision: &Precision) -> Vec<StageName> {
     let pins = &model.description.quantization.pins;
-    let mut stages: Vec<&str> = Vec::new();
+    let mut stages: Vec<StageName> = Vec::new();
     for (layer, precision) in model.network.layers.iter().zip(&precision.layers) {
-        let stage = stage(&layer.name).filter(|stage| !pins.contains_key(*stage));
-        let is_new = |stage: &&str| !stages.contains(stage);
-        if precision.stream == Stream::Int8 && layer.op.part() != Part::Head {
-            stages.extend(stage.filter(is_new));
+        let is_pinned = |stage: &StageName| pins.contains_key(&stage.to_string());
+        let stage = layer.name.stage().filter(|stage| !is_pinned(stage));
+        if precision.stream == Stream::Int8 && !stage.is_some_and(|s| stages.contains(&s)) {
+            stages.extend(stage);
         }
     }
     stages
 }
 
 /// Numbers of a stage's layers.
-fn layers_of(model: &Model, name: &str) -> Vec<usize> {
+fn layers_of(model: &Model, stage: StageName) -> Vec<usize> {
     let layers = model.network.layers.iter().enumerate();
     layers
-        .filter(|(_, layer)| stage(&layer.name) == Some(name) && layer.op.part() != Part::Head)
+        .filter(|(_, layer)| layer.name.stage() == Some(stage))
         .map(|(index, _)| index)
         .collect()
 }

@@ -108,7 +108,7 @@ fn face(program: &Program<'_>, description: &Description) -> TokenStream {
     });
     let comes_in_rows = program.feed == Feed::Rows;
     let steps = plain(program.steps.len());
-    let names = program.steps.iter().map(|step| step.name);
+    let names = program.steps.iter().map(|step| step.name.to_string());
     let macs = program
         .steps
         .iter()
@@ -255,7 +255,7 @@ pub(super) fn kernel_path(
 }
 
 pub(super) fn ident(step: &ProgramStep<'_>) -> Ident {
-    format_ident!("{}", constant_name(step.name))
+    format_ident!("{}", constant_name(&step.name.to_string()))
 }
 
 /// `stage1.block0.mlp` as `STAGE1_BLOCK0_MLP`.
@@ -278,7 +278,7 @@ fn step_static(
     names: &mut Names,
 ) -> TokenStream {
     let ident = ident(step);
-    let constant = constant_name(step.name);
+    let constant = constant_name(&step.name.to_string());
     let (ty, value) = constants(&constant, step, layout, tables, names);
     quote! {
         static #ident: #ty<'static> = #value;

@@ -4,12 +4,14 @@
 //! Here every value gets its shape, and every value that does not depend on the
 //! image its elements.
 
+mod contradiction;
 mod evaluate;
 mod moves;
 mod qdq;
 mod shape;
 mod window;
 
+pub use contradiction::Contradiction;
 pub(crate) use moves::transpose;
 pub(crate) use qdq::QdqParameters;
 pub(crate) use shape::{permutation, reduced_axes};
@@ -35,7 +37,7 @@ pub struct FoldError {
     /// Its operator.
     pub op: String,
     /// The contradiction.
-    pub what: String,
+    pub what: Contradiction,
 }
 
 /// Fills in shapes and constants, node by node in execution order.
@@ -50,7 +52,7 @@ pub fn fold(mut graph: Graph) -> Result<Graph, FoldError> {
     let mut budget = MAX_FOLDED_ELEMENTS;
     for index in 0..graph.nodes.len() {
         let node = &graph.nodes[index];
-        let fail = |what: String| FoldError {
+        let fail = |what: Contradiction| FoldError {
             node: node.name.clone(),
             op: node.op.clone(),
             what,
@@ -66,7 +68,7 @@ pub fn fold(mut graph: Graph) -> Result<Graph, FoldError> {
         };
         let count = shape.as_ref().map(|shape| element_count(shape));
         if count.is_some_and(|count| count.is_none_or(|count| count > limit)) {
-            return Err(fail(format!("its result of sizes {shape:?} is too large")));
+            return Err(fail(Contradiction::LargeResult(shape)));
         }
         if let (Some(_), Some(Some(count))) = (&constant, count) {
             budget -= count;
@@ -84,7 +86,7 @@ pub fn fold(mut graph: Graph) -> Result<Graph, FoldError> {
     Ok(graph)
 }
 
-fn constant(graph: &Graph, node: &Node, limit: usize) -> Result<Option<Tensor>, String> {
+fn constant(graph: &Graph, node: &Node, limit: usize) -> Result<Option<Tensor>, Contradiction> {
     if node.op == "Shape" {
         let shape = node.input(0).and_then(|id| graph.shape(id));
         return Ok(shape.map(|shape| evaluate::shape_of(node, shape)));

@@ -10,7 +10,10 @@
 mod arithmetic;
 mod confirm;
 mod qdq;
+mod unevaluated;
 mod window;
+
+pub use unevaluated::Unevaluated;
 
 use std::sync::Arc;
 
@@ -34,7 +37,7 @@ pub struct InterpreterError {
     /// Its operator.
     pub op: String,
     /// What stands in the way.
-    pub what: String,
+    pub what: Unevaluated,
 }
 
 /// Elements with sizes, row-major.
@@ -121,14 +124,14 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn evaluate(&self, node: &Node) -> Result<Array, String> {
+    fn evaluate(&self, node: &Node) -> Result<Array, Unevaluated> {
         match node.op.as_str() {
             "Identity" | "Dropout" | "Cast" => self.input(node, 0),
             "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" => {
                 let input = self.input(node, 0)?;
                 let shape = node.output().and_then(|id| self.graph.shape(id));
                 Ok(Array {
-                    shape: shape.ok_or("its shape is not known")?.to_vec(),
+                    shape: shape.ok_or(Unevaluated::Shape)?.to_vec(),
                     values: input.values,
                 })
             }
@@ -162,18 +165,17 @@ impl Run<'_> {
             "AveragePool" => window::average(node, &self.input(node, 0)?),
             "GlobalAveragePool" => window::global_average(&self.input(node, 0)?),
             _ if qdq::is_rounding(node) => qdq::evaluate(self, node),
-            _ => Err("the operator is not evaluated as written".to_owned()),
+            _ => Err(Unevaluated::Operator),
         }
     }
 
-    fn input(&self, node: &Node, index: usize) -> Result<Array, String> {
-        let id = node.input(index).ok_or("an input is missing")?;
-        self.value(id)
-            .ok_or_else(|| "an input is not known".to_owned())
+    fn input(&self, node: &Node, index: usize) -> Result<Array, Unevaluated> {
+        let id = node.input(index).ok_or(Unevaluated::MissingInput)?;
+        self.value(id).ok_or(Unevaluated::UnknownInput)
     }
 
     /// An input that may be omitted; then it is empty.
-    fn optional(&self, node: &Node, index: usize) -> Result<Array, String> {
+    fn optional(&self, node: &Node, index: usize) -> Result<Array, Unevaluated> {
         match node.input(index) {
             Some(_) => self.input(node, index),
             None => Ok(Array {

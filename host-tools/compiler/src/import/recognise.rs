@@ -29,6 +29,7 @@ pub(crate) mod walk;
 
 use std::fmt;
 
+use crate::import::constant_folding::Contradiction;
 use crate::import::graph::{Graph, Node};
 use crate::import::trained_scales::TrainedScales;
 use crate::layers::{attention, head, pooling};
@@ -129,6 +130,12 @@ impl Problem {
             what: what.into(),
             remedy: remedy.into(),
         }
+    }
+}
+
+impl From<Contradiction> for Problem {
+    fn from(what: Contradiction) -> Self {
+        Self::new(what.to_string(), "export the network again")
     }
 }
 

@@ -17,7 +17,7 @@ use run::embed;
 
 use crate::given::model_toml::Feed;
 use crate::layers::Places;
-use crate::network::Shape;
+use crate::network::{LayerName, Shape};
 use crate::place::memory::MemoryPlan;
 use crate::place::schedule::{Schedule, Step};
 use crate::quantize::quant_model::{Quant, QuantLayer, QuantModel, QuantOp, Stream, WeightBits};
@@ -64,7 +64,7 @@ pub struct ProgramOutput<'a> {
 #[derive(Debug)]
 pub struct ProgramStep<'a> {
     /// The layer's place in the network.
-    pub name: &'a str,
+    pub name: LayerName,
     /// Multiply-accumulates.
     pub macs: u64,
     /// Width of the map that is read; raw pixels are as wide as int8.
@@ -88,7 +88,7 @@ pub fn program<'a>(model: &'a QuantModel, schedule: &Schedule, memory: &MemoryPl
         .iter()
         .zip(&schedule.steps)
         .map(|(layer, step)| ProgramStep {
-            name: &layer.name,
+            name: layer.name,
             macs: layer.macs,
             input: std::mem::replace(&mut input, layer.stream),
             output: layer.stream,

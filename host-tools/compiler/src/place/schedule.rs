@@ -235,8 +235,11 @@ fn new_output(layer: &QuantLayer) -> Option<(String, usize)> {
     match layer.op.layer().writes() {
         Writes::InPlace => None,
         Writes::Map => {
-            let stage = layer.name.split('.').next().unwrap_or(&layer.name);
-            Some((format!("{stage}.map"), layer.output_bytes()))
+            let name = match layer.name.stage() {
+                Some(stage) => format!("{stage}.map"),
+                None => format!("{}.map", layer.name),
+            };
+            Some((name, layer.output_bytes()))
         }
         Writes::Logits => Some(("logits".to_owned(), layer.output_bytes())),
     }

@@ -44,7 +44,7 @@ impl<'a> Context<'a> {
     /// Meaning of the map that is read.
     pub(crate) fn stream(&self) -> Result<Quant, QuantError> {
         self.stream.ok_or_else(|| QuantError::Geometry {
-            layer: self.layer.name.clone(),
+            layer: self.layer.name.to_string(),
             what: "number of patch embeddings before it",
             value: 0,
             supported: "networks that start with a patch embedding",
@@ -64,7 +64,7 @@ impl<'a> Context<'a> {
         let largest = shift.iter().copied().max().unwrap_or(0);
         if shift.len() != channels || largest > STREAM_FRACTION {
             return Err(QuantError::Shift {
-                layer: self.layer.name.clone(),
+                layer: self.layer.name.to_string(),
                 count: shift.len(),
                 largest,
                 channels,
@@ -86,7 +86,7 @@ impl<'a> Context<'a> {
             Ok(range)
         } else {
             Err(QuantError::Range {
-                layer: self.layer.name.clone(),
+                layer: self.layer.name.to_string(),
                 what,
             })
         }
@@ -97,7 +97,7 @@ impl<'a> Context<'a> {
             Ok(())
         } else {
             Err(QuantError::NotFinite {
-                layer: self.layer.name.clone(),
+                layer: self.layer.name.to_string(),
                 what,
             })
         }
@@ -105,7 +105,7 @@ impl<'a> Context<'a> {
 
     pub(crate) fn unsupported(&self, what: &'static str) -> QuantError {
         QuantError::Unsupported {
-            layer: self.layer.name.clone(),
+            layer: self.layer.name.to_string(),
             what,
         }
     }
@@ -159,7 +159,7 @@ impl<'a> Context<'a> {
             (elements as f64).powi(2) * f64::from(norm.epsilon) / (stream.scale * stream.scale);
         if elements >= 1 << 24 {
             return Err(QuantError::Geometry {
-                layer: self.layer.name.clone(),
+                layer: self.layer.name.to_string(),
                 what: "number of values in the map",
                 value: elements,
                 supported: "maps below 16777216 values",
@@ -203,7 +203,7 @@ impl<'a> Context<'a> {
             Ok(rounded as i64)
         } else {
             Err(QuantError::Unrepresentable {
-                layer: self.layer.name.clone(),
+                layer: self.layer.name.to_string(),
                 channel,
                 what,
                 value,

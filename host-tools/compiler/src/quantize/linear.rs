@@ -209,7 +209,7 @@ impl Branch<'_> {
             let lost = input.scale * tight * unit / self.output.scale;
             if steps(*tight) < 1.0 && lost > LOST_MAX {
                 return Err(QuantError::Unrepresentable {
-                    layer: self.context.layer.name.clone(),
+                    layer: self.context.layer.name.to_string(),
                     channel,
                     what: "one step of the branch in steps of the written stream",
                     value: lost,

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::given::model_toml::{Bits, Quantization, StreamChoice, WeightChoice, shown};
 use crate::layers::Matrix;
-use crate::network::{Layer, MetaFormer, Op, Part};
+use crate::network::{Layer, LayerName, MetaFormer, Op, Part, StageName};
 use crate::quantize::quant_model::{Stream, WeightBits};
 
 /// The precision of every layer, in the order of [`MetaFormer::layers`].
@@ -45,12 +45,12 @@ pub struct Choice {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Widened {
     /// The stage.
-    pub stage: String,
+    pub stage: StageName,
     /// Numbers of its layers.
     #[serde(skip)]
     pub layers: Vec<usize>,
     /// The first of its steps that eight bits were too few for, or the head.
-    pub step: String,
+    pub step: LayerName,
     /// What that step's signal to noise was, in decibels.
     pub sqnr_db: f64,
 }
@@ -154,7 +154,7 @@ impl Precision {
         let mut found = false;
         let mut fits = true;
         for (precision, layer) in self.layers.iter_mut().zip(&network.layers) {
-            let part = layer.name == name;
+            let part = layer.name.to_string() == name;
             let matrices = matrix_names(layer);
             let slots = match matrices.iter().position(|matrix| matrix == name) {
                 _ if part => 0..matrices.len(),
@@ -167,7 +167,11 @@ impl Precision {
                     Some(bits) => precision.weights[slots].fill(bits),
                     None => fits = false,
                 }
-            } else if stage(&layer.name) == Some(name) && layer.op.part() != Part::Head {
+            } else if layer
+                .name
+                .stage()
+                .is_some_and(|stage| stage.to_string() == name)
+            {
                 found = true;
                 match stream {
                     Some(stream) => precision.stream = stream,
@@ -241,26 +245,13 @@ pub fn matrices(op: &Op) -> usize {
 pub fn matrix_names(layer: &Layer) -> Vec<String> {
     let matrices = layer.op.layer().matrices();
     let name = |matrix: &Matrix<'_>| match matrix.name {
-        "" => layer.name.clone(),
+        "" => layer.name.to_string(),
         name => format!("{}.{name}", layer.name),
     };
     matrices.iter().map(name).collect()
 }
 
-/// The stage that a layer's name begins with.
-pub(crate) fn stage(name: &str) -> Option<&str> {
-    name.split_once('.').map(|(stage, _)| stage)
-}
-
 /// Everything that a pin can name.
-fn names(network: &MetaFormer) -> Vec<&str> {
-    let mut names: Vec<&str> = Vec::new();
-    for layer in &network.layers {
-        let stage = stage(&layer.name).filter(|stage| !names.contains(stage));
-        names.extend(stage);
-        if matrices(&layer.op) > 0 {
-            names.push(&layer.name);
-        }
-    }
-    names
+fn names(network: &MetaFormer) -> Vec<String> {
+    network.names_of(|layer| matrices(&layer.op) > 0)
 }

@@ -20,7 +20,7 @@ pub use crate::layers::random_mixing::QuantRandomMixing;
 pub use crate::layers::sep_conv::QuantSepConv;
 
 use crate::calibrate::ranges::Range;
-use crate::network::Shape;
+use crate::network::{LayerName, Shape};
 
 /// A quantized network.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,7 +46,7 @@ pub struct QuantOutput {
 #[derive(Debug, Clone, PartialEq)]
 pub struct QuantLayer {
     /// Place in the network, such as `stage2.block0.mixer`.
-    pub name: String,
+    pub name: LayerName,
     /// Map that is read.
     pub input: Shape,
     /// Map that is written.

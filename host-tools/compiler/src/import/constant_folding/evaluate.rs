@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::moves::{concat, expand, gather, positions, slice, transpose};
-use super::shape;
+use super::{Contradiction, shape};
 use crate::import::graph::{Attribute, Data, Node, Tensor, element_count};
 
 /// The node's result, if all its inputs are constant and the operator is one
@@ -15,7 +15,7 @@ pub(super) fn evaluate(
     node: &Node,
     inputs: &[Option<&Tensor>],
     limit: usize,
-) -> Result<Option<Tensor>, String> {
+) -> Result<Option<Tensor>, Contradiction> {
     if node.op == "Constant" {
         return Ok(constant(node));
     }
@@ -233,13 +233,13 @@ fn with_shape(input: &Tensor, shape: Vec<usize>) -> Tensor {
     }
 }
 
-pub(super) fn limited(shape: &[usize], limit: usize) -> Result<usize, String> {
+pub(super) fn limited(shape: &[usize], limit: usize) -> Result<usize, Contradiction> {
     element_count(shape)
         .filter(|&count| count <= limit)
-        .ok_or_else(|| format!("a constant of sizes {shape:?} is too large"))
+        .ok_or_else(|| Contradiction::LargeConstant(shape.to_vec()))
 }
 
-fn binary(op: &str, a: &Tensor, b: &Tensor, limit: usize) -> Result<Option<Tensor>, String> {
+fn binary(op: &str, a: &Tensor, b: &Tensor, limit: usize) -> Result<Option<Tensor>, Contradiction> {
     let shape = shape::broadcast(&a.shape, &b.shape)?;
     limited(&shape, limit)?;
     let (left, right) = (positions(&a.shape, &shape), positions(&b.shape, &shape));
@@ -271,7 +271,7 @@ fn binary(op: &str, a: &Tensor, b: &Tensor, limit: usize) -> Result<Option<Tenso
                 _ => return Ok(None),
             };
             let values = pairs.map(|(a, b)| apply(a, b)).collect::<Option<_>>();
-            Data::Int(values.ok_or("its integer arithmetic overflows")?)
+            Data::Int(values.ok_or(Contradiction::Overflow)?)
         }
         _ => return Ok(None),
     };
@@ -283,7 +283,7 @@ fn select(
     then: &Tensor,
     other: &Tensor,
     limit: usize,
-) -> Result<Option<Tensor>, String> {
+) -> Result<Option<Tensor>, Contradiction> {
     let shape = shape::broadcast(
         &condition.shape,
         &shape::broadcast(&then.shape, &other.shape)?,
@@ -303,13 +303,13 @@ fn select(
     }))
 }
 
-fn filled(node: &Node, sizes: &Tensor, limit: usize) -> Result<Option<Tensor>, String> {
+fn filled(node: &Node, sizes: &Tensor, limit: usize) -> Result<Option<Tensor>, Contradiction> {
     let Some(sizes) = sizes.as_ints() else {
         return Ok(None);
     };
     let shape: Vec<usize> = sizes
         .iter()
-        .map(|&size| usize::try_from(size).map_err(|_| format!("{sizes:?} are no sizes")))
+        .map(|&size| usize::try_from(size).map_err(|_| Contradiction::NoSizes(sizes.to_vec())))
         .collect::<Result<_, _>>()?;
     let count = limited(&shape, limit)?;
     let data = match node.attributes.get("value") {

@@ -1,5 +1,6 @@
 //! Operators that only move the elements of constants.
 
+use super::Contradiction;
 use super::evaluate::limited;
 use super::shape::{self, axis};
 use crate::import::graph::{Attribute, Data, Node, Tensor};
@@ -43,10 +44,14 @@ fn pick(data: &Data, positions: impl Iterator<Item = usize>) -> Data {
     }
 }
 
-pub(super) fn expand(input: &Tensor, target: &[i64], limit: usize) -> Result<Tensor, String> {
+pub(super) fn expand(
+    input: &Tensor,
+    target: &[i64],
+    limit: usize,
+) -> Result<Tensor, Contradiction> {
     let target: Vec<usize> = target
         .iter()
-        .map(|&size| usize::try_from(size).map_err(|_| format!("{target:?} are no sizes")))
+        .map(|&size| usize::try_from(size).map_err(|_| Contradiction::NoSizes(target.to_vec())))
         .collect::<Result<_, _>>()?;
     let shape = shape::broadcast(&input.shape, &target)?;
     limited(&shape, limit)?;
@@ -79,7 +84,7 @@ pub(super) fn gather(
     input: &Tensor,
     indices: &Tensor,
     limit: usize,
-) -> Result<Option<Tensor>, String> {
+) -> Result<Option<Tensor>, Contradiction> {
     let Some(places) = indices.as_ints() else {
         return Ok(None);
     };
@@ -110,14 +115,14 @@ pub(super) fn slice(
     ends: &[i64],
     axes: Option<&[i64]>,
     steps: Option<&[i64]>,
-) -> Result<Tensor, String> {
+) -> Result<Tensor, Contradiction> {
     if starts.len() > MAX_RANK {
-        return Err(format!("it slices {} axes", starts.len()));
+        return Err(Contradiction::SlicedAxes(starts.len()));
     }
     let mut result = input.clone();
     for (index, (&start, &end)) in starts.iter().zip(ends).enumerate() {
         let along = match axes {
-            Some(axes) => *axes.get(index).ok_or("starts and axes differ in length")?,
+            Some(axes) => *axes.get(index).ok_or(Contradiction::SliceLengths)?,
             None => index as i64,
         };
         let along = axis(along, result.shape.len())?;
@@ -128,7 +133,7 @@ pub(super) fn slice(
         let step = usize::try_from(step)
             .ok()
             .filter(|&step| step > 0)
-            .ok_or_else(|| format!("a step of {step} is not read"))?;
+            .ok_or_else(|| Contradiction::SliceSteps(vec![step]))?;
         let size = result.shape[along] as i64;
         let clamp = |v: i64| (if v < 0 { v.saturating_add(size) } else { v }).clamp(0, size);
         let kept: Vec<i64> = (clamp(start)..clamp(end)).step_by(step).collect();
@@ -148,7 +153,7 @@ pub(super) fn concat(
     node: &Node,
     inputs: &[Option<&Tensor>],
     limit: usize,
-) -> Result<Option<Tensor>, String> {
+) -> Result<Option<Tensor>, Contradiction> {
     let Some(parts) = inputs.iter().copied().collect::<Option<Vec<&Tensor>>>() else {
         return Ok(None);
     };
@@ -161,7 +166,7 @@ pub(super) fn concat(
             && (0..part.shape.len()).all(|a| a == along || part.shape[a] == first.shape[a])
     };
     if !parts.iter().all(fits) {
-        return Err("its inputs do not fit together".to_owned());
+        return Err(Contradiction::Concat);
     }
     let mut shape = first.shape.clone();
     shape[along] = parts.iter().map(|part| part.shape[along]).sum();

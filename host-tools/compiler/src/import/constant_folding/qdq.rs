@@ -1,6 +1,7 @@
 //! `QuantizeLinear` and `DequantizeLinear`: real values to whole numbers of steps
 //! and back.
 
+use super::Contradiction;
 use crate::import::graph::{Data, Graph, Node, Tensor, ValueId, element_count};
 
 /// What a `QuantizeLinear` or `DequantizeLinear` node computes with:
@@ -22,23 +23,22 @@ impl QdqParameters {
     ///
     /// # Errors
     /// Numbers that contradict each other or that no rounding can have.
-    pub(crate) fn of(graph: &Graph, node: &Node) -> Result<Option<Self>, String> {
+    pub(crate) fn of(graph: &Graph, node: &Node) -> Result<Option<Self>, Contradiction> {
         let Some(scales) = node.input(1).and_then(|id| graph.constant(id)) else {
             return Ok(None);
         };
         let Some(values) = scales.as_floats() else {
-            return Err("its scale is no float".to_owned());
+            return Err(Contradiction::ScaleType);
         };
         let block = node.int("block_size", 0);
         if block != 0 || scales.shape.len() > 1 {
-            return Err(format!(
-                "it has scales of sizes {:?} for blocks of {block} values; one a tensor or one a \
-                 channel is supported",
-                scales.shape
-            ));
+            return Err(Contradiction::Blocks {
+                sizes: scales.shape.clone(),
+                block,
+            });
         }
         if let Some(scale) = values.iter().find(|s| !(s.is_finite() && **s > 0.0)) {
-            return Err(format!("its scale is {scale}, a scale is positive"));
+            return Err(Contradiction::Scale(*scale));
         }
         let (zero_points, limits) = match node.input(2) {
             None => (vec![0; values.len()], default_limits(graph, node)),
@@ -47,20 +47,19 @@ impl QdqParameters {
                     return Ok(None);
                 };
                 let Some(zeros) = zero.as_ints() else {
-                    return Err("its zero point is no whole number".to_owned());
+                    return Err(Contradiction::ZeroPointType);
                 };
                 (zeros.to_vec(), stored_limits(graph, id))
             }
         };
         let Some(limits) = limits else {
-            return Err("the type of its whole numbers is not known".to_owned());
+            return Err(Contradiction::CodeType);
         };
         if zero_points.len() != values.len() {
-            return Err(format!(
-                "it has {} scales and {} zero points",
-                values.len(),
-                zero_points.len()
-            ));
+            return Err(Contradiction::ZeroPoints {
+                scales: values.len(),
+                zero_points: zero_points.len(),
+            });
         }
         let rank = node.input(0).and_then(|id| graph.shape(id)).map(<[_]>::len);
         let axis = match (values.len(), rank) {
@@ -93,7 +92,11 @@ impl QdqParameters {
 ///
 /// # Errors
 /// See [`QdqParameters::of`]; also a channel too many or too few.
-pub(super) fn evaluate(graph: &Graph, node: &Node, limit: usize) -> Result<Option<Tensor>, String> {
+pub(super) fn evaluate(
+    graph: &Graph,
+    node: &Node,
+    limit: usize,
+) -> Result<Option<Tensor>, Contradiction> {
     let Some(rounding) = QdqParameters::of(graph, node)? else {
         return Ok(None);
     };
@@ -102,16 +105,17 @@ pub(super) fn evaluate(graph: &Graph, node: &Node, limit: usize) -> Result<Optio
     };
     let channels = rounding.scales.len();
     if channels != 1 && shape[rounding.axis] != channels {
-        return Err(format!(
-            "it has {channels} scales for axis {} of sizes {shape:?}",
-            rounding.axis
-        ));
+        return Err(Contradiction::Scales {
+            scales: channels,
+            axis: rounding.axis,
+            sizes: shape.to_vec(),
+        });
     }
     let Some(input) = node.input(0).and_then(|id| graph.constant(id)) else {
         return Ok(None);
     };
     if element_count(shape).is_none_or(|count| count > limit) {
-        return Err(format!("a constant of sizes {shape:?} is too large"));
+        return Err(Contradiction::LargeConstant(shape.to_vec()));
     }
     let data = match (&input.data, node.op.as_str()) {
         (Data::Float(values), "QuantizeLinear") => Data::Int(

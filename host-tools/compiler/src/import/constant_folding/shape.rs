@@ -1,5 +1,6 @@
 //! The shape of a node's first output.
 
+use super::Contradiction;
 use super::window::{self, sizes};
 use crate::import::graph::{Graph, Node, ValueId};
 use crate::import::onnx::MAX_RANK;
@@ -11,7 +12,7 @@ type Shape = Vec<usize>;
 ///
 /// # Errors
 /// Arguments that contradict each other.
-pub(super) fn infer(graph: &Graph, node: &Node) -> Result<Option<Shape>, String> {
+pub(super) fn infer(graph: &Graph, node: &Node) -> Result<Option<Shape>, Contradiction> {
     let Some(input) = node.input(0).and_then(|id| graph.shape(id)) else {
         return Ok(None);
     };
@@ -31,7 +32,7 @@ pub(super) fn infer(graph: &Graph, node: &Node) -> Result<Option<Shape>, String>
             .map(|weight| window::conv(node, input, weight))
             .transpose()?,
         "AveragePool" | "MaxPool" => {
-            let kernel = node.ints("kernel_shape").ok_or("it has no kernel_shape")?;
+            let kernel = node.ints("kernel_shape").ok_or(Contradiction::NoKernel)?;
             Some(window::pool(
                 node,
                 input,
@@ -110,7 +111,7 @@ pub(super) fn infer(graph: &Graph, node: &Node) -> Result<Option<Shape>, String>
 ///
 /// # Errors
 /// Sizes that do not add up.
-pub(super) fn split(graph: &Graph, node: &Node) -> Result<Vec<(ValueId, Shape)>, String> {
+pub(super) fn split(graph: &Graph, node: &Node) -> Result<Vec<(ValueId, Shape)>, Contradiction> {
     let Some(input) = node.input(0).and_then(|id| graph.shape(id)) else {
         return Ok(Vec::new());
     };
@@ -137,9 +138,12 @@ pub(super) fn split(graph: &Graph, node: &Node) -> Result<Vec<(ValueId, Shape)>,
         .iter()
         .try_fold(0usize, |sum, &part| sum.checked_add(part));
     if parts.len() != count || total != Some(input[at]) || parts.contains(&0) {
-        return Err(format!(
-            "{count} parts of sizes {parts:?} are not axis {at} of sizes {input:?}"
-        ));
+        return Err(Contradiction::Split {
+            count,
+            parts,
+            axis: at,
+            input: input.to_vec(),
+        });
     }
     let outputs = node.outputs.iter().zip(parts);
     Ok(outputs
@@ -158,12 +162,15 @@ fn sliced(
     ends: &[i64],
     axes: Option<&[i64]>,
     steps: Option<&[i64]>,
-) -> Result<Shape, String> {
-    if steps.is_some_and(|steps| steps.iter().any(|&step| step != 1)) {
-        return Err(format!("steps {steps:?} are not supported"));
+) -> Result<Shape, Contradiction> {
+    if let Some(steps) = steps.filter(|steps| steps.iter().any(|&step| step != 1)) {
+        return Err(Contradiction::SliceSteps(steps.to_vec()));
     }
     if starts.len() != ends.len() || axes.is_some_and(|axes| axes.len() != starts.len()) {
-        return Err(format!("starts {starts:?} and ends {ends:?} do not fit"));
+        return Err(Contradiction::Slice {
+            starts: starts.to_vec(),
+            ends: ends.to_vec(),
+        });
     }
     let mut shape = input.to_vec();
     for (index, (&start, &end)) in starts.iter().zip(ends).enumerate() {
@@ -179,7 +186,7 @@ fn sliced(
 }
 
 /// Shape after an `Attention`: the queries' with the size of the values.
-fn attention(node: &Node, queries: &[usize], values: &[usize]) -> Result<Shape, String> {
+fn attention(node: &Node, queries: &[usize], values: &[usize]) -> Result<Shape, Contradiction> {
     match (queries, values) {
         (&[batch, heads, tokens, _], &[.., size]) if values.len() == 4 => {
             Ok(vec![batch, heads, tokens, size])
@@ -190,22 +197,23 @@ fn attention(node: &Node, queries: &[usize], values: &[usize]) -> Result<Shape, 
             let size = size
                 .checked_div(values)
                 .and_then(|size| size.checked_mul(queries));
-            Ok(vec![
-                batch,
-                tokens,
-                size.ok_or("its numbers of heads are not known")?,
-            ])
+            Ok(vec![batch, tokens, size.ok_or(Contradiction::Heads)?])
         }
-        _ => Err(format!(
-            "queries {queries:?} and values {values:?} do not fit together"
-        )),
+        _ => Err(Contradiction::Attention {
+            queries: queries.to_vec(),
+            values: values.to_vec(),
+        }),
     }
 }
 
 /// Shape after an `Einsum` of two operands.
-fn einsum(node: &Node, a: &[usize], b: &[usize]) -> Result<Shape, String> {
+fn einsum(node: &Node, a: &[usize], b: &[usize]) -> Result<Shape, Contradiction> {
     let equation = node.text("equation").unwrap_or_default().replace(' ', "");
-    let mismatch = || format!("`{equation}` does not fit sizes {a:?} and {b:?}");
+    let mismatch = || Contradiction::Equation {
+        equation: equation.clone(),
+        a: a.to_vec(),
+        b: b.to_vec(),
+    };
     let (operands, result) = equation.split_once("->").ok_or_else(mismatch)?;
     let (left, right) = operands.split_once(',').ok_or_else(mismatch)?;
     if left.chars().count() != a.len() || right.chars().count() != b.len() {
@@ -279,7 +287,7 @@ fn keeps_shape(op: &str) -> bool {
 }
 
 /// An axis that may count from the end.
-pub(super) fn axis(value: i64, rank: usize) -> Result<usize, String> {
+pub(super) fn axis(value: i64, rank: usize) -> Result<usize, Contradiction> {
     let shifted = if value < 0 {
         value.saturating_add(rank as i64)
     } else {
@@ -288,11 +296,11 @@ pub(super) fn axis(value: i64, rank: usize) -> Result<usize, String> {
     usize::try_from(shifted)
         .ok()
         .filter(|&axis| axis < rank)
-        .ok_or_else(|| format!("axis {value} does not exist, its input has {rank} axes"))
+        .ok_or(Contradiction::Axis { axis: value, rank })
 }
 
 /// Order in which a `Transpose` takes its input's axes.
-pub(crate) fn permutation(node: &Node, rank: usize) -> Result<Vec<usize>, String> {
+pub(crate) fn permutation(node: &Node, rank: usize) -> Result<Vec<usize>, Contradiction> {
     let Some(order) = node.ints("perm") else {
         return Ok((0..rank).rev().collect());
     };
@@ -304,12 +312,12 @@ pub(crate) fn permutation(node: &Node, rank: usize) -> Result<Vec<usize>, String
     sorted.sort_unstable();
     match sorted.iter().copied().eq(0..rank) {
         true => Ok(order),
-        false => Err(format!("perm {order:?} is no order of {rank} axes")),
+        false => Err(Contradiction::Order { order, rank }),
     }
 }
 
 /// The common shape of two operands.
-pub(super) fn broadcast(a: &[usize], b: &[usize]) -> Result<Shape, String> {
+pub(super) fn broadcast(a: &[usize], b: &[usize]) -> Result<Shape, Contradiction> {
     let rank = a.len().max(b.len());
     let size = |shape: &[usize], axis: usize| match (axis + shape.len()).checked_sub(rank) {
         Some(axis) => shape[axis],
@@ -320,17 +328,27 @@ pub(super) fn broadcast(a: &[usize], b: &[usize]) -> Result<Shape, String> {
             (x, y) if x == y => Ok(x),
             (1, y) => Ok(y),
             (x, 1) => Ok(x),
-            _ => Err(format!("sizes {a:?} and {b:?} do not fit together")),
+            _ => Err(Contradiction::Broadcast {
+                a: a.to_vec(),
+                b: b.to_vec(),
+            }),
         })
         .collect()
 }
 
 /// Shape after `Reshape`: 0 keeps a size, -1 takes what is left.
-pub(super) fn reshape(input: &[usize], target: &[i64], allow_zero: bool) -> Result<Shape, String> {
+pub(super) fn reshape(
+    input: &[usize],
+    target: &[i64],
+    allow_zero: bool,
+) -> Result<Shape, Contradiction> {
     if target.len() > MAX_RANK {
-        return Err(format!("its result would have {} axes", target.len()));
+        return Err(Contradiction::Rank(target.len()));
     }
-    let mismatch = || format!("sizes {input:?} cannot become {target:?}");
+    let mismatch = || Contradiction::Reshape {
+        input: input.to_vec(),
+        target: target.to_vec(),
+    };
     let total: usize = input.iter().product();
     let mut shape = Vec::new();
     let mut open = None;
@@ -357,7 +375,7 @@ pub(super) fn reshape(input: &[usize], target: &[i64], allow_zero: bool) -> Resu
 }
 
 /// Shape after `Flatten`: two axes, split before `axis`.
-pub(super) fn flatten(input: &[usize], value: i64) -> Result<Shape, String> {
+pub(super) fn flatten(input: &[usize], value: i64) -> Result<Shape, Contradiction> {
     let at = match value == input.len() as i64 {
         true => input.len(),
         false => axis(value, input.len())?,
@@ -369,7 +387,7 @@ pub(super) fn flatten(input: &[usize], value: i64) -> Result<Shape, String> {
 }
 
 /// Shape without the given axes of size 1, or without all of them.
-pub(super) fn squeeze(input: &[usize], axes: Option<&[i64]>) -> Result<Shape, String> {
+pub(super) fn squeeze(input: &[usize], axes: Option<&[i64]>) -> Result<Shape, Contradiction> {
     let dropped: Vec<usize> = match axes {
         Some(axes) => axes
             .iter()
@@ -378,10 +396,10 @@ pub(super) fn squeeze(input: &[usize], axes: Option<&[i64]>) -> Result<Shape, St
         None => (0..input.len()).filter(|&a| input[a] == 1).collect(),
     };
     if let Some(&wide) = dropped.iter().find(|&&a| input[a] != 1) {
-        return Err(format!(
-            "axis {wide} has size {} and cannot be dropped",
-            input[wide]
-        ));
+        return Err(Contradiction::WideAxis {
+            axis: wide,
+            size: input[wide],
+        });
     }
     Ok((0..input.len())
         .filter(|a| !dropped.contains(a))
@@ -390,10 +408,10 @@ pub(super) fn squeeze(input: &[usize], axes: Option<&[i64]>) -> Result<Shape, St
 }
 
 /// Shape with axes of size 1 at the given places of the result.
-pub(super) fn unsqueeze(input: &[usize], axes: &[i64]) -> Result<Shape, String> {
+pub(super) fn unsqueeze(input: &[usize], axes: &[i64]) -> Result<Shape, Contradiction> {
     let rank = input.len() + axes.len();
     if rank > MAX_RANK {
-        return Err(format!("its result would have {rank} axes"));
+        return Err(Contradiction::Rank(rank));
     }
     let mut added: Vec<usize> = axes
         .iter()
@@ -402,7 +420,7 @@ pub(super) fn unsqueeze(input: &[usize], axes: &[i64]) -> Result<Shape, String> 
     added.sort_unstable();
     added.dedup();
     if added.len() != axes.len() {
-        return Err(format!("axes {axes:?} repeat"));
+        return Err(Contradiction::RepeatedAxes(axes.to_vec()));
     }
     let mut rest = input.iter();
     Ok((0..rank)
@@ -416,7 +434,7 @@ pub(super) fn unsqueeze(input: &[usize], axes: &[i64]) -> Result<Shape, String> 
         .collect())
 }
 
-fn reduce(node: &Node, input: &[usize], axes: Option<&[i64]>) -> Result<Shape, String> {
+fn reduce(node: &Node, input: &[usize], axes: Option<&[i64]>) -> Result<Shape, Contradiction> {
     let axes = reduced_axes(node, input.len(), axes)?;
     let keep = node.int("keepdims", 1) != 0;
     Ok((0..input.len())
@@ -433,7 +451,7 @@ pub(crate) fn reduced_axes(
     node: &Node,
     rank: usize,
     axes: Option<&[i64]>,
-) -> Result<Vec<usize>, String> {
+) -> Result<Vec<usize>, Contradiction> {
     match axes {
         Some(axes) if !axes.is_empty() => axes.iter().map(|&a| axis(a, rank)).collect(),
         _ if node.int("noop_with_empty_axes", 0) != 0 => Ok(Vec::new()),
@@ -441,8 +459,11 @@ pub(crate) fn reduced_axes(
     }
 }
 
-fn matmul(a: &[usize], b: &[usize]) -> Result<Shape, String> {
-    let mismatch = || format!("matrices of sizes {a:?} and {b:?} cannot be multiplied");
+fn matmul(a: &[usize], b: &[usize]) -> Result<Shape, Contradiction> {
+    let mismatch = || Contradiction::Product {
+        a: a.to_vec(),
+        b: b.to_vec(),
+    };
     let ([a_batch @ .., rows, inner], [b_batch @ .., other, columns]) = (a, b) else {
         return Err(mismatch());
     };
@@ -454,7 +475,7 @@ fn matmul(a: &[usize], b: &[usize]) -> Result<Shape, String> {
     Ok(shape)
 }
 
-fn gemm(node: &Node, a: &[usize], b: &[usize]) -> Result<Shape, String> {
+fn gemm(node: &Node, a: &[usize], b: &[usize]) -> Result<Shape, Contradiction> {
     let turned = |shape: &[usize], name: &str| match (shape, node.int(name, 0)) {
         (&[rows, columns], 0) => Some((rows, columns)),
         (&[rows, columns], _) => Some((columns, rows)),
@@ -462,9 +483,10 @@ fn gemm(node: &Node, a: &[usize], b: &[usize]) -> Result<Shape, String> {
     };
     match (turned(a, "transA"), turned(b, "transB")) {
         (Some((rows, inner)), Some((other, columns))) if inner == other => Ok(vec![rows, columns]),
-        _ => Err(format!(
-            "matrices of sizes {a:?} and {b:?} cannot be multiplied"
-        )),
+        _ => Err(Contradiction::Product {
+            a: a.to_vec(),
+            b: b.to_vec(),
+        }),
     }
 }
 

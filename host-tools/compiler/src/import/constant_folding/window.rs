@@ -1,6 +1,6 @@
 //! Windows that move over the spatial axes of a map: convolutions and pools.
 
-use super::MAX_PATCH_ELEMENTS;
+use super::{Contradiction, MAX_PATCH_ELEMENTS};
 use crate::import::graph::{Node, element_count};
 
 /// How a window moves over the spatial axes of a map.
@@ -19,19 +19,27 @@ impl Window {
     ///
     /// # Errors
     /// Attributes that are negative, absurd or of the wrong number.
-    pub(crate) fn of(node: &Node, kernel: &[usize], input: &[usize]) -> Result<Self, String> {
+    pub(crate) fn of(
+        node: &Node,
+        kernel: &[usize],
+        input: &[usize],
+    ) -> Result<Self, Contradiction> {
         let axes = kernel.len();
-        let list = |name: &str| -> Result<Vec<usize>, String> {
+        let list = |name: &'static str| -> Result<Vec<usize>, Contradiction> {
             let Some(values) = node.ints(name) else {
                 return Ok(vec![1; axes]);
             };
             match sizes(values)? {
                 list if list.len() == axes => Ok(list),
-                _ => Err(format!("{name} {values:?} do not fit {axes} axes")),
+                _ => Err(Contradiction::WindowList {
+                    name,
+                    values: values.to_vec(),
+                    axes,
+                }),
             }
         };
         if kernel.iter().any(|&k| k == 0 || k >= 1 << 20) {
-            return Err(format!("a window of sizes {kernel:?} is impossible"));
+            return Err(Contradiction::Kernel(kernel.to_vec()));
         }
         let (strides, dilations) = (list("strides")?, list("dilations")?);
         let padding = match node.text("auto_pad").unwrap_or("NOTSET") {
@@ -42,7 +50,11 @@ impl Window {
                     .map(|&p| usize::try_from(p).ok().filter(|&p| p < 1 << 20))
                     .collect::<Option<Vec<_>>>()
                     .filter(|pads| pads.len() == 2 * axes)
-                    .ok_or_else(|| format!("pads {pads:?} do not fit {axes} axes"))?,
+                    .ok_or_else(|| Contradiction::WindowList {
+                        name: "pads",
+                        values: pads.to_vec(),
+                        axes,
+                    })?,
             },
             "VALID" => vec![0; 2 * axes],
             mode @ ("SAME_UPPER" | "SAME_LOWER") => {
@@ -58,7 +70,7 @@ impl Window {
                 }
                 padding
             }
-            mode => return Err(format!("auto_pad `{mode}` does not exist")),
+            mode => return Err(Contradiction::AutoPad(mode.to_owned())),
         };
         Ok(Self {
             strides,
@@ -69,7 +81,11 @@ impl Window {
 }
 
 /// Shape after a convolution.
-pub(super) fn conv(node: &Node, input: &[usize], weight: &[usize]) -> Result<Vec<usize>, String> {
+pub(super) fn conv(
+    node: &Node,
+    input: &[usize],
+    weight: &[usize],
+) -> Result<Vec<usize>, Contradiction> {
     let groups = node.int("group", 1);
     let fits = weight.len() == input.len()
         && input.len() > 2
@@ -78,9 +94,11 @@ pub(super) fn conv(node: &Node, input: &[usize], weight: &[usize]) -> Result<Vec
             .and_then(|groups| groups.checked_mul(weight[1]))
             .is_some_and(|channels| channels == input[1]);
     if !fits {
-        return Err(format!(
-            "weights of sizes {weight:?} in {groups} groups do not fit an input of sizes {input:?}"
-        ));
+        return Err(Contradiction::Weights {
+            weight: weight.to_vec(),
+            groups,
+            input: input.to_vec(),
+        });
     }
     let shape = pool(node, input, &weight[2..], weight[0])?;
     let patches = element_count(&weight[1..])
@@ -88,11 +106,10 @@ pub(super) fn conv(node: &Node, input: &[usize], weight: &[usize]) -> Result<Vec
         .and_then(|(window, count)| window.checked_mul(count));
     match patches {
         Some(..=MAX_PATCH_ELEMENTS) => Ok(shape),
-        _ => Err(format!(
-            "windows of sizes {:?} at {:?} places are too large",
-            &weight[1..],
-            &shape[2..]
-        )),
+        _ => Err(Contradiction::LargeWindows {
+            window: weight[1..].to_vec(),
+            places: shape[2..].to_vec(),
+        }),
     }
 }
 
@@ -102,11 +119,12 @@ pub(super) fn pool(
     input: &[usize],
     kernel: &[usize],
     channels: usize,
-) -> Result<Vec<usize>, String> {
+) -> Result<Vec<usize>, Contradiction> {
     if input.len() != kernel.len() + 2 {
-        return Err(format!(
-            "a window of sizes {kernel:?} does not fit sizes {input:?}"
-        ));
+        return Err(Contradiction::WindowRank {
+            kernel: kernel.to_vec(),
+            input: input.to_vec(),
+        });
     }
     let spatial = Window::of(node, kernel, &input[2..])?;
     let mut shape = vec![input[0], channels];
@@ -115,7 +133,7 @@ pub(super) fn pool(
         let padded = size + spatial.padding[axis] + spatial.padding[axis + kernel.len()];
         let steps = padded
             .checked_sub(reach)
-            .ok_or_else(|| format!("a window of {reach} does not fit {padded} values"))?;
+            .ok_or(Contradiction::WindowReach { reach, padded })?;
         let stride = spatial.strides[axis];
         shape.push(match node.int("ceil_mode", 0) {
             0 => steps / stride + 1,
@@ -126,10 +144,10 @@ pub(super) fn pool(
 }
 
 /// Positive sizes below a million.
-pub(super) fn sizes(values: &[i64]) -> Result<Vec<usize>, String> {
+pub(super) fn sizes(values: &[i64]) -> Result<Vec<usize>, Contradiction> {
     values
         .iter()
         .map(|&v| usize::try_from(v).ok().filter(|&v| v > 0 && v < 1 << 20))
         .collect::<Option<_>>()
-        .ok_or_else(|| format!("{values:?} are no sizes"))
+        .ok_or_else(|| Contradiction::NoSizes(values.to_vec()))
 }

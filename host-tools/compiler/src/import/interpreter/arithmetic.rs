@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use super::Array;
+use super::Unevaluated;
 use crate::import::graph::Node;
 
-pub(super) fn binary(op: &str, a: &Array, b: &Array) -> Result<Array, String> {
+pub(super) fn binary(op: &str, a: &Array, b: &Array) -> Result<Array, Unevaluated> {
     let apply: fn(f64, f64) -> f64 = match op {
         "Add" => |a, b| a + b,
         "Sub" => |a, b| a - b,
         "Mul" => |a, b| a * b,
         "Div" => |a, b| a / b,
         "Pow" => f64::powf,
-        _ => return Err("the operator is not evaluated as written".to_owned()),
+        _ => return Err(Unevaluated::Operator),
     };
     let rank = a.shape.len().max(b.shape.len());
     let (a, b) = (raised(a, rank), raised(b, rank));
@@ -68,9 +69,9 @@ fn advance(at: &mut [usize], shape: &[usize]) {
     }
 }
 
-pub(super) fn unary(node: &Node, input: &Array) -> Result<Array, String> {
+pub(super) fn unary(node: &Node, input: &Array) -> Result<Array, Unevaluated> {
     if node.text("approximate").is_some_and(|kind| kind != "none") {
-        return Err("only the exact GELU is evaluated as written".to_owned());
+        return Err(Unevaluated::Gelu);
     }
     let apply: fn(f64) -> f64 = match node.op.as_str() {
         "Sqrt" => f64::sqrt,
@@ -85,7 +86,7 @@ pub(super) fn unary(node: &Node, input: &Array) -> Result<Array, String> {
     })
 }
 
-pub(super) fn transpose(input: &Array, node: &Node) -> Result<Array, String> {
+pub(super) fn transpose(input: &Array, node: &Node) -> Result<Array, Unevaluated> {
     let rank = input.shape.len();
     let order: Vec<usize> = match node.ints("perm") {
         Some(order) => order.iter().map(|&axis| axis as usize).collect(),
@@ -106,7 +107,7 @@ pub(super) fn transpose(input: &Array, node: &Node) -> Result<Array, String> {
     })
 }
 
-pub(super) fn mean(input: &Array, node: &Node, axes: Option<&[i64]>) -> Result<Array, String> {
+pub(super) fn mean(input: &Array, node: &Node, axes: Option<&[i64]>) -> Result<Array, Unevaluated> {
     let rank = input.shape.len();
     let reduced: Vec<usize> = match axes {
         Some(axes) if !axes.is_empty() => axes
@@ -157,7 +158,7 @@ pub(super) fn normalise(
     node: &Node,
     input: &Array,
     [scale, bias]: &[Array; 2],
-) -> Result<Array, String> {
+) -> Result<Array, Unevaluated> {
     let channels = input.shape.get(1).copied().unwrap_or(1);
     let rank = input.shape.len();
     // Elements that share a mean, and which factor an element takes.
@@ -191,7 +192,7 @@ pub(super) fn normalise(
         for x in part {
             let factor = factor(values.len());
             let bias = bias.values.get(factor).copied().unwrap_or(0.0);
-            let scale = scale.values.get(factor).ok_or("a factor is missing")?;
+            let scale = scale.values.get(factor).ok_or(Unevaluated::Factor)?;
             values.push((x - mean) / deviation * scale + bias);
         }
     }
@@ -202,12 +203,12 @@ pub(super) fn normalise(
 }
 
 /// `a` with any axes in front, `b` a matrix.
-pub(super) fn matmul(a: &Array, b: &Array) -> Result<Array, String> {
+pub(super) fn matmul(a: &Array, b: &Array) -> Result<Array, Unevaluated> {
     let (&[inner, columns], Some((&width, front))) = (&b.shape[..], a.shape.split_last()) else {
-        return Err("the product is not one with a matrix".to_owned());
+        return Err(Unevaluated::Product);
     };
     if inner != width {
-        return Err("the sizes of the matrices do not match".to_owned());
+        return Err(Unevaluated::MatrixSizes);
     }
     let mut shape = front.to_vec();
     shape.push(columns);
@@ -227,7 +228,7 @@ pub(super) fn matmul(a: &Array, b: &Array) -> Result<Array, String> {
     })
 }
 
-pub(super) fn gemm(node: &Node, a: &Array, b: &Array, bias: &Array) -> Result<Array, String> {
+pub(super) fn gemm(node: &Node, a: &Array, b: &Array, bias: &Array) -> Result<Array, Unevaluated> {
     let turned = |array: &Array, name| match node.int(name, 0) {
         0 => Ok(array.clone()),
         _ => matrix_transpose(array),
@@ -247,9 +248,9 @@ pub(super) fn gemm(node: &Node, a: &Array, b: &Array, bias: &Array) -> Result<Ar
     binary("Add", &product, &bias)
 }
 
-fn matrix_transpose(array: &Array) -> Result<Array, String> {
+fn matrix_transpose(array: &Array) -> Result<Array, Unevaluated> {
     let &[rows, columns] = &array.shape[..] else {
-        return Err("it is no matrix".to_owned());
+        return Err(Unevaluated::Matrix);
     };
     let values = (0..columns).flat_map(|column| (0..rows).map(move |row| row * columns + column));
     Ok(Array {

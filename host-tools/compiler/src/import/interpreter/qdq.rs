@@ -1,6 +1,6 @@
 //! The three operators that round: quantize, clip whole numbers, dequantize.
 
-use super::{Array, Run};
+use super::{Array, Run, Unevaluated};
 use crate::import::graph::{Attribute, Graph, Node, ValueId};
 
 /// Whether a node works on whole numbers of steps, not on real values.
@@ -12,7 +12,7 @@ pub(super) fn is_rounding(node: &Node) -> bool {
 }
 
 /// A feature map passes unchanged without rounding; weights never do.
-pub(super) fn evaluate(run: &Run<'_>, node: &Node) -> Result<Array, String> {
+pub(super) fn evaluate(run: &Run<'_>, node: &Node) -> Result<Array, Unevaluated> {
     let input = run.input(node, 0)?;
     let is_map = node
         .output()
@@ -43,7 +43,7 @@ pub(super) fn evaluate(run: &Run<'_>, node: &Node) -> Result<Array, String> {
             (value - zero(channel)) * scale.values[channel]
         }));
     }
-    let (lowest, highest) = bounds(run.graph, node).ok_or("its integers' type is not known")?;
+    let (lowest, highest) = bounds(run.graph, node).ok_or(Unevaluated::CodeType)?;
     Ok(each(&input, |index, value| {
         let channel = channel(index);
         let steps = (value / scale.values[channel]).round_ties_even() + zero(channel);

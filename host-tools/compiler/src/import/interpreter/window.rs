@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Array;
+use super::Unevaluated;
 use crate::import::constant_folding::Window;
 use crate::import::graph::Node;
 
@@ -12,11 +13,11 @@ pub(super) fn conv(
     input: &Array,
     weight: &Array,
     bias: &Array,
-) -> Result<Array, String> {
+) -> Result<Array, Unevaluated> {
     let (&[_, channels, height, width], &[outputs, inputs, rows, columns]) =
         (&input.shape[..], &weight.shape[..])
     else {
-        return Err("it is no convolution over height and width".to_owned());
+        return Err(Unevaluated::Convolution);
     };
     let places = Places::new(node, [rows, columns], [height, width])?;
     let groups = channels / inputs.max(1);
@@ -43,10 +44,10 @@ pub(super) fn conv(
     })
 }
 
-pub(super) fn average(node: &Node, input: &Array) -> Result<Array, String> {
+pub(super) fn average(node: &Node, input: &Array) -> Result<Array, Unevaluated> {
     let kernel = node.ints("kernel_shape").unwrap_or(&[]);
     let (&[rows, columns], &[_, channels, height, width]) = (kernel, &input.shape[..]) else {
-        return Err("it is no pooling over height and width".to_owned());
+        return Err(Unevaluated::Pooling);
     };
     let places = Places::new(node, [rows as usize, columns as usize], [height, width])?;
     let all = (rows * columns) as f64;
@@ -68,9 +69,9 @@ pub(super) fn average(node: &Node, input: &Array) -> Result<Array, String> {
     })
 }
 
-pub(super) fn global_average(input: &Array) -> Result<Array, String> {
+pub(super) fn global_average(input: &Array) -> Result<Array, Unevaluated> {
     let &[_, channels, height, width] = &input.shape[..] else {
-        return Err("it is no pooling over height and width".to_owned());
+        return Err(Unevaluated::Pooling);
     };
     let plane = height * width;
     let means = input.values.chunks(plane.max(1));
@@ -93,9 +94,9 @@ struct Places {
 }
 
 impl Places {
-    fn new(node: &Node, kernel: [usize; 2], input: [usize; 2]) -> Result<Self, String> {
+    fn new(node: &Node, kernel: [usize; 2], input: [usize; 2]) -> Result<Self, Unevaluated> {
         if node.int("ceil_mode", 0) != 0 {
-            return Err("windows that reach over the border are not evaluated".to_owned());
+            return Err(Unevaluated::Border);
         }
         let window = Window::of(node, &kernel, &input)?;
         let output = [0, 1].map(|axis| {

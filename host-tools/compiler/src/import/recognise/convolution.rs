@@ -44,8 +44,7 @@ pub(crate) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
         node,
         &kernel,
         walk.shape(node, 0).get(2..).unwrap_or(&[1, 1]),
-    )
-    .map_err(|what| Problem::new(what, "export the network again"))?;
+    )?;
     if window.dilations != [1, 1] {
         return refuse(
             format!("the convolution has the dilations {:?}", window.dilations),

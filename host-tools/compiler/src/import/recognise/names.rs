@@ -1,8 +1,9 @@
-//! Names of layers by their place in the network.
+//! Names layers in the order in which they are recognised.
 
 use crate::layers::{Op, Part};
+use crate::network::LayerName;
 
-/// Place in the network, for names.
+/// The stage and block that the next layer belongs to.
 #[derive(Default)]
 pub(crate) struct Names {
     stage: usize,
@@ -15,28 +16,32 @@ pub(crate) struct Names {
 
 impl Names {
     /// The next layer's name.
-    pub(crate) fn next(&mut self, op: &Op) -> String {
+    pub(crate) fn next(&mut self, op: &Op) -> LayerName {
         match op.part() {
             Part::Embedding => {
                 *self = Self {
                     stage: self.stage + 1,
                     ..Self::default()
                 };
-                return format!("stage{}.embedding", self.stage);
+                LayerName::Embedding { stage: self.stage }
             }
-            Part::Head => return "head".to_owned(),
+            Part::Head => LayerName::Head,
             Part::Norm if self.has_mixer || self.has_mlp || self.has_norm => {
-                return format!("stage{}.norm", self.stage);
+                LayerName::Norm { stage: self.stage }
             }
             Part::Norm => {
                 self.has_norm = true;
-                return format!("stage{}.embedding.norm", self.stage);
+                LayerName::EmbeddingNorm { stage: self.stage }
             }
             Part::Mixer => {
                 if self.has_mixer || self.has_mlp {
                     self.block += 1;
                 }
                 (self.has_mixer, self.has_mlp) = (true, false);
+                LayerName::Mixer {
+                    stage: self.stage,
+                    block: self.block,
+                }
             }
             Part::ChannelMlp => {
                 if self.has_mlp {
@@ -44,9 +49,11 @@ impl Names {
                     self.has_mixer = false;
                 }
                 self.has_mlp = true;
+                LayerName::ChannelMlp {
+                    stage: self.stage,
+                    block: self.block,
+                }
             }
         }
-        let part = if self.has_mlp { "mlp" } else { "mixer" };
-        format!("stage{}.block{}.{part}", self.stage, self.block)
     }
 }

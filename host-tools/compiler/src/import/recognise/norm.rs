@@ -98,8 +98,7 @@ pub(crate) fn reduce_mean(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Prob
         Some(tensor) => tensor.as_ints(),
         None => node.ints("axes"),
     };
-    let axes = reduced_axes(node, shape.len(), axes)
-        .map_err(|what| Problem::new(what, "export the network again"))?;
+    let axes = reduced_axes(node, shape.len(), axes)?;
     match form {
         Form::Opaque => Ok(Form::Opaque),
         Form::Map(sum) => {

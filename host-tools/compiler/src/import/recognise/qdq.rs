@@ -35,14 +35,12 @@ pub(crate) fn dequantize(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Probl
         .ok_or_else(outside)?;
     let form = walk.form(quantize)?;
     let read = |node| {
-        QdqParameters::of(walk.graph, node)
-            .map_err(|what| Problem::new(what, "export the network again"))?
-            .ok_or_else(|| {
-                Problem::new(
-                    "its scale or zero point depends on the image",
-                    "quantize statically, with scales that are constants",
-                )
-            })
+        QdqParameters::of(walk.graph, node)?.ok_or_else(|| {
+            Problem::new(
+                "its scale or zero point depends on the image",
+                "quantize statically, with scales that are constants",
+            )
+        })
     };
     let (rounding, back) = (read(quantize)?, read(node)?);
     if (&rounding.scales, &rounding.zero_points) != (&back.scales, &back.zero_points) {

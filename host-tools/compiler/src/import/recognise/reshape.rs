@@ -184,8 +184,7 @@ pub(crate) fn transpose(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
     if shape.is_empty() {
         return Ok(walk.unknown(node));
     }
-    let order = permutation(node, shape.len())
-        .map_err(|what| Problem::new(what, "export the network again"))?;
+    let order = permutation(node, shape.len())?;
     match walk.form(node)? {
         Form::Map(sum) if sum.is_unknown() => Ok(walk.unknown(node)),
         form => permuted(form, shape, &order),

@@ -20,7 +20,7 @@ pub(crate) fn quantize(
 ) -> Result<QuantAttention, QuantError> {
     let inputs = op.projection.inputs;
     let geometry = |what, value, supported| QuantError::Geometry {
-        layer: context.layer.name.clone(),
+        layer: context.layer.name.to_string(),
         what,
         value,
         supported,

@@ -35,7 +35,7 @@ pub(crate) fn quantize(
     {
         if value % 2 == 0 {
             return Err(QuantError::Geometry {
-                layer: context.layer.name.clone(),
+                layer: context.layer.name.to_string(),
                 what,
                 value,
                 supported: "odd windows",

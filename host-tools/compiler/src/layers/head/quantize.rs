@@ -51,7 +51,7 @@ fn classifier(context: &Context<'_>, op: &Head) -> Result<QuantHead, QuantError>
     let tokens = context.layer.input.tokens();
     if context.width == Stream::Int16 && tokens >= 1 << 16 {
         return Err(QuantError::Geometry {
-            layer: context.layer.name.clone(),
+            layer: context.layer.name.to_string(),
             what: "number of tokens of an int16 map",
             value: tokens,
             supported: "maps below 65536 tokens",

@@ -23,7 +23,7 @@ pub(crate) fn quantize(context: &Context<'_>, op: &Head) -> Result<QuantWideHead
     let shape = context.layer.input;
     if shape.tokens() >= 1 << 16 {
         return Err(QuantError::Geometry {
-            layer: context.layer.name.clone(),
+            layer: context.layer.name.to_string(),
             what: "number of tokens",
             value: shape.tokens(),
             supported: "maps below 65536 tokens",

@@ -17,7 +17,7 @@ pub(crate) fn quantize(
 ) -> Result<QuantOp, QuantError> {
     if op.kernel != 3 {
         return Err(QuantError::Geometry {
-            layer: context.layer.name.clone(),
+            layer: context.layer.name.to_string(),
             what: "the pooling window",
             value: op.kernel,
             supported: "windows of 3x3",

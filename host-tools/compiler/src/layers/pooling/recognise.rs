@@ -24,8 +24,7 @@ pub(crate) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
             "use 2-d pooling",
         ));
     }
-    let window = Window::of(node, &kernel, spatial)
-        .map_err(|what| Problem::new(what, "export the network again"))?;
+    let window = Window::of(node, &kernel, spatial)?;
     if kernel == spatial && window.padding.iter().all(|&padding| padding == 0) {
         return head::mean(walk, node);
     }

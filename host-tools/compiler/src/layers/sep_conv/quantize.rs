@@ -98,7 +98,7 @@ fn depthwise(
     for (what, value) in [("window rows", height), ("window columns", width)] {
         if value % 2 == 0 {
             return Err(QuantError::Geometry {
-                layer: context.layer.name.clone(),
+                layer: context.layer.name.to_string(),
                 what,
                 value,
                 supported: "odd windows",
