@@ -4,8 +4,9 @@
 use crate::support;
 use crate::support::integer::{IMAGES, Quantized, images, place, quantize, quantized};
 use crate::support::placed::assert_same_on;
-use tadpool_compiler::given::model_toml::Feed;
+use tadpool_compiler::given::model_toml::{Feed, Quantization, StreamChoice};
 use tadpool_compiler::import::import_file;
+use tadpool_compiler::network::MetaFormer;
 use tadpool_compiler::place::program::{Arena, program};
 use tadpool_compiler::place::schedule::ScheduleConfig;
 use tadpool_compiler::quantize::precision::Precision;
@@ -129,26 +130,41 @@ fn a_network_without_a_head_ends_with_its_map() {
             .unwrap()
             .model;
         network.layers.pop();
-        let last = network.layers.len() - 1;
-        let model = quantize(&network, &Precision::int8(&network), IMAGES).unwrap();
-        assert_eq!(model.classes(), 0);
-        let quantized = place(network, asking(&model, &[last]), &ScheduleConfig::default());
-        assert_eq!(quantized.schedule.logits, None);
-        check_outputs(&quantized);
-        let program = program(&quantized.model, &quantized.schedule, &quantized.memory);
-        let mut arena = Arena::default();
-        for pixels in images(&quantized.network, 2) {
-            let logits = program.infer(&pixels, &mut arena, &mut ()).unwrap();
-            assert!(logits.is_empty());
-            let values = program.scores(&logits, &mut arena).unwrap();
-            let image = support::integer::normalised(&pixels);
-            let float = tadpool_compiler::network::float::run(&quantized.network, &image, |_| {});
-            assert_eq!(values.len(), float.len());
-            let signal: f64 = float.iter().map(|v| f64::from(*v).powi(2)).sum();
-            let pairs = values.iter().zip(&float);
-            let noise: f64 = pairs.map(|(a, b)| (a - f64::from(*b)).powi(2)).sum();
-            assert!(signal > 300.0 * noise, "{}: {signal} {noise}", fixture.file);
+        for stream in [StreamChoice::Int8, StreamChoice::Int16] {
+            check_headless(&fixture.file, &network, stream);
         }
+    }
+}
+
+fn check_headless(file: &str, network: &MetaFormer, stream: StreamChoice) {
+    let last = network.layers.len() - 1;
+    let choice = Quantization {
+        stream,
+        ..Quantization::default()
+    };
+    let precision = Precision::chosen(network, &choice).unwrap();
+    let model = quantize(network, &precision, IMAGES).unwrap();
+    assert_eq!(model.classes(), 0);
+    let quantized = place(
+        network.clone(),
+        asking(&model, &[last]),
+        &ScheduleConfig::default(),
+    );
+    assert_eq!(quantized.schedule.logits, None);
+    check_outputs(&quantized);
+    let program = program(&quantized.model, &quantized.schedule, &quantized.memory);
+    let mut arena = Arena::default();
+    for pixels in images(&quantized.network, 2) {
+        let logits = program.infer(&pixels, &mut arena, &mut ()).unwrap();
+        assert!(logits.is_empty());
+        let values = program.scores(&logits, &mut arena).unwrap();
+        let image = support::integer::normalised(&pixels);
+        let float = tadpool_compiler::network::float::run(&quantized.network, &image, |_| {});
+        assert_eq!(values.len(), float.len());
+        let signal: f64 = float.iter().map(|v| f64::from(*v).powi(2)).sum();
+        let pairs = values.iter().zip(&float);
+        let noise: f64 = pairs.map(|(a, b)| (a - f64::from(*b)).powi(2)).sum();
+        assert!(signal > 300.0 * noise, "{file}: {signal} {noise}");
     }
 }
 

@@ -2,8 +2,7 @@
 //! with outliers.
 
 use crate::support::outliers::{self, Size};
-use tadpool_compiler::compile::widen::{self, ENOUGH_DB};
-use tadpool_compiler::compile::{self, CompileConfig, Compiled, Model};
+use tadpool_compiler::compile::{self, CompileConfig, Compiled, ENOUGH_DB, Model, Quality, widen};
 use tadpool_compiler::evaluate;
 use tadpool_compiler::given::images;
 use tadpool_compiler::given::model_toml::{Bits, StreamChoice};
@@ -52,8 +51,16 @@ fn check(size: Size, images: usize) {
     assert!(choices[0].widened.is_empty() && !choices[1].widened.is_empty());
     let [narrow, wide] = choices.clone().map(|choice| {
         let compiled = calibrated.compile(&model, choice, &ScheduleConfig::default());
-        sqnr(&model, &compiled.unwrap())
+        compiled.unwrap()
     });
+    // The tool says itself where eight bits were not enough.
+    let [said, enough] =
+        [&narrow, &wide].map(|compiled| Quality::of(&model, &calibrated, compiled).unwrap());
+    assert!(!said.is_enough() && enough.is_enough(), "{said} {enough}");
+    assert!(said.to_string().contains("dB on"), "{said}");
+    assert!(said.to_string().contains("lowest step: `stage"), "{said}");
+    assert!(!enough.to_string().contains("try"), "{enough}");
+    let [narrow, wide] = [&narrow, &wide].map(|compiled| sqnr(&model, compiled));
     let lowest = |sqnr: &[f64]| sqnr.iter().copied().fold(f64::INFINITY, f64::min);
     eprintln!("int8: {narrow:.1?}\nchosen: {wide:.1?}");
     assert!(lowest(&narrow) < ENOUGH_DB - 10.0, "{narrow:.1?}");

@@ -1,6 +1,7 @@
 //! The whole way from a model description to a placed, quantized network.
 
 mod calibrated;
+mod sample;
 mod trained;
 pub mod widen;
 
@@ -26,6 +27,7 @@ use crate::quantize::precision::{Choice, Precision, PrecisionError};
 use crate::quantize::quant_model::QuantModel;
 
 pub use calibrated::{Calibrated, calibrate};
+pub use sample::{ENOUGH_DB, Lowest, Quality};
 pub use trained::Trained;
 
 /// A model as its files say, imported.

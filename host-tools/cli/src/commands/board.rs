@@ -98,7 +98,7 @@ impl BoardArgs {
         let generated = compiled.generate(board.kernels);
         let image = build_image(interface, &board, &generated, compiled)?;
         let program = compiled.program();
-        let names = program.steps.iter().map(|step| step.name.to_owned());
+        let names = program.steps.iter().map(|step| step.name.to_string());
         Ok(BoardImage {
             step_names: names.collect(),
             board,

@@ -7,7 +7,7 @@ use anyhow::bail;
 use clap::{Args, ValueEnum};
 use rayon::prelude::*;
 use serde::Serialize;
-use tadpool_compiler::compile::{Compiled, Model};
+use tadpool_compiler::compile::{Compiled, Model, Quality};
 use tadpool_compiler::evaluate::{Evaluation, agreement, argmax};
 use tadpool_compiler::given::images::{self, ImageFile};
 use tadpool_compiler::place::program::Arena;
@@ -68,6 +68,8 @@ pub(crate) struct EvalReport {
     model: String,
     labels: Vec<String>,
     runs: Vec<RunRow>,
+    /// Signal to noise of the integer network.
+    quality: Quality,
     #[serde(skip)]
     show_confusion: bool,
 }
@@ -85,7 +87,7 @@ struct RunRow {
 
 impl Eval {
     pub(crate) fn run(self) -> anyhow::Result<EvalReport> {
-        let (model, compiled) = self.model.compile()?;
+        let (model, calibrated, compiled) = self.model.compile_calibrated()?;
         let description = &model.description;
         if !model.network.has_head() {
             bail!(
@@ -131,6 +133,7 @@ impl Eval {
             model: description.name.clone(),
             labels: description.labels.clone(),
             runs,
+            quality: Quality::of(&model, &calibrated, &compiled)?,
             show_confusion: self.confusion,
         })
     }
@@ -232,6 +235,9 @@ impl fmt::Display for EvalReport {
             for run in &self.runs {
                 writeln!(f, "{}", self.confusion(run))?;
             }
+        }
+        if !self.quality.is_enough() {
+            writeln!(f, "note: {}", self.quality)?;
         }
         Ok(())
     }

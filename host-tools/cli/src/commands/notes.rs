@@ -3,8 +3,7 @@
 
 use serde::Serialize;
 use tadpool_compiler::calibrate::Finding;
-use tadpool_compiler::compile::widen::ENOUGH_DB;
-use tadpool_compiler::compile::{Calibrated, Compiled, Model, Trained};
+use tadpool_compiler::compile::{Calibrated, Compiled, ENOUGH_DB, Model, Quality, Trained};
 use tadpool_compiler::quantize::precision::Widened;
 
 /// Part of the reports of `compile` and `check`.
@@ -12,6 +11,8 @@ use tadpool_compiler::quantize::precision::Widened;
 pub(crate) struct Notes {
     /// Stages whose stream has sixteen bits since eight were measured to be too few.
     widened: Vec<Widened>,
+    /// Signal to noise of the output, and what may raise it.
+    quality: Quality,
     /// What became of the file's own scales, if it has any.
     trained: Option<Trained>,
     /// What is odd about the calibration images.
@@ -26,6 +27,7 @@ impl Notes {
     ) -> anyhow::Result<Self> {
         Ok(Self {
             widened: compiled.choice.widened.clone(),
+            quality: Quality::of(model, calibrated, compiled)?,
             trained: compiled.trained.clone(),
             findings: calibrated.findings(model)?,
         })
@@ -39,8 +41,13 @@ impl Notes {
                 widened.stage, widened.step, widened.sqnr_db
             )
         });
+        let quality = Some(&self.quality).filter(|quality| !quality.is_enough());
         let trained = self.trained.iter().map(Trained::to_string);
         let findings = self.findings.iter().map(Finding::to_string);
-        widened.chain(trained).chain(findings).collect()
+        widened
+            .chain(quality.map(Quality::to_string))
+            .chain(trained)
+            .chain(findings)
+            .collect()
     }
 }

@@ -1,14 +1,14 @@
 //! Widening: which stages' residual streams get sixteen bits.
 //!
 //! Deep networks with a few large channels lose the small ones in a stream of
-//! eight bits. Whether that matters shows in the logits. If it does, stages are
-//! widened from the first one on, until the noise is low enough behind every step.
+//! eight bits. Whether that matters shows in the output. If it does, stages are
+//! widened from the first one on, until the noise is low enough behind every step;
+//! then each is narrowed again that did not pay for its memory.
 
+use super::sample::{ENOUGH_DB, Sample};
 use crate::compile::{Calibrated, CompileError, Model};
-use crate::evaluate;
-use crate::given::images;
 use crate::given::model_toml::{RoundingMethod, StreamChoice};
-use crate::network::StageName;
+use crate::network::{LayerName, StageName};
 use crate::place::memory;
 use crate::place::program;
 use crate::place::schedule::{self, ScheduleConfig};
@@ -16,12 +16,8 @@ use crate::progress::Progress;
 use crate::quantize::precision::{Choice, Precision, Widened};
 use crate::quantize::quant_model::{Stream, WeightBits};
 
-/// Signal to noise, in decibels, that the logits must have with a stream of eight
-/// bits, and that every step must have once stages are widened.
-pub const ENOUGH_DB: f64 = 25.0;
-
-/// Images that noise is measured on, spread over those of calibration.
-const IMAGES: usize = 8;
+/// Decibels that a wide stage must bring to stay wide.
+const WORTH_DB: f64 = 0.5;
 
 /// Widens the stages of `base` that need it, if the description leaves that to the
 /// tool; pinned stages stay as they are, and so does a network that was trained for
@@ -43,49 +39,128 @@ pub fn choose(
     if chosen != StreamChoice::Auto || model.qdq.is_some() {
         return Ok(choice);
     }
-    let probe = Probe::new(model, calibrated)?;
-    let stages = stages(model, &choice.precision);
-    progress.begin("measuring the stream", stages.len() + 1);
-    loop {
-        let noise = probe.sqnr(model, calibrated, &choice.precision)?;
+    let sample = Sample::new(model, calibrated)?;
+    let measure = |precision: &Precision| {
+        let noise = Noise::measure(&sample, model, calibrated, precision);
         progress.advance();
-        let enough = |sqnr: &Option<f64>| sqnr.is_none_or(|db| db >= ENOUGH_DB);
-        let logits = noise.last().copied().flatten();
-        if choice.widened.is_empty() && enough(&logits) {
-            break;
-        }
+        noise
+    };
+    let stages = stages(model, &choice.precision);
+    progress.begin("measuring the stream", 2 * stages.len() + 1);
+    let mut noise = measure(&choice.precision)?;
+    if noise.output() < ENOUGH_DB {
+        widen(model, &stages, &mut choice, &mut noise, measure)?;
+        narrow(&mut choice, noise, measure)?;
+    }
+    progress.end();
+    Ok(choice)
+}
+
+/// Widens stages until every step is above [`ENOUGH_DB`], or none is left.
+fn widen(
+    model: &Model,
+    stages: &[StageName],
+    choice: &mut Choice,
+    noise: &mut Noise,
+    measure: impl Fn(&Precision) -> Result<Noise, CompileError>,
+) -> Result<(), CompileError> {
+    loop {
         let is_free = |stage: &StageName| {
             let mut widened = choice.widened.iter();
             stages.contains(stage) && !widened.any(|widened| widened.stage == *stage)
         };
-        let layers = model.network.layers.iter().zip(&noise);
-        let failing = layers.clone().find_map(|(layer, sqnr)| {
-            let stage = layer.name.stage().filter(is_free)?;
-            (!enough(sqnr)).then_some((stage, layer.name, *sqnr))
-        });
-        // The logits may be noisy though no step before them is.
+        // The output may be noisy though no step before it is.
         let first = || {
             let free = stages.iter().find(|stage| is_free(stage))?;
-            let head = layers
-                .clone()
-                .next_back()
-                .filter(|(_, sqnr)| !enough(sqnr))?;
-            Some((*free, head.0.name, *head.1))
+            let (step, sqnr) = noise.0.last().filter(|(_, sqnr)| *sqnr < ENOUGH_DB)?;
+            Some((*free, *step, *sqnr))
         };
-        let Some((stage, step, sqnr)) = failing.or_else(first) else {
-            break;
+        let failing = noise.0.iter().find_map(|(step, sqnr)| {
+            let stage = step.stage().filter(is_free)?;
+            (*sqnr < ENOUGH_DB).then_some((stage, *step, *sqnr))
+        });
+        let Some((stage, step, sqnr_db)) = failing.or_else(first) else {
+            return Ok(());
         };
         let widened = Widened {
             stage,
             layers: layers_of(model, stage),
             step,
-            sqnr_db: sqnr.unwrap_or(f64::INFINITY),
+            sqnr_db,
         };
         choice.precision.set_stream(&widened, Stream::Int16);
         choice.widened.push(widened);
+        *noise = measure(&choice.precision)?;
     }
-    progress.end();
-    Ok(choice)
+}
+
+/// Narrows the stages that did not pay, the last one first.
+fn narrow(
+    choice: &mut Choice,
+    mut noise: Noise,
+    measure: impl Fn(&Precision) -> Result<Noise, CompileError>,
+) -> Result<(), CompileError> {
+    for index in (0..choice.widened.len()).rev() {
+        let mut precision = choice.precision.clone();
+        precision.set_stream(&choice.widened[index], Stream::Int8);
+        let without = measure(&precision)?;
+        if !noise.pays(&without) {
+            choice.precision = precision;
+            choice.widened.remove(index);
+            noise = without;
+        }
+    }
+    Ok(())
+}
+
+/// Signal to noise ratio behind every step, in decibels; infinite without noise.
+#[derive(Debug, Clone)]
+struct Noise(Vec<(LayerName, f64)>);
+
+impl Noise {
+    fn measure(
+        sample: &Sample,
+        model: &Model,
+        calibrated: &Calibrated,
+        precision: &Precision,
+    ) -> Result<Self, CompileError> {
+        let mut precision = precision.clone();
+        for layer in &mut precision.layers {
+            layer.weights = [WeightBits::Int8; 2];
+        }
+        let (_, quantized) =
+            calibrated.quantize_with(model, &precision, RoundingMethod::Nearest)?;
+        let schedule = schedule::schedule(&quantized, &ScheduleConfig::default());
+        let memory = memory::plan(&schedule)?;
+        let program = program::program(&quantized, &schedule, &memory);
+        let sqnr = sample.sqnr(&model.network, &quantized, &program)?;
+        let steps = model.network.layers.iter().zip(sqnr);
+        Ok(Self(
+            steps
+                .map(|(layer, sqnr)| (layer.name, sqnr.unwrap_or(f64::INFINITY)))
+                .collect(),
+        ))
+    }
+
+    /// Of the network's output.
+    fn output(&self) -> f64 {
+        self.0.last().map_or(f64::INFINITY, |(_, sqnr)| *sqnr)
+    }
+
+    fn lowest(&self) -> f64 {
+        self.0
+            .iter()
+            .map(|(_, sqnr)| *sqnr)
+            .fold(f64::INFINITY, f64::min)
+    }
+
+    /// Whether this is worth more memory than `narrow`: a cleaner output where that is
+    /// too noisy, or every step clean enough where one was not.
+    fn pays(&self, narrow: &Self) -> bool {
+        let better = |wide: f64, narrow: f64| wide.min(ENOUGH_DB) >= narrow + WORTH_DB;
+        better(self.output(), narrow.output())
+            || self.lowest() >= ENOUGH_DB && better(self.lowest(), narrow.lowest())
+    }
 }
 
 /// Stages that are not wide yet and not pinned.
@@ -111,41 +186,30 @@ fn layers_of(model: &Model, stage: StageName) -> Vec<usize> {
         .collect()
 }
 
-/// Images as both networks read them.
-struct Probe(Vec<(Vec<u8>, Vec<f32>)>);
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Probe {
-    fn new(model: &Model, calibrated: &Calibrated) -> Result<Self, CompileError> {
-        let input = &model.description.input;
-        let images = calibrated.spread(IMAGES).map(|file| {
-            let pixels = images::load(&file.path, input)?;
-            let normalised = images::normalise(&pixels, input);
-            Ok((pixels, normalised))
-        });
-        Ok(Self(images.collect::<Result<_, CompileError>>()?))
+    /// Steps of a stage, and the head.
+    fn noise(steps: &[f64], output: f64) -> Noise {
+        let name = |block| LayerName::Mixer { stage: 1, block };
+        let steps = steps.iter().enumerate().map(|(at, db)| (name(at), *db));
+        Noise(steps.chain([(LayerName::Head, output)]).collect())
     }
 
-    /// Signal to noise behind every step.
-    fn sqnr(
-        &self,
-        model: &Model,
-        calibrated: &Calibrated,
-        precision: &Precision,
-    ) -> Result<Vec<Option<f64>>, CompileError> {
-        let mut precision = precision.clone();
-        for layer in &mut precision.layers {
-            layer.weights = [WeightBits::Int8; 2];
-        }
-        let (_, quantized) =
-            calibrated.quantize_with(model, &precision, RoundingMethod::Nearest)?;
-        let schedule = schedule::schedule(&quantized, &ScheduleConfig::default());
-        let memory = memory::plan(&schedule)?;
-        let program = program::program(&quantized, &schedule, &memory);
-        Ok(evaluate::sqnr(
-            &model.network,
-            &quantized,
-            &program,
-            &self.0,
-        )?)
+    #[test]
+    fn a_wide_stage_pays_by_its_output() {
+        let narrow = noise(&[18.0, 16.0], 13.0);
+        assert!(noise(&[18.0, 16.0], 21.0).pays(&narrow));
+        assert!(!noise(&[30.0, 16.0], 13.2).pays(&narrow));
+        assert!(!noise(&[40.0, 40.0], 12.0).pays(&noise(&[40.0, 40.0], 13.0)));
+    }
+
+    #[test]
+    fn clean_steps_pay_only_if_all_are_clean() {
+        let narrow = noise(&[18.0, 30.0], 26.0);
+        assert!(noise(&[26.0, 30.0], 26.0).pays(&narrow));
+        assert!(!noise(&[24.0, 30.0], 40.0).pays(&narrow));
+        assert!(!noise(&[60.0, 60.0], 60.0).pays(&noise(&[25.0, 25.0], 25.0)));
     }
 }

@@ -37,7 +37,7 @@ pub struct FoldError {
     /// Its operator.
     pub op: String,
     /// The contradiction.
-    pub what: Contradiction,
+    pub what: Box<Contradiction>,
 }
 
 /// Fills in shapes and constants, node by node in execution order.
@@ -55,7 +55,7 @@ pub fn fold(mut graph: Graph) -> Result<Graph, FoldError> {
         let fail = |what: Contradiction| FoldError {
             node: node.name.clone(),
             op: node.op.clone(),
-            what,
+            what: Box::new(what),
         };
         let constant = constant(&graph, node, budget).map_err(fail)?;
         let shape = match &constant {

@@ -37,7 +37,7 @@ pub struct InterpreterError {
     /// Its operator.
     pub op: String,
     /// What stands in the way.
-    pub what: Unevaluated,
+    pub what: Box<Unevaluated>,
 }
 
 /// Elements with sizes, row-major.
@@ -89,7 +89,7 @@ impl Interpreter {
             let value = run.evaluate(node).map_err(|what| InterpreterError {
                 node: node.name.clone(),
                 op: node.op.clone(),
-                what,
+                what: Box::new(what),
             })?;
             run.values[output.0] = Some(value);
             run.release(node);

@@ -8,7 +8,7 @@ use super::{Pixels, QuantError, Rounding, fixed};
 use crate::calibrate::ranges::{LayerRanges, Range};
 use crate::calibrate::{Calibration, Moments};
 use crate::network::float::View;
-use crate::network::{self, Layer, NormScope, Residual, Shape};
+use crate::network::{self, Depthwise, Layer, NormScope, Residual, Shape};
 use crate::quantize::precision::LayerPrecision;
 use crate::quantize::quant_model::{Quant, Stream};
 
@@ -100,6 +100,24 @@ impl<'a> Context<'a> {
                 layer: self.layer.name.to_string(),
                 what,
             })
+        }
+    }
+
+    /// Refuses windows of even sides, which have no middle.
+    pub(crate) fn odd_window(&self, convolution: &Depthwise) -> Result<(), QuantError> {
+        let sides = ["window rows", "window columns"];
+        match sides
+            .into_iter()
+            .zip(convolution.kernel)
+            .find(|(_, side)| side % 2 == 0)
+        {
+            None => Ok(()),
+            Some((what, value)) => Err(QuantError::Geometry {
+                layer: self.layer.name.to_string(),
+                what,
+                value,
+                supported: "odd windows",
+            }),
         }
     }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::given::model_toml::{Bits, Quantization, StreamChoice, WeightChoice, shown};
 use crate::layers::Matrix;
-use crate::network::{Layer, LayerName, MetaFormer, Op, Part, StageName};
+use crate::network::{Layer, LayerName, MetaFormer, Part, StageName};
 use crate::quantize::quant_model::{Stream, WeightBits};
 
 /// The precision of every layer, in the order of [`MetaFormer::layers`].
@@ -103,12 +103,14 @@ impl Precision {
             let narrow = match choice.weights {
                 WeightChoice::Int8 => false,
                 WeightChoice::Int4Mlp => is_mlp,
-                WeightChoice::Int4 => index != 0 && index != last && matrices(&layer.op) > 0,
+                WeightChoice::Int4 => {
+                    index != 0 && index != last && !layer.op.layer().matrices().is_empty()
+                }
             };
             if narrow {
-                chosen.weights[..matrices(&layer.op)].fill(WeightBits::Int4);
+                chosen.weights[..layer.op.layer().matrices().len()].fill(WeightBits::Int4);
             }
-            if choice.stream == StreamChoice::Int16 && index != last {
+            if choice.stream == StreamChoice::Int16 && layer.op.part() != Part::Head {
                 chosen.stream = Stream::Int16;
             }
         }
@@ -236,11 +238,6 @@ impl Precision {
     }
 }
 
-/// Number of matrices of a layer.
-pub fn matrices(op: &Op) -> usize {
-    op.layer().matrices().len()
-}
-
 /// The name of each matrix of a layer, in the order of [`LayerPrecision::weights`].
 pub fn matrix_names(layer: &Layer) -> Vec<String> {
     let matrices = layer.op.layer().matrices();
@@ -253,5 +250,5 @@ pub fn matrix_names(layer: &Layer) -> Vec<String> {
 
 /// Everything that a pin can name.
 fn names(network: &MetaFormer) -> Vec<String> {
-    network.names_of(|layer| matrices(&layer.op) > 0)
+    network.names_of(|layer| !layer.op.layer().matrices().is_empty())
 }

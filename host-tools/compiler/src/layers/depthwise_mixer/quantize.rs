@@ -29,19 +29,7 @@ pub(crate) fn quantize(
     )?;
     context.finite(&op.depthwise.bias, "the bias of the depthwise convolution")?;
     context.residual(&op.residual)?;
-    for (what, value) in ["window rows", "window columns"]
-        .into_iter()
-        .zip(op.depthwise.kernel)
-    {
-        if value % 2 == 0 {
-            return Err(QuantError::Geometry {
-                layer: context.layer.name.to_string(),
-                what,
-                value,
-                supported: "odd windows",
-            });
-        }
-    }
+    context.odd_window(&op.depthwise)?;
     let read = Read::of(context, op)?;
     let rows = rows(op, &read);
     let seen = context.ranges.inner.get(&View::Depthwise).copied();

@@ -94,17 +94,8 @@ fn depthwise(
     hidden: Quant,
     (act2, range): (Option<Activation>, Range),
 ) -> Result<(QuantDepthwise, Quant, Option<[i8; 256]>), QuantError> {
+    context.odd_window(op)?;
     let [height, width] = op.kernel;
-    for (what, value) in [("window rows", height), ("window columns", width)] {
-        if value % 2 == 0 {
-            return Err(QuantError::Geometry {
-                layer: context.layer.name.to_string(),
-                what,
-                value,
-                supported: "odd windows",
-            });
-        }
-    }
     let (channels, rows) = (op.bias.len(), padded_rows(height));
     let place = |at: usize| {
         let (channel, column, row) = (at / rows / width, at / rows % width, at % rows);
