@@ -198,11 +198,11 @@ static STAGE1_BLOCK0_MIXER: Pooling<'static> = Pooling {
     shape: [16, 16, 32],
     norm: Norm {
         elements: 8192,
-        epsilon: 262771,
+        epsilon: 262722,
     },
     factor: &tables::STAGE1_BLOCK0_MIXER_FACTOR,
-    residual: 57934,
-    offset: 63177,
+    residual: 57935,
+    offset: 63171,
 };
 
 static STAGE1_BLOCK0_MLP: ChannelMlp<'static> = ChannelMlp {
@@ -213,7 +213,7 @@ static STAGE1_BLOCK0_MLP: ChannelMlp<'static> = ChannelMlp {
     tile_tokens: 2,
     norm: Norm {
         elements: 8192,
-        epsilon: 205343,
+        epsilon: 205315,
     },
     shift: &[],
     fc1: NormedLinear {
@@ -240,11 +240,11 @@ static STAGE1_BLOCK1_MIXER: Pooling<'static> = Pooling {
     shape: [16, 16, 32],
     norm: Norm {
         elements: 8192,
-        epsilon: 129892,
+        epsilon: 130031,
     },
     factor: &tables::STAGE1_BLOCK1_MIXER_FACTOR,
-    residual: 92955,
-    offset: 404588,
+    residual: 93626,
+    offset: 472807,
 };
 
 static STAGE1_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
@@ -255,7 +255,7 @@ static STAGE1_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
     tile_tokens: 2,
     norm: Norm {
         elements: 8192,
-        epsilon: 261317,
+        epsilon: 265386,
     },
     shift: &[],
     fc1: NormedLinear {
@@ -272,7 +272,7 @@ static STAGE1_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
         residual: &tables::STAGE1_BLOCK1_MLP_FC2_RESIDUAL,
         multiplier: &tables::STAGE1_BLOCK1_MLP_FC2_MULTIPLIER,
         offset: &[],
-        zero_point: 5,
+        zero_point: 4,
     },
 };
 
@@ -301,11 +301,11 @@ static STAGE2_BLOCK0_MIXER: Pooling<'static> = Pooling {
     shape: [8, 8, 64],
     norm: Norm {
         elements: 4096,
-        epsilon: 9552,
+        epsilon: 9632,
     },
     factor: &tables::STAGE2_BLOCK0_MIXER_FACTOR,
-    residual: 54538,
-    offset: 54310,
+    residual: 54440,
+    offset: -11615,
 };
 
 static STAGE2_BLOCK0_MLP: ChannelMlp<'static> = ChannelMlp {
@@ -316,7 +316,7 @@ static STAGE2_BLOCK0_MLP: ChannelMlp<'static> = ChannelMlp {
     tile_tokens: 2,
     norm: Norm {
         elements: 4096,
-        epsilon: 6615,
+        epsilon: 6647,
     },
     shift: &[],
     fc1: NormedLinear {
@@ -343,11 +343,11 @@ static STAGE2_BLOCK1_MIXER: Pooling<'static> = Pooling {
     shape: [8, 8, 64],
     norm: Norm {
         elements: 4096,
-        epsilon: 6129,
+        epsilon: 6170,
     },
     factor: &tables::STAGE2_BLOCK1_MIXER_FACTOR,
-    residual: 114820,
-    offset: 17043,
+    residual: 114237,
+    offset: 14129,
 };
 
 static STAGE2_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
@@ -358,7 +358,7 @@ static STAGE2_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
     tile_tokens: 2,
     norm: Norm {
         elements: 4096,
-        epsilon: 18813,
+        epsilon: 18747,
     },
     shift: &[],
     fc1: NormedLinear {
@@ -367,7 +367,7 @@ static STAGE2_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
         bias: &tables::STAGE2_BLOCK1_MLP_FC1_BIAS,
         multiplier: &tables::STAGE2_BLOCK1_MLP_FC1_MULTIPLIER,
     },
-    hidden_zero: 83,
+    hidden_zero: 82,
     activation: &tables::STAGE2_BLOCK1_MLP_ACTIVATION,
     fc2: ResidualLinear {
         weights: Weights::Int8(weights(86368, 16384)),
@@ -375,7 +375,7 @@ static STAGE2_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
         residual: &tables::STAGE2_BLOCK1_MLP_FC2_RESIDUAL,
         multiplier: &tables::STAGE2_BLOCK1_MLP_FC2_MULTIPLIER,
         offset: &[],
-        zero_point: -6,
+        zero_point: -7,
     },
 };
 
@@ -395,7 +395,7 @@ static STAGE3_EMBEDDING: PatchEmbedding<'static> = PatchEmbedding {
     weights: Weights::Int8(weights(102752, 73728)),
     bias: &tables::STAGE3_EMBEDDING_BIAS,
     multiplier: &tables::STAGE3_EMBEDDING_MULTIPLIER,
-    zero_point: -5,
+    zero_point: -4,
 };
 
 static STAGE3_BLOCK0_MIXER: Pooling<'static> = Pooling {
@@ -407,8 +407,8 @@ static STAGE3_BLOCK0_MIXER: Pooling<'static> = Pooling {
         epsilon: 74,
     },
     factor: &tables::STAGE3_BLOCK0_MIXER_FACTOR,
-    residual: 76202,
-    offset: 217171,
+    residual: 75900,
+    offset: 205297,
 };
 
 static STAGE3_BLOCK0_MLP: ChannelMlp<'static> = ChannelMlp {
@@ -419,7 +419,7 @@ static STAGE3_BLOCK0_MLP: ChannelMlp<'static> = ChannelMlp {
     tile_tokens: 2,
     norm: Norm {
         elements: 2048,
-        epsilon: 100,
+        epsilon: 99,
     },
     shift: &[],
     fc1: NormedLinear {
@@ -436,7 +436,7 @@ static STAGE3_BLOCK0_MLP: ChannelMlp<'static> = ChannelMlp {
         residual: &tables::STAGE3_BLOCK0_MLP_FC2_RESIDUAL,
         multiplier: &tables::STAGE3_BLOCK0_MLP_FC2_MULTIPLIER,
         offset: &[],
-        zero_point: 15,
+        zero_point: 16,
     },
 };
 
@@ -449,8 +449,8 @@ static STAGE3_BLOCK1_MIXER: Pooling<'static> = Pooling {
         epsilon: 18,
     },
     factor: &tables::STAGE3_BLOCK1_MIXER_FACTOR,
-    residual: 99871,
-    offset: -351186,
+    residual: 100271,
+    offset: -522995,
 };
 
 static STAGE3_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
@@ -461,7 +461,7 @@ static STAGE3_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
     tile_tokens: 2,
     norm: Norm {
         elements: 2048,
-        epsilon: 42,
+        epsilon: 43,
     },
     shift: &[],
     fc1: NormedLinear {
@@ -478,7 +478,7 @@ static STAGE3_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
         residual: &tables::STAGE3_BLOCK1_MLP_FC2_RESIDUAL,
         multiplier: &tables::STAGE3_BLOCK1_MLP_FC2_MULTIPLIER,
         offset: &[],
-        zero_point: 23,
+        zero_point: 22,
     },
 };
 
@@ -489,7 +489,7 @@ static HEAD: Head<'static> = Head {
     tokens: 16,
     channels: 128,
     norm: Some(Norm { elements: 2048, epsilon: 1 }),
-    zero_point: 23,
+    zero_point: 22,
     weights: Weights::Int8(weights(438624, 1280)),
     row_sums: &tables::HEAD_ROW_SUMS,
     multiplier: &tables::HEAD_MULTIPLIER,
@@ -506,4 +506,4 @@ const fn weights(offset: usize, size: usize) -> &'static [u8] {
 }
 
 /// Tells images of different models apart.
-pub const MODEL_HASH: u32 = 0x2d03a4b7;
+pub const MODEL_HASH: u32 = 0x292bd12f;

@@ -2,7 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+use tadpool_input::text::shown;
+use tadpool_input::{InputError, Kind};
+
 use super::{Board, Runner};
+
+const BOARD: Kind = Kind {
+    name: "a board file",
+    max_bytes: 1 << 20,
+};
 
 /// Boards of this version of the tool, by name; the build script lists the folder.
 const BUILT_IN: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/boards.rs"));
@@ -20,15 +28,10 @@ pub enum BoardError {
         name: String,
     },
     /// The file cannot be read.
-    #[error("cannot read the board file `{}`: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Input(#[from] InputError),
     /// The file is not TOML, or a field is missing, unknown or of a wrong type.
-    #[error("`{}` is not a board file: {source}", path.display())]
+    #[error("`{}` is not a board file: {source}", shown(path))]
     Parse {
         /// The file.
         path: PathBuf,
@@ -36,7 +39,7 @@ pub enum BoardError {
         source: Box<toml::de::Error>,
     },
     /// A field's value cannot be.
-    #[error("`{}`: {field} = {value} {problem}", path.display())]
+    #[error("`{}`: {field} = {value} {problem}", shown(path))]
     Field {
         /// The file.
         path: PathBuf,
@@ -79,11 +82,7 @@ pub fn find(board: &str) -> Result<Board, BoardError> {
 /// # Errors
 /// A [`BoardError`] that names the file and the field.
 pub fn load(path: &Path) -> Result<Board, BoardError> {
-    let text = std::fs::read_to_string(path).map_err(|source| BoardError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
-    let board = parse(path, &text)?;
+    let board = parse(path, &tadpool_input::read_text(path, BOARD)?)?;
     Ok(Board {
         file: Some(path.to_owned()),
         ..board

@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use crate::compile::{self, CompileConfig, CompileError};
 use crate::output::OutputError;
 use tadpool_boards::KernelVariant;
+use tadpool_input::text::escaped_lines;
 
 /// Why a build script cannot generate a model.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +47,7 @@ pub enum BuildScriptError {
 /// With the text of a [`BuildScriptError`], which is how a build script fails.
 pub fn generate(model: impl AsRef<Path>, kernels: KernelVariant) {
     if let Err(error) = try_generate(model.as_ref(), kernels) {
-        panic!("tadpool: {error}");
+        panic!("tadpool: {}", escaped_lines(&error.to_string()));
     }
 }
 

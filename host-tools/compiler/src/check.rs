@@ -125,7 +125,7 @@ pub struct Disagreement {
     /// What the integer network says.
     pub integer: usize,
     /// How far the float network's largest logit is above the integer network's
-    /// choice.
+    /// choice; of a single score, how far from zero.
     pub margin: f64,
     /// Raw pixels, for the picture.
     #[serde(skip)]

@@ -151,12 +151,14 @@ impl Default for CompileConfig {
     }
 }
 
-/// Reads and imports `path`: a model description if its name ends in `.toml`,
-/// else a bare ONNX file.
+/// Reads and imports `path`: a model description if its name ends in `.toml`, the
+/// `model.toml` in it if it is a folder, else a bare ONNX file.
 ///
 /// # Errors
 /// The description, the ONNX file or their combination cannot be used.
 pub fn load(path: &Path) -> Result<Model, CompileError> {
+    let in_folder = path.is_dir().then(|| path.join("model.toml"));
+    let path = in_folder.as_deref().unwrap_or(path);
     let described = match path.extension() {
         Some(extension) if extension == "toml" => Some(model_toml::read(path)?),
         _ => None,

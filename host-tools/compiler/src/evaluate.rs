@@ -46,7 +46,16 @@ pub fn agreement(first: &[usize], second: &[usize]) -> f64 {
     share(same, first.len())
 }
 
-/// The class with the largest logit, the first of equals.
+/// The class that scores name: the first of the largest, or of a single score the second of
+/// two classes if it is above zero, where its sigmoid is above one half.
+pub fn predicted<T: PartialOrd + Copy + Default>(scores: &[T]) -> usize {
+    match scores {
+        &[score] => usize::from(score > T::default()),
+        _ => argmax(scores),
+    }
+}
+
+/// The place of the largest score, the first of equals.
 pub fn argmax<T: PartialOrd + Copy>(logits: &[T]) -> usize {
     let mut best = 0;
     for (class, logit) in logits.iter().enumerate() {
@@ -65,9 +74,10 @@ fn share(part: usize, whole: usize) -> f64 {
     }
 }
 
-/// The label of the highest score; a dash for the values of a network without classes.
-pub fn label<T: PartialOrd + Copy>(labels: &[String], scores: &[T]) -> String {
-    let label = labels.get(argmax(scores));
+/// The label of the class that scores name; a dash for the values of a network without
+/// classes.
+pub fn label<T: PartialOrd + Copy + Default>(labels: &[String], scores: &[T]) -> String {
+    let label = labels.get(predicted(scores));
     label.map_or("-", String::as_str).to_owned()
 }
 
@@ -98,6 +108,18 @@ mod tests {
         assert_eq!(argmax(&[f32::NAN, 1.0]), 0);
         assert_eq!(argmax(&[-1i32]), 0);
         assert_eq!(argmax::<i32>(&[]), 0);
+    }
+
+    #[test]
+    fn one_score_is_compared_with_zero() {
+        assert_eq!(predicted(&[0.25f32]), 1);
+        assert_eq!(predicted(&[0i32]), 0);
+        assert_eq!(predicted(&[-3.0f64]), 0);
+        assert_eq!(predicted(&[f32::NAN]), 0);
+        assert_eq!(predicted(&[-3, -1]), 1);
+        let labels = ["healthy".to_owned(), "ill".to_owned()];
+        assert_eq!(label(&labels, &[1.5]), "ill");
+        assert_eq!(label(&labels, &[-1.5]), "healthy");
     }
 
     #[test]

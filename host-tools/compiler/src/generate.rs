@@ -27,7 +27,7 @@ use crate::place::program::Program;
 pub struct Description {
     /// Name of the network.
     pub name: String,
-    /// One label a class.
+    /// One label a logit.
     pub labels: Vec<String>,
 }
 

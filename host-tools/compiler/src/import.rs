@@ -17,6 +17,8 @@ pub mod interpreter;
 use std::fmt::Write;
 use std::path::Path;
 
+use tadpool_input::text::shown;
+
 use crate::import::constant_folding::{FoldError, fold};
 use crate::import::interpreter::Interpreter;
 use crate::import::onnx::OnnxError;
@@ -31,7 +33,8 @@ pub struct Imported {
     pub model: MetaFormer,
     /// What the file rounds its values to, if it was trained for integers.
     pub qdq: Option<Qdq>,
-    /// The ONNX file for the float reference, which rounds no feature maps.
+    /// The ONNX file for the float reference, which rounds no feature maps and has no node
+    /// that the output does not need.
     pub bytes: Vec<u8>,
 }
 
@@ -87,7 +90,7 @@ pub enum ImportError {
 /// # Errors
 /// See [`ImportError`].
 pub fn import_file(path: &Path) -> Result<Imported, ImportError> {
-    let file = path.display().to_string();
+    let file = shown(path);
     let bytes = onnx::read_file(path).map_err(|source| ImportError::Onnx {
         file: file.clone(),
         source,
@@ -100,6 +103,7 @@ pub fn import_file(path: &Path) -> Result<Imported, ImportError> {
         })?,
         None => bytes,
     };
+    let bytes = onnx::live(bytes).map_err(|source| ImportError::Onnx { file, source })?;
     Ok(Imported { model, qdq, bytes })
 }
 

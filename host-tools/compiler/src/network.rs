@@ -198,6 +198,14 @@ impl MetaFormer {
         matches!(self.layers.last(), Some(layer) if layer.op.part() == Part::Head)
     }
 
+    /// Classes that the scores tell apart: two by a single one, which is above zero or not.
+    pub fn told_apart(&self) -> usize {
+        match self.classes() {
+            1 => 2,
+            classes => classes,
+        }
+    }
+
     /// Number of scores; none if the network has no head.
     pub fn classes(&self) -> usize {
         match self.layers.last() {

@@ -25,7 +25,12 @@ pub(crate) const KERNELS_FROM_MODEL: &str = "../kernels";
 /// carried.
 const OF_DEVELOPMENT: [&str; 5] = ["dev-dependencies", "test", "bench", "example", "profile"];
 /// The packages of the outer workspace that the firmware depends on.
-const MEMBERS: [&str; 3] = ["firmware/kernels", "firmware/protocol", "host-tools/boards"];
+const MEMBERS: [&str; 4] = [
+    "firmware/kernels",
+    "firmware/protocol",
+    "host-tools/boards",
+    "host-tools/input",
+];
 
 /// The sources, with the generated crate of the CIFAR-10 PoolFormer.
 pub(crate) fn files() -> Files {

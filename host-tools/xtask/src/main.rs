@@ -8,6 +8,7 @@ mod dependencies;
 #[cfg(test)]
 mod documents;
 mod examples;
+mod fuzz;
 mod generate;
 #[cfg(test)]
 mod graph;
@@ -62,6 +63,16 @@ enum Command {
     /// Packs the public packages, installs `tadpool` from them, and compiles and runs a
     /// model with it in an empty folder, as ci does.
     Packages,
+    /// Feeds every door (ONNX, TOML, images, CSV, protocol, ELF) with damaged input, and
+    /// prints executions and failures.
+    Fuzz {
+        /// How long, all doors together.
+        #[arg(long, default_value_t = 5.0)]
+        minutes: f64,
+        /// Chooses the inputs.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// Writes the generated crate in `firmware/model` anew.
     Generate {
         /// Writes nothing, and fails if the crate is not what it would write.
@@ -86,6 +97,7 @@ fn main() -> ExitCode {
         Command::Ci => return ci::ci(),
         Command::Bench { check: true, .. } => bench::lint().and_then(|()| bench::check()),
         Command::Bench { core, save, .. } => bench::bench(core.as_deref(), save),
+        Command::Fuzz { minutes, seed } => fuzz::fuzz(minutes, seed),
         Command::Generate { check: false } => generate::generate(),
         Command::Generate { check: true } => generate::check(),
         Command::Results { check: false } => results::results(),

@@ -12,7 +12,7 @@ use std::fmt;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::evaluate::argmax;
+use crate::evaluate::predicted;
 use crate::given::images;
 use crate::given::model_toml::{Channels, InputDescription};
 use crate::network::MetaFormer;
@@ -25,7 +25,7 @@ const FEW: usize = 50;
 /// Multiply-accumulates that go into reading images in other ways; of large networks
 /// only so many images are read.
 const MAX_MACS: u64 = 400_000_000_000;
-/// Deviation of an image's pixels below which it shows nothing.
+/// Deviation of each channel's pixels below which an image shows nothing.
 const FLAT: f64 = 2.0;
 
 /// An image as it was read, and its class.
@@ -99,7 +99,8 @@ impl fmt::Display for Finding {
             ),
             Self::Flat { flat, images } => write!(
                 f,
-                "{flat} of {images} calibration images have one colour and show nothing"
+                "{flat} of {images} calibration images are blank (one colour all over) and show \
+                 nothing; remove them"
             ),
             Self::Repeated { repeated, images } => write!(
                 f,
@@ -147,11 +148,12 @@ pub fn findings(
         findings.push(Finding::TooFew { images });
     }
     let count = sample.len();
+    let channels = input.channels.count();
     let flat = sample
         .iter()
-        .filter(|image| deviation(&image.pixels) < FLAT);
+        .filter(|image| is_blank(&image.pixels, channels));
     let flat = flat.count();
-    if 20 * flat > count {
+    if flat > 0 {
         findings.push(Finding::Flat {
             flat,
             images: count,
@@ -182,7 +184,7 @@ fn of_labels(
         .iter()
         .filter_map(|image| Some((&image.pixels[..], image.label?)))
         .collect();
-    let (count, classes) = (labelled.len(), network.classes());
+    let (count, classes) = (labelled.len(), network.told_apart());
     if count == 0 || classes < 2 {
         return Vec::new();
     }
@@ -259,9 +261,14 @@ fn outcomes(
         .par_iter()
         .map(|&(pixels, label)| {
             let logits = float::run(network, &images::normalise(pixels, input), |_| {});
-            let class = argmax(&logits);
-            let largest = f64::from(logits[class]);
-            let sum: f64 = logits.iter().map(|&l| (f64::from(l) - largest).exp()).sum();
+            let class = predicted(&logits);
+            let sum: f64 = match logits[..] {
+                [score] => 1.0 + (-f64::from(score.abs())).exp(),
+                _ => {
+                    let above = |&l: &f32| f64::from(l) - f64::from(logits[class]);
+                    logits.iter().map(|l| above(l).exp()).sum()
+                }
+            };
             Outcome {
                 correct: class == label,
                 confidence: 1.0 / sum,
@@ -321,9 +328,16 @@ fn other_readings(input: &InputDescription) -> Vec<(String, InputDescription)> {
     readings
 }
 
-fn deviation(pixels: &[u8]) -> f64 {
-    let count = pixels.len().max(1) as f64;
-    let mean = pixels.iter().map(|&p| f64::from(p)).sum::<f64>() / count;
-    let squares = pixels.iter().map(|&p| (f64::from(p) - mean).powi(2));
-    (squares.sum::<f64>() / count).sqrt()
+/// Whether no channel varies, whatever the colour is.
+fn is_blank(pixels: &[u8], channels: usize) -> bool {
+    (0..channels).all(|channel| {
+        let values = || {
+            let channel = pixels.iter().skip(channel).step_by(channels);
+            channel.map(|&pixel| f64::from(pixel))
+        };
+        let count = values().count().max(1) as f64;
+        let mean = values().sum::<f64>() / count;
+        let squares = values().map(|value| (value - mean).powi(2));
+        (squares.sum::<f64>() / count).sqrt() < FLAT
+    })
 }

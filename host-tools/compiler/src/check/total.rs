@@ -2,7 +2,7 @@
 
 use super::interval::{Difference, Share};
 use super::{Accuracy, Alone, Disagreement};
-use crate::evaluate::argmax;
+use crate::evaluate::predicted;
 use crate::evaluate::step_error::{Sums, decibels};
 use crate::given::images::ImageFile;
 
@@ -34,7 +34,7 @@ impl Total {
         integer_logits: &[f32],
         pixels: Vec<u8>,
     ) {
-        let (float, integer) = (argmax(float_logits), argmax(integer_logits));
+        let (float, integer) = (predicted(float_logits), predicted(integer_logits));
         self.same += usize::from(float == integer);
         if let Some(label) = image.label {
             self.labelled += 1;
@@ -55,7 +55,11 @@ impl Total {
                 label: image.label,
                 float,
                 integer,
-                margin: f64::from(float_logits[float] - float_logits[integer]),
+                margin: match float_logits {
+                    // Which class a single score names depends on its sign.
+                    [score] => f64::from(score.abs()),
+                    _ => f64::from(float_logits[float] - float_logits[integer]),
+                },
                 pixels,
             });
         }
@@ -113,7 +117,7 @@ impl HybridSums {
             self.signal += f64::from(float).powi(2);
             self.noise += f64::from(float - other).powi(2);
         }
-        self.changed += usize::from(argmax(float) != argmax(other));
+        self.changed += usize::from(predicted(float) != predicted(other));
     }
 
     pub(super) fn add(&mut self, other: &Self) {

@@ -202,7 +202,10 @@ impl Calibrated {
             memory,
             description: Description {
                 name: model.description.name.clone(),
-                labels: model.description.labels.clone(),
+                labels: match (&model.description.labels[..], model.network.classes()) {
+                    ([_, label], 1) => vec![label.clone()],
+                    (labels, _) => labels.to_vec(),
+                },
             },
         })
     }

@@ -5,21 +5,27 @@
 //! [`normalise`] here, and folded into the first layer's weights for the
 //! firmware.
 
-use std::fs::{self, File};
-use std::io::BufReader;
+mod decode;
+mod jpeg;
+
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
+use tadpool_input::text::{escaped, shown};
+use tadpool_input::{InputError, Kind};
 
 use crate::given::model_toml::{Channels, InputDescription};
 use crate::network::Shape;
 
-/// Largest image file that is read.
-pub const MAX_FILE_BYTES: u64 = 64 << 20;
-/// Most memory that decoding an image may take.
-const MAX_DECODER_BYTES: u64 = 256 << 20;
-/// Largest height and width of an image.
-const MAX_SIDE: u32 = 1 << 14;
+const IMAGE: Kind = Kind {
+    name: "an image",
+    max_bytes: 64 << 20,
+};
+
+/// Files that systems leave in folders of images.
+const SYSTEM_FILES: [&str; 4] = ["thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"];
+/// Folders of the same kind.
+const SYSTEM_FOLDERS: [&str; 3] = ["__macosx", "@eadir", "$recycle.bin"];
 
 /// An image that was found but not read yet.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,16 +39,19 @@ pub struct ImageFile {
 /// Why images cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
-    /// The file system refused.
-    #[error("cannot read `{}`: {source}", path.display())]
-    Read {
-        /// The file or folder.
+    /// A folder cannot be listed.
+    #[error("cannot read `{}`: {source}", shown(path))]
+    Folder {
+        /// The folder.
         path: PathBuf,
         /// What the file system said.
         source: std::io::Error,
     },
+    /// A file cannot be opened, or is none.
+    #[error(transparent)]
+    Input(#[from] InputError),
     /// A folder that is named like no class.
-    #[error("folder `{}` is named like none of the labels: {labels}", path.display())]
+    #[error("folder `{}` is named like none of the labels: {labels}", shown(path))]
     UnknownClass {
         /// The folder.
         path: PathBuf,
@@ -50,37 +59,53 @@ pub enum ImageError {
         labels: String,
     },
     /// A folder without images.
-    #[error("`{}` holds no images (jpeg, png, bmp, pbm, pgm, ppm)", path.display())]
+    #[error("`{}` holds no images (jpeg, png, bmp, pbm, pgm, ppm)", shown(path))]
     NoImages {
         /// The folder.
         path: PathBuf,
     },
     /// A file with a name that no image has.
-    #[error("`{}` is no image (jpeg, png, bmp, pbm, pgm, ppm)", path.display())]
+    #[error("`{}` is no image (jpeg, png, bmp, pbm, pgm, ppm)", shown(path))]
     NotAnImage {
         /// The file.
         path: PathBuf,
     },
-    /// More bytes than are accepted.
-    #[error("`{}` has {bytes} bytes, at most {MAX_FILE_BYTES} are read", path.display())]
-    FileTooLarge {
-        /// The file.
-        path: PathBuf,
-        /// Its size.
-        bytes: u64,
-    },
     /// Damaged, too large, or of a kind that is not read.
-    #[error("cannot decode `{}`: {message}", path.display())]
+    #[error("cannot decode `{}`: {message}", shown(path))]
     Decode {
         /// The file.
         path: PathBuf,
         /// What the decoder said.
         message: String,
     },
+    /// An image whose end is missing.
+    #[error(
+        "`{}` is cut off: {message}; copy or download it again, or remove it",
+        shown(path)
+    )]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// What is missing.
+        message: String,
+    },
+    /// A picture of a kind whose colours are not what a network takes.
+    #[error(
+        "`{}` is {found}; save it with eight bits of red, green and blue",
+        shown(path)
+    )]
+    Colours {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        found: &'static str,
+    },
     /// Another size than the network's input.
     #[error(
-        "`{}` has {width}x{height} pixels, the network takes {}x{} (width x height)",
-        path.display(), expected.width, expected.height
+        "`{}` has {width}x{height} pixels{}, the network takes {}x{} (width x height)",
+        shown(path),
+        if *turned { ", turned as its EXIF orientation says" } else { "" },
+        expected.width, expected.height
     )]
     Size {
         /// The file.
@@ -89,6 +114,8 @@ pub enum ImageError {
         width: u32,
         /// Rows found.
         height: u32,
+        /// Whether the file says to turn it.
+        turned: bool,
         /// The network's input.
         expected: Shape,
     },
@@ -97,14 +124,17 @@ pub enum ImageError {
 /// The images of `folder`: files in class folders, and files without a class
 /// beside them; or the one file that `folder` is.
 ///
-/// In the order of folder and file names. Names that begin with a dot are left
-/// out. Without `labels`, of a network without classes, folders mean nothing.
+/// In the order of folder and file names. Names that begin with a dot are left out, and
+/// those of files that systems leave behind, such as `Thumbs.db`. Without `labels`, of a
+/// network without classes, folders mean nothing; a folder named like several labels says
+/// nothing of the class.
 ///
 /// # Errors
 /// A folder named like none of the `labels` that there are, a file that is no image, or no images
 /// at all.
 pub fn list(folder: &Path, labels: &[String]) -> Result<Vec<ImageFile>, ImageError> {
-    if folder.is_file() {
+    // What is no folder is opened as a file, which says so if it is none.
+    if fs::metadata(folder).is_ok_and(|found| !found.is_dir()) {
         check_name(folder)?;
         return Ok(vec![ImageFile {
             path: folder.to_owned(),
@@ -119,13 +149,15 @@ pub fn list(folder: &Path, labels: &[String]) -> Result<Vec<ImageFile>, ImageErr
             continue;
         }
         let is_named = |label: &String| path.file_name().is_some_and(|name| name == label.as_str());
-        let label = labels.iter().position(is_named);
+        let mut named = (0..labels.len()).filter(|&class| is_named(&labels[class]));
+        let (label, another) = (named.next(), named.next());
         if label.is_none() && !labels.is_empty() {
             return Err(ImageError::UnknownClass {
                 path,
                 labels: quoted(labels),
             });
         }
+        let label = label.filter(|_| another.is_none());
         for path in entries(&path)? {
             check_name(&path)?;
             images.push(ImageFile { path, label });
@@ -140,53 +172,51 @@ pub fn list(folder: &Path, labels: &[String]) -> Result<Vec<ImageFile>, ImageErr
 }
 
 /// The raw pixels of one image, `height x width x channels`: red, green, blue,
-/// or luma for a network of one channel. Transparency is dropped, but for a network that
-/// reads it as a fourth one.
+/// or luma (Rec. 601) for a network of one channel. The image is turned as its EXIF
+/// orientation says. Transparency is dropped, but for a network that reads it as a fourth
+/// channel.
 ///
 /// # Errors
-/// The file cannot be read or decoded, or is not exactly of the input's size.
+/// The file cannot be read or decoded, is cut off, or is not exactly of the input's size.
 pub fn load(path: &Path, input: &InputDescription) -> Result<Vec<u8>, ImageError> {
-    let read = |source| ImageError::Read {
-        path: path.to_owned(),
-        source,
-    };
-    let decode = |error: image::ImageError| ImageError::Decode {
-        path: path.to_owned(),
-        message: error.to_string().trim().replace('\n', " "),
-    };
-    let file = File::open(path).map_err(read)?;
-    let bytes = file.metadata().map_err(read)?.len();
-    if bytes > MAX_FILE_BYTES {
-        return Err(ImageError::FileTooLarge {
-            path: path.to_owned(),
-            bytes,
-        });
-    }
-    let mut reader = ImageReader::new(BufReader::new(file))
-        .with_guessed_format()
-        .map_err(read)?;
-    let mut limits = Limits::default();
-    limits.max_image_width = Some(MAX_SIDE);
-    limits.max_image_height = Some(MAX_SIDE);
-    limits.max_alloc = Some(MAX_DECODER_BYTES);
-    reader.limits(limits);
-    let decoder = reader.into_decoder().map_err(decode)?;
-    let (width, height) = decoder.dimensions();
+    let bytes = tadpool_input::read(path, IMAGE)?;
+    decode(&bytes, path, input)
+}
+
+/// The raw pixels of an image in memory, as [`load`] has them; `path` names it in errors.
+///
+/// # Errors
+/// See [`load`].
+pub fn decode(bytes: &[u8], path: &Path, input: &InputDescription) -> Result<Vec<u8>, ImageError> {
+    let path = || path.to_owned();
     let expected = input.shape();
-    if (width as usize, height as usize) != (expected.width, expected.height) {
-        return Err(ImageError::Size {
-            path: path.to_owned(),
+    let picture = decode::Picture::read(bytes, expected);
+    match picture.map(|picture| picture.pixels(input.channels)) {
+        Ok(pixels) => Ok(pixels),
+        Err(decode::Problem::Size {
             width,
             height,
+            turned,
+        }) => Err(ImageError::Size {
+            path: path(),
+            width,
+            height,
+            turned,
             expected,
-        });
+        }),
+        Err(decode::Problem::Colours(found)) => Err(ImageError::Colours {
+            path: path(),
+            found,
+        }),
+        Err(decode::Problem::Truncated(message)) => Err(ImageError::Truncated {
+            path: path(),
+            message,
+        }),
+        Err(decode::Problem::Other(message)) => Err(ImageError::Decode {
+            path: path(),
+            message,
+        }),
     }
-    let image = DynamicImage::from_decoder(decoder).map_err(decode)?;
-    Ok(match input.channels {
-        Channels::Gray => image.into_luma8().into_raw(),
-        Channels::Rgb | Channels::Bgr => image.into_rgb8().into_raw(),
-        Channels::Rgba => image.into_rgba8().into_raw(),
-    })
 }
 
 /// The network's input for raw pixels of [`load`]: `(pixel / 255 - mean) / std`
@@ -212,16 +242,19 @@ pub fn normalise(pixels: &[u8], input: &InputDescription) -> Vec<f32> {
     values
 }
 
-/// Entries of a folder in the order of their names, hidden ones left out.
+/// Entries of a folder in the order of their names, without hidden ones and those of the
+/// system.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, ImageError> {
-    let failed = |source| ImageError::Read {
+    let failed = |source| ImageError::Folder {
         path: folder.to_owned(),
         source,
     };
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        if !entry.file_name().to_string_lossy().starts_with('.') {
+        let name = entry.file_name().to_string_lossy().to_lowercase();
+        let of_system = |names: &[&str]| names.contains(&name.as_str());
+        if !name.starts_with('.') && !of_system(&SYSTEM_FILES) && !of_system(&SYSTEM_FOLDERS) {
             paths.push(entry.path());
         }
     }
@@ -243,7 +276,7 @@ fn quoted(labels: &[String]) -> String {
     let mut names: Vec<_> = labels
         .iter()
         .take(20)
-        .map(|label| format!("`{label}`"))
+        .map(|label| format!("`{}`", escaped(label)))
         .collect();
     if labels.len() > names.len() {
         names.push("...".to_owned());
@@ -286,7 +319,35 @@ mod tests {
         };
         assert!(matches!(label(&["dog", "cat"]), Ok(Some(1))));
         assert!(matches!(label(&[]), Ok(None)));
+        assert!(matches!(label(&["cat", "dog", "cat"]), Ok(None)));
         let error = label(&["dog"]).unwrap_err();
         assert!(matches!(error, ImageError::UnknownClass { .. }), "{error}");
+    }
+
+    #[test]
+    fn what_systems_leave_behind_is_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in ["cat", "__MACOSX", "@eaDir"] {
+            fs::create_dir(at(name)).unwrap();
+        }
+        for name in [
+            "cat/one.png",
+            "cat/Thumbs.db",
+            "cat/.DS_Store",
+            "cat/._one.png",
+            "cat/desktop.ini",
+            "Thumbs.db",
+            "__MACOSX/._one.png",
+        ] {
+            fs::write(at(name), []).unwrap();
+        }
+        let labels = ["cat".to_owned()];
+        let images = list(folder.path(), &labels).unwrap();
+        assert_eq!(images.len(), 1);
+        assert_eq!(images[0].path, at("cat/one.png"));
+        fs::write(at("cat/notes.txt"), []).unwrap();
+        let error = list(folder.path(), &labels).unwrap_err();
+        assert!(matches!(error, ImageError::NotAnImage { .. }), "{error}");
     }
 }

@@ -6,6 +6,8 @@ mod quantization;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use tadpool_input::Kind;
+use tadpool_input::text::escaped;
 
 use crate::network::{MetaFormer, Shape};
 pub use error::DescriptionError;
@@ -14,8 +16,13 @@ pub use quantization::{
     UnknownChoice, WeightChoice,
 };
 
-/// Largest description that is read.
-const MAX_BYTES: u64 = 1 << 20;
+const DESCRIPTION: Kind = Kind {
+    name: "a model description",
+    max_bytes: 1 << 20,
+};
+/// Largest mean of pixels from 0 to 1, and largest deviation that anyone divides them by.
+const MAX_MEAN: f32 = 1.0;
+const MAX_STD: f32 = 2.0;
 /// Longest name, in characters.
 const MAX_NAME: usize = 64;
 
@@ -33,7 +40,8 @@ pub struct ModelDescription {
     /// Maps that stay in the arena for whoever reads them after an inference: names of
     /// stages or layers, see [`MetaFormer::map`].
     pub outputs: Vec<String>,
-    /// One name per class, in the order of the scores; empty if not given.
+    /// One name per class, in the order of the scores; empty if not given. Of a network with
+    /// one score two: what a score up to zero means, and what one above it does.
     pub labels: Vec<String>,
     /// Folder of images for activation ranges.
     pub calibration: Option<PathBuf>,
@@ -93,18 +101,7 @@ pub enum Channels {
 /// # Errors
 /// See [`DescriptionError`].
 pub fn read(path: &Path) -> Result<ModelDescription, DescriptionError> {
-    let failed = |source| DescriptionError::Read {
-        path: path.to_owned(),
-        source,
-    };
-    let bytes = std::fs::metadata(path).map_err(failed)?.len();
-    if bytes > MAX_BYTES {
-        return Err(DescriptionError::TooLarge {
-            path: path.to_owned(),
-            bytes,
-        });
-    }
-    parse(&std::fs::read_to_string(path).map_err(failed)?, path)
+    parse(&tadpool_input::read_text(path, DESCRIPTION)?, path)
 }
 
 /// Reads a description's text; `path` is where it was read from.
@@ -162,9 +159,7 @@ impl ModelDescription {
                 feed: Feed::default(),
             },
             outputs: Vec::new(),
-            labels: (0..model.classes())
-                .map(|class| class.to_string())
-                .collect(),
+            labels: numbered(model),
             calibration: None,
             evaluation: None,
             quantization: Quantization::default(),
@@ -172,15 +167,16 @@ impl ModelDescription {
     }
 
     /// Checks that the description fits the network; numbers the classes if it
-    /// names none.
+    /// names none, and names the other one if there is one score and one name.
     ///
     /// # Errors
     /// Another image size, number of channels or number of classes.
     pub fn fit(mut self, model: &MetaFormer) -> Result<Self, DescriptionError> {
+        let classes = model.told_apart();
         if self.labels.is_empty() {
-            self.labels = (0..model.classes())
-                .map(|class| class.to_string())
-                .collect();
+            self.labels = numbered(model);
+        } else if let ([label], 1) = (&self.labels[..], model.classes()) {
+            self.labels = vec![format!("not {label}"), label.clone()];
         }
         let fault = match () {
             () if self.input.shape() != model.input => Some((
@@ -188,10 +184,10 @@ impl ModelDescription {
                 self.input.shape().to_string(),
                 model.input.to_string(),
             )),
-            () if self.labels.len() != model.classes() => Some((
+            () if self.labels.len() != classes => Some((
                 "data.labels",
                 format!("with {} names", self.labels.len()),
-                format!("{} classes", model.classes()),
+                format!("{classes} classes"),
             )),
             () => None,
         };
@@ -214,13 +210,15 @@ impl ModelDescription {
     }
 }
 
+fn numbered(model: &MetaFormer) -> Vec<String> {
+    (0..model.told_apart())
+        .map(|class| class.to_string())
+        .collect()
+}
+
 /// A name out of a file as an error can show it.
 pub(crate) fn shown(name: &str) -> String {
-    name.chars()
-        .take(80)
-        .collect::<String>()
-        .escape_debug()
-        .to_string()
+    escaped(&name.chars().take(80).collect::<String>()).into_owned()
 }
 
 impl InputDescription {
@@ -314,13 +312,29 @@ fn check(file: &File) -> Result<(), (&'static str, String)> {
             format!("holds {value}, it must be greater than 0"),
         );
     }
+    for (field, values, most) in [("input.mean", mean, MAX_MEAN), ("input.std", std, MAX_STD)] {
+        if let Some(value) = values.iter().find(|value| value.abs() > most) {
+            let divided: Vec<_> = values
+                .iter()
+                .map(|value| format!("{:.4}", value / 255.0))
+                .collect();
+            return fail(
+                field,
+                format!(
+                    "holds {value}, as if pixels went from 0 to 255; they go from 0 to 1 here: \
+                     divide mean and std by 255, to [{}]",
+                    divided.join(", ")
+                ),
+            );
+        }
+    }
     for (index, name) in file.outputs.iter().enumerate() {
         if file.outputs[..index].contains(name) {
             let name = name.escape_debug();
             return fail("outputs", format!("holds `{name}` twice"));
         }
     }
-    for (index, label) in file.data.labels.iter().enumerate() {
+    for label in &file.data.labels {
         if label.is_empty() || label.chars().any(char::is_control) {
             return fail(
                 "data.labels",
@@ -329,9 +343,6 @@ fn check(file: &File) -> Result<(), (&'static str, String)> {
                     label.escape_debug()
                 ),
             );
-        }
-        if file.data.labels[..index].contains(label) {
-            return fail("data.labels", format!("holds `{label}` twice"));
         }
     }
     Ok(())
@@ -426,7 +437,10 @@ mod tests {
             ("[0.25, 0.25, 0.25]", "[0.25, inf, 0.25]", "input.std"),
             ("\"cat\"", "\"\"", "data.labels"),
             ("\"cat\"", "\"a\\nb\"", "data.labels"),
-            ("\"cat\"", "\"dog\"", "data.labels"),
+            ("[0.5, 0.5, 0.5]", "[123.675, 116.28, 103.53]", "input.mean"),
+            ("[0.5, 0.5, 0.5]", "[0.5, -104.0, 0.5]", "input.mean"),
+            ("[0.25, 0.25, 0.25]", "[58.395, 57.12, 57.375]", "input.std"),
+            ("[0.25, 0.25, 0.25]", "[0.25, 0.25, 255.0]", "input.std"),
             (
                 "onnx =",
                 "outputs = [\"stage1\", \"stage1\"]\nonnx =",

@@ -5,26 +5,31 @@
 
 mod error;
 mod external;
+mod live;
+mod names;
 mod order;
 mod qdq;
 mod tensor;
 mod wire;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
 use prost::Message;
+use tadpool_input::Kind;
 use tract_onnx::pb;
 
-use crate::import::graph::{Attribute, Graph, Node, Value, ValueId};
+use crate::import::graph::{Attribute, Graph, Node, Tensor, Value, ValueId};
 pub use error::OnnxError;
+pub use live::live;
 pub use qdq::without_qdq;
 
-/// Largest file that is read.
+/// Most bytes that are read, of a file and those that it names.
 pub const MAX_FILE_BYTES: u64 = 512 << 20;
+/// Most bytes that the elements of all stored tensors take in memory, where they are wider
+/// than in the file.
+pub const MAX_HELD_BYTES: u64 = 512 << 20;
 /// Most elements of one tensor or feature map.
 pub const MAX_ELEMENTS: usize = 1 << 27;
 /// Most nodes of a graph.
@@ -34,30 +39,19 @@ pub const MAX_RANK: usize = 16;
 /// Longest symbolic size, such as `batch`.
 const MAX_SYMBOL_BYTES: usize = 64;
 
+const MODEL: Kind = Kind {
+    name: "an ONNX file",
+    max_bytes: MAX_FILE_BYTES,
+};
+
 /// Reads the bytes of the file at `path`, with weights that it keeps in other files
 /// of its folder.
 ///
 /// # Errors
-/// A file cannot be read, or all together are larger than [`MAX_FILE_BYTES`].
+/// A file cannot be read or lies outside the folder, or all together are larger than
+/// [`MAX_FILE_BYTES`].
 pub fn read_file(path: &Path) -> Result<Vec<u8>, OnnxError> {
-    let failed = |source| OnnxError::Read {
-        path: path.to_owned(),
-        source,
-    };
-    let file = File::open(path).map_err(failed)?;
-    let bytes = file.metadata().map_err(failed)?.len();
-    if bytes > MAX_FILE_BYTES {
-        return Err(OnnxError::FileTooLarge { bytes });
-    }
-    let mut content = Vec::new();
-    file.take(MAX_FILE_BYTES + 1)
-        .read_to_end(&mut content)
-        .map_err(failed)?;
-    if content.len() as u64 > MAX_FILE_BYTES {
-        return Err(OnnxError::FileTooLarge {
-            bytes: content.len() as u64,
-        });
-    }
+    let content = tadpool_input::read(path, MODEL)?;
     external::inline(content, path.parent().unwrap_or(Path::new("")))
 }
 
@@ -89,7 +83,8 @@ pub fn read(bytes: &[u8]) -> Result<Graph, OnnxError> {
             remedy: "inline the functions when exporting",
         });
     }
-    let graph = model.graph.ok_or(OnnxError::NoGraph)?;
+    let mut graph = model.graph.ok_or(OnnxError::NoGraph)?;
+    names::escape(&mut graph);
     let opset = model
         .opset_import
         .iter()
@@ -104,6 +99,7 @@ pub fn read(bytes: &[u8]) -> Result<Graph, OnnxError> {
 struct Reader {
     values: Vec<Value>,
     ids: HashMap<String, ValueId>,
+    held_bytes: u64,
 }
 
 impl Reader {
@@ -123,7 +119,7 @@ impl Reader {
         for proto in graph.initializer {
             let name = proto.name.clone();
             let limits = tensor::limits(proto.data_type);
-            let constant = tensor::read(proto, &name)?;
+            let constant = self.tensor(proto, &name)?;
             self.define(Value {
                 name,
                 shape: Some(constant.shape.clone()),
@@ -193,6 +189,17 @@ impl Reader {
         })
     }
 
+    /// Reads a tensor, and counts what it takes.
+    fn tensor(&mut self, proto: pb::TensorProto, name: &str) -> Result<Tensor, OnnxError> {
+        let bytes = tensor::Layout::of(&proto, name)?.memory_bytes();
+        self.held_bytes = self.held_bytes.saturating_add(bytes);
+        if self.held_bytes > MAX_HELD_BYTES {
+            let name = name.to_owned();
+            return Err(OnnxError::TooMuchData { name, bytes });
+        }
+        tensor::read(proto, name)
+    }
+
     fn define(&mut self, value: Value) -> Result<ValueId, OnnxError> {
         let id = ValueId(self.values.len());
         if self.ids.insert(value.name.clone(), id).is_some() {
@@ -202,7 +209,11 @@ impl Reader {
         Ok(id)
     }
 
-    fn node(&self, proto: pb::NodeProto, outputs: Vec<Option<ValueId>>) -> Result<Node, OnnxError> {
+    fn node(
+        &mut self,
+        proto: pb::NodeProto,
+        outputs: Vec<Option<ValueId>>,
+    ) -> Result<Node, OnnxError> {
         let op = match is_default_domain(&proto.domain) {
             true => proto.op_type,
             false => format!("{}.{}", proto.domain, proto.op_type),
@@ -235,7 +246,7 @@ impl Reader {
                 });
             }
             let key = proto.name.clone();
-            attributes.insert(key, attribute(proto, &name)?);
+            attributes.insert(key, self.attribute(proto, &name)?);
         }
         Ok(Node {
             name,
@@ -243,6 +254,25 @@ impl Reader {
             inputs,
             outputs,
             attributes,
+        })
+    }
+
+    fn attribute(&mut self, proto: pb::AttributeProto, node: &str) -> Result<Attribute, OnnxError> {
+        use pb::attribute_proto::AttributeType;
+        Ok(match proto.r#type() {
+            AttributeType::Int => Attribute::Int(proto.i),
+            AttributeType::Float => Attribute::Float(proto.f),
+            AttributeType::String => match String::from_utf8(proto.s) {
+                Ok(text) => Attribute::Text(text),
+                Err(_) => Attribute::Other,
+            },
+            AttributeType::Ints => Attribute::Ints(proto.ints),
+            AttributeType::Floats => Attribute::Floats(proto.floats),
+            AttributeType::Tensor => match proto.t {
+                Some(proto) => Attribute::Tensor(Arc::new(self.tensor(proto, node)?)),
+                None => Attribute::Other,
+            },
+            _ => Attribute::Other,
         })
     }
 }
@@ -275,25 +305,6 @@ fn terminals<'a>(what: &'static str, names: impl Iterator<Item = &'a str>) -> On
         count: names.len(),
         names: shown,
     }
-}
-
-fn attribute(proto: pb::AttributeProto, node: &str) -> Result<Attribute, OnnxError> {
-    use pb::attribute_proto::AttributeType;
-    Ok(match proto.r#type() {
-        AttributeType::Int => Attribute::Int(proto.i),
-        AttributeType::Float => Attribute::Float(proto.f),
-        AttributeType::String => match String::from_utf8(proto.s) {
-            Ok(text) => Attribute::Text(text),
-            Err(_) => Attribute::Other,
-        },
-        AttributeType::Ints => Attribute::Ints(proto.ints),
-        AttributeType::Floats => Attribute::Floats(proto.floats),
-        AttributeType::Tensor => match proto.t {
-            Some(proto) => Attribute::Tensor(Arc::new(tensor::read(proto, node)?)),
-            None => Attribute::Other,
-        },
-        _ => Attribute::Other,
-    })
 }
 
 /// `[1, channels, height, width]` of the network's input.

@@ -2,20 +2,33 @@
 //!
 //! The only place that runs tract. It shares nothing with the importer but the
 //! file's bytes, so a pattern that was recognised wrongly shows as a difference.
+//!
+//! Files may be of a kind on which tract panics or never returns. It runs on watched
+//! threads, so that either is an error like any other.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+mod watched;
+
 use std::sync::Arc;
+use std::time::Duration;
 
 use tract_core::prelude::*;
 use tract_onnx::prelude::{Framework, InferenceFact, InferenceModelExt};
 
-use crate::evaluate::argmax;
+use watched::{Stopped, watched};
+
+use crate::evaluate::predicted;
 use crate::network::float;
 use crate::network::{MetaFormer, Shape};
 
 /// Largest difference of a score that is accepted by default; see [`compare`].
 pub const DEFAULT_TOLERANCE: f32 = 1e-3;
+
+/// Longest time to load a file, and longer by a second for each [`LOAD_BYTES`] of it; even
+/// unoptimised builds of tract take a small part of it.
+const LOAD_TIME: Duration = Duration::from_secs(60);
+const LOAD_BYTES: u64 = 1 << 20;
+/// Longest time to run one image.
+const RUN_TIME: Duration = Duration::from_secs(120);
 
 /// Why the reference does not confirm the import.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +40,17 @@ pub enum ReferenceError {
         action: &'static str,
         /// What tract said.
         message: String,
+    },
+    /// tract does not come to an end.
+    #[error(
+        "the float reference did not {action} within {seconds} s: the file has a form on which \
+         tract hangs; export it anew, or simplify it with onnx-simplifier"
+    )]
+    Hang {
+        /// What was tried.
+        action: &'static str,
+        /// How long was waited.
+        seconds: u64,
     },
     /// An image of another size than the network's.
     #[error("an image has {found} values, the network's input {shape} has {expected}")]
@@ -82,7 +106,7 @@ pub struct Comparison {
     pub max_abs_diff: f32,
     /// Mean absolute difference of a score.
     pub mean_abs_diff: f32,
-    /// Images for which both have the same largest score.
+    /// Images for which both name the same class.
     pub same_top1: usize,
 }
 
@@ -90,9 +114,11 @@ impl Reference {
     /// Prepares the ONNX file `bytes`, whose input is an image of shape `input`.
     ///
     /// # Errors
-    /// tract cannot load the file.
+    /// tract cannot load the file, or does not come to an end.
     pub fn new(bytes: &[u8], input: Shape) -> Result<Self, ReferenceError> {
-        let plan = guarded("load the file", || {
+        let bytes = bytes.to_vec();
+        let deadline = LOAD_TIME + Duration::from_secs(bytes.len() as u64 / LOAD_BYTES);
+        let plan = guarded("load the file", deadline, move || {
             let fact = InferenceFact::dt_shape(
                 f32::datum_type(),
                 [1, input.channels, input.height, input.width],
@@ -129,9 +155,10 @@ impl Reference {
         let planes: Vec<f32> = (0..channels)
             .flat_map(|c| image.iter().skip(c).step_by(channels.max(1)).copied())
             .collect();
-        guarded("run an image", || {
+        let plan = Arc::clone(&self.plan);
+        guarded("run an image", RUN_TIME, move || {
             let tensor = Tensor::from_shape(&[1, channels, height, width], &planes)?;
-            let outputs = self.plan.run(tvec!(tensor.into()))?;
+            let outputs = plan.run(tvec!(tensor.into()))?;
             let values = outputs[0]
                 .cast_to::<f32>()?
                 .try_as_plain_ram()?
@@ -200,7 +227,7 @@ pub fn compare<I: AsRef<[f32]>>(
             count += 1;
         }
         comparison.images += 1;
-        comparison.same_top1 += usize::from(argmax(&scores) == argmax(&expected));
+        comparison.same_top1 += usize::from(predicted(&scores) == predicted(&expected));
     }
     comparison.mean_abs_diff = (total / count.max(1) as f64) as f32;
     Ok(comparison)
@@ -220,24 +247,21 @@ fn channels_last(planes: &[f32], channels: usize, tokens: usize) -> Vec<f32> {
         .collect()
 }
 
-/// Calls tract, whose panics on unusual files become errors.
-fn guarded<T>(
+/// Calls tract, whose panics and hangs on unusual files become errors.
+fn guarded<T: Send + 'static>(
     action: &'static str,
-    call: impl FnOnce() -> TractResult<T>,
+    deadline: Duration,
+    call: impl FnOnce() -> TractResult<T> + Send + 'static,
 ) -> Result<T, ReferenceError> {
     let failed = |message| ReferenceError::Tract { action, message };
-    match catch_unwind(AssertUnwindSafe(call)) {
+    match watched(deadline, call) {
         Ok(result) => result.map_err(|error| failed(format!("{error:#}"))),
-        Err(payload) => Err(failed(panic_message(&*payload))),
+        Err(Stopped::Panicked(message) | Stopped::NoThread(message)) => Err(failed(message)),
+        Err(Stopped::Late) => Err(ReferenceError::Hang {
+            action,
+            seconds: deadline.as_secs(),
+        }),
     }
-}
-
-fn panic_message(payload: &dyn Any) -> String {
-    let text = payload
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| payload.downcast_ref::<&str>().copied());
-    text.unwrap_or("it panicked").to_owned()
 }
 
 #[cfg(test)]

@@ -2,29 +2,17 @@
 
 use std::path::PathBuf;
 
-use super::MAX_BYTES;
+use tadpool_input::InputError;
+use tadpool_input::text::shown;
 
 /// Why a model description cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DescriptionError {
-    /// The file system refused.
-    #[error("cannot read `{}`: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the file system said.
-        source: std::io::Error,
-    },
-    /// Not a description, but something else.
-    #[error("`{}` has {bytes} bytes, a model description has at most {MAX_BYTES}", path.display())]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-        /// Its size.
-        bytes: u64,
-    },
+    /// The file cannot be opened, or is none.
+    #[error(transparent)]
+    Input(#[from] InputError),
     /// Not TOML, or a field is missing, unknown or of the wrong type.
-    #[error("`{}` is no model description: {message}", path.display())]
+    #[error("`{}` is no model description: {message}", shown(path))]
     Syntax {
         /// The file.
         path: PathBuf,
@@ -32,7 +20,7 @@ pub enum DescriptionError {
         message: String,
     },
     /// A field has a value that makes no sense.
-    #[error("`{}`: `{field}` {problem}", path.display())]
+    #[error("`{}`: `{field}` {problem}", shown(path))]
     Field {
         /// The file.
         path: PathBuf,
@@ -42,7 +30,10 @@ pub enum DescriptionError {
         problem: String,
     },
     /// The description does not fit the network.
-    #[error("`{field}` {described} does not fit the network of `{}`: it has {network}", onnx.display())]
+    #[error(
+        "`{field}` {described} does not fit the network of `{}`: it has {network}",
+        shown(onnx)
+    )]
     Network {
         /// Such as `input`.
         field: &'static str,
@@ -54,7 +45,10 @@ pub enum DescriptionError {
         onnx: PathBuf,
     },
     /// An output is no map of the network.
-    #[error("`outputs` names `{name}`, which the network of `{}` does not have; it has {known}", onnx.display())]
+    #[error(
+        "`outputs` names `{name}`, which the network of `{}` does not have; it has {known}",
+        shown(onnx)
+    )]
     Output {
         /// What the description says.
         name: String,

@@ -1,20 +1,15 @@
 //! What can be wrong with an ONNX file.
 
-use std::path::PathBuf;
+use tadpool_input::InputError;
 
-use super::{MAX_FILE_BYTES, MAX_NODES};
+use super::{MAX_FILE_BYTES, MAX_HELD_BYTES, MAX_NODES};
 
 /// Why a file is not an ONNX network that can be read.
 #[derive(Debug, thiserror::Error)]
 pub enum OnnxError {
-    /// The file system refused.
-    #[error("cannot read `{}`: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the file system said.
-        source: std::io::Error,
-    },
+    /// The file cannot be opened, or is none.
+    #[error(transparent)]
+    Input(#[from] InputError),
     /// More bytes than are accepted.
     #[error("the file has {bytes} bytes, at most {MAX_FILE_BYTES} are read")]
     FileTooLarge {
@@ -61,6 +56,17 @@ pub enum OnnxError {
         name: String,
         /// As in the file.
         sizes: Vec<i64>,
+    },
+    /// Elements that take more memory than any network for a microcontroller.
+    #[error(
+        "tensor `{name}` takes {bytes} bytes in memory, all together may take {MAX_HELD_BYTES}; \
+         check its sizes, no microcontroller holds such a network"
+    )]
+    TooMuchData {
+        /// Name of the tensor.
+        name: String,
+        /// Bytes of its elements.
+        bytes: u64,
     },
     /// Sizes and data disagree.
     #[error(

@@ -1,15 +1,24 @@
 //! Weights in a second file: brought into the model itself, so that everything
 //! downstream sees one file.
 
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use prost::Message;
+use tadpool_input::text::escaped;
+use tadpool_input::{InputError, Kind, RegularFile};
 use tract_onnx::pb::tensor_proto::DataLocation;
 use tract_onnx::pb::{ModelProto, TensorProto};
 
-use super::{MAX_FILE_BYTES, OnnxError, wire};
+use super::tensor::Layout;
+use super::{MAX_FILE_BYTES, MAX_HELD_BYTES, OnnxError, wire};
+
+/// A file beside a model. Its size says little, since it may hold more than the model's
+/// weights; what is read of it is limited.
+const WEIGHTS: Kind = Kind {
+    name: "a file of weights",
+    max_bytes: u64::MAX,
+};
 
 /// The model `bytes` with all its weights inside; `folder` holds the files that
 /// it names.
@@ -27,13 +36,17 @@ pub(super) fn inline(bytes: Vec<u8>, folder: &Path) -> Result<Vec<u8>, OnnxError
     let Some(graph) = &mut model.graph else {
         return Ok(bytes);
     };
+    let folder = Folder::new(folder);
     let attributes = graph.node.iter_mut().flat_map(|node| &mut node.attribute);
     let constants = attributes.filter_map(|attribute| attribute.t.as_mut());
-    let mut room = MAX_FILE_BYTES - bytes.len() as u64;
+    let mut room = Room {
+        file_bytes: MAX_FILE_BYTES.saturating_sub(bytes.len() as u64),
+        held_bytes: MAX_HELD_BYTES,
+    };
     let mut changed = false;
     for tensor in graph.initializer.iter_mut().chain(constants) {
         if tensor.data_location() == DataLocation::External {
-            tensor.raw_data = read(tensor, folder, &mut room)?;
+            tensor.raw_data = read(tensor, &folder, &mut room)?;
             tensor.external_data.clear();
             tensor.data_location = None;
             changed = true;
@@ -45,11 +58,54 @@ pub(super) fn inline(bytes: Vec<u8>, folder: &Path) -> Result<Vec<u8>, OnnxError
     })
 }
 
+/// What may still be read.
+struct Room {
+    /// Bytes of files.
+    file_bytes: u64,
+    /// Bytes of elements in memory.
+    held_bytes: u64,
+}
+
+/// The model's folder, as named and without links.
+struct Folder<'a> {
+    named: &'a Path,
+    resolved: Option<PathBuf>,
+}
+
+impl<'a> Folder<'a> {
+    fn new(folder: &'a Path) -> Self {
+        let named = match folder.as_os_str().is_empty() {
+            true => Path::new("."),
+            false => folder,
+        };
+        Self {
+            named,
+            resolved: named.canonicalize().ok(),
+        }
+    }
+
+    /// The file `location` of the folder, without links; none if it lies elsewhere.
+    fn file(&self, location: &str) -> std::io::Result<Option<PathBuf>> {
+        let is_plain = Path::new(location)
+            .components()
+            .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        if !is_plain {
+            return Ok(None);
+        }
+        let resolved = self.named.join(location).canonicalize()?;
+        let is_inside = self
+            .resolved
+            .as_ref()
+            .is_some_and(|folder| resolved.starts_with(folder));
+        Ok(is_inside.then_some(resolved))
+    }
+}
+
 /// The part of a file that a tensor names; takes its size from `room`.
-fn read(tensor: &TensorProto, folder: &Path, room: &mut u64) -> Result<Vec<u8>, OnnxError> {
+fn read(tensor: &TensorProto, folder: &Folder<'_>, room: &mut Room) -> Result<Vec<u8>, OnnxError> {
     let fail = |what: String| OnnxError::External {
-        name: tensor.name.clone(),
-        what,
+        name: escaped(&tensor.name).into_owned(),
+        what: escaped(&what).into_owned(),
     };
     let entry = |key: &str| {
         let found = tensor.external_data.iter().find(|entry| entry.key == key);
@@ -60,17 +116,29 @@ fn read(tensor: &TensorProto, folder: &Path, room: &mut u64) -> Result<Vec<u8>, 
         Some(Ok(value)) => Ok(Some(value)),
         Some(Err(_)) => Err(fail(format!("whose {key} is no number"))),
     };
+    // What the tensor takes is known before a byte is read, since a sparse file has any size.
+    let layout = Layout::of(tensor, &escaped(&tensor.name))?;
+    let held = layout.memory_bytes();
+    room.held_bytes = room.held_bytes.checked_sub(held).ok_or_else(|| {
+        let name = escaped(&tensor.name).into_owned();
+        OnnxError::TooMuchData { name, bytes: held }
+    })?;
+
     let location = entry("location").ok_or_else(|| fail("without a name".to_owned()))?;
-    let is_inside = Path::new(location)
-        .components()
-        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-    if !is_inside {
-        return Err(fail(format!("`{location}` outside the model's folder")));
-    }
-    let failed =
-        |error: std::io::Error| fail(format!("`{location}`, which cannot be read: {error}"));
-    let mut file = File::open(folder.join(location)).map_err(failed)?;
-    let size = file.metadata().map_err(failed)?.len();
+    let unreadable = |error: &dyn std::fmt::Display| {
+        fail(format!("`{location}`, which cannot be read: {error}"))
+    };
+    let path = folder
+        .file(location)
+        .map_err(|error| unreadable(&error))?
+        .ok_or_else(|| fail(format!("`{location}` outside the model's folder")))?;
+    let RegularFile {
+        mut file,
+        bytes: size,
+    } = tadpool_input::open(&path, WEIGHTS).map_err(|error| match error {
+        InputError::Read { source, .. } => unreadable(&source),
+        other => unreadable(&other),
+    })?;
     let offset = number("offset")?.unwrap_or(0);
     let length = number("length")?.unwrap_or(size.saturating_sub(offset));
     if offset.checked_add(length).is_none_or(|end| end > size) {
@@ -78,9 +146,20 @@ fn read(tensor: &TensorProto, folder: &Path, room: &mut u64) -> Result<Vec<u8>, 
             "`{location}` at {offset} to {offset} + {length}, but it has {size} bytes"
         )));
     }
-    *room = room.checked_sub(length).ok_or(OnnxError::FileTooLarge {
-        bytes: MAX_FILE_BYTES - *room + length,
-    })?;
+    let expected = layout.raw_bytes();
+    if length != expected {
+        return Err(fail(format!(
+            "`{location}`, in which it has {length} bytes; its sizes {:?} need {expected}",
+            tensor.dims
+        )));
+    }
+    room.file_bytes = room
+        .file_bytes
+        .checked_sub(length)
+        .ok_or(OnnxError::FileTooLarge {
+            bytes: MAX_FILE_BYTES - room.file_bytes + length,
+        })?;
+    let failed = |error: std::io::Error| unreadable(&error);
     file.seek(SeekFrom::Start(offset)).map_err(failed)?;
     let mut data = Vec::new();
     file.take(length).read_to_end(&mut data).map_err(failed)?;
@@ -90,6 +169,7 @@ fn read(tensor: &TensorProto, folder: &Path, room: &mut u64) -> Result<Vec<u8>, 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tract_onnx::pb::tensor_proto::DataType;
     use tract_onnx::pb::{GraphProto, StringStringEntryProto};
 
     fn model(entries: &[(&str, &str)]) -> Vec<u8> {
@@ -102,6 +182,8 @@ mod tests {
             .collect();
         let tensor = TensorProto {
             name: "w".to_owned(),
+            data_type: DataType::Int8 as i32,
+            dims: vec![3],
             data_location: Some(DataLocation::External as i32),
             external_data,
             ..TensorProto::default()
@@ -140,7 +222,10 @@ mod tests {
             &[("location", "../w.bin")][..],
             &[("location", "/etc/hostname")],
             &[("location", "none.bin")],
-            &[("location", "w.bin"), ("offset", "4"), ("length", "2")],
+            &[("location", "w.bin"), ("offset", "3"), ("length", "3")],
+            &[("location", "w.bin"), ("length", "2")],
+            &[("location", "w.bin")],
+            &[("location", ".")],
             &[("location", "w.bin"), ("offset", "-1")],
             &[("offset", "0"), ("key of the location", "location")],
         ] {
@@ -148,6 +233,66 @@ mod tests {
             assert!(
                 matches!(error, OnnxError::External { .. }),
                 "{entries:?}: {error}"
+            );
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_lead_nowhere_else() {
+        use std::os::unix::fs::symlink;
+
+        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::write(other.path().join("w.bin"), [1, 2, 3]).unwrap();
+        std::fs::create_dir(folder.path().join("weights")).unwrap();
+        std::fs::write(folder.path().join("weights/w.bin"), [4, 5, 6]).unwrap();
+        let at = |name: &str| folder.path().join(name);
+        symlink(other.path().join("w.bin"), at("file")).unwrap();
+        symlink(other.path(), at("folder")).unwrap();
+        symlink("/dev/zero", at("device")).unwrap();
+        symlink("weights/w.bin", at("inside")).unwrap();
+        for location in ["file", "folder/w.bin", "device", "weights"] {
+            let error = inline(model(&[("location", location)]), folder.path()).unwrap_err();
+            assert!(
+                matches!(error, OnnxError::External { .. }),
+                "{location}: {error}"
+            );
+        }
+        // A link within the folder is as good as the file, and so is one to the folder.
+        inline(model(&[("location", "inside")]), folder.path()).unwrap();
+        symlink(folder.path(), other.path().join("model")).unwrap();
+        let linked = other.path().join("model");
+        inline(model(&[("location", "./weights/w.bin")]), &linked).unwrap();
+    }
+
+    #[test]
+    fn sparse_files_take_no_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let sparse = std::fs::File::create(folder.path().join("w.bin")).unwrap();
+        sparse.set_len(1 << 40).unwrap();
+        let bytes = model(&[("location", "w.bin")]);
+        let error = inline(bytes.clone(), folder.path()).unwrap_err();
+        assert!(matches!(error, OnnxError::External { .. }), "{error}");
+        let mut model = ModelProto::decode(&bytes[..]).unwrap();
+        let graph = model.graph.as_mut().unwrap();
+        for (element, sizes) in [
+            (DataType::Int4, vec![1 << 30]),
+            (DataType::Int8, vec![1 << 13, 1 << 14]),
+            (DataType::Float16, vec![1 << 28]),
+        ] {
+            graph.initializer[0].data_type = element as i32;
+            graph.initializer[0].dims = sizes;
+            let bytes = ModelProto {
+                graph: Some(graph.clone()),
+                ..ModelProto::default()
+            };
+            let error = inline(bytes.encode_to_vec(), folder.path()).unwrap_err();
+            assert!(
+                matches!(
+                    error,
+                    OnnxError::TooMuchData { .. } | OnnxError::Sizes { .. }
+                ),
+                "{error}"
             );
         }
     }

@@ -7,6 +7,67 @@ use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
 use super::{MAX_ELEMENTS, MAX_RANK, OnnxError};
 use crate::import::graph::{Data, Tensor, element_count};
 
+/// What a tensor's sizes and element type say, known before anything is allocated for it.
+pub(super) struct Layout {
+    shape: Vec<usize>,
+    count: usize,
+    element: DataType,
+}
+
+impl Layout {
+    /// The layout of a tensor; `name` is used in errors.
+    ///
+    /// # Errors
+    /// Sizes that are impossible, and element types other than numbers and truth values.
+    pub(super) fn of(proto: &TensorProto, name: &str) -> Result<Self, OnnxError> {
+        let (shape, count) = sizes(&proto.dims, name)?;
+        match DataType::try_from(proto.data_type) {
+            Ok(element) if bits(element).is_some() => Ok(Self {
+                shape,
+                count,
+                element,
+            }),
+            _ => Err(refuse(proto, name)),
+        }
+    }
+
+    /// Bytes of the elements in memory, as `f32` or `i64`.
+    pub(super) fn memory_bytes(&self) -> u64 {
+        let each = match self.element {
+            DataType::Float | DataType::Double | DataType::Float16 | DataType::Bfloat16 => 4,
+            _ => 8,
+        };
+        self.count as u64 * each
+    }
+
+    /// Bytes of the elements as raw data in a file.
+    pub(super) fn raw_bytes(&self) -> u64 {
+        let bits = bits(self.element).unwrap_or(8);
+        (self.count as u64 * u64::from(bits)).div_ceil(8)
+    }
+
+    /// Whether two elements share a byte.
+    fn is_half(&self) -> bool {
+        matches!(self.element, DataType::Int4 | DataType::Uint4)
+    }
+
+    /// Elements that `proto` holds; of a byte with one element, the other half counts too.
+    fn found(&self, proto: &TensorProto) -> usize {
+        let stored = match (proto.raw_data.len(), self.element) {
+            (0, DataType::Float) => proto.float_data.len(),
+            (0, DataType::Double) => proto.double_data.len(),
+            (0, DataType::Int64) => proto.int64_data.len(),
+            (0, DataType::Uint64 | DataType::Uint32) => proto.uint64_data.len(),
+            (0, _) => proto.int32_data.len(),
+            (bytes, _) => bytes * 8 / bits(self.element).unwrap_or(8).max(8) as usize,
+        };
+        match self.is_half() {
+            true => 2 * stored,
+            false => stored,
+        }
+    }
+}
+
 /// Reads a tensor; `name` is used in errors.
 ///
 /// # Errors
@@ -25,42 +86,45 @@ pub(super) fn read(proto: TensorProto, name: &str) -> Result<Tensor, OnnxError> 
             remedy: "export each tensor in one piece",
         });
     }
-    let (shape, count) = sizes(&proto.dims, name)?;
-    let elements = match element_type(proto.data_type) {
-        Some(element) => element,
-        None => return Err(refuse(&proto, name)),
+    let layout = Layout::of(&proto, name)?;
+    let found = layout.found(&proto);
+    let expected = match layout.is_half() {
+        true => layout.count.next_multiple_of(2),
+        false => layout.count,
     };
-    let data = match (elements, proto.raw_data.is_empty()) {
-        (DataType::Int4 | DataType::Uint4, true) => {
-            let bytes: Vec<u8> = proto.int32_data.iter().map(|&v| v as u8).collect();
-            Some(Data::Int(halves(&bytes, elements, count)))
-        }
-        (DataType::Int4 | DataType::Uint4, false) => {
-            Some(Data::Int(halves(&proto.raw_data, elements, count)))
-        }
-        (_, true) => from_fields(&proto, elements),
-        (_, false) => from_raw(&proto.raw_data, elements),
-    };
-    let data = data.ok_or_else(|| refuse(&proto, name))?;
-    let found = match &data {
-        Data::Float(values) => values.len(),
-        Data::Int(values) => values.len(),
-    };
-    let remainder = proto.raw_data.len() % width(elements);
-    if found != count || remainder != 0 {
+    let is_whole = proto.raw_data.is_empty() || proto.raw_data.len() as u64 == layout.raw_bytes();
+    if found != expected || !is_whole {
         return Err(OnnxError::TensorData {
             name: name.to_owned(),
             sizes: proto.dims,
-            expected: count,
+            expected: layout.count,
             found,
         });
     }
+    let Layout {
+        shape,
+        count,
+        element,
+    } = layout;
+    let data = match (element, proto.raw_data.is_empty()) {
+        (DataType::Int4 | DataType::Uint4, true) => {
+            let bytes = proto.int32_data.iter().map(|&value| value as u8);
+            Some(Data::Int(halves(bytes, element, count)))
+        }
+        (DataType::Int4 | DataType::Uint4, false) => {
+            let bytes = proto.raw_data.iter().copied();
+            Some(Data::Int(halves(bytes, element, count)))
+        }
+        (_, true) => from_fields(&proto, element),
+        (_, false) => from_raw(&proto.raw_data, element),
+    };
+    let data = data.ok_or_else(|| refuse(&proto, name))?;
     Ok(Tensor { shape, data })
 }
 
 /// Smallest and largest value of an element type that values are quantized to.
 pub(super) fn limits(element: i32) -> Option<(i64, i64)> {
-    Some(match element_type(element)? {
+    Some(match DataType::try_from(element).ok()? {
         DataType::Int4 => (-8, 7),
         DataType::Uint4 => (0, 15),
         DataType::Int8 => (-128, 127),
@@ -107,18 +171,16 @@ fn sizes(dims: &[i64], name: &str) -> Result<(Vec<usize>, usize), OnnxError> {
     }
 }
 
-fn element_type(element: i32) -> Option<DataType> {
-    DataType::try_from(element).ok()
-}
-
-/// Bytes of one element in raw data.
-fn width(element: DataType) -> usize {
-    match element {
-        DataType::Double | DataType::Int64 | DataType::Uint64 => 8,
-        DataType::Float | DataType::Int32 | DataType::Uint32 => 4,
-        DataType::Float16 | DataType::Bfloat16 | DataType::Int16 | DataType::Uint16 => 2,
-        _ => 1,
-    }
+/// Bits of one element in raw data; none for text and complex numbers.
+fn bits(element: DataType) -> Option<u32> {
+    Some(match element {
+        DataType::Double | DataType::Int64 | DataType::Uint64 => 64,
+        DataType::Float | DataType::Int32 | DataType::Uint32 => 32,
+        DataType::Float16 | DataType::Bfloat16 | DataType::Int16 | DataType::Uint16 => 16,
+        DataType::Int8 | DataType::Uint8 | DataType::Bool => 8,
+        DataType::Int4 | DataType::Uint4 => 4,
+        _ => return None,
+    })
 }
 
 fn from_raw(raw: &[u8], element: DataType) -> Option<Data> {
@@ -166,20 +228,14 @@ fn from_fields(proto: &TensorProto, element: DataType) -> Option<Data> {
     })
 }
 
-/// Values of four bits, two a byte, the lower half first; a last half byte that
-/// is left over is padding.
-fn halves(bytes: &[u8], element: DataType, count: usize) -> Vec<i64> {
-    let mut values: Vec<i64> = bytes
-        .iter()
-        .flat_map(|byte| [byte & 15, byte >> 4])
-        .map(|half| match element {
-            DataType::Int4 => i64::from((half << 4) as i8 >> 4),
-            _ => i64::from(half),
-        })
-        .collect();
-    if count % 2 == 1 && values.len() == count + 1 {
-        values.pop();
-    }
+/// `count` values of four bits, two a byte, the lower half first.
+fn halves(bytes: impl Iterator<Item = u8>, element: DataType, count: usize) -> Vec<i64> {
+    let mut values = Vec::with_capacity(count);
+    let halves = bytes.flat_map(|byte| [byte & 15, byte >> 4]).take(count);
+    values.extend(halves.map(|half| match element {
+        DataType::Int4 => i64::from((half << 4) as i8 >> 4),
+        _ => i64::from(half),
+    }));
     values
 }
 

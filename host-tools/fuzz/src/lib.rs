@@ -1,0 +1,7 @@
+#![doc = include_str!("../README.md")]
+
+pub mod doors;
+
+pub mod mutate;
+
+pub use doors::{Door, doors};
