@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 use tadpool_probe::session::SessionError;
+use tadpool_probe::trace::{Cause, TraceError};
 use tadpool_protocol::{FaultKind, SelfTest};
 
-use super::{emulated, image, picture, start, start_image, without_addresses};
+use super::{emulated, image, on_host, picture, start, start_image, without_addresses};
 
 /// How a fault that is asked for is reported.
 fn fault(board: &str, test: SelfTest) -> (FaultKind, String) {
@@ -91,4 +92,49 @@ fn a_board_that_hangs_is_given_up() {
         "{error}"
     );
     insta::assert_snapshot!("hang", without_addresses(&error.to_string()));
+}
+
+/// A weight that flips in the flash is told from a bug in the kernels.
+#[test]
+fn corrupted_weights_are_told_from_a_bug() {
+    let weights = include_bytes!("../../firmware/model/src/weights.bin");
+    let (board, image) = image(tadpool_boards::DEFAULT_BOARD);
+    let mut bytes = std::fs::read(&image.path).unwrap();
+    let middle = &weights[weights.len() / 2..][..64];
+    let place = bytes.windows(64).position(|window| window == middle);
+    bytes[place.unwrap()] ^= 0x40;
+    let folder = tempfile::tempdir().unwrap();
+    let corrupted = folder.path().join("corrupted.elf");
+    std::fs::write(&corrupted, bytes).unwrap();
+
+    let mut session = start_image(&board, &corrupted, None, super::TIMEOUT).unwrap();
+    let (_, expected) = on_host(&picture(5));
+    let found = session.infer(&picture(5)).unwrap();
+    let pairs = found.steps.iter().zip(&expected).enumerate();
+    let (step, (found, host)) = pairs
+        .into_iter()
+        .find(|(_, (found, host))| found.checksum != **host)
+        .unwrap();
+    let mut explained = |flashed: &std::path::Path| {
+        let error = TraceError::Step {
+            image: "picture.png".into(),
+            step,
+            name: "block".to_owned(),
+            board: found.checksum,
+            host: *host,
+            cause: Cause::Unknown,
+        };
+        let error = error.explained(session.transport_mut(), flashed);
+        let text = error.to_string();
+        let TraceError::Step { cause, .. } = error else {
+            panic!("{text}");
+        };
+        (cause, text)
+    };
+    let (cause, text) = explained(&image.path);
+    assert!(matches!(cause, Cause::Flash { .. }), "{text}");
+    assert!(text.contains("its flash was corrupted"), "{text}");
+    // The same bytes as were written: then it would be the kernels.
+    let (cause, text) = explained(&corrupted);
+    assert_eq!(cause, Cause::Kernels, "{text}");
 }

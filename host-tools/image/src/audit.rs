@@ -7,6 +7,7 @@
 //! flags of the firmware.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 use std::path::Path;
 
 use object::{Object, ObjectSection, ObjectSymbol, SectionKind, SymbolKind};
@@ -23,6 +24,9 @@ const ROOT: &str = "tadpool_inference";
 /// How the functions of the kernels' assembly begin. What they go to by its
 /// address lies within them, which compiled code does not promise.
 const OWN_ASSEMBLY: &str = "tadpool_dsp_";
+
+/// Most calls within one another that are followed.
+const MAX_DEPTH: usize = 1000;
 
 /// What can be reached from a function.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,7 +125,7 @@ pub fn audit(path: &Path, bytes: &[u8], root: &str) -> Result<Audit, ElfError> {
             .collect(),
         floats: names(|function| function.has_float || is_soft_float(&function.symbol)),
         heap: names(|function| function.symbol.contains("__rust_alloc")),
-        stack_bytes: stack_bytes(&functions, root, &mut BTreeMap::new()),
+        stack_bytes: stack_bytes(&functions, root, 0, &mut BTreeMap::new()),
     };
     audit.functions.sort();
     Ok(audit)
@@ -183,7 +187,10 @@ fn functions(path: &Path, bytes: &[u8]) -> Result<BTreeMap<u64, Function>, ElfEr
         .filter(|section| section.kind() == SectionKind::Text)
     {
         let code = section.data().map_err(|error| ElfError::new(path, error))?;
-        let end = section.address() + section.size();
+        let first = section.address();
+        let end = first
+            .checked_add(code.len() as u64)
+            .ok_or_else(|| ElfError::new(path, "a section lies beyond all addresses"))?;
         // `$t` and `$d` tell where instructions and data begin.
         let mut marks = BTreeMap::new();
         let mut spans = BTreeMap::new();
@@ -201,15 +208,22 @@ fn functions(path: &Path, bytes: &[u8]) -> Result<BTreeMap<u64, Function>, ElfEr
         for (&start, &(size, symbol)) in &spans {
             // Assembly may leave the size out: up to the next function.
             let next = spans
-                .range(start + 1..)
+                .range((Bound::Excluded(start), Bound::Unbounded))
                 .next()
-                .map_or(end, |(&next, _)| next);
-            let size = if size == 0 { next - start } else { size };
-            let first = usize::try_from(start - section.address()).unwrap_or(usize::MAX);
-            let body = code.get(first..).and_then(|code| code.get(..size as usize));
+                .map_or(end, |(&next, _)| next.min(end));
             let outside = || ElfError::new(path, format!("`{symbol}` lies outside its section"));
-            let function = function(symbol, start, body.ok_or_else(outside)?, &marks);
-            functions.insert(start, function);
+            let size = match size {
+                0 => next.checked_sub(start).ok_or_else(outside)?,
+                size => size,
+            };
+            let place = start
+                .checked_sub(first)
+                .and_then(|place| usize::try_from(place).ok());
+            let body = place
+                .and_then(|place| code.get(place..))
+                .and_then(|code| code.get(..usize::try_from(size).ok()?))
+                .ok_or_else(outside)?;
+            functions.insert(start, function(symbol, start, body, &marks));
             ends.insert(start, start + size);
         }
     }
@@ -263,7 +277,9 @@ fn function(symbol: &str, start: u64, code: &[u8], marks: &BTreeMap<u64, bool>) 
             Effect::IndirectJump if symbol.starts_with(OWN_ASSEMBLY) => {}
             Effect::IndirectCall | Effect::IndirectJump => function.has_indirect_calls = true,
             // Each branch may push; their sum is never less than what one does.
-            Effect::Push(bytes) => function.frame_bytes += bytes,
+            Effect::Push(bytes) => {
+                function.frame_bytes = function.frame_bytes.saturating_add(bytes);
+            }
             Effect::UnknownPush => function.has_unknown_frame = true,
             Effect::Float => function.has_float = true,
         }
@@ -340,10 +356,11 @@ fn is_soft_float(symbol: &str) -> bool {
 }
 
 /// Most bytes of stack from `address` on, or why there is no bound. `known` has
-/// the results so far, none for the functions that are being looked at.
+/// the results so far, none for the `depth` functions that are being looked at.
 fn stack_bytes(
     functions: &BTreeMap<u64, Function>,
     address: u64,
+    depth: usize,
     known: &mut BTreeMap<u64, Option<u32>>,
 ) -> Result<u32, String> {
     let function = functions
@@ -361,11 +378,14 @@ fn stack_bytes(
     if function.has_unknown_frame {
         return Err(format!("`{name}` moves the stack pointer by a variable"));
     }
+    if depth == MAX_DEPTH {
+        return Err(format!("calls down to `{name}` are nested too deeply"));
+    }
     let mut deepest = 0;
     for &callee in &function.calls {
-        deepest = deepest.max(stack_bytes(functions, callee, known)?);
+        deepest = deepest.max(stack_bytes(functions, callee, depth + 1, known)?);
     }
-    let bytes = function.frame_bytes + deepest;
+    let bytes = function.frame_bytes.saturating_add(deepest);
     known.insert(address, Some(bytes));
     Ok(bytes)
 }

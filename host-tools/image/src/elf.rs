@@ -64,17 +64,23 @@ impl Sizes {
     /// What must fit the flash, and the memory for weights where that is
     /// another.
     pub fn flash_bytes(&self) -> u64 {
-        self.code_bytes + self.constants_bytes + self.weights_bytes + self.data_bytes
+        let parts = [
+            self.code_bytes,
+            self.constants_bytes,
+            self.weights_bytes,
+            self.data_bytes,
+        ];
+        parts.into_iter().fold(0, u64::saturating_add)
     }
 
     /// Variables, without the stack.
     pub fn static_ram_bytes(&self) -> u64 {
-        self.data_bytes + self.zeroed_bytes
+        self.data_bytes.saturating_add(self.zeroed_bytes)
     }
 
     /// What must fit the RAM.
     pub fn ram_bytes(&self) -> u64 {
-        self.static_ram_bytes() + self.stack_bytes
+        self.static_ram_bytes().saturating_add(self.stack_bytes)
     }
 }
 
@@ -110,7 +116,7 @@ pub fn sizes(path: &Path, bytes: &[u8]) -> Result<Sizes, ElfError> {
             (_, SectionKind::Data) => &mut sizes.data_bytes,
             _ => &mut sizes.constants_bytes,
         };
-        *figure += size;
+        *figure = figure.saturating_add(size);
         let name = name.to_owned();
         sizes.sections.push(Section {
             name,

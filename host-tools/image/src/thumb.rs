@@ -37,7 +37,7 @@ pub(crate) fn decode(address: u64, first: u16, second: u16) -> (Effect, u64) {
 }
 
 fn narrow(address: u64, code: u32) -> Effect {
-    let pc = address + 4;
+    let pc = address.wrapping_add(4);
     match code {
         // PUSH
         0xb400..=0xb5ff => Effect::Push(4 * (code & 0x1ff).count_ones()),
@@ -60,7 +60,7 @@ fn narrow(address: u64, code: u32) -> Effect {
 }
 
 fn wide(address: u64, first: u32, second: u32) -> Effect {
-    let pc = address + 4;
+    let pc = address.wrapping_add(4);
     let to_sp = second >> 8 & 0xf == 13;
     match first {
         // STMDB SP!

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use probe_rs::MemoryInterface as _;
 use probe_rs::flashing::{
     self, DownloadOptions, ElfLoader, ElfOptions, FileDownloadError, FlashError, FlashLoader,
     FlashProgress, ProgressEvent, ProgressOperation,
@@ -12,6 +13,9 @@ use super::connect::Connection;
 use super::error::{ProbeError, causes, is_lost};
 use tadpool_compiler::progress::Progress;
 use tadpool_image::elf::ElfError;
+
+/// Flash that is read at a time.
+const PIECE_BYTES: usize = 4096;
 
 /// An image that is in a board's flash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +84,35 @@ impl Connection {
             }
         }
         self.flash(image, progress)
+    }
+
+    /// The first address at which the flash does not hold what `image` has there; the core
+    /// goes on running.
+    ///
+    /// # Errors
+    /// A [`ProbeError`] if the image or the flash cannot be read.
+    pub(super) fn first_difference(&mut self, image: &Path) -> Result<Option<u64>, ProbeError> {
+        let loader = self.loader(image)?;
+        let mut found = [0; PIECE_BYTES];
+        for (address, bytes) in loader.data() {
+            let pieces = (address..).step_by(PIECE_BYTES);
+            for (address, piece) in pieces.zip(bytes.chunks(PIECE_BYTES)) {
+                let found = &mut found[..piece.len()];
+                let read = self
+                    .session
+                    .core(0)
+                    .and_then(|mut core| core.read(address, found));
+                read.map_err(|error| ProbeError::Lost {
+                    doing: "its flash was compared",
+                    cause: self.cause(&error),
+                })?;
+                let place = found.iter().zip(piece).position(|(a, b)| a != b);
+                if let Some(place) = place {
+                    return Ok(Some(address + place as u64));
+                }
+            }
+        }
+        Ok(None)
     }
 
     fn loader(&mut self, image: &Path) -> Result<FlashLoader, ProbeError> {

@@ -129,6 +129,14 @@ impl Rings {
 }
 
 impl RttLink {
+    /// The first address at which the board's flash does not hold what `image` has there.
+    ///
+    /// # Errors
+    /// A [`ProbeError`] if the image or the flash cannot be read.
+    pub fn flash_difference(&mut self, image: &Path) -> Result<Option<u64>, ProbeError> {
+        self.connection.first_difference(image)
+    }
+
     /// One look at the rings: takes what came, and hands over as much of `bytes`
     /// as there is room for. Returns how much that was.
     fn exchange(&mut self, bytes: &[u8]) -> Result<usize, rtt::Error> {

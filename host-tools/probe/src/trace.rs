@@ -1,10 +1,12 @@
 //! Traces: what each step of an inference wrote, on the host and on a board.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use tadpool_kernels::checksum::fnv1a;
 use tadpool_kernels::{Fault, Observer};
 
+use super::RttLink;
 use super::session::Inference;
 use tadpool_compiler::place::program::{Arena, Program};
 
@@ -23,7 +25,7 @@ pub enum TraceError {
     /// A step wrote other bytes.
     #[error(
         "`{}`: step {step} `{name}` wrote other bytes on the board ({board:08x}) than in the host \
-         simulation ({host:08x}); this is a bug in the kernels of this board, please report it",
+         simulation ({host:08x}); {cause}",
         image.display()
     )]
     Step {
@@ -37,6 +39,8 @@ pub enum TraceError {
         board: u32,
         /// Checksum of what the host wrote.
         host: u32,
+        /// Why, as far as is known.
+        cause: Cause,
     },
     /// Steps or logits do not match in number or value.
     #[error(
@@ -52,6 +56,54 @@ pub enum TraceError {
         /// Steps on the host.
         host: usize,
     },
+}
+
+/// Why a board wrote other bytes than the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// Nobody looked.
+    Unknown,
+    /// The flash holds other bytes than the image.
+    Flash {
+        /// The first address where it does.
+        address: u64,
+    },
+    /// The flash holds the image.
+    Kernels,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("the flash was corrupted, or the kernels have a bug"),
+            Self::Flash { address } => write!(
+                f,
+                "its flash was corrupted: at {address:#010x} it no longer holds what was written; \
+                 flash it again, and if that helps for a while only, the flash is worn out or \
+                 something else writes to it"
+            ),
+            Self::Kernels => f.write_str(
+                "the flash holds what was written, so this is a bug in the kernels of this board; \
+                 please report it",
+            ),
+        }
+    }
+}
+
+impl TraceError {
+    /// The error with its cause: compares the flash behind `link` with `image`, which was
+    /// written to it. If the flash cannot be read, the cause stays unknown.
+    #[must_use]
+    pub fn explained(mut self, link: &mut RttLink, image: &Path) -> Self {
+        if let Self::Step { cause, .. } = &mut self {
+            *cause = match link.flash_difference(image) {
+                Ok(Some(address)) => Cause::Flash { address },
+                Ok(None) => Cause::Kernels,
+                Err(_) => Cause::Unknown,
+            };
+        }
+        self
+    }
 }
 
 impl Trace {
@@ -92,6 +144,7 @@ pub fn check(
                 name: step.name.to_string(),
                 board: board.checksum,
                 host,
+                cause: Cause::Unknown,
             });
         }
     }

@@ -314,10 +314,13 @@ fn gather<I: Stream>(
     let [stride_down, stride_across] = step.stride;
     let [top, left] = step.padding;
 
-    let across = Span::new(column * stride_across, left, kernel_columns, width);
+    // No network has a stride for which these wrap. They would lead to other places of the
+    // map, and every access is checked.
+    let column = column.wrapping_mul(stride_across);
+    let across = Span::new(column, left, kernel_columns, width);
     let (before, inside) = (across.skipped * channels, across.inside * channels);
     let pitch = width * channels;
-    let mut y = (row * stride_down).wrapping_sub(top);
+    let mut y = row.wrapping_mul(stride_down).wrapping_sub(top);
     let mut first = y.wrapping_mul(pitch).wrapping_add(across.start * channels);
     for line in window.chunks_exact_mut((kernel_columns * channels).max(1)) {
         // Of a line above or below the map, all is after the map.

@@ -97,7 +97,9 @@ pub fn push(
 
 /// The first row of the image that the window of a row of tokens holds.
 fn first_row(step: &PatchEmbedding<'_>, row: usize) -> usize {
-    (row * step.stride[0]).saturating_sub(step.padding[0])
+    // No network has a stride for which this wraps, and every access is checked.
+    row.wrapping_mul(step.stride[0])
+        .saturating_sub(step.padding[0])
 }
 
 /// Writes the rows of tokens that `received` rows of the image suffice for.
@@ -113,8 +115,12 @@ fn write_rows(
     let row_size = width * channels;
     let output_size = step.output.size / output_rows.max(1);
     while pushed.rows < output_rows {
-        let (first, down) = (first_row(step, pushed.rows), pushed.rows * step.stride[0]);
-        let end = (down + step.kernel[0])
+        let (first, down) = (
+            first_row(step, pushed.rows),
+            pushed.rows.wrapping_mul(step.stride[0]),
+        );
+        let end = down
+            .wrapping_add(step.kernel[0])
             .saturating_sub(step.padding[0])
             .min(height);
         if end > received {
@@ -138,7 +144,9 @@ fn write_rows(
         pushed.stats.add_all(run(&row, arena)?);
         pushed.rows += 1;
         // What the next window does not hold makes room.
-        let passed = (first_row(step, pushed.rows) - first) * row_size;
+        let passed = first_row(step, pushed.rows)
+            .wrapping_sub(first)
+            .wrapping_mul(row_size);
         let held = received.saturating_sub(first) * row_size;
         if passed < held {
             let window = step.input.of_mut(arena)?.get_mut(..held);

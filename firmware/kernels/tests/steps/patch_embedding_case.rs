@@ -316,3 +316,49 @@ impl Case for PushedCase {
             .boxed()
     }
 }
+
+/// Windows so far apart that their places overflow: a fault or other bytes, but no panic.
+#[test]
+fn absurd_windows_do_not_overflow() {
+    const ABSURD: [usize; 5] = [
+        usize::MAX,
+        usize::MAX / 2 + 1,
+        usize::MAX / 3,
+        1 << 33,
+        1 << 16,
+    ];
+    for mut case in ConvolutionCase::edges().into_iter().step_by(7) {
+        case.in_place = false;
+        let (conv, input) = case.data();
+        let output_size = conv.output_shape.iter().product();
+        let [_, width, channels] = case.input_shape;
+        let window = pushed_rows::window_size(case.kernel[0], width, channels);
+        let weights = Packed::new(Layout::Rows, &conv.linear.weights, case.inputs(), case.int4);
+        let map = vec![0x33; output_size + input.len().max(window)];
+        let mut arena = Arena::new(&map, case.scratch_size());
+        let scratch = arena.scratch;
+        let buffer = |offset, size| Buffer { offset, size };
+        let output = buffer(0, output_size);
+        let whole = buffer(output_size, input.len());
+        let good = case.step(&conv, &weights, [whole, output, scratch]);
+        for absurd in ABSURD {
+            for axis in 0..2 {
+                for is_stride in [true, false] {
+                    let mut step = good;
+                    let field = if is_stride {
+                        &mut step.stride
+                    } else {
+                        &mut step.padding
+                    };
+                    field[axis] = absurd;
+                    let _ = patch_embedding::run_mixed::<Rows, Int8, Int8>(&step, arena.bytes());
+                    step.input = buffer(output_size, window);
+                    let run = patch_embedding::run_mixed::<Rows, Int8, Int8>;
+                    let mut pushed = Pushed::new();
+                    let pixels = vec![7; input.len()];
+                    let _ = pushed_rows::push(&step, &mut pushed, &pixels, arena.bytes(), run);
+                }
+            }
+        }
+    }
+}
