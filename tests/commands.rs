@@ -6,7 +6,7 @@ mod anywhere;
 mod emulators;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -195,6 +195,68 @@ fn boards_that_are_too_small_are_told_what_would_help() {
     assert!(!refused.status.success());
     let errors = String::from_utf8_lossy(&refused.stderr);
     assert!(errors.contains("does not fit board"), "{errors}");
+}
+
+#[test]
+fn a_reader_may_leave_before_the_end() {
+    for line in [&["boards"][..], &["boards", "--json"], &["--help"]] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_tadpool"))
+            .args(line)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // Closed before anything is written.
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success() && errors.is_empty(),
+            "{line:?}: {errors}"
+        );
+    }
+}
+
+#[test]
+fn errors_are_json_where_results_are() {
+    for (line, words) in [
+        (&["inspect", "no/such.onnx", "--json"][..], "no/such.onnx"),
+        (
+            &["--json", "inspect", "a\u{1b}[31m.onnx"],
+            "a\\u{1b}[31m.onnx",
+        ),
+        (&["inspect", "--json"], "MODEL"),
+        (&["--json", "inspekt"], "inspekt"),
+    ] {
+        let output = tadpool(line);
+        assert!(!output.status.success(), "{line:?}");
+        assert!(output.stderr.is_empty(), "{line:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            !text.contains('\u{1b}') && text.lines().count() == 1,
+            "{text}"
+        );
+        let said: Value = serde_json::from_str(&text).unwrap();
+        assert!(said["error"].as_str().unwrap().contains(words), "{text}");
+    }
+    let plain = tadpool(&["inspect", "no/such.onnx"]);
+    assert!(plain.stdout.is_empty());
+    assert!(plain.stderr.starts_with(b"error: "));
+}
+
+#[test]
+fn tables_fit_a_terminal() {
+    for line in [&["boards"][..], &["inspect", "models/poolformer-cifar10"]] {
+        let output = tadpool(line);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{line:?}");
+        let rules = text.lines().filter(|line| line.starts_with('─')).count();
+        assert_eq!(rules, 1, "{text}");
+        assert!(
+            text.lines().all(|line| line.chars().count() <= 100),
+            "{text}"
+        );
+    }
 }
 
 #[test]

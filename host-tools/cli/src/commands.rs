@@ -29,7 +29,7 @@ use report::Report;
 /// Puts PoolFormer and IdentityFormer networks on Arm Cortex-M.
 ///
 /// MODEL is a model description (`model.toml`: input size, mean, std, labels,
-/// calibration images, default board) or a bare ONNX file.
+/// calibration images, default board), its folder, or a bare ONNX file.
 ///
 /// A first tour:
 ///   tadpool inspect models/poolformer-cifar10/model.toml

@@ -1,35 +1,48 @@
 //! The `tadpool` command.
 
-#![expect(clippy::print_stdout, reason = "a command prints")]
-
 mod commands;
+mod print;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use clap::error::ErrorKind;
 
 fn main() -> ExitCode {
-    let command = commands::Cli::parse();
+    let command = match commands::Cli::try_parse() {
+        Ok(command) => command,
+        Err(error) => return usage(&error),
+    };
     let json = command.json;
-    match command.run() {
-        Ok(report) if json => match report.json() {
-            Ok(text) => {
-                println!("{text}");
-                report.status()
-            }
-            Err(error) => failure(&anyhow::Error::from(error)),
+    let report = match command.run() {
+        Ok(report) => report,
+        Err(error) => return print::failure(&message(&error), json),
+    };
+    let status = report.status();
+    match json {
+        true => match report.json() {
+            Ok(text) => print::result(&format!("{text}\n"), true, status),
+            Err(error) => print::failure(&error.to_string(), true),
         },
-        Ok(report) => {
-            print!("{report}");
-            report.status()
-        }
-        Err(error) => failure(&error),
+        false => print::result(&report.to_string(), false, status),
     }
 }
 
-fn failure(error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: {}", message(error));
-    ExitCode::FAILURE
+/// What clap says of a line that it does not take, or was asked for.
+fn usage(error: &clap::Error) -> ExitCode {
+    let is_asked_for = matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    );
+    let wants_json = std::env::args_os().any(|argument| argument == "--json");
+    if wants_json && !is_asked_for {
+        let text = error.to_string();
+        print::failure(text.trim().trim_start_matches("error: "), true);
+    } else {
+        // Nobody may be left to read it.
+        let _ = error.print();
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1))
 }
 
 /// The error and its causes, without those that an error already quotes.

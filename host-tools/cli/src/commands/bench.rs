@@ -12,7 +12,7 @@ use tadpool_compiler::output;
 use tadpool_compiler::place::program::Arena;
 use tadpool_probe::record::{Provenance, Spread, caveat};
 use tadpool_probe::session::Inference;
-use tadpool_probe::trace::{self, Trace};
+use tadpool_probe::trace::Trace;
 
 use super::board::{BoardArgs, SessionArgs};
 use super::model::CompileArgs;
@@ -94,7 +94,7 @@ impl Bench {
         let mut inferences: Vec<Inference> = Vec::new();
         for run in 0..self.warm_up + self.runs {
             let inference = session.infer(&pixels).context("measuring")?;
-            trace::check(&program, &simulated, &inference, &picture)?;
+            built.check(&mut session, &program, (&simulated, &inference), &picture)?;
             if run >= self.warm_up {
                 inferences.push(inference);
             }

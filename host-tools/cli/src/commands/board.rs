@@ -9,15 +9,18 @@ use clap::Args;
 use tadpool_boards::{Board, DEFAULT_BOARD, Runner};
 use tadpool_compiler::compile::{Compiled, Model};
 use tadpool_compiler::generate::Generated;
+use tadpool_compiler::place::program::Program;
 use tadpool_image::cache::Cache;
 use tadpool_image::{Build, Image, Interface};
 use tadpool_kernels::checksum::fnv1a;
 use tadpool_probe::Run;
 use tadpool_probe::logs::LogTable;
-use tadpool_probe::session::Session;
+use tadpool_probe::session::{Inference, Session};
+use tadpool_probe::trace::{self, Trace, TraceError};
 use tadpool_probe::{Connection, Flashed, Options, RttLink, connect};
 
 use super::progress::Bars;
+use crate::print;
 
 /// Which board.
 #[derive(Debug, Args)]
@@ -194,6 +197,21 @@ impl BoardImage {
         Ok(LogTable::of(&self.image.path, &self.bytes()?)?)
     }
 
+    /// Checks that the board wrote what the host did for `picture`, step by step.
+    ///
+    /// # Errors
+    /// The first step that differs, and whether the flash or the kernels are to blame.
+    pub(crate) fn check(
+        &self,
+        session: &mut Session<RttLink>,
+        program: &Program<'_>,
+        (host, board): (&Trace, &Inference),
+        picture: &Path,
+    ) -> Result<(), TraceError> {
+        trace::check(program, host, board, picture)
+            .map_err(|error| error.explained(session.transport_mut(), &self.image.path))
+    }
+
     /// Prints the log that came so far to standard error, if that is asked for.
     pub(crate) fn show_log(
         &self,
@@ -202,7 +220,7 @@ impl BoardImage {
     ) -> anyhow::Result<()> {
         if args.verbose {
             for line in self.log_table()?.decode(&session.take_log()) {
-                eprintln!("{line}");
+                print::note(&line.to_string());
             }
         }
         Ok(())

@@ -131,13 +131,13 @@ impl fmt::Display for CheckReport {
             "step",
             "kind",
             "SQNR dB",
-            "largest error",
-            "steps",
+            "largest\nerror",
+            "\nsteps",
             "clipped",
-            "range used",
+            "range\nused",
             "cosine",
-            "logit error alone",
-            "changed",
+            "logit error\nalone",
+            "\nchanged",
         ];
         let mut rows = table(header, 2);
         for step in &check.steps {

@@ -8,17 +8,18 @@ use clap::{Args, ValueEnum};
 use rayon::prelude::*;
 use serde::Serialize;
 use tadpool_compiler::compile::{Compiled, Model, Quality};
-use tadpool_compiler::evaluate::{Evaluation, agreement, argmax};
+use tadpool_compiler::evaluate::{Evaluation, agreement, predicted};
 use tadpool_compiler::given::images::{self, ImageFile};
 use tadpool_compiler::place::program::Arena;
 use tadpool_compiler::progress::Progress as _;
-use tadpool_probe::trace::{self, Trace};
+use tadpool_input::text::shown;
+use tadpool_probe::trace::Trace;
 
 use super::board::{BoardArgs, SessionArgs};
 use super::data::DataArgs;
 use super::model::CompileArgs;
 use super::progress::Bars;
-use super::report::{percent, table};
+use super::report::{Rows, percent, table};
 
 #[derive(Debug, Args)]
 pub(crate) struct Eval {
@@ -37,6 +38,11 @@ pub(crate) struct Eval {
     #[arg(long)]
     confusion: bool,
 }
+
+/// Columns of a terminal for the classes of a confusion matrix.
+const MATRIX_COLUMNS: usize = 78;
+/// Most pairs of classes that are listed where a matrix has no room.
+const LISTED_PAIRS: usize = 50;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -102,8 +108,8 @@ impl Eval {
             .map(|image| match image.label {
                 Some(label) => Ok(label),
                 None => bail!(
-                    "`{}` lies in no class folder, so its class is not known",
-                    image.path.display()
+                    "`{}` lies in no folder of one class, so its class is not known",
+                    shown(&image.path)
                 ),
             })
             .collect::<Result<_, _>>()?;
@@ -155,9 +161,9 @@ fn on_host(
         .map_init(Arena::default, |arena, image| {
             let pixels = images::load(&image.path, input)?;
             let class = if on == Target::Float {
-                argmax(&model.reference.run(&images::normalise(&pixels, input))?)
+                predicted(&model.reference.run(&images::normalise(&pixels, input))?)
             } else {
-                argmax(&program.infer(&pixels, arena, &mut ())?)
+                predicted(&program.infer(&pixels, arena, &mut ())?)
             };
             bars.advance();
             Ok(class)
@@ -203,8 +209,13 @@ impl Eval {
                     let inference = session.infer(&pixels)?;
                     built.show_log(&self.session, &mut session)?;
                     let simulated = Trace::simulate(&program, &pixels, &mut arena)?;
-                    trace::check(&program, &simulated, &inference, &image.path)?;
-                    predictions.push(argmax(&inference.logits));
+                    built.check(
+                        &mut session,
+                        &program,
+                        (&simulated, &inference),
+                        &image.path,
+                    )?;
+                    predictions.push(predicted(&inference.logits));
                     bars.advance();
                 }
                 session.shut_down()?;
@@ -244,14 +255,39 @@ impl fmt::Display for EvalReport {
 }
 
 impl EvalReport {
-    fn confusion(&self, run: &RunRow) -> comfy_table::Table {
-        let mut rows = table(["label \\ prediction"], 0);
+    fn confusion(&self, run: &RunRow) -> Rows {
+        // A class' column is as wide as its name, so that few have room.
+        let wide: usize = self
+            .labels
+            .iter()
+            .map(|label| label.chars().count() + 2)
+            .sum();
+        if wide > MATRIX_COLUMNS {
+            return self.confused(run);
+        }
         let header =
             std::iter::once("label \\ prediction").chain(self.labels.iter().map(String::as_str));
-        rows.set_header(header);
+        let mut rows = table(header, 1);
         for (label, counts) in self.labels.iter().zip(&run.evaluation.confusion) {
             let counts = counts.iter().map(usize::to_string);
             rows.add_row(std::iter::once(label.clone()).chain(counts));
+        }
+        rows
+    }
+
+    /// The pairs of classes that are confused most often.
+    fn confused(&self, run: &RunRow) -> Rows {
+        let mut pairs = Vec::new();
+        for (label, counts) in run.evaluation.confusion.iter().enumerate() {
+            let wrong = counts.iter().enumerate();
+            let wrong = wrong.filter(|&(class, &count)| class != label && count > 0);
+            pairs.extend(wrong.map(|(class, &count)| (count, label, class)));
+        }
+        pairs.sort_unstable_by_key(|&(count, label, class)| (usize::MAX - count, label, class));
+        let mut rows = table(["label", "taken for", "images"], 2);
+        for (count, label, class) in pairs.into_iter().take(LISTED_PAIRS) {
+            let name = |class: usize| self.labels.get(class).map_or("?", String::as_str);
+            rows.add_row([name(label), name(class), &count.to_string()]);
         }
         rows
     }

@@ -12,6 +12,7 @@ use tadpool_probe::session::Transport as _;
 
 use super::board::{BoardArgs, ProbeArgs};
 use super::model::CompileArgs;
+use crate::print;
 
 /// Looks at the log are so far apart.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -58,7 +59,7 @@ impl Logs {
         let end = Instant::now() + Duration::from_secs(self.seconds);
         while Instant::now() < end {
             for line in decoder.decode(&link.take_log()) {
-                eprintln!("{line}");
+                print::note(&line.to_string());
                 lines.push(line);
             }
             std::thread::sleep(PAUSE);

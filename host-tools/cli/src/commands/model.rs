@@ -18,7 +18,7 @@ use super::progress::Bars;
 /// A model to be imported.
 #[derive(Debug, Args)]
 pub(crate) struct ModelArgs {
-    /// A model description (`model.toml`) or a bare ONNX file.
+    /// A model description, a folder with a `model.toml`, or a bare ONNX file.
     #[arg(value_name = "MODEL")]
     path: PathBuf,
 }

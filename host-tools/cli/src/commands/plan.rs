@@ -11,8 +11,15 @@ use memory_planner::csv::{self, Offsets};
 use memory_planner::{Budget, Problem, Proof, Region, solve_reporting, svg};
 use serde::Serialize;
 use tadpool_compiler::output;
+use tadpool_input::Kind;
 
 use super::report::grouped;
+use crate::print;
+
+const CSV: Kind = Kind {
+    name: "a CSV file of buffers",
+    max_bytes: 64 << 20,
+};
 
 #[derive(Debug, Args)]
 pub(crate) struct Plan {
@@ -91,6 +98,8 @@ impl Plan {
             true => Offsets::Ignored,
             false => Offsets::Fixed,
         };
+        // What is no file is refused before reading it blocks.
+        tadpool_input::open(&self.file, CSV)?;
         let problem = csv::read(&self.file, regions, offsets)?;
         let thorough = Budget::thorough(problem.buffers.len());
         let mut budget = self.steps.map_or(thorough, Budget::steps);
@@ -110,7 +119,7 @@ impl Plan {
             };
             // The search for a lower plan takes a while.
             if !self.first_fit && first.gap() > 0 {
-                eprintln!("{first_fit}; looking for a lower plan");
+                print::note(&format!("{first_fit}; looking for a lower plan"));
             }
         })
         .with_context(|| format!("`{name}`"))?;

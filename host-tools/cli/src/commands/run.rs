@@ -8,7 +8,7 @@ use serde::Serialize;
 use tadpool_compiler::evaluate::{label, largest_difference};
 use tadpool_compiler::given::images;
 use tadpool_compiler::place::program::Arena;
-use tadpool_probe::trace::{self, Trace};
+use tadpool_probe::trace::Trace;
 
 use tadpool_boards::Unit;
 use tadpool_probe::record::caveat;
@@ -67,7 +67,7 @@ impl Run {
         let built = self.board.build(&model, &compiled)?;
         let mut session = built.start(&self.session)?;
         let program = compiled.program();
-        let labels = &compiled.description.labels;
+        let labels = &model.description.labels;
         let mut arena = Arena::default();
         let mut stack_used_bytes = 0;
         let mut rows = Vec::with_capacity(self.images.len());
@@ -76,7 +76,7 @@ impl Run {
             let inference = session.infer(&pixels)?;
             built.show_log(&self.session, &mut session)?;
             let simulated = Trace::simulate(&program, &pixels, &mut arena)?;
-            trace::check(&program, &simulated, &inference, path)?;
+            built.check(&mut session, &program, (&simulated, &inference), path)?;
             let float_logits = model.reference.run(&images::normalise(&pixels, input))?;
             let logits = program.scores(&simulated.logits, &mut arena)?;
             stack_used_bytes = inference.stack_bytes;

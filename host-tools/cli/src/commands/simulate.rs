@@ -45,7 +45,7 @@ impl Simulate {
         let input = &model.description.input;
         let program = compiled.program();
         let mut arena = Arena::default();
-        let labels = &compiled.description.labels;
+        let labels = &model.description.labels;
         let mut rows = Vec::with_capacity(self.images.len());
         for path in &self.images {
             let pixels = images::load(path, input)?;
@@ -72,20 +72,20 @@ impl Simulate {
 impl fmt::Display for Simulation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let header = [
-            "image",
-            "int8",
-            "logit",
-            "tract",
-            "logit",
-            "largest difference",
+            "\nimage",
+            "\nint8",
+            "\ntract",
+            "int8's\nlogit",
+            "tract's\nlogit",
+            "largest\ndifference",
         ];
-        let mut rows = table(header, 2);
+        let mut rows = table(header, 3);
         for image in &self.images {
             rows.add_row([
                 image.file.clone(),
                 image.label.clone(),
-                format!("{:.3}", image.logit),
                 image.float_label.clone(),
+                format!("{:.3}", image.logit),
                 format!("{:.3}", image.float_logit),
                 format!("{:.3}", image.largest_difference),
             ]);

@@ -1,0 +1,54 @@
+//! What reaches a person: standard output and standard error, with nothing in it that acts
+//! on a terminal, and readers that may leave before the end.
+
+use std::io::{self, ErrorKind, Write};
+use std::process::ExitCode;
+
+use serde::Serialize;
+use tadpool_input::text::{escaped_json, escaped_lines};
+
+/// An error as JSON.
+#[derive(Serialize)]
+struct Failure<'a> {
+    error: &'a str,
+}
+
+/// Prints a command's result, a table for people or JSON in one line, and ends with `status`.
+pub(crate) fn result(text: &str, json: bool, status: ExitCode) -> ExitCode {
+    let shown = match json {
+        true => escaped_json(text),
+        false => escaped_lines(text),
+    };
+    let mut output = io::stdout().lock();
+    let written = output
+        .write_all(shown.as_bytes())
+        .and_then(|()| output.flush());
+    match written {
+        Ok(()) => status,
+        // Whoever read had enough, such as `head`.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => status,
+        Err(error) => {
+            note(&format!("error: cannot write the result: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints why a command failed: as JSON where its result would stand as JSON, else to
+/// standard error.
+pub(crate) fn failure(message: &str, json: bool) -> ExitCode {
+    let failure = Failure { error: message };
+    match serde_json::to_string(&failure) {
+        Ok(line) if json => result(&format!("{line}\n"), true, ExitCode::FAILURE),
+        _ => {
+            note(&format!("error: {message}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints a line to standard error, if anyone still reads it.
+pub(crate) fn note(line: &str) {
+    // There is no place left to say that this failed.
+    let _ = writeln!(io::stderr().lock(), "{}", escaped_lines(line));
+}
