@@ -4,10 +4,9 @@
 //! with the buffers that are live in the order of their offsets: a hundred thousand buffers
 //! take some tens of milliseconds.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::fmt;
-use core::ops::Range;
 
 use crate::plan::Plan;
 use crate::problem::{BufferId, Problem, Relation};
@@ -135,37 +134,45 @@ fn check_bytes(problem: &Problem, plan: &Plan) -> Result<(), Violation> {
         }
     }
     events.sort_unstable();
+    let size = |id: BufferId| problem.buffers[id.index()].size;
+    let lenient_ids = (0..)
+        .map(BufferId)
+        .zip(&lenient)
+        .filter(|(_, lenient)| **lenient);
+    let largest = lenient_ids.map(|(id, _)| size(id)).max().unwrap_or(0);
     // The live buffers that may share bytes with nobody, by region and offset, and the others.
     let mut strict: BTreeMap<(u32, u64), BufferId> = BTreeMap::new();
-    let mut others: Vec<(Range<u64>, u32, BufferId)> = Vec::new();
+    let mut others: BTreeSet<(u32, u64, BufferId)> = BTreeSet::new();
     for (_, starts, id) in events {
         let placement = plan.placements[id.index()];
         let (region, start) = (placement.region.0, placement.offset);
         if !starts {
             if lenient[id.index()] {
-                others.retain(|(.., other)| *other != id);
+                others.remove(&(region, start, id));
             } else {
                 strict.remove(&(region, start));
             }
             continue;
         }
-        let end = start + problem.buffers[id.index()].size;
+        let end = start + size(id);
         // Strict buffers are disjoint: below the first that ends in time, all do.
         let below = strict.range((region, 0)..(region, end)).rev();
         let strict_ones = below
             .map(|(_, other)| *other)
             .take_while(|other| share_bytes(problem, plan, id, *other));
+        // None of the others that reaches this far begins lower.
+        let first = start.saturating_sub(largest);
         let other_ones = others
-            .iter()
-            .filter(|(bytes, its, _)| bytes.start < end && start < bytes.end && *its == region)
-            .map(|(.., other)| *other);
+            .range((region, first, BufferId(0))..(region, end, BufferId(0)))
+            .map(|(.., other)| *other)
+            .filter(|other| share_bytes(problem, plan, id, *other));
         for other in strict_ones.chain(other_ones) {
             if !allowed(problem, plan, id, other) {
                 return Err(Violation::Overlap(id.min(other), id.max(other)));
             }
         }
         if lenient[id.index()] {
-            others.push((start..end, region, id));
+            others.insert((region, start, id));
         } else {
             strict.insert((region, start), id);
         }

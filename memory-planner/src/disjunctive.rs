@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 
 use crate::clock::Clock;
 use crate::items::Item;
-use crate::minimise::{Decide, Ending, Way};
+use crate::minimise::{Decide, Ending, Slice, Way};
 use crate::neighbours::Neighbours;
 use crate::rules::{Rules, signed};
 
@@ -44,7 +44,7 @@ impl Decide for Disjunctive<'_> {
         &[Way::Exact]
     }
 
-    fn decide(&mut self, height: u64, _way: Way, _round: u32, clock: &mut Clock) -> Ending {
+    fn decide(&mut self, height: u64, _slice: Slice, clock: &mut Clock) -> Ending {
         Search::new(self.items, &self.pairs).run(height, clock)
     }
 }

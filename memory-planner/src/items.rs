@@ -80,7 +80,15 @@ impl Item {
 /// [`PlanError::Contradiction`] where contiguity, alignments, fixed offsets and regions
 /// cannot be met together.
 pub(crate) fn items(problem: &Problem, rules: &Rules) -> Result<Vec<Item>, PlanError> {
-    items_of(problem, rules, &contiguous(problem)?)
+    let is_contiguous = |relation: &Relation| matches!(relation, Relation::Contiguous { .. });
+    if problem.relations.iter().any(is_contiguous) {
+        return items_of(problem, rules, &contiguous(problem)?);
+    }
+    // There may be very many, each one alone.
+    let count = problem.buffers.len();
+    let offsets = alloc::vec![0; count];
+    let alone = (0..count).map(|id| item(problem, rules, &[id], &offsets));
+    Ok(marked(problem, rules, alone.collect::<Result<_, _>>()?))
 }
 
 /// As [`items()`], where buffers that may alias and are live together get the same offset
@@ -133,11 +141,15 @@ fn contiguous(problem: &Problem) -> Result<Groups, PlanError> {
 fn items_of(problem: &Problem, rules: &Rules, groups: &Groups) -> Result<Vec<Item>, PlanError> {
     let solid = groups.members.iter().filter(|members| !members.is_empty());
     let items = solid.map(|members| item(problem, rules, members, &groups.offset));
-    let mut items: Vec<Item> = items.collect::<Result<_, _>>()?;
+    Ok(marked(problem, rules, items.collect::<Result<_, _>>()?))
+}
+
+/// The items, marked where the rules have to be looked up.
+fn marked(problem: &Problem, rules: &Rules, mut items: Vec<Item>) -> Vec<Item> {
     if !rules.allow_nothing() {
         mark_related(rules, &mut items, problem.buffers.len());
     }
-    Ok(items)
+    items
 }
 
 fn contradiction(problem: &Problem, buffer: usize) -> PlanError {

@@ -55,6 +55,7 @@ mod depths;
 mod disjunctive;
 mod ejection;
 mod improve;
+mod joins;
 mod minimise;
 mod packing;
 mod portfolio;

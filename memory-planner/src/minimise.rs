@@ -24,12 +24,34 @@ pub(crate) trait Decide {
     /// The ways to search that take turns.
     fn ways(&self) -> &'static [Way];
 
-    /// Looks for a plan of at most `height`. Every `round` of a way searches in another order.
-    fn decide(&mut self, height: u64, way: Way, round: u32, clock: &mut Clock) -> Ending;
+    /// Looks for a plan of at most `height`.
+    fn decide(&mut self, height: u64, slice: Slice, clock: &mut Clock) -> Ending;
 
     /// The steps in which a way tries that many placements.
     fn steps(&self, placements: u64, _way: Way) -> u64 {
         placements
+    }
+}
+
+/// Which of many searches is to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slice {
+    pub(crate) way: Way,
+    /// Every round of a way searches in another order.
+    pub(crate) round: u32,
+    /// Whether it is one of those for the lower bound alone.
+    pub(crate) is_tight: bool,
+}
+
+impl Slice {
+    /// The first of a way.
+    #[cfg(test)]
+    pub(crate) fn first(way: Way) -> Self {
+        Self {
+            way,
+            round: 0,
+            is_tight: false,
+        }
     }
 }
 
@@ -41,6 +63,8 @@ pub(crate) enum Way {
     /// The same in short slices, with one kind of order: a plan without waste is found soon
     /// or not at all.
     Restarts,
+    /// Short exact searches for rectangles that were put together, as parts of a puzzle.
+    Joined,
     /// The ejection search, in slices that grow.
     Ejection,
     /// Exact searches for parts, in slices that grow.
@@ -52,7 +76,7 @@ impl Way {
     /// the first plan, ejection makes a known one lower.
     fn weight(self, is_known: bool) -> u64 {
         match self {
-            Self::Exact | Self::Restarts => 1 + 2 * u64::from(is_known),
+            Self::Exact | Self::Restarts | Self::Joined => 1 + 2 * u64::from(is_known),
             Self::Ejection | Self::Windows => 3 - 2 * u64::from(is_known),
         }
     }
@@ -88,19 +112,21 @@ const LEAST_PLACEMENTS: u64 = 2000;
 
 /// What one way to search has done.
 struct Turn {
-    way: Way,
-    round: u32,
+    slice: Slice,
     steps: u64,
     /// The placements that it tries in the next slice.
     placements: u64,
 }
 
 impl Turn {
-    fn new(way: Way, items: usize) -> Self {
+    fn new(way: Way, is_tight: bool, items: usize) -> Self {
         let placements = items as u64 * PLACEMENTS_PER_FOUR_ITEMS / 4;
         Self {
-            way,
-            round: 0,
+            slice: Slice {
+                way,
+                round: 0,
+                is_tight,
+            },
             steps: 0,
             placements: placements.max(LEAST_PLACEMENTS),
         }
@@ -109,24 +135,23 @@ impl Turn {
     /// The height that it is asked for, in eighths from the lower bound to the best plan.
     ///
     /// At the lower bound there is nothing to waste and a search is short; at the best
-    /// height so far, a plan is most likely. As long as there is none, heights below the
-    /// capacity are tried too: what has no plan where there is more room may have one where
-    /// the search is led better.
+    /// height so far, a plan is most likely.
     fn eighths(&self, goal: Goal, is_known: bool) -> u64 {
-        let at = |heights: &[u64]| heights[self.round as usize % heights.len()];
-        match (self.way, goal) {
+        let at = |heights: &[u64]| heights[self.slice.round as usize % heights.len()];
+        match (self.slice.way, goal) {
+            _ if self.slice.is_tight => 0,
             (Way::Exact | Way::Ejection, Goal::Lowest) if is_known => at(&[3, 0, 5, 8]),
+            (Way::Restarts | Way::Joined, Goal::Lowest) if is_known => at(&[0, 3, 0, 8]),
             (Way::Windows, _) => at(&[0, 3, 5, 8]),
-            (Way::Restarts, Goal::Lowest) if is_known => at(&[0, 3, 0, 8]),
-            (Way::Exact, _) => at(&[8, 0, 0, 4, 0]),
-            (Way::Restarts, _) => at(&[0, 8, 0, 4]),
+            (Way::Exact | Way::Restarts | Way::Joined, _) => at(&[8, 4]),
             (Way::Ejection, _) => 8,
         }
     }
 
     fn end_round(&mut self) {
-        self.round += 1;
-        if self.round.is_multiple_of(3) && self.way != Way::Restarts {
+        let slice = &mut self.slice;
+        slice.round += 1;
+        if slice.round.is_multiple_of(3) && slice.way != Way::Restarts {
             self.placements += self.placements / 2;
         }
     }
@@ -145,11 +170,20 @@ pub(crate) fn minimise(
     let mut least = range.least.next_multiple_of(grain);
     let mut most = range.most / grain * grain;
     let mut offsets = None;
-    let ways = search.ways().iter();
-    let mut turns: Vec<Turn> = ways.map(|&way| Turn::new(way, spans.len())).collect();
+    // As long as there is no plan, half of the steps are for the lower bound, in the order in
+    // which they would be if there was no more room: so what fits there takes at most twice as
+    // long where there is more.
+    let is_wide = goal == Goal::Lowest || least < most;
+    let kinds = [goal == Goal::Fits, is_wide];
+    let kinds = [true, false].into_iter().zip(kinds).filter(|kind| kind.1);
+    let ways =
+        kinds.flat_map(|(is_tight, _)| search.ways().iter().map(move |&way| (way, is_tight)));
+    let mut turns: Vec<Turn> = ways
+        .map(|(way, is_tight)| Turn::new(way, is_tight, spans.len()))
+        .collect();
     while least <= most {
         let is_known = range.fits || offsets.is_some();
-        let used = |turn: &&mut Turn| turn.steps.saturating_mul(turn.way.weight(is_known));
+        let used = |turn: &&mut Turn| turn.steps.saturating_mul(turn.slice.way.weight(is_known));
         let Some(turn) = turns.iter_mut().min_by_key(used) else {
             break;
         };
@@ -158,10 +192,8 @@ pub(crate) fn minimise(
             eighths => least + (most - least) / 8 * eighths / grain * grain,
         };
         let before = clock.taken();
-        let steps = search.steps(turn.placements, turn.way);
-        let ending = clock.slice(steps, |clock| {
-            search.decide(target, turn.way, turn.round, clock)
-        });
+        let steps = search.steps(turn.placements, turn.slice.way);
+        let ending = clock.slice(steps, |clock| search.decide(target, turn.slice, clock));
         turn.steps += clock.taken() - before;
         if ending == Ending::Nothing {
             least = target + grain;

@@ -6,7 +6,8 @@ use crate::attempt::LOOKS_PER_STEP;
 use crate::clock::Clock;
 use crate::ejection::Ejection;
 use crate::items::Item;
-use crate::minimise::{Decide, Ending, Way};
+use crate::joins::Joined;
+use crate::minimise::{Decide, Ending, Slice, Way};
 use crate::neighbours::Neighbours;
 use crate::packing::{Memory, Search};
 use crate::stacks::{Rect, Stacks, sections};
@@ -22,7 +23,9 @@ pub(crate) struct Portfolio {
     /// The mean number of rectangles that a placement looks at.
     mean_looks: u64,
     /// None if the problem is too large for the packing search.
-    packing: Option<(Stacks, Memory)>,
+    packing: Option<(Stacks, [Memory; 2])>,
+    /// None if the rectangles are not what is left of one that was cut.
+    joined: Option<Joined>,
     /// For each item its rectangle; none if it has no bytes.
     rect_of: Vec<Option<usize>>,
     /// All heights are multiples of this.
@@ -39,7 +42,7 @@ impl Portfolio {
             return None;
         }
         let solid: Vec<&Item> = items.iter().filter(|item| item.span > 0).collect();
-        let starts = sections(&solid);
+        let starts = sections(solid.iter().map(|item| item.live.clone()));
         let place = |moment: u32| starts.partition_point(|&start| start < moment);
         let rect = |item: &&Item| Rect {
             first: place(item.live.start),
@@ -71,9 +74,10 @@ impl Portfolio {
             // Two edges each, and most placements lead to another one.
             mean_looks: 4 * if is_sparse { mean * SORTING } else { all },
             packing: stacks.map(|stacks| {
-                let memory = Memory::new(&stacks);
-                (stacks, memory)
+                let memories = [Memory::new(&stacks), Memory::new(&stacks)];
+                (stacks, memories)
             }),
+            joined: Joined::new(&rects, 0, clock),
             rect_of: rect_of.collect(),
             grain: solid
                 .iter()
@@ -84,14 +88,21 @@ impl Portfolio {
         })
     }
 
-    fn search(&mut self, height: u64, way: Way, round: u32, clock: &mut Clock) -> Ending {
+    fn search(&mut self, height: u64, slice: Slice, clock: &mut Clock) -> Ending {
+        let Slice {
+            way,
+            round,
+            is_tight,
+        } = slice;
         if let (Way::Windows, Some(neighbours)) = (way, &self.neighbours) {
             let ejection = &mut self.ejection;
             return windows::run(&self.rects, neighbours, ejection, height, round, clock);
         }
         let ending = match &mut self.packing {
-            Some((stacks, memory)) if way != Way::Ejection => {
+            Some(_) if way == Way::Joined => self.search_joined(height, round, clock),
+            Some((stacks, memories)) if way != Way::Ejection => {
                 let preference = preference(&self.rects, way, round);
+                let memory = &mut memories[usize::from(is_tight)];
                 Search::new(stacks, height, &preference, memory).run(clock)
             }
             _ => {
@@ -104,19 +115,54 @@ impl Portfolio {
         }
         ending
     }
+
+    /// Looks for a plan in which some rectangles lie side by side.
+    fn search_joined(&mut self, height: u64, round: u32, clock: &mut Clock) -> Ending {
+        if round > 0 && round.is_multiple_of(ROUNDS_PER_JOIN) {
+            let again = Joined::new(&self.rects, round / ROUNDS_PER_JOIN, clock);
+            self.joined = again.or(self.joined.take());
+        }
+        let Some(joined) = &self.joined else {
+            return Ending::OutOfBudget;
+        };
+        let starts = sections(joined.rects.iter().map(Rect::live));
+        let place = |section: usize| starts.partition_point(|&start| (start as usize) < section);
+        let rect = |rect: &Rect| Rect {
+            first: place(rect.first),
+            end: place(rect.end),
+            ..*rect
+        };
+        let rects: Vec<Rect> = joined.rects.iter().map(rect).collect();
+        let live: Vec<_> = rects.iter().map(Rect::live).collect();
+        let Some(stacks) = Stacks::new(rects, &Neighbours::new(&live), clock) else {
+            return Ending::OutOfBudget;
+        };
+        let preference = preference(&stacks.rects, Way::Restarts, round);
+        match Search::new(&stacks, height, &preference, &mut Memory::new(&stacks)).run(clock) {
+            Ending::Plan(offsets) => Ending::Plan(joined.offsets(&offsets)),
+            // That these do not fit proves nothing.
+            _ => Ending::OutOfBudget,
+        }
+    }
 }
+
+/// So many times what was put together is searched, each time in another order.
+const ROUNDS_PER_JOIN: u32 = 4;
 
 impl Decide for Portfolio {
     fn ways(&self) -> &'static [Way] {
         match self.packing {
+            Some(_) if self.joined.is_some() => {
+                &[Way::Joined, Way::Exact, Way::Restarts, Way::Ejection]
+            }
             Some(_) => &[Way::Exact, Way::Restarts, Way::Ejection],
             None if self.neighbours.is_some() => &[Way::Windows, Way::Ejection],
             None => &[Way::Ejection],
         }
     }
 
-    fn decide(&mut self, height: u64, way: Way, round: u32, clock: &mut Clock) -> Ending {
-        let ending = self.search(height, way, round, clock);
+    fn decide(&mut self, height: u64, slice: Slice, clock: &mut Clock) -> Ending {
+        let ending = self.search(height, slice, clock);
         let of_items = |offsets: Vec<u64>| {
             let offset = |rect: &Option<usize>| rect.map_or(0, |rect| offsets[rect]);
             self.rect_of.iter().map(offset).collect()
@@ -131,7 +177,7 @@ impl Decide for Portfolio {
     fn steps(&self, placements: u64, way: Way) -> u64 {
         match way {
             Way::Ejection => placements * (1 + self.mean_looks / LOOKS_PER_STEP),
-            Way::Exact | Way::Restarts | Way::Windows => placements,
+            Way::Exact | Way::Restarts | Way::Joined | Way::Windows => placements,
         }
     }
 }
@@ -214,13 +260,12 @@ mod tests {
                 let clock = || Clock::new(&Budget::steps(1_000_000));
                 let packed = Portfolio::new(&items, None, &mut clock()).unwrap().decide(
                     height,
-                    Way::Exact,
-                    0,
+                    Slice::first(Way::Exact),
                     &mut clock(),
                 );
                 let other = Disjunctive::new(&rules, &items, &mut clock())
                     .unwrap()
-                    .decide(height, Way::Exact, 0, &mut clock());
+                    .decide(height, Slice::first(Way::Exact), &mut clock());
                 match (&packed, &other) {
                     (Ending::Plan(_), Ending::Plan(_)) => plans += 1,
                     (Ending::Nothing, Ending::Nothing) => nothings += 1,

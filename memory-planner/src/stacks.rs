@@ -7,7 +7,6 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::clock::Clock;
-use crate::items::Item;
 use crate::neighbours::Neighbours;
 
 /// A buffer as a rectangle whose place in time is given.
@@ -90,12 +89,10 @@ impl Stacks {
 ///
 /// Between a start and the next end, each further start only adds to what is live, so
 /// the last of them has all the others' conflicts: one section is enough.
-pub(crate) fn sections(items: &[&Item]) -> Vec<u32> {
-    let mut events: Vec<(u32, bool)> = Vec::with_capacity(items.len() * 2);
-    for item in items {
-        events.push((item.live.start, true));
-        events.push((item.live.end, false));
-    }
+pub(crate) fn sections(live: impl Iterator<Item = Range<u32>>) -> Vec<u32> {
+    let mut events: Vec<(u32, bool)> = live
+        .flat_map(|live| [(live.start, true), (live.end, false)])
+        .collect();
     events.sort_unstable();
     let mut starts = Vec::new();
     for pair in events.windows(2) {

@@ -63,4 +63,4 @@ fn plans_are_the_same_everywhere() {
     assert_eq!(hash, PLANS);
 }
 
-const PLANS: u64 = 2_887_767_758_649_599_647;
+const PLANS: u64 = 18_118_981_454_951_290_949;

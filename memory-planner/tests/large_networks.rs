@@ -67,11 +67,14 @@ fn budgets_of_time_are_kept() {
         (100_000, 4000, 1000),
     ] {
         let problem = any_problem(count, relations, moments);
-        let budget = Budget::steps(u64::MAX).with_time(Duration::from_millis(200));
+        let time = Duration::from_millis(200);
+        let budget = Budget::steps(u64::MAX).with_time(time);
         let start = Instant::now();
         let solution = solve(&problem, &budget).unwrap();
         let elapsed = start.elapsed();
         assert_eq!(checker::check(&problem, &solution.plan), Ok(()));
-        assert!(elapsed < Duration::from_secs(10), "{count}: {elapsed:?}");
+        let over = elapsed.saturating_sub(time);
+        eprintln!("{count} buffers, {relations} relations, {moments} moments: {over:?} over");
+        assert!(over < Duration::from_secs(10), "{count}: {over:?}");
     }
 }
