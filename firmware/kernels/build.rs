@@ -10,6 +10,7 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rustc-check-cfg=cfg(tadpool_core, values({CORES}))");
     println!("cargo::rustc-check-cfg=cfg(tadpool_armv8m)");
+    println!("cargo::rustc-check-cfg=cfg(tadpool_x86)");
     let target = env::var("TARGET").unwrap_or_default();
     let chosen = |feature| env::var_os(format!("CARGO_FEATURE_{feature}")).is_some();
     let armv8m = target.starts_with("thumbv8m.main") || target.starts_with("thumbv8.1m.main");
@@ -26,6 +27,9 @@ fn main() {
     };
     println!("cargo::rustc-cfg=tadpool_core=\"{core}\"");
     if core == "host" {
+        if target.starts_with("x86_64") && chosen("STD") {
+            println!("cargo::rustc-cfg=tadpool_x86");
+        }
         return;
     }
     if armv8m {

@@ -9,6 +9,10 @@
 //! * `identity`: an affine of each channel,
 //! * `depthwise`: a window of each channel.
 //!
+//! Where steps are packed as `Rows`, `products` has loops over all outputs of a tile that do
+//! more than `dots`, and `pooling_of_rows` the pooling mixer: both for some hosts only, whose
+//! processor is asked at run time (`x86`).
+//!
 //! A core that reads a layout of its own implements
 //! [`Product`](crate::arithmetic::matmul::Product) for it in `product`. On the host, a
 //! model in plain Rust (`portable/packed.rs`) stands in for the assembly of every such
@@ -46,6 +50,8 @@ mod dsp;
 #[cfg(tadpool_core = "helium")]
 mod helium;
 pub(crate) mod portable;
+#[cfg(tadpool_x86)]
+mod x86;
 
 #[cfg(tadpool_core = "armv6m")]
 use armv6m as chosen;
@@ -57,3 +63,8 @@ use helium as chosen;
 use portable as chosen;
 
 pub(crate) use chosen::{depthwise, dots, identity, pooling};
+
+#[cfg(not(tadpool_x86))]
+pub(crate) use portable::{pooling as pooling_of_rows, products};
+#[cfg(tadpool_x86)]
+pub(crate) use x86::{pooling as pooling_of_rows, products};

@@ -85,7 +85,7 @@
     clippy::panic
 )]
 
-#[cfg(test)]
+#[cfg(any(test, feature = "std"))]
 extern crate std;
 
 // First, since its macros are for those that follow.

@@ -120,6 +120,11 @@ fn all(tally: &mut Tally) -> Result<()> {
         "kernels on every core, and their counts",
         bench::check,
     )?;
+    // The workspace's tests run them with what the host's processor has.
+    tests(
+        tally,
+        &mut cargo(["test", "--package", "tadpool-kernels", "--locked"]),
+    )?;
     let mut firmware_tests = cargo([
         "test",
         "--lib",

@@ -8,4 +8,6 @@ pub(crate) mod identity;
 #[cfg(tadpool_core = "host")]
 mod packed;
 pub(crate) mod pooling;
-mod rows;
+#[cfg(not(tadpool_x86))]
+pub(crate) mod products;
+pub(crate) mod rows;

@@ -81,7 +81,7 @@ pub struct Partial {
 
 impl Partial {
     /// From sums.
-    #[cfg(any(tadpool_core = "dsp", tadpool_core = "helium"))]
+    #[cfg(any(tadpool_core = "dsp", tadpool_core = "helium", tadpool_x86))]
     pub(crate) fn of(sum: i32, sum_of_squares: u32) -> Self {
         Self {
             sum,
@@ -101,7 +101,7 @@ impl Partial {
     }
 
     /// Adds the sums of a few more values.
-    #[cfg(tadpool_core = "helium")]
+    #[cfg(any(tadpool_core = "helium", tadpool_x86))]
     pub(crate) fn merge(&mut self, other: Self) {
         self.sum = self.sum.wrapping_add(other.sum);
         self.sum_of_squares = self.sum_of_squares.wrapping_add(other.sum_of_squares);

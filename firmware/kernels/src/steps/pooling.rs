@@ -14,7 +14,7 @@
 
 pub mod int16;
 
-use crate::arch::{self, cast, portable};
+use crate::arch::{self, cast};
 use crate::arena::{self, Buffer, Fault, ensure, volume};
 use crate::arithmetic::fixed::requantize;
 use crate::arithmetic::layout::{Kernel, Layout};
@@ -152,7 +152,7 @@ pub fn run<K: Kernel>(step: &Pooling<'_>, stats: &Stats, arena: &mut [u8]) -> Re
     let norm = NormScale::new(stats, &step.norm);
     let map = cast::i8s_mut(map);
     if K::LAYOUT == Layout::Rows {
-        portable::pooling::pool::<K>(step, &norm, map, scratch)
+        arch::pooling_of_rows::pool::<K>(step, &norm, map, scratch)
     } else {
         arch::pooling::pool::<K>(step, &norm, map, scratch)
     }

@@ -23,6 +23,9 @@ impl Product for Rows {
 
     fn write(linear: &Linear<'_>, input: &[i8], tile: &mut [i32], output: &mut [i8]) {
         each_tile::<Self>(linear, input, tile, output, |tile, tokens| {
+            if arch::products::write(linear, tile, tokens).is_some() {
+                return;
+            }
             each_output(linear, tile, |o, sums| {
                 for (token, sum) in tokens.chunks_exact_mut(linear.width().max(1)).zip(sums) {
                     match token.get_mut(linear.first() + o) {
@@ -35,6 +38,9 @@ impl Product for Rows {
     }
 
     fn write_counted(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]) -> Partial {
+        if let Some(written) = arch::products::write(linear, tile, tokens) {
+            return written;
+        }
         let mut written = Partial::default();
         each_output(linear, tile, |o, sums| {
             for (token, sum) in tokens.chunks_exact_mut(linear.width().max(1)).zip(sums) {
@@ -52,6 +58,9 @@ impl Product for Rows {
 
     fn sums(linear: &Linear<'_>, tile: &[i32], sums: &mut [i32]) {
         debug_assert_eq!(sums.len(), 2 * linear.outputs());
+        if arch::products::sums(linear, tile, sums) {
+            return;
+        }
         let (first, second) = sums.split_at_mut(linear.outputs().min(sums.len()));
         each_output(linear, tile, |o, [a, b]| {
             match (first.get_mut(o), second.get_mut(o)) {
@@ -62,6 +71,9 @@ impl Product for Rows {
     }
 
     fn activate(linear: &Linear<'_>, table: &[i8; 256], tile: &[i32], next: &mut [i32]) {
+        if arch::products::activate(linear, table, tile, next) {
+            return;
+        }
         let [first, second] = halves_mut(next, linear.width());
         let (first, second) = (linear.of_mut(first), linear.of_mut(second));
         each_output(linear, tile, |o, [a, b]| {
@@ -76,6 +88,9 @@ impl Product for Rows {
     }
 
     fn update(linear: &Linear<'_>, residual: &[i32], tile: &[i32], tokens: &mut [i8]) -> Partial {
+        if let Some(written) = arch::products::update(linear, residual, tile, tokens) {
+            return written;
+        }
         let mut written = Partial::default();
         each_output(linear, tile, |o, sums| {
             let o = linear.first() + o;
@@ -96,7 +111,7 @@ impl Product for Rows {
 }
 
 /// The two tokens of a [`Rows`] tile.
-fn halves_mut(tile: &mut [i32], inputs: usize) -> [&mut [i16]; 2] {
+pub(crate) fn halves_mut(tile: &mut [i32], inputs: usize) -> [&mut [i16]; 2] {
     let values = cast::words_as_i16s_mut(tile.get_mut(TILE_HEADER..).present());
     debug_assert!(values.len() >= 2 * inputs);
     let (first, rest) = values.split_at_mut(inputs.min(values.len()));
@@ -104,7 +119,7 @@ fn halves_mut(tile: &mut [i32], inputs: usize) -> [&mut [i16]; 2] {
     [first, rest.split_at_mut(inputs).0]
 }
 
-fn halves(tile: &[i32], inputs: usize) -> [&[i16]; 2] {
+pub(crate) fn halves(tile: &[i32], inputs: usize) -> [&[i16]; 2] {
     let values = cast::words_as_i16s(tile.get(TILE_HEADER..).present());
     debug_assert!(values.len() >= 2 * inputs);
     let (first, rest) = values.split_at(inputs.min(values.len()));

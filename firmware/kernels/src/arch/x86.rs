@@ -1,0 +1,26 @@
+//! Hosts with an x86-64 processor: what it has is found out at run time.
+//!
+//! The weights are those of [`Rows`](crate::arithmetic::layout::Rows), and so are the
+//! bytes that are written: sums are exact modulo `2^32` in any order. Without AVX2, the
+//! portable loops run.
+
+#![allow(unsafe_code)]
+
+pub(crate) mod pooling;
+pub(crate) mod products;
+mod table;
+
+/// Whether the processor has AVX2.
+fn has_avx2() -> bool {
+    std::is_x86_feature_detected!("avx2")
+}
+
+/// Whether it also multiplies and adds 16-bit values in one instruction.
+fn has_vnni() -> bool {
+    std::is_x86_feature_detected!("avx512vnni") && std::is_x86_feature_detected!("avx512vl")
+}
+
+/// Whether it looks up 64 bytes at once.
+fn has_vbmi() -> bool {
+    std::is_x86_feature_detected!("avx512bw") && std::is_x86_feature_detected!("avx512vbmi")
+}
