@@ -114,7 +114,9 @@ pub(crate) fn quantize(
 pub(crate) fn quantize_carefully(network: &MetaFormer, precision: &Precision) -> QuantModel {
     let images = images(network, IMAGES);
     let load = |index: usize| Ok::<_, ()>(normalised(&images[index]));
-    let seen = calibrate::observe(network, images.len(), load).unwrap();
+    let seen = calibrate::observe(network, images.len(), load, |_, _, _| Ok(()))
+        .unwrap()
+        .0;
     let ranges = seen.ranges(network, RangeMethod::MinMax, precision);
     let rounding = Rounding {
         outputs: Some(&seen),

@@ -60,23 +60,32 @@ pub struct LayerCalibration {
 
 /// Runs the float network over images and takes down what it sees.
 ///
-/// `load` reads image `i` of `count`, normalised. Images are taken in parallel,
-/// a few at a time, and added in their order: the result is the same whatever
-/// the number of threads.
+/// `load` reads image `i` of `count`, normalised; `look` is given its number, the image
+/// and the network's scores. Images are taken in parallel, a few at a time, and added in
+/// their order: the result is the same whatever the number of threads.
 ///
 /// # Errors
-/// The first error of `load`.
-pub fn observe<E: Send>(
+/// The error of the first image of which `load` or `look` made one.
+pub fn observe<T: Send, E: Send>(
     network: &MetaFormer,
     count: usize,
     load: impl Fn(usize) -> Result<Vec<f32>, E> + Sync,
-) -> Result<Calibration, E> {
+    look: impl Fn(usize, &[f32], &[f32]) -> Result<T, E> + Sync,
+) -> Result<(Calibration, Vec<T>), E> {
     let mut calibration = Calibration::empty(network);
+    let mut looks = Vec::with_capacity(count);
     for start in (0..count).step_by(BATCH) {
-        let seen: Vec<Seen> = (start..count.min(start + BATCH))
+        let seen: Vec<Result<(Seen, T), E>> = (start..count.min(start + BATCH))
             .into_par_iter()
-            .map(|index| Ok(Seen::of(network, &load(index)?)))
-            .collect::<Result<_, E>>()?;
+            .map(|index| {
+                let image = load(index)?;
+                let (seen, scores) = Seen::of(network, &image);
+                Ok((seen, look(index, &image, &scores)?))
+            })
+            .collect();
+        let seen: Vec<(Seen, T)> = seen.into_iter().collect::<Result<_, E>>()?;
+        let (seen, news): (Vec<Seen>, Vec<T>) = seen.into_iter().unzip();
+        looks.extend(news);
         let layers = calibration.layers.par_iter_mut().enumerate();
         layers.for_each(|(index, layer)| {
             for seen in &seen {
@@ -84,7 +93,7 @@ pub fn observe<E: Send>(
             }
         });
     }
-    Ok(calibration)
+    Ok((calibration, looks))
 }
 
 /// Ranges from the smallest to the largest value that any image gives.
@@ -250,13 +259,14 @@ struct SeenLayer {
 }
 
 impl Seen {
-    fn of(network: &MetaFormer, image: &[f32]) -> Self {
+    /// The same, and the network's scores.
+    fn of(network: &MetaFormer, image: &[f32]) -> (Self, Vec<f32>) {
         let mut layers: Vec<_> = network
             .layers
             .iter()
             .map(|_| SeenLayer::default())
             .collect();
-        float::run(network, image, |view| {
+        let scores = float::run(network, image, |view| {
             let layer = &mut layers[view.index];
             let stride = view.layer.output.tokens().div_ceil(MAX_TOKENS);
             let mut keep = |slot: usize| {
@@ -291,6 +301,6 @@ impl Seen {
                 layer.inner.insert(view.kind, histogram);
             }
         });
-        Self { layers }
+        (Self { layers }, scores)
     }
 }

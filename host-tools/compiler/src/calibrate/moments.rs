@@ -4,15 +4,18 @@
 //! They tell how much a change of the weights changes the outputs:
 //! `E[(d . x)^2] = d' C d + (d . mean)^2` with the covariance `C`.
 
-use wide::f32x8;
+use fearless_simd::{Level, Simd, SimdBase, dispatch, f32x16};
 
 /// Most inputs of a matrix whose moments are taken; 128 MiB of products.
 pub(super) const MAX_INPUTS: usize = 4096;
 
-/// Inputs of one row of products that are added together.
-const LANES: usize = 8;
+/// Tokens that are summed in single precision, before the sums are added in double.
+const TOKENS: usize = 64;
 /// Rows of products that are added together.
 const ROWS: usize = 4;
+/// Inputs of one row of products that are added together; a token is padded with zeros to
+/// a multiple.
+const LANES: usize = 16;
 
 /// Sums over the tokens that a matrix read.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,8 +23,7 @@ pub struct Moments {
     inputs: usize,
     tokens: u64,
     sums: Vec<f64>,
-    /// `inputs x inputs`; of rows and columns in the same block of eight, or a
-    /// later one for the column.
+    /// `inputs x inputs`; where the column is not less than the row.
     products: Vec<f64>,
 }
 
@@ -46,21 +48,15 @@ impl Moments {
                 *sum += f64::from(value);
             }
         }
-        // Single precision within a few tokens, double beyond.
-        for rows in rows.chunks(64) {
-            for first in (0..inputs).step_by(ROWS) {
-                let start = first / LANES * LANES;
-                for column in (start..inputs).step_by(LANES) {
-                    let block = block(rows, first, column);
-                    for (row, block) in (first..inputs).zip(block) {
-                        let width = LANES.min(inputs - column);
-                        let products = &mut self.products[row * inputs + column..][..width];
-                        for (product, value) in products.iter_mut().zip(block) {
-                            *product += f64::from(value);
-                        }
-                    }
-                }
+        let padded = inputs.next_multiple_of(LANES);
+        let mut tokens = vec![0.0; TOKENS * padded];
+        let level = Level::new();
+        for rows in rows.chunks(TOKENS) {
+            for (row, token) in rows.iter().zip(tokens.chunks_exact_mut(padded)) {
+                token[..inputs].copy_from_slice(row);
             }
+            let tokens = &tokens[..rows.len() * padded];
+            dispatch!(level, simd => add_products(simd, inputs, tokens, &mut self.products));
         }
     }
 
@@ -87,36 +83,28 @@ impl Moments {
     }
 }
 
-/// Products of four inputs with eight, summed over tokens.
+/// Adds the products of the inputs of a few padded tokens.
 #[inline(always)]
-fn block(rows: &[&[f32]], first: usize, column: usize) -> [[f32; LANES]; ROWS] {
-    let inputs = rows.first().map_or(0, |row| row.len());
-    if first + ROWS <= inputs && column + LANES <= inputs {
-        let mut sums = [f32x8::ZERO; ROWS];
-        for row in rows {
-            let (Some(a), Some(&b)) = (
-                row.get(first..).and_then(|tail| tail.first_chunk::<ROWS>()),
-                row.get(column..)
-                    .and_then(|tail| tail.first_chunk::<LANES>()),
-            ) else {
-                continue;
-            };
-            let b = f32x8::new(b);
-            for (sum, &a) in sums.iter_mut().zip(a) {
-                *sum += f32x8::splat(a) * b;
+fn add_products<S: Simd>(simd: S, inputs: usize, tokens: &[f32], products: &mut [f64]) {
+    let tokens = || tokens.chunks_exact(inputs.next_multiple_of(LANES));
+    for first in (0..inputs).step_by(ROWS) {
+        for column in (first / LANES * LANES..inputs).step_by(LANES) {
+            let mut sums = [f32x16::splat(simd, 0.0); ROWS];
+            for token in tokens() {
+                let b = f32x16::from_slice(simd, &token[column..column + LANES]);
+                // Padding makes room for rows that are none.
+                for (sum, &a) in sums.iter_mut().zip(&token[first..first + ROWS]) {
+                    *sum += f32x16::splat(simd, a) * b;
+                }
             }
-        }
-        sums.map(f32x8::to_array)
-    } else {
-        let mut sums = [[0.0; LANES]; ROWS];
-        for row in rows {
-            for (sums, a) in sums.iter_mut().zip(&row[first..]) {
-                for (sum, b) in sums.iter_mut().zip(&row[column..]) {
-                    *sum += a * b;
+            let width = LANES.min(inputs - column);
+            for (row, sums) in (first..inputs).zip(sums) {
+                let products = &mut products[row * inputs + column..][..width];
+                for (product, &value) in products.iter_mut().zip(sums.as_slice()) {
+                    *product += f64::from(value);
                 }
             }
         }
-        sums
     }
 }
 

@@ -59,10 +59,28 @@ impl Default for Range {
 impl Range {
     /// The interval that holds all of `values`.
     pub fn of(values: &[f32]) -> Self {
-        values.iter().fold(Self::default(), |range, &value| Self {
-            min: range.min.min(value),
-            max: range.max.max(value),
-        })
+        // Eight at a time, so that no value waits for the one before.
+        let (eights, rest) = values.as_chunks::<8>();
+        let mut lanes = [Self::default(); 8];
+        for eight in eights {
+            for (lane, &value) in lanes.iter_mut().zip(eight) {
+                lane.add(value);
+            }
+        }
+        let mut range = lanes.into_iter().fold(Self::default(), Self::union);
+        rest.iter().for_each(|&value| range.add(value));
+        range
+    }
+
+    /// Widens the interval to a value, unless that is none.
+    #[inline(always)]
+    fn add(&mut self, value: f32) {
+        if value < self.min {
+            self.min = value;
+        }
+        if value > self.max {
+            self.max = value;
+        }
     }
 
     /// The smallest interval that holds both.

@@ -11,7 +11,7 @@ use crate::given::model_toml::{
     BiasCorrection, Channels, Equalisation, InputDescription, ModelDescription, RangeMethod,
     RoundingMethod,
 };
-use crate::import::reference::{self, Comparison};
+use crate::import::reference::Comparison;
 use crate::network::MetaFormer;
 use crate::place::memory;
 use crate::place::program;
@@ -55,27 +55,23 @@ pub fn calibrate(
         Ok(images::normalise(&pixels, &description.input))
     };
 
-    progress.begin("comparing with tract", images.len());
-    // One image at a time: there may be many.
-    let mut failed = None;
-    let inputs = images
-        .iter()
-        .map_while(|image| load(image).map_err(|error| failed = Some(error)).ok());
-    let comparison = reference::compare(&model.network, &model.reference, inputs, config.tolerance);
-    if let Some(error) = failed {
-        return Err(error.into());
-    }
-    let comparison = comparison.map_err(|source| CompileError::Reference {
-        onnx: description.onnx.clone(),
-        source,
-    })?;
-    progress.end();
-
-    progress.begin("calibrating", images.len());
-    let observe =
-        |network: &MetaFormer| calibrate::observe(network, images.len(), |i| load(&images[i]));
+    // One run of the float network shows what its values are like, and is what tract
+    // confirms.
+    progress.begin("comparing with tract and calibrating", images.len());
+    let compare = |number: usize, image: &[f32], scores: &[f32]| {
+        let compared = model
+            .reference
+            .compare(number, image, scores, config.tolerance);
+        compared.map_err(|source| CompileError::Reference {
+            onnx: description.onnx.clone(),
+            source,
+        })
+    };
     let mut network = model.network.clone();
-    let mut calibration = observe(&network)?;
+    let load_number = |number: usize| load(&images[number]);
+    let (mut calibration, compared) =
+        calibrate::observe(&network, images.len(), |i| Ok(load_number(i)?), compare)?;
+    let comparison: Comparison = compared.into_iter().collect();
     progress.end();
     let equalisation = description.quantization.equalisation;
     if equalisation == Equalisation::On
@@ -83,7 +79,8 @@ pub fn calibrate(
         && let Some(equalised) = equalise(&network, &calibration)
     {
         progress.begin("calibrating what was equalised", images.len());
-        calibration = observe(&equalised)?;
+        (calibration, _) =
+            calibrate::observe(&equalised, images.len(), load_number, |_, _, _| Ok(()))?;
         network = equalised;
         progress.end();
     }

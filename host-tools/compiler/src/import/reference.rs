@@ -192,22 +192,47 @@ pub fn compare<I: AsRef<[f32]>>(
     images: impl IntoIterator<Item = I>,
     tolerance: f32,
 ) -> Result<Comparison, ReferenceError> {
-    let mut comparison = Comparison {
-        images: 0,
-        max_abs_diff: 0.0,
-        mean_abs_diff: 0.0,
-        same_top1: 0,
-    };
-    let (mut total, mut count) = (0.0f64, 0u64);
-    for (image, values) in images.into_iter().enumerate() {
-        let expected = reference.run(values.as_ref())?;
-        let scores = float::run(model, values.as_ref(), |_| {});
+    let images = images.into_iter().enumerate();
+    let compared = images.map(|(number, image)| {
+        let scores = float::run(model, image.as_ref(), |_| {});
+        reference.compare(number, image.as_ref(), &scores, tolerance)
+    });
+    compared.collect()
+}
+
+/// How far the scores of one image are from the reference's.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Compared {
+    scores: u64,
+    max_abs_diff: f32,
+    total_abs_diff: f64,
+    same_top1: bool,
+}
+
+impl Reference {
+    /// Compares the imported network's scores of one image, number `image`.
+    ///
+    /// # Errors
+    /// As [`compare`].
+    pub fn compare(
+        &self,
+        image: usize,
+        values: &[f32],
+        scores: &[f32],
+        tolerance: f32,
+    ) -> Result<Compared, ReferenceError> {
+        let expected = self.run(values)?;
         if scores.len() != expected.len() {
             return Err(ReferenceError::Classes {
                 imported: scores.len(),
                 reference: expected.len(),
             });
         }
+        let mut compared = Compared {
+            scores: scores.len() as u64,
+            same_top1: predicted(scores) == predicted(&expected),
+            ..Compared::default()
+        };
         let allowed = allowed(&expected, tolerance);
         for (class, (&imported, &reference)) in scores.iter().zip(&expected).enumerate() {
             let difference = (imported - reference).abs();
@@ -222,15 +247,26 @@ pub fn compare<I: AsRef<[f32]>>(
                     allowed,
                 });
             }
-            comparison.max_abs_diff = comparison.max_abs_diff.max(difference);
-            total += f64::from(difference);
-            count += 1;
+            compared.max_abs_diff = compared.max_abs_diff.max(difference);
+            compared.total_abs_diff += f64::from(difference);
         }
-        comparison.images += 1;
-        comparison.same_top1 += usize::from(predicted(&scores) == predicted(&expected));
+        Ok(compared)
     }
-    comparison.mean_abs_diff = (total / count.max(1) as f64) as f32;
-    Ok(comparison)
+}
+
+impl FromIterator<Compared> for Comparison {
+    fn from_iter<I: IntoIterator<Item = Compared>>(images: I) -> Self {
+        let images: Vec<Compared> = images.into_iter().collect();
+        let largest = images.iter().map(|image| image.max_abs_diff);
+        let total: f64 = images.iter().map(|image| image.total_abs_diff).sum();
+        let scores: u64 = images.iter().map(|image| image.scores).sum();
+        Self {
+            images: images.len(),
+            max_abs_diff: largest.fold(0.0, f32::max),
+            mean_abs_diff: (total / scores.max(1) as f64) as f32,
+            same_top1: images.iter().filter(|image| image.same_top1).count(),
+        }
+    }
 }
 
 /// What finite scores may differ by: `tolerance`, or as much of the largest if that is

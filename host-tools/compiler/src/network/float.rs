@@ -117,9 +117,7 @@ pub(crate) fn add_branch(x: &mut [f32], branch: &[f32], residual: &Residual) {
 /// The activation of every value.
 pub(crate) fn activate(activation: Activation, values: &mut [f32]) {
     match activation {
-        Activation::Gelu => values
-            .iter_mut()
-            .for_each(|value| *value = gelu::gelu(*value)),
+        Activation::Gelu => gelu::gelu_all(values),
         Activation::Relu => values.iter_mut().for_each(|value| *value = value.max(0.0)),
         _ => values
             .iter_mut()

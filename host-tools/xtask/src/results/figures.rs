@@ -111,8 +111,10 @@ pub(super) struct Host {
     pub(super) command: String,
     pub(super) measured: String,
     pub(super) machine: String,
-    pub(super) int8_images_per_second: u64,
-    pub(super) int4_images_per_second: u64,
+    /// Per second that a core was busy, decoding included.
+    pub(super) int8_images_per_core_second: u64,
+    /// The same of ONNX Runtime.
+    pub(super) onnxruntime_images_per_core_second: u64,
     /// Of 1 000 images and of 10 000.
     pub(super) check_peak_mib: [u64; 2],
 }

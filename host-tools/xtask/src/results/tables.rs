@@ -181,8 +181,11 @@ impl Sources {
             ("run_command", image.run_command.clone()),
             ("logits_within", image.logits_within.to_string()),
             ("host_machine", capitalised(&host.machine)),
-            ("host_int8", host.int8_images_per_second.to_string()),
-            ("host_int4", host.int4_images_per_second.to_string()),
+            ("host_int8", host.int8_images_per_core_second.to_string()),
+            (
+                "host_onnxruntime",
+                host.onnxruntime_images_per_core_second.to_string(),
+            ),
             ("host_measured", host.measured.clone()),
             ("host_command", host.command.clone()),
             ("check_1000", check_1000.to_string()),

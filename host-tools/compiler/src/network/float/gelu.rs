@@ -1,8 +1,24 @@
 //! GELU in single precision, the same on every machine.
 
+use fearless_simd::{Level, Simd, dispatch};
+
+/// Replaces every value by its GELU.
+pub(super) fn gelu_all(values: &mut [f32]) {
+    let level = Level::new();
+    dispatch!(level, simd => gelu_with(simd, values));
+}
+
+/// The loop in the instructions of `simd`.
+#[inline(always)]
+fn gelu_with<S: Simd>(_simd: S, values: &mut [f32]) {
+    for value in values {
+        *value = gelu(*value);
+    }
+}
+
 /// `x / 2 * (1 + erf(x / sqrt(2)))`, within a few units in the last place of 1.
 #[inline(always)]
-pub(crate) fn gelu(x: f32) -> f32 {
+fn gelu(x: f32) -> f32 {
     0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))
 }
 

@@ -1,11 +1,11 @@
 //! Products of tokens with a weight matrix.
 
-use wide::f32x8;
+use fearless_simd::{Level, Simd, SimdBase, dispatch, f32x16};
 
 use crate::network::Linear;
 
 /// Outputs computed together.
-const LANES: usize = 8;
+const LANES: usize = 16;
 /// Tokens computed together.
 const TOKENS: usize = 4;
 
@@ -13,23 +13,24 @@ const TOKENS: usize = 4;
 pub(crate) struct Matrix {
     inputs: usize,
     outputs: usize,
-    panels: Vec<f32x8>,
-    bias: Vec<f32x8>,
+    panels: Vec<f32>,
+    bias: Vec<f32>,
 }
 
 impl Matrix {
     pub(crate) fn new(linear: &Linear) -> Self {
         let (inputs, outputs) = (linear.inputs, linear.outputs);
-        let count = outputs.div_ceil(LANES);
-        let mut panels = vec![f32x8::ZERO; count * inputs];
-        let mut bias = vec![f32x8::ZERO; count];
+        let padded = outputs.next_multiple_of(LANES);
+        let mut panels = vec![0.0; padded * inputs];
         for (output, row) in linear.weight.chunks_exact(inputs.max(1)).enumerate() {
-            let panel = &mut panels[output / LANES * inputs..][..inputs];
-            for (lanes, weight) in panel.iter_mut().zip(row) {
-                lanes.as_mut_array()[output % LANES] = *weight;
+            let panel = &mut panels[output / LANES * LANES * inputs..][..LANES * inputs];
+            let places = panel.iter_mut().skip(output % LANES).step_by(LANES);
+            for (place, weight) in places.zip(row) {
+                *place = *weight;
             }
-            bias[output / LANES].as_mut_array()[output % LANES] = linear.bias[output];
         }
+        let mut bias = linear.bias.clone();
+        bias.resize(padded, 0.0);
         Self {
             inputs,
             outputs,
@@ -48,24 +49,33 @@ impl Matrix {
     /// `y = weight * x + bias` for each token; `x` is `tokens x inputs`, `y` is
     /// `tokens x outputs`.
     ///
-    /// Each output is summed in the order of its inputs, whatever the machine.
+    /// Each output is summed in the order of its inputs, and products are rounded before
+    /// they are added: the bits are the same whatever the machine. A BLAS promises neither,
+    /// and what is generated depends on the last bit of a range.
     pub(crate) fn apply(&self, x: &[f32], y: &mut [f32]) {
+        let level = Level::new();
+        dispatch!(level, simd => self.apply_with(simd, x, y));
+    }
+
+    #[inline(always)]
+    fn apply_with<S: Simd>(&self, simd: S, x: &[f32], y: &mut [f32]) {
         let Self {
             inputs, outputs, ..
         } = *self;
         let mut block = vec![[0.0; TOKENS]; inputs];
         let blocks = x
-            .chunks(TOKENS * inputs)
-            .zip(y.chunks_mut(TOKENS * outputs));
+            .chunks((TOKENS * inputs).max(1))
+            .zip(y.chunks_mut((TOKENS * outputs).max(1)));
         for (x, y) in blocks {
             for (token, x) in x.chunks_exact(inputs).enumerate() {
                 for (values, &x) in block.iter_mut().zip(x) {
                     values[token] = x;
                 }
             }
-            let panels = self.panels.chunks_exact(inputs).zip(&self.bias);
-            for (index, (weights, bias)) in panels.enumerate() {
-                store(&product(&block, weights, *bias), index, outputs, y);
+            let panels = self.panels.chunks_exact(LANES * inputs);
+            for (index, (weights, bias)) in panels.zip(self.bias.chunks_exact(LANES)).enumerate() {
+                let bias = f32x16::from_slice(simd, bias);
+                store(&product(simd, &block, weights, bias), index, outputs, y);
             }
         }
     }
@@ -73,22 +83,28 @@ impl Matrix {
 
 /// One panel's outputs of the tokens in `block`, given inputs first.
 #[inline(always)]
-fn product(block: &[[f32; TOKENS]], weights: &[f32x8], bias: f32x8) -> [f32x8; TOKENS] {
-    let [mut a, mut b, mut c, mut d] = [bias; TOKENS];
-    for (x, &weights) in block.iter().zip(weights) {
-        a += f32x8::splat(x[0]) * weights;
-        b += f32x8::splat(x[1]) * weights;
-        c += f32x8::splat(x[2]) * weights;
-        d += f32x8::splat(x[3]) * weights;
+fn product<S: Simd>(
+    simd: S,
+    block: &[[f32; TOKENS]],
+    weights: &[f32],
+    bias: f32x16<S>,
+) -> [f32x16<S>; TOKENS] {
+    let mut acc = [bias; TOKENS];
+    for (x, weights) in block.iter().zip(weights.chunks_exact(LANES)) {
+        let weights = f32x16::from_slice(simd, weights);
+        for (acc, &x) in acc.iter_mut().zip(x) {
+            *acc += f32x16::splat(simd, x) * weights;
+        }
     }
-    [a, b, c, d]
+    acc
 }
 
-fn store(acc: &[f32x8], panel: usize, outputs: usize, y: &mut [f32]) {
+#[inline(always)]
+fn store<S: Simd>(acc: &[f32x16<S>], panel: usize, outputs: usize, y: &mut [f32]) {
     let start = panel * LANES;
     let width = LANES.min(outputs - start);
     for (y, acc) in y.chunks_exact_mut(outputs).zip(acc) {
-        y[start..start + width].copy_from_slice(&acc.as_array()[..width]);
+        y[start..start + width].copy_from_slice(&acc.as_slice()[..width]);
     }
 }
 
@@ -99,7 +115,14 @@ mod tests {
     /// Every number of tokens and outputs around the block sizes.
     #[test]
     fn blocks_agree_with_a_plain_loop() {
-        for (tokens, inputs, outputs) in [(1, 1, 1), (3, 5, 7), (4, 3, 8), (9, 2, 17), (8, 6, 16)] {
+        for (tokens, inputs, outputs) in [
+            (1, 1, 1),
+            (3, 5, 7),
+            (4, 3, 8),
+            (9, 2, 17),
+            (8, 6, 16),
+            (5, 9, 71),
+        ] {
             let value = |i: usize| ((i * 37 % 23) as f32 - 11.0) / 8.0;
             let linear = Linear {
                 outputs,
