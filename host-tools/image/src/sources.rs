@@ -24,13 +24,6 @@ pub(crate) const KERNELS_FROM_MODEL: &str = "../kernels";
 /// What a manifest has for those who change the package, and needs files that are not
 /// carried.
 const OF_DEVELOPMENT: [&str; 5] = ["dev-dependencies", "test", "bench", "example", "profile"];
-/// The packages of the outer workspace that the firmware depends on.
-const MEMBERS: [&str; 4] = [
-    "firmware/kernels",
-    "firmware/protocol",
-    "host-tools/boards",
-    "host-tools/input",
-];
 
 /// The sources, with the generated crate of the CIFAR-10 PoolFormer.
 pub(crate) fn files() -> Files {
@@ -67,16 +60,25 @@ fn manifest(name: &str, bytes: &'static [u8]) -> Cow<'static, [u8]> {
         }
     }
     if let Some(Value::Table(workspace)) = table.get_mut("workspace") {
-        let (members, excluded): (&[&str], &[&str]) = match is_firmware {
-            true => (&["model"], &["kernels", "protocol"]),
-            false => (&MEMBERS, &[FIRMWARE]),
+        let (members, excluded) = match is_firmware {
+            true => (vec!["model"], vec!["kernels", "protocol"]),
+            false => (members(), vec![FIRMWARE]),
         };
-        let list = |names: &[&str]| Value::Array(names.iter().map(|&name| name.into()).collect());
-        workspace.insert("members".into(), list(members));
-        workspace.insert("exclude".into(), list(excluded));
+        workspace.insert("members".into(), members.into());
+        workspace.insert("exclude".into(), excluded.into());
         workspace.remove("default-members");
     }
     Cow::Owned(table.to_string().into_bytes())
+}
+
+/// The packages of the outer workspace that are carried.
+fn members() -> Vec<&'static str> {
+    let folders = CARRIED
+        .iter()
+        .filter_map(|(name, _)| name.strip_suffix("/Cargo.toml"));
+    folders
+        .filter(|&folder| folder != FIRMWARE && folder != MODEL)
+        .collect()
 }
 
 /// Makes `folder` hold `files` and nothing else. Files that are as they should be are left
@@ -145,6 +147,25 @@ mod tests {
                     .unwrap()
                     .join(member.as_str().unwrap());
                 assert!(files.contains_key(&folder.join("Cargo.toml")), "{member}");
+            }
+        }
+        let workspace: Table = text("Cargo.toml").parse().unwrap();
+        let ours = workspace["workspace"]["dependencies"].as_table().unwrap();
+        for name in files.keys().filter(|name| name.ends_with("Cargo.toml")) {
+            let manifest: Table = text(name.to_str().unwrap()).parse().unwrap();
+            let tables = ["dependencies", "build-dependencies"].map(|key| manifest.get(key));
+            let names = tables
+                .into_iter()
+                .flatten()
+                .flat_map(|table| table.as_table().unwrap());
+            for path in names.filter_map(|(used, _)| ours.get(used)?.get("path")) {
+                let manifest = Path::new(path.as_str().unwrap()).join("Cargo.toml");
+                let problem = "needs a link in `sources`, for it is used by";
+                assert!(
+                    files.contains_key(&manifest),
+                    "{path} {problem} {}",
+                    name.display()
+                );
             }
         }
         assert!(!text("firmware/kernels/Cargo.toml").contains("[[test]]"));

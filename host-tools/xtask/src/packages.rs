@@ -136,7 +136,10 @@ fn install(workspace: &Path, members: &[(&str, String)], target: &Path) -> Resul
         .iter()
         .find(|(name, _)| *name == "tadpool")
         .context("the package tadpool is not public")?;
-    let mut command = cargo(["install", "--debug", "--no-track", "--path"]);
+    // Takes the packages out of the lock that are not published. Without `--locked` cargo
+    // would install with the latest versions of everything, which were not compiled here.
+    run(cargo(["update", "--quiet", "--workspace"]).current_dir(workspace))?;
+    let mut command = cargo(["install", "--locked", "--debug", "--no-track", "--path"]);
     command
         .arg(workspace.join(member))
         .arg("--root")
