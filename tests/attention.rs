@@ -83,6 +83,7 @@ fn network(times: usize) -> MetaFormer {
             stride: [window; 2],
             padding: [0; 4],
             linear: make.linear(channels, window * window * shape.channels),
+            rectifier: None,
         };
         let name = LayerName::Embedding { stage: number };
         layers.push(name, map, Op::PatchEmbedding(embedding));

@@ -47,6 +47,7 @@ fn network(seed: u64) -> MetaFormer {
             stride: [1, 1],
             padding: [0; 4],
             linear: make.linear(channels, read),
+            rectifier: None,
         });
         layers.push(LayerName::Embedding { stage: number }, map, embedding);
         // Two, so that one reads what another wrote.

@@ -10,6 +10,7 @@ mod doors;
 mod emulator;
 mod errors;
 mod family;
+mod forms;
 mod import;
 mod methods;
 mod mixers;

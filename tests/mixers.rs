@@ -108,6 +108,7 @@ fn network() -> MetaFormer {
             stride: [stride; 2],
             padding: [padding; 4],
             linear: make.linear(channels, kernel * kernel * shape.channels),
+            rectifier: None,
         };
         let embedding = Op::PatchEmbedding(embedding);
         layers.push(LayerName::Embedding { stage: number }, map, embedding);

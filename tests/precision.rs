@@ -53,6 +53,7 @@ fn network() -> MetaFormer {
             stride: [stride; 2],
             padding: [padding; 4],
             linear: make.linear(channels, kernel * kernel * shape.channels),
+            rectifier: None,
         };
         layers.push(
             LayerName::Embedding { stage: number },

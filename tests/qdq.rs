@@ -143,7 +143,7 @@ fn the_integers_of_the_file_are_the_integers_of_the_network() {
         let (imported, qdq) = imported(name);
         let integer = Integer::new(&imported, &qdq.scales);
         let path = support::fixtures().join(format!("{name}.onnx"));
-        let stored = pointwise_weights(&onnx::read(&std::fs::read(path).unwrap()).unwrap());
+        let stored = pointwise_weights(&onnx::read(&std::fs::read(path).unwrap(), None).unwrap());
         let mut found = Vec::new();
         for layer in &integer.model.layers {
             match &layer.op {

@@ -10,6 +10,7 @@ pub(crate) mod outliers;
 pub(crate) mod placed;
 pub(crate) mod proto;
 pub(crate) mod refused;
+pub(crate) mod written;
 
 use std::path::{Path, PathBuf};
 
@@ -20,6 +21,7 @@ use serde::Deserialize;
 pub(crate) struct Manifest {
     pub(crate) model: Vec<Fixture>,
     pub(crate) unsupported: Vec<Fixture>,
+    pub(crate) form: Vec<Fixture>,
 }
 
 /// A file of the manifest and what it holds.

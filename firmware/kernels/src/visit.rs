@@ -227,7 +227,13 @@ pub trait Described: Fields {
 
     /// Whether it reads the sums of the map.
     fn reads_sums(&self) -> bool {
-        true
+        !self.is_fixed()
+    }
+
+    /// Whether it takes the sums of no values in the place of the map's, since its norm has
+    /// fixed statistics.
+    fn is_fixed(&self) -> bool {
+        false
     }
 }
 
@@ -268,6 +274,10 @@ impl<T: Step + Described> AnyStep for T {
         stats: &Stats,
         arena: &mut [u8],
     ) -> Result<Stats, Fault> {
+        let stats = &match self.is_fixed() {
+            true => Stats::default(),
+            false => *stats,
+        };
         match (input, output) {
             (Values::Int8, Values::Int8) => Step::run::<Rows, Int8, Int8>(self, stats, arena),
             (Values::Int8, Values::Int16) => Step::run::<Rows, Int8, Int16>(self, stats, arena),

@@ -41,6 +41,8 @@ pub struct Model {
     pub qdq: Option<Qdq>,
     /// The original file, run by tract.
     pub reference: Reference,
+    /// What people should know of the import, a sentence each.
+    pub notes: Vec<String>,
 }
 
 /// Choices of a compilation.
@@ -167,17 +169,23 @@ pub fn load(path: &Path) -> Result<Model, CompileError> {
         .as_ref()
         .map_or(path, |description| &description.onnx)
         .to_owned();
-    let imported = import::import_file(&onnx)?;
+    let size = described
+        .as_ref()
+        .map(|description| [description.input.height, description.input.width]);
+    let imported = import::import_file_of_size(&onnx, size)?;
     let description = described
         .unwrap_or_else(|| ModelDescription::of_onnx(&onnx, &imported.model))
-        .fit(&imported.model)?;
-    let reference = Reference::new(&imported.bytes, imported.model.input)
+        .fit(&imported.model)?
+        .fed_as(&imported.input)?;
+    let shape = imported.model.input;
+    let reference = Reference::of(&imported.bytes, shape, imported.input)
         .map_err(|source| CompileError::Reference { onnx, source })?;
     Ok(Model {
         description,
         network: imported.model,
         qdq: imported.qdq,
         reference,
+        notes: imported.notes,
     })
 }
 

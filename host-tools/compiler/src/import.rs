@@ -6,6 +6,8 @@ pub mod graph;
 
 pub mod constant_folding;
 
+pub mod normalise;
+
 pub mod recognise;
 
 pub mod trained_scales;
@@ -21,6 +23,7 @@ use tadpool_input::text::shown;
 
 use crate::import::constant_folding::{FoldError, fold};
 use crate::import::interpreter::Interpreter;
+use crate::import::normalise::{FileInput, Normal, normalise};
 use crate::import::onnx::OnnxError;
 use crate::import::recognise::{Unsupported, recognise};
 use crate::import::trained_scales::TrainedScales;
@@ -33,9 +36,13 @@ pub struct Imported {
     pub model: MetaFormer,
     /// What the file rounds its values to, if it was trained for integers.
     pub qdq: Option<Qdq>,
-    /// The ONNX file for the float reference, which rounds no feature maps and has no node
-    /// that the output does not need.
+    /// The ONNX file for the float reference, which rounds no feature maps, ends with what
+    /// [`model`](Self::model) ends with, and has no node that this does not need.
     pub bytes: Vec<u8>,
+    /// How the file takes an image.
+    pub input: FileInput,
+    /// Sentences for people about what was left out or moved.
+    pub notes: Vec<String>,
 }
 
 /// What a file says of the integers that it was trained for.
@@ -54,6 +61,12 @@ pub struct WithQdq {
     pub model: MetaFormer,
     /// None if the file rounds nothing.
     pub qdq: Option<Qdq>,
+    /// How the file takes an image.
+    pub input: FileInput,
+    /// Name of the value that the network ends with, unless it is the file's only output.
+    pub output: Option<String>,
+    /// Sentences for people about what was left out or moved.
+    pub notes: Vec<String>,
 }
 
 /// Why a file could not be imported; `file` is the name given by the caller.
@@ -90,21 +103,58 @@ pub enum ImportError {
 /// # Errors
 /// See [`ImportError`].
 pub fn import_file(path: &Path) -> Result<Imported, ImportError> {
+    import_file_of_size(path, None)
+}
+
+/// The same for a file whose image may have symbolic height and width, which become `size`.
+///
+/// # Errors
+/// See [`ImportError`].
+pub fn import_file_of_size(path: &Path, size: Option<[usize; 2]>) -> Result<Imported, ImportError> {
     let file = shown(path);
     let bytes = onnx::read_file(path).map_err(|source| ImportError::Onnx {
         file: file.clone(),
         source,
     })?;
-    let WithQdq { model, qdq } = import_with_qdq(&bytes, &file)?;
-    let bytes = match qdq {
-        Some(_) => onnx::without_qdq(&bytes).map_err(|source| ImportError::Onnx {
-            file: file.clone(),
-            source,
-        })?,
-        None => bytes,
+    let WithQdq {
+        model,
+        qdq,
+        input,
+        output,
+        mut notes,
+    } = import_of_size(&bytes, &file, size)?;
+    let (bytes, is_single) = for_reference(bytes, qdq.is_some(), output.as_deref())
+        .map_err(|source| ImportError::Onnx { file, source })?;
+    if !is_single {
+        notes.push("the file computes in another precision, here all is float32".to_owned());
+    }
+    Ok(Imported {
+        model,
+        qdq,
+        bytes,
+        input,
+        notes,
+    })
+}
+
+/// The file that the float reference runs, and whether it computed in single precision
+/// before.
+fn for_reference(
+    mut bytes: Vec<u8>,
+    has_qdq: bool,
+    output: Option<&str>,
+) -> Result<(Vec<u8>, bool), OnnxError> {
+    if has_qdq {
+        bytes = onnx::without_qdq(&bytes)?;
+    }
+    if let Some(output) = output {
+        bytes = onnx::ending_with(&bytes, output)?;
+    }
+    let (bytes, is_single) = match onnx::in_single(&bytes)? {
+        Some(single) => (single, false),
+        None => (bytes, true),
     };
-    let bytes = onnx::live(bytes).map_err(|source| ImportError::Onnx { file, source })?;
-    Ok(Imported { model, qdq, bytes })
+    Ok((onnx::live(bytes)?, is_single))
 }
 
 /// Imports an ONNX file's bytes without what it says of rounding; `file` names it
@@ -121,31 +171,73 @@ pub fn import(bytes: &[u8], file: &str) -> Result<MetaFormer, ImportError> {
 /// # Errors
 /// See [`ImportError`].
 pub fn import_with_qdq(bytes: &[u8], file: &str) -> Result<WithQdq, ImportError> {
+    import_of_size(bytes, file, None)
+}
+
+fn import_of_size(
+    bytes: &[u8],
+    file: &str,
+    size: Option<[usize; 2]>,
+) -> Result<WithQdq, ImportError> {
     let file = || file.to_owned();
-    let graph = onnx::read(bytes).map_err(|source| ImportError::Onnx {
+    let graph = onnx::read(bytes, size).map_err(|source| ImportError::Onnx {
         file: file(),
         source,
     })?;
-    let graph = fold(graph).map_err(|source| ImportError::Fold {
+    let mut graph = fold(graph).map_err(|source| ImportError::Fold {
         file: file(),
         source,
     })?;
-    let (model, scales) = recognise(&graph).map_err(|problems| ImportError::Unsupported {
+    let Normal {
+        graph: normal,
+        output,
+        input,
+        notes,
+    } = normalise(&graph);
+    let (model, scales) = recognise(&normal).map_err(|problems| ImportError::Unsupported {
         file: file(),
         problems,
     })?;
-    let input = model.input;
+    let is_whole = output == graph.output && graph.others.is_empty();
+    let name = (!is_whole).then(|| graph.value(output).name.clone());
+    graph.output = output;
     let qdq = scales.map(|scales| Qdq {
         scales,
-        interpreter: Interpreter::new(graph, input),
+        interpreter: Interpreter::new(graph, model.input, input.clone()),
     });
-    Ok(WithQdq { model, qdq })
+    Ok(WithQdq {
+        model,
+        qdq,
+        input,
+        output: name,
+        notes,
+    })
 }
 
+/// A line for each kind of problem, with the first node that has it.
 fn list(problems: &[Unsupported]) -> String {
-    problems.iter().fold(String::new(), |mut text, problem| {
+    let same = |a: &Unsupported, b: &Unsupported| {
+        (&a.op, &a.what, &a.remedy) == (&b.op, &b.what, &b.remedy)
+    };
+    let mut text = String::new();
+    for (index, problem) in problems.iter().enumerate() {
+        if problems[..index]
+            .iter()
+            .any(|earlier| same(earlier, problem))
+        {
+            continue;
+        }
         // Writing to a string cannot fail.
         let _ = write!(text, "\n  {problem}");
-        text
-    })
+        let others = problems[index + 1..]
+            .iter()
+            .filter(|later| same(later, problem));
+        match others.count() {
+            0 => {}
+            others => {
+                let _ = write!(text, " ({others} more like it)");
+            }
+        }
+    }
+    text
 }

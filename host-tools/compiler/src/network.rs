@@ -106,6 +106,8 @@ pub enum NormScope {
     Map,
     /// The channels of each token: LayerNorm.
     Token,
+    /// None: `gamma * x + beta`, as BatchNorm is after training, or no norm at all.
+    Fixed,
 }
 
 /// `y = weight * x + bias`.
@@ -139,6 +141,45 @@ pub enum Activation {
         /// Added to it.
         bias: f32,
     },
+    /// `min(max(x, lowest), highest)`: ReLU6 from 0 to 6.
+    Clip {
+        /// Smallest value.
+        lowest: f32,
+        /// Largest value.
+        highest: f32,
+    },
+    /// `x * sigmoid(alpha * x)`: SiLU for 1, quick GELU for 1.702.
+    Swish {
+        /// Of the gate's argument.
+        alpha: f32,
+    },
+    /// `x * min(max(x + 3, 0), 6) / 6`.
+    HardSwish,
+    /// `x * tanh(softplus(x))`.
+    Mish,
+    /// `max(x, 0) + slope * min(x, 0)`.
+    LeakyRelu {
+        /// Of negative values.
+        slope: f32,
+    },
+    /// `max(x, 0) + alpha * (exp(min(x, 0)) - 1)`.
+    Elu {
+        /// Of negative values.
+        alpha: f32,
+    },
+    /// `1 / (1 + exp(-x))`.
+    Sigmoid,
+    /// `min(max(slope * x + offset, 0), 1)`.
+    HardSigmoid {
+        /// Of the argument.
+        slope: f32,
+        /// Added to it.
+        offset: f32,
+    },
+    /// `tanh(x)`.
+    Tanh,
+    /// `log(1 + exp(x))`.
+    Softplus,
 }
 
 impl Shape {
@@ -228,6 +269,26 @@ impl Activation {
             Self::Relu => x.max(0.0),
             Self::SquaredRelu => square,
             Self::StarRelu { scale, bias } => f64::from(scale) * square + f64::from(bias),
+            Self::Clip { lowest, highest } => x.max(lowest.into()).min(highest.into()),
+            Self::Swish { alpha } => x * sigmoid(f64::from(alpha) * x),
+            Self::HardSwish => x * (x + 3.0).clamp(0.0, 6.0) / 6.0,
+            Self::Mish => x * libm::tanh(softplus(x)),
+            Self::LeakyRelu { slope } => x.max(0.0) + f64::from(slope) * x.min(0.0),
+            Self::Elu { alpha } => x.max(0.0) + f64::from(alpha) * libm::expm1(x.min(0.0)),
+            Self::Sigmoid => sigmoid(x),
+            Self::HardSigmoid { slope, offset } => {
+                (f64::from(slope) * x + f64::from(offset)).clamp(0.0, 1.0)
+            }
+            Self::Tanh => libm::tanh(x),
+            Self::Softplus => softplus(x),
         }
     }
+}
+
+fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + libm::exp(-x))
+}
+
+fn softplus(x: f64) -> f64 {
+    x.max(0.0) + libm::log1p(libm::exp(-x.abs()))
 }

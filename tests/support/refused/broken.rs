@@ -65,9 +65,9 @@ pub(crate) fn broken_files() -> Vec<(&'static str, Vec<u8>)> {
             changed(&|graph| graph.output[0].name = "x2".to_owned()),
         ),
         (
-            "batch of 8",
+            "batch of a thousand",
             changed(&|graph| {
-                graph.input = vec![image_info([Some(8), Some(3), Some(4), Some(4)])];
+                graph.input = vec![image_info([Some(1000), Some(3), Some(4), Some(4)])];
             }),
         ),
         (

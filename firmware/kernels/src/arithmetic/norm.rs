@@ -29,6 +29,20 @@ pub struct Norm {
 
 fields!(part norm::Norm: elements, epsilon);
 
+impl Norm {
+    /// A norm whose statistics are fixed, as BatchNorm's are: with the sums of no values
+    /// the mean is zero and the deviation one.
+    pub const FIXED: Self = Self {
+        elements: 0,
+        epsilon: 1,
+    };
+
+    /// Whether its statistics are fixed.
+    pub const fn is_fixed(&self) -> bool {
+        self.elements == 0
+    }
+}
+
 /// Mean and standard deviation in units of the map's quantization step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NormScale {
@@ -291,6 +305,14 @@ mod tests {
         fn takes_roots(value in any::<u64>(), shift in 0u32..64) {
             prop_assert_eq!(u64::from(root(value >> shift)), (value >> shift).isqrt());
         }
+    }
+
+    #[test]
+    fn fixed_statistics_are_those_of_the_identity() {
+        let nothing = Stats::default();
+        let identity = NormScale::identity(0);
+        assert_eq!(NormScale::new(&nothing, &Norm::FIXED), identity);
+        assert_eq!(NormScale::of_int16(&nothing, &Norm::FIXED), identity);
     }
 
     #[test]

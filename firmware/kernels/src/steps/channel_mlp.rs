@@ -43,7 +43,8 @@ pub struct ChannelMlp<'a> {
     /// tile is as fast as many unless weights come through a cache or are
     /// unpacked.
     pub tile_tokens: usize,
-    /// The norm before `fc1`.
+    /// The norm before `fc1`; [`Norm::FIXED`] if there is none, or one that is folded into
+    /// it.
     pub norm: Norm,
     /// Bits per channel of an int16 stream that are rounded away before `fc1`, at most
     /// eight; empty for an int8 stream.
@@ -132,6 +133,10 @@ impl Step for ChannelMlp<'_> {
 impl Described for ChannelMlp<'_> {
     fn takes(&self, _layout: Layout, _input: Values) -> bool {
         true
+    }
+
+    fn is_fixed(&self) -> bool {
+        self.norm.is_fixed()
     }
 
     fn function(&self, call: &Call) -> Function {

@@ -37,7 +37,8 @@ pub struct Pooling<'a> {
     pub scratch: Buffer,
     /// Rows, columns and channels.
     pub shape: [usize; 3],
-    /// The norm before the mixer.
+    /// The norm before the mixer; [`Norm::FIXED`] if there is none, or one that is folded
+    /// into the factors.
     pub norm: Norm,
     /// `layer_scale * gamma / (36 * output scale)` per channel, Q24.
     pub factor: &'a [i32],
@@ -106,6 +107,10 @@ impl Described for Pooling<'_> {
     fn takes(&self, layout: Layout, _input: Values) -> bool {
         let [.., channels] = self.shape;
         layout.pools(channels)
+    }
+
+    fn is_fixed(&self) -> bool {
+        self.norm.is_fixed()
     }
 
     fn function(&self, call: &Call) -> Function {

@@ -31,7 +31,8 @@ pub struct ScaledPooling<'a> {
     pub scratch: Buffer,
     /// Rows, columns and channels.
     pub shape: [usize; 3],
-    /// The norm before the mixer.
+    /// The norm before the mixer; [`Norm::FIXED`] if there is none, or one that is folded
+    /// into the factors.
     pub norm: Norm,
     /// `layer_scale * gamma / (36 * output scale)` per channel, Q24.
     pub factor: &'a [i32],
@@ -89,6 +90,10 @@ impl ScaledPooling<'_> {
 impl Described for ScaledPooling<'_> {
     fn takes(&self, _layout: Layout, _input: Values) -> bool {
         false
+    }
+
+    fn is_fixed(&self) -> bool {
+        self.norm.is_fixed()
     }
 
     fn function(&self, _call: &Call) -> Function {

@@ -22,6 +22,7 @@ pub(crate) struct Inspection {
     parameters: u64,
     macs: u64,
     layers: Vec<LayerRow>,
+    notes: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -56,6 +57,7 @@ impl Inspect {
                     nodes: layer.nodes.clone(),
                 })
                 .collect(),
+            notes: model.notes.clone(),
         })
     }
 }
@@ -83,6 +85,10 @@ impl fmt::Display for Inspection {
             f,
             "{}: {} pixels to {} classes\n{rows}",
             self.name, self.input, self.classes
-        )
+        )?;
+        for note in &self.notes {
+            writeln!(f, "note: {note}")?;
+        }
+        Ok(())
     }
 }

@@ -1,5 +1,5 @@
-//! What a person should know of a quantized model: what was chosen for it, and
-//! what is odd about its calibration images.
+//! What a person should know of a quantized model: what its file was taken for, what was
+//! chosen for it, and what is odd about its calibration images.
 
 use serde::Serialize;
 use tadpool_compiler::calibrate::Finding;
@@ -9,6 +9,8 @@ use tadpool_compiler::quantize::precision::Widened;
 /// Part of the reports of `compile` and `check`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Notes {
+    /// What was left out or moved on import.
+    import: Vec<String>,
     /// Stages whose stream has sixteen bits since eight were measured to be too few.
     widened: Vec<Widened>,
     /// Signal to noise of the output, and what may raise it.
@@ -26,6 +28,7 @@ impl Notes {
         compiled: &Compiled,
     ) -> anyhow::Result<Self> {
         Ok(Self {
+            import: model.notes.clone(),
             widened: compiled.choice.widened.clone(),
             quality: Quality::of(model, calibrated, compiled)?,
             trained: compiled.trained.clone(),
@@ -44,7 +47,9 @@ impl Notes {
         let quality = Some(&self.quality).filter(|quality| !quality.is_enough());
         let trained = self.trained.iter().map(Trained::to_string);
         let findings = self.findings.iter().map(Finding::to_string);
-        widened
+        let import = self.import.iter().cloned();
+        import
+            .chain(widened)
             .chain(quality.map(Quality::to_string))
             .chain(trained)
             .chain(findings)

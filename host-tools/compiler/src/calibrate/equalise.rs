@@ -38,9 +38,9 @@ pub fn equalise(network: &MetaFormer, calibration: &Calibration) -> Option<MetaF
 /// largest one of each.
 fn factors(op: &ChannelMlp, largest: &[f32]) -> Vec<f32> {
     let power = match op.activation {
-        Activation::Relu => 1,
+        Activation::Relu | Activation::LeakyRelu { .. } => 1,
         Activation::SquaredRelu | Activation::StarRelu { .. } => 2,
-        Activation::Gelu | Activation::GeluTanh => return Vec::new(),
+        _ => return Vec::new(),
     };
     let hidden = op.fc2.inputs;
     let logs: Vec<Option<f64>> = largest

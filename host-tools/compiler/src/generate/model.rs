@@ -226,7 +226,11 @@ fn takes_int4(program: &Program<'_>, step: &ProgramStep<'_>) -> bool {
 /// The call of a step's kernel.
 fn call(program: &Program<'_>, step: &ProgramStep<'_>, layout: Layout) -> TokenStream {
     let (ident, run) = (ident(step), kernel_path(program, step, layout));
-    let stats = step.kernel.reads_sums().then(|| quote!(&stats,));
+    let stats = match (step.kernel.reads_sums(), step.kernel.is_fixed()) {
+        (true, _) => quote!(&stats,),
+        (false, true) => quote!(&Default::default(),),
+        (false, false) => quote!(),
+    };
     quote!(#run(&#ident, #stats arena)?;)
 }
 

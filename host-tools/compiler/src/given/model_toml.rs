@@ -9,6 +9,7 @@ use serde::Deserialize;
 use tadpool_input::Kind;
 use tadpool_input::text::escaped;
 
+use crate::import::normalise::FileInput;
 use crate::network::{MetaFormer, Shape};
 pub use error::DescriptionError;
 pub use quantization::{
@@ -214,6 +215,41 @@ fn numbered(model: &MetaFormer) -> Vec<String> {
     (0..model.told_apart())
         .map(|class| class.to_string())
         .collect()
+}
+
+impl ModelDescription {
+    /// The description with the normalisation that the file does itself, if it does.
+    ///
+    /// # Errors
+    /// The description names a normalisation too.
+    pub fn fed_as(mut self, file: &FileInput) -> Result<Self, DescriptionError> {
+        if !file.normalises() && !file.of_bytes {
+            return Ok(self);
+        }
+        let (mean, std) = file.statistics();
+        let is = |values: &[f32], other: &[f32]| {
+            let mut pairs = values.iter().zip(other);
+            pairs.all(|(value, other)| (value - other).abs() <= 1e-6 * other.abs().max(1e-3))
+        };
+        let input = &mut self.input;
+        let channels = mean.len();
+        let unit = if file.of_bytes { 1.0 / 255.0 } else { 1.0 };
+        let nothing = vec![0.0; channels];
+        // As if there were no normalisation, or what brings pixels to what the file takes.
+        let as_is = is(&input.mean, &nothing)
+            && (is(&input.std, &vec![1.0; channels]) || is(&input.std, &vec![unit; channels]));
+        if !as_is {
+            return Err(DescriptionError::Normalised {
+                mean: input.mean.clone(),
+                std: input.std.clone(),
+                own_mean: mean,
+                own_std: std,
+                onnx: self.onnx,
+            });
+        }
+        (input.mean, input.std) = (mean, std);
+        Ok(self)
+    }
 }
 
 /// A name out of a file as an error can show it.

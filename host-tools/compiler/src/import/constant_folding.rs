@@ -7,12 +7,14 @@
 mod contradiction;
 mod evaluate;
 mod moves;
+mod pads;
 mod qdq;
 mod shape;
 mod window;
 
 pub use contradiction::Contradiction;
 pub(crate) use moves::transpose;
+pub(crate) use pads::Pads;
 pub(crate) use qdq::QdqParameters;
 pub(crate) use shape::{permutation, reduced_axes};
 pub(crate) use window::Window;
@@ -50,40 +52,54 @@ pub struct FoldError {
 /// elements, and values larger than [`MAX_MAP_ELEMENTS`].
 pub fn fold(mut graph: Graph) -> Result<Graph, FoldError> {
     let mut budget = MAX_FOLDED_ELEMENTS;
-    for index in 0..graph.nodes.len() {
-        let node = &graph.nodes[index];
-        let fail = |what: Contradiction| FoldError {
+    // A copy: limits of whole numbers are found by way of producers.
+    let nodes = graph.nodes.clone();
+    for node in &nodes {
+        complete(&mut graph, node, &mut budget).map_err(|what| FoldError {
             node: node.name.clone(),
             op: node.op.clone(),
             what: Box::new(what),
-        };
-        let constant = constant(&graph, node, budget).map_err(fail)?;
-        let shape = match &constant {
-            Some(tensor) => Some(tensor.shape.clone()),
-            None => shape::infer(&graph, node).map_err(fail)?,
-        };
-        let limit = match constant {
-            Some(_) => budget,
-            None => MAX_MAP_ELEMENTS,
-        };
-        let count = shape.as_ref().map(|shape| element_count(shape));
-        if count.is_some_and(|count| count.is_none_or(|count| count > limit)) {
-            return Err(fail(Contradiction::LargeResult(shape)));
-        }
-        if let (Some(_), Some(Some(count))) = (&constant, count) {
-            budget -= count;
-        }
-        if node.op == "Split" {
-            for (output, shape) in shape::split(&graph, node).map_err(fail)? {
-                graph.values[output.0].shape = Some(shape);
-            }
-        } else if let Some(output) = node.output() {
-            let value = &mut graph.values[output.0];
-            value.shape = shape;
-            value.constant = constant.map(Arc::new);
-        }
+        })?;
     }
     Ok(graph)
+}
+
+/// Fills in shapes and constants of what one node makes; constants take their number of
+/// elements from `budget`.
+///
+/// # Errors
+/// See [`fold`].
+pub(crate) fn complete(
+    graph: &mut Graph,
+    node: &Node,
+    budget: &mut usize,
+) -> Result<(), Contradiction> {
+    let constant = constant(graph, node, *budget)?;
+    let shape = match &constant {
+        Some(tensor) => Some(tensor.shape.clone()),
+        None => shape::infer(graph, node)?,
+    };
+    let limit = match constant {
+        Some(_) => *budget,
+        None => MAX_MAP_ELEMENTS,
+    };
+    let count = shape.as_ref().map(|shape| element_count(shape));
+    if count.is_some_and(|count| count.is_none_or(|count| count > limit)) {
+        return Err(Contradiction::LargeResult(shape));
+    }
+    if let (Some(_), Some(Some(count))) = (&constant, count) {
+        *budget -= count;
+    }
+    if node.op == "Split" {
+        for (output, shape) in shape::split(graph, node)? {
+            graph.values[output.0].shape = Some(shape);
+        }
+    } else if let Some(output) = node.output() {
+        let value = &mut graph.values[output.0];
+        value.shape = shape;
+        value.constant = constant.map(Arc::new);
+    }
+    Ok(())
 }
 
 fn constant(graph: &Graph, node: &Node, limit: usize) -> Result<Option<Tensor>, Contradiction> {
@@ -95,7 +111,12 @@ fn constant(graph: &Graph, node: &Node, limit: usize) -> Result<Option<Tensor>, 
         return qdq::evaluate(graph, node, limit);
     }
     let mut inputs = Vec::new();
-    for input in &node.inputs {
+    // A map's type is that of real numbers; its elements do not matter.
+    let reads = match node.op.as_str() {
+        "CastLike" if node.input(1).is_some_and(|id| graph.constant(id).is_none()) => 1,
+        _ => node.inputs.len(),
+    };
+    for input in &node.inputs[..reads.min(node.inputs.len())] {
         inputs.push(match input.map(|id| graph.constant(id)) {
             Some(Some(tensor)) => Some(tensor.as_ref()),
             Some(None) => return Ok(None),

@@ -12,14 +12,31 @@ use std::sync::Arc;
 pub struct Graph {
     /// Version of the default operator set.
     pub opset: i64,
-    /// The image, `1 x channels x height x width`.
+    /// The image, `1 x channels x height x width`; in the order of the file's axes until
+    /// the graph is [normalised](crate::import::normalise).
     pub input: ValueId,
+    /// Type of the image's elements.
+    pub element: Element,
+    /// Images that the file takes at a time; read as one.
+    pub batch: usize,
     /// The class scores.
     pub output: ValueId,
+    /// What else the file gives out.
+    pub others: Vec<ValueId>,
     /// Indexed by [`ValueId`].
     pub values: Vec<Value>,
     /// In execution order; indexed by [`NodeId`].
     pub nodes: Vec<Node>,
+}
+
+/// Type of an image's elements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Element {
+    /// Single precision.
+    #[default]
+    Float,
+    /// Whole numbers from 0 to 255.
+    Byte,
 }
 
 /// Index of a value of a [`Graph`].
@@ -116,6 +133,35 @@ impl Graph {
         self.values[id.0].shape.as_deref()
     }
 
+    /// Drops the nodes that the output does not depend on, and records the producers of
+    /// the others.
+    pub fn prune(&mut self) {
+        let mut live = vec![false; self.values.len()];
+        live[self.output.0] = true;
+        let mut nodes = std::mem::take(&mut self.nodes);
+        // Producers come before their readers.
+        let mut kept: Vec<Node> = Vec::with_capacity(nodes.len());
+        while let Some(node) = nodes.pop() {
+            if node.outputs.iter().flatten().any(|output| live[output.0]) {
+                node.inputs
+                    .iter()
+                    .flatten()
+                    .for_each(|input| live[input.0] = true);
+                kept.push(node);
+            }
+        }
+        kept.reverse();
+        for value in &mut self.values {
+            value.producer = None;
+        }
+        for (index, node) in kept.iter().enumerate() {
+            for output in node.outputs.iter().flatten() {
+                self.values[output.0].producer = Some(NodeId(index));
+            }
+        }
+        self.nodes = kept;
+    }
+
     /// Elements of a value that does not depend on the image.
     pub fn constant(&self, id: ValueId) -> Option<&Arc<Tensor>> {
         self.values[id.0].constant.as_ref()
@@ -209,6 +255,28 @@ impl Tensor {
         match self.as_floats() {
             Some(&[value]) => Some(value),
             _ => None,
+        }
+    }
+
+    /// The only element, as a real number.
+    pub fn as_number(&self) -> Option<f32> {
+        match &self.data {
+            Data::Float(values) => match values[..] {
+                [value] => Some(value),
+                _ => None,
+            },
+            Data::Int(values) => match values[..] {
+                [value] => Some(value as f32),
+                _ => None,
+            },
+        }
+    }
+
+    /// The elements as real numbers.
+    pub fn to_floats(&self) -> Vec<f32> {
+        match &self.data {
+            Data::Float(values) => values.clone(),
+            Data::Int(values) => values.iter().map(|&value| value as f32).collect(),
         }
     }
 }

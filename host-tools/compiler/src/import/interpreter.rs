@@ -18,6 +18,7 @@ pub use unevaluated::Unevaluated;
 use std::sync::Arc;
 
 use crate::import::graph::{Data, Graph, Node, Tensor, ValueId};
+use crate::import::normalise::FileInput;
 use crate::network::Shape;
 pub use confirm::{ConfirmError, Confirmation, confirm};
 
@@ -26,6 +27,7 @@ pub use confirm::{ConfirmError, Confirmation, confirm};
 pub struct Interpreter {
     graph: Graph,
     input: Shape,
+    file: FileInput,
 }
 
 /// A node that is not evaluated.
@@ -48,9 +50,10 @@ struct Array {
 }
 
 impl Interpreter {
-    /// A [folded](crate::import::constant_folding::fold) graph that takes images of shape `input`.
-    pub fn new(graph: Graph, input: Shape) -> Self {
-        Self { graph, input }
+    /// A [folded](crate::import::constant_folding::fold) graph that takes images of shape `input`
+    /// as `file` says.
+    pub fn new(graph: Graph, input: Shape, file: FileInput) -> Self {
+        Self { graph, input, file }
     }
 
     /// The scores of one normalised image, `height x width x channels`; with
@@ -63,13 +66,10 @@ impl Interpreter {
     /// The image has another number of values than the network's input.
     pub fn run(&self, image: &[f32], qdq: bool) -> Result<Vec<f64>, InterpreterError> {
         assert_eq!(image.len(), self.input.elements(), "the image's size");
-        let channels = self.input.channels;
-        let planes = (0..channels)
-            .flat_map(|c| image.iter().skip(c).step_by(channels.max(1)))
-            .map(|&value| f64::from(value));
+        let values = self.file.of_image(image).into_iter().map(f64::from);
         let input = Array {
-            shape: vec![1, channels, self.input.height, self.input.width],
-            values: Arc::new(planes.collect()),
+            shape: self.file.shape(self.input, 1).to_vec(),
+            values: Arc::new(values.collect()),
         };
         let mut run = Run {
             graph: &self.graph,
@@ -136,10 +136,11 @@ impl Run<'_> {
                 })
             }
             "Transpose" => arithmetic::transpose(&self.input(node, 0)?, node),
-            "Add" | "Sub" | "Mul" | "Div" | "Pow" => {
+            "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Max" | "Min" => {
                 arithmetic::binary(&node.op, &self.input(node, 0)?, &self.input(node, 1)?)
             }
-            "Sqrt" | "Reciprocal" | "Erf" | "Relu" | "Gelu" | "com.microsoft.Gelu" => {
+            "Sqrt" | "Reciprocal" | "Erf" | "Relu" | "Gelu" | "com.microsoft.Gelu" | "Neg"
+            | "Sigmoid" | "Tanh" | "HardSigmoid" | "HardSwish" | "LeakyRelu" => {
                 arithmetic::unary(node, &self.input(node, 0)?)
             }
             "ReduceMean" => {

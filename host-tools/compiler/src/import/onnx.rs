@@ -3,12 +3,14 @@
 //! The bytes are not trusted: sizes are checked before anything is allocated
 //! for them, and every defect is a typed error.
 
+mod ending;
 mod error;
 mod external;
 mod live;
 mod names;
 mod order;
 mod qdq;
+mod single;
 mod tensor;
 mod wire;
 
@@ -20,10 +22,12 @@ use prost::Message;
 use tadpool_input::Kind;
 use tract_onnx::pb;
 
-use crate::import::graph::{Attribute, Graph, Node, Tensor, Value, ValueId};
+use crate::import::graph::{Attribute, Element, Graph, Node, Tensor, Value, ValueId};
+pub use ending::ending_with;
 pub use error::OnnxError;
 pub use live::live;
 pub use qdq::without_qdq;
+pub use single::in_single;
 
 /// Most bytes that are read, of a file and those that it names.
 pub const MAX_FILE_BYTES: u64 = 512 << 20;
@@ -36,6 +40,8 @@ pub const MAX_ELEMENTS: usize = 1 << 27;
 pub const MAX_NODES: usize = 1 << 14;
 /// Most axes of a tensor.
 pub const MAX_RANK: usize = 16;
+/// Most images that a file takes at a time.
+const MAX_BATCH: usize = 256;
 /// Longest symbolic size, such as `batch`.
 const MAX_SYMBOL_BYTES: usize = 64;
 
@@ -58,11 +64,11 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>, OnnxError> {
 /// Reads a network; shapes other than those of the input and of constants are
 /// left unknown, and constants that nodes compute are left to them.
 ///
-/// A symbolic batch size of the input becomes 1.
+/// A symbolic batch size of the input becomes 1; symbolic height and width become `size`.
 ///
 /// # Errors
 /// Every way in which the bytes are not one image-to-scores network.
-pub fn read(bytes: &[u8]) -> Result<Graph, OnnxError> {
+pub fn read(bytes: &[u8], size: Option<[usize; 2]>) -> Result<Graph, OnnxError> {
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(OnnxError::FileTooLarge {
             bytes: bytes.len() as u64,
@@ -91,7 +97,7 @@ pub fn read(bytes: &[u8]) -> Result<Graph, OnnxError> {
         .find(|set| is_default_domain(&set.domain))
         .map(|set| set.version)
         .ok_or(OnnxError::NoOpset)?;
-    Reader::default().graph(graph, opset)
+    Reader::default().graph(graph, opset, size)
 }
 
 /// Values by name, while the graph is read.
@@ -103,7 +109,12 @@ struct Reader {
 }
 
 impl Reader {
-    fn graph(mut self, graph: pb::GraphProto, opset: i64) -> Result<Graph, OnnxError> {
+    fn graph(
+        mut self,
+        graph: pb::GraphProto,
+        opset: i64,
+        size: Option<[usize; 2]>,
+    ) -> Result<Graph, OnnxError> {
         if graph.node.len() > MAX_NODES {
             return Err(OnnxError::TooManyNodes {
                 nodes: graph.node.len(),
@@ -140,19 +151,18 @@ impl Reader {
                 images.iter().map(|info| info.name.as_str()),
             ));
         };
-        let shape = image_shape(image)?;
+        let (shape, element, batch) = image_shape(image, size)?;
         let input = self.define(Value {
             name: image.name.clone(),
             shape: Some(shape),
             ..Value::default()
         })?;
-        let [output] = &graph.output[..] else {
-            return Err(terminals(
-                "outputs",
-                graph.output.iter().map(|info| info.name.as_str()),
-            ));
-        };
-        check_symbols(output)?;
+        if graph.output.is_empty() {
+            return Err(terminals("outputs", std::iter::empty()));
+        }
+        for output in &graph.output {
+            check_symbols(output)?;
+        }
 
         let mut outputs = Vec::new();
         for proto in &graph.node {
@@ -174,16 +184,21 @@ impl Reader {
         for (proto, outputs) in graph.node.into_iter().zip(outputs) {
             nodes.push(self.node(proto, outputs)?);
         }
-        let output = *self
-            .ids
-            .get(&output.name)
-            .ok_or_else(|| OnnxError::UndefinedOutput {
-                name: output.name.clone(),
-            })?;
+        let mut outputs = Vec::new();
+        for info in &graph.output {
+            let id = self.ids.get(&info.name);
+            outputs.push(*id.ok_or_else(|| OnnxError::UndefinedOutput {
+                name: info.name.clone(),
+            })?);
+        }
+        let output = outputs.remove(0);
         order::sort(Graph {
             opset,
             input,
+            element,
+            batch,
             output,
+            others: outputs,
             values: self.values,
             nodes,
         })
@@ -307,8 +322,12 @@ fn terminals<'a>(what: &'static str, names: impl Iterator<Item = &'a str>) -> On
     }
 }
 
-/// `[1, channels, height, width]` of the network's input.
-fn image_shape(info: &pb::ValueInfoProto) -> Result<Vec<usize>, OnnxError> {
+/// The four sizes of the network's input, with a batch of one; the type of its elements,
+/// and the batch of the file.
+fn image_shape(
+    info: &pb::ValueInfoProto,
+    size: Option<[usize; 2]>,
+) -> Result<(Vec<usize>, Element, usize), OnnxError> {
     use pb::tensor_shape_proto::dimension::Value as Size;
     let Some(pb::type_proto::Value::TensorType(tensor)) =
         info.r#type.as_ref().and_then(|kind| kind.value.as_ref())
@@ -318,13 +337,20 @@ fn image_shape(info: &pb::ValueInfoProto) -> Result<Vec<usize>, OnnxError> {
             remedy: "export a network that takes one image",
         });
     };
-    if tensor.elem_type != pb::tensor_proto::DataType::Float as i32 {
-        return Err(OnnxError::ElementType {
-            name: info.name.clone(),
-            element: tensor::type_name(tensor.elem_type),
-            accepted: "images of float32",
-        });
-    }
+    use pb::tensor_proto::DataType;
+    let element = match DataType::try_from(tensor.elem_type) {
+        Ok(DataType::Float | DataType::Float16 | DataType::Bfloat16 | DataType::Double) => {
+            Element::Float
+        }
+        Ok(DataType::Uint8) => Element::Byte,
+        _ => {
+            return Err(OnnxError::ElementType {
+                name: info.name.clone(),
+                element: tensor::type_name(tensor.elem_type),
+                accepted: "images of floats and of uint8",
+            });
+        }
+    };
     check_symbols(info)?;
     let dims = tensor.shape.as_ref().map_or(&[][..], |shape| &shape.dim);
     let sizes: Vec<Option<i64>> = dims
@@ -350,21 +376,40 @@ fn image_shape(info: &pb::ValueInfoProto) -> Result<Vec<usize>, OnnxError> {
             remedy,
         })
     };
-    let &[batch, channels, height, width] = &sizes[..] else {
+    let &[batch, mut first, mut second, mut third] = &sizes[..] else {
         return refuse("export with an input of batch x channels x height x width");
     };
-    if batch.unwrap_or(1) != 1 {
-        return refuse("export with a batch of 1 or a symbolic batch");
+    // Channels come first or last, and are known.
+    let [height, width] = match first {
+        Some(_) => [&mut second, &mut third],
+        None => [&mut first, &mut second],
+    };
+    let is_open = height.is_none() || width.is_none();
+    match size {
+        Some([rows, columns]) if is_open => {
+            *height = height.or(i64::try_from(rows).ok());
+            *width = width.or(i64::try_from(columns).ok());
+        }
+        None if is_open => {
+            return refuse(
+                "say its height and width in a model description (`input.height`, `input.width` \
+                 of a `model.toml`), or export with fixed ones",
+            );
+        }
+        _ => {}
     }
+    let Ok(batch @ 1..=MAX_BATCH) = usize::try_from(batch.unwrap_or(1)) else {
+        return refuse("export with a batch of 1 or a symbolic batch");
+    };
     let mut shape = vec![1];
-    for size in [channels, height, width] {
+    for size in [first, second, third] {
         match size.map(usize::try_from) {
             Some(Ok(size @ 1..)) => shape.push(size),
             _ => return refuse("export with fixed, positive channels, height and width"),
         }
     }
     match crate::import::graph::element_count(&shape) {
-        Some(..=MAX_ELEMENTS) => Ok(shape),
+        Some(..=MAX_ELEMENTS) => Ok((shape, element, batch)),
         _ => refuse("the image is too large"),
     }
 }

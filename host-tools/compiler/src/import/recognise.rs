@@ -13,12 +13,12 @@
 
 mod activation;
 mod arithmetic;
-mod convolution;
+pub(crate) mod convolution;
 mod depthwise;
 mod einsum;
 pub(crate) mod form;
 mod layout;
-mod linear;
+pub(crate) mod linear;
 mod names;
 mod norm;
 mod qdq;
@@ -26,6 +26,7 @@ mod remedy;
 mod reshape;
 pub(crate) mod strided;
 pub(crate) mod walk;
+mod whole;
 
 use std::fmt;
 
@@ -69,12 +70,21 @@ impl fmt::Display for Unsupported {
 /// # Errors
 /// Everything that is not supported, in execution order.
 pub fn recognise(graph: &Graph) -> Result<(MetaFormer, Option<TrainedScales>), Vec<Unsupported>> {
+    if let Some(problem) = whole::refuse(graph) {
+        return Err(vec![problem]);
+    }
     let mut walk = Walk::new(graph);
     for node in &graph.nodes {
         let Some(output) = node.output() else {
             continue;
         };
         if graph.constant(output).is_some() {
+            continue;
+        }
+        if walk.is_lost(node) {
+            walk.lose(node);
+            let form = walk.unknown(node);
+            walk.set(output, form);
             continue;
         }
         if node.op == "Split" {
@@ -84,7 +94,10 @@ pub fn recognise(graph: &Graph) -> Result<(MetaFormer, Option<TrainedScales>), V
                         id.iter().for_each(|&id| walk.set(id, part.clone()));
                     }
                 }
-                Err(problem) => walk.report(node, problem),
+                Err(problem) => {
+                    walk.report(node, problem);
+                    walk.lose(node);
+                }
             }
             continue;
         }
@@ -92,6 +105,7 @@ pub fn recognise(graph: &Graph) -> Result<(MetaFormer, Option<TrainedScales>), V
             Ok(form) => form,
             Err(problem) => {
                 walk.report(node, problem);
+                walk.lose(node);
                 walk.unknown(node)
             }
         };
@@ -148,6 +162,9 @@ fn meaning(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
         "Shape" => Ok(Form::Opaque),
         "QuantizeLinear" => qdq::quantize(walk, node),
         "Clip" if qdq::narrows(walk, node) => Ok(Form::Opaque),
+        "Clip" if walk.constant(node, 1).or(walk.constant(node, 2)).is_some() => {
+            Err(remedy::unsupported("Clip"))
+        }
         "DequantizeLinear" => qdq::dequantize(walk, node),
         "Dropout" => reshape::dropout(walk, node),
         "Cast" => reshape::cast(walk, node),
@@ -160,7 +177,10 @@ fn meaning(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
         "ReduceMean" => norm::reduce_mean(walk, node),
         "GlobalAveragePool" => head::recognise::mean(walk, node),
         "AveragePool" => pooling::recognise::lower(walk, node),
-        "Relu" | "Gelu" | "com.microsoft.Gelu" => activation::lower(walk, node),
+        "Relu" | "Gelu" | "com.microsoft.Gelu" | "Clip" | "Swish" | "HardSwish" | "Mish"
+        | "LeakyRelu" | "Elu" | "Sigmoid" | "HardSigmoid" | "Softplus" => {
+            activation::lower(walk, node)
+        }
         "Erf" => activation::erf(walk, node),
         "Tanh" => activation::tanh(walk, node),
         "Slice" => reshape::slice(walk, node),

@@ -17,6 +17,8 @@ use tract_onnx::prelude::{Framework, InferenceFact, InferenceModelExt};
 use watched::{Stopped, watched};
 
 use crate::evaluate::predicted;
+use crate::import::graph::Element;
+use crate::import::normalise::FileInput;
 use crate::network::float;
 use crate::network::{MetaFormer, Shape};
 
@@ -95,6 +97,7 @@ pub enum ReferenceError {
 pub struct Reference {
     plan: Arc<TypedSimplePlan>,
     input: Shape,
+    file: FileInput,
 }
 
 /// How far the imported network is from the reference.
@@ -116,13 +119,23 @@ impl Reference {
     /// # Errors
     /// tract cannot load the file, or does not come to an end.
     pub fn new(bytes: &[u8], input: Shape) -> Result<Self, ReferenceError> {
+        Self::of(bytes, input, FileInput::plain(input.channels))
+    }
+
+    /// The same for a file that takes images as `file` says.
+    ///
+    /// # Errors
+    /// See [`Reference::new`].
+    pub fn of(bytes: &[u8], input: Shape, file: FileInput) -> Result<Self, ReferenceError> {
+        let element = match file.element {
+            Element::Float => f32::datum_type(),
+            Element::Byte => u8::datum_type(),
+        };
+        let sizes = file.shape(input, file.batch);
         let bytes = bytes.to_vec();
         let deadline = LOAD_TIME + Duration::from_secs(bytes.len() as u64 / LOAD_BYTES);
         let plan = guarded("load the file", deadline, move || {
-            let fact = InferenceFact::dt_shape(
-                f32::datum_type(),
-                [1, input.channels, input.height, input.width],
-            );
+            let fact = InferenceFact::dt_shape(element, sizes);
             tract_onnx::onnx()
                 .with_ignore_value_info(true)
                 .with_ignore_output_shapes(true)
@@ -131,7 +144,7 @@ impl Reference {
                 .into_optimized()?
                 .into_runnable()
         })?;
-        Ok(Self { plan, input })
+        Ok(Self { plan, input, file })
     }
 
     /// The scores of one normalised image, `height x width x channels`; of a network
@@ -140,11 +153,6 @@ impl Reference {
     /// # Errors
     /// The image has another size, or tract fails.
     pub fn run(&self, image: &[f32]) -> Result<Vec<f32>, ReferenceError> {
-        let Shape {
-            height,
-            width,
-            channels,
-        } = self.input;
         if image.len() != self.input.elements() {
             return Err(ReferenceError::ImageSize {
                 shape: self.input,
@@ -152,20 +160,29 @@ impl Reference {
                 found: image.len(),
             });
         }
-        let planes: Vec<f32> = (0..channels)
-            .flat_map(|c| image.iter().skip(c).step_by(channels.max(1)).copied())
-            .collect();
+        let batch = self.file.batch;
+        let values = self.file.of_image(image).repeat(batch);
+        let sizes = self.file.shape(self.input, batch);
+        let is_bytes = self.file.element == Element::Byte;
         let plan = Arc::clone(&self.plan);
         guarded("run an image", RUN_TIME, move || {
-            let tensor = Tensor::from_shape(&[1, channels, height, width], &planes)?;
+            let tensor = match is_bytes {
+                false => Tensor::from_shape(&sizes, &values)?,
+                true => {
+                    let bytes: Vec<u8> = values.iter().map(|&value| value as u8).collect();
+                    Tensor::from_shape(&sizes, &bytes)?
+                }
+            };
             let outputs = plan.run(tvec!(tensor.into()))?;
             let values = outputs[0]
                 .cast_to::<f32>()?
                 .try_as_plain_ram()?
                 .as_slice::<f32>()?
                 .to_vec();
+            // All images of a batch are the same one.
+            let values = values[..values.len() / batch.max(1)].to_vec();
             Ok(match outputs[0].shape() {
-                &[1, channels, height, width] => channels_last(&values, channels, height * width),
+                &[_, channels, height, width] => channels_last(&values, channels, height * width),
                 _ => values,
             })
         })

@@ -111,7 +111,7 @@ impl LayerKind for ChannelMlp {
 
     fn inner_views(&self) -> &'static [View] {
         match self.norm.scope {
-            NormScope::Map => &[],
+            NormScope::Map | NormScope::Fixed => &[],
             NormScope::Token => &[View::Input],
         }
     }

@@ -73,7 +73,7 @@ impl LayerKind for DepthwiseMixer {
     fn inner_views(&self) -> &'static [View] {
         match self.norm.as_ref().map(|norm| norm.scope) {
             Some(NormScope::Token) => &[View::Input, View::Depthwise],
-            Some(NormScope::Map) | None => &[View::Depthwise],
+            Some(NormScope::Map | NormScope::Fixed) | None => &[View::Depthwise],
         }
     }
 

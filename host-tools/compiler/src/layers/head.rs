@@ -82,6 +82,16 @@ pub struct QuantHeadHidden {
     pub norm: Option<VectorNorm>,
 }
 
+impl Head {
+    /// Values that its first linear layer reads.
+    pub(crate) fn reads(&self) -> usize {
+        match &self.hidden {
+            Some(hidden) => hidden.fc1.inputs,
+            None => self.linear.inputs,
+        }
+    }
+}
+
 impl LayerKind for Head {
     fn name(&self) -> &'static str {
         "head"

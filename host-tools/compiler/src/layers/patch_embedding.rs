@@ -13,7 +13,7 @@ use crate::layers::{
     BoxedStep, LayerKind, Matrix, Part, Places, QuantKind, QuantOp, Writes, dims, with_unpacked,
 };
 use crate::network::float::{Observe, View};
-use crate::network::{Layer, Linear};
+use crate::network::{Activation, Layer, Linear};
 use crate::quantize::QuantError;
 use crate::quantize::context::Context;
 use crate::quantize::quant_model::{Quant, QuantLayer, QuantMatrix, Stream};
@@ -29,6 +29,9 @@ pub struct PatchEmbedding {
     pub padding: [usize; 4],
     /// `outputs x (kernel height * kernel width * channels)`, channel fastest.
     pub linear: Linear,
+    /// Behind it, if there is one: ReLU or ReLU6, which the range of an int8 map cuts off
+    /// for nothing.
+    pub rectifier: Option<Activation>,
 }
 
 /// Constants of a patch embedding.

@@ -87,7 +87,7 @@ impl LayerKind for Pooling {
 
     fn inner_views(&self) -> &'static [View] {
         match self.norm.scope {
-            NormScope::Map => &[],
+            NormScope::Map | NormScope::Fixed => &[],
             NormScope::Token => &[View::Input],
         }
     }

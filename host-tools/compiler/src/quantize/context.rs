@@ -172,6 +172,7 @@ impl<'a> Context<'a> {
         let elements = match norm.scope {
             NormScope::Map => shape.elements(),
             NormScope::Token => shape.channels,
+            NormScope::Fixed => return Err(self.unsupported("a norm with fixed statistics")),
         };
         let epsilon =
             (elements as f64).powi(2) * f64::from(norm.epsilon) / (stream.scale * stream.scale);
@@ -192,6 +193,17 @@ impl<'a> Context<'a> {
                 2f64.powi(61),
             )? as u64,
         })
+    }
+
+    /// The norm of a step that folds norms into its factors: of the whole map, or one with
+    /// fixed statistics.
+    pub(crate) fn folded(&self, norm: &network::Norm) -> Result<Norm, QuantError> {
+        if norm.scope == NormScope::Fixed {
+            self.finite(&norm.gamma, "the norm's weight")?;
+            self.finite(&norm.beta, "the norm's bias")?;
+            return Ok(Norm::FIXED);
+        }
+        self.norm(norm, self.layer.input, self.stream()?)
     }
 
     /// A norm that is written out, and the meaning of what it writes.
@@ -245,7 +257,8 @@ impl<'a> Context<'a> {
 /// Which values share a mean and a deviation.
 pub(crate) fn scope(norm: &network::Norm) -> normed::NormScope {
     match norm.scope {
-        NormScope::Map => normed::NormScope::Map,
+        // Fixed statistics are never written out.
+        NormScope::Map | NormScope::Fixed => normed::NormScope::Map,
         NormScope::Token => normed::NormScope::Token,
     }
 }

@@ -57,4 +57,23 @@ pub enum DescriptionError {
         /// The ONNX file.
         onnx: PathBuf,
     },
+    /// Both the description and the file normalise the image.
+    #[error(
+        "`{}` normalises its image itself (mean {own_mean:?}, std {own_std:?} of pixels from 0 to \
+         1), and the description does it once more with mean {mean:?}, std {std:?}: let \
+         `input.mean` be zeros and `input.std` ones",
+        onnx.display()
+    )]
+    Normalised {
+        /// What the description says.
+        mean: Vec<f32>,
+        /// What the description says.
+        std: Vec<f32>,
+        /// What the file does.
+        own_mean: Vec<f32>,
+        /// What the file does.
+        own_std: Vec<f32>,
+        /// The ONNX file.
+        onnx: PathBuf,
+    },
 }

@@ -47,8 +47,16 @@ pub enum Contradiction {
     SliceLengths,
     #[error("starts {starts:?} and ends {ends:?} do not fit")]
     Slice { starts: Vec<i64>, ends: Vec<i64> },
-    #[error("steps of {0:?} are not supported")]
-    SliceSteps(Vec<i64>),
+    #[error("a step of 0 leads nowhere")]
+    NoStep,
+    #[error("pads {pads:?} do not fit {rank} axes")]
+    Pads { pads: Vec<i64>, rank: usize },
+    #[error("{size} elements cannot lose {before} and {after}")]
+    Cropped {
+        size: usize,
+        before: i64,
+        after: i64,
+    },
     #[error("queries {queries:?} and values {values:?} do not fit together")]
     Attention {
         queries: Vec<usize>,

@@ -30,6 +30,14 @@ pub(super) fn evaluate(
     Ok(match node.op.as_str() {
         "Identity" | "Dropout" => Some(first.clone()),
         "Cast" => cast(first, node.int("to", 0)),
+        "CastLike" => match input(1) {
+            Some(like) if like.as_floats().is_none() => cast(first, 7),
+            _ => cast(first, 1),
+        },
+        "Range" => match (input(1), input(2)) {
+            (Some(limit_at), Some(step)) => range(first, limit_at, step, limit)?,
+            _ => None,
+        },
         "Size" => Some(scalar(first.len() as i64)),
         "Neg" => Some(map(first, |v| -v, i64::wrapping_neg)),
         "Abs" => Some(map(first, f32::abs, i64::wrapping_abs)),
@@ -37,7 +45,7 @@ pub(super) fn evaluate(
         "Ceil" => Some(map(first, f32::ceil, |v| v)),
         "Sqrt" => map_float(first, f32::sqrt),
         "Reciprocal" => map_float(first, f32::recip),
-        "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Min" | "Max" | "Equal" => match input(1) {
+        "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Min" | "Max" | "Mod" | "Equal" => match input(1) {
             Some(second) => binary(&node.op, first, second, limit)?,
             None => None,
         },
@@ -265,6 +273,12 @@ fn binary(op: &str, a: &Tensor, b: &Tensor, limit: usize) -> Result<Option<Tenso
                 "Sub" => i64::checked_sub,
                 "Mul" => i64::checked_mul,
                 "Div" => i64::checked_div,
+                // With the divisor's sign; as in C only if asked for.
+                "Mod" => |a, b| match a.checked_rem(b)? {
+                    0 => Some(0),
+                    rest if (rest < 0) != (b < 0) => Some(rest + b),
+                    rest => Some(rest),
+                },
                 "Min" => |a, b| Some(a.min(b)),
                 "Max" => |a, b| Some(a.max(b)),
                 "Equal" => |a, b| Some((a == b).into()),
@@ -276,6 +290,33 @@ fn binary(op: &str, a: &Tensor, b: &Tensor, limit: usize) -> Result<Option<Tenso
         _ => return Ok(None),
     };
     Ok(Some(Tensor { shape, data }))
+}
+
+/// Whole numbers from `start` to before `end`.
+fn range(
+    start: &Tensor,
+    end: &Tensor,
+    step: &Tensor,
+    limit: usize,
+) -> Result<Option<Tensor>, Contradiction> {
+    let (Some(&[start]), Some(&[end]), Some(&[step])) =
+        (start.as_ints(), end.as_ints(), step.as_ints())
+    else {
+        return Ok(None);
+    };
+    let (distance, step) = (i128::from(end) - i128::from(start), i128::from(step));
+    if step == 0 {
+        return Err(Contradiction::NoStep);
+    }
+    let count = if (distance > 0) == (step > 0) {
+        (distance.unsigned_abs()).div_ceil(step.unsigned_abs())
+    } else {
+        0
+    };
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    limited(&[count], limit)?;
+    let values = (0..count as i128).map(|index| (i128::from(start) + index * step) as i64);
+    Ok(Some(Tensor::ints(values.collect())))
 }
 
 fn select(

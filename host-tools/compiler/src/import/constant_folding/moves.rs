@@ -130,13 +130,7 @@ pub(super) fn slice(
             .and_then(|steps| steps.get(index))
             .copied()
             .unwrap_or(1);
-        let step = usize::try_from(step)
-            .ok()
-            .filter(|&step| step > 0)
-            .ok_or_else(|| Contradiction::SliceSteps(vec![step]))?;
-        let size = result.shape[along] as i64;
-        let clamp = |v: i64| (if v < 0 { v.saturating_add(size) } else { v }).clamp(0, size);
-        let kept: Vec<i64> = (clamp(start)..clamp(end)).step_by(step).collect();
+        let kept = sliced_places(result.shape[along], start, end, step)?;
         let node = Node {
             name: String::new(),
             op: String::new(),
@@ -147,6 +141,35 @@ pub(super) fn slice(
         result = gather(&node, &result, &Tensor::ints(kept), usize::MAX)?.unwrap_or(result);
     }
     Ok(result)
+}
+
+/// The places of an axis of `size` that a `Slice` keeps.
+///
+/// # Errors
+/// A step of nothing.
+pub(super) fn sliced_places(
+    size: usize,
+    start: i64,
+    end: i64,
+    step: i64,
+) -> Result<Vec<i64>, Contradiction> {
+    let size = size as i64;
+    let from_end = |place: i64| match place {
+        ..0 => place.saturating_add(size),
+        _ => place,
+    };
+    let (start, end) = (from_end(start), from_end(end));
+    let stride = usize::try_from(step.unsigned_abs()).unwrap_or(usize::MAX);
+    Ok(match step {
+        0 => return Err(Contradiction::NoStep),
+        1.. => (start.clamp(0, size)..end.clamp(0, size))
+            .step_by(stride)
+            .collect(),
+        ..0 => {
+            let (start, end) = (start.clamp(-1, size - 1), end.clamp(-1, size - 1));
+            (end + 1..=start).rev().step_by(stride).collect()
+        }
+    })
 }
 
 pub(super) fn concat(

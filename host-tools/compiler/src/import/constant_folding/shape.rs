@@ -1,6 +1,8 @@
 //! The shape of a node's first output.
 
 use super::Contradiction;
+use super::moves::sliced_places;
+use super::pads::Pads;
 use super::window::{self, sizes};
 use crate::import::graph::{Graph, Node, ValueId};
 use crate::import::onnx::MAX_RANK;
@@ -56,7 +58,10 @@ pub(super) fn infer(graph: &Graph, node: &Node) -> Result<Option<Shape>, Contrad
         "MatMul" => other.map(|other| matmul(input, other)).transpose()?,
         "Gemm" => other.map(|other| gemm(node, input, other)).transpose()?,
         "Reshape" => match ints(1, "shape") {
-            Some(target) => Some(reshape(input, &target, node.int("allowzero", 0) != 0)?),
+            Some(mut target) => {
+                of_one_image(&mut target, graph.batch);
+                Some(reshape(input, &target, node.int("allowzero", 0) != 0)?)
+            }
             None => None,
         },
         "Flatten" => Some(flatten(input, node.int("axis", 1))?),
@@ -66,6 +71,20 @@ pub(super) fn infer(graph: &Graph, node: &Node) -> Result<Option<Shape>, Contrad
         },
         "Unsqueeze" => match ints(1, "axes") {
             Some(axes) => Some(unsqueeze(input, &axes)?),
+            None => None,
+        },
+        "Sum" | "Mean" => {
+            let mut shape = input.to_vec();
+            for id in node.inputs.iter().flatten() {
+                match graph.shape(*id) {
+                    Some(other) => shape = broadcast(&shape, other)?,
+                    None => return Ok(None),
+                }
+            }
+            Some(shape)
+        }
+        "Pad" => match Pads::of(graph, node)? {
+            Some(pads) => Some(pads.shape(input)?),
             None => None,
         },
         "Transpose" => Some(
@@ -105,6 +124,18 @@ pub(super) fn infer(graph: &Graph, node: &Node) -> Result<Option<Shape>, Contrad
         op if keeps_shape(op) => Some(input.to_vec()),
         _ => None,
     })
+}
+
+/// The target of a `Reshape` for one image, in a file for `batch` of them: its first axis
+/// counts images, perhaps together with their tokens.
+fn of_one_image(target: &mut [i64], batch: usize) {
+    let batch = batch as i64;
+    let counts = |first: &i64| *first > 0 && batch > 1 && first % batch == 0;
+    if let Some(first) = target.first_mut()
+        && counts(first)
+    {
+        *first /= batch;
+    }
 }
 
 /// Shapes of all outputs of a `Split`; none if they are not known.
@@ -155,7 +186,7 @@ pub(super) fn split(graph: &Graph, node: &Node) -> Result<Vec<(ValueId, Shape)>,
         .collect())
 }
 
-/// Shape after `Slice` with steps of 1.
+/// Shape after `Slice`.
 fn sliced(
     input: &[usize],
     starts: &[i64],
@@ -163,10 +194,8 @@ fn sliced(
     axes: Option<&[i64]>,
     steps: Option<&[i64]>,
 ) -> Result<Shape, Contradiction> {
-    if let Some(steps) = steps.filter(|steps| steps.iter().any(|&step| step != 1)) {
-        return Err(Contradiction::SliceSteps(steps.to_vec()));
-    }
-    if starts.len() != ends.len() || axes.is_some_and(|axes| axes.len() != starts.len()) {
+    let fits = |list: Option<&[i64]>| list.is_none_or(|list| list.len() == starts.len());
+    if starts.len() != ends.len() || !fits(axes) || !fits(steps) {
         return Err(Contradiction::Slice {
             starts: starts.to_vec(),
             ends: ends.to_vec(),
@@ -175,12 +204,8 @@ fn sliced(
     let mut shape = input.to_vec();
     for (index, (&start, &end)) in starts.iter().zip(ends).enumerate() {
         let at = axis(axes.map_or(index as i64, |axes| axes[index]), input.len())?;
-        let size = input[at] as i64;
-        let place = |value: i64| match value {
-            ..0 => value.saturating_add(size).clamp(0, size),
-            _ => value.min(size),
-        };
-        shape[at] = (place(end) - place(start)).max(0) as usize;
+        let step = steps.map_or(1, |steps| steps[index]);
+        shape[at] = sliced_places(input[at], start, end, step)?.len();
     }
     Ok(shape)
 }
@@ -274,6 +299,12 @@ fn keeps_shape(op: &str) -> bool {
             | "Softsign"
             | "Softmax"
             | "LogSoftmax"
+            | "Hardmax"
+            | "CastLike"
+            | "ThresholdedRelu"
+            | "Floor"
+            | "Ceil"
+            | "Round"
             | "LRN"
             | "BatchNormalization"
             | "InstanceNormalization"

@@ -13,6 +13,8 @@ pub(super) fn binary(op: &str, a: &Array, b: &Array) -> Result<Array, Unevaluate
         "Mul" => |a, b| a * b,
         "Div" => |a, b| a / b,
         "Pow" => f64::powf,
+        "Max" => f64::max,
+        "Min" => f64::min,
         _ => return Err(Unevaluated::Operator),
     };
     let rank = a.shape.len().max(b.shape.len());
@@ -73,12 +75,22 @@ pub(super) fn unary(node: &Node, input: &Array) -> Result<Array, Unevaluated> {
     if node.text("approximate").is_some_and(|kind| kind != "none") {
         return Err(Unevaluated::Gelu);
     }
-    let apply: fn(f64) -> f64 = match node.op.as_str() {
-        "Sqrt" => f64::sqrt,
-        "Reciprocal" => f64::recip,
-        "Erf" => libm::erf,
-        "Relu" => |x| x.max(0.0),
-        _ => |x| 0.5 * x * (1.0 + libm::erf(x / 2f64.sqrt())),
+    let (alpha, beta) = (
+        f64::from(node.float("alpha", if node.op == "LeakyRelu" { 0.01 } else { 0.2 })),
+        f64::from(node.float("beta", 0.5)),
+    );
+    let apply = |x: f64| match node.op.as_str() {
+        "Sqrt" => x.sqrt(),
+        "Reciprocal" => x.recip(),
+        "Erf" => libm::erf(x),
+        "Relu" => x.max(0.0),
+        "Neg" => -x,
+        "Sigmoid" => 1.0 / (1.0 + libm::exp(-x)),
+        "Tanh" => libm::tanh(x),
+        "HardSigmoid" => (alpha * x + beta).clamp(0.0, 1.0),
+        "HardSwish" => x * (x + 3.0).clamp(0.0, 6.0) / 6.0,
+        "LeakyRelu" => x.max(0.0) + alpha * x.min(0.0),
+        _ => 0.5 * x * (1.0 + libm::erf(x / 2f64.sqrt())),
     };
     Ok(Array {
         shape: input.shape.clone(),

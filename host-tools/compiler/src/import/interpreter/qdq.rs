@@ -17,14 +17,26 @@ pub(super) fn evaluate(run: &Run<'_>, node: &Node) -> Result<Array, Unevaluated>
     let is_map = node
         .output()
         .is_some_and(|id| run.graph.constant(id).is_none());
-    if is_map && !run.qdq {
-        return Ok(input);
+    let is_activation = node.op == "Clip" && {
+        let mut bounds = [1, 2].iter().filter_map(|&index| node.input(index));
+        !bounds.any(|id| {
+            run.graph
+                .constant(id)
+                .is_some_and(|bound| bound.as_ints().is_some())
+        })
+    };
+    if is_map && !run.qdq && !is_activation {
+        let cuts = node.op == "QuantizeLinear" && zero_is_lowest(run.graph, node);
+        return Ok(match cuts {
+            true => each(&input, |_, value| value.max(0.0)),
+            false => input,
+        });
     }
     if node.op == "Clip" {
         let (lowest, highest) = (run.optional(node, 1)?, run.optional(node, 2)?);
         let bound = |bound: &Array, none| bound.values.first().copied().unwrap_or(none);
-        let lowest = bound(&lowest, f64::NEG_INFINITY);
-        let highest = bound(&highest, f64::INFINITY);
+        let lowest = bound(&lowest, node.float("min", f32::NEG_INFINITY).into());
+        let highest = bound(&highest, node.float("max", f32::INFINITY).into());
         return Ok(each(&input, |_, value| value.max(lowest).min(highest)));
     }
     let scale = run.input(node, 1)?;
@@ -49,6 +61,15 @@ pub(super) fn evaluate(run: &Run<'_>, node: &Node) -> Result<Array, Unevaluated>
         let steps = (value / scale.values[channel]).round_ties_even() + zero(channel);
         steps.clamp(lowest, highest)
     }))
+}
+
+/// Whether nothing below zero is left: a ReLU is written so.
+fn zero_is_lowest(graph: &Graph, node: &Node) -> bool {
+    let zero = match node.input(2) {
+        Some(id) => graph.constant(id).and_then(|zero| zero.as_number()),
+        None => Some(0.0),
+    };
+    bounds(graph, node).is_some_and(|(lowest, _)| zero == Some(lowest as f32))
 }
 
 fn each(input: &Array, apply: impl Fn(usize, f64) -> f64) -> Array {

@@ -3,7 +3,7 @@
 use super::OnnxError;
 use crate::import::graph::{Graph, Node, NodeId};
 
-/// Sorts the nodes that the output depends on, and records the producers.
+/// Sorts the nodes that the outputs depend on, and records the producers.
 ///
 /// # Errors
 /// A cycle among these nodes.
@@ -14,7 +14,11 @@ pub(super) fn sort(mut graph: Graph) -> Result<Graph, OnnxError> {
             producers[output.0] = Some(index);
         }
     }
-    let order = reachable(&graph.nodes, &producers, producers[graph.output.0])?;
+    let outputs = [graph.output]
+        .into_iter()
+        .chain(graph.others.iter().copied());
+    let last: Vec<usize> = outputs.filter_map(|id| producers[id.0]).collect();
+    let order = reachable(&graph.nodes, &producers, &last)?;
     let mut nodes: Vec<Option<Node>> = graph.nodes.into_iter().map(Some).collect();
     graph.nodes = order
         .iter()
@@ -35,7 +39,7 @@ pub(super) fn sort(mut graph: Graph) -> Result<Graph, OnnxError> {
 fn reachable(
     nodes: &[Node],
     producers: &[Option<usize>],
-    last: Option<usize>,
+    last: &[usize],
 ) -> Result<Vec<usize>, OnnxError> {
     #[derive(Clone, Copy, PartialEq)]
     enum Mark {
@@ -46,11 +50,19 @@ fn reachable(
     let mut marks = vec![Mark::New; nodes.len()];
     let mut order = Vec::new();
     let mut stack: Vec<(usize, usize)> = Vec::new();
-    if let Some(last) = last {
-        marks[last] = Mark::Open;
-        stack.push((last, 0));
-    }
-    while let Some(top) = stack.last_mut() {
+    let mut last = last.iter();
+    loop {
+        let Some(top) = stack.last_mut() else {
+            match last.next() {
+                Some(&last) if marks[last] == Mark::New => {
+                    marks[last] = Mark::Open;
+                    stack.push((last, 0));
+                }
+                Some(_) => {}
+                None => return Ok(order),
+            }
+            continue;
+        };
         let (index, input) = *top;
         top.1 += 1;
         let Some(value) = nodes[index].inputs.get(input) else {
@@ -75,5 +87,4 @@ fn reachable(
             }
         }
     }
-    Ok(order)
 }

@@ -56,12 +56,16 @@ fn strip(graph: &mut GraphProto) {
         if let Some(quantize) = source.filter(|node| is(node, "QuantizeLinear"))
             && let (Some(output), Some(value)) = (node.output.first(), quantize.input.first())
         {
-            sources.insert(output.clone(), value.clone());
+            let op = match zero_is_lowest(graph, quantize) {
+                true => "Relu",
+                false => "Identity",
+            };
+            sources.insert(output.clone(), (value.clone(), op));
         }
     }
     for node in &mut graph.node {
-        if let Some(source) = node.output.first().and_then(|name| sources.get(name)) {
-            node.op_type = "Identity".to_owned();
+        if let Some((source, op)) = node.output.first().and_then(|name| sources.get(name)) {
+            node.op_type = (*op).to_owned();
             node.input = vec![source.clone()];
             node.attribute.clear();
         }
@@ -80,6 +84,29 @@ fn strip(graph: &mut GraphProto) {
                 || node.output.iter().any(|name| used.contains(name))
         });
     }
+}
+
+/// Whether a `QuantizeLinear` leaves nothing below zero: a ReLU is written so.
+fn zero_is_lowest(graph: &GraphProto, node: &NodeProto) -> bool {
+    let Some(name) = node.input.get(2).filter(|name| !name.is_empty()) else {
+        // Unsigned bytes.
+        return !node.attribute.iter().any(|a| a.name == "output_dtype");
+    };
+    let held = graph
+        .node
+        .iter()
+        .find(|node| node.op_type == "Constant" && node.output.first() == Some(name));
+    let tensor = graph.initializer.iter().find(|tensor| tensor.name == *name);
+    let held = held.and_then(|node| node.attribute.iter().find_map(|a| a.t.as_ref()));
+    let Some(tensor) = tensor.or(held) else {
+        return false;
+    };
+    let lowest = tensor::limits(tensor.data_type).map(|(lowest, _)| lowest);
+    let values = tensor::read(tensor.clone(), name).ok();
+    let zero = values
+        .as_ref()
+        .and_then(|values| values.as_ints()?.first().copied());
+    zero.is_some() && zero == lowest
 }
 
 /// Names of the values that are made of stored ones in a few steps, as weights

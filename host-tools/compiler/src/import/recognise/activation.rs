@@ -1,21 +1,49 @@
 //! Activations behind linear layers, as one operator or written out.
 
+use std::rc::Rc;
+
 use super::Problem;
-use super::form::{Form, Shared, Sum, Term, all, close};
+use super::form::{Form, Shared, Sum, Term, all, close, near};
 use super::walk::Walk;
 use crate::import::graph::Node;
 use crate::network::Activation;
 
 const OUTSIDE: &str = "use activations behind a linear layer of a channel MLP, a separable convolution or an MLP \
-     head only; a norm must precede channel MLPs";
+     head only, and ReLU or ReLU6 behind the convolutions of a stem";
+
+/// What to do about an activation that is none of these.
+pub(crate) const ACTIVATIONS: &str = "use GELU, ReLU, squared ReLU, StarReLU, ReLU6, LeakyReLU, ELU, SiLU, Hardswish, Mish, \
+     sigmoid, hard sigmoid, tanh or softplus";
 
 /// The cubic term of GELU's approximation by tanh.
 const CUBIC: f32 = 0.044_715;
 
-/// `Relu` or `Gelu`.
+/// An activation that is one operator.
 pub(crate) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
     let activation = match (node.op.as_str(), node.text("approximate")) {
         ("Relu", _) => Activation::Relu,
+        ("Clip", _) => Activation::Clip {
+            lowest: node.float("min", f32::NEG_INFINITY),
+            highest: node.float("max", f32::INFINITY),
+        },
+        ("Swish", _) => Activation::Swish {
+            alpha: node.float("alpha", 1.0),
+        },
+        ("HardSwish", _) => Activation::HardSwish,
+        ("Mish", _) => Activation::Mish,
+        ("LeakyRelu", _) => Activation::LeakyRelu {
+            slope: node.float("alpha", 0.01),
+        },
+        ("Elu", _) => Activation::Elu {
+            alpha: node.float("alpha", 1.0),
+        },
+        ("Sigmoid", _) => Activation::Sigmoid,
+        ("HardSigmoid", _) => Activation::HardSigmoid {
+            slope: node.float("alpha", 0.2),
+            offset: node.float("beta", 0.5),
+        },
+        ("Tanh", _) => Activation::Tanh,
+        ("Softplus", _) => Activation::Softplus,
         (_, Some("tanh")) => Activation::GeluTanh,
         (_, None | Some("none")) => Activation::Gelu,
         (_, Some(mode)) => {
@@ -30,6 +58,18 @@ pub(crate) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
         Form::Map(sum) if sum.is_unknown() => Ok(walk.unknown(node)),
         Form::Map(sum) => {
             walk.spend(sum.weights())?;
+            if let (Some(Term::Activated(_, Activation::Relu)), Activation::Relu) =
+                (sum.plain(), activation)
+            {
+                return Ok(Form::Map(sum));
+            }
+            let cuts_off = matches!(
+                activation,
+                Activation::Relu | Activation::Clip { lowest: 0.0, .. }
+            );
+            if cuts_off && walk.rectify(node, &sum, activation) {
+                return Ok(Form::Map(sum));
+            }
             let argument = argument(&sum).ok_or_else(|| outside(&sum.describe()))?;
             let term = Term::Activated(Shared::new(argument), activation);
             Ok(Form::of(term, sum.shape, sum.order))
@@ -38,17 +78,35 @@ pub(crate) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
     }
 }
 
+/// What is left of a map above zero: of a linear layer its ReLU, and everything of a map
+/// that has nothing below.
+pub(crate) fn rectified(sum: &Rc<Sum>) -> Form {
+    match argument(sum) {
+        Some(argument) => {
+            let term = Term::Activated(Shared::new(argument), Activation::Relu);
+            Form::of(term, sum.shape, sum.order)
+        }
+        None => Form::Map(sum.clone()),
+    }
+}
+
 /// `Erf` of `u / sqrt 2`, the first step of a GELU that is written out.
 pub(crate) fn erf(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
     curve(walk, node, |sum| {
         let (term, factors) = sum.single()?;
         let half = vec![std::f32::consts::FRAC_1_SQRT_2; sum.shape.channels];
-        (is_argument(term) && close(factors, &half)).then(|| Term::Erf(Shared::new(term.clone())))
+        (is_argument(term) && near(factors, &half)).then(|| Term::Erf(Shared::new(term.clone())))
     })
 }
 
-/// `Tanh` of `sqrt(2 / pi) (u + 0.044715 u^3)`, a step of the other GELU.
-pub(crate) fn tanh(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
+/// `Tanh` of `sqrt(2 / pi) (u + 0.044715 u^3)`, a step of the other GELU; or an activation
+/// of its own.
+pub(crate) fn tanh(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
+    if let Form::Map(sum) = walk.form(node)?
+        && argument(&sum).is_some()
+    {
+        return lower(walk, node);
+    }
     curve(walk, node, |sum| {
         let [(first, first_factors), (second, second_factors)] = &sum.terms[..] else {
             return None;
@@ -65,7 +123,7 @@ pub(crate) fn tanh(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
         let root = std::f32::consts::FRAC_2_PI.sqrt();
         let expected = |factor| vec![factor; sum.shape.channels];
         let fits =
-            *power == 3 && close(linear, &expected(root)) && close(cubic, &expected(root * CUBIC));
+            *power == 3 && near(linear, &expected(root)) && near(cubic, &expected(root * CUBIC));
         fits.then(|| Term::Tanh(Shared::new(argument.clone())))
     })
 }
@@ -89,7 +147,7 @@ fn curve(
                 node.op,
                 sum.describe()
             ),
-            "use GELU in its exact form or with tanh, StarReLU, squared ReLU or ReLU",
+            ACTIVATIONS,
         )),
     }
 }

@@ -8,13 +8,14 @@ use std::rc::Rc;
 
 use super::Problem;
 use super::activation;
-use super::form::{Form, Statistic, StatisticKind, Sum, Term, add_scaled, all};
+use super::form::{Form, Statistic, StatisticKind, Sum, Term, add_scaled, all, close, product};
 use super::layout;
 use super::norm;
 use super::strided::Strided;
 use super::walk::{Operand, Walk};
 use crate::import::graph::{Node, Tensor};
 use crate::layers::attention::recognise as attention;
+use crate::network::NormScope;
 
 /// The meaning of a binary operator's result.
 pub(crate) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
@@ -28,6 +29,11 @@ pub(crate) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
         (Operand::Constant(constant), Operand::Form(form)) => match node.op.as_str() {
             "Add" | "Mul" => with_constant(walk, node, 1, form, &constant),
             "Sub" => {
+                if let Form::Map(sum) = &form
+                    && subtracted(walk, node, sum, &constant)
+                {
+                    return Ok(form);
+                }
                 let negated = negate(form)?;
                 with_constant_as(walk, node, 1, negated, &constant, "Add")
             }
@@ -39,6 +45,17 @@ pub(crate) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
             "the operator is not evaluated on constants",
             "export with constant folding",
         )),
+    }
+}
+
+/// Whether the patch embedding that writes `sum` took in that the sum, the second input, is
+/// subtracted from a constant.
+fn subtracted(walk: &mut Walk<'_>, node: &Node, sum: &Sum, constant: &Tensor) -> bool {
+    let (channels, tokens) = (sum.shape.channels, sum.shape.tokens());
+    let shape = walk.shape(node, 1);
+    match layout::per_channel(constant, shape, channels, tokens, sum.order) {
+        Ok(terms) => walk.absorb(node, 1, sum, &vec![-1.0; channels], &terms),
+        Err(_) => false,
     }
 }
 
@@ -91,6 +108,18 @@ fn with_constant_as(
             };
             let (channels, tokens) = (sum.shape.channels, sum.shape.tokens());
             let values = layout::per_channel(constant, shape, channels, tokens, sum.order)?;
+            let (ones, nothing) = (vec![1.0; channels], vec![0.0; channels]);
+            let each = |change: fn(f32) -> f32| values.iter().map(|&v| change(v)).collect();
+            let (factors, terms): (Vec<f32>, Vec<f32>) = match op {
+                "Add" => (ones, values.clone()),
+                "Sub" => (ones, each(|v| -v)),
+                "Mul" => (values.clone(), nothing),
+                "Div" => (each(|v| 1.0 / v), nothing),
+                _ => (Vec::new(), Vec::new()),
+            };
+            if !factors.is_empty() && walk.absorb(node, index, &sum, &factors, &terms) {
+                return Ok(Form::Map(sum));
+            }
             Ok(Form::Map(Rc::new(affine(node, &sum, &values, op)?)))
         }
         Form::Statistic(statistic) => {
@@ -142,7 +171,23 @@ fn affine(node: &Node, sum: &Sum, values: &[f32], op: &str) -> Result<Sum, Probl
 /// Whether a sum is an update of a feature map: the map and a branch.
 fn is_update(sum: &Sum) -> bool {
     let is_stream = |(term, _): &(Term, _)| matches!(term, Term::Stream(_));
-    sum.terms.len() > 1 && sum.terms.iter().any(is_stream)
+    sum.terms.len() > 1 && sum.terms.iter().any(is_stream) && !is_difference(sum)
+}
+
+/// Whether a sum is the difference of a pool and of what it pools, where that is the feature
+/// map itself with a factor of each channel.
+fn is_difference(sum: &Sum) -> bool {
+    let (a, b) = match &sum.terms[..] {
+        [(Term::Pool(norm, _), a), (Term::Stream(id), b)]
+        | [(Term::Stream(id), b), (Term::Pool(norm, _), a)]
+            if norm.norm.scope == NormScope::Fixed && norm.source == Term::Stream(*id) =>
+        {
+            (product(a, &norm.norm.gamma), b)
+        }
+        _ => return false,
+    };
+    let negated: Vec<f32> = a.iter().map(|value| -value).collect();
+    close(&negated, b)
 }
 
 /// Multiplies. A factor right behind a norm without weights is its own.

@@ -1,6 +1,8 @@
 //! Convolutions: a patch embedding of a feature map or of its norm, a linear
 //! layer or a depthwise convolution inside a branch.
 
+use std::rc::Rc;
+
 use super::Problem;
 use super::form::{Form, Order, StreamId, Sum, Term};
 use super::walk::Walk;
@@ -105,6 +107,17 @@ pub(crate) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
                 }
                 _ => refuse(misplaced(&sum, kernel, &window), REMEDY),
             },
+            // A branch without a norm, or with one that is a factor of each channel.
+            _ if pointwise && !is_inside(&sum) && walk.is_read_twice(node) => {
+                let affine = match sum.as_fixed() {
+                    Some(_) => sum,
+                    None => {
+                        let stream = Term::Stream(walk.stream(node, &sum));
+                        Rc::new(Sum::of(stream, sum.shape, sum.order))
+                    }
+                };
+                linear::apply(&affine, linear)
+            }
             _ if !is_inside(&sum) => {
                 let source = walk.stream(node, &sum);
                 embed(walk, node, source, kernel, &window, linear)
@@ -127,7 +140,7 @@ const REMEDY: &str = "let patch embeddings read the feature map itself or its no
      layers (1x1 convolutions) in branches";
 
 /// Whether a map is a step of a branch or of the head, and no feature map.
-pub(super) fn is_inside(sum: &Sum) -> bool {
+pub(crate) fn is_inside(sum: &Sum) -> bool {
     !matches!(sum.single(), Some((Term::Stream(_), _)) | None)
 }
 
@@ -169,6 +182,7 @@ fn embed(
         stride: [down, across],
         padding: [top, left, bottom, right],
         linear,
+        rectifier: None,
     });
     let producer = node.output().and_then(|id| walk.graph.value(id).producer);
     let id = walk.push(producer, source, output, op, None);

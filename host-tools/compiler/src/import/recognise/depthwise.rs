@@ -32,7 +32,9 @@ pub(crate) fn lower(
             window.strides, window.padding
         ));
     }
-    let input = match sum.absorbed() {
+    // Behind BatchNorm, which left a factor and a term of each channel.
+    let fixed = sum.as_fixed().filter(|_| sum.plain().is_none());
+    let input = match fixed.map(Term::Norm).or_else(|| sum.absorbed()) {
         Some(input @ (Term::Linear(_) | Term::Activated(..) | Term::Norm(_)))
             if !input.is_behind_mean() =>
         {

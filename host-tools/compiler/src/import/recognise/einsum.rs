@@ -44,7 +44,7 @@ pub(crate) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
             let form = reshape::permuted(form, a_shape, &plan.left)?;
             walk.spend(matrix.len())?;
             let linear = matrix_linear(&matrix, &plan.right).ok_or_else(refuse)?;
-            linear::from_right(walk, form, linear, &picked(a_shape, &plan.left))?
+            linear::from_right(walk, node, form, linear, &picked(a_shape, &plan.left))?
         }
         (Operand::Constant(matrix), Operand::Form(form)) => {
             let form = reshape::permuted(form, b_shape, &plan.right)?;

@@ -72,6 +72,8 @@ pub(crate) enum Term {
     Attended(Shared<Attended>),
     /// The mean over all tokens.
     Mean(Shared<Term>),
+    /// All of a map, or of its norm, as one token: token by token, channels innermost.
+    Flat(Shared<Term>),
     /// Something that was reported.
     Unknown,
 }
@@ -254,6 +256,49 @@ impl Sum {
         absorb(term, factors, &self.bias)
     }
 
+    /// The feature map with a factor and a term of each channel, as a norm with fixed
+    /// statistics.
+    pub(crate) fn as_fixed(&self) -> Option<Shared<NormTerm>> {
+        let (source @ Term::Stream(_), factors) = self.single()? else {
+            return None;
+        };
+        let norm = Norm {
+            scope: NormScope::Fixed,
+            gamma: factors.to_vec(),
+            beta: self.bias.clone(),
+            epsilon: 0.0,
+        };
+        let source = source.clone();
+        Some(Shared::new(NormTerm { source, norm }))
+    }
+
+    /// The terms as one linear layer, if all are linear layers of one input: the average of
+    /// several heads.
+    pub(crate) fn joined(&self) -> Option<Self> {
+        let [(Term::Linear(first), _), ..] = &self.terms[..] else {
+            return None;
+        };
+        let mut linear = first.linear.clone();
+        linear.weight.fill(0.0);
+        linear.bias = self.bias.clone();
+        for (term, factors) in &self.terms {
+            let Term::Linear(part) = term else {
+                return None;
+            };
+            let fits = (part.linear.outputs, part.linear.inputs) == (linear.outputs, linear.inputs);
+            if !fits || part.input != first.input {
+                return None;
+            }
+            let mut part = part.linear.clone();
+            part.scale_rows(factors);
+            add_scaled(&mut linear.weight, &part.weight, 1.0);
+            add_scaled(&mut linear.bias, &part.bias, 1.0);
+        }
+        let input = first.input.clone();
+        let term = Term::Linear(Shared::new(LinearTerm { input, linear }));
+        Some(Self::of(term, self.shape, self.order))
+    }
+
     /// The norm that this sum is, with all factors and terms in it.
     pub(crate) fn as_norm(&self) -> Option<Shared<NormTerm>> {
         match self.absorbed()? {
@@ -336,7 +381,8 @@ impl Term {
             | Self::Erf(inner)
             | Self::Tanh(inner)
             | Self::Activated(inner, _)
-            | Self::Mean(inner) => inner.depth(),
+            | Self::Mean(inner)
+            | Self::Flat(inner) => inner.depth(),
             Self::Attended(attended) => attended.norm.source.depth() + 2,
         }
     }
@@ -344,7 +390,7 @@ impl Term {
     /// Whether it is computed from the mean over all tokens.
     pub(crate) fn is_behind_mean(&self) -> bool {
         match self {
-            Self::Mean(_) => true,
+            Self::Mean(_) | Self::Flat(_) => true,
             Self::Norm(norm) => norm.source.is_behind_mean(),
             Self::Linear(linear) => linear.input.is_behind_mean(),
             Self::Activated(inner, _) => inner.is_behind_mean(),
@@ -373,6 +419,7 @@ impl fmt::Display for Term {
             Self::Activated(..) => "the hidden layer of a branch",
             Self::Attended(_) => "what attention makes of the values",
             Self::Mean(_) => "the mean over all tokens",
+            Self::Flat(_) => "all of the feature map",
             Self::Unknown => "something unsupported",
         })
     }
@@ -423,6 +470,16 @@ pub(crate) fn product(a: &[f32], b: &[f32]) -> Vec<f32> {
 
 /// Whether two lists agree up to rounding in single precision.
 pub(crate) fn close(a: &[f32], b: &[f32]) -> bool {
+    agree(a, b, 1e-5)
+}
+
+/// Whether two lists agree up to rounding in half precision: the constants of a formula,
+/// which half a unit in the last place of bfloat16 may move by `2^-9`, twice.
+pub(crate) fn near(a: &[f32], b: &[f32]) -> bool {
+    agree(a, b, 1.0 / 256.0)
+}
+
+fn agree(a: &[f32], b: &[f32], part: f32) -> bool {
     let size = a.iter().chain(b).fold(0.0f32, |size, v| size.max(v.abs()));
-    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-5 * size)
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() <= part * size)
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Problem;
+use super::convolution::is_inside;
 use super::form::{Form, LinearTerm, Order, Shared, Sum, Term, add_scaled, all};
 use super::layout;
 use super::walk::{Operand, Walk};
@@ -29,7 +30,7 @@ pub(crate) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
         (Operand::Form(form), Operand::Constant(_)) => {
             walk.spend(walk.constant(node, 1).map_or(0, |weight| weight.len()))?;
             let linear = weights(walk, node)?;
-            from_right(walk, form, linear, walk.shape(node, 0))
+            from_right(walk, node, form, linear, walk.shape(node, 0))
         }
         (Operand::Form(Form::Map(sum)), Operand::Form(_)) if sum.is_unknown() => {
             Ok(walk.unknown(node))
@@ -47,6 +48,7 @@ pub(crate) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
 /// The product with a matrix from the right: a linear layer of the last axis.
 pub(crate) fn from_right(
     walk: &mut Walk<'_>,
+    node: &Node,
     form: Form,
     linear: Linear,
     shape: &[usize],
@@ -57,6 +59,9 @@ pub(crate) fn from_right(
         Form::Opaque => return Ok(Form::Opaque),
         form => return Err(stray(&form.describe())),
     };
+    if let Some(flat) = flattened(walk, node, &sum, shape, &linear) {
+        return apply(&flat.0, flat.1);
+    }
     let last = shape.len().checked_sub(1);
     match last.and_then(|last| layout::alone(shape, &sum, last)) {
         Some(Order::ChannelsLast) => apply(&sum, linear),
@@ -65,6 +70,45 @@ pub(crate) fn from_right(
         }
         _ => Err(mixes()),
     }
+}
+
+/// All of a map as one token, and the linear layer of it in that order: the head of a
+/// network that takes no mean.
+fn flattened(
+    walk: &mut Walk<'_>,
+    node: &Node,
+    sum: &Sum,
+    shape: &[usize],
+    linear: &Linear,
+) -> Option<(Sum, Linear)> {
+    let (channels, tokens) = (sum.shape.channels, sum.shape.tokens());
+    let elements = channels * tokens;
+    let is_flat = shape.iter().product::<usize>() == elements && shape.last() == Some(&elements);
+    if !is_flat || tokens == 1 || channels == 1 || linear.inputs != elements {
+        return None;
+    }
+    walk.spend(linear.weight.len()).ok()?;
+    let term = match sum.absorbed() {
+        Some(term @ Term::Norm(_)) => term,
+        // A feature map, perhaps one that a layer is still to be found for.
+        _ if !is_inside(sum) => Term::Stream(walk.stream(node, sum)),
+        _ => return None,
+    };
+    let mut linear = linear.clone();
+    if sum.order == Order::ChannelsFirst {
+        for row in linear.weight.chunks_exact_mut(elements) {
+            let token = |at: usize| row[at % channels * tokens + at / channels];
+            let turned: Vec<f32> = (0..elements).map(token).collect();
+            row.copy_from_slice(&turned);
+        }
+    }
+    let one = Shape {
+        height: 1,
+        width: 1,
+        channels: elements,
+    };
+    let term = Term::Flat(Shared::new(term));
+    Some((Sum::of(term, one, Order::ChannelsFirst), linear))
 }
 
 /// The product with a matrix from the left, of one axis of the map.
@@ -122,6 +166,10 @@ pub(crate) fn apply(sum: &Sum, mut linear: Linear) -> Result<Form, Problem> {
         return Err(stray(&sum.describe()));
     }
     let input = match (sum.absorbed(), sum.single()) {
+        (_, Some((Term::Stream(_), _))) => match sum.as_fixed() {
+            Some(norm) => Term::Norm(norm),
+            None => return Err(stray(&sum.describe())),
+        },
         (Some(input), _) => input,
         // What an activation has no place for goes into the weights behind it.
         (None, Some((term @ (Term::Activated(..) | Term::Mean(_)), factors))) => {
@@ -139,6 +187,7 @@ pub(crate) fn apply(sum: &Sum, mut linear: Linear) -> Result<Form, Problem> {
             | Term::Depthwise(_)
             | Term::Attended(_)
             | Term::Mean(_)
+            | Term::Flat(_)
     );
     if !fits || input.depth() > MAX_DEPTH {
         return Err(stray(&sum.describe()));

@@ -2,6 +2,7 @@
 //! what it is rounded to is taken down.
 
 use super::Problem;
+use super::activation;
 use super::form::{Form, Term};
 use super::walk::Walk;
 use crate::import::constant_folding::QdqParameters;
@@ -83,6 +84,11 @@ pub(crate) fn dequantize(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Probl
         zero_point,
         lowest,
         highest,
+    };
+    // All below zero is cut off, which is how tools write a ReLU.
+    let form = match form {
+        Form::Map(sum) if zero_point == lowest => activation::rectified(&sum),
+        form => form,
     };
     walk.rounded.push((form.clone(), scale));
     Ok(form)

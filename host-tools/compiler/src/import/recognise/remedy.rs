@@ -1,14 +1,15 @@
 //! What to say about operators that no layer of the family has.
 
 use super::Problem;
+use super::activation::ACTIVATIONS;
 
 /// The problem with an operator that is not supported.
 pub(crate) fn unsupported(op: &str) -> Problem {
     let name = op.rsplit('.').next().unwrap_or(op);
     let (what, remedy) = match name {
         "BatchNormalization" => (
-            "BatchNorm is not supported",
-            "train with GroupNorm of one group (`GroupNorm(1, channels)`) or with LayerNorm",
+            "BatchNorm takes statistics of the image, as in training",
+            "export the network in inference mode (`model.eval()`)",
         ),
         "RMSNormalization"
         | "SimplifiedLayerNormalization"
@@ -23,12 +24,9 @@ pub(crate) fn unsupported(op: &str) -> Problem {
             "use average pooling of 3x3, stride 1, padding not counted, as token mixer, and a \
              global average in the head",
         ),
-        "Sigmoid" | "HardSigmoid" | "HardSwish" | "LeakyRelu" | "PRelu" | "Elu" | "Selu"
-        | "Celu" | "Clip" | "Mish" | "Swish" | "Softplus" | "Softsign" | "FastGelu"
-        | "QuickGelu" | "ThresholdedRelu" | "BiasGelu" => (
-            "the activation is not supported",
-            "use GELU in its exact form or with tanh, StarReLU, squared ReLU or ReLU",
-        ),
+        "PRelu" | "Selu" | "Celu" | "Clip" | "Softsign" | "ThresholdedRelu" | "Shrink" => {
+            ("the activation is not supported", ACTIVATIONS)
+        }
         "LogSoftmax" => (
             "softmax is not supported behind the head",
             "export the network without it",

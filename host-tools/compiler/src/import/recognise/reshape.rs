@@ -152,12 +152,12 @@ fn torn() -> Problem {
     )
 }
 
-/// `Cast`: only to single precision, in which everything is computed.
+/// `Cast` between real numbers: everything is computed in single precision.
 pub(crate) fn cast(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
     match node.int("to", 0) {
-        1 => walk.form(node),
+        1 | 10 | 11 | 16 => walk.form(node),
         _ => Err(Problem::new(
-            "the network computes in another type than float32",
+            "the network computes with whole numbers",
             "export it in float32; the weights may be stored in float16",
         )),
     }

@@ -3,13 +3,13 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::form::{Form, NormTerm, Order, StreamId, Sum, Term};
+use super::form::{Form, NormTerm, Order, StreamId, Sum, Term, add_scaled};
 use super::names::Names;
 use super::{Branch, Problem, Unsupported, qdq};
 use crate::import::graph::{Graph, Node, NodeId, Tensor, ValueId};
 use crate::import::trained_scales::{TrainedScale, TrainedScales};
 use crate::layers::{Part, RESIDUAL_LAYERS, head};
-use crate::network::{Layer, MetaFormer, Op, Shape};
+use crate::network::{Activation, Layer, MetaFormer, NormScope, Op, PatchEmbedding, Shape};
 
 /// Most values that are stored for the meanings of all values of a graph: some
 /// times the weights of the largest MetaFormers.
@@ -38,6 +38,10 @@ pub(crate) struct Walk<'a> {
     problems: Vec<Unsupported>,
     /// Values that are rounded, and to what.
     pub(crate) rounded: Vec<(Form, TrainedScale)>,
+    /// How often each value is read by a node whose result depends on the image.
+    uses: Vec<usize>,
+    /// Values behind a report whose sizes are not known.
+    lost: Vec<bool>,
     /// Values that may still be stored.
     budget: usize,
 }
@@ -56,6 +60,8 @@ impl<'a> Walk<'a> {
             names: Names::default(),
             problems: Vec::new(),
             rounded: Vec::new(),
+            uses: uses(graph),
+            lost: vec![false; graph.values.len()],
             budget: MAX_ELEMENTS,
         };
         let shape = match graph.shape(graph.input) {
@@ -141,6 +147,100 @@ impl<'a> Walk<'a> {
                     "use fewer layers or channels",
                 ))
             }
+        }
+    }
+
+    /// Whether a node reads what was lost behind a report, so that there is nothing to say
+    /// of it.
+    pub(crate) fn is_lost(&self, node: &Node) -> bool {
+        node.inputs.iter().flatten().any(|input| self.lost[input.0])
+    }
+
+    /// Loses what a node makes, unless its sizes are known.
+    pub(crate) fn lose(&mut self, node: &Node) {
+        for output in node.outputs.iter().flatten() {
+            self.lost[output.0] |= self.graph.shape(*output).is_none();
+        }
+    }
+
+    /// Whether the map that a node reads, perhaps with a factor and a term of each channel,
+    /// is read by something else as well: by the residual add of a branch.
+    pub(crate) fn is_read_twice(&self, node: &Node) -> bool {
+        let mut value = node.input(0);
+        while let Some(id) = value {
+            if self.uses[id.0] > 1 {
+                return true;
+            }
+            let producer = self.graph.value(id).producer.map(|id| self.graph.node(id));
+            value = match producer {
+                Some(node)
+                    if matches!(
+                        node.op.as_str(),
+                        "Add" | "Sub" | "Mul" | "Div" | "Identity" | "Cast"
+                    ) =>
+                {
+                    let mut maps = node.inputs.iter().flatten();
+                    let map = maps.find(|id| self.graph.constant(**id).is_none()).copied();
+                    map.filter(|_| maps.all(|id| self.graph.constant(*id).is_some()))
+                }
+                _ => None,
+            };
+        }
+        false
+    }
+
+    /// Takes a factor and a term of each channel into the patch embedding that writes
+    /// `sum`, if nothing else reads what it writes.
+    pub(crate) fn absorb(
+        &mut self,
+        node: &Node,
+        index: usize,
+        sum: &Sum,
+        factors: &[f32],
+        terms: &[f32],
+    ) -> bool {
+        let Some(embedding) = self.embedding(node, index, sum) else {
+            return false;
+        };
+        embedding.linear.scale_rows(factors);
+        add_scaled(&mut embedding.linear.bias, terms, 1.0);
+        let op = Op::PatchEmbedding(embedding.clone());
+        if !is_finite(&op) {
+            self.report(
+                node,
+                Problem::new(
+                    "a parameter of its layer is infinite or not a number",
+                    "train again, with a lower learning rate",
+                ),
+            );
+        }
+        true
+    }
+
+    /// Takes a ReLU or ReLU6 into the patch embedding that writes `sum`, if nothing else
+    /// reads what it writes.
+    pub(crate) fn rectify(&mut self, node: &Node, sum: &Sum, rectifier: Activation) -> bool {
+        match self.embedding(node, 0, sum) {
+            Some(embedding) => {
+                embedding.rectifier = Some(rectifier);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The patch embedding that writes `sum`, if only `node` reads what it writes, at
+    /// `index`.
+    fn embedding(&mut self, node: &Node, index: usize, sum: &Sum) -> Option<&mut PatchEmbedding> {
+        let alone = node.input(index).is_some_and(|id| self.uses[id.0] == 1);
+        let (true, Some(Term::Stream(id))) = (alone, sum.plain()) else {
+            return None;
+        };
+        let newest = id.0 + 1 == self.streams.len();
+        let layer = self.writer(*id).filter(|_| newest)?;
+        match &mut self.layers.get_mut(layer)?.op {
+            Op::PatchEmbedding(embedding) if embedding.rectifier.is_none() => Some(embedding),
+            _ => None,
         }
     }
 
@@ -235,7 +335,17 @@ impl<'a> Walk<'a> {
         }
         let name = self.names.next(&op);
         let nodes = last_node.map_or(Vec::new(), |id| self.claim(id));
-        let input = self.streams[source.0];
+        let mut input = self.streams[source.0];
+        if let Op::Head(head) = &op
+            && head.reads() == input.elements()
+        {
+            // All of the map as one token.
+            input = Shape {
+                height: 1,
+                width: 1,
+                channels: head.reads(),
+            };
+        }
         self.layers.push(Layer {
             name,
             nodes,
@@ -284,9 +394,7 @@ impl<'a> Walk<'a> {
         let producer = self.graph.value(self.graph.output).producer;
         let form = self.forms[self.graph.output.0].clone();
         let scores = match &form {
-            Some(Form::Map(sum)) => sum
-                .absorbed()
-                .and_then(|term| head::recognise::layer(&term)),
+            Some(Form::Map(sum)) => head::recognise::of_scores(sum),
             _ => None,
         };
         match (scores, form) {
@@ -318,6 +426,15 @@ impl<'a> Walk<'a> {
                     }),
                 }
             }
+        }
+        let channels = self.streams[0].channels;
+        if !matches!(channels, 1 | 3 | 4) && self.problems.is_empty() {
+            self.problems.push(Unsupported {
+                node: self.graph.value(self.graph.input).name.clone(),
+                op: "input".to_owned(),
+                what: format!("the image has {channels} channels"),
+                remedy: "use one channel (gray), three (colour) or four".to_owned(),
+            });
         }
         match self.problems.is_empty() {
             true => {
@@ -407,6 +524,7 @@ impl<'a> Walk<'a> {
             Term::Stream(id) => Some((*id, factors)),
             _ => None,
         });
+        let nothing = vec![0.0; sum.shape.channels];
         let (source, factors) = match (streams.next(), streams.next()) {
             (Some(stream), None) => stream,
             (Some(_), Some(_)) => {
@@ -415,15 +533,18 @@ impl<'a> Walk<'a> {
                     "connect the layers in a chain; skip connections across blocks have no place in this family",
                 ));
             }
-            (None, _) => {
-                return Err(Problem::new(
-                    format!(
-                        "{} is used as feature map without a residual add",
-                        sum.describe()
-                    ),
-                    "add every branch to its input, as in `x + mixer(norm(x))`",
-                ));
-            }
+            (None, _) => match replaced(sum) {
+                Some(id) => (id, &nothing),
+                None => {
+                    return Err(Problem::new(
+                        format!(
+                            "{} is used as feature map without a residual add",
+                            sum.describe()
+                        ),
+                        "add every branch to its input, as in `x + mixer(norm(x))`",
+                    ));
+                }
+            },
         };
         let terms: Vec<_> = sum
             .terms
@@ -474,6 +595,33 @@ impl<'a> Walk<'a> {
             .map(|id| self.graph.node(id).name.clone())
             .collect()
     }
+}
+
+/// The feature map that its own pool takes the place of: `x + (pool(x) - x)`.
+fn replaced(sum: &Sum) -> Option<StreamId> {
+    match sum.single()? {
+        (Term::Pool(norm, _), _) if norm.norm.scope == NormScope::Fixed => match norm.source {
+            Term::Stream(id) => Some(id),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// How often each value is read, by the graph's output too.
+fn uses(graph: &Graph) -> Vec<usize> {
+    let mut uses = vec![0; graph.values.len()];
+    uses[graph.output.0] = 1;
+    let depends = |node: &&Node| {
+        node.output()
+            .is_none_or(|output| graph.constant(output).is_none())
+    };
+    for node in graph.nodes.iter().filter(depends) {
+        for input in node.inputs.iter().flatten() {
+            uses[input.0] += 1;
+        }
+    }
+    uses
 }
 
 /// Whether every parameter of a layer is a finite number.

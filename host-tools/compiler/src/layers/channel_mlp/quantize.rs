@@ -34,8 +34,8 @@ pub(crate) fn quantize(
         )
     };
     Ok(match op.norm.scope {
-        NormScope::Map => {
-            let norm = context.norm(&op.norm, context.layer.input, context.stream()?)?;
+        NormScope::Map | NormScope::Fixed => {
+            let norm = context.folded(&op.norm)?;
             let shift = context.shift()?;
             let fc1 = normed_fc1(context, op, &norm, index, &shift)?;
             QuantOp::ChannelMlp(Box::new(QuantChannelMlp {
@@ -80,16 +80,24 @@ fn normed_fc1(
 ) -> Result<NormedFc1, QuantError> {
     let fc1 = &op.fc1;
     let parts = parts(shift, fc1.inputs);
+    // With fixed statistics the mean is the zero point, and the deviation one step.
+    let stream = context.stream()?;
+    let fixed = norm.is_fixed();
+    let (unit, zero) = match fixed {
+        true => (stream.scale, f64::from(stream.zero_point)),
+        false => (1.0, 0.0),
+    };
     let weights = fc1.weight.chunks_exact(fc1.inputs).flat_map(|row| {
         row.iter()
             .zip(&op.norm.gamma)
             .zip(&parts)
-            .map(|((&weight, &gamma), part)| f64::from(weight) * f64::from(gamma) * part)
+            .map(|((&weight, &gamma), part)| f64::from(weight) * f64::from(gamma) * part * unit)
     });
     let rows = Rows::new(fc1.inputs, context.precision.weights[0], weights)
         .trained(context.ranges.trained.weights);
     let floor = index.scale / 4096.0;
-    let columns: Vec<Column> = parts.iter().copied().enumerate().collect();
+    let columns = parts.iter().map(|part| part * unit).enumerate();
+    let columns: Vec<Column> = columns.collect();
     let guide = context.guide(0, &columns);
     let RoundedMatrix {
         matrix,
@@ -98,8 +106,10 @@ fn normed_fc1(
     } = rows.round(rows.scales(floor), &guide, |scale| scale.max(floor));
 
     // Largest deviation of int8 values, with epsilon.
-    let sigma_max =
-        (128f64.powi(2) + norm.epsilon as f64 / f64::from(norm.elements).powi(2)).sqrt();
+    let sigma_max = match fixed {
+        true => 1.0,
+        false => (128f64.powi(2) + norm.epsilon as f64 / f64::from(norm.elements).powi(2)).sqrt(),
+    };
     let mut row_sums = Vec::with_capacity(matrix.outputs);
     let mut bias = Vec::with_capacity(matrix.outputs);
     let mut multiplier = Vec::with_capacity(matrix.outputs);
@@ -108,7 +118,10 @@ fn normed_fc1(
         let steps = row.iter().zip(&parts);
         let steps = steps.map(|(&weight, part)| f64::from(weight) / part);
         let mean_bound: f64 = steps.clone().map(|steps| 128.0 * steps.abs()).sum();
-        row_sums.push(context.fits_i32(channel, "the sum of the weights of fc1", steps.sum())?);
+        let row_sum: f64 = steps.sum();
+        // The zero point is no mean of a run, it goes into the bias.
+        let of_mean = if fixed { 0.0 } else { row_sum };
+        row_sums.push(context.fits_i32(channel, "the sum of the weights of fc1", of_mean)?);
         let beta: f64 = fc1.weight[channel * fc1.inputs..][..fc1.inputs]
             .iter()
             .zip(&op.norm.beta)
@@ -118,7 +131,8 @@ fn normed_fc1(
         // Products with the map and with its mean, then the bias.
         let room = 2f64.powi(31) - product_bound(row) - mean_bound;
         let limit = (room / sigma_max * 256.0).min(2f64.powi(31) - 1.0);
-        bias.push(context.fits(channel, "the bias of fc1", real / scale * 256.0, limit)? as i32);
+        let start = (real / scale - zero * row_sum) * 256.0;
+        bias.push(context.fits(channel, "the bias of fc1", start, limit)? as i32);
         let factor = 2f64.powi(28) * scale / index.scale;
         multiplier.push(context.fits_i32(channel, "the requantization factor of fc1", factor)?);
     }

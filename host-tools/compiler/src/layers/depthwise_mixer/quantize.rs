@@ -129,22 +129,32 @@ impl Read {
     fn of(context: &Context<'_>, op: &DepthwiseMixer) -> Result<Self, QuantError> {
         let channels = op.depthwise.bias.len();
         let stream = context.stream()?;
-        let Some(norm) = &op.norm else {
+        let plain = |factors: Option<&[f64]>| -> Result<Self, QuantError> {
             let shift = context.shift()?;
-            let gamma = parts(&shift, channels);
+            let parts = parts(&shift, channels);
             let zero = f64::from(stream.zero_point);
-            return Ok(Self {
+            Ok(Self {
                 norm: None,
                 normed: None,
                 unit: stream.scale,
                 multiplier: 2f64.powi(32) * stream.scale,
                 fraction: 1.0,
                 beta: None,
-                zero: gamma.iter().map(|part| zero / part).collect(),
+                zero: parts.iter().map(|part| zero / part).collect(),
                 padding: stream.zero_point.clamp(-128, 127) as i8,
-                gamma,
+                gamma: match factors {
+                    Some(factors) => factors
+                        .iter()
+                        .zip(&parts)
+                        .map(|(f, part)| f * part)
+                        .collect(),
+                    None => parts,
+                },
                 shift,
-            });
+            })
+        };
+        let Some(norm) = &op.norm else {
+            return plain(None);
         };
         let has_bias = norm.beta.iter().any(|&beta| beta != 0.0);
         let gamma = floored(op);
@@ -156,6 +166,11 @@ impl Read {
             has_bias.then(|| betas.collect::<Vec<_>>())
         };
         match norm.scope {
+            NormScope::Fixed => {
+                let read = plain(Some(&gamma))?;
+                let beta = beta(stream.scale, &read.gamma);
+                Ok(Self { beta, ..read })
+            }
             NormScope::Map => {
                 let shift = context.shift()?;
                 let parts = parts(&shift, channels);

@@ -8,11 +8,7 @@ use crate::network::float::{Observe, View, activate};
 /// The class scores.
 pub(crate) fn run(op: &Head, x: &[f32], view: Observe<'_>) -> Vec<f32> {
     let normed = op.norm.as_ref().map(|norm| normalise(norm, x));
-    let channels = match &op.hidden {
-        Some(hidden) => hidden.fc1.inputs,
-        None => op.linear.inputs,
-    };
-    let mut mean = mean(normed.as_deref().unwrap_or(x), channels);
+    let mut mean = mean(normed.as_deref().unwrap_or(x), op.reads());
     if let Some(norm) = &op.mean_norm {
         mean = normalise(norm, &mean);
     }

@@ -10,9 +10,15 @@ use crate::quantize::quant_model::{QuantHead, QuantOp, Stream};
 
 pub(crate) fn quantize(context: &Context<'_>, op: &Head) -> Result<QuantOp, QuantError> {
     let of_tokens = matches!(&op.norm, Some(norm) if norm.scope == NormScope::Token);
+    let wide =
+        || quantize_wide::quantize(context, op).map(|head| QuantOp::WideHead(Box::new(head)));
     match of_tokens || op.mean_norm.is_some() || op.hidden.is_some() {
-        true => quantize_wide::quantize(context, op).map(|head| QuantOp::WideHead(Box::new(head))),
-        false => classifier(context, op).map(QuantOp::Head),
+        true => wide(),
+        false => match classifier(context, op) {
+            // Large weights behind few tokens.
+            Err(QuantError::Unrepresentable { .. }) => wide(),
+            classifier => classifier.map(QuantOp::Head),
+        },
     }
 }
 

@@ -41,6 +41,9 @@ pub(crate) fn quantize(context: &Context<'_>, op: &Head) -> Result<QuantWideHead
             let place = match norm.scope {
                 NormScope::Map => NormPlace::Map,
                 NormScope::Token => NormPlace::Token,
+                NormScope::Fixed => {
+                    return Err(context.unsupported("a norm with fixed statistics"));
+                }
             };
             let (norm, value) = vector_norm(context, norm, shape, stream)?;
             (Some(MeanNorm { place, norm }), value)

@@ -1,11 +1,16 @@
 //! The head: mean over tokens, perhaps of a norm, perhaps a norm and an MLP of
 //! it, and a linear layer.
 
+use std::rc::Rc;
+
 use crate::import::graph::Node;
 use crate::import::recognise::Problem;
-use crate::import::recognise::form::{Form, NormTerm, Order, Shared, StreamId, Sum, Term};
+use crate::import::recognise::form::{
+    Form, LinearTerm, NormTerm, Order, Shared, StreamId, Sum, Term,
+};
+use crate::import::recognise::linear;
 use crate::import::recognise::walk::Walk;
-use crate::network::{Head, HeadHidden, Norm, Op, Shape};
+use crate::network::{Head, HeadHidden, Linear, Norm, NormScope, Op, Shape};
 
 /// `GlobalAveragePool`, or an average over the whole map.
 pub(crate) fn mean(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
@@ -29,6 +34,16 @@ pub(crate) fn mean_of(walk: &mut Walk<'_>, node: &Node, sum: &Sum) -> Form {
         width: 1,
         ..sum.shape
     };
+    if let (Some((term @ Term::Stream(_), factors)), None) = (sum.single(), sum.plain()) {
+        // The factors of BatchNorm are those of the mean too.
+        let mean = Term::Mean(Shared::new(term.clone()));
+        return Form::Map(Rc::new(Sum {
+            shape,
+            order: Order::ChannelsFirst,
+            terms: vec![(mean, factors.to_vec())],
+            bias: sum.bias.clone(),
+        }));
+    }
     let term = match sum.absorbed() {
         // The mean of one token is the token.
         Some(term) if term.is_behind_mean() => term,
@@ -36,6 +51,51 @@ pub(crate) fn mean_of(walk: &mut Walk<'_>, node: &Node, sum: &Sum) -> Form {
         _ => Term::Mean(Shared::new(Term::Stream(walk.stream(node, sum)))),
     };
     Form::of(term, shape, Order::ChannelsFirst)
+}
+
+/// The head whose scores are `sum`, and the feature map that it reads. The mean itself,
+/// perhaps normed, is an embedding: scores of a classifier that hands it on.
+pub(crate) fn of_scores(sum: &Sum) -> Option<(Op, StreamId)> {
+    if let Some(joined) = sum.joined() {
+        return layer(&joined.absorbed()?);
+    }
+    let (term, _) = sum.single()?;
+    if !matches!(term, Term::Linear(_)) && term.is_behind_mean() {
+        let channels = sum.shape.channels;
+        if channels > MAX_EMBEDDING {
+            return None;
+        }
+        let mut weight = vec![0.0; channels * channels];
+        weight
+            .iter_mut()
+            .step_by(channels + 1)
+            .for_each(|w| *w = 1.0);
+        let same = Linear {
+            outputs: channels,
+            inputs: channels,
+            weight,
+            bias: vec![0.0; channels],
+        };
+        return match linear::apply(sum, same).ok()? {
+            Form::Map(sum) => layer(&sum.absorbed()?),
+            _ => None,
+        };
+    }
+    layer(&sum.absorbed()?)
+}
+
+/// Most channels of an embedding.
+const MAX_EMBEDDING: usize = 4096;
+
+/// The linear layer that reads the mean.
+fn first_linear(outer: &LinearTerm) -> &Linear {
+    match normed(&outer.input).0 {
+        Term::Activated(argument, _) => match &**argument {
+            Term::Linear(inner) => &inner.linear,
+            _ => &outer.linear,
+        },
+        _ => &outer.linear,
+    }
 }
 
 /// The head whose scores are `term`, and the feature map that it reads.
@@ -60,11 +120,23 @@ pub(crate) fn layer(term: &Term) -> Option<(Op, StreamId)> {
         }
         mean => (mean, norm, None),
     };
-    let Term::Mean(argument) = mean else {
-        return None;
+    let (argument, channels) = match mean {
+        Term::Mean(argument) => (argument, None),
+        Term::Flat(argument) => (argument, Some(first_linear(outer).inputs)),
+        _ => return None,
     };
     let (Term::Stream(source), norm) = normed(argument) else {
         return None;
+    };
+    let norm = match (norm, channels) {
+        (Some(norm), Some(_)) if norm.scope == NormScope::Token => return None,
+        // The same for each token.
+        (Some(norm), Some(channels)) => Some(Norm {
+            gamma: norm.gamma.iter().copied().cycle().take(channels).collect(),
+            beta: norm.beta.iter().copied().cycle().take(channels).collect(),
+            ..norm
+        }),
+        (norm, _) => norm,
     };
     let head = Head {
         norm,

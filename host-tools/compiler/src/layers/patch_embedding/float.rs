@@ -1,7 +1,7 @@
 //! Patch embedding, row by row.
 
 use crate::network::float::matrix::Matrix;
-use crate::network::float::{Observe, View};
+use crate::network::float::{Observe, View, activate};
 use crate::network::{Layer, PatchEmbedding, Shape};
 
 /// What the layer writes.
@@ -20,6 +20,9 @@ pub(crate) fn run(op: &PatchEmbedding, layer: &Layer, x: &[f32], view: Observe<'
         }
         view(View::Input, window, &patches);
         matrix.apply(&patches, y);
+    }
+    if let Some(rectifier) = op.rectifier {
+        activate(rectifier, &mut y);
     }
     y
 }

@@ -25,16 +25,21 @@ pub(crate) fn quantize(
     }
     context.residual(&op.residual)?;
     match op.norm.scope {
-        NormScope::Map => of_map(context, op, output),
+        NormScope::Map | NormScope::Fixed => of_map(context, op, output),
         NormScope::Token => of_tokens(context, op, output).map(QuantOp::NormedPooling),
     }
 }
 
-/// Behind a norm of the whole map.
+/// Behind a norm of the whole map, or one with fixed statistics.
 fn of_map(context: &Context<'_>, op: &Pooling, output: Quant) -> Result<QuantOp, QuantError> {
     let stream = context.stream()?;
-    let norm = context.norm(&op.norm, context.layer.input, stream)?;
-    let factor = factors(context, op, 2f64.powi(24) / output.scale)?;
+    let norm = context.folded(&op.norm)?;
+    // With fixed statistics the deviation is one step of the map.
+    let unit = match op.norm.scope {
+        NormScope::Fixed => stream.scale,
+        NormScope::Map | NormScope::Token => 1.0,
+    };
+    let factor = factors(context, op, 2f64.powi(24) * unit / output.scale)?;
 
     let branch_bound = 36.0 * 255.0 * f64::from(FACTOR_MAX);
     let limit = 2f64.powi(30) - branch_bound / 2.0;

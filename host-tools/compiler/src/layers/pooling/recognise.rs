@@ -2,11 +2,12 @@
 
 use crate::import::constant_folding::Window;
 use crate::import::graph::Node;
-use crate::import::recognise::form::{Form, Order, Term, add_scaled, close, product};
+use crate::import::recognise::convolution::is_inside;
+use crate::import::recognise::form::{Form, Order, Sum, Term, add_scaled, close, product};
 use crate::import::recognise::walk::Walk;
 use crate::import::recognise::{Branch, Problem, residual};
 use crate::layers::head::recognise as head;
-use crate::network::{Op, Pooling};
+use crate::network::{Norm, NormScope, Op, Pooling};
 
 /// `AveragePool`: of a norm in a token mixer, or over the whole map in the head.
 pub(crate) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
@@ -63,7 +64,15 @@ pub(crate) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
     if walk.output_shape(node) != walk.shape(node, 0) {
         return Ok(walk.unknown(node));
     }
-    match sum.as_norm() {
+    let norm = match sum.as_norm() {
+        None if sum.as_fixed().is_none() && !is_inside(&sum) => {
+            // No norm: of a feature map, perhaps one that a layer is still to be found for.
+            let stream = Term::Stream(walk.stream(node, &sum));
+            Sum::of(stream, sum.shape, sum.order).as_fixed()
+        }
+        norm => norm.or_else(|| sum.as_fixed()),
+    };
+    match norm {
         Some(norm) if sum.order == Order::ChannelsFirst => {
             Ok(Form::of(Term::Pool(norm, kernel[0]), sum.shape, sum.order))
         }
@@ -102,6 +111,17 @@ pub(crate) fn layer(branch: &Branch<'_>) -> Option<Result<Op, Problem>> {
             "use blocks of the form `x + layer_scale * (pool(norm(x)) - norm(x))`",
         )))
     };
+    if pooled.source != Term::Stream(source) {
+        return refuse("the pooled norm is added to another feature map than the one it reads");
+    }
+    if pooled.norm.scope == NormScope::Fixed {
+        let pooling = (&pooled.norm, kernel, &layer_scale[..]);
+        let fixed = (branch.len() == 1).then(|| without_norm(pooling, bias, res_scale));
+        return match fixed.flatten() {
+            Some(pooling) => Some(Ok(Op::Pooling(pooling))),
+            None => refuse("a constant or another branch is added to the pooling token mixer"),
+        };
+    }
     let channels = bias.len();
     let mut factor = vec![0.0; channels];
     let mut term = bias.to_vec();
@@ -118,9 +138,6 @@ pub(crate) fn layer(branch: &Branch<'_>) -> Option<Result<Op, Problem>> {
             }
             _ => return refuse("the pooled norm is combined with another branch"),
         }
-    }
-    if pooled.source != Term::Stream(source) {
-        return refuse("the pooled norm is added to another feature map than the one it reads");
     }
     let negated = |values: &[f32]| -> Vec<f32> {
         product(values, layer_scale)
@@ -141,4 +158,43 @@ pub(crate) fn layer(branch: &Branch<'_>) -> Option<Result<Op, Problem>> {
         kernel,
         residual: residual(layer_scale.clone(), res_scale),
     })))
+}
+
+/// The mixer of a norm `g x + b` with fixed statistics. The norm that is subtracted went
+/// into the factor of the stream itself, and the pool of a constant is that constant:
+///
+/// ```text
+/// r x + s pool(g x + b) + c = (r + s g) x + s g (pool(x) - x) + (c + s b)
+/// ```
+///
+/// None if the constant at the end is not zero.
+fn without_norm(
+    (norm, kernel, layer_scale): (&Norm, usize, &[f32]),
+    constant: &[f32],
+    res_scale: &[f32],
+) -> Option<Pooling> {
+    let of_pool = product(layer_scale, &norm.beta);
+    let negated: Vec<f32> = of_pool.iter().map(|value| -value).collect();
+    if !close(constant, &negated) {
+        return None;
+    }
+    let each = res_scale.iter().zip(&norm.gamma).zip(layer_scale);
+    let res_scale = each.map(|((res, gamma), scale)| {
+        let sum = res + scale * gamma;
+        // Up to rounding, where all of the norm is subtracted.
+        if (sum - 1.0).abs() <= 1e-6 * (1.0 + (scale * gamma).abs()) {
+            1.0
+        } else {
+            sum
+        }
+    });
+    let res_scale: Vec<f32> = res_scale.collect();
+    Some(Pooling {
+        norm: Norm {
+            beta: vec![0.0; norm.beta.len()],
+            ..norm.clone()
+        },
+        kernel,
+        residual: residual(layer_scale.to_vec(), &res_scale),
+    })
 }

@@ -1,9 +1,14 @@
-//! Norms over the whole map, or over the channels of each token.
+//! Norms over the whole map, over the channels of each token, or with fixed statistics.
 
 use crate::network::{Norm, NormScope};
 
 /// The norm of a map.
 pub(crate) fn normalise(norm: &Norm, x: &[f32]) -> Vec<f32> {
+    if norm.scope == NormScope::Fixed {
+        let parameters = norm.gamma.iter().zip(&norm.beta).cycle();
+        let each = x.iter().zip(parameters);
+        return each.map(|(x, (gamma, beta))| gamma * x + beta).collect();
+    }
     let mut n = Vec::with_capacity(x.len());
     for group in groups(norm, x) {
         let (mean, inverse) = statistics(norm.epsilon, group);
@@ -28,6 +33,9 @@ pub(crate) fn normalise(norm: &Norm, x: &[f32]) -> Vec<f32> {
 
 /// `(x - mean) / sqrt(variance + epsilon)`: the norm without weight and bias.
 pub(crate) fn centre(norm: &Norm, x: &[f32]) -> Vec<f32> {
+    if norm.scope == NormScope::Fixed {
+        return x.to_vec();
+    }
     let mut n = Vec::with_capacity(x.len());
     for group in groups(norm, x) {
         let (mean, inverse) = statistics(norm.epsilon, group);
@@ -41,7 +49,7 @@ pub(crate) fn centre(norm: &Norm, x: &[f32]) -> Vec<f32> {
 fn groups<'a>(norm: &Norm, x: &'a [f32]) -> impl Iterator<Item = &'a [f32]> {
     let size = match norm.scope {
         NormScope::Map => x.len(),
-        NormScope::Token => norm.gamma.len(),
+        NormScope::Token | NormScope::Fixed => norm.gamma.len(),
     };
     x.chunks_exact(size.max(1))
 }
