@@ -4,6 +4,8 @@
 mod anywhere;
 #[path = "commands/emulators.rs"]
 mod emulators;
+#[path = "commands/generate.rs"]
+mod generate;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

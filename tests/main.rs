@@ -11,6 +11,7 @@ mod emulator;
 mod errors;
 mod family;
 mod forms;
+mod generated;
 mod import;
 mod methods;
 mod mixers;

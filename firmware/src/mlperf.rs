@@ -13,9 +13,7 @@ use embedded_hal::digital::OutputPin;
 use embedded_io::{Read, Write};
 use heapless::Vec;
 use tadpool_kernels::Fault;
-use tadpool_model::{
-    Arena, CLASSES, INPUT_BYTES, INPUT_CHANNELS, INPUT_HEIGHT, INPUT_WIDTH, Logits, NAME,
-};
+use tadpool_model::{Arena, CLASSES, INPUT_BYTES, INPUT_CHANNELS, INPUT_HEIGHT, INPUT_WIDTH, NAME};
 
 use crate::measure::Clock;
 use crate::run::{Board, End};
@@ -66,7 +64,8 @@ pub struct Buffers {
     expected: usize,
     /// Bytes that came.
     received: usize,
-    logits: Logits,
+    /// Q16.16.
+    logits: [i32; CLASSES],
 }
 
 impl Buffers {
@@ -293,7 +292,10 @@ where
     /// Copying the input is part of what is measured: an inference uses it up.
     fn infer_once(&mut self) -> Result<(), Fault> {
         self.arena.put_pixels(0, &self.buffers.input)?;
-        self.buffers.logits = *tadpool_model::infer(self.arena)?;
+        let prediction = tadpool_model::infer(self.arena)?;
+        for (kept, logit) in self.buffers.logits.iter_mut().zip(prediction.logits()) {
+            *kept = logit.to_q16();
+        }
         Ok(())
     }
 

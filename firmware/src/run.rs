@@ -8,7 +8,7 @@ use embedded_io::{Read, Write};
 use tadpool_kernels::checksum::{FNV1A_OF_NOTHING, fnv1a_on};
 use tadpool_model::{
     ARENA_BYTES, Arena, CLASSES, COMES_IN_ROWS, INPUT_BYTES, INPUT_CHANNELS, INPUT_HEIGHT,
-    INPUT_WIDTH, MODEL_HASH, NAME, STEPS,
+    INPUT_WIDTH, Logit, MODEL_HASH, NAME, STEPS,
 };
 use tadpool_protocol::{
     Counter, FaultKind, FaultReport, FrameReader, Hello, LOGITS_PER_FRAME, LogitsPiece, MAX_FRAME,
@@ -302,9 +302,9 @@ where
         log.inferred(ticks, stack_bytes);
 
         match result {
-            Ok(logits) => {
+            Ok(prediction) => {
                 send_steps(link, self.records, self.frame)?;
-                send_logits(link, logits, self.frame)?;
+                send_logits(link, prediction.logits(), self.frame)?;
                 self.send(&Response::Done { ticks, stack_bytes })
             }
             Err(fault) => {
@@ -358,12 +358,12 @@ fn send_steps(
 /// larger than the rest of the stack.
 fn send_logits(
     link: &mut impl Write,
-    logits: &[i32],
+    logits: &[Logit],
     frame: &mut [u8; MAX_FRAME],
 ) -> Result<(), End> {
     for (piece, values) in logits.chunks(LOGITS_PER_FRAME).enumerate() {
         let offset = (piece * LOGITS_PER_FRAME) as u16;
-        let values = values.iter().copied().collect();
+        let values = values.iter().map(|logit| logit.to_q16()).collect();
         write_frame(
             link,
             &Response::Logits(LogitsPiece { offset, values }),

@@ -74,6 +74,7 @@ fn another_model_takes_the_place_of_the_carried_one() {
         tables_rs: source("tables.rs"),
         weights: std::fs::read(folder.join("weights.bin")).unwrap(),
         hash: tadpool_model::MODEL_HASH,
+        has_section: false,
     };
     let description = Description {
         name: "a copy".to_owned(),
@@ -115,6 +116,7 @@ fn an_image_of_another_model_is_never_taken_for_the_one() {
         tables_rs: source("tables.rs"),
         weights: std::fs::read(folder.join("weights.bin")).unwrap(),
         hash: expected,
+        has_section: false,
     };
     let description = Description {
         name: "another".to_owned(),

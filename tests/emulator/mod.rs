@@ -96,8 +96,9 @@ fn on_host(picture: &[u8]) -> (Vec<i32>, Vec<u32>) {
     let mut arena = Box::new(tadpool_model::Arena::new());
     arena.input_mut().copy_from_slice(picture);
     let mut checksums = Checksums::default();
-    let logits = tadpool_model::infer_observed(&mut arena, &mut checksums).unwrap();
-    (logits.to_vec(), checksums.0)
+    let prediction = tadpool_model::infer_observed(&mut arena, &mut checksums).unwrap();
+    let logits = prediction.logits().iter().map(|logit| logit.to_q16());
+    (logits.collect(), checksums.0)
 }
 
 /// `text` without the numbers that every build of an image has others of.

@@ -4,6 +4,7 @@ use crate::arch::cast;
 
 /// A place in the arena.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Buffer {
     /// First byte.
     pub offset: usize,
@@ -11,11 +12,12 @@ pub struct Buffer {
     pub size: usize,
 }
 
-/// A step that does not fit its buffers.
+/// Why there is no inference.
 ///
-/// The code generator writes only steps that fit, so this tells of a caller
-/// that assembled a step by hand or passed a wrong arena.
+/// The code generator writes only steps that fit their buffers, so all but the last two
+/// tell of a caller that assembled a step by hand or passed a wrong arena.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Fault {
     /// A buffer lies outside the arena, or two that must be disjoint overlap.
     Buffer,
@@ -23,6 +25,10 @@ pub enum Fault {
     Geometry,
     /// A buffer of wider integers is not aligned.
     Alignment,
+    /// The image is missing or a part of it: an inference uses it up.
+    NoImage,
+    /// The observer ended the inference.
+    Stopped,
 }
 
 impl core::fmt::Display for Fault {
@@ -31,6 +37,8 @@ impl core::fmt::Display for Fault {
             Self::Buffer => "a buffer lies outside the arena or overlaps another",
             Self::Geometry => "a slice does not match the dimensions of its step",
             Self::Alignment => "a buffer is not aligned",
+            Self::NoImage => "there is no whole image: every inference needs a new one",
+            Self::Stopped => "the observer ended the inference",
         })
     }
 }

@@ -83,3 +83,30 @@ pub fn run<K: Kernel>(case: &Case, seed: Seed, memory: &mut [u8]) -> Result<u32,
         run_in::<Rows>(case, seed, memory)
     }
 }
+
+/// The same in pieces of `most` tokens or rows.
+///
+/// # Errors
+/// [`Fault::Buffer`] if `memory` is too small.
+pub fn run_in_pieces<K: Kernel>(
+    case: &Case,
+    seed: Seed,
+    most: usize,
+    memory: &mut [u8],
+) -> Result<u32, Fault> {
+    fn run_in<K: Kernel>(
+        case: &Case,
+        seed: Seed,
+        most: usize,
+        memory: &mut [u8],
+    ) -> Result<u32, Fault> {
+        let mut ready = case.ready::<K>(seed, memory)?;
+        let written = ready.run_in_pieces::<K>(most)?;
+        Ok(ready.checksum(&written))
+    }
+    if case.layout(K::LAYOUT) == K::LAYOUT {
+        run_in::<K>(case, seed, most, memory)
+    } else {
+        run_in::<Rows>(case, seed, most, memory)
+    }
+}

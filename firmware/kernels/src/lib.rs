@@ -1,43 +1,35 @@
-//! Integer kernels for MetaFormer networks.
+//! What a network that tadpool generated runs on: its API, and the integer kernels
+//! behind it.
 //!
-//! One copy of the arithmetic serves the host's simulator and every
-//! microcontroller: same input, same bytes, on all of them. No floating point,
-//! no heap, no dependency and no panic path.
+//! A generated crate is constants and weights; everything that an application calls is
+//! here, and re-exported there: the [`Arena`] that holds the image and all maps, the
+//! [`Prediction`] that an inference returns, the [`Inference`] that runs a piece at a time,
+//! an [`Observer`] of its steps, and [`Network`] for code that takes any network.
+//!
+//! One copy of the arithmetic serves the host's simulator and every microcontroller: same
+//! input, same bytes, on all of them. No floating point, no heap, no dependency and no
+//! panic path.
+//!
+//! # Stability
+//!
+//! What the documentation shows follows semantic versioning. The steps and what they
+//! compute with are for generated code, hidden here and not stable; a generated crate names
+//! the version of that interface ([`interface!`]), and another one does not compile and
+//! says why.
+//!
+//! # Features
+//!
+//! * `dsp`, `dsp-m7`, `helium`: kernels in the assembly of one family of cores. A generated
+//!   crate turns on those that its weights are packed for. On the host they change nothing.
+//! * `defmt`: everything public can be logged by `defmt`.
+//! * `visit`, `cases`: for tadpool's own tools.
+//!
+//! # Steps
 //!
 //! A **step** is one kernel call: a struct of constants, and `run(&step, ..., arena)`.
 //! Its buffers are places in one **arena**, a block of bytes, since most steps work in
 //! place. A step that does not fit its buffers is a [`Fault`], never a panic. All steps
 //! implement [`Step`].
-//!
-//! ```
-//! use tadpool_kernels::Buffer;
-//! use tadpool_kernels::layout::Rows;
-//! use tadpool_kernels::pointwise::{self, Pointwise};
-//!
-//! /// Kernels want wider integers on their boundaries.
-//! #[repr(align(8))]
-//! struct Arena([u8; 512]);
-//!
-//! // A linear layer from two channels to one, on two tokens.
-//! let layer = Pointwise {
-//!     input: Buffer { offset: 0, size: 4 },
-//!     output: Buffer { offset: 4, size: 2 },
-//!     scratch: Buffer { offset: 8, size: Pointwise::scratch_size(2, 1) },
-//!     inputs: 2,
-//!     outputs: 1,
-//!     weights: &[1, 3],
-//!     bias: &[0],
-//!     // A quarter, Q32.
-//!     multiplier: &[1 << 30],
-//!     zero_point: 0,
-//! };
-//! let mut arena = Arena([0; 512]);
-//! arena.0[..4].copy_from_slice(&[10, 20, 30, 40]);
-//! pointwise::run::<Rows>(&layer, &mut arena.0)?;
-//! // (10 + 3 * 20) / 4 is 17.5 and rounds up; (30 + 3 * 40) / 4 is 37.5.
-//! assert_eq!(arena.0[4..6], [18, 38]);
-//! # Ok::<(), tadpool_kernels::Fault>(())
-//! ```
 //!
 //! # Numbers
 //!
@@ -88,17 +80,22 @@
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+use core::ops::ControlFlow;
+
 // First, since its macros are for those that follow.
 #[macro_use]
 mod fields;
 
 mod arch;
+#[doc(hidden)]
 pub mod arena;
 mod arithmetic;
 #[cfg(feature = "cases")]
 pub mod cases;
 pub mod checksum;
+#[doc(hidden)]
 pub mod int16;
+pub mod network;
 pub mod output;
 mod present;
 mod steps;
@@ -106,20 +103,63 @@ mod steps;
 pub mod visit;
 
 pub use arena::{Buffer, Fault};
-pub use arithmetic::{depthwise, fixed, layout, linear, norm, normed, softmax, stream, weights};
-pub use steps::{
-    Step, attention, channel_mlp, depthwise_mixer, head, identity, normed_mlp, normed_pooling,
-    patch_embedding, pointwise, pooling, pushed_rows, random_mixing, scaled_pooling, sep_conv,
-    wide_head,
+pub use network::{
+    Arena, Class, Golden, Inference, Logit, Memory, Network, Prediction, Probability, RowByRow,
+    Status, WholeImage,
 };
 
-/// Sees every step's output while a network runs.
+#[doc(hidden)]
+pub use arithmetic::{depthwise, fixed, layout, linear, norm, normed, softmax, stream, weights};
+#[doc(hidden)]
+pub use steps::{
+    Step, attention, channel_mlp, depthwise_mixer, head, identity, normed_mlp, normed_pooling,
+    patch_embedding, pointwise, pooling, progress, pushed_rows, random_mixing, scaled_pooling,
+    sep_conv, wide_head,
+};
+
+/// Sees every step's output while a network runs, and may end it.
 pub trait Observer {
     /// Called after step number `step` with the bytes that it wrote.
     fn step(&mut self, step: usize, output: &[u8]);
+
+    /// Asked before step number `step`, or before each piece of it: `Break` ends the
+    /// inference with [`Fault::Stopped`]. Goes on unless an observer says otherwise.
+    fn goes_on(&mut self, step: usize) -> ControlFlow<()> {
+        let _ = step;
+        ControlFlow::Continue(())
+    }
 }
 
 /// Observes nothing.
 impl Observer for () {
     fn step(&mut self, _step: usize, _output: &[u8]) {}
+}
+
+/// The larger of two sizes, for a [`Memory`] that networks take turns with.
+pub const fn larger(first: usize, second: usize) -> usize {
+    if first > second { first } else { second }
+}
+
+/// Says which version of the hidden interface a generated crate was written for; the
+/// compiler says what to do if it is another one than this crate's.
+///
+/// ```
+/// tadpool_kernels::interface!(1);
+/// ```
+///
+/// ```compile_fail
+/// tadpool_kernels::interface!(0);
+/// ```
+#[macro_export]
+macro_rules! interface {
+    (1) => {};
+    ($other:tt) => {
+        compile_error!(concat!(
+            "this model was generated for version ",
+            stringify!($other),
+            " of the interface to `tadpool-kernels`, and this `tadpool-kernels` has version 1: ",
+            "generate the model again with the `tadpool` of this version, or depend on the ",
+            "version of `tadpool-kernels` that the model's Cargo.toml names"
+        ));
+    };
 }

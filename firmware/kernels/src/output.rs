@@ -6,6 +6,7 @@ use crate::Buffer;
 ///
 /// `real = (value - zero_point) * multiplier / 2^shift`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Output {
     /// Its name in the model's description.
     pub name: &'static str,

@@ -1,5 +1,6 @@
 //! A file a step, with one skeleton: the struct of its constants, the scratch that it
-//! needs, what it checks, `run`, and private helpers.
+//! needs, what it checks, `run` as a whole and `advance` in pieces ([`progress`]), and
+//! private helpers.
 
 pub mod attention;
 pub mod channel_mlp;
@@ -11,6 +12,7 @@ pub mod normed_pooling;
 pub mod patch_embedding;
 pub mod pointwise;
 pub mod pooling;
+pub mod progress;
 pub mod pushed_rows;
 pub mod random_mixing;
 mod row_mlp;
@@ -22,6 +24,7 @@ use crate::arena::{Buffer, Fault};
 use crate::arithmetic::layout::Kernel;
 use crate::arithmetic::norm::Stats;
 use crate::arithmetic::stream::Stream;
+use crate::steps::progress::Progress;
 
 /// One kernel call: constants, and where in the arena it reads, computes and writes.
 pub trait Step {
@@ -52,5 +55,22 @@ pub trait Step {
         &self,
         stats: &Stats,
         arena: &mut [u8],
-    ) -> Result<Stats, Fault>;
+    ) -> Result<Stats, Fault> {
+        let mut progress = Progress::new();
+        self.advance::<K, I, O>(stats, &mut progress, usize::MAX, arena)?;
+        Ok(*progress.written())
+    }
+
+    /// Runs a piece of the step, of at most `most` of its tokens or rows if it can be
+    /// divided; returns whether it is complete. The sums are those of `progress`.
+    ///
+    /// # Errors
+    /// As [`Step::run`].
+    fn advance<K: Kernel, I: Stream, O: Stream>(
+        &self,
+        stats: &Stats,
+        progress: &mut Progress,
+        most: usize,
+        arena: &mut [u8],
+    ) -> Result<bool, Fault>;
 }

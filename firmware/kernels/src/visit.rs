@@ -235,6 +235,13 @@ pub trait Described: Fields {
     fn is_fixed(&self) -> bool {
         false
     }
+
+    /// In how many tokens or rows its `advance` counts; none if it is one piece. The path
+    /// of that is the one of [`Described::function`] with `advance` for `run`.
+    fn units(&self, input: Values) -> Option<usize> {
+        let _ = input;
+        None
+    }
 }
 
 /// Any step.

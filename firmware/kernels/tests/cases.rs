@@ -21,6 +21,27 @@ fn every_layout_agrees() {
     }
 }
 
+/// A step that is run in pieces of any size writes what it writes as a whole.
+#[test]
+fn pieces_change_no_byte() {
+    let mut storage = vec![0; EDGES_MEMORY + 3];
+    let start = storage.as_ptr().align_offset(4);
+    let memory = &mut storage[start..start + EDGES_MEMORY];
+    for case in EDGES {
+        for seed in (0..SEEDS).map(Seed) {
+            let whole = cases::run::<Rows>(case, seed, memory).unwrap();
+            for most in [0, 1, 2, 3, 5, 8, 1000] {
+                let pieces = [
+                    cases::run_in_pieces::<Rows>(case, seed, most, memory),
+                    cases::run_in_pieces::<Dsp>(case, seed, most, memory),
+                    cases::run_in_pieces::<Helium>(case, seed, most, memory),
+                ];
+                assert_eq!(pieces, [Ok(whole); 3], "{case:?} by {most}");
+            }
+        }
+    }
+}
+
 /// A step's own check takes what runs.
 #[test]
 fn checks_take_what_runs() {

@@ -4,11 +4,13 @@ use tadpool_kernels::channel_mlp::{self, ChannelMlp};
 use tadpool_kernels::head::{self, Head};
 use tadpool_kernels::layout::Rows;
 use tadpool_kernels::linear::{NormedLinear, ResidualLinear};
-use tadpool_kernels::norm::Norm;
+use tadpool_kernels::norm::{Norm, Stats};
 use tadpool_kernels::patch_embedding::{self, PatchEmbedding};
 use tadpool_kernels::pooling::{self, Pooling};
+use tadpool_kernels::progress::Progress;
 use tadpool_kernels::weights::Weights;
-use tadpool_kernels::{Buffer, Fault, Observer};
+use tadpool_kernels::Buffer;
+tadpool_kernels::interface!(1);
 
 mod tables {
     include!("tables.rs");
@@ -78,9 +80,6 @@ pub const STEP_MACS: [u32; STEPS] = [
     0, 2097152, 1280,
 ];
 
-/// Logits in the network's own units, Q16.16.
-pub type Logits = [i32; CLASSES];
-
 /// Whether the image is computed on row by row as it comes.
 pub const COMES_IN_ROWS: bool = false;
 
@@ -88,89 +87,284 @@ const IMAGE: Buffer = Buffer { offset: 5460, size: 3072 };
 
 const LOGITS: Buffer = Buffer { offset: 2048, size: 40 };
 
-/// All RAM of an inference but the stack.
-#[repr(C, align(8))]
-pub struct Arena([u8; ARENA_BYTES]);
+#[allow(unused_imports, reason = "for whoever uses this")]
+pub use tadpool_kernels::{
+    Class, Fault, Logit, Memory, Network, Observer, Prediction, Probability, Status,
+};
 
-impl Arena {
-    /// An arena of zeros, for a `static`.
-    pub const fn new() -> Self {
-        Self([0; ARENA_BYTES])
-    }
-    /// Where the image goes: rows of pixels, channels fastest. An inference
-    /// overwrites it.
-    pub fn input_mut(&mut self) -> &mut [u8; INPUT_BYTES] {
-        const { assert!(IMAGE.offset + INPUT_BYTES <= ARENA_BYTES) };
-        self.0[IMAGE.offset..].first_chunk_mut().unwrap()
-    }
-    /// Puts some of the image's bytes in their place, `start` bytes from its first.
-    ///
-    /// # Errors
-    /// [`Fault::Geometry`] if they reach beyond the image.
-    pub fn put_pixels(&mut self, start: usize, pixels: &[u8]) -> Result<(), Fault> {
-        let place = self.input_mut().get_mut(start..start.saturating_add(pixels.len()));
-        place.ok_or(Fault::Geometry)?.copy_from_slice(pixels);
-        Ok(())
-    }
-}
+/// The network as a type, for code that takes any [`Network`].
+#[derive(Debug, Clone, Copy)]
+pub enum Model {}
 
-impl Default for Arena {
-    fn default() -> Self {
-        Self::new()
-    }
-}
+/// All RAM of an inference but the stack; see [`tadpool_kernels::Arena`].
+pub type Arena = tadpool_kernels::Arena<Model>;
 
-/// Runs the network on the image in `arena`; what it writes lies there until the
-/// next image.
+/// An inference that runs a piece at a time; see [`tadpool_kernels::Inference`].
+pub type Inference<'a> = tadpool_kernels::Inference<'a, Model>;
+
+/// Runs the network on the image in `arena`, which is used up; what it writes lies
+/// there until the next image.
 ///
 /// # Errors
-/// None for an arena of this model; a [`Fault`] would tell of a broken build.
-pub fn infer(arena: &mut Arena) -> Result<&Logits, Fault> {
-    infer_observed(arena, &mut ())
+/// [`Fault::NoImage`] if the image is missing or a part of it.
+pub fn infer(arena: &mut Arena) -> Result<Prediction<'_>, Fault> {
+    arena.infer()
 }
 
-/// Runs the network on the image in `arena` and shows `observer` what each step writes.
+/// The same, and shows `observer` what each step writes.
 ///
 /// # Errors
-/// As [`infer`].
+/// As [`infer`], and [`Fault::Stopped`] if `observer` ends it.
 pub fn infer_observed<'a>(
     arena: &'a mut Arena,
     observer: &mut impl Observer,
-) -> Result<&'a Logits, Fault> {
-    let arena = &mut arena.0;
-    let stats = patch_embedding::run::<Rows>(&STAGE1_EMBEDDING, arena)?;
-    observer.step(0, STAGE1_EMBEDDING.output.of(arena)?);
-    let stats = pooling::run::<Rows>(&STAGE1_BLOCK0_MIXER, &stats, arena)?;
-    observer.step(1, STAGE1_BLOCK0_MIXER.map.of(arena)?);
-    let stats = channel_mlp::run::<Rows>(&STAGE1_BLOCK0_MLP, &stats, arena)?;
-    observer.step(2, STAGE1_BLOCK0_MLP.map.of(arena)?);
-    let stats = pooling::run::<Rows>(&STAGE1_BLOCK1_MIXER, &stats, arena)?;
-    observer.step(3, STAGE1_BLOCK1_MIXER.map.of(arena)?);
-    channel_mlp::run::<Rows>(&STAGE1_BLOCK1_MLP, &stats, arena)?;
-    observer.step(4, STAGE1_BLOCK1_MLP.map.of(arena)?);
-    let stats = patch_embedding::run::<Rows>(&STAGE2_EMBEDDING, arena)?;
-    observer.step(5, STAGE2_EMBEDDING.output.of(arena)?);
-    let stats = pooling::run::<Rows>(&STAGE2_BLOCK0_MIXER, &stats, arena)?;
-    observer.step(6, STAGE2_BLOCK0_MIXER.map.of(arena)?);
-    let stats = channel_mlp::run::<Rows>(&STAGE2_BLOCK0_MLP, &stats, arena)?;
-    observer.step(7, STAGE2_BLOCK0_MLP.map.of(arena)?);
-    let stats = pooling::run::<Rows>(&STAGE2_BLOCK1_MIXER, &stats, arena)?;
-    observer.step(8, STAGE2_BLOCK1_MIXER.map.of(arena)?);
-    channel_mlp::run::<Rows>(&STAGE2_BLOCK1_MLP, &stats, arena)?;
-    observer.step(9, STAGE2_BLOCK1_MLP.map.of(arena)?);
-    let stats = patch_embedding::run::<Rows>(&STAGE3_EMBEDDING, arena)?;
-    observer.step(10, STAGE3_EMBEDDING.output.of(arena)?);
-    let stats = pooling::run::<Rows>(&STAGE3_BLOCK0_MIXER, &stats, arena)?;
-    observer.step(11, STAGE3_BLOCK0_MIXER.map.of(arena)?);
-    let stats = channel_mlp::run::<Rows>(&STAGE3_BLOCK0_MLP, &stats, arena)?;
-    observer.step(12, STAGE3_BLOCK0_MLP.map.of(arena)?);
-    let stats = pooling::run::<Rows>(&STAGE3_BLOCK1_MIXER, &stats, arena)?;
-    observer.step(13, STAGE3_BLOCK1_MIXER.map.of(arena)?);
-    let stats = channel_mlp::run::<Rows>(&STAGE3_BLOCK1_MLP, &stats, arena)?;
-    observer.step(14, STAGE3_BLOCK1_MLP.map.of(arena)?);
-    head::run(&HEAD, &stats, arena)?;
-    observer.step(15, HEAD.output.of(arena)?);
-    head::logits(LOGITS, arena)
+) -> Result<Prediction<'a>, Fault> {
+    arena.infer_observed(observer)
+}
+
+/// Begins an inference that runs a piece at a time.
+///
+/// # Errors
+/// As [`infer`].
+pub fn begin(arena: &mut Arena) -> Result<Inference<'_>, Fault> {
+    arena.begin()
+}
+
+impl Network for Model {
+    const NAME: &'static str = NAME;
+    const INPUT_HEIGHT: usize = INPUT_HEIGHT;
+    const INPUT_WIDTH: usize = INPUT_WIDTH;
+    const INPUT_CHANNELS: usize = INPUT_CHANNELS;
+    const LABELS: &'static [&'static str] = &LABELS;
+    const ARENA_BYTES: usize = ARENA_BYTES;
+    const STEP_NAMES: &'static [&'static str] = &STEP_NAMES;
+    const OUTPUTS: &'static [tadpool_kernels::output::Output] = &[];
+    const MODEL_HASH: u32 = MODEL_HASH;
+    const LOGITS: Option<Buffer> = Some(LOGITS);
+    const ZEROS: [u8; ARENA_BYTES] = [0; ARENA_BYTES];
+    type Bytes = [u8; ARENA_BYTES];
+    type Received = tadpool_kernels::network::Whole;
+    fn put(
+        arena: &mut [u8],
+        received: &mut Self::Received,
+        start: usize,
+        pixels: &[u8],
+    ) -> Result<(), Fault> {
+        received.put(IMAGE, arena, start, pixels)
+    }
+    fn take(received: &mut Self::Received) -> Result<Stats, Fault> {
+        received.take(INPUT_BYTES).map(|()| Stats::default())
+    }
+    fn run(arena: &mut [u8], stats: &Stats) -> Result<(), Fault> {
+        Self::run_observed(arena, stats, &mut ())
+    }
+    fn run_observed<O: Observer>(
+        arena: &mut [u8],
+        _stats: &Stats,
+        observer: &mut O,
+    ) -> Result<(), Fault> {
+        if observer.goes_on(0).is_break() {
+            return Err(Fault::Stopped);
+        }
+        let stats = patch_embedding::run::<Rows>(&STAGE1_EMBEDDING, arena)?;
+        observer.step(0, STAGE1_EMBEDDING.output.of(arena)?);
+        if observer.goes_on(1).is_break() {
+            return Err(Fault::Stopped);
+        }
+        let stats = pooling::run::<Rows>(&STAGE1_BLOCK0_MIXER, &stats, arena)?;
+        observer.step(1, STAGE1_BLOCK0_MIXER.map.of(arena)?);
+        if observer.goes_on(2).is_break() {
+            return Err(Fault::Stopped);
+        }
+        let stats = channel_mlp::run::<Rows>(&STAGE1_BLOCK0_MLP, &stats, arena)?;
+        observer.step(2, STAGE1_BLOCK0_MLP.map.of(arena)?);
+        if observer.goes_on(3).is_break() {
+            return Err(Fault::Stopped);
+        }
+        let stats = pooling::run::<Rows>(&STAGE1_BLOCK1_MIXER, &stats, arena)?;
+        observer.step(3, STAGE1_BLOCK1_MIXER.map.of(arena)?);
+        if observer.goes_on(4).is_break() {
+            return Err(Fault::Stopped);
+        }
+        channel_mlp::run::<Rows>(&STAGE1_BLOCK1_MLP, &stats, arena)?;
+        observer.step(4, STAGE1_BLOCK1_MLP.map.of(arena)?);
+        if observer.goes_on(5).is_break() {
+            return Err(Fault::Stopped);
+        }
+        let stats = patch_embedding::run::<Rows>(&STAGE2_EMBEDDING, arena)?;
+        observer.step(5, STAGE2_EMBEDDING.output.of(arena)?);
+        if observer.goes_on(6).is_break() {
+            return Err(Fault::Stopped);
+        }
+        let stats = pooling::run::<Rows>(&STAGE2_BLOCK0_MIXER, &stats, arena)?;
+        observer.step(6, STAGE2_BLOCK0_MIXER.map.of(arena)?);
+        if observer.goes_on(7).is_break() {
+            return Err(Fault::Stopped);
+        }
+        let stats = channel_mlp::run::<Rows>(&STAGE2_BLOCK0_MLP, &stats, arena)?;
+        observer.step(7, STAGE2_BLOCK0_MLP.map.of(arena)?);
+        if observer.goes_on(8).is_break() {
+            return Err(Fault::Stopped);
+        }
+        let stats = pooling::run::<Rows>(&STAGE2_BLOCK1_MIXER, &stats, arena)?;
+        observer.step(8, STAGE2_BLOCK1_MIXER.map.of(arena)?);
+        if observer.goes_on(9).is_break() {
+            return Err(Fault::Stopped);
+        }
+        channel_mlp::run::<Rows>(&STAGE2_BLOCK1_MLP, &stats, arena)?;
+        observer.step(9, STAGE2_BLOCK1_MLP.map.of(arena)?);
+        if observer.goes_on(10).is_break() {
+            return Err(Fault::Stopped);
+        }
+        let stats = patch_embedding::run::<Rows>(&STAGE3_EMBEDDING, arena)?;
+        observer.step(10, STAGE3_EMBEDDING.output.of(arena)?);
+        if observer.goes_on(11).is_break() {
+            return Err(Fault::Stopped);
+        }
+        let stats = pooling::run::<Rows>(&STAGE3_BLOCK0_MIXER, &stats, arena)?;
+        observer.step(11, STAGE3_BLOCK0_MIXER.map.of(arena)?);
+        if observer.goes_on(12).is_break() {
+            return Err(Fault::Stopped);
+        }
+        let stats = channel_mlp::run::<Rows>(&STAGE3_BLOCK0_MLP, &stats, arena)?;
+        observer.step(12, STAGE3_BLOCK0_MLP.map.of(arena)?);
+        if observer.goes_on(13).is_break() {
+            return Err(Fault::Stopped);
+        }
+        let stats = pooling::run::<Rows>(&STAGE3_BLOCK1_MIXER, &stats, arena)?;
+        observer.step(13, STAGE3_BLOCK1_MIXER.map.of(arena)?);
+        if observer.goes_on(14).is_break() {
+            return Err(Fault::Stopped);
+        }
+        let stats = channel_mlp::run::<Rows>(&STAGE3_BLOCK1_MLP, &stats, arena)?;
+        observer.step(14, STAGE3_BLOCK1_MLP.map.of(arena)?);
+        if observer.goes_on(15).is_break() {
+            return Err(Fault::Stopped);
+        }
+        head::run(&HEAD, &stats, arena)?;
+        observer.step(15, HEAD.output.of(arena)?);
+        Ok(())
+    }
+    fn piece(
+        step: usize,
+        stats: &Stats,
+        progress: &mut Progress,
+        arena: &mut [u8],
+    ) -> Result<bool, Fault> {
+        Ok(
+            match step {
+                0 => {
+                    patch_embedding::advance::<
+                        Rows,
+                    >(&STAGE1_EMBEDDING, progress, 60, arena)?
+                }
+                1 => {
+                    pooling::advance::<
+                        Rows,
+                    >(&STAGE1_BLOCK0_MIXER, stats, progress, 16, arena)?
+                }
+                2 => {
+                    channel_mlp::advance::<
+                        Rows,
+                    >(&STAGE1_BLOCK0_MLP, stats, progress, 19, arena)?
+                }
+                3 => {
+                    pooling::advance::<
+                        Rows,
+                    >(&STAGE1_BLOCK1_MIXER, stats, progress, 16, arena)?
+                }
+                4 => {
+                    channel_mlp::advance::<
+                        Rows,
+                    >(&STAGE1_BLOCK1_MLP, stats, progress, 19, arena)?
+                }
+                5 => {
+                    patch_embedding::advance::<
+                        Rows,
+                    >(&STAGE2_EMBEDDING, progress, 8, arena)?
+                }
+                6 => {
+                    pooling::advance::<
+                        Rows,
+                    >(&STAGE2_BLOCK0_MIXER, stats, progress, 8, arena)?
+                }
+                7 => {
+                    channel_mlp::advance::<
+                        Rows,
+                    >(&STAGE2_BLOCK0_MLP, stats, progress, 4, arena)?
+                }
+                8 => {
+                    pooling::advance::<
+                        Rows,
+                    >(&STAGE2_BLOCK1_MIXER, stats, progress, 8, arena)?
+                }
+                9 => {
+                    channel_mlp::advance::<
+                        Rows,
+                    >(&STAGE2_BLOCK1_MLP, stats, progress, 4, arena)?
+                }
+                10 => {
+                    patch_embedding::advance::<
+                        Rows,
+                    >(&STAGE3_EMBEDDING, progress, 2, arena)?
+                }
+                11 => {
+                    pooling::advance::<
+                        Rows,
+                    >(&STAGE3_BLOCK0_MIXER, stats, progress, 4, arena)?
+                }
+                12 => {
+                    channel_mlp::advance::<
+                        Rows,
+                    >(&STAGE3_BLOCK0_MLP, stats, progress, 1, arena)?
+                }
+                13 => {
+                    pooling::advance::<
+                        Rows,
+                    >(&STAGE3_BLOCK1_MIXER, stats, progress, 4, arena)?
+                }
+                14 => {
+                    channel_mlp::advance::<
+                        Rows,
+                    >(&STAGE3_BLOCK1_MLP, stats, progress, 1, arena)?
+                }
+                15 => {
+                    head::run(&HEAD, stats, arena)?;
+                    true
+                }
+                _ => true,
+            },
+        )
+    }
+    fn written(step: usize) -> Buffer {
+        match step {
+            0 => STAGE1_EMBEDDING.output,
+            1 => STAGE1_BLOCK0_MIXER.map,
+            2 => STAGE1_BLOCK0_MLP.map,
+            3 => STAGE1_BLOCK1_MIXER.map,
+            4 => STAGE1_BLOCK1_MLP.map,
+            5 => STAGE2_EMBEDDING.output,
+            6 => STAGE2_BLOCK0_MIXER.map,
+            7 => STAGE2_BLOCK0_MLP.map,
+            8 => STAGE2_BLOCK1_MIXER.map,
+            9 => STAGE2_BLOCK1_MLP.map,
+            10 => STAGE3_EMBEDDING.output,
+            11 => STAGE3_BLOCK0_MIXER.map,
+            12 => STAGE3_BLOCK0_MLP.map,
+            13 => STAGE3_BLOCK1_MIXER.map,
+            14 => STAGE3_BLOCK1_MLP.map,
+            15 => HEAD.output,
+            _ => Buffer { offset: 0, size: 0 },
+        }
+    }
+}
+
+impl tadpool_kernels::WholeImage for Model {
+    type Image = [u8; INPUT_BYTES];
+    fn image(arena: &mut Self::Bytes) -> &mut Self::Image {
+        const { assert!(IMAGE.offset + INPUT_BYTES <= ARENA_BYTES) };
+        arena[IMAGE.offset..].first_chunk_mut().unwrap()
+    }
 }
 
 static STAGE1_EMBEDDING: PatchEmbedding<'static> = PatchEmbedding {
@@ -506,4 +700,4 @@ const fn weights(offset: usize, size: usize) -> &'static [u8] {
 }
 
 /// Tells images of different models apart.
-pub const MODEL_HASH: u32 = 0x292bd12f;
+pub const MODEL_HASH: u32 = 0x96c84cfe;

@@ -13,7 +13,7 @@ use core::panic::PanicInfo;
 use cortex_m as _; // has the critical section that `static_cell` takes on Armv6-M
 use static_cell::ConstStaticCell;
 use tadpool_kernels::Fault;
-use tadpool_model::{Arena, COMES_IN_ROWS, Logits, infer};
+use tadpool_model::{Arena, COMES_IN_ROWS, Prediction, infer};
 
 static ARENA: ConstStaticCell<Arena> = ConstStaticCell::new(Arena::new());
 
@@ -21,7 +21,7 @@ static ARENA: ConstStaticCell<Arena> = ConstStaticCell::new(Arena::new());
 // SAFETY: no other symbol has this name.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub fn tadpool_inference(arena: &mut Arena) -> Result<&Logits, Fault> {
+pub fn tadpool_inference(arena: &mut Arena) -> Result<Prediction<'_>, Fault> {
     if COMES_IN_ROWS {
         // The first step runs in here.
         arena.put_pixels(0, black_box(&[0; 16]))?;

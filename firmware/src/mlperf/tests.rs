@@ -142,8 +142,9 @@ fn an_input_is_loaded_run_and_its_results_are_those_of_the_model() {
     arena.put_pixels(0, &picture()).unwrap();
     let logits = tadpool_model::infer(&mut arena).unwrap();
     let expected: Vec<String> = logits
+        .logits()
         .iter()
-        .map(|&logit| format!("{:.3}", f64::from(logit) / 65536.0))
+        .map(|logit| format!("{:.3}", f64::from(logit.to_q16()) / 65536.0))
         .collect();
     let expected = format!("m-results-[{}]", expected.join(","));
     assert_eq!(*results, [expected.clone()]);

@@ -11,6 +11,8 @@ mod doctor;
 mod eval;
 mod fit;
 mod flash;
+mod generate;
+mod image;
 mod init;
 mod inspect;
 mod logs;
@@ -57,6 +59,13 @@ enum Command {
     /// Prints what the image needs of the board's flash and RAM, and fails if
     /// it does not fit.
     Compile(compile::Compile),
+    /// Write a network as a crate, for a firmware of one's own.
+    ///
+    /// Quantizes and plans as `compile` does, but builds no image. FOLDER is new, empty, or
+    /// holds a crate that was generated before.
+    Generate(generate::Generate),
+    /// Write pictures as the bytes that a firmware takes.
+    Image(image::ImageArgs),
     /// Say for every board whether a model fits, and what would make it fit.
     Fit(fit::Fit),
     /// Classify images on the host with the firmware's integer kernels.
@@ -105,6 +114,8 @@ impl Cli {
         Ok(match self.command {
             Command::Inspect(command) => Box::new(command.run()?),
             Command::Compile(command) => command.run()?,
+            Command::Generate(command) => Box::new(command.run()?),
+            Command::Image(command) => Box::new(command.run()?),
             Command::Fit(command) => Box::new(command.run()?),
             Command::Simulate(command) => Box::new(command.run()?),
             Command::Eval(command) => Box::new(command.run()?),

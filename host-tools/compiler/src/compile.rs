@@ -1,6 +1,7 @@
 //! The whole way from a model description to a placed, quantized network.
 
 mod calibrated;
+mod files;
 mod sample;
 mod trained;
 pub mod widen;
@@ -11,7 +12,7 @@ use tadpool_boards::KernelVariant;
 use tadpool_kernels::Fault;
 
 use crate::calibrate::ranges::Ranges;
-use crate::generate::{self, Description, Generated};
+use crate::generate::{self, Choices, Description, Generated};
 use crate::given::images::ImageError;
 use crate::given::model_toml::{self, DescriptionError, ModelDescription};
 use crate::import::interpreter::ConfirmError;
@@ -27,6 +28,7 @@ use crate::quantize::precision::{Choice, Precision, PrecisionError};
 use crate::quantize::quant_model::QuantModel;
 
 pub use calibrated::{Calibrated, calibrate};
+pub use files::files_read;
 pub use sample::{ENOUGH_DB, Lowest, Quality};
 pub use trained::Trained;
 
@@ -235,7 +237,11 @@ impl Compiled {
 
     /// The source of the generated crate, for these kernels.
     pub fn generate(&self, kernels: KernelVariant) -> Generated {
-        let layout = generate::layout(kernels);
-        generate::generate(&self.program(), &self.description, layout)
+        self.generate_with(generate::layout(kernels))
+    }
+
+    /// The same with other choices.
+    pub fn generate_with(&self, choices: impl Into<Choices>) -> Generated {
+        generate::generate(&self.program(), &self.description, choices)
     }
 }

@@ -109,6 +109,7 @@ fn all(tally: &mut Tally) -> Result<()> {
         ])?)
     })?;
     step(tally, "the camera example", examples::camera)?;
+    step(tally, "inferences in pieces", examples::pieces)?;
     step(tally, "generated crate", generate::check)?;
     step(
         tally,

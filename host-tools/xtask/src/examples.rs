@@ -1,4 +1,4 @@
-//! The example of an application, which no command of `tadpool` runs: built for its
+//! The examples of applications, which no command of `tadpool` runs: built for their
 //! boards, and run on the emulated one.
 
 use std::path::{Path, PathBuf};
@@ -10,6 +10,9 @@ use crate::run::{root, run};
 
 const TARGET: &str = "thumbv7em-none-eabihf";
 const CAMERA: &str = "firmware/examples/camera/Cargo.toml";
+const PIECES: &str = "firmware/examples/pieces/Cargo.toml";
+/// Both say themselves whether they keep their bounds.
+const IN_PIECES: [&str; 2] = ["two-tasks", "low-priority"];
 /// What the camera's tests expect on the host.
 const FRAMES: &str = "firmware/examples/camera/expected.txt";
 const EMULATED: &str = "qemu-mps2-an386";
@@ -25,12 +28,12 @@ const BOARDS: [(&str, &[&str]); 3] = [
 /// they say on the host.
 pub(crate) fn camera() -> Result<()> {
     for (board, programs) in BOARDS {
-        let mut build = build_command()?;
+        let mut build = build_command(CAMERA)?;
         build.args(["--features", board]);
         run(build.args(programs.iter().flat_map(|program| ["--bin", program])))?;
         if board == EMULATED {
             for program in programs {
-                let said = emulate(program)?;
+                let (said, _) = emulate(program)?;
                 compare(&said, FRAMES, program)?;
             }
         }
@@ -38,21 +41,33 @@ pub(crate) fn camera() -> Result<()> {
     Ok(())
 }
 
-/// Cargo building the example.
-fn build_command() -> Result<Command> {
+/// Builds and runs the inferences that other work comes between, on the emulated board.
+pub(crate) fn pieces() -> Result<()> {
+    let mut build = build_command(PIECES)?;
+    run(build.args(IN_PIECES.iter().flat_map(|program| ["--bin", program])))?;
+    for program in IN_PIECES {
+        let (said, holds) = emulate(program)?;
+        println!("{program} on {EMULATED}:\n{said}");
+        ensure!(holds, "`{program}` does not keep its bounds");
+    }
+    Ok(())
+}
+
+/// Cargo building an example.
+fn build_command(manifest: &str) -> Result<Command> {
     let Some(toolchain) = tadpool_toolchain::for_target(TARGET) else {
         bail!("no toolchain builds for {TARGET}; run `cargo xtask setup`");
     };
     let mut command = toolchain.command("build", TARGET);
     command
-        .args(["--release", "--locked", "--manifest-path", CAMERA])
+        .args(["--release", "--locked", "--manifest-path", manifest])
         .args(["--target-dir", "firmware/target"])
         .current_dir(root());
     Ok(command)
 }
 
-/// Runs a program until it ends, and returns what it said.
-fn emulate(program: &str) -> Result<String> {
+/// Runs a program until it ends, and returns what it said and whether it went well.
+fn emulate(program: &str) -> Result<(String, bool)> {
     let folder: PathBuf = ["firmware/target", TARGET, "release"].iter().collect();
     let mut qemu = Command::new("qemu-system-arm");
     qemu.args(["-machine", "mps2-an386", "-icount", "shift=6"])
@@ -62,7 +77,8 @@ fn emulate(program: &str) -> Result<String> {
         .arg(root().join(folder).join(program))
         .stdin(Stdio::null());
     let output = qemu.output().context("cannot run qemu-system-arm")?;
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    Ok((said, output.status.success()))
 }
 
 fn compare(said: &str, file: &str, program: &str) -> Result<()> {

@@ -73,6 +73,8 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Builds the examples of applications, and runs them in the emulator.
+    Examples,
     /// Writes the generated crate in `firmware/model` anew.
     Generate {
         /// Writes nothing, and fails if the crate is not what it would write.
@@ -98,6 +100,7 @@ fn main() -> ExitCode {
         Command::Bench { check: true, .. } => bench::lint().and_then(|()| bench::check()),
         Command::Bench { core, save, .. } => bench::bench(core.as_deref(), save),
         Command::Fuzz { minutes, seed } => fuzz::fuzz(minutes, seed),
+        Command::Examples => examples::camera().and_then(|()| examples::pieces()),
         Command::Generate { check: false } => generate::generate(),
         Command::Generate { check: true } => generate::check(),
         Command::Results { check: false } => results::results(),

@@ -15,7 +15,7 @@ pub use simulated::SimulatedCamera;
 pub use spi_camera::SpiCamera;
 
 use tadpool_kernels::Fault;
-use tadpool_model::{Arena, INPUT_BYTES, LABELS, Logits, infer};
+use tadpool_model::{Arena, CLASSES, INPUT_BYTES, Logit, infer};
 
 /// Rows of pixels, channels fastest, as the model takes them.
 pub type Frame = [u8; INPUT_BYTES];
@@ -34,8 +34,8 @@ pub trait FrameSource {
 pub struct Prediction {
     /// The class with the largest logit.
     pub label: &'static str,
-    /// All logits, Q16.16.
-    pub logits: Logits,
+    /// All logits.
+    pub logits: [Logit; CLASSES],
 }
 
 /// Why there is no prediction.
@@ -69,9 +69,10 @@ pub fn classify(frame: &Frame, arena: &mut Arena) -> Result<Prediction, Fault> {
 }
 
 fn predict(arena: &mut Arena) -> Result<Prediction, Fault> {
-    let logits = *infer(arena)?;
-    let best = logits.iter().zip(LABELS).max_by_key(|(logit, _)| **logit);
-    let label = best.map_or("", |(_, label)| label);
+    let prediction = infer(arena)?;
+    let label = prediction.label().unwrap_or("");
+    let logits = prediction.logits().try_into();
+    let logits = logits.map_err(|_| Fault::Geometry)?;
     Ok(Prediction { label, logits })
 }
 

@@ -2,7 +2,10 @@
 
 #![allow(unsafe_code)]
 
+use core::mem::MaybeUninit;
+
 use crate::Fault;
+use crate::network::{Arena, Logit, Memory, Network};
 
 /// Bytes as two's complement values.
 pub(crate) fn i8s(bytes: &[u8]) -> &[i8] {
@@ -63,6 +66,51 @@ pub(crate) fn i16s(bytes: &[u8]) -> Result<&[i16], Fault> {
     aligned::<i16>(bytes)?;
     // SAFETY: as in `i32s`.
     Ok(unsafe { core::slice::from_raw_parts(bytes.as_ptr().cast(), bytes.len() / 2) })
+}
+
+/// Q16.16 values as logits.
+pub(crate) fn logits(values: &[i32]) -> &[Logit] {
+    // SAFETY: `Logit` is a transparent `i32`; length and lifetime are those of `values`.
+    unsafe { core::slice::from_raw_parts(values.as_ptr().cast(), values.len()) }
+}
+
+/// Bytes that were never written as zeros.
+pub(crate) fn zeroed(bytes: &mut [MaybeUninit<u8>]) -> &mut [u8] {
+    for byte in &mut *bytes {
+        byte.write(0);
+    }
+    // SAFETY: all of them were written; length and lifetime are those of `bytes`, whose
+    // borrow is exclusive.
+    unsafe { core::slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), bytes.len()) }
+}
+
+/// The head of some bytes as the arena of a network.
+pub(crate) fn arena_mut<N: Network>(bytes: &mut [u8]) -> Result<&mut Arena<N>, Fault> {
+    if bytes.len() < size_of::<Arena<N>>() {
+        return Err(Fault::Buffer);
+    }
+    if !bytes.as_ptr().addr().is_multiple_of(align_of::<Arena<N>>()) {
+        return Err(Fault::Alignment);
+    }
+    // SAFETY: an arena is an array of bytes, then integers, as its sealed traits say, so
+    // every bit pattern is valid; size and alignment were checked above, and the borrow of
+    // `bytes` is exclusive and its lifetime is kept.
+    Ok(unsafe { &mut *bytes.as_mut_ptr().cast() })
+}
+
+/// The head of a memory as the arena of a network.
+pub(crate) fn arena_in<N: Network, const BYTES: usize>(
+    memory: &mut Memory<BYTES>,
+) -> &mut Arena<N> {
+    const {
+        assert!(
+            BYTES >= size_of::<Arena<N>>(),
+            "the memory is too small: it needs `Arena::BYTES` of the largest network"
+        );
+        assert!(align_of::<Memory<BYTES>>() >= align_of::<Arena<N>>());
+    };
+    // SAFETY: as in `arena_mut`, with size and alignment checked in the compiler.
+    unsafe { &mut *core::ptr::from_mut(memory).cast() }
 }
 
 /// [`Fault::Alignment`] unless values of type `T` fill these bytes. Smaller than

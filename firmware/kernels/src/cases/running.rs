@@ -19,6 +19,7 @@ use crate::steps::normed_mlp;
 use crate::steps::patch_embedding;
 use crate::steps::pointwise::{self, Pointwise};
 use crate::steps::pooling;
+use crate::steps::progress::Progress;
 use crate::steps::random_mixing;
 use crate::steps::scaled_pooling;
 use crate::steps::sep_conv;
@@ -94,6 +95,50 @@ impl Ready<'_> {
             Step::Attention(step) => check::<K>(step, self.wide),
             Step::Head(step) => check::<K>(step, self.wide),
             Step::WideHead(step) => check::<K>(step, self.wide),
+        }
+    }
+
+    /// The same in pieces of `most` tokens or rows, if the step can be divided.
+    ///
+    /// # Errors
+    /// The step's own [`Fault`].
+    pub fn run_in_pieces<K: Kernel>(&mut self, most: usize) -> Result<Stats, Fault> {
+        fn run<K: Kernel>(
+            step: &impl steps::Step,
+            wide: bool,
+            stats: &Stats,
+            most: usize,
+            arena: &mut [u8],
+        ) -> Result<Stats, Fault> {
+            let mut progress = Progress::new();
+            loop {
+                let complete = if wide {
+                    step.advance::<K, Int16, Int16>(stats, &mut progress, most, arena)
+                } else {
+                    step.advance::<K, Int8, Int8>(stats, &mut progress, most, arena)
+                };
+                if complete? {
+                    return Ok(*progress.written());
+                }
+            }
+        }
+        let (wide, stats, arena) = (self.wide, &self.stats, &mut *self.arena);
+        match &self.step {
+            // Neither is divided, nor writes a map whose sums count.
+            Step::Pointwise(_) | Step::Head(_) | Step::WideHead(_) => self.run::<K>(),
+            Step::ChannelMlp(step) => run::<K>(step, wide, stats, most, arena),
+            Step::NormedMlp(step) => run::<K>(step, wide, stats, most, arena),
+            Step::PatchEmbedding(step) => run::<K>(step, wide, stats, most, arena),
+            Step::Pooling(step) if K::LAYOUT.pools(step.shape[2]) => {
+                run::<K>(step, wide, stats, most, arena)
+            }
+            Step::Pooling(step) => run::<Rows>(step, wide, stats, most, arena),
+            Step::ScaledPooling(step) => run::<K>(step, wide, stats, most, arena),
+            Step::Identity(step) => run::<K>(step, wide, stats, most, arena),
+            Step::RandomMixing(step) => run::<K>(step, wide, stats, most, arena),
+            Step::SepConv(step) => run::<K>(step, wide, stats, most, arena),
+            Step::DepthwiseMixer(step) => run::<K>(step, wide, stats, most, arena),
+            Step::Attention(step) => run::<K>(step, wide, stats, most, arena),
         }
     }
 

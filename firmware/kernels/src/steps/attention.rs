@@ -26,6 +26,7 @@ use crate::arithmetic::softmax::{self, Quotient};
 use crate::arithmetic::stream::Stream;
 use crate::steps::Step;
 use crate::steps::channel_mlp::tiles;
+use crate::steps::progress::{Piece, Progress};
 #[cfg(feature = "visit")]
 use crate::visit::{Call, Described, Function, Parameter, Values};
 use memory::{Dims, Memory};
@@ -134,12 +135,14 @@ impl Step for Attention<'_> {
         self.scratch.holds(Step::scratch_size::<I, O>(self))
     }
 
-    fn run<K: Kernel, I: Stream, O: Stream>(
+    fn advance<K: Kernel, I: Stream, O: Stream>(
         &self,
         stats: &Stats,
+        progress: &mut Progress,
+        most: usize,
         arena: &mut [u8],
-    ) -> Result<Stats, Fault> {
-        run::<K, I>(self, stats, arena)
+    ) -> Result<bool, Fault> {
+        advance::<K, I>(self, stats, progress, most, arena)
     }
 }
 
@@ -156,6 +159,10 @@ impl Described for Attention<'_> {
             parameters: &[Parameter::Layout, Parameter::Input],
         }
     }
+
+    fn units(&self, input: Values) -> Option<usize> {
+        Some(2 * (self.map.size / self.channels.saturating_mul(input.bytes()).max(1)))
+    }
 }
 
 /// Runs the step; `stats` are those of the map as it is read, and the sums of what was
@@ -168,12 +175,31 @@ pub fn run<K: Kernel, S: Stream>(
     stats: &Stats,
     arena: &mut [u8],
 ) -> Result<Stats, Fault> {
+    let mut progress = Progress::new();
+    advance::<K, S>(step, stats, &mut progress, usize::MAX, arena)?;
+    Ok(progress.written)
+}
+
+/// Runs a piece of the step, of at most `most` tokens or one tile, counting each token twice; returns whether it is
+/// complete.
+///
+/// # Errors
+/// As [`run`].
+pub fn advance<K: Kernel, S: Stream>(
+    step: &Attention<'_>,
+    stats: &Stats,
+    progress: &mut Progress,
+    most: usize,
+    arena: &mut [u8],
+) -> Result<bool, Fault> {
     let (map, mut scratch) = arena::map_and_scratch(arena, &step.map, &step.scratch)?;
     let dims = step.dims::<K, S>(map.len())?;
-    let memory = Memory::new(&dims, &mut scratch)?;
+    let memory = Memory::new(&dims, &mut scratch, progress.begins())?;
     let (qkv, projection) = (&step.qkv, &step.projection);
-    K::constants(qkv.bias, qkv.multiplier, memory.qkv);
-    K::constants(projection.bias, projection.multiplier, memory.projection);
+    if progress.begins() {
+        K::constants(qkv.bias, qkv.multiplier, memory.qkv);
+        K::constants(projection.bias, projection.multiplier, memory.projection);
+    }
     let mut run = Run {
         step,
         dims,
@@ -183,15 +209,26 @@ pub fn run<K: Kernel, S: Stream>(
     };
     // Not zero, as was checked; said again where the compiler sees it.
     let batch = volume(&[tiles(step.tile_tokens), run.tile_bytes::<K, S>()]).max(1);
-    let mut first = 0;
-    for tokens in map.chunks(batch) {
+    let token_bytes = volume(&[step.channels, S::BYTES]).max(1);
+    // First the keys and values of all tokens are made, then all tokens are updated.
+    let tokens = dims.tokens;
+    let piece = Piece::next(progress, 2 * tokens, most, batch / token_bytes);
+    let of = |first: usize, end: usize| token_bytes * first..token_bytes * end;
+    let mut first = piece.first.min(tokens);
+    let taken = map.get(of(first, piece.end.min(tokens)));
+    for tokens in taken.ok_or(Fault::Geometry)?.chunks(batch) {
         first = run.take_keys_and_values::<K, S>(tokens, first)?;
     }
-    let mut written = Stats::default();
-    for tokens in map.chunks_mut(batch) {
+    let mut written = progress.written;
+    let updated = of(
+        piece.first.saturating_sub(tokens),
+        piece.end.saturating_sub(tokens),
+    );
+    let updated = map.get_mut(updated).ok_or(Fault::Geometry)?;
+    for tokens in updated.chunks_mut(batch) {
         written.add_all(run.update::<K, S>(tokens)?);
     }
-    Ok(written)
+    Ok(progress.reach(piece.end, 2 * tokens, written))
 }
 
 /// One run, whose methods take a few tokens at a time.

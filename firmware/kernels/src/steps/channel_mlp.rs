@@ -23,6 +23,7 @@ use crate::arithmetic::norm::{Norm, NormScale, Stats};
 use crate::arithmetic::stream::Stream;
 use crate::present::missing;
 use crate::steps::Step;
+use crate::steps::progress::{Piece, Progress};
 #[cfg(feature = "visit")]
 use crate::visit::{Call, Described, Function, Parameter, Values};
 
@@ -117,14 +118,16 @@ impl Step for ChannelMlp<'_> {
         self.scratch.holds(Step::scratch_size::<I, O>(self))
     }
 
-    fn run<K: Kernel, I: Stream, O: Stream>(
+    fn advance<K: Kernel, I: Stream, O: Stream>(
         &self,
         stats: &Stats,
+        progress: &mut Progress,
+        most: usize,
         arena: &mut [u8],
-    ) -> Result<Stats, Fault> {
+    ) -> Result<bool, Fault> {
         match I::FRACTION {
-            0 => run_int4::<K>(self, stats, arena),
-            _ => int16::run::<K>(self, stats, arena),
+            0 => advance_int4::<K>(self, stats, progress, most, arena),
+            _ => int16::advance::<K>(self, stats, progress, most, arena),
         }
     }
 }
@@ -149,6 +152,10 @@ impl Described for ChannelMlp<'_> {
             parameters: &[Parameter::Layout],
         }
     }
+
+    fn units(&self, input: Values) -> Option<usize> {
+        Some(self.map.size / self.channels.saturating_mul(input.bytes()).max(1))
+    }
 }
 
 /// Tiles that hold `tile_tokens` tokens: of two tokens in most layouts, of four
@@ -171,7 +178,9 @@ pub fn run<K: Kernel>(
     stats: &Stats,
     arena: &mut [u8],
 ) -> Result<Stats, Fault> {
-    run_with::<K, false>(step, stats, arena)
+    let mut progress = Progress::new();
+    advance::<K>(step, stats, &mut progress, usize::MAX, arena)?;
+    Ok(progress.written)
 }
 
 /// The same for weights of any number of bits.
@@ -183,14 +192,47 @@ pub fn run_int4<K: Kernel>(
     stats: &Stats,
     arena: &mut [u8],
 ) -> Result<Stats, Fault> {
-    run_with::<K, true>(step, stats, arena)
+    let mut progress = Progress::new();
+    advance_int4::<K>(step, stats, &mut progress, usize::MAX, arena)?;
+    Ok(progress.written)
 }
 
-fn run_with<K: Kernel, const INT4: bool>(
+/// Runs a piece of the step, of at most `most` tokens or one tile; returns whether it is
+/// complete.
+///
+/// # Errors
+/// As [`run`].
+pub fn advance<K: Kernel>(
     step: &ChannelMlp<'_>,
     stats: &Stats,
+    progress: &mut Progress,
+    most: usize,
     arena: &mut [u8],
-) -> Result<Stats, Fault> {
+) -> Result<bool, Fault> {
+    advance_with::<K, false>(step, stats, progress, most, arena)
+}
+
+/// The same for weights of any number of bits.
+///
+/// # Errors
+/// As [`run_int4`].
+pub fn advance_int4<K: Kernel>(
+    step: &ChannelMlp<'_>,
+    stats: &Stats,
+    progress: &mut Progress,
+    most: usize,
+    arena: &mut [u8],
+) -> Result<bool, Fault> {
+    advance_with::<K, true>(step, stats, progress, most, arena)
+}
+
+fn advance_with<K: Kernel, const INT4: bool>(
+    step: &ChannelMlp<'_>,
+    stats: &Stats,
+    progress: &mut Progress,
+    most: usize,
+    arena: &mut [u8],
+) -> Result<bool, Fault> {
     let (map, mut scratch) = arena::map_and_scratch(arena, &step.map, &step.scratch)?;
     step.check::<K>(map.len())?;
     let (channels, hidden) = (step.channels, step.hidden);
@@ -202,9 +244,16 @@ fn run_with<K: Kernel, const INT4: bool>(
     let fc1_constants = arena::cut(&mut scratch, 2 * hidden)?;
     let fc2_constants = arena::cut(&mut scratch, 2 * channels)?;
     let unpacked = scratch;
-    let fc1 = fold_norm::<K>(&step.fc1, &NormScale::new(stats, &step.norm), fc1_constants);
-    let fc1 = Layer::new::<K, INT4>(step.fc1.weights, [channels, hidden], fc1, step.hidden_zero)?;
-    K::constants(step.fc2.bias, step.fc2.multiplier, fc2_constants);
+    if progress.begins() {
+        fold_norm::<K>(&step.fc1, &NormScale::new(stats, &step.norm), fc1_constants);
+        K::constants(step.fc2.bias, step.fc2.multiplier, fc2_constants);
+    }
+    let fc1 = Layer::new::<K, INT4>(
+        step.fc1.weights,
+        [channels, hidden],
+        fc1_constants,
+        step.hidden_zero,
+    )?;
     let fc2 = Layer::new::<K, INT4>(
         step.fc2.weights,
         [hidden, channels],
@@ -212,10 +261,13 @@ fn run_with<K: Kernel, const INT4: bool>(
         step.fc2.zero_point,
     )?;
 
-    let mut written = Stats::default();
+    let mut written = progress.written;
     // Not zero, as was checked; said again where the compiler sees it.
     let tile_tokens = (K::TOKENS * channels).max(1);
-    for tokens in cast::i8s_mut(map).chunks_mut((count * tile_tokens).max(1)) {
+    let total = map.len() / channels.max(1);
+    let piece = Piece::next(progress, total, most, count * K::TOKENS);
+    let map = piece.of_mut(cast::i8s_mut(map), channels)?;
+    for tokens in map.chunks_mut((count * tile_tokens).max(1)) {
         for (layer, is_last) in [(&fc1, false), (&fc2, true)] {
             layer.each_part::<K, INT4>(layer.at_once(), unpacked, |part| {
                 let mut tiles = tiles.chunks_mut(size);
@@ -240,15 +292,15 @@ fn run_with<K: Kernel, const INT4: bool>(
             })?;
         }
     }
-    Ok(written)
+    Ok(progress.reach(piece.end, total, written))
 }
 
 /// Accumulator starts and multipliers for this mean and deviation.
-pub(crate) fn fold_norm<'a, K: Kernel>(
+pub(crate) fn fold_norm<K: Kernel>(
     fc1: &NormedLinear<'_>,
     norm: &NormScale,
-    constants: &'a mut [i32],
-) -> &'a [i32] {
+    constants: &mut [i32],
+) {
     let (pairs, _) = constants.as_chunks_mut::<2>();
     let each = fc1.bias.iter().zip(fc1.row_sums).zip(fc1.multiplier);
     for ([start, multiplier], ((&bias, &row_sum), &base)) in pairs.iter_mut().zip(each) {
@@ -256,5 +308,4 @@ pub(crate) fn fold_norm<'a, K: Kernel>(
         *multiplier = norm.multiplier(base);
     }
     K::arrange(constants);
-    constants
 }

@@ -69,6 +69,7 @@ use crate::arithmetic::normed::{Normaliser, Normed};
 use crate::arithmetic::stream::Stream;
 use crate::present::{Present, missing};
 use crate::steps::Step;
+use crate::steps::progress::{Piece, Progress};
 #[cfg(feature = "visit")]
 use crate::visit::{Call, Described, Function, Parameter, Values};
 
@@ -174,12 +175,14 @@ impl Step for DepthwiseMixer<'_> {
         self.scratch.holds(Step::scratch_size::<I, O>(self))
     }
 
-    fn run<K: Kernel, I: Stream, O: Stream>(
+    fn advance<K: Kernel, I: Stream, O: Stream>(
         &self,
         stats: &Stats,
+        progress: &mut Progress,
+        most: usize,
         arena: &mut [u8],
-    ) -> Result<Stats, Fault> {
-        run::<I>(self, stats, arena)
+    ) -> Result<bool, Fault> {
+        advance::<I>(self, stats, progress, most, arena)
     }
 }
 
@@ -195,6 +198,10 @@ impl Described for DepthwiseMixer<'_> {
             parameters: &[Parameter::Input],
         }
     }
+
+    fn units(&self, _input: Values) -> Option<usize> {
+        Some(self.shape[0] + self.depthwise.kernel[0] / 2 * 2)
+    }
 }
 
 /// Runs the step on a stream of type `S`; `stats` are those of the map as it is read,
@@ -207,6 +214,23 @@ pub fn run<S: Stream>(
     stats: &Stats,
     arena: &mut [u8],
 ) -> Result<Stats, Fault> {
+    let mut progress = Progress::new();
+    advance::<S>(step, stats, &mut progress, usize::MAX, arena)?;
+    Ok(progress.written)
+}
+
+/// Runs a piece of the step, of at most `most` rows, counting those that are read before the first is written; returns whether it is
+/// complete.
+///
+/// # Errors
+/// As [`run`].
+pub fn advance<S: Stream>(
+    step: &DepthwiseMixer<'_>,
+    stats: &Stats,
+    progress: &mut Progress,
+    most: usize,
+    arena: &mut [u8],
+) -> Result<bool, Fault> {
     let (map, mut scratch) = arena::map_and_scratch(arena, &step.map, &step.scratch)?;
     step.check::<S>(map.len())?;
     let map = S::values_mut(map)?;
@@ -222,7 +246,9 @@ pub fn run<S: Stream>(
         channels,
     };
     let window = arena::cut(&mut scratch, depthwise::scratch_words(width, kernel))?;
-    step.depthwise.prepare(&ring, window);
+    if progress.begins() {
+        step.depthwise.prepare(&ring, window);
+    }
     let mut borders = if step.has_borders() {
         let words = arena::cut(&mut scratch, start_words(width, columns, channels))?;
         Some(Borders::new::<S>(step, stats, words))
@@ -238,9 +264,11 @@ pub fn run<S: Stream>(
     // Not zero, as was checked; said again where the compiler sees it.
     let (slots, row_size) = (slots.max(1), (width * channels).max(1));
     let above = slots / 2;
-    let mut written = Stats::default();
+    let mut written = progress.written;
     // Rows are counted from the first one that a window looks at.
-    for row in 0..height + 2 * above {
+    let total = height + 2 * above;
+    let piece = Piece::next(progress, total, most, 1);
+    for row in piece.first..piece.end {
         let slot = ring.row_mut(row % slots);
         match row.checked_sub(above).filter(|&row| row < height) {
             Some(row) => {
@@ -263,7 +291,7 @@ pub fn run<S: Stream>(
             add::<S>(step, mixed, values.ok_or(Fault::Geometry)?, &mut written);
         }
     }
-    Ok(written)
+    Ok(progress.reach(piece.end, total, written))
 }
 
 /// Makes the rows of the ring.

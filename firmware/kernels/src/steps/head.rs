@@ -18,6 +18,7 @@ use crate::arithmetic::stream::{Int8, Int16, Stream};
 use crate::arithmetic::weights::Weights;
 use crate::present::missing;
 use crate::steps::Step;
+use crate::steps::progress::Progress;
 #[cfg(feature = "visit")]
 use crate::visit::{Call, Described, Function, Values};
 
@@ -86,16 +87,18 @@ impl Step for Head<'_> {
         self.scratch.holds(Step::scratch_size::<I, O>(self))
     }
 
-    fn run<K: Kernel, I: Stream, O: Stream>(
+    fn advance<K: Kernel, I: Stream, O: Stream>(
         &self,
         stats: &Stats,
+        progress: &mut Progress,
+        _most: usize,
         arena: &mut [u8],
-    ) -> Result<Stats, Fault> {
+    ) -> Result<bool, Fault> {
         match I::FRACTION {
             0 => run_int4(self, stats, arena)?,
             _ => run_int16(self, stats, arena)?,
         }
-        Ok(*stats)
+        Ok(progress.pass(stats))
     }
 }
 

@@ -19,6 +19,7 @@ use crate::arithmetic::norm::{Norm, NormScale, Stats};
 use crate::arithmetic::normed::NormScope;
 use crate::arithmetic::stream::Stream;
 use crate::steps::Step;
+use crate::steps::progress::{Piece, Progress};
 #[cfg(feature = "visit")]
 use crate::visit::{Call, Described, Function, Parameter, Values};
 
@@ -57,13 +58,34 @@ pub fn run<S: Stream>(
     stats: &Stats,
     arena: &mut [u8],
 ) -> Result<Stats, Fault> {
+    let mut progress = Progress::new();
+    advance::<S>(step, stats, &mut progress, usize::MAX, arena)?;
+    Ok(progress.written)
+}
+
+/// Runs a piece of the step, of at most `most` tokens; returns whether it is complete.
+///
+/// # Errors
+/// As [`run`].
+pub fn advance<S: Stream>(
+    step: &Identity<'_>,
+    stats: &Stats,
+    progress: &mut Progress,
+    most: usize,
+    arena: &mut [u8],
+) -> Result<bool, Fault> {
     let channels = step.channels;
     let map = S::values_mut(step.map.of_mut(arena)?)?;
     step.check(map.len())?;
-    Ok(match step.scope {
+    let total = map.len() / channels.max(1);
+    let piece = Piece::next(progress, total, most, 1);
+    let map = piece.of_mut(map, channels)?;
+    let mut written = progress.written;
+    written.add_all(match step.scope {
         NormScope::Map => S::affine_map(map, channels, step.affines(&S::norm(stats, &step.norm))),
         NormScope::Token => step.update_tokens::<S>(map),
-    })
+    });
+    Ok(progress.reach(piece.end, total, written))
 }
 
 impl Step for Identity<'_> {
@@ -83,12 +105,14 @@ impl Step for Identity<'_> {
         self.check(self.map.size / I::BYTES)
     }
 
-    fn run<K: Kernel, I: Stream, O: Stream>(
+    fn advance<K: Kernel, I: Stream, O: Stream>(
         &self,
         stats: &Stats,
+        progress: &mut Progress,
+        most: usize,
         arena: &mut [u8],
-    ) -> Result<Stats, Fault> {
-        run::<I>(self, stats, arena)
+    ) -> Result<bool, Fault> {
+        advance::<I>(self, stats, progress, most, arena)
     }
 }
 
@@ -103,6 +127,10 @@ impl Described for Identity<'_> {
             path: "identity::run",
             parameters: &[Parameter::Input],
         }
+    }
+
+    fn units(&self, input: Values) -> Option<usize> {
+        Some(self.map.size / self.channels.saturating_mul(input.bytes()).max(1))
     }
 }
 

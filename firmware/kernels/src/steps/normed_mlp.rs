@@ -14,6 +14,7 @@ use crate::arithmetic::norm::Stats;
 use crate::arithmetic::normed::Normed;
 use crate::arithmetic::stream::Stream;
 use crate::steps::Step;
+use crate::steps::progress::Progress;
 use crate::steps::row_mlp::{self, RowMlp};
 #[cfg(feature = "visit")]
 use crate::visit::{Call, Described, Function, Parameter, Values};
@@ -91,12 +92,14 @@ impl Step for NormedMlp<'_> {
         self.scratch.holds(Step::scratch_size::<I, O>(self))
     }
 
-    fn run<K: Kernel, I: Stream, O: Stream>(
+    fn advance<K: Kernel, I: Stream, O: Stream>(
         &self,
         stats: &Stats,
+        progress: &mut Progress,
+        most: usize,
         arena: &mut [u8],
-    ) -> Result<Stats, Fault> {
-        run::<K, I>(self, stats, arena)
+    ) -> Result<bool, Fault> {
+        advance::<K, I>(self, stats, progress, most, arena)
     }
 }
 
@@ -112,6 +115,10 @@ impl Described for NormedMlp<'_> {
             parameters: &[Parameter::Layout, Parameter::Input],
         }
     }
+
+    fn units(&self, input: Values) -> Option<usize> {
+        Some(self.map.size / self.channels.saturating_mul(input.bytes()).max(1))
+    }
 }
 
 /// Runs the step; `stats` are those of the map as it is read, and the sums of
@@ -124,6 +131,23 @@ pub fn run<K: Kernel, S: Stream>(
     stats: &Stats,
     arena: &mut [u8],
 ) -> Result<Stats, Fault> {
+    let mut progress = Progress::new();
+    advance::<K, S>(step, stats, &mut progress, usize::MAX, arena)?;
+    Ok(progress.written)
+}
+
+/// Runs a piece of the step, of at most `most` tokens or one tile; returns whether it is
+/// complete.
+///
+/// # Errors
+/// As [`run`].
+pub fn advance<K: Kernel, S: Stream>(
+    step: &NormedMlp<'_>,
+    stats: &Stats,
+    progress: &mut Progress,
+    most: usize,
+    arena: &mut [u8],
+) -> Result<bool, Fault> {
     let (map, scratch) = arena::map_and_scratch(arena, &step.map, &step.scratch)?;
     step.check::<S>(map.len())?;
     let (norm, fc1) = (step.norm.of::<S>(stats), &step.fc1);
@@ -135,7 +159,9 @@ pub fn run<K: Kernel, S: Stream>(
         activation: step.activation,
         fc2: &step.fc2,
     };
-    mlp.run::<K, S>(
+    mlp.advance::<K, S>(
+        progress,
+        most,
         map,
         scratch,
         |constants| K::constants(fc1.bias, fc1.multiplier, constants),

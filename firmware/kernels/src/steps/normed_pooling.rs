@@ -25,6 +25,7 @@ use crate::arithmetic::stream::Stream;
 use crate::present::{Present, missing};
 use crate::steps::Step;
 use crate::steps::pooling::window_rows;
+use crate::steps::progress::{Piece, Progress};
 use crate::steps::scaled_pooling::windows;
 #[cfg(feature = "visit")]
 use crate::visit::{Call, Described, Function, Parameter, Values};
@@ -78,12 +79,14 @@ impl Step for NormedPooling<'_> {
         self.scratch.holds(self.scratch_size::<I, O>())
     }
 
-    fn run<K: Kernel, I: Stream, O: Stream>(
+    fn advance<K: Kernel, I: Stream, O: Stream>(
         &self,
         stats: &Stats,
+        progress: &mut Progress,
+        most: usize,
         arena: &mut [u8],
-    ) -> Result<Stats, Fault> {
-        run::<I>(self, stats, arena)
+    ) -> Result<bool, Fault> {
+        advance::<I>(self, stats, progress, most, arena)
     }
 }
 
@@ -107,6 +110,10 @@ impl Described for NormedPooling<'_> {
             parameters: &[Parameter::Input],
         }
     }
+
+    fn units(&self, _input: Values) -> Option<usize> {
+        Some(self.shape[0])
+    }
 }
 
 /// Runs the step on a stream of type `S`; `stats` are those of the map as it is read,
@@ -119,6 +126,22 @@ pub fn run<S: Stream>(
     stats: &Stats,
     arena: &mut [u8],
 ) -> Result<Stats, Fault> {
+    let mut progress = Progress::new();
+    advance::<S>(step, stats, &mut progress, usize::MAX, arena)?;
+    Ok(progress.written)
+}
+
+/// Runs a piece of the step, of at most `most` rows; returns whether it is complete.
+///
+/// # Errors
+/// As [`run`].
+pub fn advance<S: Stream>(
+    step: &NormedPooling<'_>,
+    stats: &Stats,
+    progress: &mut Progress,
+    most: usize,
+    arena: &mut [u8],
+) -> Result<bool, Fault> {
     let [height, width, channels] = step.shape;
     step.check::<S>(step.map.size)?;
     let (map, scratch) = arena::map_and_scratch(arena, &step.map, &step.scratch)?;
@@ -131,12 +154,20 @@ pub fn run<S: Stream>(
         .ok_or(Fault::Buffer)?;
     let (mut centre, mut below) = ring.split_at_mut_checked(row_size).ok_or(Fault::Buffer)?;
     let norm = step.normed.of::<S>(stats);
-    let mut rest = map;
-    arena::clear(above, 0);
-    normalise::<S>(&norm, channels, rest.get(..row_size), centre);
+    let piece = Piece::next(progress, height, most, 1);
+    let rest = map.get_mut(piece.first * row_size..);
+    let mut rest = rest.ok_or(Fault::Geometry)?;
+    if progress.begins() {
+        arena::clear(above, 0);
+        normalise::<S>(&norm, channels, rest.get(..row_size), centre);
+    }
+    // Each row has moved the ring on by one.
+    for _ in 0..piece.first % ROWS {
+        (above, centre, below) = (centre, below, above);
+    }
 
-    let mut written = Stats::default();
-    for y in 0..height {
+    let mut written = progress.written;
+    for y in piece.first..piece.end {
         let row;
         (row, rest) = rest.split_at_mut_checked(row_size).ok_or(Fault::Geometry)?;
         let next = rest.get(..row_size);
@@ -158,7 +189,7 @@ pub fn run<S: Stream>(
         }
         (above, centre, below) = (centre, below, above);
     }
-    Ok(written)
+    Ok(progress.reach(piece.end, height, written))
 }
 
 /// Normalises a row, or what lies beyond the map: zeros, which do not count.

@@ -18,6 +18,7 @@ use crate::arithmetic::stream::{Int8, Stream, Width, sums_size};
 use crate::arithmetic::weights::{Weights, part_outputs};
 use crate::present::{Present, missing};
 use crate::steps::Step;
+use crate::steps::progress::{Piece, Progress};
 #[cfg(feature = "visit")]
 use crate::visit::{Call, Described, Function, Parameter, Values};
 
@@ -119,12 +120,14 @@ impl Step for PatchEmbedding<'_> {
         self.scratch.holds(Step::scratch_size::<I, O>(self))
     }
 
-    fn run<K: Kernel, I: Stream, O: Stream>(
+    fn advance<K: Kernel, I: Stream, O: Stream>(
         &self,
         _stats: &Stats,
+        progress: &mut Progress,
+        most: usize,
         arena: &mut [u8],
-    ) -> Result<Stats, Fault> {
-        run_mixed::<K, I, O>(self, arena)
+    ) -> Result<bool, Fault> {
+        advance_mixed::<K, I, O>(self, progress, most, arena)
     }
 }
 
@@ -155,6 +158,11 @@ impl Described for PatchEmbedding<'_> {
     fn reads_sums(&self) -> bool {
         false
     }
+
+    fn units(&self, _input: Values) -> Option<usize> {
+        let [height, width, _] = self.output_shape;
+        Some(height * width)
+    }
 }
 
 /// Rows that are gathered before they become part of a tile.
@@ -174,7 +182,9 @@ const fn tiles(tile_tokens: usize) -> usize {
 /// # Errors
 /// A [`Fault`] if buffers and dimensions do not match, or weights have four bits.
 pub fn run<K: Kernel>(step: &PatchEmbedding<'_>, arena: &mut [u8]) -> Result<Stats, Fault> {
-    run_with::<K, Int8, Int8, false>(step, arena)
+    let mut progress = Progress::new();
+    advance::<K>(step, &mut progress, usize::MAX, arena)?;
+    Ok(progress.written)
 }
 
 /// The same for weights of any number of bits, from a map of values `I` to one
@@ -186,13 +196,44 @@ pub fn run_mixed<K: Kernel, I: Stream, O: Stream>(
     step: &PatchEmbedding<'_>,
     arena: &mut [u8],
 ) -> Result<Stats, Fault> {
-    run_with::<K, I, O, true>(step, arena)
+    let mut progress = Progress::new();
+    advance_mixed::<K, I, O>(step, &mut progress, usize::MAX, arena)?;
+    Ok(progress.written)
 }
 
-fn run_with<K: Kernel, I: Stream, O: Stream, const INT4: bool>(
+/// Runs a piece of the step, of at most `most` tokens that are written or one tile;
+/// returns whether it is complete.
+///
+/// # Errors
+/// As [`run`].
+pub fn advance<K: Kernel>(
     step: &PatchEmbedding<'_>,
+    progress: &mut Progress,
+    most: usize,
     arena: &mut [u8],
-) -> Result<Stats, Fault> {
+) -> Result<bool, Fault> {
+    advance_with::<K, Int8, Int8, false>(step, progress, most, arena)
+}
+
+/// The same as [`run_mixed`] runs it.
+///
+/// # Errors
+/// As [`run_mixed`].
+pub fn advance_mixed<K: Kernel, I: Stream, O: Stream>(
+    step: &PatchEmbedding<'_>,
+    progress: &mut Progress,
+    most: usize,
+    arena: &mut [u8],
+) -> Result<bool, Fault> {
+    advance_with::<K, I, O, true>(step, progress, most, arena)
+}
+
+fn advance_with<K: Kernel, I: Stream, O: Stream, const INT4: bool>(
+    step: &PatchEmbedding<'_>,
+    progress: &mut Progress,
+    most: usize,
+    arena: &mut [u8],
+) -> Result<bool, Fault> {
     let inputs = step.check::<I, O>()?;
     let [.., channels] = step.output_shape;
     // Neither this nor what follows is zero, as was checked; said again where
@@ -205,17 +246,20 @@ fn run_with<K: Kernel, I: Stream, O: Stream, const INT4: bool>(
 
     // The constants are written once and stay in the scratch.
     let sizes = [2 * channels, volume(&[count, tile_size])];
-    let parts = Parts::of(arena, &step.output, &step.scratch, &sizes)?;
-    K::constants(step.bias, step.multiplier, parts.constants);
+    if progress.begins() {
+        let parts = Parts::of(arena, &step.output, &step.scratch, &sizes)?;
+        K::constants(step.bias, step.multiplier, parts.constants);
+    }
 
-    let mut written = Stats::default();
-    let mut done = 0;
-    let tokens = step.output.size / (channels * O::BYTES).max(1);
+    let mut written = progress.written;
+    let total = step.output.size / (channels * O::BYTES).max(1);
     // A multiple of `tile_tokens`, so that nothing is written earlier than the
     // planner allows.
     let at_once = K::TOKENS * count / step.tile_tokens.max(1) * step.tile_tokens.max(1);
-    while done < tokens {
-        let now = at_once.min(tokens - done);
+    let piece = Piece::next(progress, total, most, at_once);
+    let mut done = piece.first;
+    while done < piece.end {
+        let now = at_once.min(piece.end - done);
         let parts = Parts::of(arena, &step.input, &step.scratch, &sizes)?;
         let (input, tiles) = (parts.map, parts.tiles);
         let rows = cast::words_as_i8s_mut(parts.rows);
@@ -269,7 +313,7 @@ fn run_with<K: Kernel, I: Stream, O: Stream, const INT4: bool>(
         result?;
         done += now;
     }
-    Ok(written)
+    Ok(progress.reach(done, total, written))
 }
 
 /// A map, and what lies in the scratch.

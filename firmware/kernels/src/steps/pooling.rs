@@ -21,6 +21,7 @@ use crate::arithmetic::layout::{Kernel, Layout};
 use crate::arithmetic::norm::{Norm, NormScale, Stats};
 use crate::arithmetic::stream::Stream;
 use crate::steps::Step;
+use crate::steps::progress::Progress;
 #[cfg(feature = "visit")]
 use crate::visit::{Call, Described, Function, Parameter, Values};
 
@@ -90,14 +91,16 @@ impl Step for Pooling<'_> {
         self.scratch.holds(Step::scratch_size::<I, O>(self))
     }
 
-    fn run<K: Kernel, I: Stream, O: Stream>(
+    fn advance<K: Kernel, I: Stream, O: Stream>(
         &self,
         stats: &Stats,
+        progress: &mut Progress,
+        most: usize,
         arena: &mut [u8],
-    ) -> Result<Stats, Fault> {
+    ) -> Result<bool, Fault> {
         match I::FRACTION {
-            0 => run::<K>(self, stats, arena),
-            _ => int16::run(self, stats, arena),
+            0 => advance::<K>(self, stats, progress, most, arena),
+            _ => int16::advance(self, stats, progress, most, arena),
         }
     }
 }
@@ -124,6 +127,10 @@ impl Described for Pooling<'_> {
                 parameters: &[],
             },
         }
+    }
+
+    fn units(&self, _input: Values) -> Option<usize> {
+        Some(self.shape[0])
     }
 }
 
@@ -153,12 +160,29 @@ pub(crate) const fn window_rows(y: usize, height: usize) -> usize {
 /// A [`Fault`] if buffers and dimensions do not match, or if the kernel of `K`
 /// does not take as many channels, as [`Layout::pools`] tells.
 pub fn run<K: Kernel>(step: &Pooling<'_>, stats: &Stats, arena: &mut [u8]) -> Result<Stats, Fault> {
+    let mut progress = Progress::new();
+    advance::<K>(step, stats, &mut progress, usize::MAX, arena)?;
+    Ok(progress.written)
+}
+
+/// Runs a piece of the step, of at most `most` rows or what takes as long; returns
+/// whether it is complete.
+///
+/// # Errors
+/// As [`run`].
+pub fn advance<K: Kernel>(
+    step: &Pooling<'_>,
+    stats: &Stats,
+    progress: &mut Progress,
+    most: usize,
+    arena: &mut [u8],
+) -> Result<bool, Fault> {
     let (map, scratch) = arena::map_and_scratch(arena, &step.map, &step.scratch)?;
     let norm = NormScale::new(stats, &step.norm);
     let map = cast::i8s_mut(map);
     if K::LAYOUT == Layout::Rows {
-        arch::pooling_of_rows::pool::<K>(step, &norm, map, scratch)
+        arch::pooling_of_rows::pool::<K>(step, &norm, progress, most, map, scratch)
     } else {
-        arch::pooling::pool::<K>(step, &norm, map, scratch)
+        arch::pooling::pool::<K>(step, &norm, progress, most, map, scratch)
     }
 }

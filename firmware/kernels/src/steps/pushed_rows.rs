@@ -47,11 +47,33 @@ impl Pushed {
     /// begins with this.
     ///
     /// # Errors
-    /// [`Fault::Geometry`] if some of the image is missing.
+    /// [`Fault::NoImage`] if some of the image is missing.
     pub fn take(&mut self, step: &PatchEmbedding<'_>) -> Result<Stats, Fault> {
-        ensure(self.bytes == volume(&step.input_shape))?;
+        if self.bytes != volume(&step.input_shape) {
+            return Err(Fault::NoImage);
+        }
         Ok(core::mem::take(self).stats)
     }
+}
+
+/// As [`push`], for bytes that lie `start` behind the image's first; `0` begins a new
+/// image.
+///
+/// # Errors
+/// [`Fault::Geometry`] if they do not follow those before them; else as [`push`].
+pub fn put(
+    step: &PatchEmbedding<'_>,
+    pushed: &mut Pushed,
+    start: usize,
+    bytes: &[u8],
+    arena: &mut [u8],
+    run: impl Fn(&PatchEmbedding<'_>, &mut [u8]) -> Result<Stats, Fault>,
+) -> Result<(), Fault> {
+    if start == 0 {
+        *pushed = Pushed::new();
+    }
+    ensure(start == pushed.bytes)?;
+    push(step, pushed, bytes, arena, run)
 }
 
 /// Takes the next bytes of the image, of whole rows or of parts.

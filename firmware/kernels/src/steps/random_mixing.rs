@@ -28,6 +28,7 @@ use crate::arithmetic::stream::Stream;
 use crate::arithmetic::weights::Weights;
 use crate::present::{Present, missing};
 use crate::steps::Step;
+use crate::steps::progress::{Piece, Progress};
 #[cfg(feature = "visit")]
 use crate::visit::{Call, Described, Function, Parameter, Values};
 
@@ -127,12 +128,14 @@ impl Step for RandomMixing<'_> {
         self.scratch.holds(Step::scratch_size::<I, O>(self))
     }
 
-    fn run<K: Kernel, I: Stream, O: Stream>(
+    fn advance<K: Kernel, I: Stream, O: Stream>(
         &self,
         stats: &Stats,
+        progress: &mut Progress,
+        most: usize,
         arena: &mut [u8],
-    ) -> Result<Stats, Fault> {
-        run::<K, I>(self, stats, arena)
+    ) -> Result<bool, Fault> {
+        advance::<K, I>(self, stats, progress, most, arena)
     }
 }
 
@@ -147,6 +150,10 @@ impl Described for RandomMixing<'_> {
             path: "random_mixing::run",
             parameters: &[Parameter::Layout, Parameter::Input],
         }
+    }
+
+    fn units(&self, _input: Values) -> Option<usize> {
+        Some(self.channels)
     }
 }
 
@@ -169,6 +176,23 @@ pub fn run<K: Kernel, S: Stream>(
     stats: &Stats,
     arena: &mut [u8],
 ) -> Result<Stats, Fault> {
+    let mut progress = Progress::new();
+    advance::<K, S>(step, stats, &mut progress, usize::MAX, arena)?;
+    Ok(progress.written)
+}
+
+/// Runs a piece of the step, of at most `most` channels or one tile; returns whether it is
+/// complete.
+///
+/// # Errors
+/// As [`run`].
+pub fn advance<K: Kernel, S: Stream>(
+    step: &RandomMixing<'_>,
+    stats: &Stats,
+    progress: &mut Progress,
+    most: usize,
+    arena: &mut [u8],
+) -> Result<bool, Fault> {
     let (map, mut scratch) = arena::map_and_scratch(arena, &step.map, &step.scratch)?;
     step.check::<S>(map.len())?;
     let map = S::values_mut(map)?;
@@ -181,18 +205,23 @@ pub fn run<K: Kernel, S: Stream>(
     let tile = arena::cut(&mut scratch, tile_words(tokens))?;
     let constants = arena::cut(&mut scratch, 2 * outputs)?;
     let sums = arena::cut(&mut scratch, sums_words(tokens))?;
-    // Sums are taken as they are.
-    arena::clear(constants, 0);
+    if progress.begins() {
+        // Sums are taken as they are.
+        arena::clear(constants, 0);
+    }
     let matrix = Layer::new::<K, true>(step.weights, [tokens, outputs], constants, 0)?;
-    let norm = step.normed.of::<S>(stats);
-    let mut rest = &*map;
-    for kept in norms.iter_mut() {
-        let token = rest.split_off(..channels).ok_or(Fault::Geometry)?;
-        *kept = norm.affine::<S>(token);
+    if progress.begins() {
+        let norm = step.normed.of::<S>(stats);
+        let mut rest = &*map;
+        for kept in norms.iter_mut() {
+            let token = rest.split_off(..channels).ok_or(Fault::Geometry)?;
+            *kept = norm.affine::<S>(token);
+        }
     }
 
-    let mut written = Stats::default();
-    for first in (0..channels).step_by(K::TOKENS) {
+    let mut written = progress.written;
+    let piece = Piece::next(progress, channels, most, K::TOKENS);
+    for first in (piece.first..piece.end).step_by(K::TOKENS) {
         let count = K::TOKENS.min(channels - first);
         let rows = gathered.get_mut(..count * stride).ok_or(Fault::Buffer)?;
         gather::<S>(map, [first, channels], norms, rows, stride);
@@ -207,7 +236,7 @@ pub fn run<K: Kernel, S: Stream>(
             }
         })?;
     }
-    Ok(written)
+    Ok(progress.reach(piece.end, channels, written))
 }
 
 /// Brings a few channels of all tokens, normalised, into rows.

@@ -5,11 +5,11 @@ use crate::arena::{self, Fault, volume};
 use crate::arithmetic::layout::Kernel;
 use crate::arithmetic::linear::ResidualLinear;
 use crate::arithmetic::matmul::{Layer, expand_rows, rows_size, tile_words};
-use crate::arithmetic::norm::Stats;
 use crate::arithmetic::stream::{Stream, sums_size};
 use crate::arithmetic::weights::Weights;
 use crate::present::missing;
 use crate::steps::channel_mlp::{ChannelMlp, tiles};
+use crate::steps::progress::{Piece, Progress};
 
 /// Scratch bytes that a run on a stream of type `S` needs, in any layout.
 pub(crate) const fn scratch_size<S: Stream>(
@@ -34,15 +34,17 @@ pub(crate) struct RowMlp<'a> {
 }
 
 impl RowMlp<'_> {
-    /// Updates a map and returns the sums of what was written. `constants` writes those
-    /// of the first layer in the order of the layout, `make` the row of a token.
-    pub(crate) fn run<K: Kernel, S: Stream>(
+    /// Updates a piece of a map, and tells whether it was the last. `constants` writes
+    /// those of the first layer in the order of the layout, `make` the row of a token.
+    pub(crate) fn advance<K: Kernel, S: Stream>(
         &self,
+        progress: &mut Progress,
+        most: usize,
         map: &mut [u8],
         mut scratch: &mut [i32],
         constants: impl FnOnce(&mut [i32]),
         mut make: impl FnMut(&[S::Value], &mut [i8]),
-    ) -> Result<Stats, Fault> {
+    ) -> Result<bool, Fault> {
         let (channels, hidden) = (self.channels, self.hidden);
         let count = tiles(self.tile_tokens);
         let [tile_size, next_size] = [tile_words(channels), tile_words(hidden)];
@@ -53,17 +55,23 @@ impl RowMlp<'_> {
         let sums = arena::cut(&mut scratch, sums_size::<S>(channels, hidden) / 4)?;
         let rows = arena::cut_i8s(&mut scratch, rows_size(channels))?;
         let unpacked = scratch;
-        constants(fc1_constants);
         let ((weights, zero), fc2) = (self.fc1, self.fc2);
+        if progress.begins() {
+            constants(fc1_constants);
+            K::constants(fc2.bias, fc2.multiplier, fc2_constants);
+        }
         let fc1 = Layer::new::<K, true>(weights, [channels, hidden], fc1_constants, zero)?;
-        K::constants(fc2.bias, fc2.multiplier, fc2_constants);
         let shape = [hidden, channels];
         let last = Layer::new::<K, true>(fc2.weights, shape, fc2_constants, fc2.zero_point)?;
 
-        let mut written = Stats::default();
+        let mut written = progress.written;
         // None of these is zero, as was checked; said again where the compiler sees it.
         let (tile_size, next_size) = (tile_size.max(1), next_size.max(1));
+        let token_bytes = volume(&[channels, S::BYTES]).max(1);
         let tile_bytes = volume(&[K::TOKENS, channels, S::BYTES]).max(1);
+        let total = map.len() / token_bytes;
+        let piece = Piece::next(progress, total, most, count * K::TOKENS);
+        let map = piece.of_mut(map, token_bytes)?;
         for tokens in map.chunks_mut(volume(&[count, tile_bytes]).max(1)) {
             // No zips, which divide by lengths that the compiler does not know in
             // closures.
@@ -90,6 +98,6 @@ impl RowMlp<'_> {
             let stats = fc2.join::<K, S>(&last, nexts, next_size, memory, tokens)?;
             written.add_all(stats);
         }
-        Ok(written)
+        Ok(progress.reach(piece.end, total, written))
     }
 }

@@ -19,6 +19,7 @@ use crate::arithmetic::stream::Stream;
 use crate::present::{Present, missing};
 use crate::steps::Step;
 use crate::steps::pooling::{factor, weight, window_rows};
+use crate::steps::progress::{Piece, Progress};
 #[cfg(feature = "visit")]
 use crate::visit::{Call, Described, Function, Parameter, Values};
 
@@ -69,12 +70,14 @@ impl Step for ScaledPooling<'_> {
         self.scratch.holds(self.scratch_size::<I, O>())
     }
 
-    fn run<K: Kernel, I: Stream, O: Stream>(
+    fn advance<K: Kernel, I: Stream, O: Stream>(
         &self,
         stats: &Stats,
+        progress: &mut Progress,
+        most: usize,
         arena: &mut [u8],
-    ) -> Result<Stats, Fault> {
-        run::<I>(self, stats, arena)
+    ) -> Result<bool, Fault> {
+        advance::<I>(self, stats, progress, most, arena)
     }
 }
 
@@ -102,6 +105,10 @@ impl Described for ScaledPooling<'_> {
             parameters: &[Parameter::Input],
         }
     }
+
+    fn units(&self, _input: Values) -> Option<usize> {
+        Some(self.shape[0])
+    }
 }
 
 /// Runs the step; `stats` are those of the map as it is read, and the sums of
@@ -114,6 +121,22 @@ pub fn run<S: Stream>(
     stats: &Stats,
     arena: &mut [u8],
 ) -> Result<Stats, Fault> {
+    let mut progress = Progress::new();
+    advance::<S>(step, stats, &mut progress, usize::MAX, arena)?;
+    Ok(progress.written)
+}
+
+/// Runs a piece of the step, of at most `most` rows; returns whether it is complete.
+///
+/// # Errors
+/// As [`run`].
+pub fn advance<S: Stream>(
+    step: &ScaledPooling<'_>,
+    stats: &Stats,
+    progress: &mut Progress,
+    most: usize,
+    arena: &mut [u8],
+) -> Result<bool, Fault> {
     step.check::<S>(step.map.size)?;
     let norm = S::norm(stats, &step.norm);
     let constants = step.factor.iter().zip(step.residual).zip(step.offset);
@@ -123,7 +146,7 @@ pub fn run<S: Stream>(
         offset,
     });
     let (map, scratch) = arena::map_and_scratch(arena, &step.map, &step.scratch)?;
-    run_columns::<S>(step.shape, map, scratch, constants)
+    run_columns::<S>(step.shape, progress, most, map, scratch, constants)
 }
 
 /// Constants of one channel for the deviation of a run, Q16.
@@ -134,25 +157,31 @@ pub(crate) struct Constants {
     pub(crate) offset: i32,
 }
 
-/// Runs the mixer with constants of each channel.
+/// Runs a piece of the mixer with constants of each channel.
 pub(crate) fn run_columns<S: Stream>(
     shape: [usize; 3],
+    progress: &mut Progress,
+    most: usize,
     map: &mut [u8],
     scratch: &mut [i32],
     constants: impl Iterator<Item = Constants> + Clone,
-) -> Result<Stats, Fault> {
+) -> Result<bool, Fault> {
     let [height, width, channels] = shape;
     let map = S::values_mut(map)?;
     ensure(!map.is_empty() && map.len() == volume(&shape))?;
     let row_size = width * channels;
-    // Zeros above the first row.
     let above = cast::words_as_i16s_mut(scratch);
     let above = above.get_mut(..row_size).ok_or(Fault::Buffer)?;
-    above.fill(0);
+    if progress.begins() {
+        // Zeros above the first row.
+        above.fill(0);
+    }
 
-    let mut written = Stats::default();
-    let mut rest = map;
-    for y in 0..height {
+    let piece = Piece::next(progress, height, most, 1);
+    let mut written = progress.written;
+    let rest = map.get_mut(piece.first * row_size..);
+    let mut rest = rest.ok_or(Fault::Geometry)?;
+    for y in piece.first..piece.end {
         let row;
         (row, rest) = rest.split_at_mut_checked(row_size).ok_or(Fault::Geometry)?;
         let below = rest.get(..row_size).unwrap_or(&[]);
@@ -171,7 +200,7 @@ pub(crate) fn run_columns<S: Stream>(
             column.run::<S>(row, above, below, &mut written);
         }
     }
-    Ok(written)
+    Ok(progress.reach(piece.end, height, written))
 }
 
 /// One channel along a row.

@@ -19,6 +19,7 @@ use crate::arithmetic::normed::{Normaliser, Normed};
 use crate::arithmetic::stream::{Stream, sums_size};
 use crate::steps::Step;
 use crate::steps::channel_mlp::tiles;
+use crate::steps::progress::{Piece, Progress};
 #[cfg(feature = "visit")]
 use crate::visit::{Call, Described, Function, Parameter, Values};
 
@@ -105,12 +106,14 @@ impl Step for SepConv<'_> {
         self.scratch.holds(Step::scratch_size::<I, O>(self))
     }
 
-    fn run<K: Kernel, I: Stream, O: Stream>(
+    fn advance<K: Kernel, I: Stream, O: Stream>(
         &self,
         stats: &Stats,
+        progress: &mut Progress,
+        most: usize,
         arena: &mut [u8],
-    ) -> Result<Stats, Fault> {
-        run::<K, I>(self, stats, arena)
+    ) -> Result<bool, Fault> {
+        advance::<K, I>(self, stats, progress, most, arena)
     }
 }
 
@@ -125,6 +128,10 @@ impl Described for SepConv<'_> {
             path: "sep_conv::run",
             parameters: &[Parameter::Layout, Parameter::Input],
         }
+    }
+
+    fn units(&self, _input: Values) -> Option<usize> {
+        Some(self.shape[0] + self.depthwise.kernel[0] / 2 * 2)
     }
 }
 
@@ -144,6 +151,23 @@ pub fn run<K: Kernel, S: Stream>(
     stats: &Stats,
     arena: &mut [u8],
 ) -> Result<Stats, Fault> {
+    let mut progress = Progress::new();
+    advance::<K, S>(step, stats, &mut progress, usize::MAX, arena)?;
+    Ok(progress.written)
+}
+
+/// Runs a piece of the step, of at most `most` rows, counting those that are read before the first is written; returns whether it is
+/// complete.
+///
+/// # Errors
+/// As [`run`].
+pub fn advance<K: Kernel, S: Stream>(
+    step: &SepConv<'_>,
+    stats: &Stats,
+    progress: &mut Progress,
+    most: usize,
+    arena: &mut [u8],
+) -> Result<bool, Fault> {
     let (map, mut scratch) = arena::map_and_scratch(arena, &step.map, &step.scratch)?;
     step.check::<K, S>(map.len())?;
     let ([height, width, channels], hidden) = (step.shape, step.hidden);
@@ -160,8 +184,10 @@ pub fn run<K: Kernel, S: Stream>(
     let rows = arena::cut_i8s(&mut scratch, rows_size(channels))?;
     let sums = arena::cut(&mut scratch, sums_size::<S>(channels, hidden) / 4)?;
     let (fc1, fc2) = (&step.fc1, &step.fc2);
-    K::constants(fc1.bias, fc1.multiplier, fc1_constants);
-    K::constants(fc2.bias, fc2.multiplier, fc2_constants);
+    if progress.begins() {
+        K::constants(fc1.bias, fc1.multiplier, fc1_constants);
+        K::constants(fc2.bias, fc2.multiplier, fc2_constants);
+    }
     let mut branch = Branch {
         step,
         norm: step.normed.of::<S>(stats),
@@ -183,13 +209,17 @@ pub fn run<K: Kernel, S: Stream>(
         width,
         channels: hidden,
     };
-    step.depthwise.prepare(&ring, window);
+    if progress.begins() {
+        step.depthwise.prepare(&ring, window);
+    }
 
     let row_bytes = width * channels * S::BYTES;
     let above = slots / 2;
-    let mut written = Stats::default();
+    let mut written = progress.written;
     // Rows are counted from the first one that a window looks at.
-    for row in 0..height + 2 * above {
+    let total = height + 2 * above;
+    let piece = Piece::next(progress, total, most, 1);
+    for row in piece.first..piece.end {
         let slot = row % slots.max(1);
         match row.checked_sub(above).filter(|&row| row < height) {
             Some(row) => {
@@ -209,7 +239,7 @@ pub fn run<K: Kernel, S: Stream>(
             written.add_all(branch.join::<K, S>(hidden, tokens)?);
         }
     }
-    Ok(written)
+    Ok(progress.reach(piece.end, total, written))
 }
 
 /// The layers before and behind the windows, with their memory.

@@ -22,6 +22,7 @@ use crate::arithmetic::weights::Weights;
 use crate::present::missing;
 use crate::steps::Step;
 use crate::steps::head::{product, product_int4};
+use crate::steps::progress::Progress;
 #[cfg(feature = "visit")]
 use crate::visit::{Call, Described, Function, Parameter, Values};
 
@@ -150,13 +151,15 @@ impl Step for WideHead<'_> {
         self.scratch.holds(Step::scratch_size::<I, O>(self))
     }
 
-    fn run<K: Kernel, I: Stream, O: Stream>(
+    fn advance<K: Kernel, I: Stream, O: Stream>(
         &self,
         stats: &Stats,
+        progress: &mut Progress,
+        _most: usize,
         arena: &mut [u8],
-    ) -> Result<Stats, Fault> {
+    ) -> Result<bool, Fault> {
         run::<I>(self, stats, arena)?;
-        Ok(*stats)
+        Ok(progress.pass(stats))
     }
 }
 

@@ -1,14 +1,14 @@
 //! The board options, and the way from a compiled model to a session with a
 //! board that runs it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use tadpool_boards::{Board, DEFAULT_BOARD, Runner};
+use tadpool_boards::{Board, DEFAULT_BOARD, KernelVariant, Runner};
 use tadpool_compiler::compile::{Compiled, Model};
-use tadpool_compiler::generate::Generated;
+use tadpool_compiler::generate::{Generated, Package};
 use tadpool_compiler::place::program::Program;
 use tadpool_image::cache::Cache;
 use tadpool_image::{Build, Image, Interface};
@@ -128,24 +128,29 @@ pub(crate) fn build_image(
     })?)
 }
 
-/// Writes a generated crate. It depends on the kernels of the checkout that `folder` is in,
-/// or else on those that this tool carries.
+/// Writes a generated crate, which depends on [`kernels_for`] it.
 pub(crate) fn write_crate(
     generated: &Generated,
     compiled: &Compiled,
     folder: &Path,
 ) -> anyhow::Result<()> {
+    let dependency = Package::dependency(KernelVariant::Portable, &kernels_for(folder)?);
+    Ok(generated.write_crate(folder, &compiled.description, &dependency)?)
+}
+
+/// The folder of the kernels for a generated crate: of the checkout that it is written into,
+/// as seen from there, or else of those that this tool carries.
+pub(crate) fn kernels_for(folder: &Path) -> anyhow::Result<PathBuf> {
     let folder = std::path::absolute(folder)?;
     let mut checkouts = folder
         .ancestors()
         .map(|above| above.join("firmware/kernels"));
-    let kernels = match checkouts.find(|kernels| kernels.join("Cargo.toml").is_file()) {
-        Some(kernels) => pathdiff::diff_paths(&kernels, &folder).unwrap_or(kernels),
-        None => Cache::find()?.sources()?.join("firmware/kernels"),
-    };
-    let kernels = kernels.display().to_string().replace('\\', "/");
-    let dependency = format!("{{ path = {kernels:?} }}");
-    Ok(generated.write_crate(&folder, &compiled.description, &dependency)?)
+    Ok(
+        match checkouts.find(|kernels| kernels.join("Cargo.toml").is_file()) {
+            Some(kernels) => pathdiff::diff_paths(&kernels, &folder).unwrap_or(kernels),
+            None => Cache::find()?.sources()?.join("firmware/kernels"),
+        },
+    )
 }
 
 impl ProbeArgs {

@@ -22,7 +22,7 @@ use super::report::{Report, grouped, table};
 use unchanged::Place;
 
 /// Takes the name of a kernel variant.
-fn kernel_variants() -> impl TypedValueParser<Value = KernelVariant> {
+pub(super) fn kernel_variants() -> impl TypedValueParser<Value = KernelVariant> {
     PossibleValuesParser::new(KernelVariant::ALL.map(KernelVariant::name)).try_map(|name| {
         let mut all = KernelVariant::ALL.into_iter();
         all.find(|kernels| kernels.name() == name)

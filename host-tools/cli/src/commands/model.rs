@@ -20,7 +20,7 @@ use super::progress::Bars;
 pub(crate) struct ModelArgs {
     /// A model description, a folder with a `model.toml`, or a bare ONNX file.
     #[arg(value_name = "MODEL")]
-    path: PathBuf,
+    pub(crate) path: PathBuf,
 }
 
 /// A model to be compiled.
@@ -113,6 +113,11 @@ impl CompileArgs {
     /// The folder of calibration images, if it was named.
     pub(crate) fn calibration(&self) -> Option<&Path> {
         self.calibration.as_deref()
+    }
+
+    /// The files that a compilation reads.
+    pub(crate) fn files_read(&self) -> Vec<PathBuf> {
+        compile::files_read(&self.model.path, self.calibration.as_deref())
     }
 
     pub(crate) fn compile(&self) -> anyhow::Result<(Model, Compiled)> {

@@ -4,109 +4,78 @@ use proc_macro2::{Literal, TokenStream};
 use quote::quote;
 use tadpool_kernels::layout::Layout;
 
-use super::model::{ident, kernel_path};
+use super::calls::kernel_path;
+use super::model::ident;
 use super::tokens::{array, buffer, plain, signed};
 use crate::given::model_toml::Feed;
 use crate::network::Shape;
-use crate::place::program::{Program, ProgramOutput, ProgramStep};
+use crate::place::program::{Program, ProgramOutput};
 use crate::quantize::quant_model::Stream;
 
-/// The arena and how an image gets into it.
-pub(super) fn arena(program: &Program<'_>, layout: Layout) -> TokenStream {
-    let (fields, values, feed) = match program.steps.first() {
-        Some(step) if program.feed == Feed::Rows => (
-            quote!([u8; ARENA_BYTES], Pushed),
-            quote!([0; ARENA_BYTES], Pushed::new()),
-            push_rows(program, step, layout),
-        ),
+/// The arena's types, and how pixels get into it.
+pub(super) fn bytes(program: &Program<'_>, layout: Layout) -> TokenStream {
+    let (received, put, take) = match program.steps.first() {
+        Some(step) if program.feed == Feed::Rows => {
+            let (ident, run) = (ident(step), kernel_path(program, step, layout));
+            (
+                quote!(tadpool_kernels::pushed_rows::Pushed),
+                quote!(pushed_rows::put(&#ident, received, start, pixels, arena, #run)),
+                quote!(received.take(&#ident)),
+            )
+        }
         _ => (
-            quote!([u8; ARENA_BYTES]),
-            quote!([0; ARENA_BYTES]),
-            put_image(),
+            quote!(tadpool_kernels::network::Whole),
+            quote!(received.put(IMAGE, arena, start, pixels)),
+            quote!(received.take(INPUT_BYTES).map(|()| Stats::default())),
         ),
     };
-    let output = (!program.outputs.is_empty()).then(|| {
-        quote! {
-            /// The values of a map that the last inference left.
-            pub fn output(&self, output: &Output) -> &[u8] {
-                &self.0[output.map.offset..][..output.map.size]
-            }
-        }
-    });
     quote! {
-        /// All RAM of an inference but the stack.
-        #[repr(C, align(8))]
-        pub struct Arena(#fields);
+        const ZEROS: [u8; ARENA_BYTES] = [0; ARENA_BYTES];
+        type Bytes = [u8; ARENA_BYTES];
+        type Received = #received;
 
-        impl Arena {
-            /// An arena of zeros, for a `static`.
-            pub const fn new() -> Self {
-                Self(#values)
-            }
-
-            #feed
-            #output
+        fn put(
+            arena: &mut [u8],
+            received: &mut Self::Received,
+            start: usize,
+            pixels: &[u8],
+        ) -> Result<(), Fault> {
+            #put
         }
 
-        impl Default for Arena {
-            fn default() -> Self {
-                Self::new()
-            }
+        fn take(received: &mut Self::Received) -> Result<Stats, Fault> {
+            #take
         }
     }
 }
 
-/// For images as a whole.
-fn put_image() -> TokenStream {
-    quote! {
-        /// Where the image goes: rows of pixels, channels fastest. An inference
-        /// overwrites it.
-        pub fn input_mut(&mut self) -> &mut [u8; INPUT_BYTES] {
-            const { assert!(IMAGE.offset + INPUT_BYTES <= ARENA_BYTES) };
-            self.0[IMAGE.offset..].first_chunk_mut().unwrap()
-        }
-
-        /// Puts some of the image's bytes in their place, `start` bytes from its first.
-        ///
-        /// # Errors
-        /// [`Fault::Geometry`] if they reach beyond the image.
-        pub fn put_pixels(&mut self, start: usize, pixels: &[u8]) -> Result<(), Fault> {
-            let place = self.input_mut().get_mut(start..start.saturating_add(pixels.len()));
-            place.ok_or(Fault::Geometry)?.copy_from_slice(pixels);
-            Ok(())
-        }
-    }
-}
-
-/// For images that come in rows.
-fn push_rows(program: &Program<'_>, step: &ProgramStep<'_>, layout: Layout) -> TokenStream {
-    let ident = ident(step);
-    let run = kernel_path(program, step, layout);
-    quote! {
-        /// Takes the next pixels of the image: whole rows, or parts of them, channels
-        /// fastest. An inference uses them up.
-        ///
-        /// # Errors
-        /// [`Fault::Geometry`] if these are more than the image has.
-        pub fn push_rows(&mut self, pixels: &[u8]) -> Result<(), Fault> {
-            pushed_rows::push(&#ident, &mut self.1, pixels, &mut self.0, #run)
-        }
-
-        /// The same for pixels that lie `start` bytes behind the image's first; `0`
-        /// begins a new image.
-        ///
-        /// # Errors
-        /// [`Fault::Geometry`] if they do not follow those before them, or are more
-        /// than the image has.
-        pub fn put_pixels(&mut self, start: usize, pixels: &[u8]) -> Result<(), Fault> {
-            if start == 0 {
-                self.1 = Pushed::new();
+/// The arena's own way for an image as a whole, or for one that comes in rows.
+pub(super) fn image(program: &Program<'_>, layout: Layout) -> TokenStream {
+    match program.steps.first() {
+        Some(step) if program.feed == Feed::Rows => {
+            let (ident, run) = (ident(step), kernel_path(program, step, layout));
+            quote! {
+                impl tadpool_kernels::RowByRow for Model {
+                    fn push(
+                        arena: &mut [u8],
+                        received: &mut Self::Received,
+                        pixels: &[u8],
+                    ) -> Result<(), Fault> {
+                        pushed_rows::push(&#ident, received, pixels, arena, #run)
+                    }
+                }
             }
-            if start != self.1.bytes() {
-                return Err(Fault::Geometry);
-            }
-            self.push_rows(pixels)
         }
+        _ => quote! {
+            impl tadpool_kernels::WholeImage for Model {
+                type Image = [u8; INPUT_BYTES];
+
+                fn image(arena: &mut Self::Bytes) -> &mut Self::Image {
+                    const { assert!(IMAGE.offset + INPUT_BYTES <= ARENA_BYTES) };
+                    arena[IMAGE.offset..].first_chunk_mut().unwrap()
+                }
+            }
+        },
     }
 }
 
@@ -138,7 +107,8 @@ pub(super) fn outputs(program: &Program<'_>) -> TokenStream {
         })
     });
     quote! {
-        /// Maps that an inference leaves in the arena; see [`Arena::output`].
+        /// Maps that an inference leaves in the arena; see
+        /// [`output`](tadpool_kernels::Arena::output).
         pub const OUTPUTS: [Output; #count] = [#(#outputs),*];
     }
 }

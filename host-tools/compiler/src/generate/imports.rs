@@ -12,8 +12,10 @@ const NAMES: &[(&str, &[&str])] = &[
     ("head", &[]),
     ("int16", &[]),
     ("layout", &["Dsp", "Helium", "Rows"]),
+    ("norm", &["Stats"]),
     ("output", &["Output"]),
-    ("pushed_rows", &["Pushed"]),
+    ("progress", &["Progress"]),
+    ("pushed_rows", &[]),
     ("stream", &["Int16", "Int8"]),
     ("weights", &["Weights"]),
 ];
@@ -43,7 +45,7 @@ pub(super) fn imports(source: TokenStream, mut names: Names) -> TokenStream {
     });
     quote! {
         #(#uses)*
-        use tadpool_kernels::{Buffer, Fault, Observer};
+        use tadpool_kernels::Buffer;
     }
 }
 

@@ -20,6 +20,8 @@ pub(super) struct Tables {
     pub source: String,
     /// Weights of all matrices.
     pub weights: Vec<u8>,
+    /// The section of the weights and the tables, if they have one of their own.
+    pub section: Option<String>,
 }
 
 impl Tables {
@@ -73,10 +75,16 @@ impl Tables {
 
     fn table<T: Display>(&mut self, step: &str, name: &str, ty: &str, values: &[T]) -> TokenStream {
         let ident = ident(step, name);
+        let section = self.section.as_ref().map_or_else(String::new, |name| {
+            format!(
+                "#[cfg_attr(target_os = \"none\", allow(unsafe_code))]\n\
+                 #[cfg_attr(target_os = \"none\", unsafe(link_section = {name:?}))]\n"
+            )
+        });
         // Writing to a string cannot fail.
         let _ = write!(
             self.source,
-            "\n#[rustfmt::skip]\npub(super) static {ident}: [{ty}; {}] = [",
+            "\n#[rustfmt::skip]\n{section}pub(super) static {ident}: [{ty}; {}] = [",
             values.len()
         );
         let mut column = LINE_WIDTH;

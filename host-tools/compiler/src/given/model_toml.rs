@@ -384,7 +384,9 @@ fn check(file: &File) -> Result<(), (&'static str, String)> {
     Ok(())
 }
 
-fn is_crate_name(name: &str) -> bool {
+/// Whether a crate can have this name: up to 64 lower case letters, digits, `-` and `_`, from
+/// a letter on, and no keyword.
+pub fn is_crate_name(name: &str) -> bool {
     const RESERVED: &str = "abstract alloc as async await become box break const continue core \
         crate do dyn else enum extern false final fn for gen if impl in let loop macro match mod \
         move mut override priv proc_macro pub ref return self static std struct super test trait \

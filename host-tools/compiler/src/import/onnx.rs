@@ -15,7 +15,7 @@ mod tensor;
 mod wire;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use prost::Message;
@@ -59,6 +59,20 @@ const MODEL: Kind = Kind {
 pub fn read_file(path: &Path) -> Result<Vec<u8>, OnnxError> {
     let content = tadpool_input::read(path, MODEL)?;
     external::inline(content, path.parent().unwrap_or(Path::new("")))
+}
+
+/// The files that hold the network at `path`: itself, and those that its tensors name. As
+/// many as are known if it cannot be read.
+pub fn files(path: &Path) -> Vec<PathBuf> {
+    let mut files = vec![path.to_owned()];
+    let is_small = path
+        .metadata()
+        .is_ok_and(|about| about.is_file() && about.len() <= MAX_FILE_BYTES);
+    if is_small && let Ok(bytes) = std::fs::read(path) {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        files.extend(external::files(&bytes, folder));
+    }
+    files
 }
 
 /// Reads a network; shapes other than those of the input and of constants are

@@ -165,6 +165,9 @@ impl Program<'_> {
         let arena = arena.bytes(self.arena_size);
         let mut stats = self.take(image, arena)?;
         for (number, step) in self.steps.iter().enumerate() {
+            if observer.goes_on(number).is_break() {
+                return Err(Fault::Stopped);
+            }
             // Of an image that came in rows, the first step has run already.
             if number > 0 || self.feed == Feed::Image {
                 stats = step.run(&stats, arena)?;

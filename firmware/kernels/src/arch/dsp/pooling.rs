@@ -4,9 +4,10 @@
 
 use crate::arena::{self, Fault};
 use crate::arithmetic::layout::{Kernel, Layout};
-use crate::arithmetic::norm::{NormScale, Partial, Stats};
+use crate::arithmetic::norm::{NormScale, Partial};
 use crate::present::missing;
 use crate::steps::pooling::{self, Pooling, weight, window_rows};
+use crate::steps::progress::{Piece, Progress};
 
 assembly!("pooling.s");
 
@@ -35,38 +36,46 @@ unsafe extern "C" {
     fn tadpool_dsp_pool_row(row: *mut Row);
 }
 
-/// Runs the pooling mixer, in this core's own layout.
+/// Runs a piece of the pooling mixer, of at most `most` rows, in this core's own layout;
+/// returns whether it is complete.
 #[inline(always)]
 pub(crate) fn pool<K: Kernel>(
     step: &Pooling<'_>,
     norm: &NormScale,
+    progress: &mut Progress,
+    most: usize,
     map: &mut [i8],
     scratch: &mut [i32],
-) -> Result<Stats, Fault> {
-    pool_map(step, norm, map, scratch)
+) -> Result<bool, Fault> {
+    pool_map(step, norm, progress, most, map, scratch)
 }
 
 fn pool_map(
     step: &Pooling<'_>,
     norm: &NormScale,
+    progress: &mut Progress,
+    most: usize,
     map: &mut [i8],
     mut scratch: &mut [i32],
-) -> Result<Stats, Fault> {
+) -> Result<bool, Fault> {
     let [height, width, channels] = step.shape;
     step.check(Layout::Dsp, map.len())?;
     let row_size = width * channels;
     let factors = arena::cut(&mut scratch, 4 * channels)?;
     let rows = arena::cut(&mut scratch, row_size / 2)?;
-    // Two words at a time.
-    arena::clear(rows.as_chunks_mut::<2>().0, [0; 2]);
+    if progress.begins() {
+        // Two words at a time.
+        arena::clear(rows.as_chunks_mut::<2>().0, [0; 2]);
+    }
     let above = rows.as_mut_ptr().cast::<i8>();
     let none = above.wrapping_add(row_size);
 
-    let mut written = Stats::default();
+    let piece = Piece::next(progress, height, most, 1);
+    let mut written = progress.written;
     let ahead = |row: *mut i8| row.wrapping_add(channels);
     let mut job = Row {
         ahead: [ahead(above); 3],
-        row: map.as_mut_ptr(),
+        row: map.as_mut_ptr().wrapping_add(piece.first * row_size),
         stride: channels,
         limit: 0,
         length: row_size - channels,
@@ -76,7 +85,7 @@ fn pool_map(
         sum_of_squares: 0,
     };
     let mut factors_of = 0;
-    for y in 0..height {
+    for y in piece.first..piece.end {
         let next = job.row.wrapping_add(row_size);
         let below = if y + 1 < height { next } else { none };
         let window_rows = window_rows(y, height);
@@ -94,7 +103,7 @@ fn pool_map(
         written.merge(Partial::of(job.sum, job.sum_of_squares));
         job.row = next;
     }
-    Ok(written)
+    Ok(progress.reach(piece.end, height, written))
 }
 
 /// For every four channels: A and B of each at the row's ends, then between them.

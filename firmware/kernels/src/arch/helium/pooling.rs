@@ -5,8 +5,9 @@
 use super::product::count_map;
 use crate::arena::{self, Fault};
 use crate::arithmetic::layout::{Kernel, Layout};
-use crate::arithmetic::norm::{NormScale, Stats};
+use crate::arithmetic::norm::NormScale;
 use crate::steps::pooling::Pooling;
+use crate::steps::progress::{Piece, Progress};
 
 assembly!("pooling.s");
 
@@ -45,23 +46,28 @@ unsafe extern "C" {
     fn tadpool_helium_pool(group: *mut Group);
 }
 
-/// Runs the pooling mixer, in this core's own layout.
+/// Runs a piece of the pooling mixer, of the channels that take as long as `most` rows,
+/// in this core's own layout; returns whether it is complete.
 #[inline(always)]
 pub(crate) fn pool<K: Kernel>(
     step: &Pooling<'_>,
     norm: &NormScale,
+    progress: &mut Progress,
+    most: usize,
     map: &mut [i8],
     scratch: &mut [i32],
-) -> Result<Stats, Fault> {
-    pool_map(step, norm, map, scratch)
+) -> Result<bool, Fault> {
+    pool_map(step, norm, progress, most, map, scratch)
 }
 
 fn pool_map(
     step: &Pooling<'_>,
     norm: &NormScale,
+    progress: &mut Progress,
+    most: usize,
     map: &mut [i8],
     mut scratch: &mut [i32],
-) -> Result<Stats, Fault> {
+) -> Result<bool, Fault> {
     let [height, width, channels] = step.shape;
     step.check(Layout::Helium, map.len())?;
     let read = width + 2;
@@ -79,8 +85,13 @@ fn pool_map(
         rows: 0,
         above: 0,
     };
-    let mut done = 0;
-    while done < channels {
+    let most = match most < height {
+        true => most * channels / height.max(1),
+        false => channels,
+    };
+    let piece = Piece::next(progress, channels, most, GROUP);
+    let mut done = piece.first;
+    while done < piece.end {
         // The last group has channels of the one before if there are not enough. They
         // are in its vectors, but are not written once more.
         let first = done.min(channels.saturating_sub(GROUP));
@@ -94,5 +105,9 @@ fn pool_map(
         unsafe { tadpool_helium_pool(&mut group) }
         done = first + GROUP;
     }
-    Ok(count_map(map))
+    let written = match piece.end < channels {
+        true => progress.written,
+        false => count_map(map),
+    };
+    Ok(progress.reach(piece.end, channels, written))
 }

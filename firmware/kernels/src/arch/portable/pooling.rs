@@ -4,37 +4,48 @@ use crate::arch::cast;
 use crate::arena::{self, Fault};
 use crate::arithmetic::fixed::saturate_i8;
 use crate::arithmetic::layout::Kernel;
-use crate::arithmetic::norm::{NormScale, Partial, Stats};
+use crate::arithmetic::norm::{NormScale, Partial};
 use crate::present::Present;
 use crate::steps::pooling::{Pooling, factor, weight, window_rows};
+use crate::steps::progress::{Piece, Progress};
 
-/// Runs the pooling mixer on a map of the step's shape.
+/// Runs a piece of the pooling mixer, of at most `most` rows, on a map of the step's
+/// shape; returns whether it is complete.
 #[inline(always)]
 pub(crate) fn pool<K: Kernel>(
     step: &Pooling<'_>,
     norm: &NormScale,
+    progress: &mut Progress,
+    most: usize,
     map: &mut [i8],
     mut scratch: &mut [i32],
-) -> Result<Stats, Fault> {
+) -> Result<bool, Fault> {
     let [height, width, channels] = step.shape;
     step.check(K::LAYOUT, map.len())?;
     let row_size = width * channels;
     let factors = arena::cut(&mut scratch, channels)?;
-    for (each, base) in factors.iter_mut().zip(step.factor) {
-        *each = factor(*base, norm);
+    if progress.begins() {
+        for (each, base) in factors.iter_mut().zip(step.factor) {
+            *each = factor(*base, norm);
+        }
     }
     let (sums, above) = cast::words_as_i16s_mut(scratch)
         .split_at_mut_checked(3 * channels)
         .ok_or(Fault::Buffer)?;
     let (sums, _) = sums.as_chunks_mut();
     let above = above.get_mut(..row_size).ok_or(Fault::Buffer)?;
-    let mut rest = map;
-    for (above, &q) in above.iter_mut().zip(rest.iter()) {
-        *above = i16::from(q);
+    let piece = Piece::next(progress, height, most, 1);
+    let mut rest = map
+        .get_mut(piece.first * row_size..)
+        .ok_or(Fault::Geometry)?;
+    if progress.begins() {
+        for (above, &q) in above.iter_mut().zip(rest.iter()) {
+            *above = i16::from(q);
+        }
     }
 
-    let mut written = Stats::default();
-    for y in 0..height {
+    let mut written = progress.written;
+    for y in piece.first..piece.end {
         let row;
         (row, rest) = rest.split_at_mut_checked(row_size).ok_or(Fault::Geometry)?;
         let below = rest.get(..row_size).unwrap_or(&[]);
@@ -54,7 +65,7 @@ pub(crate) fn pool<K: Kernel>(
             written.merge(update(step, factors, sums, weight, token));
         }
     }
-    Ok(written)
+    Ok(progress.reach(piece.end, height, written))
 }
 
 /// A channel's sums over three columns of the window: left, centre, right.

@@ -5,22 +5,26 @@ use crate::arch::{cast, portable};
 use crate::arena::{self, Fault};
 use crate::arithmetic::fixed::saturate_i8;
 use crate::arithmetic::layout::Kernel;
-use crate::arithmetic::norm::{NormScale, Partial, Stats};
+use crate::arithmetic::norm::{NormScale, Partial};
 use crate::steps::pooling::{Pooling, factor, weight, window_rows};
+use crate::steps::progress::{Piece, Progress};
 
-/// Runs the pooling mixer on a map of the step's shape.
+/// Runs a piece of the pooling mixer, of at most `most` rows, on a map of the step's
+/// shape; returns whether it is complete.
 pub(crate) fn pool<K: Kernel>(
     step: &Pooling<'_>,
     norm: &NormScale,
+    progress: &mut Progress,
+    most: usize,
     map: &mut [i8],
     scratch: &mut [i32],
-) -> Result<Stats, Fault> {
+) -> Result<bool, Fault> {
     if !has_avx2() {
-        return portable::pooling::pool::<K>(step, norm, map, scratch);
+        return portable::pooling::pool::<K>(step, norm, progress, most, map, scratch);
     }
     step.check(K::LAYOUT, map.len())?;
     // SAFETY: the processor has AVX2.
-    unsafe { with_avx2(step, norm, map, scratch) }
+    unsafe { with_avx2(step, norm, progress, most, map, scratch) }
 }
 
 /// As the portable loops, but with the sums of the three columns one after the other, so
@@ -29,25 +33,34 @@ pub(crate) fn pool<K: Kernel>(
 fn with_avx2(
     step: &Pooling<'_>,
     norm: &NormScale,
+    progress: &mut Progress,
+    most: usize,
     map: &mut [i8],
     mut scratch: &mut [i32],
-) -> Result<Stats, Fault> {
+) -> Result<bool, Fault> {
     let [height, width, channels] = step.shape;
     let row_size = width * channels;
     let factors = arena::cut(&mut scratch, channels)?;
-    for (each, base) in factors.iter_mut().zip(step.factor) {
-        *each = factor(*base, norm);
+    if progress.begins() {
+        for (each, base) in factors.iter_mut().zip(step.factor) {
+            *each = factor(*base, norm);
+        }
     }
     let mut halves = cast::words_as_i16s_mut(scratch);
     let mut cut = |count| halves.split_off_mut(..count).ok_or(Fault::Buffer);
     let (mut left, mut centre, mut right) = (cut(channels)?, cut(channels)?, cut(channels)?);
     let above = cut(row_size)?;
-    let mut rest = map;
-    for (above, &q) in above.iter_mut().zip(rest.iter()) {
-        *above = i16::from(q);
+    let piece = Piece::next(progress, height, most, 1);
+    let mut rest = map
+        .get_mut(piece.first * row_size..)
+        .ok_or(Fault::Geometry)?;
+    if progress.begins() {
+        for (above, &q) in above.iter_mut().zip(rest.iter()) {
+            *above = i16::from(q);
+        }
     }
-    let mut written = Stats::default();
-    for y in 0..height {
+    let mut written = progress.written;
+    for y in piece.first..piece.end {
         let row;
         (row, rest) = rest.split_at_mut_checked(row_size).ok_or(Fault::Geometry)?;
         let below = rest.get(..row_size).unwrap_or(&[]);
@@ -66,7 +79,7 @@ fn with_avx2(
             written.merge(update(step, factors, [left, centre, right], weight, token));
         }
     }
-    Ok(written)
+    Ok(progress.reach(piece.end, height, written))
 }
 
 /// Writes every channel's sum over the next column; zeros beyond the row's end.

@@ -99,8 +99,13 @@ impl Dims {
 }
 
 impl<'a> Memory<'a> {
-    /// Cuts the parts off the head of `scratch`.
-    pub(super) fn new(dims: &Dims, scratch: &mut &'a mut [i32]) -> Result<Self, Fault> {
+    /// Cuts the parts off the head of `scratch`; what has to be zero is made so if a run
+    /// `begins`.
+    pub(super) fn new(
+        dims: &Dims,
+        scratch: &mut &'a mut [i32],
+        begins: bool,
+    ) -> Result<Self, Fault> {
         let [
             keys,
             values,
@@ -116,9 +121,9 @@ impl<'a> Memory<'a> {
             projection,
         ] = dims.sizes();
         // Padding stays zero; the rest is put in later.
-        let keys = cleared(scratch, keys)?;
-        let values = cleared(scratch, values)?;
-        let zeros = cleared(scratch, zeros)?;
+        let keys = cleared(scratch, keys, begins)?;
+        let values = cleared(scratch, values, begins)?;
+        let zeros = cleared(scratch, zeros, begins)?;
         Ok(Self {
             keys: cast::bytes_mut(cast::words_as_i8s_mut(keys)),
             values: cast::bytes_mut(cast::words_as_i8s_mut(values)),
@@ -136,10 +141,16 @@ impl<'a> Memory<'a> {
     }
 }
 
-/// Words that are zero.
-fn cleared<'a>(scratch: &mut &'a mut [i32], count: usize) -> Result<&'a mut [i32], Fault> {
+/// Words that are zero when a run `begins`.
+fn cleared<'a>(
+    scratch: &mut &'a mut [i32],
+    count: usize,
+    begins: bool,
+) -> Result<&'a mut [i32], Fault> {
     let words = arena::cut(scratch, count)?;
-    arena::clear(words, 0);
+    if begins {
+        arena::clear(words, 0);
+    }
     Ok(words)
 }
 

@@ -6,6 +6,7 @@ use crate::arithmetic::layout::Kernel;
 use crate::arithmetic::norm::{NormScale, Stats};
 use crate::arithmetic::stream::{Int16, Width};
 use crate::steps::channel_mlp::{ChannelMlp, fold_norm};
+use crate::steps::progress::Progress;
 use crate::steps::row_mlp::{self, RowMlp};
 
 /// Scratch bytes that a run needs, in any layout.
@@ -31,9 +32,25 @@ pub fn run<K: Kernel>(
     stats: &Stats,
     arena: &mut [u8],
 ) -> Result<Stats, Fault> {
+    let mut progress = Progress::new();
+    advance::<K>(step, stats, &mut progress, usize::MAX, arena)?;
+    Ok(progress.written)
+}
+
+/// Runs a piece of the step, of at most `most` tokens or one tile; returns whether it is
+/// complete.
+///
+/// # Errors
+/// As [`run`].
+pub fn advance<K: Kernel>(
+    step: &ChannelMlp<'_>,
+    stats: &Stats,
+    progress: &mut Progress,
+    most: usize,
+    arena: &mut [u8],
+) -> Result<bool, Fault> {
     let (map, scratch) = arena::map_and_scratch(arena, &step.map, &step.scratch)?;
     check(step, Int16::values(map)?.len())?;
-    let norm = NormScale::of_int16(stats, &step.norm);
     let mlp = RowMlp {
         channels: step.channels,
         hidden: step.hidden,
@@ -42,10 +59,13 @@ pub fn run<K: Kernel>(
         activation: step.activation,
         fc2: &step.fc2,
     };
-    mlp.run::<K, Int16>(
+    mlp.advance::<K, Int16>(
+        progress,
+        most,
         map,
         scratch,
         |constants| {
+            let norm = NormScale::of_int16(stats, &step.norm);
             fold_norm::<K>(&step.fc1, &norm, constants);
         },
         |token, row| int16::round(token, step.shift, row),

@@ -4,6 +4,7 @@ use crate::arena::{self, Fault, ensure, volume};
 use crate::arithmetic::norm::{NormScale, Stats};
 use crate::arithmetic::stream::{Int16, Width};
 use crate::steps::pooling::{Pooling, factor};
+use crate::steps::progress::Progress;
 use crate::steps::scaled_pooling::{Constants, run_columns};
 
 pub use crate::steps::scaled_pooling::scratch_size;
@@ -21,6 +22,22 @@ pub(super) fn check(step: &Pooling<'_>, map_size: usize) -> Result<(), Fault> {
 /// # Errors
 /// A [`Fault`] if buffers and dimensions do not match.
 pub fn run(step: &Pooling<'_>, stats: &Stats, arena: &mut [u8]) -> Result<Stats, Fault> {
+    let mut progress = Progress::new();
+    advance(step, stats, &mut progress, usize::MAX, arena)?;
+    Ok(progress.written)
+}
+
+/// Runs a piece of the step, of at most `most` rows; returns whether it is complete.
+///
+/// # Errors
+/// As [`run`].
+pub fn advance(
+    step: &Pooling<'_>,
+    stats: &Stats,
+    progress: &mut Progress,
+    most: usize,
+    arena: &mut [u8],
+) -> Result<bool, Fault> {
     check(step, step.map.size)?;
     let norm = NormScale::of_int16(stats, &step.norm);
     let constants = step.factor.iter().map(|&base| Constants {
@@ -29,5 +46,5 @@ pub fn run(step: &Pooling<'_>, stats: &Stats, arena: &mut [u8]) -> Result<Stats,
         offset: step.offset,
     });
     let (map, scratch) = arena::map_and_scratch(arena, &step.map, &step.scratch)?;
-    run_columns::<Int16>(step.shape, map, scratch, constants)
+    run_columns::<Int16>(step.shape, progress, most, map, scratch, constants)
 }

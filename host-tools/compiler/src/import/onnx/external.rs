@@ -1,6 +1,7 @@
 //! Weights in a second file: brought into the model itself, so that everything
 //! downstream sees one file.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 
@@ -58,6 +59,37 @@ pub(super) fn inline(bytes: Vec<u8>, folder: &Path) -> Result<Vec<u8>, OnnxError
     })
 }
 
+/// The files that the model `bytes` names, as far as it can be read.
+pub(super) fn files(bytes: &[u8], folder: &Path) -> Vec<PathBuf> {
+    let has_any = bytes.windows(8).any(|window| window == b"location");
+    if !has_any || wire::check(bytes).is_err() {
+        return Vec::new();
+    }
+    let Ok(ModelProto {
+        graph: Some(graph), ..
+    }) = ModelProto::decode(bytes)
+    else {
+        return Vec::new();
+    };
+    let attributes = graph.node.iter().flat_map(|node| &node.attribute);
+    let constants = attributes.filter_map(|attribute| attribute.t.as_ref());
+    let tensors = graph.initializer.iter().chain(constants);
+    let entries = tensors.flat_map(|tensor| &tensor.external_data);
+    let locations = entries.filter(|entry| entry.key == "location");
+    let files: BTreeSet<_> = locations
+        .filter(|entry| is_plain(&entry.value))
+        .map(|entry| folder.join(&entry.value))
+        .collect();
+    files.into_iter().collect()
+}
+
+/// Whether a location is one in the model's folder, as it is written.
+fn is_plain(location: &str) -> bool {
+    Path::new(location)
+        .components()
+        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+}
+
 /// What may still be read.
 struct Room {
     /// Bytes of files.
@@ -86,10 +118,7 @@ impl<'a> Folder<'a> {
 
     /// The file `location` of the folder, without links; none if it lies elsewhere.
     fn file(&self, location: &str) -> std::io::Result<Option<PathBuf>> {
-        let is_plain = Path::new(location)
-            .components()
-            .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-        if !is_plain {
+        if !is_plain(location) {
             return Ok(None);
         }
         let resolved = self.named.join(location).canonicalize()?;
@@ -212,6 +241,17 @@ mod tests {
             .initializer[0];
         assert_eq!(tensor.raw_data, [2, 3, 4]);
         assert!(tensor.external_data.is_empty());
+    }
+
+    #[test]
+    fn files_are_named() {
+        let named = |entries: &[(&str, &str)]| files(&model(entries), Path::new("a"));
+        assert_eq!(named(&[("location", "w.bin")]), [Path::new("a/w.bin")]);
+        assert_eq!(
+            named(&[("location", "../w.bin")]),
+            [""; 0].map(PathBuf::from)
+        );
+        assert!(files(b"location", Path::new("a")).is_empty());
     }
 
     #[test]

@@ -1,0 +1,193 @@
+//! The network as a type, and what runs it.
+
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote};
+use tadpool_kernels::layout::Layout;
+
+use super::arena::bytes;
+use super::calls::{advance, call};
+use super::model::ident;
+use super::tokens::{buffer, plain};
+use crate::given::model_toml::Feed;
+use crate::place::program::Program;
+
+/// The type `Model`, names for what is its own, and its functions.
+pub(super) fn network(program: &Program<'_>, layout: Layout) -> TokenStream {
+    let bytes = bytes(program, layout);
+    let run = run(program, layout);
+    let pieces = pieces(program, layout);
+    let logits = match program.logits {
+        Some(_) => quote!(Some(LOGITS)),
+        None => quote!(None),
+    };
+    let outputs = match program.outputs.is_empty() {
+        true => quote!(&[]),
+        false => quote!(&OUTPUTS),
+    };
+    quote! {
+        #[allow(unused_imports, reason = "for whoever uses this")]
+        pub use tadpool_kernels::{
+            Class, Fault, Logit, Memory, Network, Observer, Prediction, Probability, Status,
+        };
+
+        /// The network as a type, for code that takes any [`Network`].
+        #[derive(Debug, Clone, Copy)]
+        pub enum Model {}
+
+        /// All RAM of an inference but the stack; see [`tadpool_kernels::Arena`].
+        pub type Arena = tadpool_kernels::Arena<Model>;
+
+        /// An inference that runs a piece at a time; see [`tadpool_kernels::Inference`].
+        pub type Inference<'a> = tadpool_kernels::Inference<'a, Model>;
+
+        /// Runs the network on the image in `arena`, which is used up; what it writes lies
+        /// there until the next image.
+        ///
+        /// # Errors
+        /// [`Fault::NoImage`] if the image is missing or a part of it.
+        pub fn infer(arena: &mut Arena) -> Result<Prediction<'_>, Fault> {
+            arena.infer()
+        }
+
+        /// The same, and shows `observer` what each step writes.
+        ///
+        /// # Errors
+        /// As [`infer`], and [`Fault::Stopped`] if `observer` ends it.
+        pub fn infer_observed<'a>(
+            arena: &'a mut Arena,
+            observer: &mut impl Observer,
+        ) -> Result<Prediction<'a>, Fault> {
+            arena.infer_observed(observer)
+        }
+
+        /// Begins an inference that runs a piece at a time.
+        ///
+        /// # Errors
+        /// As [`infer`].
+        pub fn begin(arena: &mut Arena) -> Result<Inference<'_>, Fault> {
+            arena.begin()
+        }
+
+        impl Network for Model {
+            const NAME: &'static str = NAME;
+            const INPUT_HEIGHT: usize = INPUT_HEIGHT;
+            const INPUT_WIDTH: usize = INPUT_WIDTH;
+            const INPUT_CHANNELS: usize = INPUT_CHANNELS;
+            const LABELS: &'static [&'static str] = &LABELS;
+            const ARENA_BYTES: usize = ARENA_BYTES;
+            const STEP_NAMES: &'static [&'static str] = &STEP_NAMES;
+            const OUTPUTS: &'static [tadpool_kernels::output::Output] = #outputs;
+            const MODEL_HASH: u32 = MODEL_HASH;
+            const LOGITS: Option<Buffer> = #logits;
+            #bytes
+            #run
+            #pieces
+        }
+    }
+}
+
+/// All steps, one after the other.
+fn run(program: &Program<'_>, layout: Layout) -> TokenStream {
+    let calls = program.steps.iter().enumerate().map(|(number, step)| {
+        let ident = ident(step);
+        let field = format_ident!("{}", step.kernel.output_field());
+        let is_done = number == 0 && program.feed == Feed::Rows;
+        let call = match is_done {
+            true => quote!(),
+            false => call(program, step, layout),
+        };
+        // The sums of the map, for the norm of the next step.
+        let call = match program.steps.get(number + 1) {
+            Some(next) if !is_done && next.kernel.reads_sums() => quote!(let stats = #call),
+            _ => call,
+        };
+        let number = plain(number);
+        let copy = step.copy.map(|copy| {
+            let copy = buffer(copy);
+            quote!(#ident.#field.copy(#copy, arena)?;)
+        });
+        quote! {
+            if observer.goes_on(#number).is_break() {
+                return Err(Fault::Stopped);
+            }
+            #call
+            #copy
+            observer.step(#number, #ident.#field.of(arena)?);
+        }
+    });
+    // Of an image that came row by row, the first step has run.
+    let reads = |number: usize| {
+        let step = program.steps.get(number);
+        step.is_some_and(|step| step.kernel.reads_sums())
+    };
+    let stats = match program.feed {
+        Feed::Rows => reads(1).then(|| quote!(let stats = *stats;)),
+        Feed::Image => reads(0).then(|| quote!(let stats = *stats;)),
+    };
+    let name = match stats.is_some() {
+        true => format_ident!("stats"),
+        false => format_ident!("_stats"),
+    };
+    quote! {
+        fn run(arena: &mut [u8], stats: &Stats) -> Result<(), Fault> {
+            Self::run_observed(arena, stats, &mut ())
+        }
+
+        fn run_observed<O: Observer>(
+            arena: &mut [u8],
+            #name: &Stats,
+            observer: &mut O,
+        ) -> Result<(), Fault> {
+            #stats
+            #(#calls)*
+            Ok(())
+        }
+    }
+}
+
+/// A piece of any step.
+fn pieces(program: &Program<'_>, layout: Layout) -> TokenStream {
+    let pieces = program.steps.iter().enumerate().map(|(number, step)| {
+        let advance = match number == 0 && program.feed == Feed::Rows {
+            true => quote!(true),
+            false => advance(program, step, layout),
+        };
+        let number = plain(number);
+        let (ident, field) = (ident(step), format_ident!("{}", step.kernel.output_field()));
+        match step.copy.map(buffer) {
+            None => quote!(#number => #advance,),
+            Some(copy) => quote!(#number => {
+                let complete = #advance;
+                if complete {
+                    #ident.#field.copy(#copy, arena)?;
+                }
+                complete
+            }),
+        }
+    });
+    let written = program.steps.iter().enumerate().map(|(number, step)| {
+        let number = plain(number);
+        let (ident, field) = (ident(step), format_ident!("{}", step.kernel.output_field()));
+        quote!(#number => #ident.#field,)
+    });
+    quote! {
+        fn piece(
+            step: usize,
+            stats: &Stats,
+            progress: &mut Progress,
+            arena: &mut [u8],
+        ) -> Result<bool, Fault> {
+            Ok(match step {
+                #(#pieces)*
+                _ => true,
+            })
+        }
+
+        fn written(step: usize) -> Buffer {
+            match step {
+                #(#written)*
+                _ => Buffer { offset: 0, size: 0 },
+            }
+        }
+    }
+}
