@@ -97,12 +97,12 @@ fn matches(board: &Board) -> bool {
             .all(|&kernels| is_on(kernels.name()) == (kernels == board.kernels))
 }
 
-/// What cargo sets if the feature named `name` is on.
+/// The variable that cargo sets if the feature named `name` is on.
 fn feature_variable(name: &str) -> String {
     format!("CARGO_FEATURE_{}", name.to_uppercase().replace('-', "_"))
 }
 
-/// What the start-up code needs of the board's file, as source.
+/// The values of the board's file that the start-up code needs, as source.
 fn constants(board: &Board) -> Result<String, Box<dyn Error>> {
     let Board { name, counter, .. } = board;
     let weights = region(board, "weights", &board.layout.weights)?.origin;

@@ -259,7 +259,7 @@ fn predictions(checked: &Checked, runs: &[Run]) {
     assert_eq!(check.disagreements.len(), (IMAGES - same).min(3));
 }
 
-/// What one step in integers does to the logits.
+/// The effect of one step in integers on the logits.
 fn sensitivity(checked: &Checked, runs: &[Run]) {
     let layers = &checked.compiled.quantized.layers;
     let program = checked.compiled.program();

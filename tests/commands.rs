@@ -78,7 +78,7 @@ evaluation = \"evaluation\"
         self.folder.path().join(name).display().to_string()
     }
 
-    /// What `tadpool COMMAND MODEL --board BOARD ...` says as JSON.
+    /// The JSON that `tadpool COMMAND MODEL --board BOARD ...` prints.
     fn says(&self, command: &str, board: &str, rest: &[&str]) -> Value {
         let model = self.path("model.toml");
         let mut line = vec![command, &model, "--board", board, "--json"];

@@ -1,4 +1,4 @@
-//! What is refused, in which words; and that hostile files are refused at all.
+//! Refusals and their texts; hostile files are refused at all.
 
 use crate::support;
 use std::fmt::Write as _;

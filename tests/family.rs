@@ -48,7 +48,7 @@ fn assert_close(quantized: &Quantized, least: f64, name: &str) {
     }
 }
 
-/// What every step of a network keeps at least on the two streams: less behind mixers
+/// The least signal to noise ratio of every step on the two streams: less behind mixers
 /// that have matrices, which round several times what they add.
 fn least(member: &Member) -> [f64; 2] {
     let mixers = ["random mixing", "separable convolution", "self-attention"];
@@ -87,7 +87,7 @@ fn pooling_of_normalised_tokens_is_close_to_float() {
     }
 }
 
-/// What a program is made of, whatever the numbers in it.
+/// The structure of a program, whatever the numbers in it.
 fn form(program: &Program<'_>) -> Vec<String> {
     let steps = program.steps.iter();
     steps
@@ -189,7 +189,7 @@ fn mlp_head(
     }
 }
 
-/// What no fixture has: res scales in every layer, and heads of every form.
+/// Forms that no fixture has: res scales in every layer, and heads of every form.
 fn made() -> Vec<MetaFormer> {
     let pooling = with_res_scales(member("poolformerv2_timm_script17.onnx"));
     let tokens = with_res_scales(member("identityformer_papers_script17_external.onnx"));

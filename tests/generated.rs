@@ -160,7 +160,7 @@ fn a_crate_is_written_over_itself_only() {
     assert_eq!(std::fs::read_dir(theirs.join("src")).unwrap().count(), 1);
 }
 
-/// What the firmware with two networks does: both by turns in one memory, as a whole and in
+/// The firmware with two networks: both by turns in one memory, as a whole and in
 /// pieces; as crates and as modules of a build script.
 const MAIN: &str = r#"
 #![no_std]
@@ -325,7 +325,7 @@ fn two_networks_share_one_firmware_and_one_memory() {
     }
 }
 
-/// What each step wrote, and how often it was asked whether to go on.
+/// The map of each step, and how often it was asked whether to go on.
 #[derive(Default)]
 struct Checksums {
     steps: Vec<u32>,

@@ -188,7 +188,7 @@ fn narrow_weights_are_rounded_for_their_outputs() {
     }
 }
 
-/// What only rounding a layer's own matrices for their outputs can change.
+/// The parts that only rounding a layer's own matrices for their outputs can change.
 #[test]
 fn the_matrices_of_a_separable_convolution_have_moments() {
     let network = network();

@@ -1,4 +1,4 @@
-//! What goes into the arena and what stays in it: images row by row, maps for
+//! Inputs and outputs in the arena: images row by row, maps for
 //! whoever reads them after an inference, networks without a head.
 
 use crate::support;

@@ -3,7 +3,7 @@
 
 use std::env;
 
-/// What `arch` has, as `cfg(tadpool_core)`: for the host, and for the cores.
+/// The values of `cfg(tadpool_core)`, the rooms of `arch`: for the host, and for the cores.
 const CORES: &str = r#""host", "portable", "armv6m", "dsp", "helium""#;
 
 fn main() {

@@ -44,18 +44,18 @@ include!(concat!(env!("OUT_DIR"), "/board.rs"));
 /// The board that the image is built for.
 pub type Board = run::Board<Link, board::Busy, BoardClock, MainStack, DefmtLog>;
 
-/// What the host's bytes come through.
+/// The link that the host's bytes come through.
 #[cfg(not(feature = "mlperf-uart"))]
 pub type Link = crate::link::Rtt;
-/// What the host's bytes come through.
+/// The link that the host's bytes come through.
 #[cfg(feature = "mlperf-uart")]
 pub type Link = board::Uart;
 
-/// What a board's `init` returns.
+/// The result of a board's `init`.
 struct Parts<P> {
     /// High while an inference runs.
     busy: P,
-    /// What is set up.
+    /// The set-up of the chip.
     setup: Setup,
     #[cfg(feature = "mlperf-uart")]
     uart: board::Uart,
@@ -131,7 +131,7 @@ pub(crate) fn on_interrupt(interrupt: i16) -> bool {
     is_timer
 }
 
-/// What the core says of itself; its clock is `core_hz`.
+/// The core's identification; its clock is `core_hz`.
 fn setup_of_core(core_hz: u32) -> Setup {
     const DATA_CACHE: u32 = 1 << 16;
     const INSTRUCTION_CACHE: u32 = 1 << 17;

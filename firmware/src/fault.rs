@@ -1,4 +1,4 @@
-//! What cannot go on: panics and processor faults, reported to the host.
+//! Panics and processor faults, reported to the host.
 //!
 //! A processor fault may be the stack's overflow, so its handler starts by
 //! moving to a stack of its own.

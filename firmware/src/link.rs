@@ -17,10 +17,10 @@ use embedded_io::{ErrorType, Read, Write};
 const RING_BYTES: usize = 1024;
 /// The program waits where there is no room.
 const MODE_BLOCK: u32 = 2;
-/// What does not fit as a whole is dropped.
+/// A message that does not fit as a whole is dropped.
 const MODE_SKIP: u32 = 0;
 
-/// What a probe looks for.
+/// The mark that a probe looks for.
 #[repr(C)]
 struct ControlBlock {
     id: [u8; 16],

@@ -60,7 +60,7 @@ pub fn overhead_ticks(clock: &impl Clock) -> u32 {
     u32::try_from(shortest).unwrap_or(u32::MAX)
 }
 
-/// What one step cost and wrote.
+/// The cost of one step, and the checksum of the map that it wrote.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StepRecord {
     /// Ticks it took.

@@ -335,7 +335,7 @@ fn hexadecimal(digits: [u8; 2]) -> Option<u8> {
     u8::try_from(high? << 4 | low?).ok()
 }
 
-/// What came over the link, with `?` for all that is not printable ASCII.
+/// The bytes that came over the link, with `?` for all that is not printable ASCII.
 struct Text<'a>(&'a [u8]);
 
 impl core::fmt::Display for Text<'_> {

@@ -17,22 +17,22 @@ use tadpool_protocol::{
 
 use crate::measure::{Clock, Delay, Recorder, StepRecord, current_step, overhead_ticks};
 
-/// What the request loop needs of a board.
+/// The parts of a board that the request loop needs.
 #[derive(Debug)]
 pub struct Board<L, P, C, S, G> {
     /// Name of the board's file.
     pub name: &'static str,
-    /// What the start-up code set up.
+    /// The set-up of the start-up code.
     pub setup: Setup,
     /// Bytes from and to the host.
     pub link: L,
     /// High while an inference runs: an LED, or a point for a scope.
     pub busy: P,
-    /// What costs are measured with.
+    /// The counter that costs are measured with.
     pub clock: C,
     /// How much of the stack is used.
     pub stack: S,
-    /// What happens is written here.
+    /// The log.
     pub log: G,
     /// Faults on demand, in images that are built for it.
     pub self_tests: Option<SelfTests>,
@@ -159,13 +159,13 @@ struct Session<'a, L, P, C, S, G> {
     received: Received,
 }
 
-/// What came of an image so far.
+/// The part of an image that came so far.
 #[derive(Debug, Clone, Copy)]
 struct Received {
     bytes: usize,
     /// FNV-1a of these.
     checksum: u32,
-    /// What the first step cost while rows came, if it runs on them.
+    /// The cost of the first step while rows came, if it runs on them.
     ticks: u64,
 }
 

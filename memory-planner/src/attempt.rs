@@ -98,7 +98,7 @@ impl Attempt {
         best.or(fallback).unwrap_or_else(|| Self::nothing(problem))
     }
 
-    /// What stands for a plan as long as none is known: it overflows every region.
+    /// The placeholder for a plan as long as none is known: it overflows every region.
     fn nothing(problem: &Problem) -> Self {
         let above = Placement {
             region: RegionId(0),

@@ -7,11 +7,11 @@ use crate::problem::{Problem, Region};
 use crate::rules::Rules;
 use crate::validate::allows;
 
-/// What bounds the heights of all regions from below.
+/// Lower bounds of the heights of all regions.
 pub(crate) struct Bounds {
     /// For each region, the height that the items need which can only be there.
     forced: Vec<u64>,
-    /// What all items need together.
+    /// The bytes that all items need together.
     peak: u64,
 }
 

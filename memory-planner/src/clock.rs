@@ -2,7 +2,7 @@
 
 use crate::plan::Budget;
 
-/// What is left of a budget.
+/// The rest of a budget.
 #[derive(Debug)]
 pub(crate) struct Clock {
     taken: u64,

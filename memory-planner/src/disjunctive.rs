@@ -135,7 +135,7 @@ struct Search<'a> {
     queue: Vec<usize>,
 }
 
-/// What the pairs say about a node.
+/// The constraints of the pairs on a node.
 enum Verdict {
     Dead,
     Solved,

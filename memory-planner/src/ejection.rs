@@ -22,7 +22,7 @@ pub(crate) struct Ejection {
     /// The lowest plan so far, if there is one, and its height.
     start: Option<Vec<u64>>,
     height: u64,
-    /// What it costs to take a rectangle out, per failure.
+    /// The cost of taking a rectangle out, per failure.
     weights: Vec<u64>,
     /// How often each rectangle found no free place, and one.
     failures: Vec<u64>,
@@ -157,7 +157,7 @@ struct Edge {
     index: usize,
     first: usize,
     end: usize,
-    /// What it costs to take the rectangle out.
+    /// The cost of taking the rectangle out.
     cost: u64,
 }
 
@@ -173,7 +173,7 @@ struct Placed<'a> {
     neighbours: Option<&'a Neighbours>,
     /// The offset of each rectangle, or [`NOWHERE`].
     offsets: Vec<u64>,
-    /// What it costs to take each rectangle out.
+    /// The cost of taking each rectangle out.
     costs: Vec<u64>,
     /// By their lower and by their upper edges: all that have a place or, with `neighbours`,
     /// those that are live together with the last rectangle that was asked for.
@@ -187,7 +187,7 @@ pub(crate) const NOWHERE: u64 = u64::MAX;
 /// A place for a rectangle.
 struct Place {
     offset: u64,
-    /// What is in the way there costs so much.
+    /// The cost of the rectangles that are in the way there.
     cost: u64,
     looked_at: u64,
 }

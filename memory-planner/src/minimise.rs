@@ -82,7 +82,7 @@ impl Way {
     }
 }
 
-/// What is known after a series of searches.
+/// The knowledge after a series of searches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Outcome {
     /// The offsets of the lowest plan that was found.
@@ -110,7 +110,7 @@ pub(crate) struct Range {
 const PLACEMENTS_PER_FOUR_ITEMS: u64 = 5;
 const LEAST_PLACEMENTS: u64 = 2000;
 
-/// What one way to search has done.
+/// The record of one way to search.
 struct Turn {
     slice: Slice,
     steps: u64,

@@ -28,7 +28,7 @@ use crate::depths::Depths;
 use crate::minimise::Ending;
 use crate::stacks::Stacks;
 
-/// What a search leaves to the next one: how often each section failed.
+/// The knowledge that a search leaves to the next one: how often each section failed.
 #[derive(Debug)]
 pub(crate) struct Memory {
     weights: Vec<u64>,

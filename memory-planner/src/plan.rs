@@ -1,4 +1,4 @@
-//! What a solver returns, and how long it may take.
+//! The result of a solver, and how long it may take.
 
 use alloc::vec::Vec;
 #[cfg(feature = "std")]
@@ -36,7 +36,7 @@ impl Plan {
     }
 }
 
-/// What is known about how good a plan is.
+/// The proof of how good a plan is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Proof {
     /// No plan is better.
@@ -149,7 +149,7 @@ impl Budget {
     }
 }
 
-/// What a solver is to reach before it stops.
+/// The goal that a solver stops at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Goal {
     /// The lowest plan, and the proof that it is.

@@ -1,4 +1,4 @@
-//! What is to be placed: regions, buffers and relations between buffers.
+//! A problem: regions, buffers and relations between buffers.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -47,7 +47,7 @@ pub struct Problem {
     pub regions: Vec<Region>,
     /// The buffers to place.
     pub buffers: Vec<Buffer>,
-    /// What is allowed or asked for between pairs of buffers.
+    /// Relations that are allowed or asked for between pairs of buffers.
     pub relations: Vec<Relation>,
 }
 

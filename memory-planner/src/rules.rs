@@ -1,4 +1,4 @@
-//! What relations, sizes and live ranges say about pairs of buffers.
+//! The constraints of relations, sizes and live ranges on pairs of buffers.
 //!
 //! Whether two of them get in each other's way depends only on the difference of their
 //! offsets: the *forbidden differences* are a short list of intervals.
@@ -9,7 +9,7 @@ use core::ops::Range;
 use crate::items::{Item, Member};
 use crate::problem::{Problem, Relation};
 
-/// What a relation allows between two buffers.
+/// The positions that a relation allows two buffers.
 #[derive(Clone, Copy, Debug)]
 enum Allowance {
     SameOffset,
@@ -18,7 +18,7 @@ enum Allowance {
     SecondBelow(u64),
 }
 
-/// What the relations say about pairs of buffers, but for contiguity.
+/// The relations of pairs of buffers, but for contiguity.
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
     /// For each buffer, what is allowed between it and buffers of larger indices, in the

@@ -185,7 +185,7 @@ impl Search<'_> {
     }
 }
 
-/// What the searches found out besides plans.
+/// The results of the searches besides plans.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Known {
     /// Whether nothing better exists.

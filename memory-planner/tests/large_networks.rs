@@ -55,7 +55,7 @@ fn any_problem(count: u32, relations: usize, moments: u64) -> Problem {
     problem
 }
 
-/// What a machine does besides is not known here, so the bar is far from what is measured:
+/// The machine's other load is not known here, so the bar is far from the usual time:
 /// a search that does not look at the time would go on for minutes.
 #[test]
 fn budgets_of_time_are_kept() {

@@ -1,4 +1,4 @@
-//! What emulated boards compute: the bytes of the host, step by step.
+//! Emulated boards compute the bytes of the host, step by step.
 
 use tadpool_probe::session::Inference;
 

@@ -1,4 +1,4 @@
-//! What images hold and take, and which are refused.
+//! The sizes and contents of images, and which are refused.
 use std::path::Path;
 
 use tadpool_compiler::generate::{Description, Generated};

@@ -1,4 +1,4 @@
-//! What emulated boards measure, and log.
+//! The measurements and logs of emulated boards.
 
 use std::time::Duration;
 use tadpool_probe::logs::LogTable;

@@ -16,7 +16,7 @@ use super::{TIMEOUT, on_host, picture};
 /// Input bytes that the runner puts into one command.
 const PIECE_BYTES: usize = 32;
 
-/// What the runner's bytes go through.
+/// The link that the runner's bytes go through.
 trait Port {
     fn send(&mut self, bytes: &[u8]);
     fn receive(&mut self) -> Vec<u8>;
@@ -123,7 +123,7 @@ impl<P: Port> Client<P> {
         }
     }
 
-    /// What EEMBC's runner does in its performance mode; the model must answer as
+    /// The conversation of EEMBC's runner in its performance mode; the model must answer as
     /// the host does.
     fn benchmark(&mut self) {
         assert_eq!(self.command("name"), ["m-name-dut-[tadpool]"]);

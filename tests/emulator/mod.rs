@@ -83,7 +83,7 @@ fn picture(seed: u32) -> Vec<u8> {
         .collect()
 }
 
-/// What the host computes: the logits, and the checksum of each step.
+/// The host's results: the logits, and the checksum of each step.
 fn on_host(picture: &[u8]) -> (Vec<i32>, Vec<u32>) {
     #[derive(Default)]
     struct Checksums(Vec<u32>);

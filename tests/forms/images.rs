@@ -1,4 +1,4 @@
-//! What a file makes of its image before its first convolution.
+//! Pre-processing in a file, before its first convolution.
 
 use super::{check, check_image, imported};
 use crate::support::Noise;

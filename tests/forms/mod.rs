@@ -147,7 +147,7 @@ fn fixtures_of_other_forms() {
     }
 }
 
-/// What is refused is said once, and nothing behind it.
+/// A refusal is said once, and nothing behind it.
 #[test]
 fn refusals_are_one_line() {
     type Write = fn(&mut Written, &str) -> String;

@@ -17,7 +17,7 @@ pub(crate) struct Written {
 }
 
 impl Written {
-    /// What to build for the board that the crate was written for.
+    /// The image to build for the board that the crate was written for.
     pub(crate) fn build<'a>(&'a self, board: &'a Board) -> Build<'a> {
         Build {
             board,

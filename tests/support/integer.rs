@@ -78,7 +78,7 @@ pub(crate) fn quantize(
     quantize::quantize(network, &ranges, &pixels(network), precision)
 }
 
-/// What the random pixels mean to a network.
+/// The normalisation of the random pixels.
 pub(crate) fn pixels(network: &MetaFormer) -> Pixels {
     let channels = network.input.channels;
     Pixels {
@@ -107,7 +107,7 @@ impl Quantized {
     }
 }
 
-/// What every step writes.
+/// The map that every step writes.
 #[derive(Default)]
 struct Outputs(Vec<Vec<u8>>);
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Noise;
 
-/// What a model folder holds.
+/// The contents of a model folder.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Made<'a> {
     /// The ONNX file, of a network that reads three channels.

@@ -1,4 +1,4 @@
-//! What the tests share: the fixtures, images, and networks written in Rust.
+//! Pieces that the tests share: the fixtures, images, and networks written in Rust.
 
 #![allow(dead_code, reason = "every test file uses a part of it")]
 

@@ -25,7 +25,7 @@ const SIZE: f32 = 12.0;
 pub(crate) struct Size {
     /// Pixels of a side; a PoolFormer-S12 reads 224.
     pub(crate) side: usize,
-    /// What its numbers of channels are divided by.
+    /// The divisor of its numbers of channels.
     pub(crate) part: usize,
 }
 

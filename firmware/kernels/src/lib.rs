@@ -1,4 +1,4 @@
-//! What a network that tadpool generated runs on: its API, and the integer kernels
+//! Runtime of the networks that tadpool generates: their API, and the integer kernels
 //! behind it.
 //!
 //! A generated crate is constants and weights; everything that an application calls is
@@ -12,7 +12,7 @@
 //!
 //! # Stability
 //!
-//! What the documentation shows follows semantic versioning. The steps and what they
+//! Documented items follow semantic versioning. The steps and what they
 //! compute with are for generated code, hidden here and not stable; a generated crate names
 //! the version of that interface ([`interface!`]), and another one does not compile and
 //! says why.

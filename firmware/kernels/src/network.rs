@@ -50,7 +50,7 @@ pub trait Network: Sized + 'static {
     const INPUT_CHANNELS: usize;
     /// Bytes of the image.
     const INPUT_BYTES: usize = Self::INPUT_HEIGHT * Self::INPUT_WIDTH * Self::INPUT_CHANNELS;
-    /// What each logit stands for.
+    /// The class of each logit.
     const LABELS: &'static [&'static str];
     /// RAM of one inference but the stack, image and logits included.
     const ARENA_BYTES: usize;
@@ -64,7 +64,7 @@ pub trait Network: Sized + 'static {
     /// The bytes of the arena.
     #[doc(hidden)]
     type Bytes: arena::Bytes;
-    /// What is known of the image that comes.
+    /// The state of the image that comes.
     #[doc(hidden)]
     type Received: Received;
     /// An arena of zeros.
@@ -108,7 +108,7 @@ pub trait Network: Sized + 'static {
         bytes: &mut [u8],
     ) -> Result<bool, Fault>;
 
-    /// What step number `step` writes.
+    /// The map that step number `step` writes.
     #[doc(hidden)]
     fn written(step: usize) -> Buffer;
 }

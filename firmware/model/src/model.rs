@@ -34,7 +34,7 @@ pub const INPUT_BYTES: usize = INPUT_HEIGHT * INPUT_WIDTH * INPUT_CHANNELS;
 /// Number of logits.
 pub const CLASSES: usize = 10;
 
-/// What each logit stands for.
+/// The class of each logit.
 pub const LABELS: [&str; CLASSES] = [
     "airplane",
     "automobile",

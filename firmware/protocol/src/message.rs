@@ -17,7 +17,7 @@ pub type BoardName = String<32>;
 /// Text of a fault; longer ones are cut.
 pub type Message = String<160>;
 
-/// What the host asks.
+/// A request of the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request<'a> {
     /// Who are you? Answered by [`Response::Hello`].
@@ -50,7 +50,7 @@ pub enum Request<'a> {
     Shutdown,
 }
 
-/// What an image built with self tests can be told to do.
+/// The faults that an image built with self tests can be told to cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SelfTest {
     /// A loop of this many instructions (two a turn, so even). Answered by
@@ -75,12 +75,12 @@ pub enum SelfTest {
     },
 }
 
-/// What the firmware answers.
+/// An answer of the firmware.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Response {
     /// Who answers.
     Hello(Hello),
-    /// What one step cost and wrote.
+    /// The cost of one step, and the checksum of the map that it wrote.
     Step {
         /// Index of the step.
         step: u16,
@@ -129,13 +129,13 @@ pub struct Hello {
     pub arena_bytes: u32,
     /// Bytes between the ends of the stack.
     pub stack_bytes: u32,
-    /// What the ticks are.
+    /// The unit of the ticks.
     pub counter: Counter,
-    /// What the start-up code set up, as found in the chip's registers.
+    /// The set-up of the chip, as found in its registers.
     pub setup: Setup,
 }
 
-/// What a latency depends on beside the image.
+/// The settings of the chip that a latency depends on, besides the image.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setup {
     /// The core's clock.
@@ -201,18 +201,18 @@ pub enum Refusal {
 /// Why the program cannot go on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FaultReport {
-    /// What happened.
+    /// The kind of fault.
     pub kind: FaultKind,
     /// Step that was running; none outside an inference.
     pub step: Option<u16>,
     /// The panic's message or the like.
     pub message: Message,
-    /// What the processor saved; absent for panics and kernel faults, and
+    /// The frame that the processor saved; absent for panics and kernel faults, and
     /// where the stack is not usable.
     pub registers: Option<Registers>,
 }
 
-/// What happened.
+/// The kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FaultKind {
     /// A Rust panic.
@@ -227,7 +227,7 @@ pub enum FaultKind {
     Exception,
 }
 
-/// What the processor saved on entry to the fault handler, and its fault
+/// The registers that the processor saved on entry to the fault handler, and its fault
 /// status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registers {

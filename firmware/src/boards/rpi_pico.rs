@@ -35,7 +35,7 @@ const PLL_DIVIDERS: (u8, u8) = if cfg!(feature = "rpi-pico") {
 /// The crystal's start takes up to 64 ms: in units of 256 of its periods.
 const CRYSTAL_START: u16 = 3_008;
 
-/// What the boot ROM runs first: sets up the serial flash.
+/// The code that the boot ROM runs first: sets up the serial flash.
 #[cfg(feature = "rpi-pico")]
 // SAFETY: the linker script reserves the first 256 bytes for it.
 #[unsafe(link_section = ".boot2")]

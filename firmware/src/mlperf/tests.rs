@@ -11,7 +11,7 @@ use super::{Buffers, COMMAND_LENGTH, HELP, serve};
 use crate::run::tests::{Pin, board as any_board};
 use crate::run::{Board, End};
 
-/// What the runner sends, and what it has been sent.
+/// The bytes that the runner sends, and those that it has been sent.
 #[derive(Default)]
 struct Serial {
     sent: VecDeque<u8>,
@@ -44,7 +44,7 @@ impl Write for Serial {
     }
 }
 
-/// What the firmware says to `sent`, line by line, and what its pin did.
+/// The firmware's answer to `sent`, line by line, and the levels of its pin.
 fn lines(sent: &[u8]) -> (Vec<String>, Pin) {
     let board = any_board();
     let mut board = Board {
@@ -67,7 +67,7 @@ fn lines(sent: &[u8]) -> (Vec<String>, Pin) {
     (lines, board.busy)
 }
 
-/// What comes between the `m-ready` of the start and the one of each command.
+/// The lines between the `m-ready` of the start and the one of each command.
 fn answers(commands: &[&str]) -> Vec<Vec<String>> {
     let (lines, _) = lines(commands.concat().as_bytes());
     let mut answers = vec![Vec::new()];

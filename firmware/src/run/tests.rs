@@ -118,7 +118,7 @@ pub(crate) fn board() -> TestBoard {
     }
 }
 
-/// What the firmware answers to `bytes` until they are used up.
+/// The firmware's answers to `bytes` until they are used up.
 fn answers(board: &mut TestBoard, bytes: &[u8]) -> (Vec<Response>, End) {
     board.link.requests.extend(bytes);
     let mut arena = Box::new(Arena::new());

@@ -47,7 +47,7 @@ pub enum BoardError {
         field: String,
         /// Its value.
         value: String,
-        /// What is wrong with it.
+        /// The reason.
         problem: String,
     },
 }

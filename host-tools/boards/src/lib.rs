@@ -40,12 +40,12 @@ pub struct Board {
     /// The pin's output register, on boards that are used without a HAL.
     #[serde(default)]
     pub busy_register: Option<BusyRegister>,
-    /// What MLPerf Tiny's commands can come through beside the debug probe.
+    /// The link for MLPerf Tiny's commands beside the debug probe.
     #[serde(default)]
     pub uart: Option<Uart>,
     /// Memories that the linker may use, by name.
     pub memory: BTreeMap<String, Region>,
-    /// What goes into which memory.
+    /// The memory of each part of an image.
     pub layout: Layout,
     /// Less than the memories' lengths, where the image shall need less.
     #[serde(default)]
@@ -53,7 +53,7 @@ pub struct Board {
     /// How fast the processor runs; none where that means nothing.
     #[serde(default)]
     pub clock: Option<CoreClock>,
-    /// What costs are measured with.
+    /// The counter that costs are measured with.
     pub counter: Counter,
     /// How an image is run.
     pub runner: Runner,
@@ -83,7 +83,7 @@ pub struct Region {
     pub length: u32,
 }
 
-/// What goes into which memory, by name.
+/// The memory of each part of an image, by name.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Layout {
@@ -95,18 +95,18 @@ pub struct Layout {
     pub ram: String,
     /// Length of the stack.
     pub stack_bytes: u32,
-    /// What the boot ROM reads beside the vector table; nothing if none.
+    /// The block that the boot ROM reads beside the vector table, if any.
     #[serde(default)]
     pub boot: Option<Boot>,
 }
 
-/// What a chip's boot ROM reads beside the vector table.
+/// The block that a chip's boot ROM reads beside the vector table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Boot {
     /// A second boot loader, in the 256 bytes before it.
     SecondStage,
-    /// What kind of image this is, within the first 4 KB.
+    /// The kind of image, within the first 4 KB.
     ImageDefinition,
 }
 
@@ -133,7 +133,7 @@ pub struct Uart {
     pub address: Option<u32>,
 }
 
-/// What an image may use; more fails its build.
+/// The bytes that an image may use; more fails its build.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Budget {
@@ -157,7 +157,7 @@ pub struct CoreClock {
     pub flash_wait_states: u32,
 }
 
-/// What costs are measured with.
+/// The counter that costs are measured with.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Counter {
@@ -188,7 +188,7 @@ pub struct Probe {
     pub under_reset: bool,
 }
 
-/// What a board's costs are figures of.
+/// The unit of a board's costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Unit {
@@ -266,7 +266,7 @@ impl Board {
         u64::from(budget.map_or(length, |budget| budget.min(length)))
     }
 
-    /// What [`Self::cost`] counts.
+    /// The unit of [`Self::cost`].
     pub fn unit(&self) -> Unit {
         match (&self.runner, &self.clock) {
             (Runner::Qemu(_), _) => Unit::Instructions,
@@ -275,7 +275,7 @@ impl Board {
         }
     }
 
-    /// What took `ticks` of the counter, in [`Self::unit`], to the nearest.
+    /// Converts `ticks` of the counter to [`Self::unit`], rounded to nearest.
     ///
     /// An emulated board's clock advances by the same time for each
     /// instruction, so its counter counts instructions.

@@ -1,4 +1,4 @@
-//! What a generated module was made of: files that cargo watches, and a checksum of their
+//! Inputs of a generated module: files that cargo watches, and a checksum of their
 //! bytes.
 //!
 //! Cargo goes by times, which a checkout or a copy changes without any byte changing; the
@@ -18,7 +18,7 @@ const MODULE: &str = "model.rs";
 /// Folders below one that was read: images lie in it, or in folders of their classes.
 const DEPTH: usize = 2;
 
-/// What one module is made of.
+/// The inputs of one module.
 ///
 /// The checksum is the standard library's, which runs optimised in every profile and is
 /// the same for one version of the compiler.

@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// What clap says of a line that it does not take, or was asked for.
+/// clap's message for a line that it does not take, or the help that was asked for.
 fn usage(error: &clap::Error) -> ExitCode {
     let is_asked_for = matches!(
         error.kind(),

@@ -1,4 +1,4 @@
-//! What reaches a person: standard output and standard error, with nothing in it that acts
+//! Text for people: standard output and standard error, with nothing in it that acts
 //! on a terminal, and readers that may leave before the end.
 
 use std::io::{self, ErrorKind, Write};

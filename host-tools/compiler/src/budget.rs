@@ -46,7 +46,7 @@ pub struct Attempt {
     pub schedule: ScheduleConfig,
 }
 
-/// What was given up for a budget.
+/// The precision that was given up for a budget.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Traded {
     /// Matrices that are kept in four bits.
@@ -273,7 +273,7 @@ mod tests {
         }
     }
 
-    /// What an attempt takes: bytes beside the weights, and of the stream.
+    /// The size of an attempt: bytes beside the weights, and of the stream.
     fn taken(attempt: &Attempt, other: u64, stream: u64) -> Taken {
         let (mut flash_bytes, mut ram_bytes) = (other, attempt.schedule.tile_tokens as u64);
         for layer in &attempt.choice.precision.layers {

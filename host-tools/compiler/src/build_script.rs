@@ -50,7 +50,7 @@ pub enum BuildScriptError {
     /// A file cannot be written.
     #[error(transparent)]
     Output(#[from] OutputError),
-    /// What was read cannot be remembered.
+    /// The list of inputs cannot be stored.
     #[error(transparent)]
     Remember(#[from] BuildError),
 }

@@ -28,14 +28,14 @@ const BATCH: usize = 8;
 /// Most tokens of one image whose products are taken, spread over its map.
 const MAX_TOKENS: usize = 256;
 
-/// What calibration saw of a network, in the order of [`MetaFormer::layers`].
+/// The statistics of a network's maps, in the order of [`MetaFormer::layers`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Calibration {
     /// One entry a layer.
     pub layers: Vec<LayerCalibration>,
 }
 
-/// What calibration saw of one layer.
+/// The statistics of one layer's maps.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct LayerCalibration {
     /// Of the values that the layer writes.
@@ -50,7 +50,7 @@ pub struct LayerCalibration {
     pub hidden_channels: Vec<f32>,
     /// Of the values behind that activation.
     pub hidden: Range,
-    /// What the layer's matrices read, in the order of
+    /// The moments of the inputs of the layer's matrices, in the order of
     /// [`LayerPrecision::weights`](crate::quantize::precision::LayerPrecision::weights):
     /// windows of a patch embedding, the normed map without the norm's weight
     /// and bias, and the hidden values of a channel MLP, those behind a depthwise
@@ -132,7 +132,7 @@ pub fn min_max<E: Send>(
 }
 
 impl Calibration {
-    /// What is seen without an image.
+    /// The empty statistics, before any image.
     fn empty(network: &MetaFormer) -> Self {
         let moments = |inputs: usize| {
             (1..=moments::MAX_INPUTS)
@@ -241,7 +241,7 @@ fn larger(largest: &mut Vec<f32>, values: impl ExactSizeIterator<Item = f32>) {
     }
 }
 
-/// What one image shows.
+/// The statistics of one image.
 struct Seen {
     layers: Vec<SeenLayer>,
 }

@@ -50,7 +50,7 @@ pub enum CheckError {
     Fault(#[from] Fault),
 }
 
-/// What quantization does to a network.
+/// The effect of quantization on a network.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Check {
     /// Name of the model.
@@ -81,12 +81,12 @@ pub struct Check {
 pub struct StepCheck {
     /// Place in the network.
     pub name: String,
-    /// What is computed.
+    /// The function that is computed.
     pub kind: &'static str,
     /// How far what it writes is from the float network.
     #[serde(flatten)]
     pub error: StepError,
-    /// What becomes of the logits if this step alone is computed with integers, on
+    /// The signal to noise ratio of the logits if this step alone is computed with integers, on
     /// an input rounded as this step reads it.
     pub alone: Alone,
 }
@@ -120,9 +120,9 @@ pub struct Disagreement {
     pub image: String,
     /// Its class, if it has one.
     pub label: Option<usize>,
-    /// What the float network says.
+    /// The float network's class.
     pub float: usize,
-    /// What the integer network says.
+    /// The integer network's class.
     pub integer: usize,
     /// How far the float network's largest logit is above the integer network's
     /// choice; of a single score, how far from zero.

@@ -39,11 +39,11 @@ pub struct Model {
     pub description: ModelDescription,
     /// The float network.
     pub network: MetaFormer,
-    /// What the file rounds its values to, if it was trained for integers.
+    /// The file's own rounding, if it was trained for integers.
     pub qdq: Option<Qdq>,
     /// The original file, run by tract.
     pub reference: Reference,
-    /// What people should know of the import, a sentence each.
+    /// Notes on the import, a sentence each.
     pub notes: Vec<String>,
 }
 
@@ -66,9 +66,9 @@ pub struct CompileConfig {
 pub struct Compiled {
     /// How far the imported network is from tract, over the calibration images.
     pub comparison: Comparison,
-    /// What calibration measured, or what the network was trained with.
+    /// The ranges of calibration, or those that the network was trained with.
     pub ranges: Ranges,
-    /// What became of the file's own scales, if it has any.
+    /// The use made of the file's own scales, if it has any.
     pub trained: Option<Trained>,
     /// Bits of each layer, and which stages got more than the description says.
     pub choice: Choice,
@@ -99,7 +99,7 @@ pub enum CompileError {
     Reference {
         /// The ONNX file.
         onnx: PathBuf,
-        /// What differs.
+        /// The field that differs.
         source: ReferenceError,
     },
     /// The integer network is not what the file says.
@@ -107,7 +107,7 @@ pub enum CompileError {
     Confirm {
         /// The ONNX file.
         onnx: PathBuf,
-        /// What differs.
+        /// The field that differs.
         source: ConfirmError,
     },
     /// No calibration images were named.

@@ -33,7 +33,7 @@ use tadpool_kernels::layout::Layout;
 use crate::output::{self, OutputError};
 use crate::place::program::Program;
 
-/// What the generated source says of the model besides its program.
+/// The description of the model in the generated source, besides its program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Description {
     /// Name of the network.

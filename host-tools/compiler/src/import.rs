@@ -34,7 +34,7 @@ use crate::network::MetaFormer;
 pub struct Imported {
     /// The recognised network.
     pub model: MetaFormer,
-    /// What the file rounds its values to, if it was trained for integers.
+    /// The file's own rounding, if it was trained for integers.
     pub qdq: Option<Qdq>,
     /// The ONNX file for the float reference, which rounds no feature maps, ends with what
     /// [`model`](Self::model) ends with, and has no node that this does not need.
@@ -45,7 +45,7 @@ pub struct Imported {
     pub notes: Vec<String>,
 }
 
-/// What a file says of the integers that it was trained for.
+/// A file's own scales, which it was trained for.
 #[derive(Debug)]
 pub struct Qdq {
     /// The scales of the layers.
@@ -77,7 +77,7 @@ pub enum ImportError {
     Onnx {
         /// The file.
         file: String,
-        /// What is wrong with it.
+        /// The reason.
         source: OnnxError,
     },
     /// The graph contradicts itself.

@@ -38,7 +38,7 @@ use pooling::{Pooling, QuantNormedPooling, QuantPooling, QuantScaledPooling};
 use random_mixing::{QuantRandomMixing, RandomMixing};
 use sep_conv::{QuantSepConv, SepConv};
 
-/// What a layer computes from its feature map `x`.
+/// The function that a layer computes from its feature map `x`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Op {
     /// `conv(x)`; also the downsampling between stages.
@@ -95,7 +95,7 @@ pub enum QuantOp {
     WideHead(Box<QuantWideHead>),
 }
 
-/// What the compiler asks of a float layer.
+/// The contract of a float layer.
 pub(crate) trait LayerKind {
     /// The name that people read.
     fn name(&self) -> &'static str;
@@ -140,14 +140,14 @@ pub(crate) trait LayerKind {
     fn quantize(&self, context: &Context<'_>, output: Quant) -> Result<QuantOp, QuantError>;
 }
 
-/// What the compiler asks of an integer layer.
+/// The contract of an integer layer.
 pub(crate) trait QuantKind {
     /// Its matrices, as [`LayerKind::matrices`].
     fn matrices(&self) -> Vec<&QuantMatrix> {
         Vec::new()
     }
 
-    /// What its output is.
+    /// The kind of its output.
     fn writes(&self) -> Writes {
         Writes::InPlace
     }
@@ -200,7 +200,7 @@ pub(crate) struct Matrix<'a> {
     pub(crate) reads: Option<View>,
 }
 
-/// What an integer layer writes.
+/// The maps that an integer layer writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Writes {
     /// Over the map that it reads.
@@ -214,9 +214,9 @@ pub(crate) enum Writes {
 /// Where the buffers of a step lie.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Places {
-    /// What is read.
+    /// The map that is read.
     pub(crate) input: Buffer,
-    /// What is written.
+    /// The map that is written.
     pub(crate) output: Buffer,
     /// The kernel's temporary; empty if it needs none.
     pub(crate) scratch: Buffer,

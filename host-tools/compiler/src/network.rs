@@ -60,7 +60,7 @@ pub struct Layer {
     pub input: Shape,
     /// Feature map that is written; `1 x 1 x classes` for the head.
     pub output: Shape,
-    /// What is computed.
+    /// The function that is computed.
     pub op: Op,
 }
 

@@ -22,7 +22,7 @@ pub enum OutputError {
     Write {
         /// The file or folder.
         path: PathBuf,
-        /// What the file system said.
+        /// The file system's error.
         source: io::Error,
     },
     /// Something else than a file has this name.
@@ -31,9 +31,9 @@ pub enum OutputError {
         shown(path)
     )]
     NotAFile {
-        /// What was named.
+        /// The path that was named.
         path: PathBuf,
-        /// What it is.
+        /// The kind of the function.
         found: &'static str,
     },
 }

@@ -35,7 +35,7 @@ pub struct Unknown {
     pub code: Code,
 }
 
-/// What an instruction is to the pipelines: the sorts that some core tells apart.
+/// The class of an instruction: the classes that some core's pipeline tells apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Class {
     /// No operation, or a condition for those that follow.
@@ -66,12 +66,12 @@ pub enum Class {
     Load {
         /// Bytes that are read.
         bytes: u8,
-        /// What is added to the address register, if it is a number.
+        /// The offset from the address register, if it is a number.
         offset: Option<i32>,
     },
     /// One register to memory.
     Store {
-        /// What is added to the address register, if it is a number.
+        /// The offset from the address register, if it is a number.
         offset: Option<i32>,
     },
     /// Several registers from or to memory.
@@ -89,7 +89,7 @@ pub enum Class {
     Vector(Vector),
 }
 
-/// What executes an instruction on vectors, in a Cortex-M55.
+/// The unit of a Cortex-M55 that executes an instruction on vectors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Pipe {
     /// Loads and stores.
@@ -179,7 +179,7 @@ impl Flow {
     }
 }
 
-/// What is known about the register of the core that an instruction computes.
+/// The knowledge about the core register that an instruction computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Value {
     /// Nothing.
@@ -225,7 +225,7 @@ pub enum Special {
     Other,
 }
 
-/// What an instruction does to the stack pointer.
+/// The effect of an instruction on the stack pointer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stack {
     /// Nothing.
@@ -239,7 +239,7 @@ pub enum Stack {
 /// One instruction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Instruction {
-    /// What it is to the pipelines.
+    /// Its class for the pipelines.
     pub class: Class,
     /// Where the program counter goes.
     pub flow: Flow,
@@ -249,21 +249,21 @@ pub struct Instruction {
     pub is_conditional: bool,
     /// How many of the instructions that follow have a condition: those of an IT.
     pub conditions: u8,
-    /// What it reads, but for the next four.
+    /// The registers that it reads, but for the next four sets.
     pub operands: Registers,
-    /// What is shifted, extended or extracted before it is an operand.
+    /// Registers that are shifted, extended or extracted before they are an operand.
     pub shifted: Registers,
-    /// What an address is made of.
+    /// Registers that form an address.
     pub address: Registers,
-    /// What a product is added to.
+    /// The register that a product is added to.
     pub accumulator: Registers,
-    /// What is written to memory.
+    /// Registers that are written to memory.
     pub stored: Registers,
-    /// What it writes, but for the next one.
+    /// The registers that it writes, but for the next set.
     pub results: Registers,
     /// The address register, if it is moved on.
     pub updated: Registers,
-    /// What is known of the result.
+    /// The knowledge about the result.
     pub value: Value,
     /// Its access to memory.
     pub memory: Option<Memory>,
@@ -273,7 +273,7 @@ pub struct Instruction {
     pub special: Option<Special>,
 }
 
-/// What the instruction with a code does, if no IT comes before it.
+/// Decodes one instruction that no IT precedes.
 ///
 /// # Errors
 /// [`Unknown`] if there is no such instruction, or none that this decoder knows.
@@ -304,7 +304,7 @@ pub fn decode_under(code: Code, is_conditional: bool) -> Result<Instruction, Unk
     Ok(instruction)
 }
 
-/// What instructions are that follow each other.
+/// Decodes instructions that follow each other.
 ///
 /// # Errors
 /// As [`decode`].
@@ -447,7 +447,7 @@ impl Instruction {
         self.results | self.updated
     }
 
-    /// What it does to the stack pointer by its name. A special register may be it
+    /// Its effect on the stack pointer by name. A special register may be it
     /// too; see [`Special::Stack`].
     pub fn stack(&self) -> Stack {
         if !self.writes().meets(Registers::SP) {
@@ -501,7 +501,7 @@ fn jump(operands: Registers, offset: i32, is_conditional: bool) -> Instruction {
     })
 }
 
-/// What extracts from a register, and perhaps adds it to another.
+/// Extracts from a register, and perhaps adds the result to another.
 fn extract(operands: Registers, shifted: Registers, results: Registers) -> Instruction {
     Instruction::new(Class::Simd, operands, results).with_shifted(shifted)
 }

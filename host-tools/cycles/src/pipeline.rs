@@ -34,7 +34,7 @@ pub enum Timing {
     CortexM55,
 }
 
-/// What a block costs.
+/// The cycles of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Cost {
     /// Cycles from its beginning to its end.

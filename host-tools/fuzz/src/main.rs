@@ -22,7 +22,7 @@ const MAX_TIME: Duration = Duration::from_secs(10);
 const MAX_BYTES: u64 = 2 << 30;
 /// Failures after which a door is given up.
 const MAX_FAILURES: u64 = 20;
-/// What the process ends with if an execution takes too much time or memory.
+/// The exit status of a process whose execution takes too much time or memory.
 const STOPPED: i32 = 3;
 
 /// Feeds one door with damaged input.

@@ -1,4 +1,4 @@
-//! What an inference can reach: proof that it cannot panic, uses no floating
+//! The code that an inference can reach: proof that it cannot panic, uses no floating
 //! point and no heap, and a bound for the stack that it needs.
 //!
 //! The linked image is looked through, not the source: starting at one
@@ -28,7 +28,7 @@ const OWN_ASSEMBLY: &str = "tadpool_dsp_";
 /// Most calls within one another that are followed.
 const MAX_DEPTH: usize = 1000;
 
-/// What can be reached from a function.
+/// The code that can be reached from a function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Audit {
     /// Names of the functions, sorted.
@@ -56,7 +56,7 @@ pub enum AuditError {
     /// Something is reachable that must not be.
     #[error("the inference path has {what}: {}", names.join(", "))]
     Reachable {
-        /// What it is.
+        /// The kind of the function.
         what: &'static str,
         /// Where it is.
         names: Vec<String>,
@@ -74,12 +74,12 @@ pub enum AuditError {
         needed: u32,
         /// Name of the board.
         board: String,
-        /// What the board's file says.
+        /// The value in the board's file.
         allowed: u32,
     },
 }
 
-/// What the machine code of a model's inference depends on: boards that agree in it
+/// The properties that decide the machine code of a model's inference: boards that agree in them
 /// need one audit.
 pub fn code(board: &tadpool_boards::Board) -> (String, &'static str) {
     (board.target.clone(), board.kernels.name())

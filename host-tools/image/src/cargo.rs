@@ -90,7 +90,7 @@ fn isolate(command: &mut Command, toolchain: &Toolchain, staged: &Path) {
         .arg(staged.join(SETTINGS));
 }
 
-/// What the output of a failed build tells.
+/// The cause of a failed build, from its output.
 fn failure(board: &Board, output: &str) -> FirmwareError {
     // rust-lld: section '.text' will not fit in region 'FLASH': overflowed by 12 bytes
     let overflow = output.lines().find_map(|line| {

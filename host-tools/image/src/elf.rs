@@ -1,4 +1,4 @@
-//! What an image takes of a board's memory, read from its ELF file.
+//! Sizes of an image in a board's memory, read from its ELF file.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, SectionKind, Sym
 /// The section with the model's hash, which takes no memory of the board.
 const MODEL_HASH: &str = ".tadpool.model_hash";
 
-/// What an image takes of a board's memory.
+/// The bytes that an image takes of a board's memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sizes {
     /// Vector table and machine code.
@@ -61,7 +61,7 @@ impl ElfError {
 }
 
 impl Sizes {
-    /// What must fit the flash, and the memory for weights where that is
+    /// The bytes that must fit the flash, and the memory for weights where that is
     /// another.
     pub fn flash_bytes(&self) -> u64 {
         let parts = [
@@ -78,13 +78,13 @@ impl Sizes {
         self.data_bytes.saturating_add(self.zeroed_bytes)
     }
 
-    /// What must fit the RAM.
+    /// The bytes that must fit the RAM.
     pub fn ram_bytes(&self) -> u64 {
         self.static_ram_bytes().saturating_add(self.stack_bytes)
     }
 }
 
-/// What the image in `bytes`, from the file at `path`, takes.
+/// The sizes of the image in `bytes`, read from the file at `path`.
 ///
 /// # Errors
 /// An [`ElfError`] if it is not such an image.

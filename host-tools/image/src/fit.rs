@@ -13,7 +13,7 @@ use tadpool_compiler::place::memory::{self, MemoryError};
 use tadpool_compiler::place::schedule::{self, ScheduleConfig};
 use tadpool_compiler::quantize::quant_model::{QuantModel, Stream};
 
-/// What an image takes of a board's memories.
+/// The bytes that an image takes of a board's memories.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fit {
     /// Code, constants, and the weights if they lie in the same memory.
@@ -22,16 +22,16 @@ pub struct Fit {
     pub weights: Option<Need>,
     /// Variables, the arena among them, and the stack.
     pub ram: Need,
-    /// What would help, best first; none if it fits.
+    /// Remedies, best first; none if it fits.
     pub remedies: Vec<Remedy>,
 }
 
 /// Bytes of one memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Need {
-    /// What the image takes.
+    /// The bytes that the image takes.
     pub needed_bytes: u64,
-    /// What the board has, or its budget allows.
+    /// The bytes that the board has, or that its budget allows.
     pub available_bytes: u64,
 }
 
@@ -63,7 +63,7 @@ pub enum Remedy {
     SmallNetwork,
 }
 
-/// What a remedy saves.
+/// The bytes that a remedy saves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Saving {
     /// Bytes, or about so many.
@@ -72,7 +72,7 @@ pub struct Saving {
     pub is_enough: bool,
 }
 
-/// What a model can save.
+/// The remedies of a model, with the bytes that each saves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Savings {
     arena_bytes: u64,
@@ -91,7 +91,7 @@ impl Need {
 }
 
 impl Savings {
-    /// What can be saved of a model that was compiled with `config`.
+    /// The remedies for a model that was compiled with `config`.
     ///
     /// # Errors
     /// A [`MemoryError`] if smaller tiles or a narrower stream have no plan.
@@ -197,7 +197,7 @@ pub fn fit(board: &Board, sizes: &Sizes, savings: &Savings) -> Fit {
     }
 }
 
-/// What `saved` bytes are to `missing` ones, if it is anything.
+/// The share of `missing` bytes that `saved` ones make up for, if any.
 fn saving(saved: u64, missing: u64) -> Option<Saving> {
     (saved > 0).then_some(Saving {
         saved_bytes: saved,

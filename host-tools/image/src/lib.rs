@@ -29,14 +29,14 @@ use stage::Stage;
 
 const PROGRAM: &str = "tadpool-firmware";
 
-/// What to build.
+/// The image to build.
 #[derive(Debug, Clone, Copy)]
 pub struct Build<'a> {
     /// Board to build for.
     pub board: &'a Board,
     /// The model; the CIFAR-10 PoolFormer that this crate carries if none.
     pub model: Option<Model<'a>>,
-    /// What the image answers.
+    /// The requests that the image answers.
     pub interface: Interface,
 }
 
@@ -49,7 +49,7 @@ pub struct Model<'a> {
     pub description: &'a Description,
 }
 
-/// What an image answers, and through what.
+/// The requests that an image answers, and the link that it uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Interface {
     /// This tool's requests, through the debug probe.
@@ -80,7 +80,7 @@ impl Interface {
 pub struct Image {
     /// The ELF file.
     pub path: PathBuf,
-    /// What it takes of the board's memory.
+    /// The bytes that it takes of the board's memory.
     pub sizes: Sizes,
 }
 
@@ -137,7 +137,7 @@ pub enum FirmwareError {
     File {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The reason.
         problem: String,
     },
     /// A file cannot be written.
@@ -151,7 +151,7 @@ pub enum FirmwareError {
     DoesNotFit {
         /// Name of the board.
         board: String,
-        /// What is too small.
+        /// The memory that is too small.
         memory: &'static str,
         /// Bytes that are missing.
         overflow_bytes: u64,
@@ -195,7 +195,7 @@ pub(crate) fn build_program(
 /// How much memory the linker has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Limits {
-    /// What the board's file says.
+    /// The value in the board's file.
     Board,
     /// More than any image takes. The image does not run.
     None,

@@ -21,7 +21,7 @@ pub(crate) const MODEL: &str = "firmware/model";
 /// The folder of the kernels, as the generated crate's manifest names it.
 pub(crate) const KERNELS_FROM_MODEL: &str = "../kernels";
 
-/// What a manifest has for those who change the package, and needs files that are not
+/// Parts of a manifest for those who change the package, which need files that are not
 /// carried.
 const OF_DEVELOPMENT: [&str; 5] = ["dev-dependencies", "test", "bench", "example", "profile"];
 

@@ -16,7 +16,7 @@ use super::{Build, FirmwareError, Limits};
 const BOARD: &str = "board.toml";
 /// Settings that go before everybody's configuration of cargo, in the staged folder.
 pub(crate) const SETTINGS: &str = "cargo.toml";
-/// What the firmware's manifest does not say of its profile, so that nobody else does.
+/// The rest of the profile that the firmware's manifest leaves open, so that nobody else sets it.
 const PROFILE: &str = r#"
 debug-assertions = false
 incremental = false
@@ -29,7 +29,7 @@ strip = "none"
 /// An image that is yet to be built.
 #[derive(Debug)]
 pub(crate) struct Stage {
-    /// What goes into the staged folder.
+    /// The contents of the staged folder.
     pub(crate) files: Files,
     /// Arguments of `cargo build`.
     pub(crate) arguments: Vec<String>,
@@ -42,7 +42,7 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// What `program` is built from by `toolchain`.
+    /// The sources that `toolchain` builds `program` from.
     pub(crate) fn new(
         build: &Build<'_>,
         program: &str,

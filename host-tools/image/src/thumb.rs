@@ -5,7 +5,7 @@
 //! the encodings of the named instructions; Armv6-M has a subset of them, and
 //! of Armv8-M none that compiled Rust needs here is missing.
 
-/// What an instruction does that matters here.
+/// The effects of an instruction that the audit follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effect {
     /// Nothing of interest.

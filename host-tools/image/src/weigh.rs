@@ -1,6 +1,6 @@
-//! What images of a model take of many boards, without building each of them.
+//! Sizes of a model's images on many boards, without building each of them.
 //!
-//! What an image takes is the sum of what the board's start-up code takes and of what the
+//! The size of an image is the sum of its board's start-up code and of what the
 //! model and the firmware take with the board's instructions and kernels. So one image for
 //! each of those, and what the images of one and the same other model take of all boards,
 //! give the rest:
@@ -18,7 +18,7 @@ use super::audit::{self, AuditError};
 use super::elf::Sizes;
 use super::{Build, FirmwareError, Interface, Limits, Model, PROGRAM, build_limited, elf, kept};
 
-/// What an image of a model takes of a board.
+/// The size of a model's image on a board.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Weight {
     /// The sizes; without sections if they are derived.
@@ -30,7 +30,7 @@ pub struct Weight {
     pub inference_stack_bytes: Option<u32>,
 }
 
-/// What images of the model that `model` gives for a board take of `boards`, in their order,
+/// Sizes on `boards` of images of the model that `model` gives for a board, in their order,
 /// whether the boards have it or not. `done` is called for each.
 ///
 /// # Errors
@@ -110,7 +110,7 @@ fn of<'a>(board: &'a Board, model: Option<Model<'a>>) -> Build<'a> {
     }
 }
 
-/// What an image takes, whether the board has it or not.
+/// The bytes that an image takes, whether the board has them or not.
 fn sizes(build: &Build<'_>) -> Result<Sizes, FirmwareError> {
     let (path, bytes) = build_limited(build, PROGRAM, Limits::None)?;
     Ok(elf::sizes(&path, &bytes)?)

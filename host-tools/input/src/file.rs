@@ -32,17 +32,17 @@ pub enum InputError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the file system said.
+        /// The file system's error.
         source: io::Error,
     },
     /// A folder, a pipe, a device or a socket.
     #[error("`{}` is a {found}, not a file; give the path of {}", shown(path), kind.name)]
     NotAFile {
-        /// What was named.
+        /// The path that was named.
         path: PathBuf,
-        /// What it is.
+        /// The kind of the function.
         found: &'static str,
-        /// What it should be.
+        /// The kind that it should be.
         kind: Kind,
     },
     /// More bytes than are accepted.
@@ -55,7 +55,7 @@ pub enum InputError {
         path: PathBuf,
         /// Its size.
         bytes: u64,
-        /// What it should be.
+        /// The kind that it should be.
         kind: Kind,
     },
     /// Bytes that are not UTF-8.
@@ -65,7 +65,7 @@ pub enum InputError {
         path: PathBuf,
         /// Where the first such byte is.
         at: usize,
-        /// What it should be.
+        /// The kind that it should be.
         kind: Kind,
     },
 }

@@ -22,7 +22,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(50);
 const HALT_TIME: Duration = Duration::from_secs(2);
 const CPUID: u64 = 0xe000_ed00;
 
-/// What the user says about the way to the board.
+/// How the user wants the board to be reached.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
     /// Which probe, as VENDOR:PRODUCT or VENDOR:PRODUCT:SERIAL.
@@ -44,7 +44,7 @@ pub struct Options {
 pub struct FoundProbe {
     /// How it is selected.
     pub selector: String,
-    /// What it calls itself.
+    /// The name that it reports.
     pub name: String,
     /// Whether the user may open it.
     pub accessible: bool,
@@ -96,7 +96,7 @@ pub fn connect(board: &Board, options: &Options) -> Result<Connection, ProbeErro
 }
 
 impl Connection {
-    /// What broke, with what the emulator says where there is one.
+    /// The broken connection, with the emulator's own message if there is one.
     pub(super) fn cause(&mut self, error: &dyn std::error::Error) -> String {
         let cause = causes(error);
         match &mut self.emulator {
@@ -331,7 +331,7 @@ fn selectors(found: &[(FoundProbe, ProbeListItem)]) -> Vec<String> {
         .collect()
 }
 
-/// What probe-rs knows of the board's chip.
+/// probe-rs's description of the board's chip.
 fn target(board: &Board, options: &Options) -> Result<Target, ProbeError> {
     let unknown = |chip: &str, similar| ProbeError::UnknownChip {
         chip: chip.to_owned(),

@@ -1,4 +1,4 @@
-//! What goes wrong between the tool and a board, and what to do about it.
+//! Errors between the tool and a board, and what to do about them.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -33,18 +33,18 @@ pub enum ProbeError {
         }
     )]
     NoSuchProbe {
-        /// What was asked for.
+        /// The selection that was asked for.
         selector: String,
         /// How each that is there is selected.
         found: Vec<String>,
     },
-    /// What was asked for selects nothing.
+    /// The selection matches no probe.
     #[error(
         "`--probe {selector}` selects no debug probe: it is VENDOR:PRODUCT or \
          VENDOR:PRODUCT:SERIAL, as `tadpool probes` lists them"
     )]
     Selector {
-        /// What was asked for.
+        /// The selection that was asked for.
         selector: String,
     },
     /// The user may not open it.
@@ -108,7 +108,7 @@ pub enum ProbeError {
         expected: String,
         /// The core that answers.
         found: String,
-        /// What it says of itself.
+        /// The probe's own description.
         cpuid: u32,
     },
     /// The chip refuses to be debugged.
@@ -119,7 +119,7 @@ pub enum ProbeError {
     Locked {
         /// The chip.
         chip: String,
-        /// What probe-rs says.
+        /// probe-rs's error.
         cause: String,
     },
     /// The core does not stop.
@@ -156,7 +156,7 @@ pub enum ProbeError {
         written_bytes: u64,
         /// Bytes of the image.
         total_bytes: u64,
-        /// What broke.
+        /// The error of the connection.
         cause: String,
     },
     /// The flash holds other bytes than were written.
@@ -173,15 +173,15 @@ pub enum ProbeError {
     Flash {
         /// The chip.
         chip: String,
-        /// What probe-rs says.
+        /// probe-rs's error.
         cause: String,
     },
     /// The link broke off.
     #[error("the board was lost while {doing}: {cause}; connect it again")]
     Lost {
-        /// What was being done.
+        /// The operation that failed.
         doing: &'static str,
-        /// What broke.
+        /// The error of the connection.
         cause: String,
     },
     /// The firmware does not set up its link.
@@ -192,7 +192,7 @@ pub enum ProbeError {
     Silent {
         /// How long was waited.
         seconds: u64,
-        /// What the core does instead.
+        /// The state that the core is in instead.
         state: String,
     },
 }
@@ -202,7 +202,7 @@ fn choices(found: &[String]) -> String {
     choices.join(", ")
 }
 
-/// What probe-rs says of an error that only wraps another.
+/// The innermost text of an error of probe-rs.
 const WRAPPERS: [&str; 4] = [
     "An ARM specific error occurred",
     "An error with the usage of the probe occurred",

@@ -41,7 +41,7 @@ pub enum RunnerError {
 /// Time that a firmware may take from reset to its first request.
 pub const START_TIME: Duration = Duration::from_secs(10);
 
-/// What to run.
+/// The image to run.
 #[derive(Debug, Clone, Copy)]
 pub struct Run<'a> {
     /// The board.

@@ -228,7 +228,7 @@ impl Transport for RttLink {
     }
 }
 
-/// What the image says of the running firmware.
+/// The state of the running firmware, by the image's symbols.
 struct Symbols {
     /// Address of the description of its rings.
     control_block: u64,
@@ -256,7 +256,7 @@ fn reset(session: &mut Session, control_block: u64) -> Result<(), probe_rs::Erro
     core.run()
 }
 
-/// What the core does.
+/// The state of the core.
 fn state(session: &mut Session, functions: &Functions) -> Result<String, probe_rs::Error> {
     let mut core = session.core(0)?;
     let status = core.status()?;

@@ -41,7 +41,7 @@ impl Emulator {
     }
 }
 
-/// What probe-rs has to know of an emulated board.
+/// The target description of an emulated board for probe-rs.
 pub(crate) fn target(board: &Board) -> Result<Target, RegistryError> {
     target::describe(board)
 }

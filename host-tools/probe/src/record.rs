@@ -5,7 +5,7 @@ use tadpool_protocol::{Hello, Setup};
 
 use tadpool_boards::{Board, Runner, Unit};
 
-/// What a measurement was taken with.
+/// The conditions of a measurement.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Provenance {
     /// Version of this tool.
@@ -24,19 +24,19 @@ pub struct Provenance {
     pub core: String,
     /// Which kernels ran.
     pub kernels: &'static str,
-    /// What ran them: a chip, or an emulator.
+    /// The runner: a chip, or an emulator.
     pub runner: &'static str,
-    /// What counted.
+    /// The counter.
     pub counter: String,
     /// Ticks of the counter in a second.
     pub counter_hz: u32,
     /// Ticks that a reading of the counter costs, which are left out.
     pub counter_overhead_ticks: u32,
-    /// What the start-up code found set up in the chip.
+    /// The chip's set-up as the start-up code found it.
     pub setup: Option<Setup>,
 }
 
-/// What the figures of several runs have in common.
+/// The conditions that the figures of several runs share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Spread {
     /// The least.
@@ -50,7 +50,7 @@ pub struct Spread {
 }
 
 impl Provenance {
-    /// What a session with `board`, which said `hello`, is measured with.
+    /// The conditions of measurements in a session with `board`, which said `hello`.
     pub fn of(board: &Board, hello: &Hello, image_hash: u32) -> Self {
         let is_emulated = matches!(board.runner, Runner::Qemu(_));
         Self {
@@ -130,7 +130,7 @@ impl Spread {
     }
 }
 
-/// What a figure of `unit` is, for people who read it.
+/// The name of a figure of `unit`, for people.
 pub fn caveat(unit: Unit) -> &'static str {
     match unit {
         Unit::Instructions => "instructions counted by the emulator; this is not a latency",

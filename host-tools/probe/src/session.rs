@@ -10,7 +10,7 @@ use tadpool_protocol::{
     Request, Response, SelfTest, VERSION, encode,
 };
 
-/// What carries the bytes.
+/// The transport of the bytes.
 pub trait Transport {
     /// Sends all of `bytes`.
     ///
@@ -27,7 +27,7 @@ pub trait Transport {
     /// Takes the defmt frames that came so far.
     fn take_log(&mut self) -> Vec<u8>;
 
-    /// What the firmware does that does not answer.
+    /// The state of a firmware that does not answer.
     fn state(&mut self) -> String;
 
     /// Name of the firmware's function that has code at `address`.
@@ -43,12 +43,12 @@ pub enum TransportError {
     /// The other end is gone.
     #[error("{reason}")]
     Closed {
-        /// What is known about it.
+        /// The state of the firmware, as far as it is known.
         reason: String,
     },
 }
 
-/// What the board did with one image.
+/// The board's result for one image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inference {
     /// The output, Q16.16.
@@ -61,7 +61,7 @@ pub struct Inference {
     pub stack_bytes: u32,
 }
 
-/// What one step cost and wrote.
+/// The cost of one step, and the checksum of the map that it wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Step {
     /// Counter ticks it took.
@@ -79,38 +79,38 @@ pub enum SessionError {
          longer `--timeout`"
     )]
     Timeout {
-        /// What was asked.
+        /// The request.
         request: &'static str,
         /// How long was waited.
         seconds: u64,
-        /// What it does instead.
+        /// The state that it is in instead.
         state: String,
     },
     /// The other end is gone.
     #[error("the board was gone while it was asked `{request}`: {reason}")]
     Gone {
-        /// What was asked.
+        /// The request.
         request: &'static str,
-        /// What is known about it.
+        /// The state of the firmware, as far as it is known.
         reason: String,
     },
-    /// What came is no answer.
+    /// The bytes received are no answer.
     #[error(
         "the board's answer to `{request}` is garbage: {source}; build its image with this \
          version of tadpool"
     )]
     Garbage {
-        /// What was asked.
+        /// The request.
         request: &'static str,
-        /// What is wrong with it.
+        /// The reason.
         source: FrameError,
     },
     /// An answer to something else came.
     #[error("the board answered `{request}` with {response}")]
     Unexpected {
-        /// What was asked.
+        /// The request.
         request: &'static str,
-        /// What came.
+        /// The answer received.
         response: String,
     },
     /// The image speaks another version of the protocol.
@@ -156,7 +156,7 @@ pub enum SessionError {
     /// The firmware refused.
     #[error("the board refused `{request}`: {}", refusal_text(.refusal))]
     Refused {
-        /// What was asked.
+        /// The request.
         request: &'static str,
         /// Why.
         refusal: Refusal,
@@ -166,10 +166,10 @@ pub enum SessionError {
     Fault(Box<Fault>),
 }
 
-/// What the firmware says of its end, and what the host knows of the places.
+/// The firmware's account of its end, with the host's names for the addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// What the firmware says.
+    /// The firmware's account.
     pub report: FaultReport,
     /// Name of the step that was running.
     pub step: Option<String>,
@@ -236,7 +236,7 @@ impl<T: Transport> Session<T> {
         self.step_names = names;
     }
 
-    /// What carries the bytes.
+    /// The transport of the bytes.
     pub fn transport_mut(&mut self) -> &mut T {
         &mut self.transport
     }

@@ -10,7 +10,7 @@ use super::RttLink;
 use super::session::Inference;
 use tadpool_compiler::place::program::{Arena, Program};
 
-/// What an inference wrote.
+/// Checksums of the maps that an inference wrote.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Trace {
     /// FNV-1a of the bytes of each step.

@@ -140,7 +140,7 @@ fn lld() -> Option<PathBuf> {
     candidates.into_iter().find(|path| path.is_file())
 }
 
-/// What `rustc` prints.
+/// The output of `rustc`.
 fn rustc_prints(rustc: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(rustc).args(arguments).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;

@@ -214,7 +214,7 @@ fn tests(tally: &mut Tally, command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// What a line of a test runner's output counts, if it is its summary.
+/// The counts of a line of a test runner's output, if it is the summary.
 fn counts(line: &str) -> Option<Tally> {
     // test result: ok. 5 passed; 0 failed; ...
     // Summary [   1.0s] 7 tests run: 6 passed, 1 failed, 0 skipped

@@ -1,4 +1,4 @@
-//! What `deny.toml` says of the dependencies: licences, sources and bans without a
+//! Checks the dependencies by `deny.toml`: licences, sources and bans without a
 //! network, advisories with one.
 
 use anyhow::Result;

@@ -13,7 +13,7 @@ const CAMERA: &str = "firmware/examples/camera/Cargo.toml";
 const PIECES: &str = "firmware/examples/pieces/Cargo.toml";
 /// Both say themselves whether they keep their bounds.
 const IN_PIECES: [&str; 2] = ["two-tasks", "low-priority"];
-/// What the camera's tests expect on the host.
+/// The result that the camera's tests expect on the host.
 const FRAMES: &str = "firmware/examples/camera/expected.txt";
 const EMULATED: &str = "qemu-mps2-an386";
 const PROGRAMS: [&str; 2] = ["camera", "async-camera"];

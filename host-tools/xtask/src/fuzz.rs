@@ -11,7 +11,7 @@ use crate::run::{cargo, root, run};
 
 const PACKAGE: &str = "tadpool-fuzz";
 
-/// What came of a door.
+/// The result of one door.
 struct Fed {
     name: String,
     executions: u64,

@@ -124,7 +124,7 @@ fn is_used(package: &&Value) -> bool {
     targets.any(|target| target["kind"][0] == "lib" || target["kind"][0] == "bin")
 }
 
-/// What every package of the host's workspace compiles to be used, directly; not for tests.
+/// The direct dependencies of every package of the host's workspace, without those of tests.
 fn resolved() -> Edges {
     let metadata = metadata(&["--locked", "--filter-platform", &host().unwrap()]);
     let names: BTreeMap<String, String> = list(&metadata["packages"])

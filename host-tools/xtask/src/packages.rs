@@ -24,7 +24,7 @@ const FIELDS: [&str; 6] = [
 ];
 /// Files that each package has beside its sources.
 const FILES: [&str; 3] = ["LICENSE-APACHE", "LICENSE-MIT", "README.md"];
-/// What lies above the folder in which the installed program works: none of it may reach the
+/// Files above the folder in which the installed program works: none of them may reach the
 /// build of an image.
 const CONFIGURATION: &str = r#"
 [build]

@@ -160,7 +160,7 @@ impl PackageManager {
     }
 }
 
-/// What the person at the terminal answers to `question`; yes where nobody is asked, in
+/// The answer of the person at the terminal to `question`; yes where nobody is asked, in
 /// continuous integration or without a terminal.
 fn agreed(question: &str) -> Result<bool> {
     let stdin = io::stdin();

@@ -1,4 +1,4 @@
-//! What can be wrong with a CSV file.
+//! Errors of a CSV file.
 
 use alloc::string::String;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ pub enum FileError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the file system said.
+        /// The file system's error.
         source: std::io::Error,
     },
     /// More than anyone's buffers need.
@@ -44,7 +44,7 @@ pub enum ContentError {
     Malformed {
         /// The row.
         row: u64,
-        /// What the CSV reader says.
+        /// The CSV reader's error.
         message: String,
     },
     /// A field that is no UTF-8 text.
@@ -201,9 +201,9 @@ pub enum ContentError {
     TwoOffsets {
         /// The row.
         row: u64,
-        /// What `offset` says.
+        /// The value of `offset`.
         offset: u64,
-        /// What `fixed_offset` says.
+        /// The value of `fixed_offset`.
         fixed_offset: u64,
     },
     /// A buffer that does not use its bytes for some of the time.

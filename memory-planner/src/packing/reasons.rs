@@ -27,7 +27,7 @@ impl Search<'_> {
         }
     }
 
-    /// What the offsets that [`Self::raise`] chose depend on, besides the decision itself.
+    /// The reasons of the offsets that [`Self::raise`] chose, besides the decision itself.
     pub(super) fn raise_reasons(&self, depth: u32) -> Depths {
         let mut reasons = Depths::default();
         let mut seen = alloc::vec![false; self.low.len()];

@@ -62,7 +62,7 @@ pub(crate) enum Graph {
     Branches,
     /// Every output is read by all later layers of its block.
     Dense,
-    /// What the forward pass makes is kept for the backward pass.
+    /// Maps of the forward pass are kept for the backward pass.
     Training,
 }
 

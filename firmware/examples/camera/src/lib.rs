@@ -22,14 +22,14 @@ pub type Frame = [u8; INPUT_BYTES];
 
 /// Where frames come from.
 pub trait FrameSource {
-    /// What can go wrong.
+    /// Errors of the application.
     type Error;
 
     /// Takes a picture into `frame`.
     fn take(&mut self, frame: &mut Frame) -> Result<(), Self::Error>;
 }
 
-/// What the model says of a frame.
+/// The model's prediction for a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Prediction {
     /// The class with the largest logit.
@@ -82,7 +82,7 @@ mod tests {
 
     use super::*;
 
-    /// What the emulated board must print too.
+    /// The line that the emulated board must print too.
     const EXPECTED: &str = include_str!("../expected.txt");
 
     fn lines(predictions: impl Iterator<Item = Prediction>) -> String {

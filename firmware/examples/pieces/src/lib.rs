@@ -1,4 +1,4 @@
-//! What both programs need of the emulated board (MPS2+ with a Cortex-M4): a clock that
+//! Parts of the emulated board (MPS2+ with a Cortex-M4) that both programs need: a clock that
 //! counts instructions, a picture, and a way to end.
 #![no_std]
 

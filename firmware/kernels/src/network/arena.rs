@@ -172,7 +172,7 @@ impl<N: Network> Arena<N> {
         output.map.of(self.bytes.as_ref())
     }
 
-    /// What the logits say.
+    /// The prediction of the logits.
     pub(super) fn prediction(&self) -> Result<Prediction<'_>, Fault> {
         Prediction::of::<N>(self.bytes.as_ref())
     }

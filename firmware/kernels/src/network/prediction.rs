@@ -1,11 +1,11 @@
-//! What a network says of an image.
+//! Predictions.
 
 use super::Network;
 use super::logit::{Logit, Probability, weight};
 use crate::arch::cast;
 use crate::arena::Fault;
 
-/// What a network says of an image; it lies in the arena.
+/// A network's prediction for an image; it lies in the arena.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[must_use = "a prediction is what an inference is for"]

@@ -1,9 +1,9 @@
-//! What is known of an image while it comes.
+//! The state of an image while it comes.
 
 use crate::arena::{Buffer, Fault};
 use crate::steps::pushed_rows::Pushed;
 
-/// What an arena knows of its image: [`Whole`] or [`Pushed`].
+/// The state of an arena's image: [`Whole`] or [`Pushed`].
 ///
 /// Of integers only, for an arena may lie in memory that holds anything.
 pub trait Received: sealed::Sealed + core::fmt::Debug {

@@ -13,7 +13,7 @@ use crate::arithmetic::norm::Stats;
 /// It belongs to one step and one arena, in which nothing may change between two pieces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Progress {
-    /// What is done of the step, in its own units.
+    /// The part of the step that is done, in its own units.
     pub(crate) done: usize,
     /// Sums of what was written.
     pub(crate) written: Stats,

@@ -9,7 +9,7 @@ use tadpool_kernels::sep_conv::{self, SepConv};
 use super::*;
 use crate::oracle::branches::{self, Width};
 
-/// What all kinds have.
+/// The parameters that all kinds have.
 #[derive(Debug, Clone)]
 pub(crate) struct Draw {
     pub(crate) fill: Fill,
@@ -97,7 +97,7 @@ impl Draw {
         }
     }
 
-    /// What was written, after a look at the sums that were returned.
+    /// The map that was written, after a check of the sums that were returned.
     pub(crate) fn written(&self, stats: Stats, output: Vec<u8>) -> Vec<u8> {
         assert_eq!(stats, self.stats(&output));
         output

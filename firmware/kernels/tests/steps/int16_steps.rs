@@ -37,7 +37,7 @@ fn stats(values: &[i16]) -> Stats {
     }
 }
 
-/// What was written, after a look at the sums that were returned.
+/// The map that was written, after a check of the sums that were returned.
 fn written(sums: Stats, output: &[u8]) -> Vec<i16> {
     let (pairs, rest) = output.as_chunks::<2>();
     assert!(rest.is_empty());

@@ -51,14 +51,14 @@ use tadpool_kernels::{Buffer, Fault};
 
 /// One step with all its data, made from a small description.
 trait Case: Debug + Clone {
-    /// What the kernel writes, after it has checked the sums that it returned.
+    /// The map that the kernel writes, after a check of the sums that it returned.
     fn kernel<K: Kernel>(&self) -> Result<Vec<u8>, Fault>;
     /// Whether the step's matrices fit a layout; without any, only the first
     /// layout is asked.
     fn fits(&self, layout: Layout) -> bool {
         layout == Layout::Rows
     }
-    /// What the oracle says.
+    /// The oracle's result.
     fn naive(&self) -> Vec<u8>;
     /// Shapes that every run covers.
     fn edges() -> Vec<Self>;

@@ -130,7 +130,7 @@ pub(crate) struct Mlp {
 }
 
 impl Mlp {
-    /// What `fc2` sees of one token.
+    /// The input of `fc2` for one token.
     fn hidden(&self, moments: &Moments, row_sums: &[i32], token: &[i8]) -> Vec<i8> {
         let products = products(&self.fc1.weights, token).into_iter().enumerate();
         products
@@ -148,7 +148,7 @@ impl Mlp {
 }
 
 impl Mlp {
-    /// What `fc2` sees of tokens that were normalised, as bytes.
+    /// The input of `fc2` for tokens that were normalised, as bytes.
     pub(crate) fn hidden_of_normed(&self, normed: &[i8]) -> Vec<i8> {
         let products = products(&self.fc1.weights, normed).into_iter().enumerate();
         products

@@ -41,7 +41,7 @@ struct BoardRow {
     image: Option<ImageRow>,
 }
 
-/// What an image takes of its board.
+/// The bytes that an image takes of its board's memory.
 #[derive(Debug, Serialize)]
 struct ImageRow {
     flash_bytes: u64,

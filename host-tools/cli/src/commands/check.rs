@@ -43,7 +43,7 @@ pub(crate) struct CheckReport {
     html: Option<PathBuf>,
 }
 
-/// What the figures were made with.
+/// The conditions of the figures.
 #[derive(Debug, Serialize)]
 struct Provenance {
     tool: String,

@@ -60,7 +60,7 @@ pub(crate) struct CompileReport {
     comparison: ComparisonRow,
     steps: Vec<StepRow>,
     budget: Budgeted,
-    /// What was given up for the budget.
+    /// The precision that was given up for the budget.
     traded: Traded,
     #[serde(flatten)]
     notes: Notes,

@@ -19,7 +19,7 @@ pub(crate) struct Doctor {
     board: Option<String>,
 }
 
-/// What is installed, and what is missing.
+/// Tools that are installed, and those that are missing.
 #[derive(Debug)]
 pub(crate) struct Diagnosis(Findings);
 
@@ -35,7 +35,7 @@ struct Findings {
 struct Finding {
     name: String,
     state: State,
-    /// What was found.
+    /// The result of the search.
     #[serde(skip_serializing_if = "String::is_empty")]
     found: String,
     /// How to get it, if it is not there.

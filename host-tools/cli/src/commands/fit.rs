@@ -42,7 +42,7 @@ struct Row {
     derived: bool,
     /// The bound for the inference's stack.
     inference_stack_bytes: Option<u32>,
-    /// What the board's file reserves for it and the request loop.
+    /// The bytes that the board's file reserves for it and the request loop.
     stack_bytes: u32,
     #[serde(flatten)]
     fit: fit::Fit,

@@ -25,7 +25,7 @@ pub(crate) struct Flash {
     mlperf: Option<Through>,
 }
 
-/// What MLPerf Tiny's commands go through.
+/// The link for MLPerf Tiny's commands.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Through {
     Rtt,

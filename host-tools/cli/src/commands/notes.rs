@@ -1,4 +1,4 @@
-//! What a person should know of a quantized model: what its file was taken for, what was
+//! Notes on a quantized model: what its file was taken for, what was
 //! chosen for it, and what is odd about its calibration images.
 
 use serde::Serialize;
@@ -9,15 +9,15 @@ use tadpool_compiler::quantize::precision::Widened;
 /// Part of the reports of `compile` and `check`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Notes {
-    /// What was left out or moved on import.
+    /// Nodes that were left out or moved on import.
     import: Vec<String>,
     /// Stages whose stream has sixteen bits since eight were measured to be too few.
     widened: Vec<Widened>,
     /// Signal to noise of the output, and what may raise it.
     quality: Quality,
-    /// What became of the file's own scales, if it has any.
+    /// The use made of the file's own scales, if it has any.
     trained: Option<Trained>,
-    /// What is odd about the calibration images.
+    /// Findings about the calibration images.
     findings: Vec<Finding>,
 }
 

@@ -1,4 +1,4 @@
-//! What a command prints: a table for people, or JSON.
+//! Output of a command: a table for people, or JSON.
 
 use std::fmt::{self, Display, Formatter};
 use std::process::ExitCode;

@@ -54,7 +54,7 @@ struct ImageRow {
     float_logits: Vec<f32>,
     /// Largest difference of a logit between the board and tract.
     largest_difference: f64,
-    /// What it cost, in the report's unit.
+    /// Its cost, in the report's unit.
     cost: u64,
     /// Of a board that is not emulated.
     latency_us: Option<f64>,

@@ -16,7 +16,7 @@ use crate::quantize::quant_model::WeightBits;
 /// Most images that sensitivities are measured on.
 const MAX_IMAGES: usize = 100;
 
-/// What it costs to keep one matrix in four bits.
+/// The cost of keeping one matrix in four bits.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Sensitivity {
     /// The matrix, such as `stage1.block0.mlp.fc1`.
@@ -97,7 +97,7 @@ impl Probe {
     }
 }
 
-/// What it costs to narrow each matrix alone, for those that `base` keeps in
+/// The cost of narrowing each matrix alone, for those that `base` keeps in
 /// eight bits and that are neither in the first layer, nor in the last one, nor
 /// pinned; in the order of execution.
 ///

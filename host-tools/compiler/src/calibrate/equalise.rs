@@ -31,7 +31,7 @@ pub fn equalise(network: &MetaFormer, calibration: &Calibration) -> Option<MetaF
     changed.then_some(equalised)
 }
 
-/// What each hidden channel is multiplied with before the activation: none if that
+/// The factor of each hidden channel before the activation: none if that
 /// lets no factor through. `largest` holds the largest value of each there.
 ///
 /// The activation's output and the column of `fc2` come to the same part of the

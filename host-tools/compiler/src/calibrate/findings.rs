@@ -1,4 +1,4 @@
-//! What is odd about calibration images: too few, all alike, or read in another
+//! Finds odd calibration images: too few, all alike, or read in another
 //! way than the network was trained on.
 //!
 //! A wrong normalisation or order of channels shows in the labels: the float
@@ -135,7 +135,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// What is odd about `sample`, which stands for `images` calibration images of a
+/// Findings about `sample`, which stands for `images` calibration images of a
 /// network that is given them as `input` says.
 pub fn findings(
     network: &MetaFormer,
@@ -174,7 +174,7 @@ pub fn findings(
     findings
 }
 
-/// What the labels tell.
+/// Findings from the labels.
 fn of_labels(
     network: &MetaFormer,
     input: &InputDescription,
@@ -245,7 +245,7 @@ fn of_labels(
     findings
 }
 
-/// What the network makes of one image.
+/// The network's scores for one image.
 struct Outcome {
     correct: bool,
     /// Probability of the class that it names.

@@ -27,7 +27,7 @@ pub struct LayerRanges {
     pub trained: Trained,
 }
 
-/// What a network was trained with, by quantization-aware training.
+/// The ranges that a network was trained with, by quantization-aware training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Trained {
     /// [`LayerRanges::pre_activation`].

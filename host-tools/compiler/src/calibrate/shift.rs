@@ -10,7 +10,7 @@ use crate::calibrate::ranges::Ranges;
 use crate::quantize::precision::Precision;
 use crate::quantize::quant_model::Stream;
 
-/// What is rounded away of a channel that uses the whole range.
+/// The bits rounded away of a channel that uses the whole range.
 const ALL: u8 = 8;
 /// The least that is: 64 times finer. The sums of rows stay well inside 32 bits.
 const LEAST: u8 = 2;

@@ -6,7 +6,7 @@ use crate::evaluate::predicted;
 use crate::evaluate::step_error::{Sums, decibels};
 use crate::given::images::ImageFile;
 
-/// What some images add up to.
+/// Sums over some images.
 #[derive(Default)]
 pub(super) struct Total {
     pub(super) images: usize,

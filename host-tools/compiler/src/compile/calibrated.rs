@@ -1,4 +1,4 @@
-//! What calibration shows of a model, and what can be made of it.
+//! A calibrated model, which can be quantized in any precision.
 
 use super::trained::confirm;
 use super::{CompileConfig, CompileError, Compiled, Model};
@@ -21,7 +21,7 @@ use crate::quantize::precision::{Choice, Precision};
 use crate::quantize::quant_model::{QuantModel, QuantOutput};
 use crate::quantize::{self, Pixels};
 
-/// What the calibration images show of a model: enough to quantize it in any
+/// The statistics of a model over its calibration images: enough to quantize it in any
 /// precision.
 #[derive(Debug)]
 pub struct Calibrated {
@@ -32,7 +32,7 @@ pub struct Calibrated {
     pub network: MetaFormer,
     /// The images.
     pub images: Vec<ImageFile>,
-    /// What the float network makes of them.
+    /// The float network's scores for them.
     pub calibration: Calibration,
     /// See [`CompileConfig::tolerance`].
     tolerance: f32,
@@ -100,7 +100,7 @@ impl Calibrated {
         self.images.iter().step_by(every)
     }
 
-    /// What is odd about the calibration images.
+    /// Findings about the calibration images.
     ///
     /// # Errors
     /// An image cannot be read.

@@ -11,7 +11,7 @@ use crate::import::interpreter::{self, Confirmation};
 use crate::import::trained_scales::Kept;
 use crate::place::program::Program;
 
-/// What became of the scales that a network was trained for.
+/// The use made of the scales that a network was trained for.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Trained {
     /// Which of them the integer network has.

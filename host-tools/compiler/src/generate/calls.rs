@@ -12,7 +12,7 @@ use crate::quantize::quant_model::WeightBits;
 
 /// Pieces that an inference is divided into, at least; a tile of a matrix product is not.
 const PIECES: u64 = 100;
-/// What computing a value costs beside its multiply-accumulates, in these.
+/// The cost of computing a value beside its multiply-accumulates, in these.
 const VALUE_COST: u64 = 8;
 
 /// The call of a step's kernel: the sums of what it wrote.

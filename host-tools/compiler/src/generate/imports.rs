@@ -1,4 +1,4 @@
-//! What generated source imports: of every name of the kernels those that it uses.
+//! The imports of generated source: of every name of the kernels those that it uses.
 
 use std::collections::BTreeSet;
 
@@ -49,7 +49,7 @@ pub(super) fn imports(source: TokenStream, mut names: Names) -> TokenStream {
     }
 }
 
-/// What the paths in `source` begin with.
+/// The first segments of the paths in `source`.
 #[derive(Default)]
 struct Used {
     /// Modules: something is taken out of them.

@@ -129,7 +129,7 @@ fn face(program: &Program<'_>, description: &Description) -> TokenStream {
         pub const INPUT_BYTES: usize = INPUT_HEIGHT * INPUT_WIDTH * INPUT_CHANNELS;
         /// Number of logits.
         pub const CLASSES: usize = #classes;
-        /// What each logit stands for.
+        /// The class of each logit.
         pub const LABELS: [&str; CLASSES] = [#(#labels),*];
         /// RAM of one inference, image and logits included.
         pub const ARENA_BYTES: usize = #arena_size;

@@ -7,7 +7,7 @@ use crate::given::model_toml::Feed;
 use crate::network::Shape;
 use crate::place::program::Program;
 
-/// What the README says besides what the network is.
+/// The README's parts besides the network's description.
 #[derive(Debug, Clone, Copy)]
 pub struct About<'a> {
     /// Name of the crate.

@@ -44,7 +44,7 @@ pub enum ImageError {
     Folder {
         /// The folder.
         path: PathBuf,
-        /// What the file system said.
+        /// The file system's error.
         source: std::io::Error,
     },
     /// A file cannot be opened, or is none.
@@ -75,7 +75,7 @@ pub enum ImageError {
     Decode {
         /// The file.
         path: PathBuf,
-        /// What the decoder said.
+        /// The decoder's error.
         message: String,
     },
     /// An image whose end is missing.
@@ -86,7 +86,7 @@ pub enum ImageError {
     Truncated {
         /// The file.
         path: PathBuf,
-        /// What is missing.
+        /// The missing part.
         message: String,
     },
     /// A picture of a kind whose colours are not what a network takes.
@@ -97,7 +97,7 @@ pub enum ImageError {
     Colours {
         /// The file.
         path: PathBuf,
-        /// What it is.
+        /// The kind of the function.
         found: &'static str,
     },
     /// Another size than the network's input.

@@ -27,7 +27,7 @@ const MAX_STD: f32 = 2.0;
 /// Longest name, in characters.
 const MAX_NAME: usize = 64;
 
-/// What is to be compiled, and how its images and classes are read.
+/// The model to be compiled, and how its images and classes are read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelDescription {
     /// Name of the generated crate.

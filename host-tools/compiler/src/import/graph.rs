@@ -21,7 +21,7 @@ pub struct Graph {
     pub batch: usize,
     /// The class scores.
     pub output: ValueId,
-    /// What else the file gives out.
+    /// The file's other outputs.
     pub others: Vec<ValueId>,
     /// Indexed by [`ValueId`].
     pub values: Vec<Value>,
@@ -47,7 +47,7 @@ pub struct ValueId(pub usize);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub usize);
 
-/// What flows along an edge.
+/// The value that flows along an edge.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Value {
     /// As in the file.

@@ -38,7 +38,7 @@ pub struct InterpreterError {
     pub node: String,
     /// Its operator.
     pub op: String,
-    /// What stands in the way.
+    /// The reason.
     pub what: Box<Unevaluated>,
 }
 

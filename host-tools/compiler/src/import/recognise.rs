@@ -45,9 +45,9 @@ pub struct Unsupported {
     pub node: String,
     /// Its operator.
     pub op: String,
-    /// What is not supported about it.
+    /// The unsupported feature.
     pub what: String,
-    /// What to do about it.
+    /// The remedy.
     pub remedy: String,
 }
 
@@ -118,19 +118,19 @@ pub fn recognise(graph: &Graph) -> Result<(MetaFormer, Option<TrainedScales>), V
     walk.finish()
 }
 
-/// What is wrong with a node, and what to do about it.
+/// A problem of a node, and its remedy.
 #[derive(Debug)]
 pub(crate) struct Problem {
     what: String,
     remedy: String,
 }
 
-/// What a sum adds to one feature map.
+/// The terms that a sum adds to one feature map.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Branch<'a> {
     /// The feature map.
     pub(crate) source: StreamId,
-    /// What is added to it, with a factor for each channel.
+    /// The terms that are added to it, with a factor for each channel.
     pub(crate) terms: &'a [&'a (Term, Vec<f32>)],
     /// A term for each channel.
     pub(crate) bias: &'a [f32],

@@ -38,9 +38,9 @@ pub enum ReferenceError {
     /// tract cannot run the file.
     #[error("the float reference cannot {action}: {message}")]
     Tract {
-        /// What was tried.
+        /// The operation that failed.
         action: &'static str,
-        /// What tract said.
+        /// tract's error.
         message: String,
     },
     /// tract does not come to an end.
@@ -49,7 +49,7 @@ pub enum ReferenceError {
          tract hangs; export it anew, or simplify it with onnx-simplifier"
     )]
     Hang {
-        /// What was tried.
+        /// The operation that failed.
         action: &'static str,
         /// How long was waited.
         seconds: u64,
@@ -88,7 +88,7 @@ pub enum ReferenceError {
         reference: f32,
         /// Absolute difference, not a number if one of them is not.
         difference: f32,
-        /// What is allowed.
+        /// The largest difference that is allowed.
         allowed: f32,
     },
 }
@@ -286,7 +286,7 @@ impl FromIterator<Compared> for Comparison {
     }
 }
 
-/// What finite scores may differ by: `tolerance`, or as much of the largest if that is
+/// The difference that finite scores may have: `tolerance`, or as much of the largest if that is
 /// above one.
 pub(crate) fn allowed(scores: &[f32], tolerance: f32) -> f32 {
     let sizes = scores.iter().map(|score| score.abs());

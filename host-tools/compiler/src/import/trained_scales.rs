@@ -12,7 +12,7 @@ use crate::quantize;
 use crate::quantize::precision::Precision;
 use crate::quantize::quant_model::WeightBits;
 
-/// What a file rounds to, in the order of [`MetaFormer::layers`].
+/// The scales of a file, in the order of [`MetaFormer::layers`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainedScales {
     /// One entry a layer.
@@ -22,7 +22,7 @@ pub struct TrainedScales {
     pub exact: usize,
 }
 
-/// What the values of one layer are rounded to.
+/// The scales of one layer's values.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct LayerScales {
     /// The layer's output.
@@ -46,7 +46,7 @@ pub struct TrainedScale {
     pub highest: i64,
 }
 
-/// What became of a file's scales.
+/// The use made of a file's scales.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Kept {
     /// Maps whose scale and zero point are those of the file.
@@ -102,7 +102,7 @@ impl TrainedScales {
         precision
     }
 
-    /// What the integer network takes over of the file's scales.
+    /// The scales of the file that the integer network takes over.
     pub fn kept(&self, network: &MetaFormer) -> Kept {
         let mut kept = Kept {
             maps: 0,

@@ -46,7 +46,7 @@ pub struct QuantAttention {
     pub norm: Normed,
     /// Channels to queries, keys and values, whose zero points are zero.
     pub qkv: QuantPlainLinear,
-    /// What a step of the scores is in the exponent of two, Q32.
+    /// A step of the scores as an exponent of two, Q32.
     pub exponent: i32,
     /// Steps that the projection reads for a step of the values, Q20.
     pub attended: i32,

@@ -30,7 +30,7 @@ pub struct LayerView<'a> {
 /// Which of a layer's maps is observed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum View {
-    /// What the first matrix of the layer reads: the windows of a patch
+    /// The input of the layer's first matrix: the windows of a patch
     /// embedding, one row of tokens at a time, and the normed map of a layer with a
     /// branch, without the norm's weight and bias. A pooling mixer, which has no
     /// matrix, shows it if each token has a norm of its own.
@@ -51,9 +51,9 @@ pub enum View {
     Keys,
     /// Values of an attention.
     Values,
-    /// What the attention makes of the values, before its projection.
+    /// The attention's weighted sums of the values, before its projection.
     Attended,
-    /// What the layer writes; every layer has it, after its other maps.
+    /// The layer's output; every layer has it, after its other maps.
     Output,
 }
 

@@ -46,7 +46,7 @@ pub struct Program<'a> {
 /// A map that stays in the arena until the end of an inference.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ProgramOutput<'a> {
-    /// What the description calls it.
+    /// Its name in the description.
     pub name: &'a str,
     /// The step that writes it.
     pub step: usize,

@@ -41,9 +41,9 @@ pub struct Schedule {
 /// Buffers of one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Step {
-    /// What is read; equals `output` for a step in place.
+    /// The map that is read; equals `output` for a step in place.
     pub input: BufferId,
-    /// What is written.
+    /// The map that is written.
     pub output: BufferId,
     /// The kernel's temporary, if it needs one.
     pub scratch: Option<BufferId>,

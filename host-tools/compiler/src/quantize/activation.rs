@@ -59,7 +59,7 @@ pub(crate) fn useful(activation: Activation, range: Range) -> Range {
     }
 }
 
-/// What the activation makes of the 256 values it can be given.
+/// The activation's results for the 256 values of its input.
 pub(crate) fn activated(activation: Activation, index: Quant) -> Range {
     let outputs: Vec<f32> = (0..=255)
         .map(|q| activation.apply(index.real(q)) as f32)

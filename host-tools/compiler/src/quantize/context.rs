@@ -1,4 +1,4 @@
-//! What the quantization of one layer looks at, and the checks that all layers share.
+//! The inputs of the quantization of one layer, and the checks that all layers share.
 
 use tadpool_kernels::norm::Norm;
 use tadpool_kernels::normed::{self, Normed};
@@ -12,7 +12,7 @@ use crate::network::{self, Depthwise, Layer, NormScope, Residual, Shape};
 use crate::quantize::precision::LayerPrecision;
 use crate::quantize::quant_model::{Quant, Stream};
 
-/// What one layer's quantization may look at.
+/// The inputs of one layer's quantization.
 pub(crate) struct Context<'a> {
     pub(crate) layer: &'a Layer,
     pub(crate) rounding: Rounding<'a>,
@@ -28,7 +28,7 @@ pub(crate) struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    /// What rounding matrix `slot` of the layer looks at, whose columns come from
+    /// The calibration data that rounds matrix `slot` of the layer, whose columns come from
     /// `columns`.
     pub(crate) fn guide(&self, slot: usize, columns: &[Column]) -> Guide {
         let moments = |seen: Option<&'a Calibration>| -> Option<&'a Moments> {

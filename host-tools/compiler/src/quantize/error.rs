@@ -74,7 +74,7 @@ pub enum QuantError {
     Unsupported {
         /// Place in the network.
         layer: String,
-        /// What is computed.
+        /// The function that is computed.
         what: &'static str,
     },
     /// A kernel has no integer form for this geometry.
@@ -86,7 +86,7 @@ pub enum QuantError {
         what: &'static str,
         /// Its value.
         value: usize,
-        /// What is possible.
+        /// The range that is possible.
         supported: &'static str,
     },
 }

@@ -28,7 +28,7 @@ pub(crate) struct RoundedMatrix {
     pub(crate) matrix: QuantMatrix,
     /// Real size of a weight's step, per row.
     pub(crate) scales: Vec<f64>,
-    /// What is to be added to each row's bias: what the rounding takes from its
+    /// The correction of each row's bias: the mean error that rounding adds to its
     /// output on average, if that is corrected.
     pub(crate) correction: Vec<f64>,
 }
@@ -48,7 +48,7 @@ pub(crate) struct Covariance {
     covariance: Vec<f64>,
 }
 
-/// What rounding looks at besides the weights.
+/// The calibration data that rounding uses besides the weights.
 #[derive(Default)]
 pub(crate) struct Guide {
     /// For the least error of the outputs.
@@ -57,7 +57,7 @@ pub(crate) struct Guide {
     pub(crate) mean: Option<Vec<f64>>,
 }
 
-/// What replacing `weights` by whole numbers of steps takes from each row's output
+/// The mean that replacing `weights` by whole numbers of steps takes from each row's output
 /// on average.
 pub(crate) fn correction(
     weights: &[f64],

@@ -9,7 +9,7 @@ use crate::quantize::quant_model::{
     Quant, QuantPlainLinear, QuantResidual, QuantResidualLinear, Stream,
 };
 
-/// What a layer's constants are called in errors.
+/// The name of a layer's constants in errors.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Names {
     bias: &'static str,
@@ -260,7 +260,7 @@ impl Branch<'_> {
         self.finish(rounded, &vec![0; self.linear.outputs], residual)
     }
 
-    /// What the row of each channel is divided by: its res scale, or for a stream that
+    /// The divisor of each channel's row: its res scale, or for a stream that
     /// is dropped what leaves its scale as it is.
     fn units(&self) -> Vec<f64> {
         let scales = self.rows(&vec![1.0; self.linear.outputs]).scales(0.0);

@@ -51,7 +51,7 @@ pub struct Widened {
     pub layers: Vec<usize>,
     /// The first of its steps that eight bits were too few for, or the head.
     pub step: LayerName,
-    /// What that step's signal to noise was, in decibels.
+    /// That step's signal to noise ratio, in decibels.
     pub sqnr_db: f64,
 }
 
@@ -84,13 +84,13 @@ pub enum PrecisionError {
     Bits {
         /// The name.
         name: String,
-        /// What it cannot have.
+        /// The precision that it cannot have.
         bits: Bits,
     },
 }
 
 impl Precision {
-    /// What a description chooses, its pins included.
+    /// The precision that a description chooses, its pins included.
     ///
     /// # Errors
     /// A pin names nothing, or something that cannot have these bits.

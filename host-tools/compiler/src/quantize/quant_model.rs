@@ -36,7 +36,7 @@ pub struct QuantModel {
 /// A map that stays in the arena until the end of an inference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QuantOutput {
-    /// What the description calls it.
+    /// Its name in the description.
     pub name: String,
     /// The layer that writes it.
     pub layer: usize,

@@ -2,22 +2,22 @@
 
 use super::{Class, Flow, Instruction, NONE, Registers};
 
-/// What an instruction reads from memory or writes to it.
+/// The memory access of an instruction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Memory {
     /// Whether it reads.
     pub is_load: bool,
     /// The core's register with the address; none if a vector has addresses.
     pub base: Option<u8>,
-    /// What is added to it for the lowest address, in bytes, if it is a number. With the
+    /// The offset of the lowest address, in bytes, if it is a number. With the
     /// program counter as base, it counts from the instruction's address plus four,
     /// rounded down to a word.
     pub offset: Option<i32>,
-    /// What the base register is moved on by, in bytes.
+    /// The write-back of the base register, in bytes.
     pub update: Option<i32>,
     /// Bytes in all, or those of one element if their addresses are a vector.
     pub bytes: u32,
-    /// What is moved.
+    /// The kind of data moved.
     pub moved: Moved,
 }
 

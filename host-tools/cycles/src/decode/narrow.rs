@@ -3,7 +3,7 @@
 use super::memory::{Moved, Place, one, several};
 use super::{Class, FLAGS, Flow, Instruction, NONE, Registers, Value, extract, jump, sign_extend};
 
-/// What an instruction is; short arithmetic sets no flags under a condition.
+/// Decodes a 16-bit instruction; short arithmetic sets no flags under a condition.
 pub(super) fn narrow(code: u32, is_conditional: bool) -> Option<Instruction> {
     let number = |at: u32| code >> at & 7;
     let low = |at: u32| Registers::core(number(at));

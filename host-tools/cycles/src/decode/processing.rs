@@ -3,7 +3,7 @@
 use super::pattern::{Row, row};
 use super::{Class, Code, FLAGS, Instruction, NONE, Registers, Value, extract};
 
-/// What sets the flags if the bit S says so.
+/// Instructions that set the flags if bit S is set.
 fn flags(code: Code) -> Registers {
     if code.has(20) { FLAGS } else { NONE }
 }

@@ -1,4 +1,4 @@
-//! What instructions cost a Cortex-M0 and a Cortex-M0+.
+//! Cycles of instructions on a Cortex-M0 and a Cortex-M0+.
 //!
 //! Sources: Arm Cortex-M0 Technical Reference Manual (DDI 0432), table 3-1, and Arm
 //! Cortex-M0+ Technical Reference Manual (DDI 0484), table 3-1: loads and stores take two

@@ -1,4 +1,4 @@
-//! What instructions cost a Cortex-M3: as on the Cortex-M4, but for products.
+//! Cycles of instructions on a Cortex-M3: as on the Cortex-M4, but for products.
 //!
 //! Source: Arm Cortex-M3 Technical Reference Manual (DDI 0337), section 3.3.1 "Cortex-M3
 //! instructions": a product of 32 bits takes one cycle, with accumulation two; one of 64

@@ -1,4 +1,4 @@
-//! What instructions cost a Cortex-M33.
+//! Cycles of instructions on a Cortex-M33.
 //!
 //! Arm publishes no timings of its instructions. It is taken to be a Cortex-M4, which has
 //! the same instructions but for the security extension and a pipeline of as many stages.

@@ -1,4 +1,4 @@
-//! What instructions cost a Cortex-M4.
+//! Cycles of instructions on a Cortex-M4.
 //!
 //! Sources: Arm Cortex-M4 Technical Reference Manual (DDI 0439), sections 3.3.1
 //! "Cortex-M4 instructions" and 3.3.2 "Load/store timings", and where the manual gives a

@@ -1,4 +1,4 @@
-//! What instructions cost a Cortex-M55.
+//! Cycles of instructions on a Cortex-M55.
 //!
 //! Source: LLVM's scheduling model of the core (`llvm/lib/Target/ARM/ARMScheduleM55.td`),
 //! whose comments tell of the pipelines. In order, one instruction is issued a cycle;

@@ -1,4 +1,4 @@
-//! What instructions cost a Cortex-M7, which issues up to two a cycle, in order.
+//! Cycles of instructions on a Cortex-M7, which issues up to two a cycle, in order.
 //!
 //! Sources: LLVM's scheduling model of the core, written by Arm
 //! (`llvm/lib/Target/ARM/ARMScheduleM7.td`), and the measurements on an STM32H743 in
@@ -28,7 +28,7 @@
 //! branch, and a branch to an address that was computed or loaded to go where it went the
 //! last time.
 //!
-//! What falls short: banks by the addresses that are really used are not known here. An
+//! Known gap: banks by the addresses that are really used are not known here. An
 //! independent model gives ten cycles for the loop of products that this one gives eight.
 
 use super::Cost;

@@ -6,7 +6,7 @@ use crate::decode::Instruction;
 pub(super) struct Slots<'a> {
     /// The first cycle in which nothing was issued yet.
     pub(super) cycle: u64,
-    /// What was issued in the cycle before, if another may join it.
+    /// The instruction issued in the cycle before, if another may join it.
     older: Option<&'a Instruction>,
 }
 

@@ -265,7 +265,7 @@ fn push_hex(text: &mut String, bytes: &[u8]) {
     }
 }
 
-/// What two hexadecimal digits say.
+/// The byte that two hexadecimal digits encode.
 fn value(digits: &[u8]) -> Option<u8> {
     let digit = |byte: &u8| char::from(*byte).to_digit(16);
     let [high, low] = digits else { return None };

@@ -109,7 +109,7 @@ impl ProbeFactory for Factory {
     }
 }
 
-/// What a probe is plugged into.
+/// The board that a probe is plugged into.
 #[derive(Debug)]
 struct Wires {
     core: Core,

@@ -1,4 +1,4 @@
-//! What probe-rs has to know of an emulated machine: its core, its memory, and a
+//! The target description of an emulated machine for probe-rs: its core, its memory, and a
 //! flash algorithm that runs in it.
 //!
 //! The memories that hold code and weights are RAM to most of QEMU's machines. The

@@ -27,9 +27,9 @@ pub(super) struct Core {
     machine: &'static str,
     pub(super) target: &'static str,
     pub(super) kernels: &'static str,
-    /// What rustc calls the core where the target alone does not tell.
+    /// rustc's name of the core, where the target alone does not tell.
     cpu: Option<&'static str>,
-    /// What its cycles are estimated by, if enough of its pipeline is published.
+    /// The model of its pipeline, if enough of it is published.
     timing: Option<Timing>,
 }
 
@@ -172,7 +172,7 @@ impl Core {
         Ok(text?.lines().map(str::to_owned).collect())
     }
 
-    /// What the image executes for everything that it counts.
+    /// The instructions that the image executes for each of its rows.
     fn trace(&self, timing: Timing) -> Result<Vec<Executed>> {
         let image = fs::read(self.build("tadpool-kernel-bench", &[])?)?;
         let functions = elf::functions(&image)?;
@@ -227,7 +227,7 @@ impl Core {
         Ok(checked)
     }
 
-    /// What was counted, each with the operations that it has and, if `executed` is not
+    /// The counted rows, each with its number of operations and, if `executed` is not
     /// empty, with an estimate of its cycles.
     fn counted(
         &self,

@@ -1,4 +1,4 @@
-//! What the benchmark wants to know of a 32-bit little-endian ELF file.
+//! Reads the parts of a 32-bit little-endian ELF file that the benchmark needs.
 
 use anyhow::{Context, Result};
 

@@ -1,4 +1,4 @@
-//! What was counted, beside what was saved.
+//! The counts of this run beside the saved ones.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -69,7 +69,7 @@ impl Saved {
         saved.and_then(|&(_, cycles)| cycles)
     }
 
-    /// What a run counted of a core, and the rows that it did not count.
+    /// A run's counts of a core, and the rows that it did not count.
     pub(super) fn replace(&mut self, core: &str, rows: &[Row]) -> Vec<String> {
         let is_counted = |what: &String| rows.iter().any(|row| row.what == *what);
         let (gone, kept) = std::mem::take(&mut self.counts)

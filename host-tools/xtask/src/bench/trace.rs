@@ -24,7 +24,7 @@ pub(super) fn is_traced(function: &str) -> bool {
     !UNTRACED.iter().any(|part| function.contains(part))
 }
 
-/// What was executed between two calls of [`MARK`].
+/// The instructions executed between two calls of [`MARK`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Executed {
     pub(super) instructions: u64,
@@ -34,9 +34,9 @@ pub(super) struct Executed {
 struct Block {
     instructions: u64,
     cost: Cost,
-    /// What follows in memory.
+    /// The block that follows in memory.
     end: u64,
-    /// What was executed after it the last time.
+    /// The block that was executed after it the last time.
     next: Option<u64>,
     predictor: Predictor,
 }

@@ -36,7 +36,7 @@ pub(super) fn full_size(text: &str) -> Result<BTreeMap<String, Sum>> {
     Ok(sums)
 }
 
-/// What the generated crate in `firmware/model` says of its network.
+/// The network's figures as the generated crate in `firmware/model` states them.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Generated {
     pub(super) arena_bytes: u64,

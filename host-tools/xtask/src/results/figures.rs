@@ -41,7 +41,7 @@ pub(super) struct Network {
     pub(super) rows: Vec<Weights>,
 }
 
-/// What integers make of a network.
+/// The effect of quantization on a network.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Weights {

@@ -100,7 +100,7 @@ const NETWORK: &str = "CIFAR-10 PoolFormer, all steps";
 const ESTIMATED: [&str; 3] = ["Cortex-M4", "Cortex-M7", "Cortex-M55"];
 
 impl Sources {
-    /// What kernels cost.
+    /// The cost of the kernels.
     pub(super) fn of_kernels(&self) -> Result<BTreeMap<&'static str, String>> {
         let cycles = |core| -> Result<u64> {
             let cycles = self.counts.cycles(core, NETWORK);

@@ -90,7 +90,7 @@ impl Block {
     }
 }
 
-/// What becomes of the sums.
+/// The use made of the sums.
 trait Sink {
     /// # Safety
     /// The processor has AVX2.
@@ -158,7 +158,7 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// What was written to the tokens that there are.
+    /// The values written to the tokens that exist.
     fn written(&self) -> Partial {
         let tokens = self
             .tokens

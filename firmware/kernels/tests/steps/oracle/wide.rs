@@ -23,7 +23,7 @@ pub(crate) fn moments(map: &[i16], epsilon: u64) -> Moments {
     )
 }
 
-/// What matrix products see.
+/// The inputs of the matrix products.
 pub(crate) fn rounded(map: &[i16], shift: &[u8]) -> Vec<i8> {
     map.iter()
         .zip(shift.iter().cycle())

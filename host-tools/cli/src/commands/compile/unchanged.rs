@@ -20,7 +20,7 @@ pub(super) struct Place(PathBuf);
 #[derive(Debug)]
 pub(super) struct Kept(Record);
 
-/// What is kept of a compilation.
+/// The record of a compilation.
 #[derive(Debug, Serialize, Deserialize)]
 struct Record {
     /// The image that it built.
@@ -79,7 +79,7 @@ impl Place {
         Some(Self(folder.join(key.finish()).with_extension("json")))
     }
 
-    /// What is kept there, if its image still is.
+    /// The record that is kept there, if its image still is.
     pub(super) fn read(&self) -> Option<Kept> {
         let record: Record = serde_json::from_slice(&std::fs::read(&self.0).ok()?).ok()?;
         record.image.is_file().then_some(Kept(record))

@@ -1,4 +1,4 @@
-//! What can be wrong with a model description.
+//! Errors of a model description.
 
 use std::path::PathBuf;
 
@@ -26,7 +26,7 @@ pub enum DescriptionError {
         path: PathBuf,
         /// Such as `input.mean`.
         field: &'static str,
-        /// What is wrong with the value.
+        /// The reason.
         problem: String,
     },
     /// The description does not fit the network.
@@ -37,9 +37,9 @@ pub enum DescriptionError {
     Network {
         /// Such as `input`.
         field: &'static str,
-        /// What the description says.
+        /// The value in the description.
         described: String,
-        /// What the network has.
+        /// The value of the network.
         network: String,
         /// The ONNX file.
         onnx: PathBuf,
@@ -50,9 +50,9 @@ pub enum DescriptionError {
         shown(onnx)
     )]
     Output {
-        /// What the description says.
+        /// The value in the description.
         name: String,
-        /// What there is.
+        /// The values that exist.
         known: String,
         /// The ONNX file.
         onnx: PathBuf,
@@ -65,13 +65,13 @@ pub enum DescriptionError {
         onnx.display()
     )]
     Normalised {
-        /// What the description says.
+        /// The value in the description.
         mean: Vec<f32>,
-        /// What the description says.
+        /// The value in the description.
         std: Vec<f32>,
-        /// What the file does.
+        /// The file's own behaviour.
         own_mean: Vec<f32>,
-        /// What the file does.
+        /// The file's own behaviour.
         own_std: Vec<f32>,
         /// The ONNX file.
         onnx: PathBuf,

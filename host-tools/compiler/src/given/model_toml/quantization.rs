@@ -35,12 +35,12 @@ pub struct Quantization {
 pub enum RangeMethod {
     /// From the smallest to the largest value.
     MinMax,
-    /// What holds this percentage of the values.
+    /// The range that holds this percentage of the values.
     Percentile(f64),
-    /// What gives the least squared error.
+    /// The range with the least squared error.
     #[default]
     Mse,
-    /// What gives the least divergence (Kullback and Leibler) of the distribution of
+    /// The range with the least divergence (Kullback and Leibler) of the distribution of
     /// the integers from that of the values.
     Kl,
 }
@@ -104,7 +104,7 @@ pub enum StreamChoice {
     Int16,
 }
 
-/// What a layer's weights or a stage's stream is pinned to.
+/// The precision that a layer's weights or a stage's stream is pinned to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum Bits {

@@ -1,6 +1,6 @@
 //! Why a node has no result: its arguments contradict each other, or it would be too large.
 
-/// What is wrong with one node. Sizes are of its inputs, in the file's order of axes.
+/// A contradiction of one node. Sizes are of its inputs, in the file's order of axes.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[allow(missing_docs)] // The texts say what the fields are.
 pub enum Contradiction {

@@ -4,7 +4,7 @@ use super::Contradiction;
 use super::shape::axis;
 use crate::import::graph::{Graph, Node};
 
-/// What a `Pad` adds.
+/// The values that a `Pad` adds.
 #[derive(Debug)]
 pub(crate) struct Pads {
     /// Elements before each axis; fewer than none are cut off.

@@ -4,7 +4,7 @@
 use super::Contradiction;
 use crate::import::graph::{Data, Graph, Node, Tensor, ValueId, element_count};
 
-/// What a `QuantizeLinear` or `DequantizeLinear` node computes with:
+/// The parameters of a `QuantizeLinear` or `DequantizeLinear` node:
 /// `real = scale * (q - zero_point)`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct QdqParameters {

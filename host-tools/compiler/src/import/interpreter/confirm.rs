@@ -11,7 +11,7 @@ use crate::place::program::{Arena, Program};
 
 /// How far the integer network may be from the file as written: as far as the
 /// file's rounding moves its own scores, and this share of the scores besides.
-/// What the file rounds and the integer network keeps exact moves no farther.
+/// Values that the file rounds and the integer network keeps exact move no farther.
 const SHARE: f64 = 0.02;
 
 /// How the integer network compares with the file as written.
@@ -41,7 +41,7 @@ pub enum ConfirmError {
     Float {
         /// Largest difference of a score.
         difference: f64,
-        /// What is allowed.
+        /// The largest difference that is allowed.
         tolerance: f64,
     },
     /// The integer network computes something else.
@@ -53,7 +53,7 @@ pub enum ConfirmError {
     Integer {
         /// How far it is.
         difference: f64,
-        /// What is allowed.
+        /// The largest difference that is allowed.
         allowed: f64,
     },
     /// The integer network does not run.

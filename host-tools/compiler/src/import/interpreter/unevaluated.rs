@@ -2,7 +2,7 @@
 
 use crate::import::constant_folding::Contradiction;
 
-/// What is missing, wrong or not evaluated about one node.
+/// The reason why one node is not evaluated.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[allow(missing_docs)] // The texts say it.
 pub enum Unevaluated {

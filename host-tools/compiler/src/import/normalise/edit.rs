@@ -102,7 +102,7 @@ impl<'a> Edit<'a> {
         self.constant(value)?.as_number()
     }
 
-    /// What a `Pad` adds, if that is known.
+    /// The values that a `Pad` adds, if they are known.
     pub(super) fn pads(&self, node: &Node) -> Option<Pads> {
         Pads::of(self.graph, node).ok().flatten()
     }

@@ -169,7 +169,7 @@ fn is_tiled(edit: &Edit<'_>, pool: &Node, axes: &[usize]) -> bool {
     pool.op == "Conv" && fits().is_some()
 }
 
-/// What a reduction reads, and over which axes.
+/// The input of a reduction, and its axes.
 pub(super) fn reduced(edit: &Edit<'_>, node: &Node) -> Option<(ValueId, Vec<usize>)> {
     let x = node.input(0)?;
     let rank = edit.shape(x)?.len();

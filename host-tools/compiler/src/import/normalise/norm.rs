@@ -200,7 +200,7 @@ fn is_mean(edit: &Edit<'_>, mean: ValueId, x: ValueId) -> Option<()> {
     edit.same(maker.input(0)?, x).then_some(())
 }
 
-/// What `value` is the square of.
+/// The value that `value` is the square of.
 fn square(edit: &Edit<'_>, value: ValueId) -> Option<ValueId> {
     let maker = edit.maker(value)?;
     let (a, b) = (maker.input(0)?, maker.input(1)?);

@@ -7,7 +7,7 @@ use super::edit::Edit;
 
 /// `Conv` or `AveragePool` of a map that was padded with zeros.
 ///
-/// What an average counts of the padding is one thing for all of it: an explicit one
+/// The divisor of an average treats all of the padding alike: an explicit one
 /// counts, so that of the pool itself has to be none or to count too.
 pub(super) fn merge(edit: &mut Edit<'_>, node: &Node) -> Option<()> {
     if !matches!(node.op.as_str(), "Conv" | "AveragePool") {

@@ -405,7 +405,7 @@ impl FileInput {
             || self.offset.iter().any(|&offset| offset != 0.0)
     }
 
-    /// What the file is given so that its first convolution reads `image`, which is
+    /// The file's input for which its first convolution reads `image`, which is
     /// `height x width x channels`: elements in the file's order, for one image.
     pub fn of_image(&self, image: &[f32]) -> Vec<f32> {
         let channels = self.scale.len().max(1);
@@ -427,7 +427,7 @@ impl FileInput {
         }
     }
 
-    /// What people have to know of it: nothing if the file takes an image as it is.
+    /// The note for people: none if the file takes an image as it is.
     pub fn note(&self) -> Option<String> {
         let is_plain = !self.normalises()
             && !self.reorders

@@ -1,4 +1,4 @@
-//! What a file does with its scores: cut off, for the scores tell as much.
+//! Nodes behind the scores of a file: cut off, for the scores tell as much.
 
 use crate::import::graph::{Graph, Node, ValueId};
 
@@ -89,7 +89,7 @@ fn scores(graph: &Graph, output: ValueId, notes: &mut Vec<String>) -> ValueId {
     end
 }
 
-/// What a softmax that is written out reads: `exp(x - max) / sum(exp(x - max))`.
+/// The input of a softmax that is written out: `exp(x - max) / sum(exp(x - max))`.
 fn softmax(graph: &Graph, node: &Node) -> Option<ValueId> {
     if node.op == "Log" {
         let inner = maker(graph, node.input(0)?)?;

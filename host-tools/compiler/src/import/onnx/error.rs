@@ -1,4 +1,4 @@
-//! What can be wrong with an ONNX file.
+//! Errors of an ONNX file.
 
 use tadpool_input::InputError;
 
@@ -36,7 +36,7 @@ pub enum OnnxError {
     Unreadable {
         /// The feature and where it is used.
         what: String,
-        /// What to do about it.
+        /// The remedy.
         remedy: &'static str,
     },
     /// Weights in another file that cannot be found.
@@ -137,7 +137,7 @@ pub enum OnnxError {
         name: String,
         /// As in the file.
         shape: String,
-        /// What to do about it.
+        /// The remedy.
         remedy: &'static str,
     },
 }

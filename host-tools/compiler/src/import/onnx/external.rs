@@ -90,7 +90,7 @@ fn is_plain(location: &str) -> bool {
         .all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
 }
 
-/// What may still be read.
+/// The bytes that may still be read.
 struct Room {
     /// Bytes of files.
     file_bytes: u64,

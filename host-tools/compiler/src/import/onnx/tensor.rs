@@ -7,7 +7,7 @@ use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
 use super::{MAX_ELEMENTS, MAX_RANK, OnnxError};
 use crate::import::graph::{Data, Tensor, element_count};
 
-/// What a tensor's sizes and element type say, known before anything is allocated for it.
+/// A tensor's sizes and element type, known before anything is allocated for it.
 pub(super) struct Layout {
     shape: Vec<usize>,
     count: usize,

@@ -33,7 +33,7 @@ enum Kind {
     Flat,
 }
 
-/// What a field holds.
+/// The value of a field.
 enum Field {
     Message(Kind),
     Packed,

@@ -11,7 +11,7 @@ use crate::network::Activation;
 const OUTSIDE: &str = "use activations behind a linear layer of a channel MLP, a separable convolution or an MLP \
      head only, and ReLU or ReLU6 behind the convolutions of a stem";
 
-/// What to do about an activation that is none of these.
+/// The remedy for an activation that is none of these.
 pub(crate) const ACTIVATIONS: &str = "use GELU, ReLU, squared ReLU, StarReLU, ReLU6, LeakyReLU, ELU, SiLU, Hardswish, Mish, \
      sigmoid, hard sigmoid, tanh or softplus";
 
@@ -78,7 +78,7 @@ pub(crate) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
     }
 }
 
-/// What is left of a map above zero: of a linear layer its ReLU, and everything of a map
+/// The part of a map above zero: of a linear layer its ReLU, and everything of a map
 /// that has nothing below.
 pub(crate) fn rectified(sum: &Rc<Sum>) -> Form {
     match argument(sum) {
@@ -255,7 +255,7 @@ fn polynomial(sum: &Sum, argument: &Term) -> Option<[Vec<f32>; 4]> {
     Some(factors)
 }
 
-/// What an activation may read, with all factors in its weights.
+/// The input of an activation, with all factors in its weights.
 fn argument(sum: &Sum) -> Option<Term> {
     sum.absorbed().filter(is_argument)
 }

@@ -1,4 +1,4 @@
-//! What a value of the graph means, in terms of the network's feature maps.
+//! The meaning of a value of the graph, in terms of the network's feature maps.
 
 use std::fmt;
 use std::ops::Deref;
@@ -68,7 +68,7 @@ pub(crate) enum Term {
     Tanh(Shared<Term>),
     /// `activation(u)`.
     Activated(Shared<Term>, Activation),
-    /// What attention makes of the values.
+    /// Attention's weighted sums of the values.
     Attended(Shared<Attended>),
     /// The mean over all tokens.
     Mean(Shared<Term>),
@@ -102,7 +102,7 @@ pub(crate) struct DepthwiseTerm {
 pub(crate) struct Statistic {
     pub(crate) kind: StatisticKind,
     pub(crate) scope: NormScope,
-    /// What is normalised.
+    /// The value that is normalised.
     pub(crate) source: Term,
     pub(crate) shape: Shape,
     pub(crate) order: Order,
@@ -307,7 +307,7 @@ impl Sum {
         }
     }
 
-    /// What the sum is, for error texts.
+    /// The name of the sum, for error texts.
     pub(crate) fn describe(&self) -> String {
         let names: Vec<_> = self
             .terms
@@ -434,7 +434,7 @@ impl Form {
         }
     }
 
-    /// What the form is, for error texts.
+    /// The name of the form, for error texts.
     pub(crate) fn describe(&self) -> String {
         match self {
             Self::Map(sum) => sum.describe(),

@@ -70,7 +70,7 @@ pub(crate) enum Reduced {
     Other,
 }
 
-/// What a reduction over the axes `reduced` of a map covers.
+/// The part of a map that a reduction over the axes `reduced` covers.
 pub(crate) fn reduced(shape: &[usize], axes: Option<Axes>, reduced: &[usize]) -> Reduced {
     let Some(axes) = axes else {
         return match (0..shape.len()).all(|a| shape[a] == 1 || reduced.contains(&a)) {

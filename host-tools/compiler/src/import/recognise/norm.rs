@@ -224,7 +224,7 @@ fn mean(walk: &mut Walk<'_>, node: &Node, sum: &Sum, scope: NormScope) -> Form {
     })
 }
 
-/// What a norm reads: a feature map, or a step of the head.
+/// The input of a norm: a feature map, or a step of the head.
 fn source(walk: &mut Walk<'_>, node: &Node, sum: &Sum) -> Term {
     match sum.absorbed() {
         Some(term) if term.is_behind_mean() => term,

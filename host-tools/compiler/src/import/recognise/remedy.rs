@@ -1,4 +1,4 @@
-//! What to say about operators that no layer of the family has.
+//! Remedies for operators that no layer of the family has.
 
 use super::Problem;
 use super::activation::ACTIVATIONS;

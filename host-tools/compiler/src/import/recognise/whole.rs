@@ -3,7 +3,7 @@
 use super::Unsupported;
 use crate::import::graph::{Graph, Node};
 
-/// What is wrong with the file as a whole.
+/// Problems of the file as a whole.
 pub(super) fn refuse(graph: &Graph) -> Option<Unsupported> {
     KINDS.iter().find_map(|kind| {
         let mut nodes = graph.nodes.iter().filter(|node| (kind.has)(node));

@@ -31,7 +31,7 @@ pub(crate) struct Part {
     pub(crate) linear: Linear,
 }
 
-/// What the heads make of the values.
+/// The heads' weighted sums of the values.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Attended {
     pub(crate) norm: Shared<NormTerm>,
@@ -158,7 +158,7 @@ pub(crate) fn fused(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
     }
 }
 
-/// What an `Attention` does that no layer of the family does.
+/// The feature of an `Attention` node that no layer of the family has.
 fn refused_option(node: &Node) -> Option<&'static str> {
     let is_given = |index: usize| node.input(index).is_some();
     let heads = ["q_num_heads", "kv_num_heads"].map(|name| node.int(name, 0));

@@ -108,7 +108,7 @@ struct Read {
     norm: Option<tadpool_kernels::norm::Norm>,
     normed: Option<tadpool_kernels::normed::Normed>,
     shift: Vec<u8>,
-    /// What a tap's weight is multiplied with, per channel: the norm's weight, and the part
+    /// The factor of a tap's weight, per channel: the norm's weight, and the part
     /// of a step that an int16 stream keeps.
     gamma: Vec<f64>,
     /// Real size of one step; of a folded norm, of one deviation.

@@ -147,7 +147,7 @@ pub(crate) fn layer(term: &Term) -> Option<(Op, StreamId)> {
     Some((Op::Head(head), *source))
 }
 
-/// What a norm reads, and the norm; the term itself if it is none.
+/// A norm's input, and the norm; the term itself if it is none.
 fn normed(term: &Term) -> (&Term, Option<Norm>) {
     match term {
         Term::Norm(norm) => {

@@ -4,7 +4,7 @@ use crate::network::float::matrix::Matrix;
 use crate::network::float::{Observe, View, activate};
 use crate::network::{Layer, PatchEmbedding, Shape};
 
-/// What the layer writes.
+/// The layer's output.
 pub(crate) fn run(op: &PatchEmbedding, layer: &Layer, x: &[f32], view: Observe<'_>) -> Vec<f32> {
     let (input, output) = (layer.input, layer.output);
     let matrix = Matrix::new(&op.linear);

@@ -94,7 +94,7 @@ struct Channels {
 }
 
 impl Channels {
-    /// What each of the `inputs` values of a window is in the network.
+    /// The channel in the network of each of the `inputs` values of a window.
     fn columns(&self, inputs: usize) -> Vec<Column> {
         let count = self.source.len();
         (0..inputs)

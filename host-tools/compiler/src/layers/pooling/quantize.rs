@@ -89,7 +89,7 @@ fn of_tokens(
     })
 }
 
-/// What 36 times a difference of values counts in each channel, if one of them is `unit`.
+/// The weight of 36 times a difference of values in each channel, if one of them is `unit`.
 fn factors(context: &Context<'_>, op: &Pooling, unit: f64) -> Result<Vec<i32>, QuantError> {
     let factors = op.residual.layer_scale.iter().zip(&op.norm.gamma);
     factors

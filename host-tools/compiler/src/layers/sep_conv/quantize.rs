@@ -76,7 +76,7 @@ fn signed(index: Quant) -> Quant {
     }
 }
 
-/// What becomes of values with these steps, and the table that does it.
+/// The result of an activation on values with these steps, and its table.
 fn activation(activation: Option<Activation>, index: Quant) -> (Quant, Option<[i8; 256]>) {
     match activation {
         Some(activation) => {

@@ -52,7 +52,7 @@ pub(crate) fn layer(branch: &Branch<'_>) -> Option<Result<Op, Problem>> {
     })))
 }
 
-/// What an activation reads, and the activation; the term itself if it is none.
+/// An activation's input, and the activation; the term itself if it is none.
 fn activated(term: &Term) -> (&Term, Option<Activation>) {
     match term {
         Term::Activated(argument, activation) => (argument, Some(*activation)),

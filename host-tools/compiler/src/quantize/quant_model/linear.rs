@@ -53,7 +53,7 @@ pub struct QuantResidualLinear {
 /// How a residual stream enters the sum with its branch, and what is written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QuantResidual {
-    /// What a step of the stream counts, per channel: accumulator steps on an int8
+    /// The value of a step of the stream, per channel: accumulator steps on an int8
     /// stream, steps of the written stream in Q24 on an int16 one.
     pub factor: Vec<i32>,
     /// Zero points and half a step per channel of an int16 stream, Q16; empty for an

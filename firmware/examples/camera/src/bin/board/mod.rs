@@ -1,4 +1,4 @@
-//! What the programs need of a board: a camera on SPI, and a way to say what was
+//! The parts of a board that the programs need: a camera on SPI, and a way to say what was
 //! seen.
 
 use cortex_m as _; // has the critical section that logs and channels take
