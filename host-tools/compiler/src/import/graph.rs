@@ -13,7 +13,7 @@ pub struct Graph {
     /// Version of the default operator set.
     pub opset: i64,
     /// The image, `1 x channels x height x width`; in the order of the file's axes until
-    /// the graph is [normalised](crate::import::normalise).
+    /// the graph is [normalised](mod@crate::import::normalise).
     pub input: ValueId,
     /// Type of the image's elements.
     pub element: Element,
