@@ -42,8 +42,9 @@ impl Progress {
         self.done == 0
     }
 
-    /// Of a step that is one piece and writes no map: hands the sums on.
-    pub(crate) fn pass(&mut self, stats: &Stats) -> bool {
+    /// Of a step that has nothing left to do: hands the sums on.
+    #[doc(hidden)]
+    pub fn pass(&mut self, stats: &Stats) -> bool {
         self.reach(1, 1, *stats)
     }
 

@@ -148,8 +148,9 @@ fn run(program: &Program<'_>, layout: Layout) -> TokenStream {
 /// A piece of any step.
 fn pieces(program: &Program<'_>, layout: Layout) -> TokenStream {
     let pieces = program.steps.iter().enumerate().map(|(number, step)| {
+        // Of an image that came row by row, the first step has run: its sums go on.
         let advance = match number == 0 && program.feed == Feed::Rows {
-            true => quote!(true),
+            true => quote!(progress.pass(stats)),
             false => advance(program, step, layout),
         };
         let number = plain(number);

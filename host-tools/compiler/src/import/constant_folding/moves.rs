@@ -254,7 +254,9 @@ mod tests {
         assert_eq!(row(1, i64::MAX).as_ints(), Some(&[1, 2, 3, 5, 6, 7][..]));
         assert_eq!(row(-2, -1).as_ints(), Some(&[2, 6][..]));
         assert_eq!(row(3, 1).shape, [2, 0]);
-        assert!(slice(&counted(&[2]), &[0], &[2], None, Some(&[-1])).is_err());
+        let reversed = slice(&counted(&[3]), &[-1], &[i64::MIN], None, Some(&[-1])).unwrap();
+        assert_eq!(reversed.as_ints(), Some(&[2, 1, 0][..]));
+        assert!(slice(&counted(&[2]), &[0], &[2], None, Some(&[0])).is_err());
         assert!(slice(&counted(&[2]), &[0], &[2], Some(&[1]), None).is_err());
     }
 
