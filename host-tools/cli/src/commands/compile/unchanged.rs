@@ -7,10 +7,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tadpool_boards::Board;
 use tadpool_compiler::given::{images, model_toml};
+use tadpool_compiler::import::onnx;
 use tadpool_image::cache::{Cache, Key};
+use tadpool_input::Kind;
 
 use super::Compile;
 use crate::commands::report::Report;
+
+/// Any file that a compilation reads; its own kind has its own limit.
+const INPUT: Kind = Kind {
+    name: "a file of the model",
+    max_bytes: onnx::MAX_FILE_BYTES,
+};
 
 /// Where a report is kept, or would be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +52,7 @@ impl fmt::Display for Kept {
 
 impl Place {
     /// Where the report of `command` is kept; none if a file that it depends on cannot be
-    /// read, or is not known before the network is imported.
+    /// read.
     pub(super) fn of(command: &Compile) -> Option<Self> {
         let model = command.model.path();
         let mut key = Key::default();
@@ -62,12 +70,9 @@ impl Place {
                 (read.onnx, read.calibration, read.labels, read.board)
             }
         };
-        let bytes = regular(&onnx)?;
-        // Its weights may lie in other files.
-        if bytes.windows(8).any(|window| window == b"location") {
-            return None;
+        for file in onnx::files(&onnx) {
+            add_file(&mut key, &file)?;
         }
-        key.add(&bytes);
         let folder = command.model.calibration().or(calibration.as_deref())?;
         for image in images::list(folder, &labels).ok()? {
             key.add(&image.path.strip_prefix(folder).ok()?.display().to_string());
@@ -115,12 +120,6 @@ fn add_board(key: &mut Key, board: &Board) -> Option<()> {
 }
 
 fn add_file(key: &mut Key, path: &Path) -> Option<()> {
-    key.add(&regular(path)?);
+    key.add(&tadpool_input::read(path, INPUT).ok()?);
     Some(())
-}
-
-/// The bytes of a regular file: others may never end.
-fn regular(path: &Path) -> Option<Vec<u8>> {
-    path.metadata().ok()?.is_file().then_some(())?;
-    std::fs::read(path).ok()
 }
