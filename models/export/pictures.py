@@ -23,7 +23,9 @@ def scene(seed):
     """Smooth colours with noise, different in every corner."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (4, 5, 3), dtype=np.uint8)
-    smooth = np.asarray(Image.fromarray(coarse).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC))
+    smooth = np.asarray(
+        Image.fromarray(coarse).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
+    )
     noisy = smooth.astype(int) + rng.integers(-20, 21, smooth.shape)
     return Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
 
@@ -56,7 +58,9 @@ def main():
     for old in FOLDER.iterdir():
         old.unlink()
     for index, name in enumerate(["444", "422", "420"]):
-        scene(index).save(FOLDER / f"{name}.jpg", quality=60 + 15 * index, subsampling=index)
+        scene(index).save(
+            FOLDER / f"{name}.jpg", quality=60 + 15 * index, subsampling=index
+        )
     scene(3).save(FOLDER / "progressive.jpg", quality=80, progressive=True)
     scene(4).convert("L").save(FOLDER / "gray.jpg", quality=90)
     for orientation in range(1, 9):
@@ -72,7 +76,9 @@ def main():
     alpha = Image.linear_gradient("L").resize((WIDTH, HEIGHT))
     palette = scene(21).quantize(24)
     palette.save(FOLDER / "palette.png")
-    palette.save(FOLDER / "palette-transparent.png", transparency=bytes(range(0, 240, 10)))
+    palette.save(
+        FOLDER / "palette-transparent.png", transparency=bytes(range(0, 240, 10))
+    )
     colours = scene(22)
     colours.putalpha(alpha)
     colours.save(FOLDER / "alpha.png")
