@@ -303,7 +303,7 @@ fn two_networks_share_one_firmware_and_one_memory() {
     succeeds(&build.output().unwrap());
     for program in ["crates", "modules"] {
         let elf = target().join(TARGET).join("release").join(program);
-        let output = Command::new("qemu-system-arm")
+        let output = tadpool_toolchain::emulator::qemu()
             .args([
                 "-machine",
                 "mps2-an386",

@@ -44,7 +44,7 @@ impl SerialPort {
         let Runner::Qemu(machine) = &board.runner else {
             panic!("{} is not emulated", board.name);
         };
-        let mut qemu = Command::new("qemu-system-arm")
+        let mut qemu = tadpool_toolchain::emulator::qemu()
             .args(["-machine", &machine.machine])
             .args(["-icount", &format!("shift={}", machine.icount_shift)])
             .args(["-nodefaults", "-display", "none", "-serial", "stdio"])

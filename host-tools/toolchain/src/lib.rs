@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+pub mod emulator;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

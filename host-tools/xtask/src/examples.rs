@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use tadpool_toolchain::emulator::qemu;
+
 use crate::run::{root, run};
 
 const TARGET: &str = "thumbv7em-none-eabihf";
@@ -69,7 +71,7 @@ fn build_command(manifest: &str) -> Result<Command> {
 /// Runs a program until it ends, and returns what it said and whether it went well.
 fn emulate(program: &str) -> Result<(String, bool)> {
     let folder: PathBuf = ["firmware/target", TARGET, "release"].iter().collect();
-    let mut qemu = Command::new("qemu-system-arm");
+    let mut qemu = qemu();
     qemu.args(["-machine", "mps2-an386", "-icount", "shift=6"])
         .args(["-display", "none", "-monitor", "none", "-serial", "none"])
         .args(["-semihosting-config", "enable=on,target=native"])

@@ -7,9 +7,13 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 use tadpool_boards::Board;
 
-use crate::run::{run, succeeds};
+use tadpool_toolchain::emulator::{self, QEMU};
 
-const EMULATOR: &str = "qemu-system-arm";
+use crate::run::{run, succeeds};
+use unpack::unpack;
+
+mod unpack;
+
 /// Debian's packages that can build for any target.
 const DEBIAN_RUST: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "lld"];
 
@@ -104,6 +108,7 @@ fn install_target(target: &str) -> Result<()> {
     println!("{target}: rustup could not install it; trying Debian's Rust, which builds `core`");
     let [apt, ..] = PACKAGE_MANAGERS;
     if is_installed(apt.program) {
+        apt.ask(&DEBIAN_RUST)?;
         apt.install(&DEBIAN_RUST)?;
     }
     if tadpool_toolchain::for_target(target).is_none() {
@@ -117,31 +122,48 @@ fn install_target(target: &str) -> Result<()> {
 }
 
 fn install_emulator() -> Result<()> {
-    if is_installed(EMULATOR) {
-        println!("{EMULATOR}: installed");
+    if emulator::has_qemu() {
+        println!("{QEMU}: installed");
         return Ok(());
     }
     let mut managers = PACKAGE_MANAGERS.into_iter();
     let Some(manager) = managers.find(|manager| is_installed(manager.program)) else {
-        bail!("{EMULATOR} is missing and no package manager is known here; install QEMU for Arm");
+        bail!("{QEMU} is missing and no package manager is known here; install QEMU for Arm");
     };
-    manager.install(&[manager.emulator])?;
-    if !is_installed(EMULATOR) {
-        let package = manager.emulator;
-        bail!("`{package}` was installed, but there is no {EMULATOR} on the PATH");
+    let package = manager.emulator;
+    manager.ask(&[package])?;
+    if let Err(error) = manager.install(&[package]) {
+        let folder = emulator::unpacked().filter(|_| manager.program == "apt-get");
+        let Some(folder) = folder else {
+            return Err(error);
+        };
+        println!(
+            "{error:#}\nunpacking `{package}` to {} instead",
+            folder.display()
+        );
+        unpack(package, &folder).context(error)?;
+    }
+    if !emulator::has_qemu() {
+        bail!("`{package}` was installed, but no {QEMU} can be run");
     }
     Ok(())
 }
 
 impl PackageManager {
-    /// Installs `packages`, if the person at the terminal agrees, and removes none.
-    fn install(&self, packages: &[&str]) -> Result<()> {
+    /// An error unless the person at the terminal agrees that `packages` are installed.
+    fn ask(&self, packages: &[&str]) -> Result<()> {
         let (program, packages_text) = (self.program, packages.join(" "));
         if !agreed(&format!(
             "install `{packages_text}` with {program}, removing nothing?"
         ))? {
             bail!("`{packages_text}` is needed; install it, then run this again");
         }
+        Ok(())
+    }
+
+    /// Installs `packages`, and removes none.
+    fn install(&self, packages: &[&str]) -> Result<()> {
+        let (program, packages_text) = (self.program, packages.join(" "));
         if program == "apt-get" {
             // Lists that are old, or that cannot be fetched, may still do.
             let _ = run(privileged(program).arg("update"));

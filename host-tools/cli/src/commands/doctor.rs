@@ -9,6 +9,7 @@ use clap::Args;
 use serde::Serialize;
 use tadpool_boards::{Board, Runner};
 use tadpool_image::cache::{Cache, VARIABLE};
+use tadpool_toolchain::emulator::qemu;
 
 use super::report::{Report, table};
 
@@ -54,7 +55,6 @@ enum State {
     Unused,
 }
 
-const QEMU: &str = "qemu-system-arm";
 const GET_QEMU: &str = "Debian, Ubuntu: apt-get install qemu-system-arm; Fedora: dnf install \
                         qemu-system-arm; Arch: pacman -S qemu-system-arm; macOS: brew install qemu";
 const GET_RUST: &str = "https://rustup.rs";
@@ -130,7 +130,7 @@ fn target(target: &str) -> Finding {
 }
 
 fn emulator() -> Finding {
-    match prints(QEMU, "--version") {
+    match line_of(qemu().arg("--version")) {
         Some(version) => Finding::ready("emulator", version),
         None => Finding::missing("emulator", GET_QEMU),
     }
@@ -210,7 +210,12 @@ fn is_writable(folder: &Path) -> std::io::Result<()> {
 
 /// The first line that a program prints, if it runs.
 fn prints(program: &str, argument: &str) -> Option<String> {
-    let output = Command::new(program).arg(argument).output().ok()?;
+    line_of(Command::new(program).arg(argument))
+}
+
+/// The first line that `command` prints, if it succeeds.
+fn line_of(command: &mut Command) -> Option<String> {
+    let output = command.output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout);
     let line = text.lines().next()?.to_owned();
     output.status.success().then_some(line)

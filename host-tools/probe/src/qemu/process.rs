@@ -13,8 +13,8 @@ use super::core::Core;
 use super::owned;
 use super::probe::{self, Tamper};
 use tadpool_boards::{Board, Qemu, Runner};
+use tadpool_toolchain::emulator::{QEMU, qemu};
 
-const QEMU: &str = "qemu-system-arm";
 /// Lines of QEMU's standard error that an error text quotes at most.
 const QUOTED_LINES: usize = 5;
 /// Time for QEMU to start and connect.
@@ -183,12 +183,12 @@ impl Drop for Emulator {
     }
 }
 
-fn command(qemu: &Qemu, port: u16) -> Command {
-    let mut command = Command::new(QEMU);
+fn command(machine: &Qemu, port: u16) -> Command {
+    let mut command = qemu();
     command
         .args(["-name", &owned::mark()])
-        .args(["-machine", &qemu.machine])
-        .args(["-icount", &format!("shift={}", qemu.icount_shift)])
+        .args(["-machine", &machine.machine])
+        .args(["-icount", &format!("shift={}", machine.icount_shift)])
         .args(["-nodefaults", "-display", "none"])
         .args(["-serial", "none", "-monitor", "none"])
         .arg("-S")

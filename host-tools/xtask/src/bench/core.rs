@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use tadpool_cycles::pipeline::Timing;
 use tadpool_kernels::cases::{self, COUNTED, Case, EDGES, POOLFORMER, SEEDS, Seed};
 use tadpool_kernels::layout::Rows;
+use tadpool_toolchain::emulator::qemu;
 
 use super::elf::{self, Function};
 use super::table::Row;
@@ -138,7 +139,7 @@ impl Core {
     /// The emulator with the image.
     fn emulator(&self) -> Result<Command> {
         let image = self.build("tadpool-kernel-bench", &[])?;
-        let mut emulator = Command::new("qemu-system-arm");
+        let mut emulator = qemu();
         emulator
             .args(["-machine", self.machine, "-nographic"])
             .args(["-semihosting-config", "enable=on,target=native", "-kernel"])
