@@ -8,7 +8,7 @@
 #[cfg(feature = "nrf52840-dk")]
 #[path = "boards/nrf52840_dk.rs"]
 mod board;
-#[cfg(feature = "nucleo-h743zi")]
+#[cfg(any(feature = "nucleo-h743zi", feature = "nucleo-h743zi2"))]
 #[path = "boards/nucleo_h743zi.rs"]
 mod board;
 #[cfg(feature = "nucleo-l4r5zi")]
@@ -70,6 +70,10 @@ impl Clock for BoardClock {
 
     fn now(&self) -> u64 {
         ticks()
+    }
+
+    fn wake(&self) {
+        board::TIMER.wake();
     }
 }
 
@@ -150,6 +154,7 @@ fn setup_of_core(core_hz: u32) -> Setup {
 /// Switches both caches of the core on.
 #[cfg(any(
     feature = "nucleo-h743zi",
+    feature = "nucleo-h743zi2",
     feature = "stm32f746g-disco",
     feature = "stm32n6570-dk"
 ))]

@@ -17,6 +17,10 @@ pub trait Clock {
 
     /// Ticks since some fixed moment.
     fn now(&self) -> u64;
+
+    /// Lets the counter count again, if a debug probe that left has stopped it. To be called
+    /// before what is to be timed.
+    fn wake(&self) {}
 }
 
 /// A timer of the board that starts again from zero after its period, and whose
@@ -90,6 +94,7 @@ impl<'a, C: Clock> Recorder<'a, C> {
         after_step: Option<fn(usize)>,
     ) -> Self {
         CURRENT_STEP.store(0, Ordering::Relaxed);
+        clock.wake();
         let last = clock.now();
         Self {
             clock,

@@ -197,6 +197,7 @@ where
             Request::Pixels { offset, bytes } => self.take_pixels(offset, bytes),
             Request::Infer { checksum } => self.infer(checksum),
             Request::Wait { microseconds } => {
+                self.board.clock.wake();
                 let start = self.board.clock.now();
                 Delay(&self.board.clock).delay_us(microseconds);
                 let ticks = self.ticks_since(start);

@@ -1,7 +1,8 @@
 //! Timers of the boards; each board uses one.
 //!
-//! A timer has `start`, `now` (ticks since then, 64 bits), `name`, the number of
-//! its `interrupt`, and `on_interrupt`, to be called by it.
+//! A timer has `start`, `wake` (goes on where a debug probe stopped it), `now` (ticks since
+//! the start, 64 bits), `name`, the number of its `interrupt`, and `on_interrupt`, to be
+//! called by it.
 #![allow(dead_code, unused_imports)]
 
 mod cmsdk;

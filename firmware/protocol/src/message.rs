@@ -4,7 +4,7 @@ use heapless::{String, Vec};
 use serde::{Deserialize, Serialize};
 
 /// Changes whenever a message changes; both sides compare it in [`Hello`].
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 /// Most pixel bytes in one [`Request::Pixels`].
 pub const PIXELS_PER_FRAME: usize = 512;
 /// Most values in one [`LogitsPiece`].
@@ -150,6 +150,14 @@ pub struct Setup {
     /// Cycles that an access of flash memory waits; none where a serial memory
     /// or RAM holds the code.
     pub flash_wait_states: Option<u8>,
+    /// Whether a crystal clocks the core, rather than an oscillator on the chip whose rate
+    /// is known to about 1 %.
+    pub crystal: bool,
+    /// Whether the core's regulator is in boost mode; none where it has no such mode.
+    pub boost: Option<bool>,
+    /// Whether the flash memory is two banks that are half as wide; none where that cannot
+    /// be chosen.
+    pub dual_bank: Option<bool>,
 }
 
 /// The counter that costs are measured with.

@@ -27,6 +27,7 @@ pub(super) fn init() -> Parts<Busy> {
             flash_cache: NVMC.icachecnf().read().cacheen(),
             // Two on a miss of the cache (product specification, 4.3).
             flash_wait_states: Some(2),
+            crystal: true,
             ..setup_of_core(CORE_HZ)
         },
     }

@@ -1,4 +1,5 @@
-//! ST's NUCLEO-H743ZI at 480 MHz, which chips of revision V reach.
+//! ST's NUCLEO-H743ZI at 400 MHz, whose chip is of revision Y, and NUCLEO-H743ZI2 at
+//! 480 MHz, which revision V reaches.
 
 use embassy_stm32::gpio::{Level, Output, Speed};
 use embassy_stm32::pac::FLASH;
@@ -17,7 +18,15 @@ pub(super) type Busy = Output<'static>;
 
 pub(super) static TIMER: CoreTimer = CoreTimer::new();
 
+/// 8 MHz / 4 * this / 2 is the core's clock.
+#[cfg(feature = "nucleo-h743zi")]
+const PLL: (PllMul, VoltageScale) = (PllMul::MUL400, VoltageScale::Scale1);
+/// 8 MHz / 4 * this / 2 is the core's clock.
+#[cfg(feature = "nucleo-h743zi2")]
+const PLL: (PllMul, VoltageScale) = (PllMul::MUL480, VoltageScale::Scale0);
+
 pub(super) fn init() -> Parts<Busy> {
+    let (multiplier, voltage_scale) = PLL;
     let mut config = embassy_stm32::Config::default();
     let rcc = &mut config.rcc;
     // The debug probe's clock.
@@ -25,18 +34,17 @@ pub(super) fn init() -> Parts<Busy> {
         freq: mhz(8),
         mode: HseMode::Bypass,
     });
-    // 8 MHz / 4 * 480 / 2
     rcc.pll1 = Some(Pll {
         source: PllSource::HSE,
         prediv: PllPreDiv::DIV4,
-        mul: PllMul::MUL480,
+        mul: multiplier,
         fracn: None,
         divp: Some(PllDiv::DIV2),
         divq: None,
         divr: None,
     });
     rcc.sys = Sysclk::PLL1_P;
-    rcc.voltage_scale = VoltageScale::Scale0;
+    rcc.voltage_scale = voltage_scale;
     rcc.ahb_pre = AHBPrescaler::DIV2;
     rcc.apb1_pre = APBPrescaler::DIV2;
     rcc.apb2_pre = APBPrescaler::DIV2;
@@ -48,9 +56,14 @@ pub(super) fn init() -> Parts<Busy> {
         .sys
         .to_hertz()
         .map_or(0, |clock| clock.0);
+    #[cfg(feature = "nucleo-h743zi")]
+    let busy = peripherals.PF13;
+    #[cfg(feature = "nucleo-h743zi2")]
+    let busy = peripherals.PG12;
     Parts {
-        busy: Output::new(peripherals.PF13, Level::Low, Speed::VeryHigh),
+        busy: Output::new(busy, Level::Low, Speed::VeryHigh),
         setup: Setup {
+            crystal: true,
             flash_wait_states: Some(FLASH.acr().read().latency()),
             ..setup_of_core(core_hz)
         },

@@ -4,9 +4,7 @@
 use embassy_stm32::gpio::{Level, Output, Speed};
 use embassy_stm32::pac::rcc::vals::Hpre;
 use embassy_stm32::pac::{FLASH, RCC};
-use embassy_stm32::rcc::{
-    AHBPrescaler, Pll, PllMul, PllPreDiv, PllRDiv, PllSource, Sysclk, clocks,
-};
+use embassy_stm32::rcc::{PllMul, PllPreDiv, PllRDiv, PllSource, Sysclk};
 use tadpool_protocol::Setup;
 
 use super::{Parts, setup_of_core};
@@ -25,33 +23,57 @@ pub(super) static TIMER: CoreTimer = CoreTimer::new();
 const POWER_CONTROL_5: Register = unsafe { Register::at(0x4000_7080) };
 /// Its bit R1MODE.
 const NO_BOOST: u32 = 1 << 8;
+// SAFETY: FLASH_OPTR (RM0432, 3.7.7): the options that were loaded at reset.
+const FLASH_OPTIONS: Register = unsafe { Register::at(0x4002_2020) };
+/// Its bit DBANK.
+const DUAL_BANK: u32 = 1 << 22;
 
+/// 16 MHz / 2 * 30 / 2
+const CORE_HZ: u32 = 120_000_000;
 /// Between 100 and 120 MHz in boost mode (reference manual RM0432, table 12).
 const WAIT_STATES: u8 = 5;
+/// The core's clock must be halved for a microsecond while it rises above 80 MHz (RM0432,
+/// 5.1.8).
+const HALVED_CYCLES: u32 = 120;
 
 pub(super) fn init() -> Parts<Busy> {
-    // Above 80 MHz the regulator must be in boost mode, and the core's clock
-    // must be halved while the PLL takes over (RM0432, 5.1.8). The HAL does
-    // neither, and knows the wait states up to 80 MHz only.
-    RCC.apb1enr1().modify(|enable| enable.set_pwren(true));
-    POWER_CONTROL_5.write(POWER_CONTROL_5.read() & !NO_BOOST);
     let mut config = embassy_stm32::Config::default();
-    let rcc = &mut config.rcc;
-    rcc.hsi = true;
-    // 16 MHz / 2 * 30 / 2
-    rcc.pll = Some(Pll {
-        source: PllSource::HSI,
-        prediv: PllPreDiv::DIV2,
-        mul: PllMul::MUL30,
-        divp: None,
-        divq: None,
-        divr: Some(PllRDiv::DIV2),
-    });
-    rcc.sys = Sysclk::PLL1_R;
-    rcc.ahb_pre = AHBPrescaler::DIV2;
+    config.rcc.hsi = true;
+    config.rcc.sys = Sysclk::HSI;
     #[cfg(feature = "mlperf-uart")]
     uart::choose_clock(&mut config);
+    // Resets the power controller, whose boost mode has to be on above 80 MHz. So the HAL
+    // leaves the core at 16 MHz, and what lies beyond it comes afterwards.
     let peripherals = embassy_stm32::init(config);
+    start_pll();
+    let acr = FLASH.acr().read();
+    Parts {
+        busy: Output::new(peripherals.PF13, Level::Low, Speed::VeryHigh),
+        setup: Setup {
+            flash_cache: acr.icen() && acr.dcen(),
+            flash_wait_states: Some(acr.latency()),
+            boost: Some(POWER_CONTROL_5.read() & NO_BOOST == 0),
+            dual_bank: Some(FLASH_OPTIONS.read() & DUAL_BANK != 0),
+            ..setup_of_core(CORE_HZ)
+        },
+        #[cfg(feature = "mlperf-uart")]
+        uart: Uart::new(peripherals.LPUART1, peripherals.PG8, peripherals.PG7),
+    }
+}
+
+/// Clocks the core with [`CORE_HZ`]: voltage first, then wait states, then the clock.
+fn start_pll() {
+    // The HAL leaves the power controller's registers clocked.
+    POWER_CONTROL_5.write(POWER_CONTROL_5.read() & !NO_BOOST);
+    RCC.pllcfgr().write(|pll| {
+        pll.set_pllsrc(PllSource::HSI);
+        pll.set_pllm(PllPreDiv::DIV2);
+        pll.set_plln(PllMul::MUL30);
+        pll.set_pllr(PllRDiv::DIV2);
+        pll.set_pllren(true);
+    });
+    RCC.cr().modify(|cr| cr.set_pllon(true));
+    while !RCC.cr().read().pllrdy() {}
     FLASH.acr().modify(|acr| {
         acr.set_latency(WAIT_STATES);
         acr.set_icen(true);
@@ -59,23 +81,11 @@ pub(super) fn init() -> Parts<Busy> {
         acr.set_prften(true);
     });
     while FLASH.acr().read().latency() != WAIT_STATES {}
+    RCC.cfgr().modify(|cfgr| cfgr.set_hpre(Hpre::DIV2));
+    RCC.cfgr().modify(|cfgr| cfgr.set_sw(Sysclk::PLL1_R));
+    while RCC.cfgr().read().sws() != Sysclk::PLL1_R {}
+    cortex_m::asm::delay(HALVED_CYCLES);
     RCC.cfgr().modify(|cfgr| cfgr.set_hpre(Hpre::DIV1));
-
-    let acr = FLASH.acr().read();
-    let system_hz = clocks(&peripherals.RCC)
-        .sys
-        .to_hertz()
-        .map_or(0, |clock| clock.0);
-    Parts {
-        busy: Output::new(peripherals.PF13, Level::Low, Speed::VeryHigh),
-        setup: Setup {
-            flash_cache: acr.icen() && acr.dcen(),
-            flash_wait_states: Some(acr.latency()),
-            ..setup_of_core(system_hz)
-        },
-        #[cfg(feature = "mlperf-uart")]
-        uart: Uart::new(peripherals.LPUART1, peripherals.PG8, peripherals.PG7),
-    }
 }
 
 /// The serial port that the debug probe hands on to the host.

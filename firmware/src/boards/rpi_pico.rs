@@ -80,6 +80,7 @@ pub(super) fn init() -> Parts<Busy> {
         busy: RegisterPin::of_board(),
         setup: Setup {
             flash_cache,
+            crystal: true,
             ..setup_of_core(core_hz)
         },
     }

@@ -1,8 +1,8 @@
 //! ST's 32F746GDISCOVERY: an STM32F746NG at 216 MHz, with 16 MB of serial flash
 //! that can hold the weights.
 //!
-//! Code at 0x0800_0000 is fetched over AXI, through the core's caches; the
-//! accelerator serves the flash's other address, 0x0020_0000. Both are on.
+//! Code at 0x0800_0000 is fetched over AXI, through the core's caches. The flash's
+//! accelerator serves its other address, 0x0020_0000, only, and stays off.
 
 use embassy_stm32::gpio::{Level, Output, Speed};
 use embassy_stm32::pac::FLASH;
@@ -59,10 +59,6 @@ pub(super) fn init() -> Parts<Busy> {
     rcc.apb1_pre = APBPrescaler::DIV4;
     rcc.apb2_pre = APBPrescaler::DIV2;
     let peripherals = embassy_stm32::init(config);
-    FLASH.acr().modify(|acr| {
-        acr.set_prften(true);
-        acr.set_arten(true);
-    });
     if WEIGHTS_ORIGIN == SERIAL_FLASH {
         map_serial_flash(SerialFlash {
             controller: peripherals.QUADSPI,
@@ -77,14 +73,13 @@ pub(super) fn init() -> Parts<Busy> {
         });
     }
     enable_core_caches();
-    let acr = FLASH.acr().read();
     let clocks = embassy_stm32::rcc::clocks(&peripherals.RCC);
     let core_hz = clocks.hclk1.to_hertz().map_or(0, |clock| clock.0);
     Parts {
         busy: Output::new(peripherals.PI3, Level::Low, Speed::VeryHigh),
         setup: Setup {
-            flash_cache: acr.arten(),
-            flash_wait_states: Some(acr.latency().to_bits()),
+            flash_wait_states: Some(FLASH.acr().read().latency().to_bits()),
+            crystal: true,
             ..setup_of_core(core_hz)
         },
     }

@@ -4,6 +4,8 @@
 //! RAM and starts it there.
 
 use embassy_stm32::gpio::{Level, Output, Speed};
+use embassy_stm32::pac::RCC;
+use embassy_stm32::pac::rcc::vals::{Cpusw, Cpusws, Syssw, Syssws};
 use embassy_stm32::rcc::{
     CpuClk, IcConfig, Icint, Icsel, Pll, Plldivm, Pllpdiv, Pllsel, SupplyConfig, SysClk,
 };
@@ -22,6 +24,7 @@ const CORE_DIVIDER: u32 = 2;
 const BUS_DIVIDER: u32 = 3;
 
 pub(super) fn init() -> Parts<Busy> {
+    leave_pll();
     let of_pll = |divider: u32| {
         Some(IcConfig {
             source: Icsel::PLL1,
@@ -53,4 +56,17 @@ pub(super) fn init() -> Parts<Busy> {
         // The HAL reports the buses' clock only.
         setup: setup_of_core(PLL_HZ / CORE_DIVIDER),
     }
+}
+
+/// Clocks core and buses by the chip's own oscillator: the boot ROM may have left them on
+/// the PLL, which the HAL refuses to change then.
+fn leave_pll() {
+    RCC.csr().write(|set| set.set_hsions(true));
+    while !RCC.sr().read().hsirdy() {}
+    RCC.cfgr().modify(|cfgr| {
+        cfgr.set_cpusw(Cpusw::HSI);
+        cfgr.set_syssw(Syssw::HSI);
+    });
+    while RCC.cfgr().read().cpusws() != Cpusws::HSI {}
+    while RCC.cfgr().read().syssws() != Syssws::HSI {}
 }

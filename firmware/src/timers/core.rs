@@ -32,6 +32,12 @@ impl CoreTimer {
         self.systick.start();
     }
 
+    pub(crate) fn wake(&self) {
+        if self.has_cycles.load(Ordering::Relaxed) {
+            self.cycles.wake();
+        }
+    }
+
     pub(crate) fn now(&self) -> u64 {
         if self.has_cycles.load(Ordering::Relaxed) {
             self.cycles.now()

@@ -34,12 +34,10 @@ impl CycleCounter {
         if !DWT::has_cycle_counter() {
             return false;
         }
-        // SAFETY: start-up runs once and nothing else uses these registers.
+        // SAFETY: start-up runs once and nothing else uses this register.
         let mut core = unsafe { cortex_m::Peripherals::steal() };
-        core.DCB.enable_trace();
-        DWT::unlock();
+        self.wake();
         core.DWT.set_cycle_count(0);
-        core.DWT.enable_cycle_counter();
         let before = DWT::cycle_count();
         cortex_m::asm::delay(16);
         DWT::cycle_count() != before
@@ -49,6 +47,21 @@ impl CycleCounter {
     pub(crate) fn start(&self) -> bool {
         false
     }
+
+    /// Counts on: a debug probe that ends its session switches the unit off (`TRCENA` in
+    /// `DEMCR`), which stops the counter.
+    #[cfg(not(tadpool_armv6m))]
+    #[allow(unsafe_code)]
+    pub(crate) fn wake(&self) {
+        // SAFETY: these bits are only ever set here, and by debug probes.
+        let mut core = unsafe { cortex_m::Peripherals::steal() };
+        core.DCB.enable_trace();
+        DWT::unlock();
+        core.DWT.enable_cycle_counter();
+    }
+
+    #[cfg(tadpool_armv6m)]
+    pub(crate) fn wake(&self) {}
 
     /// Cycles since the start.
     pub(crate) fn now(&self) -> u64 {

@@ -28,6 +28,9 @@ pub struct Board {
     /// The microcontroller; of a board with a debug probe, the name that
     /// probe-rs has for it.
     pub chip: String,
+    /// The register by which the chip tells which one it is, if any is known.
+    #[serde(default)]
+    pub identity: Option<Identity>,
     /// Its processor core.
     pub core: String,
     /// Rust's target triple.
@@ -57,6 +60,22 @@ pub struct Board {
     pub counter: Counter,
     /// How an image is run.
     pub runner: Runner,
+}
+
+/// The register by which a chip tells which one it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    /// Its address.
+    pub register: u32,
+    /// The bits of it that are the same for all of these chips.
+    pub mask: u32,
+    /// Their value.
+    pub value: u32,
+    /// The least value of its upper 16 bits that the board's file suits, where those are the
+    /// chip's revision.
+    #[serde(default)]
+    pub oldest_revision: Option<u16>,
 }
 
 /// Which kernels run on a board.
@@ -186,6 +205,9 @@ pub struct Probe {
     /// Whether the chip is only reached while its reset pin is held.
     #[serde(default)]
     pub under_reset: bool,
+    /// probe-rs' names of the flash algorithms to use where it knows several for one memory.
+    #[serde(default)]
+    pub flash_algorithms: Vec<String>,
 }
 
 /// The unit of a board's costs.
@@ -337,6 +359,7 @@ mod tests {
             runner: Runner::Probe(Probe {
                 speed_khz: 4000,
                 under_reset: false,
+                flash_algorithms: Vec::new(),
             }),
             ..emulated
         };

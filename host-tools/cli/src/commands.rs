@@ -3,6 +3,7 @@
 mod bench;
 mod board;
 mod boards;
+mod bringup;
 mod check;
 mod compile;
 mod completions;
@@ -86,6 +87,10 @@ enum Command {
     ///
     /// An emulated board counts instructions, which is not latency.
     Bench(bench::Bench),
+    /// Walk through a board's first run: chip, RAM, flash, clock, one inference.
+    ///
+    /// Each stage says what it found; the first that is not good is the one to mend.
+    Bringup(bringup::Bringup),
     /// Print what the firmware logs.
     Logs(logs::Logs),
     /// List the debug probes that are connected.
@@ -123,6 +128,7 @@ impl Cli {
             Command::Check(command) => Box::new(command.run()?),
             Command::Run(command) => Box::new(command.run()?),
             Command::Bench(command) => Box::new(command.run()?),
+            Command::Bringup(command) => Box::new(command.run()?),
             Command::Logs(command) => Box::new(command.run()?),
             Command::Probes(command) => Box::new(command.run()),
             Command::Boards(command) => Box::new(command.run()?),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use probe_rs::architecture::arm::ArmError;
-use probe_rs::config::{Registry, TargetSelector};
+use probe_rs::config::TargetSelector;
 use probe_rs::probe::list::{Accessibility, Lister, ProbeListItem};
 use probe_rs::probe::{
     DebugProbeError, DebugProbeSelector, Probe, ProbeCreationError, WireProtocol,
@@ -11,9 +11,10 @@ use probe_rs::probe::{
 use probe_rs::{Error, MemoryInterface as _, Permissions, Session, Target};
 use serde::Serialize;
 
+use super::chip::target;
 use super::error::{ProbeError, causes, is_late};
 use super::qemu::{self, Emulator};
-use tadpool_boards::{Board, Runner};
+use tadpool_boards::{Board, Identity, Runner};
 
 /// Speeds that are tried after the board's own, for cables that are long or
 /// boards whose clock is slow.
@@ -55,6 +56,8 @@ pub struct FoundProbe {
 pub struct Connection {
     pub(super) session: Session,
     pub(super) chip: String,
+    /// Whether this session has written an image to RAM, which a reset would lose.
+    pub(super) is_loaded: bool,
     /// The emulated board, if this connection started it. Dropped last.
     pub(super) emulator: Option<Emulator>,
 }
@@ -89,9 +92,11 @@ pub fn connect(board: &Board, options: &Options) -> Result<Connection, ProbeErro
     let mut connection = Connection {
         session,
         chip,
+        is_loaded: false,
         emulator,
     };
     connection.check_core(board)?;
+    connection.check_identity(board)?;
     Ok(connection)
 }
 
@@ -103,6 +108,35 @@ impl Connection {
             // One that no longer answers has not ended.
             Some(emulator) if !is_late(error) => format!("{cause}: {}", emulator.reason()),
             _ => cause,
+        }
+    }
+
+    /// The value of the register by which the chip tells which one it is; none if the
+    /// board's file knows no such register.
+    ///
+    /// # Errors
+    /// A [`ProbeError`] if it cannot be read.
+    pub fn identity(&mut self, board: &Board) -> Result<Option<u32>, ProbeError> {
+        let Some(identity) = &board.identity else {
+            return Ok(None);
+        };
+        let read = self
+            .session
+            .core(0)
+            .and_then(|mut core| core.read_word_32(identity.register.into()));
+        let found = read.map_err(|error| ProbeError::Lost {
+            doing: "it was asked which chip it is",
+            cause: self.cause(&error),
+        })?;
+        Ok(Some(found))
+    }
+
+    /// Refuses a chip that is not the board's, or of a revision that its file does not suit.
+    fn check_identity(&mut self, board: &Board) -> Result<(), ProbeError> {
+        let found = self.identity(board)?;
+        match (&board.identity, found) {
+            (Some(identity), Some(found)) => suits(board, identity, found),
+            _ => Ok(()),
         }
     }
 
@@ -139,6 +173,28 @@ impl Connection {
                 cpuid,
             }),
         }
+    }
+}
+
+/// Refuses what a chip's register says, if the board's file is for another chip.
+fn suits(board: &Board, identity: &Identity, found: u32) -> Result<(), ProbeError> {
+    let revision = (found >> 16) as u16;
+    if found & identity.mask != identity.value {
+        return Err(ProbeError::WrongChip {
+            board: board.name.clone(),
+            chip: board.chip.clone(),
+            register: identity.register,
+            expected: identity.value,
+            found: found & identity.mask,
+        });
+    }
+    match identity.oldest_revision {
+        Some(oldest) if revision < oldest => Err(ProbeError::OldRevision {
+            board: board.name.clone(),
+            oldest,
+            found: revision,
+        }),
+        _ => Ok(()),
     }
 }
 
@@ -331,26 +387,6 @@ fn selectors(found: &[(FoundProbe, ProbeListItem)]) -> Vec<String> {
         .collect()
 }
 
-/// probe-rs's description of the board's chip.
-fn target(board: &Board, options: &Options) -> Result<Target, ProbeError> {
-    let unknown = |chip: &str, similar| ProbeError::UnknownChip {
-        chip: chip.to_owned(),
-        similar,
-    };
-    if let (Runner::Qemu(_), None) = (&board.runner, &options.chip) {
-        return qemu::target(board).map_err(|_| unknown(&board.name, Vec::new()));
-    }
-    let chip = options.chip.as_deref().unwrap_or(&board.chip);
-    let registry = Registry::from_builtin_families();
-    registry.get_target_by_name(chip).map_err(|_| {
-        const MOST: usize = 8;
-        let mut similar = registry.search_chips(chip);
-        similar.dedup();
-        similar.truncate(MOST);
-        unknown(chip, similar)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use probe_rs::probe::list::ProbeLister;
@@ -412,6 +448,7 @@ mod tests {
             runner: Runner::Probe(tadpool_boards::Probe {
                 speed_khz: 4000,
                 under_reset: false,
+                flash_algorithms: Vec::new(),
             }),
             chip: "STM32F746NG".into(),
             ..tadpool_boards::find(tadpool_boards::DEFAULT_BOARD).unwrap()
@@ -491,5 +528,19 @@ mod tests {
             cause: causes(&error),
         };
         insta::assert_snapshot!(error.to_string());
+    }
+
+    #[test]
+    fn another_chip_and_an_older_revision_are_told() {
+        let board = tadpool_boards::find("nucleo-h743zi2").unwrap();
+        let identity = board.identity.unwrap();
+        assert!(suits(&board, &identity, 0x2003_6450).is_ok());
+        let told = |found| suits(&board, &identity, found).unwrap_err().to_string();
+        let (other, older) = (told(0x2003_6449), told(0x1003_6450));
+        assert!(
+            other.contains("00000450") && other.contains("00000449"),
+            "{other}"
+        );
+        assert!(older.contains("1003") && older.contains("2003"), "{older}");
     }
 }

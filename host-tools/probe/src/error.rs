@@ -82,6 +82,20 @@ pub enum ProbeError {
         /// Names that are like it.
         similar: Vec<String>,
     },
+    /// probe-rs has no such flash algorithm for the chip.
+    #[error(
+        "probe-rs has no flash algorithm `{algorithm}` for `{chip}`; correct \
+         `flash_algorithms` in the board's file: {}",
+        known.join(", ")
+    )]
+    NoFlashAlgorithm {
+        /// The chip.
+        chip: String,
+        /// The name in the board's file.
+        algorithm: String,
+        /// Names that there are.
+        known: Vec<String>,
+    },
     /// No chip answers.
     #[error(
         "no `{chip}` answers at the debug probe, at {} kHz, nor while its reset is held: {cause}; \
@@ -110,6 +124,36 @@ pub enum ProbeError {
         found: String,
         /// The probe's own description.
         cpuid: u32,
+    },
+    /// Another chip of the same core answers.
+    #[error(
+        "board `{board}` has a {chip}, but another chip answers ({register:08x} holds \
+         {found:08x}, not {expected:08x}); pass the `--board` that is connected"
+    )]
+    WrongChip {
+        /// Name of the board.
+        board: String,
+        /// The chip that it has.
+        chip: String,
+        /// The register by which the chip tells.
+        register: u32,
+        /// The value of this chip.
+        expected: u32,
+        /// The value that was read.
+        found: u32,
+    },
+    /// The chip is older than the board's file is for.
+    #[error(
+        "board `{board}` is for revisions of the chip from {oldest:04x}, and this one is \
+         {found:04x}, which may not run at its clock; pass the `--board` of the older one"
+    )]
+    OldRevision {
+        /// Name of the board.
+        board: String,
+        /// The oldest that it suits.
+        oldest: u16,
+        /// The one that is there.
+        found: u16,
     },
     /// The chip refuses to be debugged.
     #[error(

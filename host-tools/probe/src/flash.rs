@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use probe_rs::MemoryInterface as _;
 use probe_rs::flashing::{
-    self, DownloadOptions, ElfLoader, ElfOptions, FileDownloadError, FlashError, FlashLoader,
-    FlashProgress, ProgressEvent, ProgressOperation,
+    self, BootInfo, DownloadOptions, ElfLoader, ElfOptions, FileDownloadError, FlashError,
+    FlashLoader, FlashProgress, ProgressEvent, ProgressOperation,
 };
 
 use super::connect::Connection;
@@ -53,13 +53,15 @@ impl Connection {
         let result = loader.commit(&mut self.session, options);
         progress.end();
         result.map_err(|error| self.flash_error(&error, written_bytes, bytes))?;
+        self.is_loaded = true;
         Ok(Flashed {
             bytes,
             time: Some(start.elapsed()),
         })
     }
 
-    /// As [`Self::flash`], unless `image` is in the flash already.
+    /// As [`Self::flash`], unless `image` is in the flash already. One that is to lie in RAM
+    /// is always written: the firmware may have changed what it left there.
     ///
     /// # Errors
     /// A [`ProbeError`].
@@ -71,6 +73,9 @@ impl Connection {
         let is_blank = self.emulator.is_some();
         if !is_blank {
             let loader = self.loader(image)?;
+            if ram_start(&loader).is_some() {
+                return self.flash(image, progress);
+            }
             let mut silent = FlashProgress::empty();
             match loader.verify(&mut self.session, &mut silent) {
                 Ok(()) => {
@@ -115,7 +120,7 @@ impl Connection {
         Ok(None)
     }
 
-    fn loader(&mut self, image: &Path) -> Result<FlashLoader, ProbeError> {
+    pub(super) fn loader(&mut self, image: &Path) -> Result<FlashLoader, ProbeError> {
         let format = ElfLoader(ElfOptions::default());
         flashing::build_loader(&mut self.session, image, format, None).map_err(|error| match &error
         {
@@ -151,6 +156,17 @@ impl Connection {
                 cause: causes(error),
             },
         }
+    }
+}
+
+/// Where the vector table is of an image that is loaded into RAM; none if it starts from
+/// flash, by a reset.
+pub(super) fn ram_start(loader: &FlashLoader) -> Option<u64> {
+    match loader.boot_info() {
+        BootInfo::FromRam {
+            vector_table_addr, ..
+        } => Some(vector_table_addr),
+        BootInfo::Other => None,
     }
 }
 

@@ -1,9 +1,11 @@
 #![doc = include_str!("../README.md")]
 
+mod chip;
 mod connect;
 mod error;
 mod flash;
 mod link;
+mod memory_test;
 
 pub mod qemu;
 
@@ -26,6 +28,7 @@ pub use connect::{Connection, FoundProbe, Options, connect, list};
 pub use error::ProbeError;
 pub use flash::Flashed;
 pub use link::RttLink;
+pub use memory_test::BadWord;
 
 /// A board that does not run the image.
 #[derive(Debug, thiserror::Error)]

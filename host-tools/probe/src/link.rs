@@ -9,6 +9,7 @@ use probe_rs::{CoreStatus, MemoryInterface as _, Session};
 
 use super::connect::Connection;
 use super::error::{ProbeError, causes};
+use super::flash::ram_start;
 use crate::session::{Transport, TransportError};
 use tadpool_image::elf::{ElfError, Functions};
 
@@ -48,11 +49,18 @@ impl Connection {
     /// to it; `image` is the file that was flashed, and `time` how long the
     /// firmware may take to start.
     ///
+    /// Firmware that lies in RAM is started there, without a reset: the chip's boot ROM would
+    /// run instead. It is written first, unless this session has done so.
+    ///
     /// # Errors
     /// A [`ProbeError`]; [`ProbeError::Silent`] if the firmware does not answer.
     pub fn run(mut self, image: &Path, time: Duration) -> Result<RttLink, ProbeError> {
         let symbols = Symbols::of(image)?;
-        if let Err(error) = reset(&mut self.session, symbols.control_block) {
+        let in_ram = ram_start(&self.loader(image)?);
+        if in_ram.is_some() && !self.is_loaded {
+            self.flash(image, &())?;
+        }
+        if let Err(error) = start(&mut self.session, in_ram, symbols.control_block) {
             return Err(ProbeError::Lost {
                 doing: "it was reset",
                 cause: self.cause(&error),
@@ -248,10 +256,19 @@ impl Symbols {
     }
 }
 
-/// Starts the firmware anew, with no trace of rings that were there before.
-fn reset(session: &mut Session, control_block: u64) -> Result<(), probe_rs::Error> {
+/// Starts the firmware anew, with no trace of rings that were there before: from its vector
+/// table `in_ram`, or by a reset.
+fn start(
+    session: &mut Session,
+    in_ram: Option<u64>,
+    control_block: u64,
+) -> Result<(), probe_rs::Error> {
+    match in_ram {
+        // Writing the image has reset and halted the core.
+        Some(vector_table) => session.prepare_running_on_ram(vector_table, 0)?,
+        None => session.core(0)?.reset_and_halt(HALT_TIME).map(drop)?,
+    }
     let mut core = session.core(0)?;
-    core.reset_and_halt(HALT_TIME)?;
     core.write_8(control_block, &[0; Rtt::RTT_ID.len()])?;
     core.run()
 }

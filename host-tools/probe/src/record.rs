@@ -93,7 +93,22 @@ impl Provenance {
             None => "no flash of its own".to_owned(),
         };
         let mhz = f64::from(setup.core_hz) / 1e6;
-        Some(format!("{mhz} MHz, {caches}, {wait_states}"))
+        let clock = match setup.crystal {
+            true => "crystal",
+            false => "the chip's oscillator, ±1 %",
+        };
+        let boost = match setup.boost {
+            Some(false) => ", no boost mode",
+            _ => "",
+        };
+        let banks = match setup.dual_bank {
+            Some(true) => ", dual-bank flash",
+            Some(false) => ", single-bank flash",
+            None => "",
+        };
+        Some(format!(
+            "{mhz} MHz ({clock}{boost}), {caches}, {wait_states}{banks}"
+        ))
     }
 }
 

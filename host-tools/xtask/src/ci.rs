@@ -14,7 +14,7 @@ use tadpool_boards::Board;
 use crate::python::RUFF;
 use crate::run::{build_with_tests, cargo, root, run, shown, succeeds, tadpool};
 use crate::setup::{boards, setup};
-use crate::{bench, dependencies, examples, generate, packages, results};
+use crate::{bench, chips, dependencies, examples, generate, packages, results};
 
 /// Boards that have no room for the model in `firmware/model`.
 const SMALL_BOARDS: &str = "qemu-lm3s6965evb,qemu-microbit";
@@ -107,6 +107,9 @@ fn all(tally: &mut Tally) -> Result<()> {
             "--except",
             SMALL_BOARDS,
         ])?)
+    })?;
+    step(tally, "the start of every chip", || {
+        chips::rehearse(&[], false)
     })?;
     step(tally, "the camera example", examples::camera)?;
     step(tally, "inferences in pieces", examples::pieces)?;
@@ -273,8 +276,9 @@ pub(crate) fn host() -> Result<String> {
 
 /// Checks models' Python.
 fn ruff() -> Result<()> {
-    run(RUFF.command()?.args(["check", "models"]))?;
-    run(RUFF.command()?.args(["format", "--check", "models"]))
+    const FOLDERS: [&str; 2] = ["models", "firmware/rehearsal"];
+    run(RUFF.command()?.arg("check").args(FOLDERS))?;
+    run(RUFF.command()?.args(["format", "--check"]).args(FOLDERS))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, reason = "a command prints")]
 
 mod bench;
+mod chips;
 mod ci;
 mod demo;
 mod dependencies;
@@ -60,6 +61,16 @@ enum Command {
         #[arg(long, conflicts_with_all = ["core", "save"])]
         check: bool,
     },
+    /// Rehearses the start of every chip's image on a model of the chip, and compares the
+    /// registers that it writes with the saved traces, as ci does.
+    Chips {
+        /// Only this board.
+        #[arg(long)]
+        board: Vec<String>,
+        /// Saves the traces.
+        #[arg(long)]
+        save: bool,
+    },
     /// Packs the public packages, installs `tadpool` from them, and compiles and runs a
     /// model with it in an empty folder, as ci does.
     Packages,
@@ -95,6 +106,7 @@ fn main() -> ExitCode {
         Command::Demo => demo::demo(),
         Command::Quick => quick::quick(),
         Command::Advisories => dependencies::advisories(),
+        Command::Chips { board, save } => chips::rehearse(&board, save),
         Command::Packages => packages::check(),
         Command::Ci => return ci::ci(),
         Command::Bench { check: true, .. } => bench::lint().and_then(|()| bench::check()),

@@ -1,10 +1,11 @@
 //! Programs that come as Python packages, in a folder of their own and each at one
-//! version, so that their advice does not change.
+//! version, so that their advice does not change; and packages for programs of ours.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::run::{root, run};
 
@@ -45,4 +46,21 @@ impl Program {
         command.current_dir(root());
         Ok(command)
     }
+}
+
+/// A Python that has the packages of a requirements file, in the environment `name`; they are
+/// installed if the file has changed.
+pub(crate) fn environment(name: &str, requirements: &Path) -> Result<PathBuf> {
+    let folder = root().join("target").join(format!("python-{name}"));
+    let wanted = fs::read(requirements).with_context(|| requirements.display().to_string())?;
+    let installed = folder.join("requirements.txt");
+    if fs::read(&installed).ok().as_ref() != Some(&wanted) {
+        run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
+        let mut install = Command::new(folder.join("bin/pip"));
+        run(install
+            .args(["install", "--quiet", "--requirement"])
+            .arg(requirements))?;
+        fs::write(&installed, &wanted)?;
+    }
+    Ok(folder.join("bin/python"))
 }

@@ -153,6 +153,18 @@ pub(crate) fn kernels_for(folder: &Path) -> anyhow::Result<PathBuf> {
     )
 }
 
+impl SessionArgs {
+    /// The way to the board.
+    pub(crate) fn options(&self) -> Options {
+        self.probe.options()
+    }
+
+    /// Longest time for one answer.
+    pub(crate) fn timeout(&self) -> Duration {
+        Duration::from_secs(self.timeout)
+    }
+}
+
 impl ProbeArgs {
     pub(crate) fn options(&self) -> Options {
         Options {
@@ -178,9 +190,9 @@ impl BoardImage {
             board: &self.board,
             image: &self.image.path,
             model_hash: Some(self.model_hash),
-            timeout: Duration::from_secs(args.timeout),
+            timeout: args.timeout(),
         };
-        let mut session = tadpool_probe::start(&run, &args.probe.options(), &Bars::default())?;
+        let mut session = tadpool_probe::start(&run, &args.options(), &Bars::default())?;
         session.name_steps(self.step_names.clone());
         Ok(session)
     }

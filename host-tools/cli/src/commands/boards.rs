@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
@@ -44,6 +45,7 @@ struct BoardRow {
 /// The bytes that an image takes of its board's memory.
 #[derive(Debug, Serialize)]
 struct ImageRow {
+    file: PathBuf,
     flash_bytes: u64,
     /// Variables and stack.
     ram_bytes: u64,
@@ -87,7 +89,7 @@ fn image(
         interface: Interface::Requests,
     };
     let named = || format!("board `{}`", board.name);
-    let Image { sizes, .. } = tadpool_image::build(&build).with_context(named)?;
+    let Image { sizes, path, .. } = tadpool_image::build(&build).with_context(named)?;
     let code = audit::code(board);
     let audit = match audits.get(&code) {
         Some(audit) => audit,
@@ -98,6 +100,7 @@ fn image(
     };
     audit.check(board).with_context(named)?;
     Ok(ImageRow {
+        file: path,
         flash_bytes: sizes.flash_bytes(),
         ram_bytes: sizes.ram_bytes(),
         stack_bytes: sizes.stack_bytes,

@@ -9,8 +9,8 @@
 //! al., 2022; Chen et al., 2025, show that this is Babai's nearest plane). Then
 //! single weights are moved by whole steps as long as that helps.
 
+use fearless_simd::{Level, Simd, SimdBase, dispatch, f64x8};
 use rayon::prelude::*;
-use wide::f64x8;
 
 use crate::calibrate::Moments;
 use crate::quantize::quant_model::{QuantMatrix, WeightBits};
@@ -116,7 +116,7 @@ impl Covariance {
                 }
                 values[row] += damping;
             });
-        let factor = cholesky(&ordered, count)?;
+        let factor = dispatch!(Level::new(), simd => cholesky(simd, &ordered, count))?;
         Some(Self {
             factor,
             covariance: ordered,
@@ -140,7 +140,9 @@ impl Covariance {
             .zip(widest)
             .map(|(row, &widest)| {
                 let ordered: Vec<f64> = self.order.iter().map(|&input| row[input]).collect();
-                let (scale, rounded) = self.round_row(&ordered, bits, widest, &allowed);
+                let (scale, rounded) = dispatch!(Level::new(), simd => {
+                    self.round_row(simd, &ordered, bits, widest, &allowed)
+                });
                 let mut integers = vec![0; inputs];
                 for (&input, &integer) in self.order.iter().zip(&rounded) {
                     integers[input] = integer;
@@ -161,8 +163,10 @@ impl Covariance {
     }
 
     /// Scale and integers of one row, in the order of the factor.
-    fn round_row(
+    #[inline(always)]
+    fn round_row<S: Simd>(
         &self,
+        simd: S,
         row: &[f64],
         bits: WeightBits,
         widest: f64,
@@ -174,33 +178,40 @@ impl Covariance {
         };
         let nearest = row.iter().map(|weight| bits.nearest(weight / widest));
         let nearest: Vec<i8> = nearest.collect();
-        let mut best = (self.error(row, &nearest, widest), widest, nearest);
+        let mut best = (self.error(simd, row, &nearest, widest), widest, nearest);
         for reach in reaches {
             let scale = if *reach == 1.0 {
                 widest
             } else {
                 allowed(widest * reach)
             };
-            let rounded = self.nearest_plane(row, bits, scale);
-            let error = self.error(row, &rounded, scale);
+            let rounded = self.nearest_plane(simd, row, bits, scale);
+            let error = self.error(simd, row, &rounded, scale);
             if error < best.0 {
                 best = (error, scale, rounded);
             }
         }
         let (_, scale, mut rounded) = best;
-        self.improve(row, bits, scale, &mut rounded);
+        self.improve(simd, row, bits, scale, &mut rounded);
         (scale, rounded)
     }
 
     /// Rounds the last input, then the one before it for what that left over, and
     /// so on.
-    fn nearest_plane(&self, row: &[f64], bits: WeightBits, scale: f64) -> Vec<i8> {
+    #[inline(always)]
+    fn nearest_plane<S: Simd>(
+        &self,
+        simd: S,
+        row: &[f64],
+        bits: WeightBits,
+        scale: f64,
+    ) -> Vec<i8> {
         let count = row.len();
         let mut rounded = vec![0; count];
         let mut errors = vec![0.0; count];
         for at in (0..count).rev() {
             let factor = &self.factor[at * count..][..count];
-            let left = dot(&factor[at + 1..], &errors[at + 1..]) / factor[at];
+            let left = dot(simd, &factor[at + 1..], &errors[at + 1..]) / factor[at];
             rounded[at] = bits.nearest((row[at] + left) / scale);
             errors[at] = row[at] - scale * f64::from(rounded[at]);
         }
@@ -208,11 +219,19 @@ impl Covariance {
     }
 
     /// Moves one weight at a time to where the others leave the least error.
-    fn improve(&self, row: &[f64], bits: WeightBits, scale: f64, rounded: &mut [i8]) {
+    #[inline(always)]
+    fn improve<S: Simd>(
+        &self,
+        simd: S,
+        row: &[f64],
+        bits: WeightBits,
+        scale: f64,
+        rounded: &mut [i8],
+    ) {
         let count = row.len();
         let line = |at: usize| &self.covariance[at * count..][..count];
         let errors: Vec<f64> = errors(row, rounded, scale).collect();
-        let mut slope: Vec<f64> = (0..count).map(|at| dot(line(at), &errors)).collect();
+        let mut slope: Vec<f64> = (0..count).map(|at| dot(simd, line(at), &errors)).collect();
         for _ in 0..PASSES {
             let mut moved = false;
             for at in 0..count {
@@ -237,11 +256,12 @@ impl Covariance {
     }
 
     /// `e' H e`.
-    fn error(&self, row: &[f64], rounded: &[i8], scale: f64) -> f64 {
+    #[inline(always)]
+    fn error<S: Simd>(&self, simd: S, row: &[f64], rounded: &[i8], scale: f64) -> f64 {
         let errors: Vec<f64> = errors(row, rounded, scale).collect();
         let lines = self.factor.chunks_exact(row.len()).enumerate();
         lines
-            .map(|(at, line)| dot(&line[at..], &errors[at..]).powi(2))
+            .map(|(at, line)| dot(simd, &line[at..], &errors[at..]).powi(2))
             .sum()
     }
 }
@@ -253,16 +273,17 @@ fn errors(row: &[f64], rounded: &[i8], scale: f64) -> impl Iterator<Item = f64> 
 }
 
 /// The upper triangle `R` with `R' R = matrix`; `None` if there is none.
-fn cholesky(matrix: &[f64], count: usize) -> Option<Vec<f64>> {
+#[inline(always)]
+fn cholesky<S: Simd>(simd: S, matrix: &[f64], count: usize) -> Option<Vec<f64>> {
     let mut lower = vec![0.0; count * count];
     for row in 0..count {
         let (above, line) = lower.split_at_mut(row * count);
         for column in 0..row {
             let other = &above[column * count..][..count];
-            let rest = matrix[row * count + column] - dot(&line[..column], &other[..column]);
+            let rest = matrix[row * count + column] - dot(simd, &line[..column], &other[..column]);
             line[column] = rest / other[column];
         }
-        let rest = matrix[row * count + row] - dot(&line[..row], &line[..row]);
+        let rest = matrix[row * count + row] - dot(simd, &line[..row], &line[..row]);
         if !(rest > 0.0 && rest.is_finite()) {
             return None;
         }
@@ -278,15 +299,16 @@ fn cholesky(matrix: &[f64], count: usize) -> Option<Vec<f64>> {
 }
 
 /// A sum of products in a fixed order of eight lanes, the same on every machine.
-fn dot(a: &[f64], b: &[f64]) -> f64 {
+#[inline(always)]
+fn dot<S: Simd>(simd: S, a: &[f64], b: &[f64]) -> f64 {
     let (a_lanes, a_rest) = a.as_chunks::<8>();
     let (b_lanes, b_rest) = b.as_chunks::<8>();
-    let mut lanes = f64x8::ZERO;
-    for (&a, &b) in a_lanes.iter().zip(b_lanes) {
-        lanes += f64x8::new(a) * f64x8::new(b);
+    let mut lanes = f64x8::splat(simd, 0.0);
+    for (a, b) in a_lanes.iter().zip(b_lanes) {
+        lanes += f64x8::from_slice(simd, a) * f64x8::from_slice(simd, b);
     }
     let rest: f64 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
-    lanes.to_array().iter().sum::<f64>() + rest
+    lanes.as_slice().iter().sum::<f64>() + rest
 }
 
 #[cfg(test)]
@@ -294,6 +316,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn error(covariance: &Covariance, row: &[f64], rounded: &[i8], scale: f64) -> f64 {
+        dispatch!(Level::new(), simd => covariance.error(simd, row, rounded, scale))
+    }
 
     /// Correlated inputs and rows of weights from a seed.
     fn example(seed: u64, inputs: usize, outputs: usize) -> (Moments, Vec<f64>, Vec<f32>) {
@@ -344,7 +370,7 @@ mod tests {
                 let integers = &rounded.matrix.weights[output * inputs..][..inputs];
                 let error = |integers: &[i8], scale: f64| {
                     let integers: Vec<i8> = covariance.order.iter().map(|&i| integers[i]).collect();
-                    covariance.error(&ordered(row), &integers, scale)
+                    error(&covariance, &ordered(row), &integers, scale)
                 };
                 let (plain, looked) = (error(&nearest, widest[output]), error(integers, rounded.scales[output]));
                 prop_assert!(looked <= plain * (1.0 + 1e-9), "{} > {}", looked, plain);
@@ -389,10 +415,11 @@ mod tests {
                     .iter()
                     .map(|w| WeightBits::Int4.nearest(w / scale))
                     .collect();
-                nearest += covariance.error(&row, &plain, scale);
-                let (scale, integers) =
-                    covariance.round_row(&row, WeightBits::Int4, scale, |scale| scale);
-                looked += covariance.error(&row, &integers, scale);
+                nearest += error(&covariance, &row, &plain, scale);
+                let (scale, integers) = dispatch!(Level::new(), simd => {
+                    covariance.round_row(simd, &row, WeightBits::Int4, scale, |scale| scale)
+                });
+                looked += error(&covariance, &row, &integers, scale);
             }
         }
         assert!(looked < 0.6 * nearest, "{looked} against {nearest}");

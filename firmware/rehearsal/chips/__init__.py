@@ -1,0 +1,98 @@
+"""Models of chips: the registers that start-up code touches, as the reference manuals have
+them. Each answers with ready bits, and refuses an order that its manual forbids."""
+
+import cortex_m
+
+MHZ = 1_000_000
+
+
+class Chip:
+    """What the models share; each has `CPU`, `CPUID`, `MEMORIES` (origin, size, filling),
+    `WINDOWS` (base and size of its registers), `RESET` (their values) and `BLOCKS` (base, name,
+    and the registers' names by offset)."""
+
+    CPU = CPUID = None
+    MEMORIES, WINDOWS, RESET, BLOCKS = [], [], {}, []
+    # Whether Unicorn knows every instruction of the core.
+    INFERS = True
+
+    def __init__(self, board):
+        self.board = board
+
+    def vector_table(self, _image):
+        layout = self.board["layout"]
+        origin = self.board["memory"][layout["code"]]["origin"]
+        return origin + (0x100 if layout.get("boot") == "second-stage" else 0)
+
+    def name(self, word):
+        if word in cortex_m.NAMES:
+            return cortex_m.NAMES[word]
+        for base, block, names in self.BLOCKS:
+            if word - base in names:
+                return f"{block}.{names[word - base]}"
+            if base <= word < base + 0x400:
+                return f"{block}.{word - base:#x}"
+        return f"{word:#010x}"
+
+    def is_traced(self, word):
+        """Whether a write belongs to the start-up; interrupts' priorities do not."""
+        return not 0xE000_E100 <= word < 0xE000_E500
+
+    def home(self, word):
+        """The register that is meant by an address that only sets or clears bits of it."""
+        return word
+
+    def written(self, _word, _held, new):
+        """The register's value after `new` was written at `word`."""
+        return new
+
+    def read(self, _registers, _word, held):
+        return held
+
+    def write(self, _registers, _word, _held, _new):
+        """Consequences of a write, each with a note for the trace."""
+        return []
+
+    def check(self, _registers):
+        """Refuses a set-up that the manual forbids, after every write."""
+
+    def state(self, registers):
+        """The set-up, decoded."""
+        raise NotImplementedError
+
+
+def bits(value, low, count):
+    return value >> low & (1 << count) - 1
+
+
+def follow(value, pairs):
+    """`value` with a ready bit for each enable bit."""
+    for enable, ready in pairs:
+        value = value & ~(1 << ready) | bits(value, enable, 1) << ready
+    return value
+
+
+def prescaler(field):
+    """STM32's division of a bus clock, by its 4 bits."""
+    return {8: 2, 9: 4, 10: 8, 11: 16, 12: 64, 13: 128, 14: 256, 15: 512}.get(field, 1)
+
+
+def of(board):
+    """The model of a board's chip."""
+    from . import nrf52, rp2, stm32f7, stm32h7, stm32l4, stm32n6
+
+    models = {
+        "STM32L4R5": stm32l4.Stm32l4,
+        "STM32F746": stm32f7.Stm32f7,
+        "STM32H743": stm32h7.Stm32h7,
+        "STM32N657": stm32n6.Stm32n6,
+        "nRF52840": nrf52.Nrf52,
+        "RP2040": rp2.Rp2040,
+        "RP235": rp2.Rp2350,
+    }
+    for start, model in models.items():
+        if board["chip"].startswith(start):
+            return model(board)
+    raise SystemExit(
+        f"no model of {board['chip']}, the chip of {board['name']}; add one to chips/"
+    )

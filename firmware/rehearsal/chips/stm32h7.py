@@ -1,0 +1,136 @@
+"""ST's STM32H743, revisions Y and V (reference manual RM0433)."""
+
+from cortex_m import Fault
+
+from . import MHZ, Chip, bits, follow, prescaler
+
+RCC, PWR, FLASH, SYSCFG = 0x5802_4400, 0x5802_4800, 0x5200_2000, 0x5800_0400
+CR, CFGR, D1CFGR, PLLCKSELR, PLL1DIVR = (
+    RCC + at for at in (0x00, 0x10, 0x18, 0x28, 0x30)
+)
+PWR_CSR1, PWR_D3CR, PWRCR = PWR + 0x04, PWR + 0x18, SYSCFG + 0x2C
+ACR = FLASH
+VOLTAGE_READY = 1 << 13
+OVERDRIVE = 1
+# RM0433, table 17, in MHz of the AXI bus: most for each number of wait states.
+FLASH_LIMITS = [70, 140, 210, 225, 240]
+GPIO = {0x00: "MODER", 0x04: "OTYPER", 0x08: "OSPEEDR", 0x0C: "PUPDR", 0x18: "BSRR"}
+
+
+class Stm32h7(Chip):
+    CPU, CPUID = "UC_CPU_ARM_CORTEX_M7", 0x411F_C271
+    MEMORIES = [
+        (0x0800_0000, 2 << 20, b"\xff"),
+        (0x2000_0000, 0x2_0000, b"\xa5"),
+        (0x2400_0000, 0x8_0000, b"\xa5"),
+    ]
+    WINDOWS = [(0x4000_0000, 0x1000_0000), (0x5000_0000, 0x1000_0000)]
+    RESET = {CR: 0x83, PWR_D3CR: 0x4000, ACR: 0x37}
+    BLOCKS = [
+        (
+            RCC,
+            "RCC",
+            {
+                0x00: "CR",
+                0x10: "CFGR",
+                0x18: "D1CFGR",
+                0x1C: "D2CFGR",
+                0x20: "D3CFGR",
+                0x28: "PLLCKSELR",
+                0x2C: "PLLCFGR",
+                0x30: "PLL1DIVR",
+                0x4C: "D1CCIPR",
+                0x50: "D2CCIP1R",
+                0x54: "D2CCIP2R",
+                0x58: "D3CCIPR",
+                0x70: "BDCR",
+                0x74: "CSR",
+                0x9C: "APB4RSTR",
+                0xD4: "AHB3ENR",
+                0xD8: "AHB1ENR",
+                0xE0: "AHB4ENR",
+                0xF4: "APB4ENR",
+            },
+        ),
+        (PWR, "PWR", {0x00: "CR1", 0x0C: "CR3", 0x18: "D3CR"}),
+        (SYSCFG, "SYSCFG", {0x2C: "PWRCR"}),
+        (FLASH, "FLASH", {0x00: "ACR"}),
+        (0x5802_0C00, "GPIOD", GPIO),
+        (0x5802_1400, "GPIOF", GPIO),
+        (0x5802_1800, "GPIOG", GPIO),
+        (0x5C00_1000, "DBGMCU", {0x04: "CR"}),
+    ]
+
+    def read(self, registers, word, held):
+        match word:
+            case 0x5802_4400:
+                pairs = [
+                    (0, 2),
+                    (7, 8),
+                    (12, 13),
+                    (16, 17),
+                    (24, 25),
+                    (26, 27),
+                    (28, 29),
+                ]
+                return follow(held, pairs)
+            case 0x5802_4410:
+                return held & ~0x38 | bits(held, 0, 3) << 3
+            case 0x5802_4470 | 0x5802_4474:
+                return follow(held, [(0, 1)])
+            case 0x5802_4804 | 0x5802_4818:
+                return held | VOLTAGE_READY
+        return held
+
+    def check(self, registers):
+        is_revision_y = self.board["name"] == "nucleo-h743zi"
+        overdrive = (
+            bits(registers[PWR_D3CR], 14, 2) == 3
+            and registers.get(PWRCR, 0) & OVERDRIVE
+        )
+        if overdrive and is_revision_y:
+            raise Fault("revision Y has no voltage scale 0")
+        scale = 0 if overdrive else 4 - max(bits(registers[PWR_D3CR], 14, 2), 1)
+        core, axi = self._clocks(registers)
+        # RM0433, table 57, and the data sheet of revision Y.
+        highest = {0: (480, 240), 1: (400, 200), 2: (300, 150), 3: (200, 100)}[scale]
+        wait_states = bits(registers[ACR], 0, 4)
+        of_flash = FLASH_LIMITS[min(wait_states, len(FLASH_LIMITS) - 1)]
+        for name, clock, limit in (
+            ("the core", core, highest[0]),
+            ("the AXI bus", axi, min(highest[1], of_flash)),
+        ):
+            if clock > limit * MHZ:
+                raise Fault(
+                    f"{name} runs at {clock / MHZ:g} MHz; voltage scale {scale} and "
+                    f"{wait_states} wait states allow {limit} MHz"
+                )
+
+    def _clocks(self, registers):
+        select, divide = registers.get(PLLCKSELR, 0), registers.get(PLL1DIVR, 0)
+        source = [64 * MHZ, 4 * MHZ, 8 * MHZ, 0][bits(select, 0, 2)]
+        vco = source // max(bits(select, 4, 6), 1) * (bits(divide, 0, 9) + 1)
+        of_pll = vco // (bits(divide, 9, 7) + 1)
+        switch = bits(registers.get(CFGR, 0), 0, 3)
+        sysclk = [64 * MHZ, 4 * MHZ, 8 * MHZ, of_pll][switch & 3]
+        d1 = registers.get(D1CFGR, 0)
+        core = sysclk // prescaler(bits(d1, 8, 4))
+        return core, core // prescaler(bits(d1, 0, 4))
+
+    def state(self, registers):
+        core, axi = self._clocks(registers)
+        switch = bits(registers.get(CFGR, 0), 0, 3)
+        from_crystal = (
+            switch == 2 or switch == 3 and bits(registers[PLLCKSELR], 0, 2) == 2
+        )
+        return {
+            "core_hz": core,
+            "AXI bus": axi,
+            "clocked by": ["HSI", "CSI", "HSE", "PLL"][switch & 3],
+            "flash_wait_states": bits(registers[ACR], 0, 4),
+            "flash_cache": False,
+            "voltage scale 0": bool(registers.get(PWRCR, 0) & OVERDRIVE),
+            "boost": None,
+            "dual_bank": None,
+            "crystal": from_crystal,
+        }

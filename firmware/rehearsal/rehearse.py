@@ -1,0 +1,107 @@
+"""Runs a board's image on a model of its chip, and prints what it did: every register that its
+start-up wrote, in order, the set-up that resulted, and the answers that it gave.
+
+    rehearse.py BOARD.toml IMAGE.elf PIXELS.rgb LOGITS.json
+
+Exit status 1, with the reason, if the image does what the chip's manual forbids, reports
+another set-up than its registers hold or than the board's file says, or computes other logits
+than the host."""
+
+import argparse
+import json
+import pathlib
+import sys
+import tomllib
+
+import chips
+import cortex_m
+import rtt
+from cortex_m import Fault
+from machine import Image, Machine
+
+# Fields of the firmware's own account that the registers tell too.
+REPORTED = [
+    "core_hz",
+    "flash_wait_states",
+    "flash_cache",
+    "crystal",
+    "boost",
+    "dual_bank",
+]
+ONE = 1 << 16
+
+
+def rehearse(board, image, pixels, logits):
+    """The lines to print; a `Fault` if something is not as it should be."""
+    chip = chips.of(board)
+    machine = Machine(chip, image)
+    link = rtt.Link(machine)
+    machine.run_until_idle()
+    started = len(machine.trace)
+    said = rtt.hello(link)
+    yield from machine.trace[:started]
+    yield ""
+    registers = machine.registers
+    state = chip.state(registers)
+    for name, value in state.items():
+        yield f"{name}: {value}"
+    caches = cortex_m.caches(registers)
+    yield f"caches: {caches}"
+    for name in REPORTED:
+        if said[name] != state[name]:
+            raise Fault(
+                f"the firmware reports {name} = {said[name]}, not {state[name]}"
+            )
+    for name in ("instruction_cache", "data_cache"):
+        if said[name] != (name.replace("_", " ") in caches):
+            raise Fault(f"the firmware reports {name} = {said[name]}; on are: {caches}")
+    clock = board["clock"]
+    if said["core_hz"] != clock["core_hz"]:
+        raise Fault(
+            f"the board's file has core_hz = {clock['core_hz']}, not {said['core_hz']}"
+        )
+    if said["flash_wait_states"] not in (None, clock["flash_wait_states"]):
+        there, here = clock["flash_wait_states"], said["flash_wait_states"]
+        raise Fault(f"the board's file has flash_wait_states = {there}, not {here}")
+    if said["board"] != board["name"]:
+        raise Fault(f"the image is one for {said['board']}")
+    yield f"answers as {said['board']} with {said['model']}"
+    # As a debug probe does that ends its session; an inference has to count cycles again.
+    if chip.CPUID >> 4 & 0xFFF != 0xC60:
+        registers[cortex_m.DEMCR] = 0
+    if not chip.INFERS:
+        yield "no inference: the emulator lacks this core's vector extension"
+        return
+    found = rtt.infer(link, pixels)
+    if found != logits:
+        raise Fault(f"the logits are {found}, not {logits} as on the host")
+    if (
+        chip.CPUID >> 4 & 0xFFF != 0xC60
+        and not registers[cortex_m.DEMCR] & cortex_m.TRCENA
+    ):
+        raise Fault("an inference was timed by a cycle counter that stands still")
+    yield f"infers the host's {len(logits)} logits"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    for name in ("board", "image", "pixels", "logits"):
+        parser.add_argument(name, type=pathlib.Path)
+    arguments = parser.parse_args()
+    board = tomllib.loads(arguments.board.read_text())
+    logits = json.loads(arguments.logits.read_text())["images"][0]["logits"]
+    try:
+        for line in rehearse(
+            board,
+            Image.read(arguments.image),
+            arguments.pixels.read_bytes(),
+            [round(logit * ONE) for logit in logits],
+        ):
+            print(line)
+    except (Fault, ValueError) as error:
+        print(f"{board['name']}: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

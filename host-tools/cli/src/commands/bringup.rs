@@ -1,0 +1,244 @@
+//! `tadpool bringup`.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use clap::Args;
+use serde::Serialize;
+use tadpool_boards::Board;
+use tadpool_compiler::evaluate::label;
+use tadpool_compiler::given::images;
+use tadpool_compiler::place::program::Arena;
+use tadpool_probe::record::Provenance;
+use tadpool_probe::session::Session;
+use tadpool_probe::trace::Trace;
+use tadpool_probe::{START_TIME, connect};
+
+use super::board::{BoardArgs, BoardImage, SessionArgs};
+use super::model::CompileArgs;
+use super::progress::Bars;
+use super::report::{Report, grouped, table};
+
+/// How long the board's clock is compared with the host's.
+const CLOCK_TIME: Duration = Duration::from_secs(1);
+/// The share by which a clock may differ before it is a fault: more than an oscillator's
+/// tolerance and the link's delay.
+const CLOCK_TOLERANCE: f64 = 0.02;
+
+#[derive(Debug, Args)]
+pub(crate) struct Bringup {
+    #[command(flatten)]
+    model: CompileArgs,
+    #[command(flatten)]
+    board: BoardArgs,
+    #[command(flatten)]
+    session: SessionArgs,
+    /// An image of the network's input size.
+    #[arg(value_name = "IMAGE")]
+    image: PathBuf,
+}
+
+/// The stages of a board's first run; those behind one that failed are missing.
+#[derive(Debug)]
+pub(crate) struct Stages(Rehearsed);
+
+#[derive(Debug, Serialize)]
+struct Rehearsed {
+    board: String,
+    /// Whether all stages are as they should be.
+    works: bool,
+    stages: Vec<Stage>,
+}
+
+#[derive(Debug, Serialize)]
+struct Stage {
+    name: &'static str,
+    state: State,
+    found: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum State {
+    /// As it should be.
+    Good,
+    /// Not as it should be.
+    Bad,
+    /// Nothing that could be measured on this board.
+    NotMeasured,
+}
+
+impl Bringup {
+    pub(crate) fn run(self) -> anyhow::Result<Stages> {
+        let (model, compiled) = self.model.compile()?;
+        let pixels = images::load(&self.image, &model.description.input)?;
+        let built = self.board.build(&model, &compiled)?;
+        let board = &built.board;
+        let mut stages = vec![good("image", format!("built for {}", board.name))];
+        let program = compiled.program();
+        let mut arena = Arena::default();
+        let host = Trace::simulate(&program, &pixels, &mut arena)?;
+        let scores = program.scores(&host.logits, &mut arena)?;
+        let label = label(&model.description.labels, &scores);
+        let mut run = || {
+            let mut session = on_board(&built, &self.session, &mut stages)?;
+            let inference = session.infer(&pixels)?;
+            built.check(&mut session, &program, (&host, &inference), &self.image)?;
+            let (unit, cost) = (board.unit().name(), grouped(board.cost(inference.ticks)));
+            stages.push(good("inference", format!("{label}, {cost} {unit}")));
+            let steps = program.steps.len();
+            stages.push(good("bytes", format!("all {steps} steps as on the host")));
+            let provenance = Provenance::of(board, session.hello(), built.hash()?);
+            let conditions = provenance.conditions();
+            let conditions = conditions.unwrap_or_else(|| "an emulator, which has none".into());
+            stages.push(good("record", conditions));
+            session.shut_down().map_err(anyhow::Error::from)
+        };
+        if let Err(error) = run() {
+            stages.push(bad("stopped", format!("{error:#}")));
+        }
+        Ok(Stages(Rehearsed {
+            board: board.name.clone(),
+            works: stages.iter().all(|stage| stage.state != State::Bad),
+            stages,
+        }))
+    }
+}
+
+/// Finds and identifies the chip, tests its RAM, flashes and starts the image, and compares
+/// its clock.
+fn on_board(
+    built: &BoardImage,
+    args: &SessionArgs,
+    stages: &mut Vec<Stage>,
+) -> anyhow::Result<Session<tadpool_probe::RttLink>> {
+    let board = &built.board;
+    let mut connection = connect(board, &args.options())?;
+    let chip = match connection.identity(board)? {
+        Some(identity) => format!("{}, whose register says {identity:08x}", board.chip),
+        None => format!("a {}; no register tells which chip", board.core),
+    };
+    stages.push(good("chip", chip));
+    let name = &board.layout.ram;
+    let ram = board.memory.get(name).context("the board has no RAM")?;
+    stages.push(match connection.test_ram(ram)? {
+        None => good("RAM", format!("`{name}` holds what was written")),
+        Some(word) => bad(
+            "RAM",
+            format!(
+                "{:08x} holds {:08x}, not {:08x}; is `memory.{name}` in the board's file right?",
+                word.address, word.read, word.written
+            ),
+        ),
+    });
+    let flashed = connection.flash(&built.image.path, &Bars::default())?;
+    let bytes = grouped(flashed.bytes);
+    stages.push(good(
+        "flash",
+        format!("{bytes} bytes written and read back"),
+    ));
+    let link = connection.run(&built.image.path, START_TIME)?;
+    let mut session = Session::start(link, args.timeout())?;
+    session.check(&board.name, None)?;
+    let arena = grouped(session.hello().arena_bytes.into());
+    let model = session.hello().model.as_str().to_owned();
+    stages.push(good(
+        "firmware",
+        format!("{model} with {arena} bytes of arena"),
+    ));
+    stages.push(clock(board, &mut session, built.is_emulated())?);
+    Ok(session)
+}
+
+/// Compares the board's clock with the host's.
+fn clock(
+    board: &Board,
+    session: &mut Session<tadpool_probe::RttLink>,
+    is_emulated: bool,
+) -> anyhow::Result<Stage> {
+    let start = Instant::now();
+    let ticks = session.wait(CLOCK_TIME)?;
+    let seconds = start.elapsed().as_secs_f64();
+    let hz = ticks as f64 / seconds;
+    let expected = f64::from(board.counter.frequency_hz);
+    let difference = hz / expected - 1.0;
+    let name = "clock";
+    Ok(if is_emulated {
+        Stage {
+            name,
+            state: State::NotMeasured,
+            found: "an emulator keeps no time".into(),
+        }
+    } else if difference.abs() <= CLOCK_TOLERANCE {
+        let percent = 100.0 * difference;
+        good(name, format!("{:.3} MHz, {percent:+.1} %", hz / 1e6))
+    } else {
+        let (mhz, expected) = (hz / 1e6, expected / 1e6);
+        bad(
+            name,
+            format!(
+                "{mhz:.3} MHz by this computer's clock, not {expected}: oscillator, PLL, or \
+                 `clock` in the board's file"
+            ),
+        )
+    })
+}
+
+fn good(name: &'static str, found: String) -> Stage {
+    Stage {
+        name,
+        state: State::Good,
+        found,
+    }
+}
+
+fn bad(name: &'static str, found: String) -> Stage {
+    Stage {
+        name,
+        state: State::Bad,
+        found,
+    }
+}
+
+impl Report for Stages {
+    fn json(&self) -> serde_json::Result<String> {
+        serde_json::to_string(&self.0)
+    }
+
+    fn status(&self) -> ExitCode {
+        match self.0.works {
+            true => ExitCode::SUCCESS,
+            false => ExitCode::FAILURE,
+        }
+    }
+}
+
+impl fmt::Display for Stages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Rehearsed {
+            board,
+            works,
+            stages,
+        } = &self.0;
+        let mut rows = table(["stage", "", "found"], 3);
+        for stage in stages {
+            let state = match stage.state {
+                State::Good => "good",
+                State::Bad => "BAD",
+                State::NotMeasured => "not measured",
+            };
+            rows.add_row([stage.name, state, &stage.found]);
+        }
+        writeln!(f, "{rows}\n")?;
+        match works {
+            true => writeln!(f, "{board} works"),
+            false => writeln!(
+                f,
+                "{board} does not work yet: mend the first stage that is not good"
+            ),
+        }
+    }
+}

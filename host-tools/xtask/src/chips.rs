@@ -1,0 +1,148 @@
+//! Rehearses the start of every board's image on a model of its chip, and compares what it
+//! writes to registers with the saved trace.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use serde::Deserialize;
+use tadpool_boards::Runner;
+
+use crate::python;
+use crate::run::{root, run, shown, tadpool};
+use crate::setup::boards;
+
+const FOLDER: &str = "firmware/rehearsal";
+/// The network in `firmware/model`, and a picture for it.
+const MODEL: &str = "models/poolformer-cifar10/model.toml";
+const PICTURE: &str = "models/cifar10/evaluation/cat/0001.jpg";
+
+/// The output of `tadpool boards --build --json`, as far as it matters.
+#[derive(Deserialize)]
+struct Built {
+    boards: Vec<BuiltBoard>,
+}
+
+#[derive(Deserialize)]
+struct BuiltBoard {
+    name: String,
+    image: BuiltImage,
+}
+
+#[derive(Deserialize)]
+struct BuiltImage {
+    file: PathBuf,
+}
+
+/// Rehearses all boards with a debug probe, or those named `only`; with `save` the traces
+/// become the saved ones.
+pub(crate) fn rehearse(only: &[String], save: bool) -> Result<()> {
+    let all = boards()?;
+    let is_wanted = |name: &str| only.is_empty() || only.iter().any(|one| one == name);
+    let (chips, others): (Vec<_>, Vec<_>) = all
+        .iter()
+        .partition(|board| matches!(board.runner, Runner::Probe(_)) && is_wanted(&board.name));
+    ensure!(!chips.is_empty(), "none of {only:?} is a board with a chip");
+    let others: Vec<&str> = others.iter().map(|board| board.name.as_str()).collect();
+    let others = others.join(",");
+    let built = output(&mut tadpool([
+        "boards", "--build", "--json", "--except", &others,
+    ])?)?;
+    let built: Built = serde_json::from_slice(&built)?;
+
+    let work = tempfile::tempdir()?;
+    let [pixels, logits] = ["pixels.rgb", "logits.json"].map(|name| work.path().join(name));
+    let mut image = tadpool(["image", MODEL, PICTURE, "-o"])?;
+    output(image.arg(&pixels))?;
+    fs::write(
+        &logits,
+        output(&mut tadpool(["simulate", MODEL, PICTURE, "--json"])?)?,
+    )?;
+
+    let folder = root().join(FOLDER);
+    let python = python::environment("rehearsal", &folder.join("requirements.txt"))?;
+    let mut tests = Command::new(&python);
+    run(tests
+        .args(["-m", "unittest", "--quiet"])
+        .current_dir(&folder))?;
+    let mut changed = Vec::new();
+    for BuiltBoard { name, image } in built.boards {
+        let mut rehearsal = Command::new(&python);
+        rehearsal.arg(folder.join("rehearse.py"));
+        rehearsal.arg(board_file(&name)).arg(&image.file);
+        rehearsal.arg(&pixels).arg(&logits);
+        let trace = String::from_utf8(output(&mut rehearsal).context(name.clone())?)?;
+        let path = folder.join("traces").join(format!("{name}.txt"));
+        if save {
+            fs::write(&path, &trace).with_context(|| path.display().to_string())?;
+        }
+        let saved = fs::read_to_string(&path).unwrap_or_default();
+        let end = trace.lines().last().unwrap_or_default();
+        if saved == trace {
+            println!("{name}: {end}");
+        } else {
+            let difference = first_difference(&saved, &trace);
+            println!("{name}: {end}, but not by the saved trace: {difference}");
+            changed.push(name);
+        }
+    }
+    ensure!(
+        changed.is_empty(),
+        "the start-up of {} has changed; read what `cargo xtask chips --save` changes in \
+         {FOLDER}/traces before you commit it",
+        changed.join(", ")
+    );
+    Ok(())
+}
+
+fn board_file(name: &str) -> PathBuf {
+    let folder = root().join("host-tools/boards/boards");
+    folder.join(Path::new(name).with_extension("toml"))
+}
+
+/// The first line in which two texts differ.
+fn first_difference(saved: &str, found: &str) -> String {
+    let (mut saved, mut found) = (saved.lines(), found.lines());
+    for number in 1.. {
+        match (saved.next(), found.next()) {
+            (None, None) => break,
+            (a, b) if a == b => {}
+            (a, b) => {
+                let text = |line: Option<&str>| line.unwrap_or("the end").trim().to_owned();
+                return format!("line {number} is `{}`, was `{}`", text(b), text(a));
+            }
+        }
+    }
+    "only in how its lines end".to_owned()
+}
+
+/// What `command` prints; an error with what it said if it fails.
+fn output(command: &mut Command) -> Result<Vec<u8>> {
+    let text = shown(command);
+    println!("$ {text}");
+    let output = command
+        .output()
+        .with_context(|| format!("cannot run `{text}`"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "`{text}` failed: {said}");
+    Ok(output.stdout)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::first_difference;
+
+    #[test]
+    fn the_first_line_that_differs_is_told() {
+        assert_eq!(
+            first_difference("a\nb\n", "a\nc\n"),
+            "line 2 is `c`, was `b`"
+        );
+        assert_eq!(
+            first_difference("a\n", "a\nb\n"),
+            "line 2 is `b`, was `the end`"
+        );
+        assert_eq!(first_difference("a\n", "a"), "only in how its lines end");
+    }
+}
