@@ -128,7 +128,7 @@ class Machine:
             if word >= cortex_m.BASE:
                 cortex_m.write(self, word, new)
                 return
-            self.registers[home] = self.chip.written(word, held, new)
+            self.registers[home] = self.chip.written(self.registers, word, held, new)
             for note in self.chip.write(
                 self.registers, word, held, self.registers[home]
             ):

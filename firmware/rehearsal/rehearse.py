@@ -36,10 +36,11 @@ def rehearse(board, image, pixels, logits):
     chip = chips.of(board)
     machine = Machine(chip, image)
     link = rtt.Link(machine)
-    machine.run_until_idle()
-    started = len(machine.trace)
+    try:
+        machine.run_until_idle()
+    finally:
+        yield from machine.trace
     said = rtt.hello(link)
-    yield from machine.trace[:started]
     yield ""
     registers = machine.registers
     state = chip.state(registers)

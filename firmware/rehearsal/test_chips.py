@@ -18,7 +18,7 @@ class Registers:
     def write(self, word, value):
         home = self.chip.home(word)
         old = self.held.get(home, 0)
-        self.held[home] = self.chip.written(word, old, value)
+        self.held[home] = self.chip.written(self.held, word, old, value)
         notes = list(self.chip.write(self.held, word, old, self.held[home]))
         self.chip.check(self.held)
         return notes

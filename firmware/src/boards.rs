@@ -42,7 +42,14 @@ use crate::stack::MainStack;
 include!(concat!(env!("OUT_DIR"), "/board.rs"));
 
 /// The board that the image is built for.
-pub type Board = run::Board<Link, board::Busy, BoardClock, MainStack, DefmtLog>;
+pub type Board = run::Board<Link, board::Busy, BoardClock, MainStack, DefmtLog, SelfTests>;
+
+/// The faults that the host may provoke.
+#[cfg(feature = "self-test")]
+pub type SelfTests = crate::self_test::Faults;
+/// The faults that the host may provoke: none.
+#[cfg(not(feature = "self-test"))]
+pub type SelfTests = ();
 
 /// The link that the host's bytes come through.
 #[cfg(not(feature = "mlperf-uart"))]
@@ -77,7 +84,9 @@ impl Clock for BoardClock {
     }
 }
 
-/// Starts the board; to be called once.
+/// Starts the board; to be called once. A function of its own in the image: what a HAL
+/// asserts of its settings can panic here, and nowhere else.
+#[inline(never)]
 pub fn init() -> Board {
     let parts = board::init();
     let (busy, setup) = (parts.busy, parts.setup);
@@ -94,9 +103,9 @@ pub fn init() -> Board {
         stack: MainStack,
         log: DefmtLog,
         #[cfg(feature = "self-test")]
-        self_tests: Some(crate::self_test::SELF_TESTS),
+        self_tests: crate::self_test::Faults,
         #[cfg(not(feature = "self-test"))]
-        self_tests: None,
+        self_tests: (),
     };
     defmt::info!(
         "{=str} on {=str}: {=usize} bytes of arena, {=usize} steps",

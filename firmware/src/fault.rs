@@ -1,27 +1,27 @@
 //! Panics and processor faults, reported to the host.
 //!
 //! A processor fault may be the stack's overflow, so its handler starts by
-//! moving to a stack of its own.
+//! moving to a stack of its own. So does that of an exception that nobody expects: the
+//! stack has to have room for those that are.
 #![allow(unsafe_code)]
 
 use core::cell::UnsafeCell;
-use core::fmt::Write as _;
 use core::panic::PanicInfo;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use cortex_m_rt::exception;
-use embedded_io::Write;
 use tadpool_protocol::{FaultKind, FaultReport, MAX_FRAME, Message, Registers, Response};
 
 use crate::boards;
 use crate::link::Rtt;
 use crate::measure::current_step;
 use crate::mmio::Register;
-use crate::run::write_frame;
+use crate::run::{write_all, write_frame};
 use crate::stack;
 
-const OWN_STACK_BYTES: usize = 4096;
+/// The audit of the image compares it with what the handlers can need.
+const OWN_STACK_BYTES: usize = 2048;
 /// Words that the processor saves on the stack before the handler runs.
 const SAVED_WORDS: usize = 8;
 const SAVED_LR: usize = 5;
@@ -37,15 +37,22 @@ const BFAR: Register = unsafe { Register::at(0xe000_ed38) };
 #[allow(dead_code, reason = "used by address")]
 struct OwnStack(UnsafeCell<[u8; OWN_STACK_BYTES]>);
 
-// SAFETY: only `HardFault` uses it, by address, and it never returns.
+// SAFETY: only the handlers use it, by address, and they never return from it.
 unsafe impl Sync for OwnStack {}
 
 static OWN_STACK: OwnStack = OwnStack(UnsafeCell::new([0; OWN_STACK_BYTES]));
 
 #[panic_handler]
 fn panicked(info: &PanicInfo<'_>) -> ! {
+    // As much of it as fits. Without what is formatted: see `push_number`.
     let mut message = Message::new();
-    write!(message, "{info}").ok(); // as much of it as fits
+    if let Some(location) = info.location() {
+        push_text(&mut message, location.file());
+        push_text(&mut message, ":");
+        push_number(&mut message, location.line());
+        push_text(&mut message, ": ");
+    }
+    push_text(&mut message, info.message().as_str().unwrap_or("panicked"));
     report(FaultKind::Panic, message, None)
 }
 
@@ -101,9 +108,57 @@ extern "C" fn hard_fault(sp: usize) -> ! {
 #[exception]
 unsafe fn DefaultHandler(interrupt: i16) {
     if !boards::on_interrupt(interrupt) {
-        let mut message = Message::new();
-        write!(message, "exception {}", interrupt + 16).ok(); // it fits
-        report(FaultKind::Exception, message, None);
+        // SAFETY: this is handler mode, whose stack is the main one, and nothing that lies
+        // there is used again.
+        unsafe { on_own_stack(interrupt.wrapping_add(16)) }
+    }
+}
+
+/// Reports an exception that nobody expects.
+///
+/// # Safety
+///
+/// To be called in handler mode only.
+#[unsafe(naked)]
+unsafe extern "C" fn on_own_stack(exception: i16) -> ! {
+    core::arch::naked_asm!(
+        "ldr r1, 2f",
+        "msr msp, r1",
+        "bl {unexpected}",
+        "udf #0",
+        ".p2align 2",
+        "2: .word {own_stack} + {own_stack_bytes}",
+        unexpected = sym unexpected,
+        own_stack = sym OWN_STACK,
+        own_stack_bytes = const OWN_STACK_BYTES,
+    )
+}
+
+extern "C" fn unexpected(exception: i16) -> ! {
+    let mut message = Message::new();
+    push_text(&mut message, "exception ");
+    push_number(&mut message, exception.unsigned_abs().into());
+    report(FaultKind::Exception, message, None)
+}
+
+/// Adds as much of a text as fits.
+fn push_text(message: &mut Message, text: &str) {
+    for c in text.chars() {
+        message.push(c).ok();
+    }
+}
+
+/// Adds a number in decimal. Without the library's formatting, whose machine code calls
+/// functions by addresses that only the run tells.
+fn push_number(message: &mut Message, number: u32) {
+    let mut unit = 1_000_000_000;
+    while unit > 1 && number < unit {
+        unit /= 10;
+    }
+    while unit > 0 {
+        let digit = number / unit % 10;
+        message.push(char::from(b'0' + digit as u8)).ok();
+        unit /= 10;
     }
 }
 
@@ -116,7 +171,7 @@ fn report(kind: FaultKind, message: Message, registers: Option<Registers>) -> ! 
         let mut link = Rtt::open();
         // Ends the frame that was being written, if one was. Should the link
         // fail there is nobody left to tell.
-        link.write_all(&[0]).ok();
+        write_all(&mut link, &[0]).ok();
         let report = FaultReport {
             kind,
             step: current_step(),

@@ -23,15 +23,21 @@ struct Logger;
 defmt::timestamp!("{=u64}", boards::ticks());
 
 struct State {
-    frame: Vec<u8, FRAME_BYTES>,
-    is_too_long: bool,
+    frame: Frame,
     encoder: Encoder,
     restore: RestoreState,
 }
 
+struct Frame {
+    bytes: Vec<u8, FRAME_BYTES>,
+    is_too_long: bool,
+}
+
 static STATE: Mutex<RefCell<State>> = Mutex::new(RefCell::new(State {
-    frame: Vec::new(),
-    is_too_long: false,
+    frame: Frame {
+        bytes: Vec::new(),
+        is_too_long: false,
+    },
     encoder: Encoder::new(),
     restore: RestoreState::invalid(),
 }));
@@ -50,7 +56,25 @@ impl Log for DefmtLog {
     }
 
     fn refused(&mut self, refusal: Refusal) {
-        defmt::warn!("refused: {}", defmt::Debug2Format(&refusal));
+        // Not by `Debug`, whose machine code calls functions by addresses that only the run
+        // tells.
+        match refusal {
+            Refusal::BrokenFrame => defmt::warn!("refused: BrokenFrame"),
+            Refusal::BadOffset { expected, found } => defmt::warn!(
+                "refused: BadOffset {{ expected: {=u32}, found: {=u32} }}",
+                expected,
+                found
+            ),
+            Refusal::Incomplete { received, expected } => defmt::warn!(
+                "refused: Incomplete {{ received: {=u32}, expected: {=u32} }}",
+                received,
+                expected
+            ),
+            Refusal::BadChecksum { received } => {
+                defmt::warn!("refused: BadChecksum {{ received: {=u32} }}", received);
+            }
+            Refusal::NoSelfTests => defmt::warn!("refused: NoSelfTests"),
+        }
     }
 }
 
@@ -62,9 +86,9 @@ unsafe impl defmt::Logger for Logger {
         let restore = unsafe { critical_section::acquire() };
         with_state(|state| {
             state.restore = restore;
-            state.frame.clear();
-            state.is_too_long = false;
-            state.encode(|encoder, append| encoder.start_frame(append));
+            state.frame.bytes.clear();
+            state.frame.is_too_long = false;
+            state.encoder.start_frame(|bytes| state.frame.add(bytes));
         });
     }
 
@@ -73,9 +97,9 @@ unsafe impl defmt::Logger for Logger {
     unsafe fn release() {
         let mut restore = RestoreState::invalid();
         with_state(|state| {
-            state.encode(|encoder, append| encoder.end_frame(append));
-            if !state.is_too_long {
-                link::log(&state.frame);
+            state.encoder.end_frame(|bytes| state.frame.add(bytes));
+            if !state.frame.is_too_long {
+                link::log(&state.frame.bytes);
             }
             restore = state.restore;
         });
@@ -84,25 +108,22 @@ unsafe impl defmt::Logger for Logger {
     }
 
     unsafe fn write(bytes: &[u8]) {
-        with_state(|state| state.encode(|encoder, append| encoder.write(bytes, append)));
+        with_state(|State { frame, encoder, .. }| encoder.write(bytes, |bytes| frame.add(bytes)));
     }
 }
 
-impl State {
-    /// Lets `act` have the encoder, and what takes the bytes that it makes.
-    fn encode(&mut self, act: impl FnOnce(&mut Encoder, &mut dyn FnMut(&[u8]))) {
-        let Self {
-            frame,
-            is_too_long,
-            encoder,
-            ..
-        } = self;
-        act(encoder, &mut |bytes| {
-            *is_too_long |= frame.extend_from_slice(bytes).is_err();
-        });
+impl Frame {
+    fn add(&mut self, bytes: &[u8]) {
+        self.is_too_long |= self.bytes.extend_from_slice(bytes).is_err();
     }
 }
 
+/// Lets `act` have the state, which nobody else has: within a critical section nothing
+/// else runs, and `act` logs nothing.
 fn with_state(act: impl FnOnce(&mut State)) {
-    critical_section::with(|cs| act(&mut STATE.borrow_ref_mut(cs)));
+    critical_section::with(|cs| {
+        if let Ok(mut state) = STATE.borrow(cs).try_borrow_mut() {
+            act(&mut state);
+        }
+    });
 }

@@ -17,6 +17,9 @@ static BUFFERS: ConstStaticCell<Buffers> = ConstStaticCell::new(Buffers::new());
 #[cortex_m_rt::entry]
 fn main() -> ! {
     let mut board = boards::init();
-    serve(&mut board, ARENA.take(), BUFFERS.take());
+    // There is one start, so nobody has taken them.
+    if let (Some(arena), Some(buffers)) = (ARENA.try_take(), BUFFERS.try_take()) {
+        serve(&mut board, arena, buffers);
+    }
     boards::stop()
 }

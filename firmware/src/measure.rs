@@ -5,6 +5,8 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use embedded_hal::delay::DelayNs;
 use tadpool_kernels::{Observer, checksum::fnv1a};
 
+use crate::run::SelfTests;
+
 /// The value of [`current_step`] outside an inference.
 const NO_STEP: usize = usize::MAX;
 
@@ -75,23 +77,23 @@ pub struct StepRecord {
 
 /// Writes down what every step costs, its own cost left out.
 #[derive(Debug)]
-pub struct Recorder<'a, C> {
+pub struct Recorder<'a, C, T = ()> {
     clock: &'a C,
     records: &'a mut [StepRecord],
     overhead_ticks: u32,
-    after_step: Option<fn(usize)>,
+    self_tests: T,
     total: u64,
     last: u64,
 }
 
-impl<'a, C: Clock> Recorder<'a, C> {
-    /// Starts measuring; nothing but the inference may follow. `after_step` is
-    /// called with each step that has ended, at nobody's cost.
+impl<'a, C: Clock, T: SelfTests> Recorder<'a, C, T> {
+    /// Starts measuring; nothing but the inference may follow. `self_tests` are told of
+    /// each step that has ended, at nobody's cost.
     pub fn start(
         clock: &'a C,
         records: &'a mut [StepRecord],
         overhead_ticks: u32,
-        after_step: Option<fn(usize)>,
+        self_tests: T,
     ) -> Self {
         CURRENT_STEP.store(0, Ordering::Relaxed);
         clock.wake();
@@ -100,7 +102,7 @@ impl<'a, C: Clock> Recorder<'a, C> {
             clock,
             records,
             overhead_ticks,
-            after_step,
+            self_tests,
             total: 0,
             last,
         }
@@ -122,7 +124,7 @@ impl<'a, C: Clock> Recorder<'a, C> {
     }
 }
 
-impl<C: Clock> Observer for Recorder<'_, C> {
+impl<C: Clock, T: SelfTests> Observer for Recorder<'_, C, T> {
     fn step(&mut self, step: usize, output: &[u8]) {
         let ticks = self.lap();
         if let Some(record) = self.records.get_mut(step) {
@@ -132,9 +134,7 @@ impl<C: Clock> Observer for Recorder<'_, C> {
             };
         }
         CURRENT_STEP.store(step + 1, Ordering::Relaxed);
-        if let Some(after_step) = self.after_step {
-            after_step(step);
-        }
+        self.self_tests.after_step(step);
         self.last = self.clock.now();
     }
 }

@@ -16,7 +16,7 @@ use tadpool_kernels::Fault;
 use tadpool_model::{Arena, CLASSES, INPUT_BYTES, INPUT_CHANNELS, INPUT_HEIGHT, INPUT_WIDTH, NAME};
 
 use crate::measure::Clock;
-use crate::run::{Board, End};
+use crate::run::{Board, End, write_all};
 
 /// Most characters of a command.
 const COMMAND_LENGTH: usize = 80;
@@ -89,8 +89,8 @@ impl Default for Buffers {
 }
 
 /// Answers commands until the link is closed.
-pub fn serve<L, P, C, S, G>(
-    board: &mut Board<L, P, C, S, G>,
+pub fn serve<L, P, C, S, G, T>(
+    board: &mut Board<L, P, C, S, G, T>,
     arena: &mut Arena,
     buffers: &mut Buffers,
 ) -> End
@@ -108,23 +108,23 @@ where
     monitor.run().err().unwrap_or(End::LinkClosed)
 }
 
-struct Monitor<'a, L, P, C, S, G> {
-    board: &'a mut Board<L, P, C, S, G>,
+struct Monitor<'a, L, P, C, S, G, T> {
+    board: &'a mut Board<L, P, C, S, G, T>,
     arena: &'a mut Arena,
     buffers: &'a mut Buffers,
 }
 
-impl<L, P, C, S, G> Monitor<'_, L, P, C, S, G>
+impl<L, P, C, S, G, T> Monitor<'_, L, P, C, S, G, T>
 where
     L: Read + Write,
     P: OutputPin,
     C: Clock,
 {
     fn run(&mut self) -> Result<(), End> {
-        self.say(format_args!("m-timestamp-mode-performance"))?;
+        self.say(&[Text("m-timestamp-mode-performance")])?;
         self.timestamp()?;
-        self.say(format_args!("m-init-done"))?;
-        self.say(format_args!("m-ready"))?;
+        self.say(&[Text("m-init-done")])?;
+        self.say(&[Text("m-ready")])?;
         let mut bytes = [0; 64];
         loop {
             let length = self.board.link.read(&mut bytes).unwrap_or(0);
@@ -142,13 +142,15 @@ where
             TERMINATOR => {
                 let command = core::mem::take(&mut self.buffers.command);
                 if core::mem::take(&mut self.buffers.is_too_long) {
-                    self.say(format_args!(
-                        "e-[A command has at most {COMMAND_LENGTH} characters]"
-                    ))?;
+                    self.say(&[
+                        Text("e-[A command has at most "),
+                        Number(COMMAND_LENGTH as u64),
+                        Text(" characters]"),
+                    ])?;
                 } else {
                     self.obey(&command)?;
                 }
-                self.say(format_args!("m-ready"))
+                self.say(&[Text("m-ready")])
             }
             // What a terminal adds.
             b'\r' | b'\n' => Ok(()),
@@ -165,19 +167,17 @@ where
             .filter(|word| !word.is_empty());
         let first = words.next().unwrap_or_default();
         match first {
-            b"name" => self.say(format_args!("m-name-dut-[tadpool]")),
+            b"name" => self.say(&[Text("m-name-dut-[tadpool]")]),
             b"timestamp" => self.timestamp(),
             b"profile" => {
-                self.say(format_args!("m-profile-[{FIRMWARE}]"))?;
-                self.say(format_args!("m-model-[{MODEL}]"))
+                self.say(&[Text("m-profile-["), Text(FIRMWARE), Text("]")])?;
+                self.say(&[Text("m-model-["), Text(MODEL), Text("]")])
             }
-            b"help" => HELP
-                .iter()
-                .try_for_each(|line| self.say(format_args!("{line}"))),
+            b"help" => HELP.iter().try_for_each(|line| self.say(&[Text(line)])),
             b"db" => self.buffer(words.next(), words.next(), words.next()),
             b"infer" => self.infer(words.next(), words.next()),
             b"results" => self.results(),
-            _ => self.say(format_args!("e-[Unknown command: {}]", Text(first))),
+            _ => self.say(&[Text("e-[Unknown command: "), Received(first), Text("]")]),
         }
     }
 
@@ -188,10 +188,10 @@ where
         second: Option<&[u8]>,
     ) -> Result<(), End> {
         match (what, first) {
-            (None, _) => self.say(format_args!("e-[Command 'db' requires a subcommand]")),
-            (Some(b"load"), None) => self.say(format_args!(
-                "e-[Command 'db load' requires the # of bytes]"
-            )),
+            (None, _) => self.say(&[Text("e-[Command 'db' requires a subcommand]")]),
+            (Some(b"load"), None) => {
+                self.say(&[Text("e-[Command 'db load' requires the # of bytes]")])
+            }
             (Some(b"load"), Some(count)) => self.load(number(count).unwrap_or(0)),
             (Some(b"print"), _) => {
                 let count = first.and_then(number).unwrap_or(u32::MAX);
@@ -204,14 +204,18 @@ where
 
     fn load(&mut self, count: u32) -> Result<(), End> {
         match count as usize {
-            0 => self.say(format_args!("e-[Command 'db load' must be >0 bytes]")),
-            count if count > INPUT_BYTES => self.say(format_args!(
-                "e-[Supplied buffer size {count} exceeds maximum of {INPUT_BYTES}]"
-            )),
+            0 => self.say(&[Text("e-[Command 'db load' must be >0 bytes]")]),
+            count if count > INPUT_BYTES => self.say(&[
+                Text("e-[Supplied buffer size "),
+                Number(count as u64),
+                Text(" exceeds maximum of "),
+                Number(INPUT_BYTES as u64),
+                Text("]"),
+            ]),
             count => {
                 self.buffers.expected = count;
                 self.buffers.received = 0;
-                self.say(format_args!("m-[Expecting {count} bytes]"))
+                self.say(&[Text("m-[Expecting "), Number(count as u64), Text(" bytes]")])
             }
         }
     }
@@ -219,11 +223,11 @@ where
     fn append(&mut self, digits: &[u8]) -> Result<(), End> {
         let (pairs, rest) = digits.as_chunks::<2>();
         if !rest.is_empty() {
-            return self.say(format_args!("e-[Insufficent number of hex digits]"));
+            return self.say(&[Text("e-[Insufficent number of hex digits]")]);
         }
         for pair in pairs {
             let Some(byte) = hexadecimal(*pair) else {
-                return self.say(format_args!("e-[Invalid hex digit '{}']", Text(pair)));
+                return self.say(&[Text("e-[Invalid hex digit '"), Received(pair), Text("']")]);
             };
             let Buffers {
                 input,
@@ -233,15 +237,13 @@ where
             } = &mut *self.buffers;
             let room = input.iter_mut().take(*expected).nth(*received);
             let Some(room) = room else {
-                return self.say(format_args!(
-                    "e-[No more bytes are expected; use 'db load']"
-                ));
+                return self.say(&[Text("e-[No more bytes are expected; use 'db load']")]);
             };
             *room = byte;
             *received += 1;
             if *received == *expected {
                 // The remaining digits do not count.
-                return self.say(format_args!("m-load-done"));
+                return self.say(&[Text("m-load-done")]);
             }
         }
         Ok(())
@@ -254,7 +256,7 @@ where
             let stop = end.min(start + PRINTED_BYTES);
             let Self { board, buffers, .. } = self;
             let bytes = buffers.input.get(start..stop).unwrap_or_default();
-            line(&mut board.link, format_args!("m-buffer-{}", Bytes(bytes)))?;
+            line(&mut board.link, &[Text("m-buffer-"), Hexadecimal(bytes)])?;
             start = stop;
         }
         Ok(())
@@ -263,29 +265,35 @@ where
     fn infer(&mut self, count: Option<&[u8]>, warm_up: Option<&[u8]>) -> Result<(), End> {
         let count = count.map_or(Some(1), number);
         let Some(count @ 1..) = count else {
-            return self.say(format_args!("e-[Inference iterations must be >0]"));
+            return self.say(&[Text("e-[Inference iterations must be >0]")]);
         };
         let Some(warm_up) = warm_up.map_or(Some(WARM_UP), number) else {
-            return self.say(format_args!("e-[Inference warmup must be >=0]"));
+            return self.say(&[Text("e-[Inference warmup must be >=0]")]);
         };
         if count.max(warm_up) > MOST_INFERENCES {
-            return self.say(format_args!(
-                "e-[Inference iterations must be <={MOST_INFERENCES}]"
-            ));
+            return self.say(&[
+                Text("e-[Inference iterations must be <="),
+                Number(MOST_INFERENCES.into()),
+                Text("]"),
+            ]);
         }
-        self.say(format_args!("m-warmup-start-{warm_up}"))?;
+        self.say(&[Text("m-warmup-start-"), Number(warm_up.into())])?;
         let warm = (0..warm_up).try_for_each(|_| self.infer_once());
-        self.say(format_args!("m-warmup-done"))?;
-        self.say(format_args!("m-infer-start-{count}"))?;
+        self.say(&[Text("m-warmup-done")])?;
+        self.say(&[Text("m-infer-start-"), Number(count.into())])?;
         self.timestamp()?;
         self.board.busy.set_high().ok(); // a pin that fails is not worth an inference
         let measured = (0..count).try_for_each(|_| self.infer_once());
         self.board.busy.set_low().ok();
         self.timestamp()?;
         if let Err(fault) = warm.and(measured) {
-            return self.say(format_args!("e-[The model refused its input: {fault:?}]"));
+            return self.say(&[
+                Text("e-[The model refused its input: "),
+                Text(fault.text()),
+                Text("]"),
+            ]);
         }
-        self.say(format_args!("m-infer-done"))?;
+        self.say(&[Text("m-infer-done")])?;
         self.results()
     }
 
@@ -303,26 +311,100 @@ where
         let Self { board, buffers, .. } = self;
         line(
             &mut board.link,
-            format_args!("m-results-[{}]", Decimals(&buffers.logits)),
+            &[Text("m-results-["), Decimals(&buffers.logits), Text("]")],
         )
     }
 
     fn timestamp(&mut self) -> Result<(), End> {
-        let ticks = u128::from(self.board.clock.now());
-        let microseconds = ticks * 1_000_000 / u128::from(C::FREQUENCY_HZ.max(1));
-        self.say(format_args!("m-lap-us-{microseconds}"))
+        let ticks = self.board.clock.now();
+        let frequency = u64::from(C::FREQUENCY_HZ.max(1));
+        let (seconds, rest) = (ticks / frequency, ticks % frequency);
+        let microseconds = seconds * 1_000_000 + rest * 1_000_000 / frequency;
+        self.say(&[Text("m-lap-us-"), Number(microseconds)])
     }
 
-    fn say(&mut self, text: core::fmt::Arguments<'_>) -> Result<(), End> {
-        line(&mut self.board.link, text)
+    fn say(&mut self, parts: &[Part<'_>]) -> Result<(), End> {
+        line(&mut self.board.link, parts)
     }
 }
 
 /// Sends a line.
-fn line(link: &mut impl Write, text: core::fmt::Arguments<'_>) -> Result<(), End> {
-    link.write_fmt(text).map_err(|_| End::LinkClosed)?;
-    link.write_all(b"\r\n").map_err(|_| End::LinkClosed)?;
+fn line(link: &mut impl Write, parts: &[Part<'_>]) -> Result<(), End> {
+    for part in parts {
+        part.write(link)?;
+    }
+    write_all(link, b"\r\n")?;
     link.flush().map_err(|_| End::LinkClosed)
+}
+
+/// A part of a line. Not by the library's formatting, whose machine code calls functions by
+/// addresses that only the run tells.
+#[derive(Debug, Clone, Copy)]
+enum Part<'a> {
+    Text(&'a str),
+    /// In decimal.
+    Number(u64),
+    /// The bytes that came over the link, with `?` for all that is not printable ASCII.
+    Received(&'a [u8]),
+    /// Bytes with dashes between them.
+    Hexadecimal(&'a [u8]),
+    /// Q16.16 values with three decimals, to the nearest.
+    Decimals(&'a [i32]),
+}
+
+use Part::{Decimals, Hexadecimal, Number, Received, Text};
+
+impl Part<'_> {
+    fn write(self, link: &mut impl Write) -> Result<(), End> {
+        match self {
+            Text(text) => write_all(link, text.as_bytes()),
+            Number(number) => write_number(link, number, 1),
+            Received(bytes) => bytes.iter().try_for_each(|&byte| {
+                let is_printable = byte == b' ' || byte.is_ascii_graphic();
+                write_all(link, &[if is_printable { byte } else { b'?' }])
+            }),
+            Hexadecimal(bytes) => bytes.iter().enumerate().try_for_each(|(place, &byte)| {
+                if place > 0 {
+                    write_all(link, b"-")?;
+                }
+                write_all(link, &[byte >> 4, byte & 0xf].map(digit))
+            }),
+            Decimals(values) => values.iter().enumerate().try_for_each(|(place, &value)| {
+                if place > 0 {
+                    write_all(link, b",")?;
+                }
+                if value < 0 {
+                    write_all(link, b"-")?;
+                }
+                let thousandths = (u64::from(value.unsigned_abs()) * 1000 + (1 << 15)) >> 16;
+                write_number(link, thousandths / 1000, 1)?;
+                write_all(link, b".")?;
+                write_number(link, thousandths % 1000, 3)
+            }),
+        }
+    }
+}
+
+/// Writes a number in decimal, with zeros before it if it has fewer digits.
+fn write_number(link: &mut impl Write, number: u64, digits: u32) -> Result<(), End> {
+    let mut unit = 10_u64.pow(19);
+    let smallest = 10_u64.pow(digits.saturating_sub(1));
+    while unit > smallest && number < unit {
+        unit /= 10;
+    }
+    while unit > 0 {
+        write_all(link, &[digit((number / unit % 10) as u8)])?;
+        unit /= 10;
+    }
+    Ok(())
+}
+
+/// The digit for a number below 16.
+const fn digit(number: u8) -> u8 {
+    match number {
+        0..10 => b'0' + number,
+        _ => b'a' + number.wrapping_sub(10),
+    }
 }
 
 /// A decimal number; none if it is something else or does not fit.
@@ -333,50 +415,6 @@ fn number(word: &[u8]) -> Option<u32> {
 fn hexadecimal(digits: [u8; 2]) -> Option<u8> {
     let [high, low] = digits.map(|digit| char::from(digit).to_digit(16));
     u8::try_from(high? << 4 | low?).ok()
-}
-
-/// The bytes that came over the link, with `?` for all that is not printable ASCII.
-struct Text<'a>(&'a [u8]);
-
-impl core::fmt::Display for Text<'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        use core::fmt::Write as _;
-        let is_printable = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
-        self.0
-            .iter()
-            .try_for_each(|&byte| f.write_char(if is_printable(byte) { byte.into() } else { '?' }))
-    }
-}
-
-/// Bytes as hexadecimal digits with dashes between them.
-struct Bytes<'a>(&'a [u8]);
-
-impl core::fmt::Display for Bytes<'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        self.0.iter().enumerate().try_for_each(|(place, byte)| {
-            let dash = if place > 0 { "-" } else { "" };
-            write!(f, "{dash}{byte:02x}")
-        })
-    }
-}
-
-/// Q16.16 values with three decimals, to the nearest.
-struct Decimals<'a>(&'a [i32]);
-
-impl core::fmt::Display for Decimals<'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        self.0.iter().enumerate().try_for_each(|(place, &value)| {
-            let comma = if place > 0 { "," } else { "" };
-            let sign = if value < 0 { "-" } else { "" };
-            let thousandths = (u64::from(value.unsigned_abs()) * 1000 + (1 << 15)) >> 16;
-            write!(
-                f,
-                "{comma}{sign}{}.{:03}",
-                thousandths / 1000,
-                thousandths % 1000
-            )
-        })
-    }
 }
 
 #[cfg(test)]

@@ -1,25 +1,25 @@
 //! The request loop: images in, predictions and their cost out.
 
-use core::fmt::Write as _;
-
 use embedded_hal::delay::DelayNs;
 use embedded_hal::digital::OutputPin;
 use embedded_io::{Read, Write};
+use heapless::Vec;
+use tadpool_kernels::Fault;
 use tadpool_kernels::checksum::{FNV1A_OF_NOTHING, fnv1a_on};
 use tadpool_model::{
     ARENA_BYTES, Arena, CLASSES, COMES_IN_ROWS, INPUT_BYTES, INPUT_CHANNELS, INPUT_HEIGHT,
-    INPUT_WIDTH, Logit, MODEL_HASH, NAME, STEPS,
+    INPUT_WIDTH, Logit, MODEL_HASH, NAME, Prediction, STEPS,
 };
 use tadpool_protocol::{
     Counter, FaultKind, FaultReport, FrameReader, Hello, LOGITS_PER_FRAME, LogitsPiece, MAX_FRAME,
-    Message, Refusal, Request, Response, SelfTest, Setup, VERSION, encode,
+    Refusal, Request, Response, SelfTest, Setup, VERSION, encode,
 };
 
 use crate::measure::{Clock, Delay, Recorder, StepRecord, current_step, overhead_ticks};
 
 /// The parts of a board that the request loop needs.
 #[derive(Debug)]
-pub struct Board<L, P, C, S, G> {
+pub struct Board<L, P, C, S, G, T = ()> {
     /// Name of the board's file.
     pub name: &'static str,
     /// The set-up of the start-up code.
@@ -35,16 +35,26 @@ pub struct Board<L, P, C, S, G> {
     /// The log.
     pub log: G,
     /// Faults on demand, in images that are built for it.
-    pub self_tests: Option<SelfTests>,
+    pub self_tests: T,
 }
 
-/// Faults on demand.
-#[derive(Debug, Clone, Copy)]
-pub struct SelfTests {
-    /// Obeys a [`SelfTest`].
-    pub run: fn(SelfTest),
+/// Faults on demand. A type and no function pointers: whoever reads the machine code sees
+/// which functions are called.
+pub trait SelfTests: Copy {
+    /// Obeys a [`SelfTest`]; false if the image is not built for it.
+    fn run(self, test: SelfTest) -> bool;
+
     /// To be called when a step of an inference has ended.
-    pub after_step: fn(usize),
+    fn after_step(self, step: usize);
+}
+
+/// None of them.
+impl SelfTests for () {
+    fn run(self, _test: SelfTest) -> bool {
+        false
+    }
+
+    fn after_step(self, _step: usize) {}
 }
 
 /// How much of the stack is used.
@@ -109,8 +119,8 @@ pub enum End {
 }
 
 /// Answers requests until the host has no more.
-pub fn serve<L, P, C, S, G>(
-    board: &mut Board<L, P, C, S, G>,
+pub fn serve<L, P, C, S, G, T>(
+    board: &mut Board<L, P, C, S, G, T>,
     arena: &mut Arena,
     buffers: &mut Buffers,
 ) -> End
@@ -120,6 +130,7 @@ where
     C: Clock,
     S: StackGauge,
     G: Log,
+    T: SelfTests,
 {
     let overhead_ticks = overhead_ticks(&board.clock);
     let Buffers {
@@ -150,8 +161,8 @@ where
     }
 }
 
-struct Session<'a, L, P, C, S, G> {
-    board: &'a mut Board<L, P, C, S, G>,
+struct Session<'a, L, P, C, S, G, T> {
+    board: &'a mut Board<L, P, C, S, G, T>,
     arena: &'a mut Arena,
     frame: &'a mut [u8; MAX_FRAME],
     records: &'a mut [StepRecord; STEPS],
@@ -177,13 +188,14 @@ impl Received {
     };
 }
 
-impl<L, P, C, S, G> Session<'_, L, P, C, S, G>
+impl<L, P, C, S, G, T> Session<'_, L, P, C, S, G, T>
 where
     L: Read + Write,
     P: OutputPin,
     C: Clock,
     S: StackGauge,
     G: Log,
+    T: SelfTests,
 {
     fn answer(&mut self, reader: &mut FrameReader) -> Result<(), End> {
         let Ok(request) = reader.message() else {
@@ -203,15 +215,15 @@ where
                 let ticks = self.ticks_since(start);
                 self.send(&Response::Ticks(ticks))
             }
-            Request::SelfTest(test) => match self.board.self_tests {
-                Some(SelfTests { run, .. }) => {
-                    let start = self.board.clock.now();
-                    run(test);
-                    let ticks = self.ticks_since(start);
-                    self.send(&Response::Ticks(ticks))
+            Request::SelfTest(test) => {
+                let start = self.board.clock.now();
+                let is_obeyed = self.board.self_tests.run(test);
+                let ticks = self.ticks_since(start);
+                match is_obeyed {
+                    true => self.send(&Response::Ticks(ticks)),
+                    false => self.refuse(Refusal::NoSelfTests),
                 }
-                None => self.refuse(Refusal::NoSelfTests),
-            },
+            }
             Request::Shutdown => {
                 self.send(&Response::Bye)?;
                 Err(End::Shutdown)
@@ -289,9 +301,8 @@ where
         } = &mut *self.board;
         stack.paint();
         busy.set_high().ok(); // a pin that fails is not worth an inference
-        let after_step = self_tests.map(|tests| tests.after_step);
-        let mut recorder = Recorder::start(clock, self.records, self.overhead_ticks, after_step);
-        let result = tadpool_model::infer_observed(self.arena, &mut recorder);
+        let mut recorder = Recorder::start(clock, self.records, self.overhead_ticks, *self_tests);
+        let result = inference(self.arena, &mut recorder);
         let running = current_step();
         let mut ticks = recorder.finish();
         if COMES_IN_ROWS {
@@ -309,13 +320,10 @@ where
                 self.send(&Response::Done { ticks, stack_bytes })
             }
             Err(fault) => {
-                let mut message = Message::new();
-                write!(message, "{fault:?}").ok(); // as much of it as fits
-                let kind = FaultKind::Kernel;
                 let report = FaultReport {
-                    kind,
+                    kind: FaultKind::Kernel,
                     step: running,
-                    message,
+                    message: cut(fault.text()),
                     registers: None,
                 };
                 self.send(&Response::Fault(report))?;
@@ -337,6 +345,15 @@ where
     fn send(&mut self, response: &Response) -> Result<(), End> {
         write_frame(&mut self.board.link, response, self.frame)
     }
+}
+
+/// An inference, as a function of its own that is found in the image.
+#[inline(never)]
+fn inference<'a, C: Clock, T: SelfTests>(
+    arena: &'a mut Arena,
+    recorder: &mut Recorder<'_, C, T>,
+) -> Result<Prediction<'a>, Fault> {
+    tadpool_model::infer_observed(arena, recorder)
 }
 
 fn send_steps(
@@ -364,12 +381,14 @@ fn send_logits(
 ) -> Result<(), End> {
     for (piece, values) in logits.chunks(LOGITS_PER_FRAME).enumerate() {
         let offset = (piece * LOGITS_PER_FRAME) as u16;
-        let values = values.iter().map(|logit| logit.to_q16()).collect();
-        write_frame(
-            link,
-            &Response::Logits(LogitsPiece { offset, values }),
-            frame,
-        )?;
+        let mut piece = LogitsPiece {
+            offset,
+            values: Vec::new(),
+        };
+        for logit in values {
+            piece.values.push(logit.to_q16()).ok(); // there is room for a piece
+        }
+        write_frame(link, &Response::Logits(piece), frame)?;
     }
     Ok(())
 }
@@ -381,17 +400,32 @@ pub(crate) fn write_frame(
     frame: &mut [u8; MAX_FRAME],
 ) -> Result<(), End> {
     let bytes = encode(response, frame).map_err(|_| End::LinkClosed)?;
-    link.write_all(bytes)
-        .and_then(|()| link.flush())
-        .map_err(|_| End::LinkClosed)
+    write_all(link, bytes)?;
+    link.flush().map_err(|_| End::LinkClosed)
+}
+
+/// Writes all of `bytes`. The link's own function of this name panics if a link says that it
+/// wrote more than it was given.
+pub(crate) fn write_all(link: &mut impl Write, mut bytes: &[u8]) -> Result<(), End> {
+    while !bytes.is_empty() {
+        let written = link.write(bytes).map_err(|_| End::LinkClosed)?;
+        bytes = match bytes.get(written..) {
+            Some(rest) if written > 0 => rest,
+            _ => return Err(End::LinkClosed),
+        };
+    }
+    Ok(())
 }
 
 /// As much of `text` as fits.
 fn cut<const N: usize>(text: &str) -> heapless::String<N> {
-    text.char_indices()
-        .take_while(|(start, c)| start + c.len_utf8() <= N)
-        .map(|(_, c)| c)
-        .collect()
+    let mut string = heapless::String::new();
+    for c in text.chars() {
+        if string.push(c).is_err() {
+            break;
+        }
+    }
+    string
 }
 
 #[cfg(test)]

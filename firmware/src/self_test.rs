@@ -9,7 +9,22 @@ use tadpool_protocol::SelfTest;
 
 use crate::run::SelfTests;
 
-pub(crate) const SELF_TESTS: SelfTests = SelfTests { run, after_step };
+/// The faults of this module.
+#[derive(Debug, Clone, Copy)]
+pub struct Faults;
+
+impl SelfTests for Faults {
+    fn run(self, test: SelfTest) -> bool {
+        run(test);
+        true
+    }
+
+    fn after_step(self, step: usize) {
+        if step == BAD_STEP.load(Ordering::Relaxed) {
+            read_bad_address();
+        }
+    }
+}
 
 /// Where no board has memory.
 const NOWHERE: usize = 0x9000_0000;
@@ -30,12 +45,6 @@ fn run(test: SelfTest) {
         SelfTest::Hang => loop {
             core::hint::spin_loop();
         },
-    }
-}
-
-fn after_step(step: usize) {
-    if step == BAD_STEP.load(Ordering::Relaxed) {
-        read_bad_address();
     }
 }
 

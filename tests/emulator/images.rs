@@ -2,12 +2,12 @@
 use std::path::Path;
 
 use tadpool_compiler::generate::{Description, Generated};
-use tadpool_image::audit;
+use tadpool_image::audit::{self, AuditError};
 use tadpool_image::{Build, FirmwareError, Interface, Model};
 use tadpool_probe::session::SessionError;
 use tadpool_protocol::{Refusal, SelfTest};
 
-use super::{TIMEOUT, emulated, image, on_host, picture, start, start_image};
+use super::{TIMEOUT, emulated, image, on_host, picture, start_image};
 
 #[test]
 fn the_image_is_weighed() {
@@ -27,7 +27,7 @@ fn the_image_is_weighed() {
 }
 
 #[test]
-fn an_inference_cannot_panic_and_has_a_bounded_stack() {
+fn an_image_cannot_panic_and_needs_no_more_stack_than_it_has() {
     for name in emulated() {
         let board = &tadpool_boards::find(name).unwrap();
         let build = Build {
@@ -35,34 +35,52 @@ fn an_inference_cannot_panic_and_has_a_bounded_stack() {
             model: None,
             interface: Interface::Requests,
         };
-        let audit = audit::inference(&build).unwrap_or_else(|error| panic!("{name}: {error}"));
-        audit
-            .check(board)
-            .unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert!(
-            audit
-                .functions
-                .iter()
-                .any(|name| name == "tadpool_inference"),
-            "{audit:?}"
-        );
+        let image = tadpool_image::build(&build).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let audit = image.audit.unwrap();
+        for part in ["Reset", "DefaultHandler", "HardFault", "_defmt_write"] {
+            assert!(audit.functions.iter().any(|name| name == part), "{audit:?}");
+        }
+        assert_eq!(audit.start_up_panics, [""; 0], "{name} has no HAL");
 
-        let (_, mut session) = start(name);
+        let hash = Some(tadpool_model::MODEL_HASH);
+        let mut session = start_image(board, &image.path, hash, TIMEOUT).unwrap();
         let measured = session.infer(&picture(5)).unwrap().stack_bytes;
+        // What lies so far below the stack pointer counts as used where it is measured.
+        let margin = 256;
+        let stack = &audit.stacks[0];
         assert!(
-            audit.stack_bytes.clone().unwrap() <= measured,
-            "{measured}: {audit:?}"
+            measured <= stack.needed_bytes() + margin,
+            "{measured}: {stack:?}"
         );
+        let inference = audit.inference_stack_bytes.unwrap();
+        assert!(inference < measured, "{inference} {measured}");
     }
 }
 
 #[test]
 fn the_audit_sees_panics_and_recursion() {
     let (_, image) = image(tadpool_boards::DEFAULT_BOARD);
+    assert_eq!(image.audit, None, "it panics on demand");
     let bytes = std::fs::read(&image.path).unwrap();
-    let audit = audit::audit(&image.path, &bytes, "main").unwrap();
+    let audit = audit::image(&image.path, &bytes).unwrap();
     assert!(!audit.panics.is_empty(), "{audit:?}");
-    assert!(audit.stack_bytes.is_err(), "{audit:?}");
+    let is_recursion = |problem: &String| problem.contains("calls itself");
+    assert!(audit.unknown.iter().any(is_recursion), "{audit:?}");
+}
+
+#[test]
+fn an_image_without_room_for_its_stack_is_refused() {
+    let mut board = tadpool_boards::find(tadpool_boards::DEFAULT_BOARD).unwrap();
+    board.layout.stack_bytes = 1024;
+    let build = Build {
+        board: &board,
+        model: None,
+        interface: Interface::Requests,
+    };
+    match tadpool_image::build(&build) {
+        Err(FirmwareError::Audit(AuditError::Stack { reserved: 1024, .. })) => {}
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

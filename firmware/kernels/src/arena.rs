@@ -31,15 +31,22 @@ pub enum Fault {
     Stopped,
 }
 
-impl core::fmt::Display for Fault {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(match self {
+impl Fault {
+    /// What it means, for firmware that formats no text.
+    pub const fn text(self) -> &'static str {
+        match self {
             Self::Buffer => "a buffer lies outside the arena or overlaps another",
             Self::Geometry => "a slice does not match the dimensions of its step",
             Self::Alignment => "a buffer is not aligned",
             Self::NoImage => "there is no whole image: every inference needs a new one",
             Self::Stopped => "the observer ended the inference",
-        })
+        }
+    }
+}
+
+impl core::fmt::Display for Fault {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.text())
     }
 }
 
@@ -83,6 +90,7 @@ impl Buffer {
     pub fn copy(self, to: Self, arena: &mut [u8]) -> Result<(), Fault> {
         ensure(self.size == to.size)?;
         let (from, to) = disjoint(arena, self, to)?;
+        let to = to.get_mut(..from.len()).ok_or(Fault::Geometry)?;
         to.copy_from_slice(from);
         Ok(())
     }

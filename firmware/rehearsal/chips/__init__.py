@@ -42,7 +42,7 @@ class Chip:
         """The register that is meant by an address that only sets or clears bits of it."""
         return word
 
-    def written(self, _word, _held, new):
+    def written(self, _registers, _word, _held, new):
         """The register's value after `new` was written at `word`."""
         return new
 

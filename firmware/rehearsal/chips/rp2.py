@@ -42,7 +42,7 @@ class Rp2(Chip):
     def name(self, word):
         return super().name(self.home(word))
 
-    def written(self, word, held, new):
+    def written(self, _registers, word, held, new):
         operation = (word & ALIASES) >> 12 if self.home(word) != word else 0
         return [new, held ^ new, held | new, held & ~new][operation]
 

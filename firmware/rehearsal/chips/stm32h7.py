@@ -11,6 +11,7 @@ CR, CFGR, D1CFGR, PLLCKSELR, PLL1DIVR = (
 PWR_CSR1, PWR_D3CR, PWRCR = PWR + 0x04, PWR + 0x18, SYSCFG + 0x2C
 ACR = FLASH
 VOLTAGE_READY = 1 << 13
+PLL1 = 1 << 24
 OVERDRIVE = 1
 # RM0433, table 17, in MHz of the AXI bus: most for each number of wait states.
 FLASH_LIMITS = [70, 140, 210, 225, 240]
@@ -81,6 +82,13 @@ class Stm32h7(Chip):
             case 0x5802_4804 | 0x5802_4818:
                 return held | VOLTAGE_READY
         return held
+
+    def written(self, registers, word, held, new):
+        # While PLL1 is on, its bits cannot be written (RM0433).
+        locked = {PLLCKSELR: 0x3F3, PLL1DIVR: 0xFFFF_FFFF}.get(word, 0)
+        if not registers[CR] & PLL1:
+            locked = 0
+        return held & locked | new & ~locked
 
     def check(self, registers):
         is_revision_y = self.board["name"] == "nucleo-h743zi"

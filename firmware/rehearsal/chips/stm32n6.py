@@ -1,5 +1,5 @@
 """ST's STM32N657 (reference manual RM0486), as its boot ROM leaves it in the worst case: core
-and buses on the PLL."""
+and buses on the PLL, which is set up as the firmware wants it."""
 
 from cortex_m import Fault
 
@@ -66,7 +66,7 @@ class Stm32n6(Chip):
             return word - CLEAR
         return word
 
-    def written(self, word, held, new):
+    def written(self, _registers, word, held, new):
         home = self.home(word)
         return {0: new, SET: held | new, CLEAR: held & ~new}[word - home]
 

@@ -58,8 +58,9 @@ pub(super) fn init() -> Parts<Busy> {
     }
 }
 
-/// Clocks core and buses by the chip's own oscillator: the boot ROM may have left them on
-/// the PLL, which the HAL refuses to change then.
+/// Clocks core and buses by the chip's own oscillator, and forgets the PLL's set-up: the boot
+/// ROM may have left them on the PLL, which the HAL refuses to change then; and a PLL that is
+/// set up already, as by this program before it was started anew, the HAL takes for none.
 fn leave_pll() {
     RCC.csr().write(|set| set.set_hsions(true));
     while !RCC.sr().read().hsirdy() {}
@@ -69,4 +70,7 @@ fn leave_pll() {
     });
     while RCC.cfgr().read().cpusws() != Cpusws::HSI {}
     while RCC.cfgr().read().syssws() != Syssws::HSI {}
+    RCC.ccr().write(|clear| clear.set_pllonc(0, true));
+    while RCC.sr().read().pllrdy(0) {}
+    RCC.pllcfgr1(0).write(|_| {});
 }

@@ -55,7 +55,7 @@ fn lines(sent: &[u8]) -> (Vec<String>, Pin) {
         clock: board.clock,
         stack: board.stack,
         log: board.log,
-        self_tests: None,
+        self_tests: (),
     };
     board.link.sent.extend(sent);
     let mut arena = Box::new(Arena::new());

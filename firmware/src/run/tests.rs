@@ -114,7 +114,7 @@ pub(crate) fn board() -> TestBoard {
         clock: Ticker(Cell::new(0)),
         stack: NoStack,
         log: NoLog,
-        self_tests: None,
+        self_tests: (),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Commands and their arguments; one file a command.
 
+mod audit;
 mod bench;
 mod board;
 mod boards;
@@ -91,6 +92,13 @@ enum Command {
     ///
     /// Each stage says what it found; the first that is not good is the one to mend.
     Bringup(bringup::Bringup),
+    /// Say what the machine code of an image can do.
+    ///
+    /// Panics, floating point and the heap that it can reach, code that cannot be followed,
+    /// and the bound of its stack. Fails unless there is none of these and the stack
+    /// is large enough. Images that this tool builds are audited whenever they are built;
+    /// this is for a firmware of one's own.
+    Audit(audit::Audit),
     /// Print what the firmware logs.
     Logs(logs::Logs),
     /// List the debug probes that are connected.
@@ -129,6 +137,7 @@ impl Cli {
             Command::Run(command) => Box::new(command.run()?),
             Command::Bench(command) => Box::new(command.run()?),
             Command::Bringup(command) => Box::new(command.run()?),
+            Command::Audit(command) => Box::new(command.run()?),
             Command::Logs(command) => Box::new(command.run()?),
             Command::Probes(command) => Box::new(command.run()),
             Command::Boards(command) => Box::new(command.run()?),

@@ -216,8 +216,10 @@ pub enum Float {
 /// A special register that an instruction writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Special {
-    /// A stack pointer other than by its name: MSP or PSP, of either security state; or
-    /// CONTROL, which says which of them is in use.
+    /// MSP of the security state in use.
+    MainStack,
+    /// Another stack pointer other than by its name: PSP, or one of the other security
+    /// state; or CONTROL, which says which of them is in use.
     Stack,
     /// The limit of a stack pointer.
     StackLimit,
@@ -249,6 +251,8 @@ pub struct Instruction {
     pub is_conditional: bool,
     /// How many of the instructions that follow have a condition: those of an IT.
     pub conditions: u8,
+    /// Those of them whose condition is the opposite, a bit each, the first one's lowest.
+    pub opposites: u8,
     /// The registers that it reads, but for the next four sets.
     pub operands: Registers,
     /// Registers that are shifted, extended or extracted before they are an operand.
@@ -405,6 +409,7 @@ impl Instruction {
             is_wide: false,
             is_conditional: false,
             conditions: 0,
+            opposites: 0,
             operands,
             shifted: Registers::NONE,
             address: Registers::NONE,

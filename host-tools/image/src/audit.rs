@@ -1,75 +1,134 @@
-//! The code that an inference can reach: proof that it cannot panic, uses no floating
-//! point and no heap, and a bound for the stack that it needs.
+//! The machine code of an image: proof that it cannot panic, uses no floating point and no
+//! heap, and a bound for the stack that it needs.
 //!
-//! The linked image is looked through, not the source: starting at one
-//! function, every call in the machine code is followed. So the result holds
-//! for what the compiler made of the kernels and the generated crate, with the
-//! flags of the firmware.
+//! The linked image is read, not the source: from the processor's entries on, every way
+//! through the code is followed, with what is known of registers and stack. A jump whose
+//! place cannot be told, or an instruction that is not known, fails the audit; so the result
+//! holds for what the compiler made of the firmware, kernels and the generated crate. See
+//! `SOUNDNESS.md` for what is proved and what is assumed.
+
+mod code;
+mod value;
+mod verdict;
+mod walk;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ops::Bound;
 use std::path::Path;
 
-use object::{Object, ObjectSection, ObjectSymbol, SectionKind, SymbolKind};
+use serde::{Deserialize, Serialize};
+use tadpool_compiler::output::OutputError;
 
+use self::code::{Code, Function};
+use self::walk::{Summary, Walk};
 use super::elf::ElfError;
-use super::thumb::{self, Effect};
-use super::{Build, FirmwareError, build_program};
 
-/// The program that holds nothing but an inference.
-const PROGRAM: &str = "inference-only";
-/// Where the inference begins in it.
-const ROOT: &str = "tadpool_inference";
+pub(super) use self::verdict::of_file;
 
-/// How the functions of the kernels' assembly begin. What they go to by its
-/// address lies within them, which compiled code does not promise.
-const OWN_ASSEMBLY: &str = "tadpool_dsp_";
+/// The function of the firmware that runs an inference.
+const INFERENCE: &str = "tadpool_firmware::run::inference";
+/// The function of the firmware that sets up the board, once, before the first request.
+const START_UP: &str = "tadpool_firmware::boards::init";
+/// Where the processor's entries are in the table of them.
+const RESET: usize = 1;
+const NMI: usize = 2;
+const HARD_FAULT: usize = 3;
+/// Bytes that the processor saves on the stack when it takes an exception, with those that
+/// align it.
+const EXCEPTION_BYTES: u32 = 8 * 4 + 4;
+/// The same where vectors or floats are in use: their registers, of which a secure core may
+/// save all, status and predicates.
+const LONG_EXCEPTION_BYTES: u32 = EXCEPTION_BYTES + 32 * 4 + 2 * 4;
 
-/// Most calls within one another that are followed.
-const MAX_DEPTH: usize = 1000;
-
-/// The code that can be reached from a function.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What the code of an image can do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Audit {
-    /// Names of the functions, sorted.
+    /// Names of the functions that can be reached, sorted.
     pub functions: Vec<String>,
-    /// Chains of calls that end in a panic, one for each function that panics.
+    /// Chains of calls that end in a panic or an instruction that traps, one for each
+    /// function where they end.
     pub panics: Vec<String>,
-    /// Functions that use floating point, in hardware or software.
+    /// The same for those that only the set-up of the board can reach.
+    pub start_up_panics: Vec<String>,
+    /// Functions that use floating point, in hardware or software, but for those that only
+    /// the set-up of the board can reach.
     pub floats: Vec<String>,
     /// Functions of the heap.
     pub heap: Vec<String>,
-    /// Most bytes of stack, without those of an interrupt; or why there is no
-    /// bound.
-    pub stack_bytes: Result<u32, String>,
+    /// Why code cannot be followed, or its stack has no bound. If there is anything, the
+    /// rest is not all.
+    pub unknown: Vec<String>,
+    /// The stacks.
+    pub stacks: Vec<StackBound>,
+    /// Most bytes of stack of an inference, if one can be told from the rest.
+    pub inference_stack_bytes: Option<u32>,
+}
+
+/// The bound of a stack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StackBound {
+    /// Its name.
+    pub name: String,
+    /// Most bytes of what runs on it.
+    pub bytes: u32,
+    /// Most bytes of the exceptions that may come on top: one interrupt, NMI and HardFault.
+    pub exception_bytes: u32,
+    /// Bytes that it has; none if the image does not say.
+    pub reserved_bytes: Option<u32>,
 }
 
 /// A promise that an image does not keep.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
-    /// The image cannot be built.
+    /// The verdict cannot be kept.
     #[error(transparent)]
-    Firmware(#[from] FirmwareError),
+    Write(#[from] OutputError),
     /// The image cannot be read.
     #[error(transparent)]
     Elf(#[from] ElfError),
     /// Something is reachable that must not be.
-    #[error("the inference path has {what}: {}", names.join(", "))]
+    #[error("the code of `{}` can reach {what}: {}; please report it", image.display(), names.join(", "))]
     Reachable {
+        /// The image.
+        image: std::path::PathBuf,
         /// The kind of the function.
         what: &'static str,
         /// Where it is.
         names: Vec<String>,
     },
-    /// There is no bound for the stack.
-    #[error("the stack of the inference path has no bound: {0}")]
-    Unbounded(String),
+    /// Code cannot be followed.
+    #[error(
+        "the code of `{}` cannot be followed: {}; please report it",
+        image.display(),
+        problems.join("; ")
+    )]
+    Unknown {
+        /// The image.
+        image: std::path::PathBuf,
+        /// Where, and why.
+        problems: Vec<String>,
+    },
     /// The stack is too small.
+    #[error(
+        "the code of `{}` can need {needed} bytes of {stack}, which has {reserved}; raise \
+         layout.stack_bytes in a copy of the board's file",
+        image.display()
+    )]
+    Stack {
+        /// The image.
+        image: std::path::PathBuf,
+        /// Name of the stack.
+        stack: String,
+        /// The bound.
+        needed: u32,
+        /// Bytes that it has.
+        reserved: u32,
+    },
+    /// An inference takes more stack than the board's file allows.
     #[error(
         "an inference needs {needed} bytes of stack, board `{board}` allows it {allowed}; raise \
          budget.inference_stack_bytes"
     )]
-    Stack {
+    Inference {
         /// The bound.
         needed: u32,
         /// Name of the board.
@@ -79,80 +138,211 @@ pub enum AuditError {
     },
 }
 
-/// The properties that decide the machine code of a model's inference: boards that agree in them
-/// need one audit.
-pub fn code(board: &tadpool_boards::Board) -> (String, &'static str) {
-    (board.target.clone(), board.kernels.name())
-}
-
-/// Builds the inference alone for a board and looks through it.
+/// All that can run of the image in `bytes`, from the file at `path`: what begins at the
+/// processor's entries, reset, faults and interrupts.
 ///
 /// # Errors
-/// An [`AuditError`] if it cannot be built or read.
-pub fn inference(build: &Build<'_>) -> Result<Audit, AuditError> {
-    let (path, bytes) = build_program(build, PROGRAM)?;
-    Ok(audit(&path, &bytes, ROOT)?)
+/// An [`ElfError`] if it is no image with a table of these.
+pub fn image(path: &Path, bytes: &[u8]) -> Result<Audit, ElfError> {
+    let code = Code::of(path, bytes)?;
+    let entry = |number: usize| code.vectors.get(number).copied().filter(|&at| at != 0);
+    let Some(reset) = entry(RESET) else {
+        return Err(ElfError::new(
+            path,
+            "it has no section `.vector_table` to begin at; name a function to begin at",
+        ));
+    };
+    let mut walk = Walk::new(&code);
+    let main = walk.follow(reset & !1);
+    let mut bytes_of = |number: usize| entry(number).map(|at| walk.follow(at & !1).stack_bytes);
+    let interrupts = (HARD_FAULT + 1..code.vectors.len()).filter_map(&mut bytes_of);
+    let interrupts = interrupts.max();
+    let faults = [NMI, HARD_FAULT].map(&mut bytes_of);
+    let frame = match walk.uses_vectors {
+        true => LONG_EXCEPTION_BYTES,
+        false => EXCEPTION_BYTES,
+    };
+    let exceptions = [interrupts].into_iter().chain(faults).flatten();
+    let exception_bytes = exceptions.fold(0, |sum: u32, bytes| {
+        sum.saturating_add(frame.saturating_add(bytes))
+    });
+    let reserved = code.stack.map(|(end, start)| start.saturating_sub(end));
+    let stack = StackBound {
+        name: "the stack".to_owned(),
+        bytes: main.stack_bytes,
+        exception_bytes,
+        reserved_bytes: reserved,
+    };
+    if code.vectors.first().copied() != code.stack.map(|(_, start)| start) {
+        walk.unknown
+            .insert("the stack does not begin at `_stack_start`".to_owned());
+    }
+    Ok(report(&code, walk, stack))
 }
 
-/// Everything that can be reached from the function whose symbol is `root`, in
-/// the image in `bytes`, from the file at `path`.
+/// All that can be reached from the function whose symbol is `root`, or whose name in the
+/// source is.
 ///
 /// # Errors
-/// An [`ElfError`] if it is not such an image.
-pub fn audit(path: &Path, bytes: &[u8], root: &str) -> Result<Audit, ElfError> {
-    let functions = functions(path, bytes)?;
-    let find =
-        |(address, function): (&u64, &Function)| (function.symbol == root).then_some(*address);
-    let root = functions
-        .iter()
-        .find_map(find)
-        .ok_or_else(|| ElfError::new(path, format!("it has no function `{root}`")))?;
-    let callers = reach(&functions, root);
-    let reached = || callers.keys().filter_map(|address| functions.get(address));
-    let names = |is: fn(&Function) -> bool| -> Vec<String> {
-        reached()
+/// An [`ElfError`] if there is no such function.
+pub fn function(path: &Path, bytes: &[u8], root: &str) -> Result<Audit, ElfError> {
+    let code = Code::of(path, bytes)?;
+    let is_root = |function: &&Function| {
+        function.symbols.iter().any(|symbol| symbol == root) || function.name() == root
+    };
+    let missing = || ElfError::new(path, format!("it has no function `{root}`"));
+    let root = code.functions().find(is_root).ok_or_else(missing)?;
+    let mut walk = Walk::new(&code);
+    let Summary { stack_bytes, .. } = walk.follow(root.start);
+    let stack = StackBound {
+        name: "the stack".to_owned(),
+        bytes: stack_bytes,
+        exception_bytes: 0,
+        reserved_bytes: None,
+    };
+    Ok(report(&code, walk, stack))
+}
+
+fn report(code: &Code<'_>, mut walk: Walk<'_>, stack: StackBound) -> Audit {
+    let named = |name: &'static str| {
+        move |function: &&Function| {
+            // A newer mangling adds the types that it is for.
+            function.name().split("::<").next() == Some(name)
+        }
+    };
+    let start_up = code.functions().find(named(START_UP));
+    let inference = code
+        .functions()
+        .find(|function| named(INFERENCE)(function) && walk.calls.contains_key(&function.start))
+        .map(|function| walk.follow(function.start).stack_bytes);
+    let stacks = std::iter::once(stack).chain(other_stacks(code, &walk));
+    let all = reach(&walk, None);
+    let later = reach(&walk, start_up.map(|function| function.start));
+    let names = |from: &BTreeMap<u32, u32>, is: &dyn Fn(&Function) -> bool| -> Vec<String> {
+        let reached = from.keys().filter_map(|&address| code.holder(address));
+        let names: BTreeSet<String> = reached
             .filter(|function| is(function))
-            .map(|function| function.name.clone())
+            .map(Function::name)
+            .collect();
+        names.into_iter().collect()
+    };
+    let has = |function: &Function, is: fn(&str) -> bool| {
+        function.symbols.iter().any(|symbol| is(symbol))
+    };
+    let is_panic =
+        |address: u32| walk.traps.contains(&address) || code.holder(address).is_some_and(panics);
+    // A panic by way of another one says no more.
+    let panics = |from: &BTreeMap<u32, u32>, is_new: &dyn Fn(u32) -> bool| -> Vec<String> {
+        let reached = from.iter().filter(|&(&address, &caller)| {
+            is_panic(address) && (address == caller || !is_panic(caller)) && is_new(address)
+        });
+        reached
+            .map(|(&address, _)| chain(code, from, address))
             .collect()
     };
-    let panics = callers
-        .keys()
-        .filter(|address| functions.get(address).is_some_and(panics));
-    let mut audit = Audit {
-        functions: names(|_| true),
-        panics: panics
-            .map(|&address| chain(&functions, &callers, address))
-            .collect(),
-        floats: names(|function| function.has_float || is_soft_float(&function.symbol)),
-        heap: names(|function| function.symbol.contains("__rust_alloc")),
-        stack_bytes: stack_bytes(&functions, root, 0, &mut BTreeMap::new()),
+    Audit {
+        functions: names(&all, &|_| true),
+        panics: panics(&later, &|_| true),
+        start_up_panics: panics(&all, &|address| !later.contains_key(&address)),
+        floats: names(&later, &|function| {
+            walk.floats.contains(&function.start) || has(function, is_soft_float)
+        }),
+        heap: names(&all, &|function| {
+            has(function, |symbol| symbol.contains("__rust_alloc"))
+        }),
+        unknown: walk.unknown.iter().cloned().collect(),
+        stacks: stacks.collect(),
+        inference_stack_bytes: inference,
+    }
+}
+
+/// The stacks that handlers take for themselves.
+fn other_stacks(code: &Code<'_>, walk: &Walk<'_>) -> Vec<StackBound> {
+    let mut needed = BTreeMap::new();
+    for other in &walk.other_stacks {
+        let most: &mut u32 = needed.entry(other.start).or_default();
+        *most = other.needed_bytes.max(*most);
+    }
+    let bound = |(start, bytes)| {
+        let variable = code.variable_below(start);
+        StackBound {
+            name: variable.map_or_else(|| format!("{start:#x}"), |(_, name)| demangled(name)),
+            bytes,
+            exception_bytes: 0,
+            reserved_bytes: Some(variable.map_or(0, |(end, _)| start - end)),
+        }
     };
-    audit.functions.sort();
-    Ok(audit)
+    needed.into_iter().map(bound).collect()
+}
+
+/// The functions that can be reached other than by `without`, each with one that calls it; a
+/// root calls itself.
+fn reach(walk: &Walk<'_>, without: Option<u32>) -> BTreeMap<u32, u32> {
+    let mut callers: BTreeMap<u32, u32> = walk.roots.iter().map(|&root| (root, root)).collect();
+    let mut queue: VecDeque<u32> = walk.roots.iter().copied().collect();
+    while let Some(caller) = queue.pop_front() {
+        for &callee in walk.calls.get(&caller).into_iter().flatten() {
+            if Some(callee) != without && !callers.contains_key(&callee) {
+                callers.insert(callee, caller);
+                queue.push_back(callee);
+            }
+        }
+    }
+    callers
 }
 
 impl Audit {
-    /// Fails unless the promises are kept, on `board` as for the stack.
+    /// Fails unless the promises are kept, by the image at `path`.
     ///
     /// # Errors
     /// The [`AuditError`] of the first one that is not.
-    pub fn check(&self, board: &tadpool_boards::Board) -> Result<(), AuditError> {
+    pub fn check(&self, path: &Path) -> Result<(), AuditError> {
+        let image = || path.to_owned();
+        if !self.unknown.is_empty() {
+            return Err(AuditError::Unknown {
+                image: image(),
+                problems: self.unknown.clone(),
+            });
+        }
         let promises = [
-            ("panics", &self.panics),
+            ("a panic", &self.panics),
             ("floating point", &self.floats),
             ("the heap", &self.heap),
         ];
         for (what, names) in promises {
             if !names.is_empty() {
                 return Err(AuditError::Reachable {
+                    image: image(),
                     what,
                     names: names.clone(),
                 });
             }
         }
-        let needed = self.stack_bytes.clone().map_err(AuditError::Unbounded)?;
-        match board.budget.inference_stack_bytes {
-            Some(allowed) if needed > allowed => Err(AuditError::Stack {
+        for stack in &self.stacks {
+            let reserved = stack.reserved_bytes.unwrap_or(u32::MAX);
+            if stack.needed_bytes() > reserved {
+                return Err(AuditError::Stack {
+                    image: image(),
+                    stack: stack.name.clone(),
+                    needed: stack.needed_bytes(),
+                    reserved,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The same, and what `board`'s file allows an inference.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub fn check_on(&self, board: &tadpool_boards::Board, path: &Path) -> Result<(), AuditError> {
+        self.check(path)?;
+        match (
+            board.budget.inference_stack_bytes,
+            self.inference_stack_bytes,
+        ) {
+            (Some(allowed), Some(needed)) if needed > allowed => Err(AuditError::Inference {
                 needed,
                 board: board.name.clone(),
                 allowed,
@@ -162,165 +352,18 @@ impl Audit {
     }
 }
 
-/// A function of the image.
-#[derive(Debug, Default)]
-struct Function {
-    symbol: String,
-    /// The symbol as it reads in the source.
-    name: String,
-    /// Addresses of the functions that it calls or goes to.
-    calls: BTreeSet<u64>,
-    /// Most bytes of its own on the stack.
-    frame_bytes: u32,
-    has_indirect_calls: bool,
-    has_unknown_frame: bool,
-    has_float: bool,
-}
-
-/// The functions of the image, by address.
-fn functions(path: &Path, bytes: &[u8]) -> Result<BTreeMap<u64, Function>, ElfError> {
-    let file = object::File::parse(bytes).map_err(|error| ElfError::new(path, error))?;
-    let mut functions = BTreeMap::new();
-    let mut ends = BTreeMap::new();
-    for section in file
-        .sections()
-        .filter(|section| section.kind() == SectionKind::Text)
-    {
-        let code = section.data().map_err(|error| ElfError::new(path, error))?;
-        let first = section.address();
-        let end = first
-            .checked_add(code.len() as u64)
-            .ok_or_else(|| ElfError::new(path, "a section lies beyond all addresses"))?;
-        // `$t` and `$d` tell where instructions and data begin.
-        let mut marks = BTreeMap::new();
-        let mut spans = BTreeMap::new();
-        for symbol in file
-            .symbols()
-            .filter(|s| s.section_index() == Some(section.index()))
-        {
-            let name = symbol.name().unwrap_or_default();
-            if name.starts_with("$t") || name.starts_with("$d") {
-                marks.insert(symbol.address(), name.starts_with("$t"));
-            } else if symbol.kind() == SymbolKind::Text {
-                spans.insert(symbol.address() & !1, (symbol.size(), name));
-            }
-        }
-        for (&start, &(size, symbol)) in &spans {
-            // Assembly may leave the size out: up to the next function.
-            let next = spans
-                .range((Bound::Excluded(start), Bound::Unbounded))
-                .next()
-                .map_or(end, |(&next, _)| next.min(end));
-            let outside = || ElfError::new(path, format!("`{symbol}` lies outside its section"));
-            let size = match size {
-                0 => next.checked_sub(start).ok_or_else(outside)?,
-                size => size,
-            };
-            let place = start
-                .checked_sub(first)
-                .and_then(|place| usize::try_from(place).ok());
-            let body = place
-                .and_then(|place| code.get(place..))
-                .and_then(|code| code.get(..usize::try_from(size).ok()?))
-                .ok_or_else(outside)?;
-            functions.insert(start, function(symbol, start, body, &marks));
-            ends.insert(start, start + size);
-        }
+impl StackBound {
+    /// Most bytes that are in use at once.
+    pub fn needed_bytes(&self) -> u32 {
+        self.bytes.saturating_add(self.exception_bytes)
     }
-    // A jump into the midst of a function counts as one to its start.
-    let holder = |address: u64| {
-        let (&start, &end) = ends.range(..=address).next_back()?;
-        (address < end).then_some(start)
-    };
-    for function in functions.values_mut() {
-        let calls = std::mem::take(&mut function.calls);
-        function.calls = calls
-            .into_iter()
-            .map(|to| holder(to).unwrap_or(to))
-            .collect();
-    }
-    Ok(functions)
-}
-
-fn function(symbol: &str, start: u64, code: &[u8], marks: &BTreeMap<u64, bool>) -> Function {
-    let name = format!("{:#}", rustc_demangle::demangle(symbol));
-    let mut function = Function {
-        symbol: symbol.to_owned(),
-        name,
-        ..Function::default()
-    };
-    let halfword = |at: u64| {
-        let bytes = code.get(at as usize..)?.first_chunk()?;
-        Some(u16::from_le_bytes(*bytes))
-    };
-    let end = start + code.len() as u64;
-    let mut address = start;
-    while let Some(first) = halfword(address - start) {
-        let is_code = marks
-            .range(..=address)
-            .next_back()
-            .is_none_or(|(_, is_code)| *is_code);
-        if !is_code {
-            address += 2;
-            continue;
-        }
-        let second = halfword(address + 2 - start).unwrap_or(0);
-        let (effect, length) = thumb::decode(address, first, second);
-        match effect {
-            Effect::None => {}
-            // Armv6-M has no other branch that reaches as far: compilers use it
-            // to jump where the return address is saved.
-            Effect::Call(target) if (start + 1..end).contains(&target) => {}
-            Effect::Call(target) => drop(function.calls.insert(target)),
-            Effect::Jump(target) if (start..end).contains(&target) => {}
-            Effect::Jump(target) => drop(function.calls.insert(target)),
-            Effect::IndirectJump if symbol.starts_with(OWN_ASSEMBLY) => {}
-            Effect::IndirectCall | Effect::IndirectJump => function.has_indirect_calls = true,
-            // Each branch may push; their sum is never less than what one does.
-            Effect::Push(bytes) => {
-                function.frame_bytes = function.frame_bytes.saturating_add(bytes);
-            }
-            Effect::UnknownPush => function.has_unknown_frame = true,
-            Effect::Float => function.has_float = true,
-        }
-        address += length;
-    }
-    function
-}
-
-/// Every function that can be reached from `root`, with one that calls it.
-fn reach(functions: &BTreeMap<u64, Function>, root: u64) -> BTreeMap<u64, u64> {
-    let mut callers = BTreeMap::from([(root, root)]);
-    let mut queue = VecDeque::from([root]);
-    while let Some(address) = queue.pop_front() {
-        for &callee in functions
-            .get(&address)
-            .iter()
-            .flat_map(|function| &function.calls)
-        {
-            callers.entry(callee).or_insert_with(|| {
-                queue.push_back(callee);
-                address
-            });
-        }
-    }
-    callers
 }
 
 /// The calls that lead to the function at `address`.
-fn chain(
-    functions: &BTreeMap<u64, Function>,
-    callers: &BTreeMap<u64, u64>,
-    mut address: u64,
-) -> String {
-    let name = |address| {
-        functions
-            .get(&address)
-            .map_or("?", |function| function.name.as_str())
-    };
-    let mut chain = name(address).to_owned();
+fn chain(code: &Code<'_>, callers: &BTreeMap<u32, u32>, mut address: u32) -> String {
+    let mut chain = code.name(address);
     while let Some(&caller) = callers.get(&address).filter(|&&caller| caller != address) {
-        chain = format!("{} -> {chain}", name(caller));
+        chain = format!("{} -> {chain}", code.name(caller));
         address = caller;
     }
     chain
@@ -328,9 +371,15 @@ fn chain(
 
 /// Whether a function is where panics go.
 fn panics(function: &Function) -> bool {
-    function.symbol.contains("rust_begin_unwind") || function.name.starts_with("core::panicking::")
+    let is_panic = |symbol: &String| {
+        symbol.contains("rust_begin_unwind") || demangled(symbol).starts_with("core::panicking::")
+    };
+    function.symbols.iter().any(is_panic)
 }
 
+fn demangled(symbol: &str) -> String {
+    format!("{:#}", rustc_demangle::demangle(symbol))
+}
 /// Whether a symbol is one of the run-time library's for floating point: those
 /// of Arm's run-time ABI, and those of LLVM's library.
 fn is_soft_float(symbol: &str) -> bool {
@@ -355,57 +404,5 @@ fn is_soft_float(symbol: &str) -> bool {
         || symbol.starts_with("__") && of_llvm.iter().any(|end| symbol.ends_with(end))
 }
 
-/// Most bytes of stack from `address` on, or why there is no bound. `known` has
-/// the results so far, none for the `depth` functions that are being looked at.
-fn stack_bytes(
-    functions: &BTreeMap<u64, Function>,
-    address: u64,
-    depth: usize,
-    known: &mut BTreeMap<u64, Option<u32>>,
-) -> Result<u32, String> {
-    let function = functions
-        .get(&address)
-        .ok_or_else(|| format!("there is no function at the called address {address:#x}"))?;
-    let name = &function.name;
-    match known.get(&address) {
-        Some(Some(bytes)) => return Ok(*bytes),
-        Some(None) => return Err(format!("`{name}` calls itself")),
-        None => known.insert(address, None),
-    };
-    if function.has_indirect_calls {
-        return Err(format!("`{name}` calls a function by its address"));
-    }
-    if function.has_unknown_frame {
-        return Err(format!("`{name}` moves the stack pointer by a variable"));
-    }
-    if depth == MAX_DEPTH {
-        return Err(format!("calls down to `{name}` are nested too deeply"));
-    }
-    let mut deepest = 0;
-    for &callee in &function.calls {
-        deepest = deepest.max(stack_bytes(functions, callee, depth + 1, known)?);
-    }
-    let bytes = function.frame_bytes.saturating_add(deepest);
-    known.insert(address, Some(bytes));
-    Ok(bytes)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// `nop`, then a branch with link to itself or, as the second instruction at
-    /// 0x102, to the start.
-    fn calls_of(offset_bytes: i16) -> BTreeSet<u64> {
-        let low = 0xf800 | (offset_bytes / 2) as u16 & 0x7ff;
-        let code = [0xbf00, 0xf7ff, low].map(u16::to_le_bytes).concat();
-        function("f", 0x100, &code, &BTreeMap::new()).calls
-    }
-
-    #[test]
-    fn a_far_jump_is_no_call_of_oneself() {
-        assert_eq!(calls_of(-4), BTreeSet::new(), "0x102");
-        assert_eq!(calls_of(-6), BTreeSet::from([0x100]));
-        assert_eq!(calls_of(-8), BTreeSet::from([0xfe]));
-    }
-}
+mod tests;

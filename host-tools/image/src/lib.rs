@@ -2,8 +2,6 @@
 
 pub mod elf;
 
-mod thumb;
-
 pub mod audit;
 
 pub mod fit;
@@ -18,6 +16,7 @@ mod stage;
 
 use std::path::{Path, PathBuf};
 
+use audit::{Audit, AuditError};
 use elf::{ElfError, Sizes};
 use tadpool_boards::Board;
 use tadpool_compiler::generate::{Description, Generated};
@@ -82,6 +81,9 @@ pub struct Image {
     pub path: PathBuf,
     /// The bytes that it takes of the board's memory.
     pub sizes: Sizes,
+    /// What its machine code can do: nothing that it must not. None of an image that has
+    /// faults on demand.
+    pub audit: Option<Audit>,
 }
 
 /// An image that could not be built.
@@ -165,16 +167,27 @@ pub enum FirmwareError {
     /// The image is not what it should be.
     #[error(transparent)]
     Elf(#[from] ElfError),
+    /// The image can do what it must not.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
 }
 
-/// Builds an image.
+/// Builds an image, and audits its machine code unless it has faults on demand.
 ///
 /// # Errors
-/// A [`FirmwareError`]; [`FirmwareError::DoesNotFit`] if the board is too small.
+/// A [`FirmwareError`]; [`FirmwareError::DoesNotFit`] if the board is too small,
+/// [`FirmwareError::Audit`] if the code can do what it must not.
 pub fn build(build: &Build<'_>) -> Result<Image, FirmwareError> {
-    let (path, bytes) = build_program(build, PROGRAM)?;
+    let (path, bytes) = build_limited(build, Limits::Board)?;
     let sizes = elf::sizes(&path, &bytes)?;
-    Ok(Image { path, sizes })
+    let audit = match build.interface {
+        Interface::SelfTests => None,
+        _ => Some(audit::of_file(&path, &bytes)?),
+    };
+    if let Some(audit) = &audit {
+        audit.check_on(build.board, &path)?;
+    }
+    Ok(Image { path, sizes, audit })
 }
 
 /// The toolchain that builds for a board, if there is one.
@@ -183,14 +196,6 @@ pub fn toolchain(board: &Board) -> Option<Toolchain> {
 }
 
 pub use tadpool_toolchain::for_target as toolchain_for;
-
-/// Builds one program of the firmware; returns its path and its bytes.
-pub(crate) fn build_program(
-    build: &Build<'_>,
-    program: &str,
-) -> Result<(PathBuf, Vec<u8>), FirmwareError> {
-    build_limited(build, program, Limits::Board)
-}
 
 /// How much memory the linker has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -201,7 +206,7 @@ pub(crate) enum Limits {
     None,
 }
 
-/// A program that is yet to be built, and where it is kept afterwards.
+/// An image that is yet to be built, and where it is kept afterwards.
 struct Order {
     toolchain: Toolchain,
     stage: Stage,
@@ -210,7 +215,7 @@ struct Order {
 }
 
 impl Order {
-    fn new(build: &Build<'_>, program: &str, limits: Limits) -> Result<Self, FirmwareError> {
+    fn new(build: &Build<'_>, limits: Limits) -> Result<Self, FirmwareError> {
         if build.interface == Interface::MlperfUart && build.board.uart.is_none() {
             return Err(FirmwareError::NoUart {
                 board: build.board.name.clone(),
@@ -220,7 +225,7 @@ impl Order {
             target: build.board.target.clone(),
         })?;
         let cache = Cache::find()?;
-        let stage = Stage::new(build, program, limits, &toolchain)?;
+        let stage = Stage::new(build, PROGRAM, limits, &toolchain)?;
         Ok(Self {
             path: cache.image(&stage.key, &build.board.name),
             toolchain,
@@ -237,20 +242,20 @@ impl Order {
     }
 }
 
-/// A program that was built before from the same files by the same toolchain.
-pub(crate) fn kept(build: &Build<'_>, program: &str, limits: Limits) -> Option<(PathBuf, Vec<u8>)> {
-    let order = Order::new(build, program, limits).ok()?;
+/// An image that was built before from the same files by the same toolchain.
+pub(crate) fn kept(build: &Build<'_>, limits: Limits) -> Option<(PathBuf, Vec<u8>)> {
+    let order = Order::new(build, limits).ok()?;
     let bytes = order.kept()?;
     Some((order.path, bytes))
 }
 
-/// Builds a program, unless it was built before from the same files by the same toolchain.
+/// Builds an image, unless it was built before from the same files by the same toolchain;
+/// returns its path and its bytes.
 pub(crate) fn build_limited(
     build: &Build<'_>,
-    program: &str,
     limits: Limits,
 ) -> Result<(PathBuf, Vec<u8>), FirmwareError> {
-    let order = Order::new(build, program, limits)?;
+    let order = Order::new(build, limits)?;
     if let Some(bytes) = order.kept() {
         return Ok((order.path, bytes));
     }
@@ -270,7 +275,7 @@ pub(crate) fn build_limited(
     sources::sync(&staged, &stage.files).map_err(|error| cache::unwritable(&staged, &error))?;
     let built = cargo::build(
         stage,
-        program,
+        PROGRAM,
         build.board,
         toolchain,
         &staged,

@@ -10,13 +10,14 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use rayon::prelude::*;
 use tadpool_boards::Board;
 
-use super::audit::{self, AuditError};
+use super::audit;
 use super::elf::Sizes;
-use super::{Build, FirmwareError, Interface, Limits, Model, PROGRAM, build_limited, elf, kept};
+use super::{Build, FirmwareError, Interface, Limits, Model, build_limited, elf, kept};
 
 /// The size of a model's image on a board.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,25 +27,26 @@ pub struct Weight {
     /// Whether the sizes are a sum of those of other images. The linker's gaps between
     /// sections may differ by some bytes from it.
     pub is_derived: bool,
-    /// The bound for the stack of an inference, if there is one.
-    pub inference_stack_bytes: Option<u32>,
+    /// The bound for the stack of the image, with exceptions; of one for the same core and
+    /// kernels if the sizes are derived.
+    pub needed_stack_bytes: u32,
 }
 
 /// Sizes on `boards` of images of the model that `model` gives for a board, in their order,
 /// whether the boards have it or not. `done` is called for each.
 ///
 /// # Errors
-/// An [`AuditError`] of an image that cannot be built or read.
+/// A [`FirmwareError`] of an image that cannot be built or read, or can do what it must not.
 pub fn weigh_all<'a>(
     boards: &[Board],
     model: impl Fn(&Board) -> Model<'a> + Sync,
     done: impl Fn() + Sync,
-) -> Result<Vec<Weight>, AuditError> {
+) -> Result<Vec<Weight>, FirmwareError> {
     let mut alike: BTreeMap<_, BTreeMap<_, Vec<usize>>> = BTreeMap::new();
     for (index, board) in boards.iter().enumerate() {
-        let (target, kernels) = audit::code(board);
-        let of_target = alike.entry(target).or_default();
-        of_target.entry(kernels).or_default().push(index);
+        let of_target = alike.entry(board.target.clone()).or_default();
+        let of_kernels: &mut Vec<usize> = of_target.entry(board.kernels.name()).or_default();
+        of_kernels.push(index);
     }
     // Builds for one target take turns anyway.
     let weighed = alike.into_par_iter().map(|(_, of_target)| {
@@ -55,7 +57,7 @@ pub fn weigh_all<'a>(
         }
         Ok(weights)
     });
-    let weighed: Vec<Vec<(usize, Weight)>> = weighed.collect::<Result<_, AuditError>>()?;
+    let weighed: Vec<Vec<(usize, Weight)>> = weighed.collect::<Result<_, FirmwareError>>()?;
     let mut weights: Vec<(usize, Weight)> = weighed.into_iter().flatten().collect();
     weights.sort_by_key(|(index, _)| *index);
     Ok(weights.into_iter().map(|(_, weight)| weight).collect())
@@ -66,14 +68,14 @@ fn weigh_alike<'a>(
     boards: &[&Board],
     model: &impl Fn(&Board) -> Model<'a>,
     done: &impl Fn(),
-) -> Result<Vec<Weight>, AuditError> {
+) -> Result<Vec<Weight>, FirmwareError> {
     let Some(&first) = boards.first() else {
         return Ok(Vec::new());
     };
     let of_model = |board| of(board, Some(model(board)));
-    let stack = audit::inference(&of_model(first))?.stack_bytes.ok();
-    let weigh = |build: &Build<'_>| sizes(build);
-    let exact = weigh(&of_model(first))?;
+    let (path, bytes) = build_limited(&of_model(first), Limits::None)?;
+    let exact = elf::sizes(&path, &bytes)?;
+    let stack = stack_of(&path, &bytes)?;
     let mut other = None;
     let mut weights = Vec::with_capacity(boards.len());
     for &board in boards {
@@ -87,15 +89,15 @@ fn weigh_alike<'a>(
             None => {
                 let of_first = match &other {
                     Some(sizes) => sizes,
-                    None => other.insert(weigh(&of(first, None))?),
+                    None => other.insert(sizes(&of(first, None))?),
                 };
-                derived(&weigh(&of(board, None))?, &exact, of_first)
+                derived(&sizes(&of(board, None))?, &exact, of_first)
             }
         };
         weights.push(Weight {
             sizes,
             is_derived,
-            inference_stack_bytes: stack,
+            needed_stack_bytes: stack,
         });
         done();
     }
@@ -112,8 +114,22 @@ fn of<'a>(board: &'a Board, model: Option<Model<'a>>) -> Build<'a> {
 
 /// The bytes that an image takes, whether the board has them or not.
 fn sizes(build: &Build<'_>) -> Result<Sizes, FirmwareError> {
-    let (path, bytes) = build_limited(build, PROGRAM, Limits::None)?;
+    let (path, bytes) = build_limited(build, Limits::None)?;
     Ok(elf::sizes(&path, &bytes)?)
+}
+
+/// The bound for the stack of the image in `bytes`, from the file at `path`, whose code can
+/// do nothing that it must not.
+fn stack_of(path: &Path, bytes: &[u8]) -> Result<u32, FirmwareError> {
+    let mut audit = audit::of_file(path, bytes)?;
+    let stack = audit.stacks.first_mut();
+    let needed = stack.map_or(0, |stack| {
+        // Whether it is enough is yet to be told, of each board.
+        stack.reserved_bytes = None;
+        stack.needed_bytes()
+    });
+    audit.check(path)?;
+    Ok(needed)
 }
 
 /// The same, if such an image was built before, within the board's limits or without.
@@ -121,7 +137,7 @@ fn built(build: &Build<'_>) -> Option<Sizes> {
     [Limits::None, Limits::Board]
         .into_iter()
         .find_map(|limits| {
-            let (path, bytes) = kept(build, PROGRAM, limits)?;
+            let (path, bytes) = kept(build, limits)?;
             elf::sizes(&path, &bytes).ok()
         })
 }

@@ -62,7 +62,9 @@ impl Whole {
             self.bytes = 0;
         }
         let end = start.saturating_add(pixels.len());
-        let place = image.of_mut(arena)?.get_mut(start..end);
+        // The length as a length, so that the copy is seen to fit.
+        let rest = image.of_mut(arena)?.get_mut(start..);
+        let place = rest.and_then(|rest| rest.get_mut(..pixels.len()));
         match place {
             Some(place) if start == self.bytes => place.copy_from_slice(pixels),
             _ => return Err(Fault::Geometry),

@@ -104,8 +104,9 @@ pub fn push(
         // A row between two windows is not held at all.
         if let Some(place) = row.checked_sub(first_row(step, pushed.rows)) {
             let start = place * row_size + at;
-            let window = step.input.of_mut(arena)?;
-            let place = window.get_mut(start..start + now.len());
+            // The length as a length, so that the copy is seen to fit.
+            let window = step.input.of_mut(arena)?.get_mut(start..);
+            let place = window.and_then(|window| window.get_mut(..now.len()));
             place.ok_or(Fault::Geometry)?.copy_from_slice(now);
         }
         pushed.bytes += now.len();

@@ -1,15 +1,13 @@
 //! `tadpool boards`.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use clap::Args;
 use serde::Serialize;
 use tadpool_boards::Board;
-use tadpool_image::audit::{self, Audit};
-use tadpool_image::{Build, Image, Interface};
+use tadpool_image::{Build, Interface};
 
 use super::report::{grouped, table};
 
@@ -50,14 +48,15 @@ struct ImageRow {
     /// Variables and stack.
     ram_bytes: u64,
     stack_bytes: u64,
+    /// The bound for all that runs on the stack.
+    needed_stack_bytes: Option<u32>,
     /// The bound for the inference alone, and what the board's file allows it.
-    inference_stack_bytes: u32,
+    inference_stack_bytes: Option<u32>,
     inference_stack_budget_bytes: Option<u32>,
 }
 
 impl Boards {
     pub(crate) fn run(self) -> anyhow::Result<BoardList> {
-        let mut audits = BTreeMap::new();
         for name in &self.except {
             tadpool_boards::find(name)?;
         }
@@ -67,7 +66,7 @@ impl Boards {
             .map(|name| {
                 let board = tadpool_boards::find(name)?;
                 let image = match self.build {
-                    true => Some(image(&board, &mut audits)?),
+                    true => Some(image(&board)?),
                     false => None,
                 };
                 Ok(row(&board, image))
@@ -77,34 +76,24 @@ impl Boards {
     }
 }
 
-/// Builds the board's image, and looks through its inference unless `audits` has
-/// the same machine code already.
-fn image(
-    board: &Board,
-    audits: &mut BTreeMap<(String, &'static str), Audit>,
-) -> anyhow::Result<ImageRow> {
+/// Builds the board's image and audits it.
+fn image(board: &Board) -> anyhow::Result<ImageRow> {
     let build = Build {
         board,
         model: None,
         interface: Interface::Requests,
     };
     let named = || format!("board `{}`", board.name);
-    let Image { sizes, path, .. } = tadpool_image::build(&build).with_context(named)?;
-    let code = audit::code(board);
-    let audit = match audits.get(&code) {
-        Some(audit) => audit,
-        None => {
-            let audit = audit::inference(&build).with_context(named)?;
-            audits.entry(code).or_insert(audit)
-        }
-    };
-    audit.check(board).with_context(named)?;
+    let image = tadpool_image::build(&build).with_context(named)?;
+    let (sizes, audit) = (image.sizes, image.audit);
+    let stack = audit.as_ref().and_then(|audit| audit.stacks.first());
     Ok(ImageRow {
-        file: path,
+        file: image.path,
         flash_bytes: sizes.flash_bytes(),
         ram_bytes: sizes.ram_bytes(),
         stack_bytes: sizes.stack_bytes,
-        inference_stack_bytes: audit.stack_bytes.clone().map_err(|why| anyhow!(why))?,
+        needed_stack_bytes: stack.map(|stack| stack.needed_bytes()),
+        inference_stack_bytes: audit.and_then(|audit| audit.inference_stack_bytes),
         inference_stack_budget_bytes: board.budget.inference_stack_bytes,
     })
 }
@@ -124,6 +113,9 @@ fn row(board: &Board, image: Option<ImageRow>) -> BoardRow {
 
 impl fmt::Display for BoardList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = |bytes: Option<u32>| {
+            bytes.map_or_else(|| "-".to_owned(), |bytes| grouped(bytes.into()))
+        };
         let mut rows = table(["board", "chip", "core", "kernels", "flash", "RAM"], 4);
         let mut images = table(
             [
@@ -133,6 +125,7 @@ impl fmt::Display for BoardList {
                 "RAM",
                 "of",
                 "stack",
+                "of",
                 "inference's",
                 "of",
             ],
@@ -154,11 +147,10 @@ impl fmt::Display for BoardList {
                     grouped(board.flash_bytes),
                     grouped(image.ram_bytes),
                     grouped(board.ram_bytes),
+                    bytes(image.needed_stack_bytes),
                     grouped(image.stack_bytes),
-                    grouped(image.inference_stack_bytes.into()),
-                    image
-                        .inference_stack_budget_bytes
-                        .map_or_else(|| "-".into(), |budget| grouped(budget.into())),
+                    bytes(image.inference_stack_bytes),
+                    bytes(image.inference_stack_budget_bytes),
                 ]),
             };
         }

@@ -40,9 +40,9 @@ struct Row {
     fits: bool,
     /// Whether the sizes are sums of those of images for other boards and another model.
     derived: bool,
-    /// The bound for the inference's stack.
-    inference_stack_bytes: Option<u32>,
-    /// The bytes that the board's file reserves for it and the request loop.
+    /// The bound for the stack of the image, with exceptions.
+    needed_stack_bytes: u32,
+    /// The bytes that the board's file reserves for it.
     stack_bytes: u32,
     #[serde(flatten)]
     fit: fit::Fit,
@@ -76,12 +76,12 @@ impl Fit {
         let weights = weigh_all(&boards, model_for, || bars.advance())?;
         let rows = boards.iter().zip(weights).map(|(board, weight)| {
             let fit = fit::fit(board, &weight.sizes, &savings);
-            let stack = weight.inference_stack_bytes;
+            let stack = weight.needed_stack_bytes;
             Row {
                 board: board.name.clone(),
-                fits: fit.fits() && stack.is_some_and(|stack| stack <= board.layout.stack_bytes),
+                fits: fit.fits() && stack <= board.layout.stack_bytes,
                 derived: weight.is_derived,
-                inference_stack_bytes: stack,
+                needed_stack_bytes: stack,
                 stack_bytes: board.layout.stack_bytes,
                 fit,
             }
@@ -114,8 +114,7 @@ impl fmt::Display for FitReport {
                 grouped(flash.available_bytes),
                 grouped(fit.ram.needed_bytes),
                 grouped(fit.ram.available_bytes),
-                row.inference_stack_bytes
-                    .map_or_else(|| "-".to_owned(), |bytes| grouped(bytes.into())),
+                grouped(row.needed_stack_bytes.into()),
                 grouped(row.stack_bytes.into()),
                 if row.fits { "yes" } else { "no" }.to_owned(),
             ]);

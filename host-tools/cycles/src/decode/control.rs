@@ -79,9 +79,10 @@ fn system(operands: Registers, results: Registers) -> Instruction {
 
 fn write_special(code: Code, operands: Registers) -> Instruction {
     // MSP, PSP and CONTROL, their limits, and what secure code has of the other state.
-    let special = match code.field(0, 8) & 0x7f {
-        8 | 9 | 20 | 24 => Special::Stack,
-        10 | 11 => Special::StackLimit,
+    let special = match (code.field(0, 8), code.field(0, 8) & 0x7f) {
+        (8, _) => Special::MainStack,
+        (_, 8 | 9 | 20 | 24) => Special::Stack,
+        (_, 10 | 11) => Special::StackLimit,
         _ => Special::Other,
     };
     let flags = match code.field(0, 8) {

@@ -200,8 +200,11 @@ fn miscellaneous(code: u32) -> Option<Instruction> {
             if condition == 15 || condition == 14 && conditions != 1 {
                 return None;
             }
+            let is_opposite = |place: &u8| code >> (4 - place) & 1 != condition & 1;
+            let opposites = (1..conditions).filter(is_opposite);
             Instruction {
                 conditions,
+                opposites: opposites.map(|place| 1 << place).sum(),
                 ..Instruction::new(Class::Hint, FLAGS, NONE)
             }
         }

@@ -113,8 +113,13 @@ fn tells_how_the_stack_moves() {
     }
     assert_eq!(
         of(0xf380, 0x8808).special,
-        Some(Special::Stack),
+        Some(Special::MainStack),
         "msr msp, r0"
+    );
+    assert_eq!(
+        of(0xf380, 0x8809).special,
+        Some(Special::Stack),
+        "msr psp, r0"
     );
     assert_eq!(
         of(0xf380, 0x880a).special,
@@ -170,6 +175,26 @@ fn tells_floats_from_integers_in_vectors() {
     ];
     for (name, [first, second], expected) in cases {
         assert_eq!(of(first, second).float, expected, "{name}");
+    }
+}
+
+#[test]
+fn knows_opposite_conditions() {
+    let cases = [
+        ("it ne", 0xbf18, 1, 0b0000),
+        ("itt eq", 0xbf04, 2, 0b0000),
+        ("ite eq", 0xbf0c, 2, 0b0010),
+        ("ite ne", 0xbf14, 2, 0b0010),
+        ("itett eq", 0xbf09, 4, 0b0010),
+        ("itete ne", 0xbf15, 4, 0b1010),
+    ];
+    for (name, code, conditions, opposites) in cases {
+        let it = of(code, 0);
+        assert_eq!(
+            (it.conditions, it.opposites),
+            (conditions, opposites),
+            "{name}"
+        );
     }
 }
 

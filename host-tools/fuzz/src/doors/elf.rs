@@ -11,11 +11,15 @@ use tadpool_image::elf::{Functions, sizes};
 
 const ROOT: &str = "tadpool_inference";
 
-/// A root that pushes and calls a function behind it, with data in between.
+/// A root that pushes and calls two functions behind it, with data in between.
 fn linked() -> Vec<u8> {
-    // push {r4, lr}; bl +4; pop {r4, pc}; data; sub sp, #16; vadd.f32; bx lr
-    let code: [u16; 9] = [
-        0xb510, 0xf000, 0xf803, 0xbd10, 0x1234, 0xb084, 0xee30, 0x0a20, 0x4770,
+    let code: [u16; 14] = [
+        0xb510, 0xf000, 0xf805, // push {r4, lr}; bl 16
+        0xf000, 0xf808, // bl 26
+        0xbd10, 0x1234, 0x1234, // pop {r4, pc}; data
+        0xb084, 0xee30, 0x0a20, // sub sp, #16; vadd.f32 s0, s0, s1
+        0xb004, 0x4770, // add sp, #16; bx lr
+        0xe7fe, // b .
     ];
     let code: Vec<u8> = code.iter().flat_map(|half| half.to_le_bytes()).collect();
     let mut object = Object::new(BinaryFormat::Elf, Architecture::Arm, Endianness::Little);
@@ -23,14 +27,22 @@ fn linked() -> Vec<u8> {
     object.append_section_data(text, &code, 4);
     let weights = object.add_section(Vec::new(), b".weights".to_vec(), SectionKind::ReadOnlyData);
     object.append_section_data(weights, &[1; 16], 4);
-    let symbols: [(&str, u64, u64, SymbolKind); 7] = [
-        (ROOT, 1, 8, SymbolKind::Text),
+    let vectors = object.add_section(
+        Vec::new(),
+        b".vector_table".to_vec(),
+        SectionKind::ReadOnlyData,
+    );
+    let entries = [16_u32, 1, 17, 17].map(u32::to_le_bytes).concat();
+    object.append_section_data(vectors, &entries, 4);
+    let symbols: [(&str, u64, u64, SymbolKind); 8] = [
+        (ROOT, 1, 12, SymbolKind::Text),
         ("$t.0", 0, 0, SymbolKind::Label),
-        ("$d.1", 8, 0, SymbolKind::Label),
-        ("$t.2", 10, 0, SymbolKind::Label),
+        ("$d.1", 12, 0, SymbolKind::Label),
+        ("$t.2", 16, 0, SymbolKind::Label),
+        ("tadpool_float", 17, 10, SymbolKind::Text),
         (
             "_ZN4core9panicking5panic17h0000000000000000E",
-            11,
+            27,
             0,
             SymbolKind::Text,
         ),
@@ -62,9 +74,14 @@ pub(super) fn check(bytes: &[u8]) {
         Ok(sizes) => assert!(sizes.flash_bytes() >= sizes.weights_bytes),
         Err(error) => super::check_error(&error),
     }
-    match audit::audit(path, bytes, ROOT) {
-        Ok(audit) => assert!(!audit.functions.is_empty()),
-        Err(error) => super::check_error(&error),
+    for audit in [
+        audit::image(path, bytes),
+        audit::function(path, bytes, ROOT),
+    ] {
+        match audit {
+            Ok(audit) => assert!(!audit.functions.is_empty() || !audit.unknown.is_empty()),
+            Err(error) => super::check_error(&error),
+        }
     }
     if let Ok(functions) = Functions::of(path, bytes) {
         for address in [0, 4, 0x0800_0000, u32::MAX] {
@@ -79,9 +96,12 @@ mod tests {
 
     #[test]
     fn the_seed_is_audited() {
-        let audit = audit::audit(Path::new("image.elf"), &linked(), ROOT).unwrap();
-        assert_eq!(audit.functions.len(), 2);
+        let (path, bytes) = (Path::new("image.elf"), &linked());
+        let audit = audit::function(path, bytes, ROOT).unwrap();
+        assert_eq!(audit.functions.len(), 3, "{audit:?}");
         assert_eq!((audit.panics.len(), audit.floats.len()), (1, 1));
-        assert_eq!(audit.stack_bytes, Ok(8 + 16));
+        assert_eq!(audit.stacks[0].needed_bytes(), 8 + 16);
+        let audit = audit::image(path, bytes).unwrap();
+        assert!(audit.stacks[0].exception_bytes > 2 * 16, "{audit:?}");
     }
 }

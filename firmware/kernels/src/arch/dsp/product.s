@@ -132,6 +132,22 @@
 	bne	.Lgroup
 	.endm
 
+	@ Says, for the audit of the image, that the jump at `from` may go to `to`. The linker
+	@ keeps the section out of the image.
+	.macro GOES from, to
+	.pushsection .tadpool.jumps, "", %progbits
+	.word	\from, \to
+	.popsection
+	.endm
+
+	@ The same for what follows the sums.
+	.macro FINISHES from
+	GOES	\from, tadpool_dsp_look_up
+	GOES	\from, tadpool_dsp_count
+	GOES	\from, tadpool_dsp_write
+	GOES	\from, tadpool_dsp_sums
+	.endm
+
 	@ What `STORE` and the next group want.
 	.macro FETCH
 	ldm	sp, {r1-r6, r8, r9}
@@ -174,13 +190,19 @@ tadpool_dsp_product:
 	.endif
 	@ The first step sets the sums.
 	PRODUCTS r7, r7, r9, r9, r7, r9, 1
-	ldr	pc, [sp, #ENTRY]
+	.set	SKIPPED, 0
+	.rept	UNROLL + 1
+	GOES	9f, .Lturn - SKIPPED * STEP_SIZE
+	.set	SKIPPED, SKIPPED + 1
+	.endr
+9:	ldr	pc, [sp, #ENTRY]
 	.ifeq DUAL_ISSUE
 	.p2align 2
 	@ After a turn that was the last one if Z is set, as it is not at a group's start.
 .Lagain:
 	bne	1f
-	ldr	pc, [sp, #FINISH]
+	FINISHES	9f
+9:	ldr	pc, [sp, #FINISH]
 	.p2align 2
 1:	cmp.w	r6, r1			@ long, so that the loop is aligned
 	.endif
@@ -198,7 +220,11 @@ tadpool_dsp_product:
 	bne	.Lloop
 	PRODUCTS r5, r10, r8, r12, r11, lr, 0
 	.endif
-	ldm	sp, {r1-r4, pc}		@ end of turns, zero, out, constants
+	.ifeq DUAL_ISSUE
+	GOES	9f, .Lagain
+	.endif
+	FINISHES	9f
+9:	ldm	sp, {r1-r4, pc}		@ end of turns, zero, out, constants
 
 	@ What follows the sums has r1-r4 as .Lturn leaves them.
 

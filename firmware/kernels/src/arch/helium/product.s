@@ -95,6 +95,14 @@
 	ldr	lr, [sp, #H_REST]
 	.endm
 
+	@ Says, for the audit of the image, that the jump at `from` may go to `to`. The linker
+	@ keeps the section out of the image.
+	.macro H_GOES from, to
+	.pushsection .tadpool.jumps, "", %progbits
+	.word	\from, \to
+	.popsection
+	.endm
+
 	@ The sums of a pair of outputs that was started, the first one's in q3 and the
 	@ second one's in q1. The loop does four vectors a turn and is entered where it
 	@ does the remainder first, or left at once if no vector follows the first.
@@ -106,7 +114,13 @@
 	vldrb.8	q0, [r1], #16
 	vmladav.s8	r4, q1, q3
 	vmladav.s8	r12, q2, q3
-	ldr	pc, [sp, #H_ENTRY]
+	H_GOES	9f, 3f
+	H_GOES	9f, 4f
+	H_GOES	9f, 4f + H_VECTOR
+	H_GOES	9f, 4f + 2 * H_VECTOR
+	H_GOES	9f, 4f + 3 * H_VECTOR
+	H_GOES	9f, 4f + 4 * H_VECTOR + H_LOOP_END
+9:	ldr	pc, [sp, #H_ENTRY]
 	.p2align 2
 3:	ALONE
 	.p2align 2
