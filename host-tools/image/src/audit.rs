@@ -167,9 +167,15 @@ pub fn image(path: &Path, bytes: &[u8]) -> Result<Audit, ElfError> {
         sum.saturating_add(frame.saturating_add(bytes))
     });
     let reserved = code.stack.map(|(end, start)| start.saturating_sub(end));
+    // Start-up code that sets the stack's pointer, as after a start from RAM, begins it anew.
+    let begun_anew = walk
+        .other_stacks
+        .iter()
+        .filter(|other| begins(&code, other.start));
+    let begun_anew = begun_anew.map(|other| other.needed_bytes).max();
     let stack = StackBound {
         name: "the stack".to_owned(),
-        bytes: main.stack_bytes,
+        bytes: main.stack_bytes.max(begun_anew.unwrap_or(0)),
         exception_bytes,
         reserved_bytes: reserved,
     };
@@ -256,10 +262,19 @@ fn report(code: &Code<'_>, mut walk: Walk<'_>, stack: StackBound) -> Audit {
     }
 }
 
+/// Whether the stack that the processor starts with begins at `address`.
+fn begins(code: &Code<'_>, address: u32) -> bool {
+    code.stack.is_some_and(|(_, start)| start == address)
+}
+
 /// The stacks that handlers take for themselves.
 fn other_stacks(code: &Code<'_>, walk: &Walk<'_>) -> Vec<StackBound> {
     let mut needed = BTreeMap::new();
-    for other in &walk.other_stacks {
+    for other in walk
+        .other_stacks
+        .iter()
+        .filter(|other| !begins(code, other.start))
+    {
         let most: &mut u32 = needed.entry(other.start).or_default();
         *most = other.needed_bytes.max(*most);
     }

@@ -478,3 +478,14 @@ fn stacks_that_are_too_small_are_told() {
         "{error}"
     );
 }
+
+#[test]
+fn a_reset_that_sets_the_stacks_pointer_begins_the_same_stack() {
+    let path = Path::new("forms.elf");
+    // mov.w r0, #0x1000; msr msp, r0; push {r0-r3}; b .
+    let code = [0xf44f, 0x5080, 0xf380, 0x8808, 0xb40f, 0xe7fe];
+    let audit = super::image(path, &image(&code, None, &[0x1000, 1])).unwrap();
+    audit.check(path).unwrap();
+    let bytes: Vec<u32> = audit.stacks.iter().map(|stack| stack.bytes).collect();
+    assert_eq!(bytes, [16]);
+}
