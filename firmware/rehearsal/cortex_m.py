@@ -34,7 +34,6 @@ NAMES = {
     SHCSR: "SCB.SHCSR",
     CSSELR: "SCB.CSSELR",
     ICIALLU: "SCB.ICIALLU",
-    DCISW: "SCB.DCISW",
     DEMCR: "DCB.DEMCR",
     DWT_CTRL: "DWT.CTRL",
     DWT_CYCCNT: "DWT.CYCCNT",
@@ -84,6 +83,8 @@ def write(machine, word, value):
         machine.cycles = value
     if word in (ICIALLU, DCISW):
         registers[word] = registers.get(word, 0) + 1
+        if word == DCISW and registers[word] == SETS_AND_WAYS:
+            machine.trace.append("-- the whole data cache is invalidated --")
         return
     if word == CCR:
         turned_on = value & ~registers.get(CCR, 0)

@@ -139,6 +139,7 @@ class Core(unittest.TestCase):
     def test_caches_that_are_not_invalidated(self):
         class Machine:
             registers = dict(cortex_m.RESET)
+            trace = []
 
         machine = Machine()
         with self.assertRaisesRegex(Fault, "instruction cache"):

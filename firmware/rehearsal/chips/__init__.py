@@ -35,8 +35,8 @@ class Chip:
         return f"{word:#010x}"
 
     def is_traced(self, word):
-        """Whether a write belongs to the start-up; interrupts' priorities do not."""
-        return not 0xE000_E100 <= word < 0xE000_E500
+        """Whether a write is shown: no interrupt's priority, no line of the data cache."""
+        return not 0xE000_E100 <= word < 0xE000_E500 and word != cortex_m.DCISW
 
     def home(self, word):
         """The register that is meant by an address that only sets or clears bits of it."""
