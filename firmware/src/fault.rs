@@ -83,7 +83,9 @@ unsafe extern "C" fn HardFault() -> ! {
 /// `sp` is the main stack's pointer after the processor saved its registers, or
 /// tried to.
 extern "C" fn hard_fault(sp: usize) -> ! {
-    let overflow = sp < stack::bottom();
+    // Where the core has a stack limit, the pointer stops there, and STKOF tells.
+    const STKOF: u32 = 1 << 20;
+    let overflow = sp < stack::bottom() || CFSR.read() & STKOF != 0;
     let is_readable = !overflow && sp + SAVED_WORDS * 4 <= stack::top() && sp.is_multiple_of(4);
     let saved = |word: usize| {
         // SAFETY: aligned and within the stack, as was just checked.

@@ -15,7 +15,11 @@ pub mod run;
 pub mod boards;
 #[cfg(target_os = "none")]
 mod fault;
-#[cfg(target_os = "none")]
+#[cfg(any(target_os = "none", test))]
+#[cfg_attr(
+    test,
+    allow(dead_code, reason = "the rings are tested, not those of the board")
+)]
 mod link;
 #[cfg(target_os = "none")]
 mod log;

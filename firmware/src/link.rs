@@ -15,6 +15,9 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use embedded_io::{ErrorType, Read, Write};
 
 const RING_BYTES: usize = 1024;
+/// The last place in a ring: all bits that a place has.
+const LAST: usize = RING_BYTES - 1;
+const _: () = assert!(RING_BYTES.is_power_of_two());
 /// The program waits where there is no room.
 const MODE_BLOCK: u32 = 2;
 /// A message that does not fit as a whole is dropped.
@@ -78,7 +81,7 @@ impl Ring {
     const fn new(name: &'static CStr, bytes: &'static Bytes, mode: u32) -> Self {
         Self {
             name: name.as_ptr(),
-            bytes: bytes.0.get().cast(),
+            bytes: bytes.first(),
             size: RING_BYTES as u32,
             write: AtomicU32::new(0),
             read: AtomicU32::new(0),
@@ -86,60 +89,57 @@ impl Ring {
         }
     }
 
-    /// Bytes that can be written. A probe that writes nonsense closes the ring.
+    /// Bytes that can be written.
     fn room(&self) -> usize {
         let (write, read) = self.places();
-        match read.checked_sub(write) {
-            _ if read >= RING_BYTES => 0,
-            Some(free @ 1..) => free - 1,
-            _ => RING_BYTES - 1 - (write - read),
-        }
+        RING_BYTES - 1 - (write.wrapping_sub(read) & LAST)
     }
 
-    /// Writes as many of `bytes` as there is room for; returns how many.
-    fn put(&self, bytes: &[u8]) -> usize {
+    /// Writes as many of `bytes` as there is room for to the ring's `memory`; returns how
+    /// many.
+    fn put(&self, memory: &Bytes, bytes: &[u8]) -> usize {
         let count = bytes.len().min(self.room());
         let (mut place, _) = self.places();
         for &byte in bytes.iter().take(count) {
             // SAFETY: `place` is below the ring's size, and the byte there is the
             // writer's, as there is room.
-            unsafe { self.bytes.add(place).write_volatile(byte) };
-            place = next(place);
+            unsafe { memory.first().add(place).write_volatile(byte) };
+            place = (place + 1) & LAST;
         }
         self.write.store(place as u32, Ordering::Release);
         count
     }
 
-    /// Reads as many bytes as there are and fit; returns how many.
-    fn take(&self, bytes: &mut [u8]) -> usize {
+    /// Reads as many bytes as there are and fit from the ring's `memory`; returns how many.
+    fn take(&self, memory: &Bytes, bytes: &mut [u8]) -> usize {
         let (write, mut place) = self.places();
         let mut count = 0;
         for byte in bytes {
-            if place == write || write >= RING_BYTES {
+            if place == write {
                 break;
             }
             // SAFETY: `place` is below the ring's size, and the byte there is the
             // reader's, as the writer is elsewhere.
-            *byte = unsafe { self.bytes.add(place).read_volatile() };
-            place = next(place);
+            *byte = unsafe { memory.first().add(place).read_volatile() };
+            place = (place + 1) & LAST;
             count += 1;
         }
         self.read.store(place as u32, Ordering::Release);
         count
     }
 
-    /// Where is written and read next.
+    /// Where is written and read next: within the ring, whatever a probe wrote. Nonsense
+    /// costs bytes that come or go, as a broken cable would, and nothing else.
     fn places(&self) -> (usize, usize) {
-        let place = |at: &AtomicU32| at.load(Ordering::Acquire) as usize;
+        let place = |at: &AtomicU32| at.load(Ordering::Acquire) as usize & LAST;
         (place(&self.write), place(&self.read))
     }
 }
 
-fn next(place: usize) -> usize {
-    if place + 1 == RING_BYTES {
-        0
-    } else {
-        place + 1
+impl Bytes {
+    /// The first byte. Not by the pointer in the ring, which a probe can write.
+    const fn first(&self) -> *mut u8 {
+        self.0.get().cast()
     }
 }
 
@@ -149,7 +149,7 @@ pub(crate) fn log(frame: &[u8]) -> bool {
     let [_, ring] = &_SEGGER_RTT.up;
     let fits = frame.len() <= ring.room();
     if fits {
-        ring.put(frame);
+        ring.put(&LOG, frame);
     }
     fits
 }
@@ -179,7 +179,7 @@ impl Read for Rtt {
         let [ring] = &_SEGGER_RTT.down;
         loop {
             // A core that sleeps keeps some probes from its memory.
-            match ring.take(bytes) {
+            match ring.take(&REQUESTS, bytes) {
                 0 if !bytes.is_empty() => core::hint::spin_loop(),
                 count => return Ok(count),
             }
@@ -192,7 +192,7 @@ impl Write for Rtt {
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Self::Error> {
         let [ring, _] = &_SEGGER_RTT.up;
         loop {
-            match ring.put(bytes) {
+            match ring.put(&RESPONSES, bytes) {
                 0 if !bytes.is_empty() => core::hint::spin_loop(),
                 count => return Ok(count),
             }
@@ -201,5 +201,66 @@ impl Write for Rtt {
 
     fn flush(&mut self) -> Result<(), Self::Error> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A ring with indices that a probe left.
+    fn ring(bytes: &'static Bytes, write: u32, read: u32) -> Ring {
+        let ring = Ring::new(c"test", bytes, MODE_BLOCK);
+        ring.write.store(write, Ordering::Relaxed);
+        ring.read.store(read, Ordering::Relaxed);
+        ring
+    }
+
+    fn memory() -> &'static Bytes {
+        Box::leak(Box::new(Bytes(UnsafeCell::new([0; RING_BYTES]))))
+    }
+
+    #[test]
+    fn bytes_come_back() {
+        let memory = memory();
+        let ring = ring(memory, 1000, 1000);
+        let sent: Vec<u8> = (0..2000_u32).map(|n| (n * 7) as u8).collect();
+        let mut received = Vec::new();
+        let mut rest = &sent[..];
+        while received.len() < sent.len() {
+            rest = &rest[ring.put(memory, rest)..];
+            let mut piece = [0; 100];
+            let count = ring.take(memory, &mut piece);
+            received.extend(&piece[..count]);
+        }
+        assert_eq!(received, sent);
+    }
+
+    #[test]
+    fn a_full_ring_takes_no_more() {
+        let memory = memory();
+        let ring = ring(memory, 5, 5);
+        assert_eq!(ring.put(memory, &[1; 3000]), RING_BYTES - 1);
+        assert_eq!(ring.put(memory, &[1]), 0);
+        assert_eq!(ring.take(memory, &mut [0; 3000]), RING_BYTES - 1);
+    }
+
+    /// Nothing outside the memory is touched, which the places tell, and all ends.
+    #[test]
+    fn indices_that_a_probe_wrote_are_not_trusted() {
+        let memory = memory();
+        let nonsense = [0, 1, 1023, 1024, 1025, 0x7fff_ffff, 0x8000_0000, u32::MAX];
+        for write in nonsense {
+            for read in nonsense {
+                let ring = ring(memory, write, read);
+                let (from, to) = ring.places();
+                assert!(from < RING_BYTES && to < RING_BYTES);
+                assert!(ring.room() < RING_BYTES);
+                assert!(ring.put(memory, &[7; 4000]) < RING_BYTES);
+                assert!(ring.take(memory, &mut [0; 4000]) < RING_BYTES);
+                let (from, to) = ring.places();
+                assert!(from < RING_BYTES && to < RING_BYTES);
+            }
+        }
     }
 }

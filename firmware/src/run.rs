@@ -118,7 +118,9 @@ pub enum End {
     Fault,
 }
 
-/// Answers requests until the host has no more.
+/// Answers requests until the host has no more. A function of its own in the image, which
+/// reports of faults name.
+#[inline(never)]
 pub fn serve<L, P, C, S, G, T>(
     board: &mut Board<L, P, C, S, G, T>,
     arena: &mut Arena,

@@ -33,6 +33,7 @@ const NOWHERE: usize = 0x9000_0000;
 static BAD_STEP: AtomicUsize = AtomicUsize::new(usize::MAX);
 
 /// Does what `test` says.
+#[inline(never)]
 fn run(test: SelfTest) {
     match test {
         SelfTest::Loop { instructions } => counted_loop(instructions),

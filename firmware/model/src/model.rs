@@ -163,85 +163,136 @@ impl Network for Model {
         _stats: &Stats,
         observer: &mut O,
     ) -> Result<(), Fault> {
+        fn step_0(arena: &mut [u8]) -> Result<Stats, Fault> {
+            patch_embedding::run::<Rows>(&STAGE1_EMBEDDING, arena)
+        }
+        fn step_1(stats: Stats, arena: &mut [u8]) -> Result<Stats, Fault> {
+            pooling::run::<Rows>(&STAGE1_BLOCK0_MIXER, &stats, arena)
+        }
+        fn step_2(stats: Stats, arena: &mut [u8]) -> Result<Stats, Fault> {
+            channel_mlp::run::<Rows>(&STAGE1_BLOCK0_MLP, &stats, arena)
+        }
+        fn step_3(stats: Stats, arena: &mut [u8]) -> Result<Stats, Fault> {
+            pooling::run::<Rows>(&STAGE1_BLOCK1_MIXER, &stats, arena)
+        }
+        fn step_4(stats: Stats, arena: &mut [u8]) -> Result<(), Fault> {
+            channel_mlp::run::<Rows>(&STAGE1_BLOCK1_MLP, &stats, arena)?;
+            Ok(())
+        }
+        fn step_5(arena: &mut [u8]) -> Result<Stats, Fault> {
+            patch_embedding::run::<Rows>(&STAGE2_EMBEDDING, arena)
+        }
+        fn step_6(stats: Stats, arena: &mut [u8]) -> Result<Stats, Fault> {
+            pooling::run::<Rows>(&STAGE2_BLOCK0_MIXER, &stats, arena)
+        }
+        fn step_7(stats: Stats, arena: &mut [u8]) -> Result<Stats, Fault> {
+            channel_mlp::run::<Rows>(&STAGE2_BLOCK0_MLP, &stats, arena)
+        }
+        fn step_8(stats: Stats, arena: &mut [u8]) -> Result<Stats, Fault> {
+            pooling::run::<Rows>(&STAGE2_BLOCK1_MIXER, &stats, arena)
+        }
+        fn step_9(stats: Stats, arena: &mut [u8]) -> Result<(), Fault> {
+            channel_mlp::run::<Rows>(&STAGE2_BLOCK1_MLP, &stats, arena)?;
+            Ok(())
+        }
+        fn step_10(arena: &mut [u8]) -> Result<Stats, Fault> {
+            patch_embedding::run::<Rows>(&STAGE3_EMBEDDING, arena)
+        }
+        fn step_11(stats: Stats, arena: &mut [u8]) -> Result<Stats, Fault> {
+            pooling::run::<Rows>(&STAGE3_BLOCK0_MIXER, &stats, arena)
+        }
+        fn step_12(stats: Stats, arena: &mut [u8]) -> Result<Stats, Fault> {
+            channel_mlp::run::<Rows>(&STAGE3_BLOCK0_MLP, &stats, arena)
+        }
+        fn step_13(stats: Stats, arena: &mut [u8]) -> Result<Stats, Fault> {
+            pooling::run::<Rows>(&STAGE3_BLOCK1_MIXER, &stats, arena)
+        }
+        fn step_14(stats: Stats, arena: &mut [u8]) -> Result<Stats, Fault> {
+            channel_mlp::run::<Rows>(&STAGE3_BLOCK1_MLP, &stats, arena)
+        }
+        fn step_15(stats: Stats, arena: &mut [u8]) -> Result<(), Fault> {
+            head::run(&HEAD, &stats, arena)?;
+            Ok(())
+        }
         if observer.goes_on(0).is_break() {
             return Err(Fault::Stopped);
         }
-        let stats = patch_embedding::run::<Rows>(&STAGE1_EMBEDDING, arena)?;
+        let stats = step_0(arena)?;
         observer.step(0, STAGE1_EMBEDDING.output.of(arena)?);
         if observer.goes_on(1).is_break() {
             return Err(Fault::Stopped);
         }
-        let stats = pooling::run::<Rows>(&STAGE1_BLOCK0_MIXER, &stats, arena)?;
+        let stats = step_1(stats, arena)?;
         observer.step(1, STAGE1_BLOCK0_MIXER.map.of(arena)?);
         if observer.goes_on(2).is_break() {
             return Err(Fault::Stopped);
         }
-        let stats = channel_mlp::run::<Rows>(&STAGE1_BLOCK0_MLP, &stats, arena)?;
+        let stats = step_2(stats, arena)?;
         observer.step(2, STAGE1_BLOCK0_MLP.map.of(arena)?);
         if observer.goes_on(3).is_break() {
             return Err(Fault::Stopped);
         }
-        let stats = pooling::run::<Rows>(&STAGE1_BLOCK1_MIXER, &stats, arena)?;
+        let stats = step_3(stats, arena)?;
         observer.step(3, STAGE1_BLOCK1_MIXER.map.of(arena)?);
         if observer.goes_on(4).is_break() {
             return Err(Fault::Stopped);
         }
-        channel_mlp::run::<Rows>(&STAGE1_BLOCK1_MLP, &stats, arena)?;
+        step_4(stats, arena)?;
         observer.step(4, STAGE1_BLOCK1_MLP.map.of(arena)?);
         if observer.goes_on(5).is_break() {
             return Err(Fault::Stopped);
         }
-        let stats = patch_embedding::run::<Rows>(&STAGE2_EMBEDDING, arena)?;
+        let stats = step_5(arena)?;
         observer.step(5, STAGE2_EMBEDDING.output.of(arena)?);
         if observer.goes_on(6).is_break() {
             return Err(Fault::Stopped);
         }
-        let stats = pooling::run::<Rows>(&STAGE2_BLOCK0_MIXER, &stats, arena)?;
+        let stats = step_6(stats, arena)?;
         observer.step(6, STAGE2_BLOCK0_MIXER.map.of(arena)?);
         if observer.goes_on(7).is_break() {
             return Err(Fault::Stopped);
         }
-        let stats = channel_mlp::run::<Rows>(&STAGE2_BLOCK0_MLP, &stats, arena)?;
+        let stats = step_7(stats, arena)?;
         observer.step(7, STAGE2_BLOCK0_MLP.map.of(arena)?);
         if observer.goes_on(8).is_break() {
             return Err(Fault::Stopped);
         }
-        let stats = pooling::run::<Rows>(&STAGE2_BLOCK1_MIXER, &stats, arena)?;
+        let stats = step_8(stats, arena)?;
         observer.step(8, STAGE2_BLOCK1_MIXER.map.of(arena)?);
         if observer.goes_on(9).is_break() {
             return Err(Fault::Stopped);
         }
-        channel_mlp::run::<Rows>(&STAGE2_BLOCK1_MLP, &stats, arena)?;
+        step_9(stats, arena)?;
         observer.step(9, STAGE2_BLOCK1_MLP.map.of(arena)?);
         if observer.goes_on(10).is_break() {
             return Err(Fault::Stopped);
         }
-        let stats = patch_embedding::run::<Rows>(&STAGE3_EMBEDDING, arena)?;
+        let stats = step_10(arena)?;
         observer.step(10, STAGE3_EMBEDDING.output.of(arena)?);
         if observer.goes_on(11).is_break() {
             return Err(Fault::Stopped);
         }
-        let stats = pooling::run::<Rows>(&STAGE3_BLOCK0_MIXER, &stats, arena)?;
+        let stats = step_11(stats, arena)?;
         observer.step(11, STAGE3_BLOCK0_MIXER.map.of(arena)?);
         if observer.goes_on(12).is_break() {
             return Err(Fault::Stopped);
         }
-        let stats = channel_mlp::run::<Rows>(&STAGE3_BLOCK0_MLP, &stats, arena)?;
+        let stats = step_12(stats, arena)?;
         observer.step(12, STAGE3_BLOCK0_MLP.map.of(arena)?);
         if observer.goes_on(13).is_break() {
             return Err(Fault::Stopped);
         }
-        let stats = pooling::run::<Rows>(&STAGE3_BLOCK1_MIXER, &stats, arena)?;
+        let stats = step_13(stats, arena)?;
         observer.step(13, STAGE3_BLOCK1_MIXER.map.of(arena)?);
         if observer.goes_on(14).is_break() {
             return Err(Fault::Stopped);
         }
-        let stats = channel_mlp::run::<Rows>(&STAGE3_BLOCK1_MLP, &stats, arena)?;
+        let stats = step_14(stats, arena)?;
         observer.step(14, STAGE3_BLOCK1_MLP.map.of(arena)?);
         if observer.goes_on(15).is_break() {
             return Err(Fault::Stopped);
         }
-        head::run(&HEAD, &stats, arena)?;
+        step_15(stats, arena)?;
         observer.step(15, HEAD.output.of(arena)?);
         Ok(())
     }
@@ -700,4 +751,4 @@ const fn weights(offset: usize, size: usize) -> &'static [u8] {
 }
 
 /// Tells images of different models apart.
-pub const MODEL_HASH: u32 = 0xd2bc2f62;
+pub const MODEL_HASH: u32 = 0xa1f61d63;

@@ -9,7 +9,7 @@ use super::calls::{advance, call};
 use super::model::ident;
 use super::tokens::{buffer, plain};
 use crate::given::model_toml::Feed;
-use crate::place::program::Program;
+use crate::place::program::{Program, ProgramStep};
 
 /// The type `Model`, names for what is its own, and its functions.
 pub(super) fn network(program: &Program<'_>, layout: Layout) -> TokenStream {
@@ -88,38 +88,59 @@ pub(super) fn network(program: &Program<'_>, layout: Layout) -> TokenStream {
 
 /// All steps, one after the other.
 fn run(program: &Program<'_>, layout: Layout) -> TokenStream {
-    let calls = program.steps.iter().enumerate().map(|(number, step)| {
-        let ident = ident(step);
-        let field = format_ident!("{}", step.kernel.output_field());
-        let is_done = number == 0 && program.feed == Feed::Rows;
-        let call = match is_done {
-            true => quote!(),
-            false => call(program, step, layout),
-        };
-        // The sums of the map, for the norm of the next step.
-        let call = match program.steps.get(number + 1) {
-            Some(next) if !is_done && next.kernel.reads_sums() => quote!(let stats = #call),
-            _ => call,
-        };
-        let number = plain(number);
-        let copy = step.copy.map(|copy| {
+    let name = |number: usize| format_ident!("step_{number}");
+    let reads = |number: usize| {
+        let step = program.steps.get(number);
+        step.is_some_and(|step| step.kernel.reads_sums())
+    };
+    let is_done = |number: usize| number == 0 && program.feed == Feed::Rows;
+    let copy = |step: &ProgramStep<'_>| {
+        let (ident, field) = (ident(step), format_ident!("{}", step.kernel.output_field()));
+        step.copy.map(|copy| {
             let copy = buffer(copy);
             quote!(#ident.#field.copy(#copy, arena)?;)
-        });
+        })
+    };
+    // Each step is a function without type parameters: it is compiled once, with the options
+    // of this crate, whoever observes it.
+    let functions = program.steps.iter().enumerate().map(|(number, step)| {
+        if is_done(number) {
+            return quote!();
+        }
+        let (name, copy) = (name(number), copy(step));
+        let call = call(program, step, layout);
+        let stats = reads(number).then(|| quote!(stats: Stats,));
+        // The sums of the map are for the norm of the next step.
+        let (result, body) = match (reads(number + 1), copy) {
+            (true, None) => (quote!(Stats), call),
+            (true, copy) => (quote!(Stats), quote!(let stats = #call?; #copy Ok(stats))),
+            (false, copy) => (quote!(()), quote!(#call?; #copy Ok(()))),
+        };
+        quote! {
+            fn #name(#stats arena: &mut [u8]) -> Result<#result, Fault> {
+                #body
+            }
+        }
+    });
+    let calls = program.steps.iter().enumerate().map(|(number, step)| {
+        let (ident, field) = (ident(step), format_ident!("{}", step.kernel.output_field()));
+        let name = name(number);
+        let stats = reads(number).then(|| quote!(stats,));
+        let call = match (is_done(number), reads(number + 1)) {
+            (true, _) => copy(step),
+            (false, true) => Some(quote!(let stats = #name(#stats arena)?;)),
+            (false, false) => Some(quote!(#name(#stats arena)?;)),
+        };
+        let number = plain(number);
         quote! {
             if observer.goes_on(#number).is_break() {
                 return Err(Fault::Stopped);
             }
             #call
-            #copy
             observer.step(#number, #ident.#field.of(arena)?);
         }
     });
     // Of an image that came row by row, the first step has run.
-    let reads = |number: usize| {
-        let step = program.steps.get(number);
-        step.is_some_and(|step| step.kernel.reads_sums())
-    };
     let stats = match program.feed {
         Feed::Rows => reads(1).then(|| quote!(let stats = *stats;)),
         Feed::Image => reads(0).then(|| quote!(let stats = *stats;)),
@@ -138,6 +159,7 @@ fn run(program: &Program<'_>, layout: Layout) -> TokenStream {
             #name: &Stats,
             observer: &mut O,
         ) -> Result<(), Fault> {
+            #(#functions)*
             #stats
             #(#calls)*
             Ok(())
