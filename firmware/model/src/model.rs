@@ -393,6 +393,7 @@ static STAGE1_BLOCK0_MIXER: Pooling<'static> = Pooling {
     norm: Norm {
         elements: 8192,
         epsilon: 262722,
+        about: None,
     },
     factor: &tables::STAGE1_BLOCK0_MIXER_FACTOR,
     residual: 57935,
@@ -408,6 +409,7 @@ static STAGE1_BLOCK0_MLP: ChannelMlp<'static> = ChannelMlp {
     norm: Norm {
         elements: 8192,
         epsilon: 205315,
+        about: None,
     },
     shift: &[],
     fc1: NormedLinear {
@@ -435,6 +437,7 @@ static STAGE1_BLOCK1_MIXER: Pooling<'static> = Pooling {
     norm: Norm {
         elements: 8192,
         epsilon: 130031,
+        about: None,
     },
     factor: &tables::STAGE1_BLOCK1_MIXER_FACTOR,
     residual: 93626,
@@ -450,6 +453,7 @@ static STAGE1_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
     norm: Norm {
         elements: 8192,
         epsilon: 265386,
+        about: None,
     },
     shift: &[],
     fc1: NormedLinear {
@@ -496,6 +500,7 @@ static STAGE2_BLOCK0_MIXER: Pooling<'static> = Pooling {
     norm: Norm {
         elements: 4096,
         epsilon: 9632,
+        about: None,
     },
     factor: &tables::STAGE2_BLOCK0_MIXER_FACTOR,
     residual: 54440,
@@ -511,6 +516,7 @@ static STAGE2_BLOCK0_MLP: ChannelMlp<'static> = ChannelMlp {
     norm: Norm {
         elements: 4096,
         epsilon: 6647,
+        about: None,
     },
     shift: &[],
     fc1: NormedLinear {
@@ -538,6 +544,7 @@ static STAGE2_BLOCK1_MIXER: Pooling<'static> = Pooling {
     norm: Norm {
         elements: 4096,
         epsilon: 6170,
+        about: None,
     },
     factor: &tables::STAGE2_BLOCK1_MIXER_FACTOR,
     residual: 114237,
@@ -553,6 +560,7 @@ static STAGE2_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
     norm: Norm {
         elements: 4096,
         epsilon: 18747,
+        about: None,
     },
     shift: &[],
     fc1: NormedLinear {
@@ -599,6 +607,7 @@ static STAGE3_BLOCK0_MIXER: Pooling<'static> = Pooling {
     norm: Norm {
         elements: 2048,
         epsilon: 74,
+        about: None,
     },
     factor: &tables::STAGE3_BLOCK0_MIXER_FACTOR,
     residual: 75900,
@@ -614,6 +623,7 @@ static STAGE3_BLOCK0_MLP: ChannelMlp<'static> = ChannelMlp {
     norm: Norm {
         elements: 2048,
         epsilon: 99,
+        about: None,
     },
     shift: &[],
     fc1: NormedLinear {
@@ -641,6 +651,7 @@ static STAGE3_BLOCK1_MIXER: Pooling<'static> = Pooling {
     norm: Norm {
         elements: 2048,
         epsilon: 18,
+        about: None,
     },
     factor: &tables::STAGE3_BLOCK1_MIXER_FACTOR,
     residual: 100271,
@@ -656,6 +667,7 @@ static STAGE3_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
     norm: Norm {
         elements: 2048,
         epsilon: 43,
+        about: None,
     },
     shift: &[],
     fc1: NormedLinear {
@@ -682,7 +694,11 @@ static HEAD: Head<'static> = Head {
     scratch: Buffer { offset: 2088, size: 512 },
     tokens: 16,
     channels: 128,
-    norm: Some(Norm { elements: 2048, epsilon: 1 }),
+    norm: Some(Norm {
+        elements: 2048,
+        epsilon: 1,
+        about: None,
+    }),
     zero_point: 22,
     weights: Weights::Int8(weights(438624, 1280)),
     row_sums: &tables::HEAD_ROW_SUMS,
