@@ -46,6 +46,7 @@ impl Maker {
         let gamma = self.0.values(channels);
         Norm {
             scope,
+            centred: true,
             gamma: gamma.iter().map(|value| 1.0 + 0.3 * value).collect(),
             beta: self.0.values(channels).iter().map(|v| 0.3 * v).collect(),
             epsilon: 1e-5,

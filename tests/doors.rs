@@ -89,6 +89,39 @@ fn weights_behind_a_link_are_refused() {
     );
 }
 
+/// What is no network is told by one sentence that names the file once.
+#[test]
+fn what_is_no_network_is_named_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (pointer, inner) = (
+        folder.path().join("lfs.onnx"),
+        folder.path().join("in.onnx"),
+    );
+    let oid = "0".repeat(64);
+    let text = format!("version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize 1\n");
+    std::fs::write(&pointer, text).unwrap();
+    std::fs::create_dir(&inner).unwrap();
+    let mut cases = vec![
+        (pointer, "Git LFS pointer"),
+        (inner, "is a folder"),
+        (folder.path().join("none.onnx"), "cannot read"),
+    ];
+    #[cfg(unix)]
+    {
+        let pipe = folder.path().join("pipe.onnx");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        cases.push((pipe, "is a pipe"));
+    }
+    for (path, expected) in cases {
+        let error = import_file(&path).unwrap_err().to_string();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        assert!(error.contains(expected), "{error}");
+        assert_eq!(error.matches(name).count(), 1, "{error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+}
+
 /// A folder stands for the description in it, and what is no file is refused at once.
 #[test]
 fn a_folder_is_its_description() {

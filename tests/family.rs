@@ -143,6 +143,7 @@ fn norm(noise: &mut Noise, scope: NormScope, channels: usize) -> Norm {
     let gamma = noise.values(channels);
     Norm {
         scope,
+        centred: true,
         gamma: gamma.into_iter().map(|value| 1.0 + 0.2 * value).collect(),
         beta: noise.values(channels),
         epsilon: 1e-6,

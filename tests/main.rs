@@ -7,6 +7,7 @@ mod check;
 mod codegen;
 mod depthwise_mixer;
 mod doors;
+mod embeddings;
 mod emulator;
 mod errors;
 mod family;

@@ -42,6 +42,7 @@ enum Mixer {
 fn norm(make: &mut Maker, channels: usize, scope: NormScope) -> Norm {
     Norm {
         scope,
+        centred: true,
         ..make.norm(channels)
     }
 }

@@ -183,6 +183,67 @@ def padded_pool(model):
         block.token_mixer.pool.count_include_pad = True
 
 
+# Networks of the family in forms that the papers do not have.
+
+
+class RmsNorm(nn.Module):
+    """Over the channels of each token, without a mean."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+
+    def forward(self, x):
+        root = torch.rsqrt(x.pow(2).mean(1, keepdim=True) + 1e-5)
+        return x * root * self.weight[:, None, None]
+
+
+class Positions(nn.Module):
+    """A learned position embedding behind a patch embedding."""
+
+    def __init__(self, embedding, size):
+        super().__init__()
+        self.embedding = embedding
+        self.positions = nn.Parameter(torch.zeros(1, embedding.out_channels, *size))
+
+    def forward(self, x):
+        return self.embedding(x) + self.positions
+
+
+def rms_norm(model):
+    replace(model, nn.GroupNorm, lambda m: RmsNorm(m.num_channels))
+
+
+def positions(model):
+    model.embeddings[0] = Positions(model.embeddings[0], (8, 8))
+
+
+def wide_pool(model):
+    windows = (5, 7)
+    blocks = [block for stage in model.stages for block in stage]
+    for block, window in zip(blocks, windows):
+        pool = nn.AvgPool2d(window, 1, window // 2, count_include_pad=False)
+        block.token_mixer.pool = pool
+
+
+def stem_of(*layers):
+    """A stem of several layers in the place of the patch embedding."""
+
+    def change(model):
+        channels = model.embeddings[0].out_channels
+        made = [make(channels) for make in layers]
+        model.embeddings[0] = nn.Sequential(nn.Conv2d(3, channels, 3, 1, 1), *made)
+
+    return change
+
+
+def pools_between(model):
+    old = model.embeddings[1]
+    model.embeddings[1] = nn.Sequential(
+        nn.MaxPool2d(3, 2, 1), nn.Conv2d(old.in_channels, old.out_channels, 1)
+    )
+
+
 # Other ways to write the same graph.
 
 
@@ -376,6 +437,67 @@ OTHERS = [
         "token mixer counts the padding (count_include_pad=1)",
         config=TINY,
         modules=(padded_pool,),
+        kind="form",
+    ),
+    Fixture(
+        "rms_norm",
+        "RMSNorm of each token instead of GroupNorm",
+        config=TINY,
+        modules=(rms_norm,),
+        kind="form",
+    ),
+    Fixture(
+        "position_embedding",
+        "a learned position embedding behind the stem",
+        config=TINY,
+        modules=(positions,),
+        kind="form",
+    ),
+    Fixture(
+        "wide_pool",
+        "token mixers of 5x5 and 7x7 that count no padding",
+        config=TINY,
+        modules=(wide_pool,),
+        kind="form",
+    ),
+    Fixture(
+        "stem_silu_depthwise",
+        "stem of a convolution, SiLU, a depthwise convolution of stride 2, SiLU, 1x1",
+        config=TINY,
+        modules=(
+            stem_of(
+                lambda channels: nn.SiLU(),
+                lambda channels: nn.Conv2d(
+                    channels, channels, 3, 2, 1, groups=channels
+                ),
+                lambda channels: nn.SiLU(),
+                lambda channels: nn.Conv2d(channels, channels, 1),
+            ),
+        ),
+        kind="form",
+    ),
+    Fixture(
+        "stem_max_pool",
+        "stem of a convolution, ReLU, a max pool; a max pool and 1x1 between stages",
+        exporter="dynamo",
+        opset=18,
+        config=TINY,
+        modules=(
+            stem_of(lambda channels: nn.ReLU(), lambda channels: nn.MaxPool2d(3, 2, 1)),
+            pools_between,
+        ),
+        kind="form",
+    ),
+    Fixture(
+        "stem_average_pool",
+        "stem of a convolution, GELU, an average pool that counts no padding",
+        config=TINY,
+        modules=(
+            stem_of(
+                lambda channels: nn.GELU(),
+                lambda channels: nn.AvgPool2d(3, 2, 1, count_include_pad=False),
+            ),
+        ),
         kind="form",
     ),
     Fixture(

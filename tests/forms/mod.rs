@@ -126,6 +126,15 @@ fn check_end(name: &str, end: impl Fn(&mut Written, &str) -> Vec<String>) -> Vec
     each.collect()
 }
 
+/// The error for a network whose first map `stem` makes of the plain one.
+fn refused_stem(stem: impl Fn(&mut Written, &str) -> String) -> String {
+    let mut written = Written::new(1, STYLES[1]);
+    let x = written.stem("image");
+    let x = stem(&mut written, &x);
+    let scores = written.rest(&x);
+    imported(&written.file(&[&scores])).unwrap_err()
+}
+
 fn batch_norm(w: &mut Written, x: &str) -> String {
     let shape = [CHANNELS];
     let (gamma, beta) = (w.random(&shape, 1.0, 0.5), w.random(&shape, 0.0, 0.5));
@@ -151,13 +160,6 @@ fn fixtures_of_other_forms() {
 #[test]
 fn refusals_are_one_line() {
     type Write = fn(&mut Written, &str) -> String;
-    let refused = |write: Write| {
-        let mut written = Written::new(1, STYLES[1]);
-        let x = written.stem("image");
-        let x = write(&mut written, &x);
-        let scores = written.rest(&x);
-        imported(&written.file(&[&scores])).unwrap_err()
-    };
     let cases: [(Write, &str); 5] = [
         (
             |w, x| w.op("RandomNormalLike", &[x], vec![]),
@@ -191,7 +193,7 @@ fn refusals_are_one_line() {
         ),
     ];
     for (write, expected) in cases {
-        let error = refused(write);
+        let error = refused_stem(write);
         let lines: Vec<_> = error.lines().skip(1).collect();
         assert_eq!(lines.len(), 1, "{error}");
         assert!(lines[0].contains(expected), "{error}");

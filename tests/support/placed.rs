@@ -33,6 +33,7 @@ impl Maker {
     pub(crate) fn norm(&mut self, channels: usize) -> Norm {
         Norm {
             scope: NormScope::Map,
+            centred: true,
             gamma: self.0.values(channels),
             beta: self.0.values(channels),
             epsilon: 1e-5,

@@ -77,6 +77,12 @@ pub(crate) fn float(name: &str, value: f32) -> pb::AttributeProto {
     })
 }
 
+pub(crate) fn text(name: &str, value: &str) -> pb::AttributeProto {
+    attribute(name, pb::attribute_proto::AttributeType::String, |a| {
+        a.s = value.as_bytes().to_vec();
+    })
+}
+
 pub(crate) fn attribute(
     name: &str,
     kind: pb::attribute_proto::AttributeType,

@@ -66,7 +66,7 @@ fn norm(x: &str, output: &str) -> pb::NodeProto {
 pub(crate) fn near_misses() -> Vec<(&'static str, pb::GraphProto)> {
     vec![
         (
-            "pool with a stride",
+            "pool with gaps in its window",
             body(vec![
                 norm("x", "n"),
                 node(
@@ -75,8 +75,8 @@ pub(crate) fn near_misses() -> Vec<(&'static str, pb::GraphProto)> {
                     "pool",
                     vec![
                         ints("kernel_shape", &[3, 3]),
-                        ints("strides", &[2, 2]),
-                        ints("pads", &[1; 4]),
+                        ints("dilations", &[2, 2]),
+                        ints("pads", &[2; 4]),
                     ],
                 ),
             ]),
@@ -97,8 +97,13 @@ pub(crate) fn near_misses() -> Vec<(&'static str, pb::GraphProto)> {
             ]),
         ),
         (
-            "position embedding",
-            body(vec![node("Add", &["x", "position"], "y", vec![])]),
+            "position embedding in a branch",
+            body(vec![
+                norm("x", "n"),
+                node("Add", &["n", "n"], "y", vec![]),
+                node("Add", &["y", "position"], "m", vec![]),
+                node("Add", &["x", "m"], "z", vec![]),
+            ]),
         ),
         (
             "no residual add",

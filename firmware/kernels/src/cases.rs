@@ -25,12 +25,35 @@ pub enum Case {
     /// Rows and columns of a square map, channels, outputs, rows and columns of
     /// a square window, stride, padding on every side.
     PatchEmbedding([usize; 6]),
+    /// Rows and columns of a square map, channels, rows and columns of a square window,
+    /// stride, padding on every side: a convolution.
+    DepthwiseEmbedding([usize; 5]),
+    /// The same on streams of 16 bits.
+    DepthwiseEmbeddingInt16([usize; 5]),
+    /// The same as a mean that counts no padding.
+    AveragePool([usize; 5]),
+    /// The same as a maximum.
+    MaxPool([usize; 5]),
+    /// Tokens, channels.
+    Activation([usize; 2]),
+    /// The same on a stream of 16 bits.
+    ActivationInt16([usize; 2]),
+    /// Tokens, channels.
+    PositionEmbedding([usize; 2]),
+    /// The same on a stream of 16 bits.
+    PositionEmbeddingInt16([usize; 2]),
     /// As [`Case::ChannelMlp`], behind a norm of each token.
     NormedMlp([usize; 4]),
     /// Rows, columns, channels.
     Pooling([usize; 3]),
     /// The same with a res scale.
     ScaledPooling([usize; 3]),
+    /// Rows, columns, channels, side of a window of more than 3x3; behind a norm that is folded.
+    WidePooling([usize; 4]),
+    /// The same on a stream of 16 bits.
+    WidePoolingInt16([usize; 4]),
+    /// The same behind a norm of each token that takes no mean.
+    NormedWidePooling([usize; 4]),
     /// Tokens, channels.
     Identity([usize; 2]),
     /// The same with a norm of each token.

@@ -112,9 +112,9 @@ pub use network::{
 pub use arithmetic::{depthwise, fixed, layout, linear, norm, normed, softmax, stream, weights};
 #[doc(hidden)]
 pub use steps::{
-    Step, attention, channel_mlp, depthwise_mixer, head, identity, normed_mlp, normed_pooling,
-    patch_embedding, pointwise, pooling, progress, pushed_rows, random_mixing, scaled_pooling,
-    sep_conv, wide_head,
+    Step, activation, attention, channel_mlp, depthwise_embedding, depthwise_mixer, head, identity,
+    normed_mlp, normed_pooling, patch_embedding, pointwise, pooling, position_embedding, progress,
+    pushed_rows, random_mixing, scaled_pooling, sep_conv, wide_head, wide_pooling,
 };
 
 /// Sees every step's output while a network runs, and may end it.

@@ -2,8 +2,10 @@
 //! needs, what it checks, `run` as a whole and `advance` in pieces ([`progress`]), and
 //! private helpers.
 
+pub mod activation;
 pub mod attention;
 pub mod channel_mlp;
+pub mod depthwise_embedding;
 pub mod depthwise_mixer;
 pub mod head;
 pub mod identity;
@@ -12,6 +14,7 @@ pub mod normed_pooling;
 pub mod patch_embedding;
 pub mod pointwise;
 pub mod pooling;
+pub mod position_embedding;
 pub mod progress;
 pub mod pushed_rows;
 pub mod random_mixing;
@@ -19,6 +22,7 @@ mod row_mlp;
 pub mod scaled_pooling;
 pub mod sep_conv;
 pub mod wide_head;
+pub mod wide_pooling;
 
 use crate::arena::{Buffer, Fault};
 use crate::arithmetic::layout::Kernel;

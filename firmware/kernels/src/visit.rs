@@ -20,7 +20,7 @@
 //!     }
 //! }
 //!
-//! let norm = Norm { elements: 64, epsilon: 1000 };
+//! let norm = Norm { elements: 64, epsilon: 1000, about: None };
 //! let mut source = Source::default();
 //! norm.visit(&mut source);
 //! assert_eq!(source.0, "elements: 64, epsilon: 1000, ");

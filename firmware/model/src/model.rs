@@ -444,6 +444,7 @@ static STAGE1_BLOCK0_MIXER: Pooling<'static> = Pooling {
     norm: Norm {
         elements: 8192,
         epsilon: 262722,
+        about: None,
     },
     factor: &tables::STAGE1_BLOCK0_MIXER_FACTOR,
     residual: 57935,
@@ -459,6 +460,7 @@ static STAGE1_BLOCK0_MLP: ChannelMlp<'static> = ChannelMlp {
     norm: Norm {
         elements: 8192,
         epsilon: 205315,
+        about: None,
     },
     shift: &[],
     fc1: NormedLinear {
@@ -486,6 +488,7 @@ static STAGE1_BLOCK1_MIXER: Pooling<'static> = Pooling {
     norm: Norm {
         elements: 8192,
         epsilon: 130031,
+        about: None,
     },
     factor: &tables::STAGE1_BLOCK1_MIXER_FACTOR,
     residual: 93626,
@@ -501,6 +504,7 @@ static STAGE1_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
     norm: Norm {
         elements: 8192,
         epsilon: 265386,
+        about: None,
     },
     shift: &[],
     fc1: NormedLinear {
@@ -547,6 +551,7 @@ static STAGE2_BLOCK0_MIXER: Pooling<'static> = Pooling {
     norm: Norm {
         elements: 4096,
         epsilon: 9632,
+        about: None,
     },
     factor: &tables::STAGE2_BLOCK0_MIXER_FACTOR,
     residual: 54440,
@@ -562,6 +567,7 @@ static STAGE2_BLOCK0_MLP: ChannelMlp<'static> = ChannelMlp {
     norm: Norm {
         elements: 4096,
         epsilon: 6647,
+        about: None,
     },
     shift: &[],
     fc1: NormedLinear {
@@ -589,6 +595,7 @@ static STAGE2_BLOCK1_MIXER: Pooling<'static> = Pooling {
     norm: Norm {
         elements: 4096,
         epsilon: 6170,
+        about: None,
     },
     factor: &tables::STAGE2_BLOCK1_MIXER_FACTOR,
     residual: 114237,
@@ -604,6 +611,7 @@ static STAGE2_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
     norm: Norm {
         elements: 4096,
         epsilon: 18747,
+        about: None,
     },
     shift: &[],
     fc1: NormedLinear {
@@ -650,6 +658,7 @@ static STAGE3_BLOCK0_MIXER: Pooling<'static> = Pooling {
     norm: Norm {
         elements: 2048,
         epsilon: 74,
+        about: None,
     },
     factor: &tables::STAGE3_BLOCK0_MIXER_FACTOR,
     residual: 75900,
@@ -665,6 +674,7 @@ static STAGE3_BLOCK0_MLP: ChannelMlp<'static> = ChannelMlp {
     norm: Norm {
         elements: 2048,
         epsilon: 99,
+        about: None,
     },
     shift: &[],
     fc1: NormedLinear {
@@ -692,6 +702,7 @@ static STAGE3_BLOCK1_MIXER: Pooling<'static> = Pooling {
     norm: Norm {
         elements: 2048,
         epsilon: 18,
+        about: None,
     },
     factor: &tables::STAGE3_BLOCK1_MIXER_FACTOR,
     residual: 100271,
@@ -707,6 +718,7 @@ static STAGE3_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
     norm: Norm {
         elements: 2048,
         epsilon: 43,
+        about: None,
     },
     shift: &[],
     fc1: NormedLinear {
@@ -733,7 +745,11 @@ static HEAD: Head<'static> = Head {
     scratch: Buffer { offset: 2088, size: 512 },
     tokens: 16,
     channels: 128,
-    norm: Some(Norm { elements: 2048, epsilon: 1 }),
+    norm: Some(Norm {
+        elements: 2048,
+        epsilon: 1,
+        about: None,
+    }),
     zero_point: 22,
     weights: Weights::Int8(weights(438624, 1280)),
     row_sums: &tables::HEAD_ROW_SUMS,

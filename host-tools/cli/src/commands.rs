@@ -13,6 +13,7 @@ mod doctor;
 mod eval;
 mod fit;
 mod flash;
+mod forms;
 mod generate;
 mod image;
 mod init;
@@ -56,6 +57,8 @@ enum Command {
     ///
     /// A network that is not supported is refused with every reason at once.
     Inspect(inspect::Inspect),
+    /// List what is imported: layers, norms, activations, operators and their spellings.
+    Forms(forms::Forms),
     /// Quantize a network, plan its memory and generate its crate.
     ///
     /// Prints what the image needs of the board's flash and RAM, and fails if
@@ -126,6 +129,7 @@ impl Cli {
     pub(crate) fn run(self) -> anyhow::Result<Box<dyn Report>> {
         Ok(match self.command {
             Command::Inspect(command) => Box::new(command.run()?),
+            Command::Forms(command) => Box::new(command.run()),
             Command::Compile(command) => command.run()?,
             Command::Generate(command) => Box::new(command.run()?),
             Command::Image(command) => Box::new(command.run()?),

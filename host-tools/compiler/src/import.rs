@@ -16,9 +16,12 @@ pub mod reference;
 
 pub mod interpreter;
 
+mod forms;
+
 use std::fmt::Write;
 use std::path::Path;
 
+use tadpool_input::InputError;
 use tadpool_input::text::shown;
 
 use crate::import::constant_folding::{FoldError, fold};
@@ -28,6 +31,7 @@ use crate::import::onnx::OnnxError;
 use crate::import::recognise::{Unsupported, recognise};
 use crate::import::trained_scales::TrainedScales;
 use crate::network::MetaFormer;
+pub use forms::{Entry, Forms, forms};
 
 /// An imported network and the bytes that it was read from.
 #[derive(Debug)]
@@ -72,6 +76,9 @@ pub struct WithQdq {
 /// Why a file could not be imported; `file` is the name given by the caller.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
+    /// The file cannot be opened, or is none.
+    #[error(transparent)]
+    Input(#[from] InputError),
     /// The file is not an ONNX network that can be read.
     #[error("`{file}`: {source}")]
     Onnx {
@@ -112,9 +119,13 @@ pub fn import_file(path: &Path) -> Result<Imported, ImportError> {
 /// See [`ImportError`].
 pub fn import_file_of_size(path: &Path, size: Option<[usize; 2]>) -> Result<Imported, ImportError> {
     let file = shown(path);
-    let bytes = onnx::read_file(path).map_err(|source| ImportError::Onnx {
-        file: file.clone(),
-        source,
+    let bytes = onnx::read_file(path).map_err(|source| match source {
+        // It names the file itself.
+        OnnxError::Input(source) => ImportError::Input(source),
+        source => ImportError::Onnx {
+            file: file.clone(),
+            source,
+        },
     })?;
     let WithQdq {
         model,
@@ -123,6 +134,13 @@ pub fn import_file_of_size(path: &Path, size: Option<[usize; 2]>) -> Result<Impo
         output,
         mut notes,
     } = import_of_size(&bytes, &file, size)?;
+    if qdq.is_some() {
+        notes.push(
+            "the file rounds its values to integers; what is called float is the network without \
+             that rounding"
+                .to_owned(),
+        );
+    }
     let (bytes, is_single) = for_reference(bytes, qdq.is_some(), output.as_deref())
         .map_err(|source| ImportError::Onnx { file, source })?;
     if !is_single {

@@ -7,14 +7,17 @@
 //! step. Everything else asks through the two traits, so that a new kind is a file here
 //! and a line in each of the two enums.
 
+pub mod activation;
 pub mod attention;
 pub mod channel_mlp;
+pub mod depthwise_embedding;
 pub mod depthwise_mixer;
 pub mod head;
 pub mod identity;
 pub mod norm;
 pub mod patch_embedding;
 pub mod pooling;
+pub mod position_embedding;
 pub mod random_mixing;
 pub mod sep_conv;
 
@@ -28,13 +31,16 @@ use crate::network::{Activation, Layer, Linear, Norm, Residual, Shape};
 use crate::quantize::QuantError;
 use crate::quantize::context::Context;
 use crate::quantize::quant_model::{Quant, QuantLayer, QuantMatrix, WeightBits};
+use activation::QuantActivation;
 use attention::{Attention, QuantAttention};
 use channel_mlp::{ChannelMlp, QuantChannelMlp, QuantNormedMlp};
+use depthwise_embedding::{DepthwiseEmbedding, QuantDepthwiseEmbedding};
 use depthwise_mixer::{DepthwiseMixer, QuantDepthwiseMixer};
 use head::{Head, QuantHead, QuantWideHead};
 use identity::{Identity, QuantIdentity};
 use patch_embedding::{PatchEmbedding, QuantPatchEmbedding};
-use pooling::{Pooling, QuantNormedPooling, QuantPooling, QuantScaledPooling};
+use pooling::{Pooling, QuantNormedPooling, QuantPooling, QuantScaledPooling, QuantWidePooling};
+use position_embedding::{PositionEmbedding, QuantPositionEmbedding};
 use random_mixing::{QuantRandomMixing, RandomMixing};
 use sep_conv::{QuantSepConv, SepConv};
 
@@ -43,6 +49,13 @@ use sep_conv::{QuantSepConv, SepConv};
 pub enum Op {
     /// `conv(x)`; also the downsampling between stages.
     PatchEmbedding(PatchEmbedding),
+    /// `conv(x)`, a mean or a maximum, each channel by a window of its own; in a stem or
+    /// between stages.
+    DepthwiseEmbedding(DepthwiseEmbedding),
+    /// `activation(x)`, in a stem.
+    Activation(Activation),
+    /// `x + positions`.
+    PositionEmbedding(PositionEmbedding),
     /// `norm(x)`, behind a patch embedding or at the end of a stage.
     Norm(Norm),
     /// `res_scale * x + layer_scale * (pool(n) - n)` with `n = norm(x)`, padding
@@ -69,12 +82,20 @@ pub enum Op {
 pub enum QuantOp {
     /// See [`tadpool_kernels::patch_embedding`].
     PatchEmbedding(QuantPatchEmbedding),
+    /// See [`tadpool_kernels::depthwise_embedding`].
+    DepthwiseEmbedding(QuantDepthwiseEmbedding),
+    /// See [`tadpool_kernels::activation`].
+    Activation(QuantActivation),
+    /// See [`tadpool_kernels::position_embedding`].
+    PositionEmbedding(QuantPositionEmbedding),
     /// See [`tadpool_kernels::pooling`].
     Pooling(QuantPooling),
     /// See [`tadpool_kernels::scaled_pooling`].
     ScaledPooling(QuantScaledPooling),
     /// See [`tadpool_kernels::normed_pooling`].
     NormedPooling(QuantNormedPooling),
+    /// See [`tadpool_kernels::wide_pooling`].
+    WidePooling(QuantWidePooling),
     /// See [`tadpool_kernels::identity`].
     Identity(QuantIdentity),
     /// See [`tadpool_kernels::random_mixing`].
@@ -152,6 +173,11 @@ pub(crate) trait QuantKind {
         Writes::InPlace
     }
 
+    /// Where its windows lie, if it moves one over the map to write a map of its own.
+    fn windows(&self) -> Option<Windows> {
+        None
+    }
+
     /// Whether it takes a few tokens at a time, for all of which its matrices are unpacked
     /// together.
     fn is_tiled(&self) -> bool {
@@ -174,6 +200,10 @@ pub(crate) type BoxedStep<'a> = Box<dyn AnyStep + Send + Sync + 'a>;
 pub enum Part {
     /// Begins a stage.
     Embedding,
+    /// Behind an embedding.
+    Activation,
+    /// In front of the blocks of a stage.
+    Position,
     /// Behind an embedding, or at the end of a stage.
     Norm,
     /// Mixes tokens.
@@ -211,6 +241,19 @@ pub(crate) enum Writes {
     Logits,
 }
 
+/// A window that moves over a map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Windows {
+    /// Rows and columns of a window.
+    pub kernel: [usize; 2],
+    /// Step between windows, down and across.
+    pub stride: [usize; 2],
+    /// Rows of padding at the top and columns at the left.
+    pub padding: [usize; 2],
+    /// Tokens that are written at a time, if the schedule does not say.
+    pub at_once: Option<usize>,
+}
+
 /// Where the buffers of a step lie.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Places {
@@ -229,15 +272,57 @@ pub(crate) struct Places {
 pub(crate) type Recogniser =
     fn(&Branch<'_>) -> Option<Result<Op, crate::import::recognise::Problem>>;
 
+/// A kind of residual layer.
+pub(crate) struct Residuals {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// What it adds to the map `x`, where `n` is its norm.
+    pub(crate) branch: &'static str,
+    /// Finds it.
+    pub(crate) recognise: Recogniser,
+}
+
+const fn residuals(name: &'static str, branch: &'static str, recognise: Recogniser) -> Residuals {
+    Residuals {
+        name,
+        branch,
+        recognise,
+    }
+}
+
 /// The residual layers, in the order in which they are tried.
-pub(crate) const RESIDUAL_LAYERS: [Recogniser; 7] = [
-    pooling::recognise::layer,
-    identity::recognise::layer,
-    random_mixing::recognise::layer,
-    sep_conv::recognise::layer,
-    depthwise_mixer::recognise::layer,
-    attention::recognise::layer,
-    channel_mlp::recognise::layer,
+pub(crate) const RESIDUAL_LAYERS: [Residuals; 7] = [
+    residuals(
+        "pooling mixer",
+        "pool(n) - n, or pool(n) alone without a norm; 3x3, 5x5 or 7x7, padding not counted",
+        pooling::recognise::layer,
+    ),
+    residuals("identity mixer", "n", identity::recognise::layer),
+    residuals(
+        "random mixing",
+        "matrix * n, over the tokens",
+        random_mixing::recognise::layer,
+    ),
+    residuals(
+        "separable convolution",
+        "fc2(act2(depthwise(act1(fc1(n))))), any odd window",
+        sep_conv::recognise::layer,
+    ),
+    residuals(
+        "depthwise mixer",
+        "depthwise(n), any odd window",
+        depthwise_mixer::recognise::layer,
+    ),
+    residuals(
+        "self-attention",
+        "projection(softmax(scale * q * k^T) * v), q, k, v linear in n",
+        attention::recognise::layer,
+    ),
+    residuals(
+        "channel MLP",
+        "fc2(activation(fc1(n)))",
+        channel_mlp::recognise::layer,
+    ),
 ];
 
 impl Op {
@@ -245,6 +330,9 @@ impl Op {
     pub(crate) fn layer(&self) -> &dyn LayerKind {
         match self {
             Self::PatchEmbedding(op) => op,
+            Self::DepthwiseEmbedding(op) => op,
+            Self::Activation(op) => op,
+            Self::PositionEmbedding(op) => op,
             Self::Norm(op) => op,
             Self::Pooling(op) => op,
             Self::Identity(op) => op,
@@ -272,6 +360,15 @@ impl Op {
         self.layer().activation()
     }
 
+    /// The ReLU or ReLU6 that the range of the map which the layer writes cuts off.
+    pub fn rectifier(&self) -> Option<Activation> {
+        match self {
+            Self::PatchEmbedding(op) => op.rectifier,
+            Self::DepthwiseEmbedding(op) => op.rectifier,
+            _ => None,
+        }
+    }
+
     /// Every list of real parameters of the layer.
     pub fn values(&self) -> Vec<&[f32]> {
         self.layer().parameters()
@@ -283,9 +380,13 @@ impl QuantOp {
     pub(crate) fn layer(&self) -> &dyn QuantKind {
         match self {
             Self::PatchEmbedding(op) => op,
+            Self::DepthwiseEmbedding(op) => op,
+            Self::Activation(op) => op,
+            Self::PositionEmbedding(op) => op,
             Self::Pooling(op) => op,
             Self::ScaledPooling(op) => op,
             Self::NormedPooling(op) => op,
+            Self::WidePooling(op) => op,
             Self::Identity(op) => op,
             Self::RandomMixing(op) => op,
             Self::SepConv(op) => &**op,

@@ -16,10 +16,12 @@ pub use layer_name::{LayerName, StageName};
 
 pub use crate::layers::attention::Attention;
 pub use crate::layers::channel_mlp::ChannelMlp;
+pub use crate::layers::depthwise_embedding::{DepthwiseEmbedding, Reduction};
 pub use crate::layers::head::{Head, HeadHidden};
 pub use crate::layers::identity::Identity;
 pub use crate::layers::patch_embedding::PatchEmbedding;
 pub use crate::layers::pooling::Pooling;
+pub use crate::layers::position_embedding::PositionEmbedding;
 pub use crate::layers::random_mixing::RandomMixing;
 pub use crate::layers::sep_conv::SepConv;
 pub use crate::layers::{Op, Part};
@@ -86,11 +88,14 @@ pub struct Residual {
     pub res_scale: Vec<f32>,
 }
 
-/// `gamma * (x - mean) / sqrt(variance + epsilon) + beta`.
+/// `gamma * (x - mean) / sqrt(variance + epsilon) + beta`, or without a mean (RMSNorm)
+/// `gamma * x / sqrt(mean of x^2 + epsilon) + beta`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Norm {
     /// Which values share a mean and a variance.
     pub scope: NormScope,
+    /// Whether the mean is taken off; of fixed statistics it is, by `beta`.
+    pub centred: bool,
     /// Factor per channel.
     pub gamma: Vec<f32>,
     /// Term per channel; zeros if the network has none.

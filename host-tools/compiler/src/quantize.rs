@@ -114,7 +114,12 @@ fn quantize_layer(context: &Context<'_>) -> Result<QuantLayer, QuantError> {
     let part = context.layer.op.part();
     let output_quant = match part {
         Part::Head => logits,
-        Part::Embedding | Part::Norm | Part::Mixer | Part::ChannelMlp => map_quant(
+        Part::Embedding
+        | Part::Activation
+        | Part::Position
+        | Part::Norm
+        | Part::Mixer
+        | Part::ChannelMlp => map_quant(
             context.range(context.ranges.output, "output")?,
             context.precision.stream,
         ),

@@ -1,7 +1,7 @@
 //! Regular files, opened without waiting and read within a limit.
 
 use std::fs::{File, FileType, OpenOptions};
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use crate::text::shown;
@@ -58,6 +58,17 @@ pub enum InputError {
         /// The kind that it should be.
         kind: Kind,
     },
+    /// The text that Git keeps in the place of a file which Git LFS has not fetched.
+    #[error(
+        "`{}` is a Git LFS pointer, not {}; fetch the file itself with `git lfs pull`",
+        shown(path), kind.name
+    )]
+    LfsPointer {
+        /// The file.
+        path: PathBuf,
+        /// The kind that it should be.
+        kind: Kind,
+    },
     /// Bytes that are not UTF-8.
     #[error("`{}` is not text: byte {at} is not UTF-8; {} is saved as UTF-8", shown(path), kind.name)]
     NotText {
@@ -73,7 +84,7 @@ pub enum InputError {
 /// Opens the file at `path`, following links.
 ///
 /// # Errors
-/// It is no regular file, or larger than its kind may be. A pipe without a writer and a device
+/// It is no regular file, larger than its kind may be, or a pointer of Git LFS. A pipe without a writer and a device
 /// are refused at once.
 pub fn open(path: &Path, kind: Kind) -> Result<RegularFile, InputError> {
     let failed = |source| InputError::Read {
@@ -95,7 +106,7 @@ pub fn open(path: &Path, kind: Kind) -> Result<RegularFile, InputError> {
     options.read(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
-    let file = options.open(path).map_err(failed)?;
+    let mut file = options.open(path).map_err(failed)?;
     let opened = file.metadata().map_err(failed)?;
     if !opened.is_file() {
         return Err(refused(opened.file_type()));
@@ -108,7 +119,32 @@ pub fn open(path: &Path, kind: Kind) -> Result<RegularFile, InputError> {
             kind,
         });
     }
+    if is_lfs_pointer(&mut file, bytes).map_err(failed)? {
+        return Err(InputError::LfsPointer {
+            path: path.to_owned(),
+            kind,
+        });
+    }
     Ok(RegularFile { file, bytes })
+}
+
+/// How a pointer of Git LFS begins, after its specification.
+const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
+
+/// Most bytes of a pointer of Git LFS.
+const MAX_LFS_POINTER_BYTES: u64 = 1024;
+
+/// Whether a file holds a pointer of Git LFS; it is left at its beginning.
+fn is_lfs_pointer(file: &mut File, bytes: u64) -> io::Result<bool> {
+    if !(LFS_POINTER.len() as u64..MAX_LFS_POINTER_BYTES).contains(&bytes) {
+        return Ok(false);
+    }
+    let mut beginning = Vec::with_capacity(LFS_POINTER.len());
+    file.by_ref()
+        .take(LFS_POINTER.len() as u64)
+        .read_to_end(&mut beginning)?;
+    file.seek(SeekFrom::Start(0))?;
+    Ok(beginning == LFS_POINTER)
 }
 
 /// The bytes of the file at `path`.
@@ -203,6 +239,30 @@ mod tests {
             read(&missing, SMALL),
             Err(InputError::Read { .. })
         ));
+    }
+
+    #[test]
+    fn pointers_of_git_lfs_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.onnx");
+        let kind = Kind {
+            max_bytes: 1 << 20,
+            ..SMALL
+        };
+        let pointer = "version https://git-lfs.github.com/spec/v1\n\
+                       oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\n\
+                       size 12345\n";
+        std::fs::write(&path, pointer).unwrap();
+        let error = read(&path, kind).unwrap_err();
+        assert!(matches!(error, InputError::LfsPointer { .. }), "{error}");
+        // The same far into a larger file, or a text that begins alike.
+        for text in [
+            pointer.repeat(20),
+            "version 1 of a text, not of a pointer to one".to_owned(),
+        ] {
+            std::fs::write(&path, &text).unwrap();
+            assert_eq!(read(&path, kind).unwrap(), text.as_bytes());
+        }
     }
 
     #[cfg(unix)]

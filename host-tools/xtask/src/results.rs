@@ -5,6 +5,7 @@
 
 mod committed;
 mod figures;
+mod forms;
 mod kernels;
 mod tables;
 mod text;
@@ -31,6 +32,9 @@ struct Sources {
     generated: Generated,
     /// Rows of the table of imported networks.
     imported: Vec<Vec<String>>,
+    forms: forms::Forms,
+    /// Rows of the table of networks with fresh parameters.
+    spread: Vec<Vec<String>>,
 }
 
 /// Writes `RESULTS.md`.
@@ -65,6 +69,8 @@ fn rendered() -> Result<String> {
         full_size: committed::full_size(&read("models/export/full_size.tsv")?)?,
         generated: Generated::parse(&read("firmware/model/src/model.rs")?)?,
         imported: committed::imported(&read("tests/fixtures/family/manifest.toml")?)?,
+        forms: forms::Forms::parse(&read("models/export/forms.tsv")?)?,
+        spread: forms::spread(&read("models/export/distribution.tsv")?)?,
     };
     fill(TEMPLATE, &sources.values()?)
 }

@@ -39,6 +39,7 @@ mod poolformer {
     const NORM: Norm = Norm {
         elements: 1,
         epsilon: 0,
+        about: None,
     };
 
     static EMBEDDING: PatchEmbedding<'static> = PatchEmbedding {

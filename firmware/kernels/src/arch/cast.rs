@@ -146,7 +146,6 @@ pub(crate) fn words_as_i8s_mut(words: &mut [i32]) -> &mut [i8] {
 }
 
 /// Words as bytes, to be written.
-#[cfg(tadpool_core = "host")]
 pub(crate) fn words_as_bytes_mut(words: &mut [i32]) -> &mut [u8] {
     // SAFETY: an `i32` is four valid `u8`; the length counts the same bytes,
     // the borrow of `words` is exclusive and its lifetime is kept.

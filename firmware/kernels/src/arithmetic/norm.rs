@@ -25,9 +25,12 @@ pub struct Norm {
     pub elements: u32,
     /// `elements^2 * epsilon / scale^2`, rounded, below `2^62`.
     pub epsilon: u64,
+    /// The value that deviations are taken from, if that is not the mean: the one that stands
+    /// for zero, of a norm that takes no mean (RMSNorm); below `2^15`.
+    pub about: Option<i32>,
 }
 
-fields!(part norm::Norm: elements, epsilon);
+fields!(part norm::Norm: elements, epsilon, about);
 
 impl Norm {
     /// A norm whose statistics are fixed, as BatchNorm's are: with the sums of no values
@@ -35,6 +38,7 @@ impl Norm {
     pub const FIXED: Self = Self {
         elements: 0,
         epsilon: 1,
+        about: None,
     };
 
     /// Whether its statistics are fixed.
@@ -141,6 +145,12 @@ impl NormScale {
     /// `2^-16`, `inv_sigma` by less than `2^-24` plus a part in `2^31`.
     pub fn new(stats: &Stats, norm: &Norm) -> Self {
         let elements = norm.elements.max(1);
+        if let Some(zero) = norm.about {
+            let squares = squares_about(stats, norm, i64::from(zero));
+            let v = u64::from(elements).saturating_mul(squares as u64);
+            return Self::of_variance(elements, 0, v.saturating_add(norm.epsilon), 0, 0)
+                .about(zero);
+        }
         let sum = stats.sum.unsigned_abs();
         let v = u64::from(elements)
             .wrapping_mul(stats.sum_of_squares)
@@ -156,12 +166,28 @@ impl NormScale {
     /// what does not fit 64 bits is cut off, a part in `2^62`.
     pub fn of_int16(stats: &Stats, norm: &Norm) -> Self {
         let elements = norm.elements.max(1);
-        let sum = u128::from(stats.sum.unsigned_abs());
-        let v = (u128::from(elements) * u128::from(stats.sum_of_squares))
-            .saturating_sub(sum * sum)
+        let (squares, sum) = match norm.about {
+            Some(zero) => (squares_about(stats, norm, i64::from(zero) << 8) as u64, 0),
+            None => (stats.sum_of_squares, stats.sum),
+        };
+        let of_mean = u128::from(sum.unsigned_abs());
+        let v = (u128::from(elements) * u128::from(squares))
+            .saturating_sub(of_mean * of_mean)
             .saturating_add(u128::from(norm.epsilon) << 16);
         let cut = (64 - v.leading_zeros().min(64)).div_ceil(2);
-        Self::of_variance(elements, stats.sum, (v >> (2 * cut)) as u64, 8, cut)
+        let scale = Self::of_variance(elements, sum, (v >> (2 * cut)) as u64, 8, cut);
+        match norm.about {
+            Some(zero) => scale.about(zero),
+            None => scale,
+        }
+    }
+
+    /// The same deviation from another value than the mean.
+    fn about(self, zero: i32) -> Self {
+        Self {
+            mean: zero << 16,
+            ..self
+        }
     }
 
     /// From the sum, and the root of `v` times `2^cut`, which both have `fraction`
@@ -212,6 +238,17 @@ impl NormScale {
     pub(crate) fn multiplier(&self, base: i32) -> i32 {
         narrow(i64::from(base) * i64::from(self.inv_sigma) + half(20), 20)
     }
+}
+
+/// The sum of the squares of `value - zero`, for the values with these sums. One copy for
+/// all steps.
+#[inline(never)]
+fn squares_about(stats: &Stats, norm: &Norm, zero: i64) -> i64 {
+    let of_zero = zero.wrapping_mul(zero).wrapping_mul(norm.elements.into());
+    let mixed = stats.sum.wrapping_mul(zero).wrapping_mul(2);
+    (stats.sum_of_squares as i64)
+        .wrapping_sub(mixed)
+        .wrapping_add(of_zero)
 }
 
 /// The square root, rounded down; smaller than the standard library's.
@@ -265,6 +302,7 @@ mod tests {
         let norm = Norm {
             elements: values.len() as u32,
             epsilon,
+            about: None,
         };
         let scale = NormScale::new(&Stats::of(values), &norm);
         let mean = values.iter().map(|&q| f64::from(q)).sum::<f64>() / elements;
@@ -308,6 +346,31 @@ mod tests {
     }
 
     #[test]
+    fn deviations_are_taken_from_zero() {
+        let values: Vec<i8> = (0..100).map(|i| (i * 37 % 251 - 125) as i8).collect();
+        for zero in [-128, -5, 0, 127] {
+            let norm = Norm {
+                elements: 100,
+                epsilon: 500,
+                about: Some(zero),
+            };
+            let squares = values
+                .iter()
+                .map(|&q| (f64::from(q) - f64::from(zero)).powi(2));
+            let sigma = (squares.sum::<f64>() / 100.0 + 500.0 / 1e4).sqrt();
+            let wide = Stats::of_int16(values.iter().map(|&q| i16::from(q) << 8));
+            let narrow = NormScale::new(&Stats::of(&values), &norm);
+            for scale in [narrow, NormScale::of_int16(&wide, &norm)] {
+                assert_eq!(scale.mean, zero << 16);
+                assert!(
+                    (f64::from(scale.sigma) / 65536.0 - sigma).abs() < 1e-4,
+                    "{sigma}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn fixed_statistics_are_those_of_the_identity() {
         let nothing = Stats::default();
         let identity = NormScale::identity(0);
@@ -334,6 +397,7 @@ mod tests {
             &Norm {
                 elements: 64,
                 epsilon: 0,
+                about: None,
             },
         );
         assert_eq!(constant.inv_sigma, 1 << 30);

@@ -22,7 +22,8 @@ use crate::arithmetic::stream::Stream;
 pub struct Normed {
     /// Which values share a mean and a deviation.
     pub scope: NormScope,
-    /// Of the whole map or of one token.
+    /// Of the whole map or of one token; with [`Norm::FIXED`], of the whole map, values are
+    /// taken as they are.
     pub norm: Norm,
     /// Steps of the normed values for a deviation of one, Q12.
     pub multiplier: i32,
@@ -160,6 +161,7 @@ mod tests {
             norm: Norm {
                 elements: elements as u32,
                 epsilon: 1000,
+                about: None,
             },
             multiplier,
         }

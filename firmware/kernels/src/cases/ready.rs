@@ -7,8 +7,10 @@ use crate::arithmetic::layout::{Kernel, Rows};
 use crate::arithmetic::linear::{NormedLinear, PlainLinear};
 use crate::arithmetic::norm::{Norm, Stats};
 use crate::arithmetic::normed::{NormScope, Normed};
+use crate::steps::activation::Activation;
 use crate::steps::attention::Attention;
 use crate::steps::channel_mlp::ChannelMlp;
+use crate::steps::depthwise_embedding::{DepthwiseEmbedding, Reduction};
 use crate::steps::depthwise_mixer::DepthwiseMixer;
 use crate::steps::head::Head;
 use crate::steps::identity::Identity;
@@ -16,11 +18,14 @@ use crate::steps::normed_mlp::NormedMlp;
 use crate::steps::patch_embedding::PatchEmbedding;
 use crate::steps::pointwise::Pointwise;
 use crate::steps::pooling::Pooling;
+use crate::steps::position_embedding::PositionEmbedding;
 use crate::steps::random_mixing::RandomMixing;
 use crate::steps::scaled_pooling::ScaledPooling;
 use crate::steps::sep_conv::SepConv;
 use crate::steps::wide_head::{HeadHidden, MeanNorm, NormPlace, VectorNorm, WideHead, WideLinear};
+use crate::steps::wide_pooling::WidePooling;
 
+mod embeddings;
 mod normed_mixers;
 mod source;
 
@@ -49,8 +54,12 @@ pub(super) enum Step<'a> {
     ChannelMlp(ChannelMlp<'a>),
     NormedMlp(NormedMlp<'a>),
     PatchEmbedding(PatchEmbedding<'a>),
+    DepthwiseEmbedding(DepthwiseEmbedding<'a>),
+    Activation(Activation<'a>),
+    PositionEmbedding(PositionEmbedding<'a>),
     Pooling(Pooling<'a>),
     ScaledPooling(ScaledPooling<'a>),
+    WidePooling(WidePooling<'a>),
     Identity(Identity<'a>),
     RandomMixing(RandomMixing<'a>),
     SepConv(SepConv<'a>),
@@ -75,7 +84,14 @@ impl Case {
         let (input_size, output_size, scratch_size) = self.sizes();
         let in_place = !matches!(
             self,
-            Self::Pointwise(_) | Self::PatchEmbedding(_) | Self::Head(_) | Self::WideHead(_)
+            Self::Pointwise(_)
+                | Self::PatchEmbedding(_)
+                | Self::DepthwiseEmbedding(_)
+                | Self::DepthwiseEmbeddingInt16(_)
+                | Self::AveragePool(_)
+                | Self::MaxPool(_)
+                | Self::Head(_)
+                | Self::WideHead(_)
         );
         let wide = self.is_wide();
         let input = Buffer {
@@ -111,6 +127,7 @@ impl Case {
         let norm = Norm {
             elements: input_size as u32,
             epsilon: 1000,
+            about: None,
         };
         let step = match *self {
             Self::Pointwise([_, inputs, outputs]) => Step::Pointwise(Pointwise {
@@ -202,6 +219,35 @@ impl Case {
                     zero_point: 3,
                 })
             }
+            Self::DepthwiseEmbedding(shape)
+            | Self::DepthwiseEmbeddingInt16(shape)
+            | Self::AveragePool(shape)
+            | Self::MaxPool(shape) => {
+                let reduction = match self {
+                    Self::AveragePool(_) => Reduction::Mean,
+                    Self::MaxPool(_) => Reduction::Maximum,
+                    _ => Reduction::Sum,
+                };
+                let buffers = [input, output, scratch];
+                let step =
+                    embeddings::depthwise_embedding(source, shape, reduction, buffers, memory)?;
+                Step::DepthwiseEmbedding(step)
+            }
+            Self::Activation(_) | Self::ActivationInt16(_) => {
+                Step::Activation(embeddings::activation(source, input, memory)?)
+            }
+            Self::PositionEmbedding(shape) | Self::PositionEmbeddingInt16(shape) => {
+                let step = embeddings::position_embedding(source, shape, input, memory)?;
+                Step::PositionEmbedding(step)
+            }
+            Self::WidePooling(shape)
+            | Self::WidePoolingInt16(shape)
+            | Self::NormedWidePooling(shape) => {
+                let is_written = matches!(self, Self::NormedWidePooling(_));
+                let buffers = [input, scratch];
+                let step = embeddings::wide_pooling(source, shape, buffers, is_written, memory)?;
+                Step::WidePooling(step)
+            }
             Self::Pooling(shape) => Step::Pooling(Pooling {
                 map: input,
                 scratch,
@@ -253,6 +299,7 @@ impl Case {
                 let folded = Norm {
                     elements: (rows * columns * channels) as u32,
                     epsilon: 1000,
+                    about: None,
                 };
                 let norm = match self {
                     Self::NormedDepthwiseMixer(_) => Before::Token,
@@ -337,5 +384,6 @@ const fn of_token(channels: usize) -> Norm {
     Norm {
         elements: channels as u32,
         epsilon: 1000,
+        about: None,
     }
 }

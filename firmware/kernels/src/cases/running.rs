@@ -10,8 +10,10 @@ use crate::arithmetic::stream::{Int8, Int16};
 use crate::arithmetic::weights::Weights;
 use crate::checksum::fnv1a;
 use crate::steps;
+use crate::steps::activation;
 use crate::steps::attention;
 use crate::steps::channel_mlp;
+use crate::steps::depthwise_embedding;
 use crate::steps::depthwise_mixer;
 use crate::steps::head;
 use crate::steps::identity;
@@ -19,11 +21,13 @@ use crate::steps::normed_mlp;
 use crate::steps::patch_embedding;
 use crate::steps::pointwise::{self, Pointwise};
 use crate::steps::pooling;
+use crate::steps::position_embedding;
 use crate::steps::progress::Progress;
 use crate::steps::random_mixing;
 use crate::steps::scaled_pooling;
 use crate::steps::sep_conv;
 use crate::steps::wide_head;
+use crate::steps::wide_pooling;
 
 impl Ready<'_> {
     /// Runs the step.
@@ -46,6 +50,16 @@ impl Ready<'_> {
             },
             Step::NormedMlp(step) => normed_mlp::run::<K, Int8>(step, stats, arena),
             Step::PatchEmbedding(step) => patch_embedding::run::<K>(step, arena),
+            Step::DepthwiseEmbedding(step) if *wide => {
+                depthwise_embedding::run::<Int16, Int16>(step, arena)
+            }
+            Step::DepthwiseEmbedding(step) => depthwise_embedding::run::<Int8, Int8>(step, arena),
+            Step::Activation(step) if *wide => activation::run::<Int16>(step, arena),
+            Step::Activation(step) => activation::run::<Int8>(step, arena),
+            Step::PositionEmbedding(step) if *wide => position_embedding::run::<Int16>(step, arena),
+            Step::PositionEmbedding(step) => position_embedding::run::<Int8>(step, arena),
+            Step::WidePooling(step) if *wide => wide_pooling::run::<Int16>(step, stats, arena),
+            Step::WidePooling(step) => wide_pooling::run::<Int8>(step, stats, arena),
             Step::Pooling(step) if K::LAYOUT.pools(step.shape[2]) => {
                 pooling::run::<K>(step, stats, arena)
             }
@@ -86,6 +100,10 @@ impl Ready<'_> {
             Step::ChannelMlp(step) => check::<K>(step, self.wide),
             Step::NormedMlp(step) => check::<K>(step, self.wide),
             Step::PatchEmbedding(step) => check::<K>(step, self.wide),
+            Step::DepthwiseEmbedding(step) => check::<K>(step, self.wide),
+            Step::Activation(step) => check::<K>(step, self.wide),
+            Step::PositionEmbedding(step) => check::<K>(step, self.wide),
+            Step::WidePooling(step) => check::<K>(step, self.wide),
             Step::Pooling(step) => check::<K>(step, self.wide),
             Step::ScaledPooling(step) => check::<K>(step, self.wide),
             Step::Identity(step) => check::<K>(step, self.wide),
@@ -129,6 +147,10 @@ impl Ready<'_> {
             Step::ChannelMlp(step) => run::<K>(step, wide, stats, most, arena),
             Step::NormedMlp(step) => run::<K>(step, wide, stats, most, arena),
             Step::PatchEmbedding(step) => run::<K>(step, wide, stats, most, arena),
+            Step::DepthwiseEmbedding(step) => run::<K>(step, wide, stats, most, arena),
+            Step::Activation(step) => run::<K>(step, wide, stats, most, arena),
+            Step::PositionEmbedding(step) => run::<K>(step, wide, stats, most, arena),
+            Step::WidePooling(step) => run::<K>(step, wide, stats, most, arena),
             Step::Pooling(step) if K::LAYOUT.pools(step.shape[2]) => {
                 run::<K>(step, wide, stats, most, arena)
             }

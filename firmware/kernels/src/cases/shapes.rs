@@ -51,6 +51,23 @@ pub const EDGES: &[Case] = &[
     Case::PatchEmbedding([3, 33, 4, 2, 1, 1]),
     Case::PatchEmbedding([3, 8, 6, 3, 1, 0]),
     Case::PatchEmbedding([5, 5, 10, 3, 1, 0]),
+    Case::DepthwiseEmbedding([1, 1, 1, 1, 0]),
+    Case::DepthwiseEmbedding([7, 5, 3, 2, 1]),
+    Case::DepthwiseEmbedding([9, 4, 7, 4, 2]),
+    Case::DepthwiseEmbeddingInt16([5, 3, 3, 1, 1]),
+    Case::AveragePool([6, 7, 2, 2, 0]),
+    Case::AveragePool([5, 6, 3, 2, 1]),
+    Case::MaxPool([7, 9, 3, 2, 1]),
+    Case::MaxPool([4, 3, 2, 1, 0]),
+    Case::Activation([3, 7]),
+    Case::ActivationInt16([5, 9]),
+    Case::PositionEmbedding([4, 5]),
+    Case::PositionEmbeddingInt16([3, 8]),
+    Case::WidePooling([1, 1, 1, 5]),
+    Case::WidePooling([6, 9, 5, 5]),
+    Case::WidePooling([8, 4, 3, 7]),
+    Case::WidePoolingInt16([5, 8, 4, 7]),
+    Case::NormedWidePooling([7, 6, 6, 5]),
     Case::Pooling([1, 1, 1]),
     Case::Pooling([1, 1, 4]),
     Case::Pooling([1, 6, 8]),
@@ -147,6 +164,13 @@ pub const COUNTED: &[Case] = &[
     Case::ChannelMlpInt4([64, 64, 256, 16]),
     Case::ChannelMlpInt4([16, 128, 512, 16]),
     Case::Identity([256, 32]),
+    Case::DepthwiseEmbedding([28, 64, 3, 2, 1]),
+    Case::AveragePool([28, 64, 2, 2, 0]),
+    Case::MaxPool([28, 64, 3, 2, 1]),
+    Case::Activation([196, 64]),
+    Case::PositionEmbedding([196, 64]),
+    Case::WidePooling([14, 14, 64, 5]),
+    Case::WidePooling([14, 14, 64, 7]),
     Case::RandomMixing([49, 64]),
     Case::RandomMixing([196, 64]),
     Case::SepConv([7, 7, 64, 128, 7]),
@@ -181,7 +205,7 @@ pub const COUNTED: &[Case] = &[
 ];
 
 /// Where the steps of the PoolFormer begin in [`COUNTED`].
-pub const POOLFORMER: usize = 28;
+pub const POOLFORMER: usize = 35;
 
 /// Bytes of memory that [`EDGES`] need.
 pub const EDGES_MEMORY: usize = 10 * 1024;

@@ -8,6 +8,7 @@ use crate::arithmetic::stream::Int8;
 use crate::arithmetic::weights::unpacked_size;
 use crate::steps::attention::Attention;
 use crate::steps::channel_mlp::ChannelMlp;
+use crate::steps::depthwise_embedding;
 use crate::steps::depthwise_mixer::DepthwiseMixer;
 use crate::steps::head::Head;
 use crate::steps::normed_mlp::NormedMlp;
@@ -17,6 +18,7 @@ use crate::steps::pooling::Pooling;
 use crate::steps::random_mixing::{self, RandomMixing};
 use crate::steps::scaled_pooling;
 use crate::steps::wide_head::WideHead;
+use crate::steps::wide_pooling;
 
 impl Case {
     /// The layout that a core with kernels for `layout` runs this case in.
@@ -48,6 +50,17 @@ impl Case {
             }
             Self::Pooling([_, _, channels]) => layout.pools(channels),
             Self::ScaledPooling(_)
+            | Self::DepthwiseEmbedding(_)
+            | Self::DepthwiseEmbeddingInt16(_)
+            | Self::AveragePool(_)
+            | Self::MaxPool(_)
+            | Self::Activation(_)
+            | Self::ActivationInt16(_)
+            | Self::PositionEmbedding(_)
+            | Self::PositionEmbeddingInt16(_)
+            | Self::WidePooling(_)
+            | Self::WidePoolingInt16(_)
+            | Self::NormedWidePooling(_)
             | Self::Identity(_)
             | Self::NormedIdentity(_)
             | Self::DepthwiseMixer(_)
@@ -75,6 +88,17 @@ impl Case {
             | Self::Attention(_) => true,
             Self::Pooling(_)
             | Self::ScaledPooling(_)
+            | Self::DepthwiseEmbedding(_)
+            | Self::DepthwiseEmbeddingInt16(_)
+            | Self::AveragePool(_)
+            | Self::MaxPool(_)
+            | Self::Activation(_)
+            | Self::ActivationInt16(_)
+            | Self::PositionEmbedding(_)
+            | Self::PositionEmbeddingInt16(_)
+            | Self::WidePooling(_)
+            | Self::WidePoolingInt16(_)
+            | Self::NormedWidePooling(_)
             | Self::Identity(_)
             | Self::NormedIdentity(_)
             | Self::DepthwiseMixer(_)
@@ -100,8 +124,21 @@ impl Case {
                 let inner = heads * head_size;
                 tokens * (4 * inner * channels + 2 * tokens * inner)
             }
+            Self::DepthwiseEmbedding(shape @ [_, channels, kernel, ..])
+            | Self::DepthwiseEmbeddingInt16(shape @ [_, channels, kernel, ..]) => {
+                depthwise_side(shape).pow(2) * kernel * kernel * channels
+            }
             Self::Pooling(_)
             | Self::ScaledPooling(_)
+            | Self::AveragePool(_)
+            | Self::MaxPool(_)
+            | Self::Activation(_)
+            | Self::ActivationInt16(_)
+            | Self::PositionEmbedding(_)
+            | Self::PositionEmbeddingInt16(_)
+            | Self::WidePooling(_)
+            | Self::WidePoolingInt16(_)
+            | Self::NormedWidePooling(_)
             | Self::Identity(_)
             | Self::NormedIdentity(_) => 0,
             Self::RandomMixing([tokens, channels])
@@ -130,6 +167,10 @@ impl Case {
             | Self::NormedMlp([tokens, channels, ..])
             | Self::Identity([tokens, channels])
             | Self::Attention([tokens, channels, ..])
+            | Self::Activation([tokens, channels])
+            | Self::ActivationInt16([tokens, channels])
+            | Self::PositionEmbedding([tokens, channels])
+            | Self::PositionEmbeddingInt16([tokens, channels])
             | Self::NormedIdentity([tokens, channels])
             | Self::RandomMixing([tokens, channels])
             | Self::RandomMixingInt16([tokens, channels]) => tokens * channels,
@@ -142,8 +183,15 @@ impl Case {
             Self::PatchEmbedding(shape @ [_, _, outputs, ..]) => {
                 side(shape) * side(shape) * outputs
             }
+            Self::DepthwiseEmbedding(shape @ [_, channels, ..])
+            | Self::DepthwiseEmbeddingInt16(shape @ [_, channels, ..])
+            | Self::AveragePool(shape @ [_, channels, ..])
+            | Self::MaxPool(shape @ [_, channels, ..]) => depthwise_side(shape).pow(2) * channels,
             Self::Pooling([rows, columns, channels])
-            | Self::ScaledPooling([rows, columns, channels]) => rows * columns * channels,
+            | Self::ScaledPooling([rows, columns, channels])
+            | Self::WidePooling([rows, columns, channels, _])
+            | Self::WidePoolingInt16([rows, columns, channels, _])
+            | Self::NormedWidePooling([rows, columns, channels, _]) => rows * columns * channels,
             Self::Head([_, _, classes]) | Self::WideHead([.., classes]) => classes,
         }
     }
@@ -151,16 +199,27 @@ impl Case {
     /// Whether the case's stream has 16 bits.
     pub(super) fn is_wide(&self) -> bool {
         match self {
-            Self::RandomMixingInt16(_) | Self::SepConvInt16(_) | Self::DepthwiseMixerInt16(_) => {
-                true
-            }
+            Self::RandomMixingInt16(_)
+            | Self::SepConvInt16(_)
+            | Self::DepthwiseMixerInt16(_)
+            | Self::DepthwiseEmbeddingInt16(_)
+            | Self::ActivationInt16(_)
+            | Self::PositionEmbeddingInt16(_)
+            | Self::WidePoolingInt16(_) => true,
             Self::Pointwise(_)
             | Self::ChannelMlp(_)
             | Self::ChannelMlpInt4(_)
             | Self::NormedMlp(_)
             | Self::PatchEmbedding(_)
+            | Self::DepthwiseEmbedding(_)
+            | Self::AveragePool(_)
+            | Self::MaxPool(_)
+            | Self::Activation(_)
+            | Self::PositionEmbedding(_)
             | Self::Pooling(_)
             | Self::ScaledPooling(_)
+            | Self::WidePooling(_)
+            | Self::NormedWidePooling(_)
             | Self::Identity(_)
             | Self::NormedIdentity(_)
             | Self::RandomMixing(_)
@@ -211,6 +270,28 @@ impl Case {
                 elements,
                 scaled_pooling::scratch_size(columns, channels),
             ),
+            Self::DepthwiseEmbedding([size, channels, ..])
+            | Self::DepthwiseEmbeddingInt16([size, channels, ..])
+            | Self::AveragePool([size, channels, ..])
+            | Self::MaxPool([size, channels, ..]) => {
+                let bytes = if self.is_wide() { 2 } else { 1 };
+                let scratch = depthwise_embedding::scratch_size(channels);
+                (size * size * channels * bytes, elements * bytes, scratch)
+            }
+            Self::WidePooling([_, columns, channels, window])
+            | Self::WidePoolingInt16([_, columns, channels, window])
+            | Self::NormedWidePooling([_, columns, channels, window]) => {
+                let bytes = if self.is_wide() { 2 } else { 1 };
+                let scratch = wide_pooling::scratch_size(window, columns, channels, bytes);
+                (elements * bytes, elements * bytes, scratch)
+            }
+            Self::Activation(_)
+            | Self::ActivationInt16(_)
+            | Self::PositionEmbedding(_)
+            | Self::PositionEmbeddingInt16(_) => {
+                let size = elements * if self.is_wide() { 2 } else { 1 };
+                (size, size, 0)
+            }
             Self::Identity(_) | Self::NormedIdentity(_) => (elements, elements, 0),
             Self::RandomMixing([tokens, _]) | Self::RandomMixingInt16([tokens, _]) => {
                 let size = elements * if self.is_wide() { 2 } else { 1 };
@@ -252,6 +333,11 @@ impl Case {
 /// Two, or for maps that no network has, any from one to three.
 pub(super) const fn tile_tokens(outputs: usize, kernel: usize) -> usize {
     if outputs < 16 { 1 + kernel % 3 } else { 2 }
+}
+
+/// Rows and columns of what a depthwise embedding writes.
+fn depthwise_side([size, channels, kernel, stride, padding]: [usize; 5]) -> usize {
+    side([size, channels, channels, kernel, stride, padding])
 }
 
 /// Rows and columns of what a patch embedding writes.

@@ -153,6 +153,10 @@ impl Described for Attention<'_> {
         Self::fits(layout, self.map.size / token_size, self.head_size)
     }
 
+    fn is_fixed(&self) -> bool {
+        self.norm.norm.is_fixed()
+    }
+
     fn function(&self, _call: &Call) -> Function {
         Function {
             path: "attention::run",

@@ -122,6 +122,10 @@ impl Described for Identity<'_> {
         false
     }
 
+    fn is_fixed(&self) -> bool {
+        self.norm.is_fixed()
+    }
+
     fn function(&self, _call: &Call) -> Function {
         Function {
             path: "identity::run",

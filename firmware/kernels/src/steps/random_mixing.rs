@@ -145,6 +145,10 @@ impl Described for RandomMixing<'_> {
         true
     }
 
+    fn is_fixed(&self) -> bool {
+        self.normed.norm.is_fixed()
+    }
+
     fn function(&self, _call: &Call) -> Function {
         Function {
             path: "random_mixing::run",

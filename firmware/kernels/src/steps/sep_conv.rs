@@ -123,6 +123,10 @@ impl Described for SepConv<'_> {
         true
     }
 
+    fn is_fixed(&self) -> bool {
+        self.normed.norm.is_fixed()
+    }
+
     fn function(&self, _call: &Call) -> Function {
         Function {
             path: "sep_conv::run",

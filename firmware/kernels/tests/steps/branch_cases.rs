@@ -68,6 +68,10 @@ impl Draw {
         branches::Normed {
             each_token: self.each_token,
             epsilon: self.seed % 1_000_000,
+            about: (self.seed % 3 == 2).then(|| match self.wide {
+                true => 0,
+                false => (self.seed % 256) as i32 - 128,
+            }),
             multiplier: multipliers[0],
         }
     }
@@ -111,7 +115,10 @@ pub(crate) fn kernel_normed(normed: &branches::Normed, values: usize, channels: 
     };
     Normed {
         scope,
-        norm: norm(elements, normed.epsilon),
+        norm: Norm {
+            about: normed.about,
+            ..norm(elements, normed.epsilon)
+        },
         multiplier: normed.multiplier,
     }
 }

@@ -42,7 +42,7 @@ proptest! {
         let signed = vec![-9i8; lengths[3]];
         let shifts = vec![200; lengths[2]];
         let [map, scratch, output] = buffers;
-        let norm = Norm { elements, epsilon: 3 };
+        let norm = Norm { elements, epsilon: 3, about: None };
         let stats = Stats { sum: -300, sum_of_squares: 99_999 };
         let mut arena = Arena::new(&[5; 100], 28);
         let arena = arena.bytes();

@@ -5,6 +5,7 @@ mod attention_case;
 mod branch_cases;
 mod channel_mlp_case;
 mod depthwise_mixer_case;
+mod embedding_cases;
 mod geometry;
 mod head_case;
 mod int16_steps;
@@ -15,6 +16,7 @@ mod oracle;
 mod patch_embedding_case;
 mod support;
 mod wide_head_case;
+mod wide_pooling_case;
 
 use std::fmt::Debug;
 use std::ops::Range;
@@ -23,6 +25,7 @@ use attention_case::AttentionCase;
 use branch_cases::{RandomMixingCase, SepConvCase};
 use channel_mlp_case::MlpCase;
 use depthwise_mixer_case::DepthwiseMixerCase;
+use embedding_cases::{ActivationCase, DepthwiseEmbeddingCase, PositionCase};
 use head_case::HeadCase;
 use mixer_cases::{IdentityCase, PoolingCase, ScaledPoolingCase};
 use normed_pooling_case::NormedPoolingCase;
@@ -48,6 +51,7 @@ use tadpool_kernels::stream::{Int8, Int16, Stream};
 use tadpool_kernels::weights::{Weights, unpacked_size};
 use tadpool_kernels::wide_head;
 use tadpool_kernels::{Buffer, Fault};
+use wide_pooling_case::WidePoolingCase;
 
 /// One step with all its data, made from a small description.
 trait Case: Debug + Clone {
@@ -114,5 +118,9 @@ against_the_oracle! {
     random_mixing_step: RandomMixingCase,
     sep_conv_step: SepConvCase,
     depthwise_mixer_step: DepthwiseMixerCase,
+    depthwise_embedding_step: DepthwiseEmbeddingCase,
+    activation_step: ActivationCase,
+    position_embedding_step: PositionCase,
+    wide_pooling_step: WidePoolingCase,
     head_step: HeadCase,
 }

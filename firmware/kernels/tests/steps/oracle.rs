@@ -4,6 +4,7 @@
 pub(crate) mod attention;
 pub(crate) mod branches;
 pub(crate) mod depthwise;
+pub(crate) mod embeddings;
 pub(crate) mod heads;
 pub(crate) mod wide;
 
@@ -305,7 +306,7 @@ pub(crate) struct Mixer {
 pub(crate) fn pooling(mixer: &Mixer, map: &[i8]) -> Vec<i8> {
     let inverse = Moments::of(map, mixer.epsilon).inverse;
     let map: Vec<i128> = map.iter().map(|&q| i128::from(q)).collect();
-    let differences = pooled(mixer.shape, &map);
+    let differences = pooled(mixer.shape, [3, 36], &map);
     map.iter()
         .zip(differences)
         .enumerate()
@@ -318,19 +319,26 @@ pub(crate) fn pooling(mixer: &Mixer, map: &[i8]) -> Vec<i8> {
         .collect()
 }
 
-/// 36 times the mean of each value's neighbours less the value.
-fn pooled([height, width, channels]: [usize; 3], map: &[i128]) -> Vec<i128> {
+/// `multiple` times the mean of each value's neighbours less the value.
+fn pooled(
+    [height, width, channels]: [usize; 3],
+    [window, multiple]: [usize; 2],
+    map: &[i128],
+) -> Vec<i128> {
+    let reach = window / 2;
+    let multiple = multiple as i128;
     let mut differences = Vec::new();
     for (i, q) in map.iter().enumerate() {
         let (y, x, c) = (i / channels / width, i / channels % width, i % channels);
         let (mut sum, mut count) = (0, 0);
-        for ny in y.saturating_sub(1)..(y + 2).min(height) {
-            for nx in x.saturating_sub(1)..(x + 2).min(width) {
+        for ny in y.saturating_sub(reach)..(y + reach + 1).min(height) {
+            for nx in x.saturating_sub(reach)..(x + reach + 1).min(width) {
                 sum += map[(ny * width + nx) * channels + c];
                 count += 1;
             }
         }
-        differences.push(36 / count * sum - 36 * q);
+        assert_eq!(multiple % count, 0);
+        differences.push(multiple / count * sum - multiple * q);
     }
     differences
 }

@@ -144,6 +144,7 @@ pub(crate) fn norm(elements: usize, epsilon: u64) -> Norm {
     Norm {
         elements: elements as u32,
         epsilon,
+        about: None,
     }
 }
 

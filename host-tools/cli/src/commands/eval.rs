@@ -74,6 +74,8 @@ pub(crate) struct EvalReport {
     model: String,
     labels: Vec<String>,
     runs: Vec<RunRow>,
+    /// Nodes that were left out or moved on import, and what `float` means if the file rounds.
+    import: Vec<String>,
     /// Signal to noise of the integer network.
     quality: Quality,
     #[serde(skip)]
@@ -139,6 +141,7 @@ impl Eval {
             model: description.name.clone(),
             labels: description.labels.clone(),
             runs,
+            import: model.notes.clone(),
             quality: Quality::of(&model, &calibrated, &compiled)?,
             show_confusion: self.confusion,
         })
@@ -246,6 +249,9 @@ impl fmt::Display for EvalReport {
             for run in &self.runs {
                 writeln!(f, "{}", self.confusion(run))?;
             }
+        }
+        for note in &self.import {
+            writeln!(f, "note: {note}")?;
         }
         if !self.quality.is_enough() {
             writeln!(f, "note: {}", self.quality)?;

@@ -103,6 +103,7 @@ mod tests {
         ChannelMlp {
             norm: Norm {
                 scope: NormScope::Map,
+                centred: true,
                 gamma: vec![1.0; 2],
                 beta: vec![0.0; 2],
                 epsilon: 1e-5,

@@ -8,7 +8,7 @@
 use super::sample::{ENOUGH_DB, Sample};
 use crate::compile::{Calibrated, CompileError, Model};
 use crate::given::model_toml::{RoundingMethod, StreamChoice};
-use crate::network::{LayerName, Op, StageName};
+use crate::network::{LayerName, StageName};
 use crate::place::memory;
 use crate::place::program;
 use crate::place::schedule::{self, ScheduleConfig};
@@ -171,7 +171,7 @@ fn stages(model: &Model, precision: &Precision) -> Vec<StageName> {
         let is_pinned = |stage: &StageName| pins.contains_key(&stage.to_string());
         let stage = layer.name.stage().filter(|stage| !is_pinned(stage));
         // A ReLU behind a convolution is the end of an int8 map's range.
-        if matches!(&layer.op, Op::PatchEmbedding(op) if op.rectifier.is_some()) {
+        if layer.op.rectifier().is_some() {
             cut_off.extend(stage);
         }
         if precision.stream == Stream::Int8 && !stage.is_some_and(|s| stages.contains(&s)) {

@@ -35,26 +35,69 @@ pub struct Normal {
 }
 
 /// Replaces a node by others, or leaves it.
-type Rule = fn(&mut Edit, &Node) -> Option<()>;
+#[derive(Clone, Copy)]
+pub(super) struct Rule {
+    /// The forms that it takes and what it makes of them.
+    pub(super) forms: &'static str,
+    apply: fn(&mut Edit, &Node) -> Option<()>,
+}
+
+const fn rule(forms: &'static str, apply: fn(&mut Edit, &Node) -> Option<()>) -> Rule {
+    Rule { forms, apply }
+}
 
 /// In the order in which they are tried.
-const RULES: [Rule; 16] = [
-    elementwise::cast,
-    elementwise::sum,
-    elementwise::negation,
-    elementwise::power,
-    elementwise::quotient,
-    batch_norm::affine,
-    activation::bounds,
-    activation::gated,
-    activation::fused,
-    padding::merge,
-    pool::counted,
-    pool::downsampling,
-    mean::sum,
-    mean::of_mean,
-    norm::variance,
-    norm::distributed,
+pub(super) const RULES: [Rule; 17] = [
+    rule(
+        "`CastLike`: everything is computed in float32",
+        elementwise::cast,
+    ),
+    rule(
+        "`Sum` and `Mean` of several values, as `Add`",
+        elementwise::sum,
+    ),
+    rule("`Neg`, as a product", elementwise::negation),
+    rule("`Pow` with a whole number of any type", elementwise::power),
+    rule("a constant divided by a value", elementwise::quotient),
+    rule(
+        "`BatchNormalization` with fixed statistics, as a factor and a term of each channel",
+        batch_norm::affine,
+    ),
+    rule(
+        "ReLU and ReLU6 as `Clip`, `Max` or `Min`",
+        activation::bounds,
+    ),
+    rule(
+        "SiLU, Hardswish and Mish as a product with a gate",
+        activation::gated,
+    ),
+    rule(
+        "`QuickGelu`, `FastGelu`, `BiasGelu`, `PRelu` of one slope",
+        activation::fused,
+    ),
+    rule(
+        "an explicit `Pad` with zeros before a window",
+        padding::merge,
+    ),
+    rule(
+        "an average pool of the image, as a convolution",
+        pool::of_image,
+    ),
+    rule(
+        "an average pool of stride 1 that counts its padding, as a depthwise convolution",
+        pool::counted,
+    ),
+    rule("a mean as a sum and a factor", mean::sum),
+    rule("the mean over all tokens in several steps", mean::of_mean),
+    rule(
+        "a variance as the mean of squares less the square of the mean",
+        norm::variance,
+    ),
+    rule(
+        "a norm that is multiplied out: `x a + (b - m a)`",
+        norm::distributed,
+    ),
+    rule("RMSNorm that is written out", norm::root_mean_square),
 ];
 
 /// The normal form of a [folded](crate::import::constant_folding::fold) graph.

@@ -17,7 +17,7 @@ pub(crate) mod convolution;
 mod depthwise;
 mod einsum;
 pub(crate) mod form;
-mod layout;
+pub(crate) mod layout;
 pub(crate) mod linear;
 mod names;
 mod norm;
@@ -26,14 +26,14 @@ mod remedy;
 mod reshape;
 pub(crate) mod strided;
 pub(crate) mod walk;
-mod whole;
+pub(super) mod whole;
 
 use std::fmt;
 
 use crate::import::constant_folding::Contradiction;
 use crate::import::graph::{Graph, Node};
 use crate::import::trained_scales::TrainedScales;
-use crate::layers::{attention, head, pooling};
+use crate::layers::{attention, depthwise_embedding, head, pooling};
 use crate::network::{MetaFormer, Residual};
 use form::{Form, StreamId, Term};
 use walk::Walk;
@@ -153,44 +153,170 @@ impl From<Contradiction> for Problem {
     }
 }
 
+/// What becomes of some operators.
+pub(super) struct Operators {
+    pub(super) names: &'static [&'static str],
+    /// Where the network may have them.
+    pub(super) place: &'static str,
+    /// The meaning of a node's first output.
+    meaning: fn(&mut Walk<'_>, &Node) -> Result<Form, Problem>,
+}
+
+const fn operators(
+    names: &'static [&'static str],
+    place: &'static str,
+    meaning: fn(&mut Walk<'_>, &Node) -> Result<Form, Problem>,
+) -> Operators {
+    Operators {
+        names,
+        place,
+        meaning,
+    }
+}
+
+const VIEWS: &str = "anywhere: another view of the same values";
+const QDQ: &str = "between layers: rounding of a file that was trained or calibrated for integers";
+const NORMS: &str = "norms, as one operator or written out";
+const ACTIVATED: &str = "activations, as one operator or written out";
+
+/// The operators that are read.
+pub(super) const OPERATORS: &[Operators] = &[
+    operators(&["Identity"], VIEWS, |walk, node| walk.form(node)),
+    operators(
+        &["Reshape", "Flatten", "Squeeze", "Unsqueeze"],
+        VIEWS,
+        |walk, node| reshape::view(walk, node),
+    ),
+    // Its input's shape is not known, which was reported where it was lost.
+    operators(&["Shape"], VIEWS, |_, _| Ok(Form::Opaque)),
+    operators(&["Transpose"], VIEWS, |walk, node| {
+        reshape::transpose(walk, node)
+    }),
+    operators(&["Cast"], VIEWS, |walk, node| reshape::cast(walk, node)),
+    operators(&["Dropout"], "anywhere, in inference mode", |walk, node| {
+        reshape::dropout(walk, node)
+    }),
+    operators(&["QuantizeLinear"], QDQ, qdq::quantize),
+    operators(&["DequantizeLinear"], QDQ, qdq::dequantize),
+    operators(
+        &["Add", "Sub", "Mul", "Div", "Pow"],
+        "residual adds, biases, factors, position embeddings, norms and activations",
+        arithmetic::lower,
+    ),
+    operators(&["Sqrt", "Reciprocal"], NORMS, |walk, node| {
+        norm::root(walk, node)
+    }),
+    operators(&["InstanceNormalization"], NORMS, norm::instance),
+    operators(&["GroupNormalization"], NORMS, norm::group),
+    operators(&["LayerNormalization"], NORMS, norm::layer),
+    operators(
+        &[
+            "RMSNormalization",
+            "SimplifiedLayerNormalization",
+            "com.microsoft.SimplifiedLayerNormalization",
+        ],
+        NORMS,
+        norm::root_mean_square,
+    ),
+    operators(
+        &["ReduceMean"],
+        "norms, and the mean before the head",
+        norm::reduce_mean,
+    ),
+    operators(
+        &["GlobalAveragePool"],
+        "the mean before the head",
+        head::recognise::mean,
+    ),
+    operators(
+        &["AveragePool"],
+        "pooling mixers, pools in a stem or between stages, the mean before the head",
+        pooling::recognise::lower,
+    ),
+    operators(
+        &["MaxPool"],
+        "pools in a stem or between stages",
+        depthwise_embedding::recognise::max_pool,
+    ),
+    operators(
+        &[
+            "Relu",
+            "Gelu",
+            "com.microsoft.Gelu",
+            "Swish",
+            "HardSwish",
+            "Mish",
+            "LeakyRelu",
+            "Elu",
+            "Sigmoid",
+            "HardSigmoid",
+            "Softplus",
+        ],
+        ACTIVATED,
+        activation::lower,
+    ),
+    operators(&["Clip"], ACTIVATED, clip),
+    operators(&["Erf"], ACTIVATED, |walk, node| {
+        activation::erf(walk, node)
+    }),
+    operators(&["Tanh"], ACTIVATED, activation::tanh),
+    operators(
+        &["Slice"],
+        "parts of an attention's queries, keys and values",
+        |walk, node| reshape::slice(walk, node),
+    ),
+    operators(
+        &["Gather"],
+        "parts of an attention's queries, keys and values",
+        |walk, node| reshape::gather(walk, node),
+    ),
+    operators(
+        &["Split"],
+        "parts of an attention's queries, keys and values",
+        |_, _| Err(remedy::unsupported("Split")),
+    ),
+    operators(&["Einsum"], "linear layers and attention", einsum::lower),
+    operators(
+        &["Softmax"],
+        "attention, and behind the scores",
+        |walk, node| attention::recognise::softmax(walk, node),
+    ),
+    operators(
+        &["Attention"],
+        "attention as one operator",
+        attention::recognise::fused,
+    ),
+    operators(
+        &["Conv"],
+        "patch embeddings, stems, linear layers, depthwise and separable convolutions",
+        convolution::lower,
+    ),
+    operators(
+        &["MatMul", "Gemm"],
+        "linear layers, random mixing, attention, heads",
+        linear::lower,
+    ),
+];
+
 /// The meaning of a node's first output.
 fn meaning(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
-    match node.op.as_str() {
-        "Identity" => walk.form(node),
-        "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" => reshape::view(walk, node),
-        // Its input's shape is not known, which was reported where it was lost.
-        "Shape" => Ok(Form::Opaque),
-        "QuantizeLinear" => qdq::quantize(walk, node),
-        "Clip" if qdq::narrows(walk, node) => Ok(Form::Opaque),
-        "Clip" if walk.constant(node, 1).or(walk.constant(node, 2)).is_some() => {
-            Err(remedy::unsupported("Clip"))
-        }
-        "DequantizeLinear" => qdq::dequantize(walk, node),
-        "Dropout" => reshape::dropout(walk, node),
-        "Cast" => reshape::cast(walk, node),
-        "Transpose" => reshape::transpose(walk, node),
-        "Add" | "Sub" | "Mul" | "Div" | "Pow" => arithmetic::lower(walk, node),
-        "Sqrt" | "Reciprocal" => norm::root(walk, node),
-        "InstanceNormalization" => norm::instance(walk, node),
-        "GroupNormalization" => norm::group(walk, node),
-        "LayerNormalization" => norm::layer(walk, node),
-        "ReduceMean" => norm::reduce_mean(walk, node),
-        "GlobalAveragePool" => head::recognise::mean(walk, node),
-        "AveragePool" => pooling::recognise::lower(walk, node),
-        "Relu" | "Gelu" | "com.microsoft.Gelu" | "Clip" | "Swish" | "HardSwish" | "Mish"
-        | "LeakyRelu" | "Elu" | "Sigmoid" | "HardSigmoid" | "Softplus" => {
-            activation::lower(walk, node)
-        }
-        "Erf" => activation::erf(walk, node),
-        "Tanh" => activation::tanh(walk, node),
-        "Slice" => reshape::slice(walk, node),
-        "Gather" => reshape::gather(walk, node),
-        "Einsum" => einsum::lower(walk, node),
-        "Softmax" => attention::recognise::softmax(walk, node),
-        "Attention" => attention::recognise::fused(walk, node),
-        "Conv" => convolution::lower(walk, node),
-        "MatMul" | "Gemm" => linear::lower(walk, node),
-        op => Err(remedy::unsupported(op)),
+    let known = OPERATORS
+        .iter()
+        .find(|known| known.names.contains(&&*node.op));
+    match known {
+        Some(known) => (known.meaning)(walk, node),
+        None => Err(remedy::unsupported(&node.op)),
+    }
+}
+
+/// `Clip`: an activation, or what narrows values that are rounded.
+fn clip(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
+    if qdq::narrows(walk, node) {
+        return Ok(Form::Opaque);
+    }
+    match walk.constant(node, 1).or(walk.constant(node, 2)) {
+        Some(_) => Err(remedy::unsupported("Clip")),
+        None => activation::lower(walk, node),
     }
 }
 

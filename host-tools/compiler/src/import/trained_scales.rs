@@ -119,7 +119,12 @@ impl TrainedScales {
             let part = layer.op.part();
             let inner: &[_] = match part {
                 Part::ChannelMlp => &inside,
-                Part::Embedding | Part::Norm | Part::Mixer | Part::Head => &[],
+                Part::Embedding
+                | Part::Activation
+                | Part::Position
+                | Part::Norm
+                | Part::Mixer
+                | Part::Head => &[],
             };
             // The head's logits are not rounded to 256 steps.
             let output = (scales.output, "output");

@@ -10,7 +10,8 @@ use tadpool_kernels::int16;
 use tadpool_kernels::patch_embedding as kernel;
 
 use crate::layers::{
-    BoxedStep, LayerKind, Matrix, Part, Places, QuantKind, QuantOp, Writes, dims, with_unpacked,
+    BoxedStep, LayerKind, Matrix, Part, Places, QuantKind, QuantOp, Windows, Writes, dims,
+    with_unpacked,
 };
 use crate::network::float::{Observe, View};
 use crate::network::{Activation, Layer, Linear};
@@ -93,6 +94,15 @@ impl QuantKind for QuantPatchEmbedding {
 
     fn writes(&self) -> Writes {
         Writes::Map
+    }
+
+    fn windows(&self) -> Option<Windows> {
+        Some(Windows {
+            kernel: self.kernel,
+            stride: self.stride,
+            padding: self.padding,
+            at_once: None,
+        })
     }
 
     fn scratch_size(&self, layer: &QuantLayer, tile_tokens: usize) -> Option<usize> {

@@ -1,8 +1,8 @@
 //! The pooling mixer: `res_scale * x + layer_scale * (pool(n) - n)` with `n = norm(x)`,
 //! padding not counted.
 //!
-//! Three kernels: behind a norm of the whole map with and without a res scale, and behind
-//! a norm of each token.
+//! Four kernels: behind a norm of the whole map with and without a res scale, behind a norm
+//! of each token, and with a window of 5x5 or 7x7 behind any norm.
 
 mod float;
 mod quantize;
@@ -14,6 +14,7 @@ use tadpool_kernels::normed::Normed;
 use tadpool_kernels::normed_pooling::{self, NormedPooling};
 use tadpool_kernels::pooling as kernel;
 use tadpool_kernels::scaled_pooling::{self, ScaledPooling};
+use tadpool_kernels::wide_pooling::{self, WidePooling};
 
 use crate::layers::{BoxedStep, LayerKind, Part, Places, QuantKind, QuantOp, dims};
 use crate::network::float::{Observe, View};
@@ -65,6 +66,23 @@ pub struct QuantNormedPooling {
     /// The norm before the mixer.
     pub normed: Normed,
     /// Per channel, Q28.
+    pub factor: Vec<i32>,
+    /// Per channel, Q24.
+    pub residual: Vec<i32>,
+    /// Per channel, Q16.
+    pub offset: Vec<i32>,
+}
+
+/// Constants of a pooling mixer with a window of more than 3x3.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QuantWidePooling {
+    /// Side of the window.
+    pub window: usize,
+    /// The norm before the mixer if it is folded, or has fixed statistics.
+    pub norm: Option<KernelNorm>,
+    /// The norm before the mixer if it is written out.
+    pub normed: Option<Normed>,
+    /// Per channel, Q36 or Q40.
     pub factor: Vec<i32>,
     /// Per channel, Q24.
     pub residual: Vec<i32>,
@@ -136,6 +154,37 @@ impl QuantKind for QuantScaledPooling {
             scratch: places.scratch,
             shape: dims(layer.input),
             norm: self.norm,
+            factor: &self.factor,
+            residual: &self.residual,
+            offset: &self.offset,
+        })
+    }
+}
+
+impl QuantKind for QuantWidePooling {
+    fn scratch_size(&self, layer: &QuantLayer, _tile_tokens: usize) -> Option<usize> {
+        let (width, channels) = (layer.input.width, layer.input.channels);
+        let value_bytes = match self.normed {
+            Some(_) => 1,
+            None => layer.stream.value_bytes(),
+        };
+        let window = self.window;
+        Some(wide_pooling::scratch_size(
+            window,
+            width,
+            channels,
+            value_bytes,
+        ))
+    }
+
+    fn step<'a>(&'a self, layer: &QuantLayer, places: &Places) -> BoxedStep<'a> {
+        Box::new(WidePooling {
+            map: places.output,
+            scratch: places.scratch,
+            shape: dims(layer.input),
+            window: self.window,
+            norm: self.norm,
+            normed: self.normed,
             factor: &self.factor,
             residual: &self.residual,
             offset: &self.offset,

@@ -13,6 +13,16 @@ pub enum LayerName {
         /// The stage.
         stage: usize,
     },
+    /// The activation right behind a patch embedding.
+    EmbeddingActivation {
+        /// The stage.
+        stage: usize,
+    },
+    /// The position embedding in front of a stage's blocks.
+    Position {
+        /// The stage.
+        stage: usize,
+    },
     /// The norm right behind a patch embedding.
     EmbeddingNorm {
         /// The stage.
@@ -47,6 +57,8 @@ impl LayerName {
         match self {
             Self::Embedding { stage }
             | Self::EmbeddingNorm { stage }
+            | Self::EmbeddingActivation { stage }
+            | Self::Position { stage }
             | Self::Mixer { stage, .. }
             | Self::ChannelMlp { stage, .. }
             | Self::Norm { stage } => Some(StageName(stage)),
@@ -76,6 +88,10 @@ impl fmt::Display for LayerName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Embedding { stage } => write!(f, "stage{stage}.embedding"),
+            Self::EmbeddingActivation { stage } => {
+                write!(f, "stage{stage}.embedding.activation")
+            }
+            Self::Position { stage } => write!(f, "stage{stage}.position"),
             Self::EmbeddingNorm { stage } => write!(f, "stage{stage}.embedding.norm"),
             Self::Mixer { stage, block } => write!(f, "stage{stage}.block{block}.mixer"),
             Self::ChannelMlp { stage, block } => write!(f, "stage{stage}.block{block}.mlp"),

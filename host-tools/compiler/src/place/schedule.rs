@@ -10,10 +10,10 @@ use memory_planner::{
 use tadpool_kernels::pushed_rows;
 
 use crate::given::model_toml::Feed;
-use crate::layers::Writes;
+use crate::layers::{Windows, Writes};
 use crate::network::Shape;
 use crate::quantize::quant_model::{
-    QuantLayer, QuantModel, QuantOp, QuantOutput, QuantPatchEmbedding, Stream, WeightBits,
+    QuantLayer, QuantModel, QuantOp, QuantOutput, Stream, WeightBits,
 };
 
 /// Alignment of scratch buffers, for views as 32-bit integers and double loads.
@@ -106,14 +106,14 @@ pub fn schedule(model: &QuantModel, config: &ScheduleConfig) -> Schedule {
                 .add_buffer(Buffer::new(name, time..time + 1, size as u64).aligned(MAP_ALIGNMENT));
         }
         let is_whole = time > 0 || config.feed == Feed::Image;
-        if let QuantOp::PatchEmbedding(op) = &layer.op
+        if let Some(windows) = layer.op.layer().windows()
             && is_whole
             && problem.buffers[input.index()].live.end == time + 1
         {
             problem.relations.push(Relation::MayOverlap {
                 lower: map,
                 upper: input,
-                bytes: sliding_window_overlap(&window(layer, op, input_stream, tile_tokens)),
+                bytes: sliding_window_overlap(&window(layer, windows, input_stream, tile_tokens)),
             });
         }
         let copy = keep(model, time, map, end, &mut problem, &mut outputs);
@@ -219,13 +219,13 @@ fn unpacks(layer: &QuantLayer) -> bool {
 /// Bytes that a step uses, if they lie as close as they may.
 fn size_in_use(layer: &QuantLayer, input: Stream, tile_tokens: usize) -> usize {
     let read = layer.input.elements() * input.value_bytes();
-    let maps = match &layer.op {
-        QuantOp::PatchEmbedding(op) => {
-            let window = window(layer, op, input, tile_tokens);
+    let maps = match layer.op.layer().windows() {
+        Some(windows) => {
+            let window = window(layer, windows, input, tile_tokens);
             let shared = sliding_window_overlap(&window) as usize;
             read + layer.output_bytes() - shared.min(read).min(layer.output_bytes())
         }
-        _ => read + new_output(layer).map_or(0, |(_, size)| size),
+        None => read + new_output(layer).map_or(0, |(_, size)| size),
     };
     maps + scratch_size(layer, tile_tokens).unwrap_or(0)
 }
@@ -251,7 +251,7 @@ fn scratch_size(layer: &QuantLayer, tile_tokens: usize) -> Option<usize> {
 
 fn window(
     layer: &QuantLayer,
-    op: &QuantPatchEmbedding,
+    windows: Windows,
     input: Stream,
     tile_tokens: usize,
 ) -> SlidingWindow {
@@ -259,15 +259,15 @@ fn window(
     let axis = |direction: usize, inputs: usize, outputs: usize| Axis {
         inputs: inputs as u32,
         outputs: outputs as u32,
-        window: op.kernel[direction] as u32,
-        stride: op.stride[direction] as u32,
-        padding: op.padding[direction] as u32,
+        window: windows.kernel[direction] as u32,
+        stride: windows.stride[direction] as u32,
+        padding: windows.padding[direction] as u32,
     };
     SlidingWindow {
         rows: axis(0, layer.input.height, layer.output.height),
         columns: axis(1, layer.input.width, layer.output.width),
         in_token_bytes: (layer.input.channels * input.value_bytes()) as u64,
         out_token_bytes: (layer.output.channels * layer.stream.value_bytes()) as u64,
-        tile_tokens: tile_tokens as u32,
+        tile_tokens: windows.at_once.unwrap_or(tile_tokens) as u32,
     }
 }

@@ -8,7 +8,7 @@ use super::{Pixels, QuantError, Rounding, fixed};
 use crate::calibrate::ranges::{LayerRanges, Range};
 use crate::calibrate::{Calibration, Moments};
 use crate::network::float::View;
-use crate::network::{self, Depthwise, Layer, NormScope, Residual, Shape};
+use crate::network::{self, Activation, Depthwise, Layer, NormScope, Residual, Shape};
 use crate::quantize::precision::LayerPrecision;
 use crate::quantize::quant_model::{Quant, Stream};
 
@@ -128,6 +128,20 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// Refuses a ReLU or ReLU6 that the range of the map which is written does not cut off.
+    pub(crate) fn rectifies(
+        &self,
+        rectifier: Option<Activation>,
+        output: Quant,
+    ) -> Result<(), QuantError> {
+        // The lowest value of an int8 map stands for zero.
+        let cuts_off = self.precision.stream == Stream::Int8 && output.zero_point == -128;
+        match rectifier.is_some() && !cuts_off {
+            true => Err(self.unsupported("a ReLU behind a convolution to a map that is not int8")),
+            false => Ok(()),
+        }
+    }
+
     pub(crate) fn residual(&self, residual: &Residual) -> Result<(), QuantError> {
         self.finite(&residual.layer_scale, "the layer scale")?;
         self.finite(&residual.res_scale, "the res scale")
@@ -192,6 +206,7 @@ impl<'a> Context<'a> {
                 epsilon,
                 2f64.powi(61),
             )? as u64,
+            about: (!norm.centred).then_some(stream.zero_point),
         })
     }
 
@@ -208,6 +223,16 @@ impl<'a> Context<'a> {
 
     /// A norm that is written out, and the meaning of what it writes.
     pub(crate) fn normed(&self, norm: &network::Norm) -> Result<(Normed, Quant), QuantError> {
+        if norm.scope == NormScope::Fixed {
+            // Its factors go into what reads it; values are taken as they are.
+            let stream = self.stream()?;
+            let normed = Normed {
+                scope: scope(norm),
+                norm: self.folded(norm)?,
+                multiplier: 4096,
+            };
+            return Ok((normed, stream));
+        }
         let seen = self.ranges.inner.get(&View::Input).copied();
         let range = self.range(seen.unwrap_or_default(), "normed map")?;
         let quant = Quant::symmetric(range);
@@ -251,6 +276,14 @@ impl<'a> Context<'a> {
     ) -> Result<i32, QuantError> {
         self.fits(channel, what, value, 2f64.powi(31) - 1.0)
             .map(|value| value as i32)
+    }
+}
+
+/// The largest deviation of int8 values from their mean, or from what a norm takes for it.
+pub(crate) fn largest_deviation(norm: &Norm) -> f64 {
+    match norm.about {
+        Some(zero) => f64::from((127 - zero).max(zero + 128)),
+        None => 128.0,
     }
 }
 

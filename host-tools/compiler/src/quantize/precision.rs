@@ -90,13 +90,18 @@ pub enum PrecisionError {
 }
 
 impl Precision {
-    /// The precision that a description chooses, its pins included.
+    /// The precision that a description chooses, its pins included. Stages that begin with a
+    /// ReLU stay int8.
     ///
     /// # Errors
     /// A pin names nothing, or something that cannot have these bits.
     pub fn chosen(network: &MetaFormer, choice: &Quantization) -> Result<Self, PrecisionError> {
         let mut precision = Self::int8(network);
         let last = network.layers.len().saturating_sub(1);
+        // A ReLU behind a convolution is the end of an int8 map's range.
+        let rectified = network.layers.iter();
+        let rectified = rectified.filter(|layer| layer.op.rectifier().is_some());
+        let rectified: Vec<_> = rectified.map(|layer| layer.name.stage()).collect();
         for (index, layer) in network.layers.iter().enumerate() {
             let chosen = &mut precision.layers[index];
             let is_mlp = layer.op.part() == Part::ChannelMlp;
@@ -110,7 +115,9 @@ impl Precision {
             if narrow {
                 chosen.weights[..layer.op.layer().matrices().len()].fill(WeightBits::Int4);
             }
-            if choice.stream == StreamChoice::Int16 && layer.op.part() != Part::Head {
+            let may_be_wide =
+                layer.op.part() != Part::Head && !rectified.contains(&layer.name.stage());
+            if choice.stream == StreamChoice::Int16 && may_be_wide {
                 chosen.stream = Stream::Int16;
             }
         }

@@ -10,12 +10,17 @@ pub use linear::{
 };
 
 pub use crate::layers::QuantOp;
+pub use crate::layers::activation::QuantActivation;
 pub use crate::layers::attention::QuantAttention;
 pub use crate::layers::channel_mlp::{QuantChannelMlp, QuantNormedMlp};
+pub use crate::layers::depthwise_embedding::QuantDepthwiseEmbedding;
 pub use crate::layers::head::{QuantHead, QuantHeadHidden, QuantWideHead};
 pub use crate::layers::identity::QuantIdentity;
 pub use crate::layers::patch_embedding::QuantPatchEmbedding;
-pub use crate::layers::pooling::{QuantNormedPooling, QuantPooling, QuantScaledPooling};
+pub use crate::layers::pooling::{
+    QuantNormedPooling, QuantPooling, QuantScaledPooling, QuantWidePooling,
+};
+pub use crate::layers::position_embedding::QuantPositionEmbedding;
 pub use crate::layers::random_mixing::QuantRandomMixing;
 pub use crate::layers::sep_conv::QuantSepConv;
 

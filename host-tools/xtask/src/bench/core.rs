@@ -402,6 +402,25 @@ fn name(case: &Case) -> String {
         Case::ScaledPooling([rows, columns, channels]) => {
             format!("scaled pooling mixer {rows}x{columns}x{channels}")
         }
+        Case::WidePooling(shape) => wide_pooling(shape),
+        Case::WidePoolingInt16(shape) => format!("{} int16", wide_pooling(shape)),
+        Case::NormedWidePooling(shape) => format!("{} of normed tokens", wide_pooling(shape)),
+        Case::DepthwiseEmbedding(shape) => windows("depthwise embedding", shape),
+        Case::DepthwiseEmbeddingInt16(shape) => {
+            format!("{} int16", windows("depthwise embedding", shape))
+        }
+        Case::AveragePool(shape) => windows("average pool", shape),
+        Case::MaxPool(shape) => windows("max pool", shape),
+        Case::Activation([tokens, channels]) => format!("activation {tokens}x{channels}"),
+        Case::ActivationInt16([tokens, channels]) => {
+            format!("activation {tokens}x{channels} int16")
+        }
+        Case::PositionEmbedding([tokens, channels]) => {
+            format!("position embedding {tokens}x{channels}")
+        }
+        Case::PositionEmbeddingInt16([tokens, channels]) => {
+            format!("position embedding {tokens}x{channels} int16")
+        }
         Case::Identity([tokens, channels]) => format!("identity mixer {tokens}x{channels}"),
         Case::NormedIdentity([tokens, channels]) => {
             format!("identity mixer {tokens}x{channels} of normed tokens")
@@ -434,6 +453,14 @@ fn name(case: &Case) -> String {
     }
 }
 
+fn wide_pooling([rows, columns, channels, window]: &[usize; 4]) -> String {
+    format!("pooling mixer {rows}x{columns}x{channels} k{window}")
+}
+
+fn windows(kind: &str, [size, channels, kernel, stride, padding]: &[usize; 5]) -> String {
+    format!("{kind} {size}x{size}x{channels} k{kernel} s{stride} p{padding}")
+}
+
 fn depthwise_mixer([rows, columns, channels, window_rows, window_columns]: &[usize; 5]) -> String {
     format!("depthwise mixer {rows}x{columns}x{channels} k{window_rows}x{window_columns}")
 }
@@ -456,6 +483,8 @@ fn operations_of(case: &Case) -> u64 {
         | Case::ChannelMlpInt4(_)
         | Case::NormedMlp(_)
         | Case::PatchEmbedding(_)
+        | Case::DepthwiseEmbedding(_)
+        | Case::DepthwiseEmbeddingInt16(_)
         | Case::RandomMixing(_)
         | Case::RandomMixingInt16(_)
         | Case::SepConv(_)
@@ -465,9 +494,19 @@ fn operations_of(case: &Case) -> u64 {
         | Case::NormedDepthwiseMixer(_)
         | Case::PlainDepthwiseMixer(_)
         | Case::Attention(_) => case.macs(),
-        Case::Pooling(_) | Case::ScaledPooling(_) | Case::Identity(_) | Case::NormedIdentity(_) => {
-            case.elements()
-        }
+        Case::Pooling(_)
+        | Case::ScaledPooling(_)
+        | Case::WidePooling(_)
+        | Case::WidePoolingInt16(_)
+        | Case::NormedWidePooling(_)
+        | Case::AveragePool(_)
+        | Case::MaxPool(_)
+        | Case::Activation(_)
+        | Case::ActivationInt16(_)
+        | Case::PositionEmbedding(_)
+        | Case::PositionEmbeddingInt16(_)
+        | Case::Identity(_)
+        | Case::NormedIdentity(_) => case.elements(),
     };
     operations as u64
 }

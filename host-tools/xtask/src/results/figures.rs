@@ -11,6 +11,8 @@ pub(super) struct Figures {
     pub(super) onnxruntime: OnnxRuntime,
     pub(super) outliers: Outliers,
     pub(super) fixtures: Fixtures,
+    pub(super) forms: Forms,
+    pub(super) flat_grey: FlatGrey,
     pub(super) host: Host,
     pub(super) boards: Boards,
     pub(super) image: Image,
@@ -103,6 +105,28 @@ pub(super) struct Fixtures {
     /// With int8 and with int16 streams.
     pub(super) pooling_and_identity_db: [f64; 2],
     pub(super) other_mixers_lowest_db: [f64; 2],
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Forms {
+    pub(super) command: String,
+    pub(super) spread_command: String,
+    pub(super) measured: String,
+}
+
+/// Each pair with int8 and with int16 streams.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FlatGrey {
+    pub(super) pictures_command: String,
+    pub(super) command: String,
+    pub(super) measured: String,
+    pub(super) pictures: u32,
+    pub(super) logits_db: [f64; 2],
+    pub(super) before_first_mlp_db: [f64; 2],
+    pub(super) behind_first_mlp_db: [f64; 2],
+    pub(super) same: [u32; 2],
 }
 
 #[derive(Debug, Deserialize)]

@@ -13,6 +13,8 @@ impl Sources {
     /// Every figure and table, by its name.
     pub(super) fn values(&self) -> Result<BTreeMap<&'static str, String>> {
         let mut values = self.of_networks()?;
+        values.extend(self.of_forms());
+        values.extend(self.of_flat_grey());
         values.extend(self.of_the_image()?);
         values.extend(self.of_full_size()?);
         values.extend(self.of_kernels()?);
@@ -87,6 +89,74 @@ impl Sources {
                 ),
             ),
         ]))
+    }
+
+    /// The worst pictures of all.
+    fn of_flat_grey(&self) -> BTreeMap<&'static str, String> {
+        let flat = &self.figures.flat_grey;
+        let streams = ["int8", "int16"].into_iter().enumerate();
+        let rows = streams.map(|(at, stream)| {
+            let decibels = [
+                flat.before_first_mlp_db[at],
+                flat.behind_first_mlp_db[at],
+                flat.logits_db[at],
+            ];
+            let mut row = vec![stream.to_owned()];
+            row.extend(decibels.map(|decibels| format!("{decibels:.1}")));
+            row.push(format!("{} of {}", flat.same[at], flat.pictures));
+            row
+        });
+        let header = [
+            "streams",
+            "before the first MLP, dB",
+            "behind it",
+            "logits",
+            "same prediction as float",
+        ];
+        BTreeMap::from([
+            ("flat", table(&header, rows)),
+            ("flat_measured", flat.measured.clone()),
+            ("flat_pictures_command", flat.pictures_command.clone()),
+            ("flat_command", flat.command.clone()),
+        ])
+    }
+
+    /// Forms by exporters, and fresh networks.
+    fn of_forms(&self) -> BTreeMap<&'static str, String> {
+        let (forms, figures) = (&self.forms, &self.figures.forms);
+        let header = ["part", "form"].into_iter();
+        let header: Vec<&str> = header
+            .chain(forms.exporters.iter().map(String::as_str))
+            .collect();
+        BTreeMap::from([
+            ("forms", table(&header, forms.meant.iter().cloned())),
+            (
+                "forms_refused",
+                table(&["part", "form", "said"], forms.refused.iter().cloned()),
+            ),
+            ("forms_files", forms.files.to_string()),
+            ("forms_imported", forms.imported.to_string()),
+            ("forms_unexpected", forms.unexpected.to_string()),
+            ("forms_command", figures.command.clone()),
+            ("forms_measured", figures.measured.clone()),
+            (
+                "spread",
+                table(
+                    &[
+                        "mixer",
+                        "networks",
+                        "int8: lowest",
+                        "median",
+                        "highest",
+                        "auto: lowest",
+                        "median",
+                        "highest",
+                    ],
+                    self.spread.iter().cloned(),
+                ),
+            ),
+            ("spread_command", figures.spread_command.clone()),
+        ])
     }
 
     fn accuracy(&self) -> String {

@@ -186,6 +186,7 @@ pub(super) fn random_mixing<'a, K: Kernel>(
             norm: Norm {
                 elements: (tokens * channels) as u32,
                 epsilon: 1000,
+                about: None,
             },
             multiplier: MULTIPLIER,
         },

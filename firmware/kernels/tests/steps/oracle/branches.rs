@@ -9,6 +9,8 @@ pub(crate) struct Normed {
     /// Each token alone, or the whole map.
     pub(crate) each_token: bool,
     pub(crate) epsilon: u64,
+    /// The value that deviations are taken from, if that is not the mean.
+    pub(crate) about: Option<i32>,
     pub(crate) multiplier: i32,
 }
 
@@ -27,6 +29,21 @@ impl Width {
         Moments::of_sums(count, sum, squares, epsilon, self.fraction as i32)
     }
 
+    /// The same with deviations from `about`, if there is such a value.
+    fn moments_about(self, values: &[i128], epsilon: u64, about: Option<i32>) -> Moments {
+        let Some(about) = about else {
+            return self.moments(values, epsilon);
+        };
+        let zero = i128::from(about) << self.fraction;
+        let squares = values.iter().map(|value| (value - zero).pow(2)).sum();
+        let epsilon = i128::from(epsilon) << (2 * self.fraction);
+        let count = values.len() as i128;
+        Moments {
+            mean: i128::from(about) << 16,
+            ..Moments::of_sums(count, 0, squares, epsilon, self.fraction as i32)
+        }
+    }
+
     /// The nearest value to `total / 2^32`, half a step included.
     pub(crate) fn stored(self, total: i128) -> i128 {
         let bound = 128 << self.fraction;
@@ -35,13 +52,52 @@ impl Width {
     }
 }
 
+/// The pooling mixer with a window of this side, behind a norm that is folded, perhaps one
+/// with fixed statistics, or written out.
+pub(crate) fn wide_pooling(
+    mixer: &Mixer,
+    window: usize,
+    norm: Option<&Normed>,
+    is_fixed: bool,
+    width: Width,
+    map: &[i128],
+) -> Vec<i128> {
+    let channels = mixer.shape[2];
+    let values: Vec<i128> = match norm {
+        Some(norm) => {
+            let values = normed(norm, width, map, channels);
+            values.into_iter().map(|n| i128::from(n) << 8).collect()
+        }
+        None => map.iter().map(|q| q << (8 - width.fraction)).collect(),
+    };
+    let inverse = match is_fixed {
+        true => 1 << 24,
+        false => width.moments(map, mixer.epsilon).inverse,
+    };
+    let differences = pooled(mixer.shape, [window, 420 * 420], &values);
+    let each = map.iter().zip(differences).enumerate();
+    each.map(|(i, (value, difference))| {
+        let base = i128::from(mixer.factor[i % channels]);
+        let factor = match norm {
+            Some(_) => base,
+            None => as_i32(rounded(base * inverse, 20)),
+        };
+        let factor = factor.clamp(-(1 << 28), 1 << 28);
+        let [residual, offset] = mixer.stream(i);
+        let branch = (factor * difference).div_euclid(1 << 16);
+        let stream = residual * (value << (8 - width.fraction));
+        width.stored(stream + branch + (offset << 16))
+    })
+    .collect()
+}
+
 /// Normalised values of a map.
 pub(crate) fn normed(normed: &Normed, width: Width, map: &[i128], channels: usize) -> Vec<i8> {
-    let of_map = width.moments(map, normed.epsilon);
+    let of_map = width.moments_about(map, normed.epsilon, normed.about);
     let mut values = Vec::new();
     for token in map.chunks(channels) {
         let moments = match normed.each_token {
-            true => width.moments(token, normed.epsilon),
+            true => width.moments_about(token, normed.epsilon, normed.about),
             false => of_map,
         };
         let factor = as_i32(rounded(i128::from(normed.multiplier) * moments.inverse, 20));
@@ -185,7 +241,7 @@ pub(crate) fn normed_pooling(
     let [_, _, channels] = mixer.shape;
     let normed = normed(norm, width, map, channels);
     let normed: Vec<i128> = normed.into_iter().map(i128::from).collect();
-    let differences = pooled(mixer.shape, &normed);
+    let differences = pooled(mixer.shape, [3, 36], &normed);
     let each = map.iter().zip(differences).enumerate();
     each.map(|(i, (value, difference))| {
         let [residual, offset] = mixer.stream(i);

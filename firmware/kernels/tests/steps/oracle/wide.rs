@@ -117,7 +117,7 @@ pub(crate) fn patch_embedding(conv: &Convolution, input: &[i8]) -> Vec<i16> {
 pub(crate) fn pooling(mixer: &Mixer, map: &[i16]) -> Vec<i16> {
     let inverse = moments(map, mixer.epsilon).inverse;
     let map: Vec<i128> = map.iter().map(|&value| i128::from(value)).collect();
-    let differences = pooled(mixer.shape, &map);
+    let differences = pooled(mixer.shape, [3, 36], &map);
     map.iter()
         .zip(differences)
         .enumerate()

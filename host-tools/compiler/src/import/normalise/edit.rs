@@ -47,7 +47,7 @@ impl<'a> Edit<'a> {
             .is_some_and(|output| self.graph.constant(output).is_some());
         if !constant && self.depth < MAX_DEPTH {
             self.depth += 1;
-            let applied = RULES.iter().any(|rule| rule(self, &node).is_some());
+            let applied = RULES.iter().any(|rule| (rule.apply)(self, &node).is_some());
             self.depth -= 1;
             if applied {
                 return;
@@ -69,6 +69,23 @@ impl<'a> Edit<'a> {
     pub(super) fn producer(&self, value: ValueId) -> Option<&Node> {
         let id = self.graph.value(value).producer?;
         Some(self.graph.node(id))
+    }
+
+    /// Whether a value is the image, up to what is done to each of its values.
+    pub(super) fn is_image(&self, mut value: ValueId) -> bool {
+        while value != self.graph.input {
+            let Some(node) = self.producer(value) else {
+                return false;
+            };
+            let pointwise = ["Identity", "Cast", "Add", "Sub", "Mul", "Div", "Transpose"];
+            let mut inputs = node.inputs.iter().flatten();
+            let map = inputs.find(|id| self.constant(**id).is_none());
+            match map.filter(|_| pointwise.contains(&node.op.as_str())) {
+                Some(&map) => value = map,
+                None => return false,
+            }
+        }
+        true
     }
 
     /// The node that makes a value, past nodes that hand on what they read.

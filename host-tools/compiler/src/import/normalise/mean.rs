@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::edit::Edit;
-use crate::import::constant_folding::reduced_axes;
+use crate::import::constant_folding::{Window, reduced_axes};
 use crate::import::graph::{Attribute, Node, ValueId};
 
 /// `ReduceSum` as a mean times the number of values, and a mean times a number that makes
@@ -153,20 +153,16 @@ fn is_tiled(edit: &Edit<'_>, pool: &Node, axes: &[usize]) -> bool {
         let &[_, _, height, width] = edit.shape(pool.input(0)?)? else {
             return None;
         };
-        // A pool between stages was written as a convolution already.
-        let weight = edit.constant(pool.input(1)?)?;
-        let &[_, _, rows, columns] = &weight.shape[..] else {
-            return None;
-        };
-        let strides = pool.ints("strides")?;
-        let pads = pool.ints("pads")?;
-        let once = strides == [rows as i64, columns as i64]
-            && pads.iter().all(|&size| size == 0)
-            && height.is_multiple_of(rows)
-            && width.is_multiple_of(columns);
-        (pool.int(super::pool::POOLED, 0) != 0 && once && axes == [2, 3]).then_some(())
+        let kernel = super::padding::kernel(edit, pool)?;
+        let window = Window::of(pool, &kernel, &[height, width]).ok()?;
+        let once = window.strides == kernel
+            && window.dilations == [1, 1]
+            && window.padding.iter().all(|&size| size == 0)
+            && height.is_multiple_of(kernel[0])
+            && width.is_multiple_of(kernel[1]);
+        (once && axes == [2, 3]).then_some(())
     };
-    pool.op == "Conv" && fits().is_some()
+    pool.op == "AveragePool" && fits().is_some()
 }
 
 /// The input of a reduction, and its axes.

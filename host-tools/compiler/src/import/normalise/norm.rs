@@ -1,7 +1,7 @@
 //! Norms that are multiplied out, as Keras, TensorFlow and JAX write them.
 
 use super::edit::Edit;
-use crate::import::graph::{Node, ValueId};
+use crate::import::graph::{Attribute, Node, ValueId};
 
 /// A variance as `mean(x^2) - mean(x)^2`, and one that is kept from being negative.
 pub(super) fn variance(edit: &mut Edit<'_>, node: &Node) -> Option<()> {
@@ -26,7 +26,7 @@ pub(super) fn variance(edit: &mut Edit<'_>, node: &Node) -> Option<()> {
                 true => mean,
                 false => {
                     let mut kept = inner;
-                    let keep = crate::import::graph::Attribute::Int(1);
+                    let keep = Attribute::Int(1);
                     kept.attributes.insert("keepdims".to_owned(), keep);
                     let inputs: Vec<_> = kept.inputs.iter().flatten().copied().collect();
                     edit.make_with(node, "ReduceMean", &inputs, kept.attributes)
@@ -175,14 +175,8 @@ fn parts(edit: &Edit<'_>, value: ValueId) -> Option<(ValueId, ValueId)> {
 
 /// Whether a value is one over a root, or a power of -1/2.
 fn is_inverse(edit: &Edit<'_>, value: ValueId) -> bool {
-    let is_root = |value: Option<ValueId>| {
-        value
-            .and_then(|value| edit.maker(value))
-            .is_some_and(|maker| {
-                let power = maker.input(1).and_then(|id| edit.scalar(id));
-                maker.op == "Sqrt" || (maker.op == "Pow" && power == Some(0.5))
-            })
-    };
+    let is_root =
+        |value: Option<ValueId>| value.is_some_and(|value| under_root(edit, value).is_some());
     let Some(maker) = edit.maker(value) else {
         return false;
     };
@@ -209,6 +203,64 @@ fn square(edit: &Edit<'_>, value: ValueId) -> Option<ValueId> {
         "Pow" if edit.scalar(b) == Some(2.0) => Some(a),
         _ => None,
     }
+}
+
+/// `x / sqrt(mean(x^2) + e)` as `RMSNormalization` over some `axes`.
+pub(super) fn root_mean_square(edit: &mut Edit<'_>, node: &Node) -> Option<()> {
+    let (a, b) = (node.input(0)?, node.input(1)?);
+    let (x, raised, gamma) = match node.op.as_str() {
+        "Div" => (a, under_root(edit, b)?, None),
+        "Mul" => {
+            let found = |x: ValueId, factor: ValueId| {
+                let (inverse, gamma) = match parts(edit, factor) {
+                    Some((inverse, gamma)) => (inverse, Some(gamma)),
+                    None => (factor, None),
+                };
+                let raised = edit.maker(inverse).filter(|_| is_inverse(edit, inverse))?;
+                let raised = match raised.op.as_str() {
+                    "Reciprocal" => under_root(edit, raised.input(0)?)?,
+                    "Div" => under_root(edit, raised.input(1)?)?,
+                    _ => raised.input(0)?,
+                };
+                Some((x, raised, gamma))
+            };
+            found(a, b).or_else(|| found(b, a))?
+        }
+        _ => return None,
+    };
+    let (mean, epsilon) = match edit.maker(raised)? {
+        maker if maker.op == "Add" => {
+            let (epsilon, mean) = edit.with_constant(maker)?;
+            (mean, edit.scalar(epsilon)?)
+        }
+        _ => (raised, 0.0),
+    };
+    let mean = edit.maker(mean).filter(|maker| maker.op == "ReduceMean")?;
+    if !edit.same(square(edit, mean.input(0)?)?, x) || mean.int("keepdims", 1) == 0 {
+        return None;
+    }
+    let (_, axes) = super::mean::reduced(edit, mean)?;
+    let axes = axes.iter().map(|&axis| axis as i64).collect();
+    let attributes = [
+        ("axes".to_owned(), Attribute::Ints(axes)),
+        ("epsilon".to_owned(), Attribute::Float(epsilon)),
+    ];
+    match gamma {
+        None => edit.replace_with(node, "RMSNormalization", &[x], attributes.into()),
+        Some(gamma) => {
+            let normed = edit.make_with(node, "RMSNormalization", &[x], attributes.into());
+            edit.replace(node, "Mul", &[normed, gamma]);
+        }
+    }
+    Some(())
+}
+
+/// The value that `value` is the square root of.
+fn under_root(edit: &Edit<'_>, value: ValueId) -> Option<ValueId> {
+    let maker = edit.maker(value)?;
+    let power = maker.input(1).and_then(|id| edit.scalar(id));
+    let is_root = maker.op == "Sqrt" || (maker.op == "Pow" && power == Some(0.5));
+    maker.input(0).filter(|_| is_root)
 }
 
 /// Whether two means are over the same axes.

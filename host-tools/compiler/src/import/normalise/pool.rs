@@ -30,17 +30,12 @@ pub(super) fn counted(edit: &mut Edit<'_>, node: &Node) -> Option<()> {
     Some(())
 }
 
-/// A pool between stages, as a convolution that keeps channels apart; or what it is with
-/// a convolution of 1x1 right behind it.
-pub(super) fn downsampling(edit: &mut Edit<'_>, node: &Node) -> Option<()> {
-    if node.op == "Conv" {
-        return joined(edit, node);
-    }
+/// A pool of the image itself, as a convolution that keeps channels apart.
+pub(super) fn of_image(edit: &mut Edit<'_>, node: &Node) -> Option<()> {
     let (x, window, kernel) = window(edit, node)?;
     let is_padded = window.padding.iter().any(|&size| size != 0);
     let counts = node.int("count_include_pad", 0) != 0 || !is_padded;
-    let covers = edit.shape(x)?[2..] == kernel;
-    if !counts || window.strides == [1, 1] || covers {
+    if !counts || !edit.is_image(x) {
         return None;
     }
     let channels = edit.shape(x)?[1];
@@ -54,47 +49,8 @@ pub(super) fn downsampling(edit: &mut Edit<'_>, node: &Node) -> Option<()> {
         values[(channel * channels + channel) * count..][..count].fill(part);
     }
     let weight = edit.tensor(vec![channels, channels, kernel[0], kernel[1]], values)?;
-    let mut attributes = attributes(&window, kernel, 1);
-    attributes.insert(POOLED.to_owned(), Attribute::Int(1));
+    let attributes = attributes(&window, kernel, 1);
     edit.replace_with(node, "Conv", &[x, weight], attributes);
-    Some(())
-}
-
-/// Marks a convolution that was a pool.
-pub(super) const POOLED: &str = "tadpool.pooled";
-
-/// A convolution of 1x1 behind a pool as one convolution.
-fn joined(edit: &mut Edit<'_>, node: &Node) -> Option<()> {
-    let between = node.input(0)?;
-    let pool = edit
-        .maker(between)
-        .filter(|maker| maker.op == "Conv")?
-        .clone();
-    if pool.int(POOLED, 0) == 0 || node.int("group", 1) != 1 {
-        return None;
-    }
-    let weight = edit.constant(node.input(1)?)?.clone();
-    let &[outputs, inputs, 1, 1] = &weight.shape[..] else {
-        return None;
-    };
-    let spatial = edit.shape(between)?.get(2..)?.to_vec();
-    let window = Window::of(node, &[1, 1], &spatial).ok()?;
-    if window.strides != [1, 1] || window.padding.iter().any(|&size| size != 0) {
-        return None;
-    }
-    let [height, width] = kernel(edit, &pool)?;
-    let count = height * width;
-    let values = weight.as_floats()?;
-    let values: Vec<f32> = values
-        .iter()
-        .flat_map(|&value| std::iter::repeat_n(value / count as f32, count))
-        .collect();
-    let weight = edit.tensor(vec![outputs, inputs, height, width], values)?;
-    let mut inputs = vec![pool.input(0)?, weight];
-    inputs.extend(node.input(2));
-    let mut attributes = pool.attributes;
-    attributes.remove(POOLED);
-    edit.replace_with(node, "Conv", &inputs, attributes);
     Some(())
 }
 

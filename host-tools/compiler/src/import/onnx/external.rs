@@ -166,6 +166,9 @@ fn read(tensor: &TensorProto, folder: &Folder<'_>, room: &mut Room) -> Result<Ve
         bytes: size,
     } = tadpool_input::open(&path, WEIGHTS).map_err(|error| match error {
         InputError::Read { source, .. } => unreadable(&source),
+        InputError::LfsPointer { .. } => fail(format!(
+            "`{location}`, which is a Git LFS pointer (`git lfs pull` fetches the file itself)"
+        )),
         other => unreadable(&other),
     })?;
     let offset = number("offset")?.unwrap_or(0);

@@ -3,13 +3,15 @@
 use std::rc::Rc;
 
 use super::Problem;
+use super::convolution::is_inside;
 use super::form::{Form, Shared, Sum, Term, all, close, near};
+use super::linear;
 use super::walk::Walk;
 use crate::import::graph::Node;
 use crate::network::Activation;
 
 const OUTSIDE: &str = "use activations behind a linear layer of a channel MLP, a separable convolution or an MLP \
-     head only, and ReLU or ReLU6 behind the convolutions of a stem";
+     head, and behind the convolutions of a stem";
 
 /// The remedy for an activation that is none of these.
 pub(crate) const ACTIVATIONS: &str = "use GELU, ReLU, squared ReLU, StarReLU, ReLU6, LeakyReLU, ELU, SiLU, Hardswish, Mish, \
@@ -70,6 +72,18 @@ pub(crate) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
             if cuts_off && walk.rectify(node, &sum, activation) {
                 return Ok(Form::Map(sum));
             }
+            if !is_inside(&sum) && !walk.is_read_twice(node) {
+                let source = walk.stream(node, &sum);
+                let form = walk.activate(node, source, activation);
+                return form.ok_or_else(|| outside(&sum.describe()));
+            }
+            if sum
+                .terms
+                .iter()
+                .any(|(term, _)| matches!(term, Term::Mixed(..)))
+            {
+                return Err(linear::mixes());
+            }
             let argument = argument(&sum).ok_or_else(|| outside(&sum.describe()))?;
             let term = Term::Activated(Shared::new(argument), activation);
             Ok(Form::of(term, sum.shape, sum.order))
@@ -90,12 +104,27 @@ pub(crate) fn rectified(sum: &Rc<Sum>) -> Form {
     }
 }
 
+/// What a step of an activation makes: behind a convolution of a stem, a feature map.
+pub(crate) fn settled(walk: &mut Walk<'_>, node: &Node, form: Form) -> Result<Form, Problem> {
+    let Form::Map(sum) = &form else {
+        return Ok(form);
+    };
+    let Some(Term::Activated(argument, activation)) = sum.plain() else {
+        return Ok(form);
+    };
+    let Term::Stream(source) = **argument else {
+        return Ok(form);
+    };
+    let map = walk.activate(node, source, *activation);
+    map.ok_or_else(|| outside("the feature map"))
+}
+
 /// `Erf` of `u / sqrt 2`, the first step of a GELU that is written out.
 pub(crate) fn erf(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
     curve(walk, node, |sum| {
         let (term, factors) = sum.single()?;
         let half = vec![std::f32::consts::FRAC_1_SQRT_2; sum.shape.channels];
-        (is_argument(term) && near(factors, &half)).then(|| Term::Erf(Shared::new(term.clone())))
+        (is_curved(term) && near(factors, &half)).then(|| Term::Erf(Shared::new(term.clone())))
     })
 }
 
@@ -103,7 +132,7 @@ pub(crate) fn erf(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
 /// of its own.
 pub(crate) fn tanh(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
     if let Form::Map(sum) = walk.form(node)?
-        && argument(&sum).is_some()
+        && (argument(&sum).is_some() || matches!(sum.plain(), Some(Term::Stream(_))))
     {
         return lower(walk, node);
     }
@@ -207,7 +236,7 @@ fn powers(a: &Sum, b: &Sum) -> Option<Sum> {
             .flat_map(|sum| &sum.terms)
             .find_map(|(term, _)| match term {
                 Term::Power(argument, _) => Some(Term::clone(argument)),
-                term => is_argument(term).then(|| term.clone()),
+                term => is_curved(term).then(|| term.clone()),
             })?;
     let (a, b, shape) = (polynomial(a, &argument)?, polynomial(b, &argument)?, a);
     let channels = shape.shape.channels;
@@ -258,6 +287,11 @@ fn polynomial(sum: &Sum, argument: &Term) -> Option<[Vec<f32>; 4]> {
 /// The input of an activation, with all factors in its weights.
 fn argument(sum: &Sum) -> Option<Term> {
     sum.absorbed().filter(is_argument)
+}
+
+/// Whether an activation that is written out may read it: in a stem a feature map too.
+fn is_curved(term: &Term) -> bool {
+    is_argument(term) || matches!(term, Term::Stream(_))
 }
 
 fn is_argument(term: &Term) -> bool {

@@ -15,6 +15,7 @@ use super::strided::Strided;
 use super::walk::{Operand, Walk};
 use crate::import::graph::{Node, Tensor};
 use crate::layers::attention::recognise as attention;
+use crate::layers::position_embedding::recognise as position;
 use crate::network::NormScope;
 
 /// The meaning of a binary operator's result.
@@ -22,7 +23,7 @@ pub(crate) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
     let missing = || Problem::new("an input is missing", "export the network again");
     let left = walk.operand(node, 0).ok_or_else(missing)?;
     let right = walk.operand(node, 1).ok_or_else(missing)?;
-    match (left, right) {
+    let form = match (left, right) {
         (Operand::Form(form), Operand::Constant(constant)) => {
             with_constant(walk, node, 0, form, &constant)
         }
@@ -45,10 +46,11 @@ pub(crate) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
             "the operator is not evaluated on constants",
             "export with constant folding",
         )),
-    }
+    }?;
+    activation::settled(walk, node, form)
 }
 
-/// Whether the patch embedding that writes `sum` took in that the sum, the second input, is
+/// Whether the convolution that writes `sum` took in that the sum, the second input, is
 /// subtracted from a constant.
 fn subtracted(walk: &mut Walk<'_>, node: &Node, sum: &Sum, constant: &Tensor) -> bool {
     let (channels, tokens) = (sum.shape.channels, sum.shape.tokens());
@@ -107,6 +109,12 @@ fn with_constant_as(
                 _ => sum,
             };
             let (channels, tokens) = (sum.shape.channels, sum.shape.tokens());
+            let sign = if op == "Sub" { -1.0 } else { 1.0 };
+            if matches!(op, "Add" | "Sub")
+                && let Some(map) = position::added(walk, node, index, &sum, (constant, sign))
+            {
+                return map;
+            }
             let values = layout::per_channel(constant, shape, channels, tokens, sum.order)?;
             let (ones, nothing) = (vec![1.0; channels], vec![0.0; channels]);
             let each = |change: fn(f32) -> f32| values.iter().map(|&v| change(v)).collect();
@@ -171,7 +179,12 @@ fn affine(node: &Node, sum: &Sum, values: &[f32], op: &str) -> Result<Sum, Probl
 /// Whether a sum is an update of a feature map: the map and a branch.
 fn is_update(sum: &Sum) -> bool {
     let is_stream = |(term, _): &(Term, _)| matches!(term, Term::Stream(_));
-    sum.terms.len() > 1 && sum.terms.iter().any(is_stream) && !is_difference(sum)
+    // A step of an activation that is written out.
+    let is_power = |(term, _): &(Term, _)| matches!(term, Term::Power(..));
+    sum.terms.len() > 1
+        && sum.terms.iter().any(is_stream)
+        && !sum.terms.iter().any(is_power)
+        && !is_difference(sum)
 }
 
 /// Whether a sum is the difference of a pool and of what it pools, where that is the feature

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::Problem;
 use super::form::{Form, Order, StreamId, Sum, Term};
-use super::walk::Walk;
+use super::walk::{Walk, replaced};
 use super::{depthwise, linear};
 use crate::import::constant_folding::Window;
 use crate::import::graph::Node;
@@ -141,7 +141,8 @@ const REMEDY: &str = "let patch embeddings read the feature map itself or its no
 
 /// Whether a map is a step of a branch or of the head, and no feature map.
 pub(crate) fn is_inside(sum: &Sum) -> bool {
-    !matches!(sum.single(), Some((Term::Stream(_), _)) | None)
+    let is_map = matches!(sum.single(), Some((Term::Stream(_), _)) | None);
+    !is_map && replaced(sum).is_none()
 }
 
 fn misplaced(sum: &Sum, kernel: [usize; 2], window: &Window) -> String {

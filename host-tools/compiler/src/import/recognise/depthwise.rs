@@ -1,5 +1,5 @@
-//! Convolutions of every channel with a window of its own: in a separable convolution, or
-//! as a token mixer.
+//! Convolutions of every channel with a window of its own: in a separable convolution, as a
+//! token mixer, or in a stem.
 
 use super::Problem;
 use super::convolution::is_inside;
@@ -7,11 +7,12 @@ use super::form::{DepthwiseTerm, Form, Order, Shared, Sum, Term};
 use super::walk::Walk;
 use crate::import::constant_folding::Window;
 use crate::import::graph::Node;
-use crate::network::Depthwise;
+use crate::layers::depthwise_embedding::recognise::embed;
+use crate::network::{Depthwise, Reduction};
 
 const REMEDY: &str = "use depthwise convolutions of an odd window, stride 1, padded with zeros to \
      keep the shape: of a norm or a feature map as token mixer, or between the two linear layers \
-     of a separable convolution";
+     of a separable convolution; with a stride only of a feature map";
 
 /// The meaning of a convolution of `sum`; `weight` is `channels x window`.
 pub(crate) fn lower(
@@ -26,7 +27,28 @@ pub(crate) fn lower(
     let (window, kernel) = window;
     let [height, width] = kernel;
     let padding = [height / 2, width / 2, height / 2, width / 2];
-    if height % 2 == 0 || width % 2 == 0 || window.strides != [1, 1] || window.padding != padding {
+    let moves =
+        height % 2 == 0 || width % 2 == 0 || window.strides != [1, 1] || window.padding != padding;
+    let (channels, places) = (sum.shape.channels, height * width);
+    let mut innermost = Vec::with_capacity(weight.len());
+    for place in 0..places {
+        innermost.extend((0..channels).map(|channel| weight[channel * places + place]));
+    }
+    // No branch: in a stem, or between stages.
+    let is_map = !is_inside(sum) && (moves || !walk.is_read_twice(node));
+    if is_map
+        || moves
+            && sum
+                .as_norm()
+                .is_some_and(|norm| !norm.source.is_behind_mean())
+    {
+        let reduction = Reduction::Sum {
+            weight: innermost,
+            bias,
+        };
+        return embed(walk, node, sum, (window, kernel), reduction);
+    }
+    if moves {
         return refuse(format!(
             "a depthwise convolution of {height}x{width}, strides {:?}, padding {:?}",
             window.strides, window.padding
@@ -49,11 +71,6 @@ pub(crate) fn lower(
             ));
         }
     };
-    let (channels, places) = (sum.shape.channels, height * width);
-    let mut innermost = Vec::with_capacity(weight.len());
-    for place in 0..places {
-        innermost.extend((0..channels).map(|channel| weight[channel * places + place]));
-    }
     let term = Term::Depthwise(Shared::new(DepthwiseTerm {
         input,
         depthwise: Depthwise {

@@ -264,6 +264,7 @@ impl Sum {
         };
         let norm = Norm {
             scope: NormScope::Fixed,
+            centred: true,
             gamma: factors.to_vec(),
             beta: self.bias.clone(),
             epsilon: 0.0,
@@ -329,6 +330,7 @@ fn absorb(term: &Term, factors: &[f32], bias: &[f32]) -> Option<Term> {
             add_scaled(&mut beta, bias, 1.0);
             let norm = Norm {
                 scope: inner.norm.scope,
+                centred: inner.norm.centred,
                 gamma: product(&inner.norm.gamma, factors),
                 beta,
                 epsilon: inner.norm.epsilon,

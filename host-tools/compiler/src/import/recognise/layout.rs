@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::Problem;
 use super::form::{Order, Sum};
 use crate::import::graph::Tensor;
+use crate::network::Shape;
 
 /// Axes of a tensor that holds a map.
 #[derive(Debug, Clone, PartialEq)]
@@ -118,7 +119,7 @@ pub(crate) fn per_channel(
     let odd = |what: &str| {
         Err(Problem::new(
             format!("a constant of sizes {:?} {what}", constant.shape),
-            "use one value per channel; position embeddings have no place in this family",
+            "use one value per channel, or add one per token and channel to the feature map",
         ))
     };
     if constant.shape.len() > shape.len() {
@@ -153,6 +154,48 @@ pub(crate) fn per_channel(
             values[at]
         })
         .collect())
+}
+
+/// The elements of a constant that meet each value of a map, `tokens x channels`, when it is
+/// broadcast against a tensor of sizes `shape`; none unless they differ between tokens.
+pub(crate) fn per_token(
+    constant: &Tensor,
+    shape: &[usize],
+    map: Shape,
+    order: Order,
+) -> Option<Vec<f32>> {
+    let values = constant.as_floats()?;
+    let axes = axes(shape, map.channels, map.tokens(), order)?;
+    let skipped = shape.len().checked_sub(constant.shape.len())?;
+    let mut strides = vec![0; shape.len()];
+    let mut stride = 1;
+    let mut differs = false;
+    for axis in (skipped..shape.len()).rev() {
+        let size = constant.shape[axis - skipped];
+        if size != 1 {
+            if size != shape[axis] {
+                return None;
+            }
+            strides[axis] = stride;
+            differs |= axes.tokens.contains(&axis);
+        }
+        stride *= size;
+    }
+    let place = |range: &Range<usize>, mut rest: usize| {
+        let each = range.clone().rev().map(|axis| {
+            let index = rest % shape[axis];
+            rest /= shape[axis];
+            index * strides[axis]
+        });
+        each.sum::<usize>()
+    };
+    let spread = |token: usize| {
+        let token = place(&axes.tokens, token);
+        (0..map.channels).map(move |channel| (token, channel))
+    };
+    let places = (0..map.tokens()).flat_map(spread);
+    let each = places.map(|(token, channel)| values[token + place(&axes.channels, channel)]);
+    differs.then(|| each.collect())
 }
 
 /// Order of a map's elements after its axes were permuted; none if channels and
@@ -237,6 +280,29 @@ mod tests {
         let gray = [1, 1, 2, 3];
         let found = axes(&gray, 1, 6, ChannelsFirst);
         assert_eq!(reduced(&gray, found, &[2, 3]), Reduced::Tokens);
+    }
+
+    #[test]
+    fn constants_meet_tokens() {
+        let map = Shape {
+            height: 2,
+            width: 3,
+            channels: 4,
+        };
+        let spread = |shape: &[usize], sizes: &[usize], order| {
+            let count = shape.iter().product::<usize>();
+            let data = Data::Float((0..count).map(|v| v as f32).collect());
+            let shape = shape.to_vec();
+            per_token(&Tensor { shape, data }, sizes, map, order)
+        };
+        let first = spread(&[1, 4, 2, 3], &[1, 4, 2, 3], ChannelsFirst).unwrap();
+        assert_eq!(first[..5], [0.0, 6.0, 12.0, 18.0, 1.0]);
+        let last = spread(&[6, 4], &[1, 6, 4], ChannelsLast).unwrap();
+        assert!(last.iter().zip(0..).all(|(&value, at)| value == at as f32));
+        let rows = spread(&[2, 1], &[1, 4, 2, 3], ChannelsFirst).unwrap();
+        assert_eq!(rows[..13], [[0.0; 12].as_slice(), &[1.0]].concat());
+        assert_eq!(spread(&[4, 1, 1], &[1, 4, 2, 3], ChannelsFirst), None);
+        assert_eq!(spread(&[5], &[1, 4, 2, 3], ChannelsFirst), None);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::Problem;
 use super::convolution::is_inside;
 use super::form::{Form, LinearTerm, Order, Shared, Sum, Term, add_scaled, all};
 use super::layout;
+use super::strided::Strided;
 use super::walk::{Operand, Walk};
 use crate::import::graph::{Node, Tensor};
 use crate::layers::attention::recognise as attention;
@@ -36,6 +37,15 @@ pub(crate) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
             Ok(walk.unknown(node))
         }
         (Operand::Form(left), Operand::Form(right)) if node.op == "MatMul" => {
+            // One head needs no axis of its own.
+            let single = |form: Form, index: usize| match &form {
+                Form::Map(sum) => {
+                    let part = Strided::of(sum, walk.shape(node, index));
+                    part.map_or(form, Form::Strided)
+                }
+                _ => form,
+            };
+            let (left, right) = (single(left, 0), single(right, 1));
             attention::product(walk, left, right)
         }
         _ => Err(Problem::new(
@@ -151,7 +161,7 @@ pub(crate) fn from_left(
 fn mixed(walk: &mut Walk<'_>, sum: &Sum, matrix: Vec<f32>) -> Result<Form, Problem> {
     let tokens = sum.shape.tokens();
     walk.spend(matrix.len())?;
-    match sum.as_norm() {
+    match sum.as_norm().or_else(|| sum.as_fixed()) {
         Some(norm) if matrix.len() == tokens * tokens => {
             let term = Term::Mixed(norm, Shared::new(matrix));
             Ok(Form::of(term, sum.shape, sum.order))
@@ -208,11 +218,13 @@ fn stray(what: &str) -> Problem {
     )
 }
 
-fn mixes() -> Problem {
+/// The problem with a matrix over the tokens that is no random mixing.
+pub(super) fn mixes() -> Problem {
     Problem::new(
-        "the matrix product mixes tokens",
-        "use matrix products over tokens as random mixing of a norm only, and a global mean in \
-         the head",
+        "a linear layer mixes the tokens, as a token MLP (MLP-Mixer, gMLP) does, which is not \
+         supported",
+        "use pooling, convolutions, attention, or one matrix over the tokens of a norm (random \
+         mixing) as token mixer",
     )
 }
 

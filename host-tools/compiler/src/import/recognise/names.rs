@@ -26,6 +26,8 @@ impl Names {
                 LayerName::Embedding { stage: self.stage }
             }
             Part::Head => LayerName::Head,
+            Part::Activation => LayerName::EmbeddingActivation { stage: self.stage },
+            Part::Position => LayerName::Position { stage: self.stage },
             Part::Norm if self.has_mixer || self.has_mlp || self.has_norm => {
                 LayerName::Norm { stage: self.stage }
             }

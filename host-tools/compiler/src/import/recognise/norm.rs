@@ -1,13 +1,13 @@
-//! GroupNorm with one group and LayerNorm, as one operator or written out.
+//! GroupNorm with one group, LayerNorm and RMSNorm, as one operator or written out.
 
 use super::Problem;
-use super::form::{Form, NormTerm, Shared, Statistic, StatisticKind, Sum, Term};
+use super::form::{Form, NormTerm, Order, Shared, Statistic, StatisticKind, Sum, Term};
 use super::layout::{self, Reduced};
 use super::walk::Walk;
 use crate::import::constant_folding::reduced_axes;
 use crate::import::graph::{Node, Tensor};
 use crate::layers::head::recognise as head;
-use crate::network::{Norm, NormScope};
+use crate::network::{Norm, NormScope, Shape};
 
 const ONE_GROUP: &str = "train with GroupNorm of one group (`GroupNorm(1, channels)`) or with \
      LayerNorm over the channels of each token";
@@ -52,42 +52,93 @@ pub(crate) fn group(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
 
 /// `LayerNormalization` over the channels of each token, or over the whole map.
 pub(crate) fn layer(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
-    let shape = walk.shape(node, 0);
     let sum = match walk.form(node)? {
         Form::Map(sum) if !sum.is_unknown() => sum,
         Form::Map(_) | Form::Opaque => return Ok(walk.unknown(node)),
         form => return Err(misplaced(&form)),
     };
+    let norm = Norm {
+        scope: trailing(walk, node, sum.shape, sum.order)?,
+        centred: true,
+        gamma: spread(walk, node, 1, &sum, 1.0)?,
+        beta: spread(walk, node, 2, &sum, 0.0)?,
+        epsilon: node.float("epsilon", 1e-5),
+    };
+    Ok(of(walk, node, &sum, norm))
+}
+
+/// `RMSNormalization` over the channels of each token, or over the whole map; of values whose
+/// mean was taken off it is the norm with a mean.
+pub(crate) fn root_mean_square(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
+    let epsilon = node.float("epsilon", 1e-5);
+    let sum = match walk.form(node)? {
+        Form::Map(sum) if !sum.is_unknown() => sum,
+        Form::Map(_) | Form::Opaque => return Ok(walk.unknown(node)),
+        Form::Statistic(statistic) if statistic.kind == StatisticKind::Centred => {
+            let scope = trailing(walk, node, statistic.shape, statistic.order)?;
+            return match scope == statistic.scope && node.input(1).is_none() {
+                true => Ok(complete(statistic, epsilon)),
+                false => Err(Problem::new(
+                    "the variance is not over the values that the mean is over",
+                    ONE_GROUP,
+                )),
+            };
+        }
+        form => return Err(misplaced(&form)),
+    };
+    let norm = Norm {
+        scope: trailing(walk, node, sum.shape, sum.order)?,
+        centred: false,
+        gamma: spread(walk, node, 1, &sum, 1.0)?,
+        beta: vec![0.0; sum.shape.channels],
+        epsilon,
+    };
+    Ok(of(walk, node, &sum, norm))
+}
+
+/// Which values share their statistics in a norm over `axes`, or from `axis` on.
+fn trailing(walk: &Walk<'_>, node: &Node, map: Shape, order: Order) -> Result<NormScope, Problem> {
+    let shape = walk.shape(node, 0);
     let first = match node.int("axis", -1) {
         first @ ..0 => first.saturating_add(shape.len() as i64),
         first => first,
     };
     let first = usize::try_from(first).unwrap_or(usize::MAX);
-    let axes: Vec<usize> = (first..shape.len()).collect();
+    let axes: Vec<usize> = match node.ints("axes") {
+        Some(axes) => axes
+            .iter()
+            .filter_map(|&axis| axis.try_into().ok())
+            .collect(),
+        None => (first..shape.len()).collect(),
+    };
+    let places = layout::axes(shape, map.channels, map.tokens(), order);
+    match layout::reduced(shape, places, &axes) {
+        Reduced::Everything => Ok(NormScope::Map),
+        Reduced::Channels => Ok(NormScope::Token),
+        Reduced::Tokens | Reduced::Other => Err(Problem::new(
+            format!("a norm over the axes {axes:?} is not supported"),
+            ONE_GROUP,
+        )),
+    }
+}
+
+/// An optional factor or term of each channel.
+fn spread(
+    walk: &Walk<'_>,
+    node: &Node,
+    index: usize,
+    sum: &Sum,
+    default: f32,
+) -> Result<Vec<f32>, Problem> {
     let (channels, tokens) = (sum.shape.channels, sum.shape.tokens());
-    let places = layout::axes(shape, channels, tokens, sum.order);
-    let scope = match layout::reduced(shape, places, &axes) {
-        Reduced::Everything => NormScope::Map,
-        Reduced::Channels => NormScope::Token,
-        Reduced::Tokens | Reduced::Other => {
-            return Err(Problem::new(
-                format!("a LayerNorm over the axes from {first} is not supported"),
-                ONE_GROUP,
-            ));
-        }
-    };
-    let spread = |index: usize, default: f32| match walk.constant(node, index) {
+    match walk.constant(node, index) {
         _ if node.input(index).is_none() => Ok(vec![default; channels]),
-        Some(tensor) => layout::per_channel(tensor, shape, channels, tokens, sum.order),
+        Some(tensor) => {
+            let shape = walk.shape(node, 0);
+            layout::per_channel(tensor, shape, channels, tokens, sum.order)
+        }
         None => Err(computed()),
-    };
-    let norm = Norm {
-        scope,
-        gamma: spread(1, 1.0)?,
-        beta: spread(2, 0.0)?,
-        epsilon: node.float("epsilon", 1e-5),
-    };
-    Ok(of(walk, node, &sum, norm))
+    }
 }
 
 /// `ReduceMean`: a step of a norm, or the head's mean over tokens.
@@ -202,6 +253,7 @@ pub(crate) fn complete(statistic: Statistic, epsilon: f32) -> Form {
     } = statistic;
     let norm = Norm {
         scope,
+        centred: true,
         gamma: vec![1.0; shape.channels],
         beta: vec![0.0; shape.channels],
         epsilon,
@@ -267,6 +319,7 @@ fn normalised(
     };
     let norm = Norm {
         scope: NormScope::Map,
+        centred: true,
         gamma: spread(scale, 1.0)?,
         beta: spread(bias, 0.0)?,
         epsilon: node.float("epsilon", 1e-5),

@@ -11,18 +11,18 @@ pub(crate) fn unsupported(op: &str) -> Problem {
             "BatchNorm takes statistics of the image, as in training",
             "export the network in inference mode (`model.eval()`)",
         ),
-        "RMSNormalization"
-        | "SimplifiedLayerNormalization"
+        "SkipSimplifiedLayerNormalization"
+        | "SkipLayerNormalization"
         | "LpNormalization"
         | "MeanVarianceNormalization"
         | "LRN" => (
             "this norm is not supported",
-            "train with GroupNorm of one group (`GroupNorm(1, channels)`) or with LayerNorm",
+            "train with GroupNorm of one group (`GroupNorm(1, channels)`), LayerNorm or RMSNorm",
         ),
-        "MaxPool" | "GlobalMaxPool" | "LpPool" => (
+        "GlobalMaxPool" | "LpPool" | "GlobalLpPool" => (
             "this pooling is not supported",
-            "use average pooling of 3x3, stride 1, padding not counted, as token mixer, and a \
-             global average in the head",
+            "use average pooling as token mixer, a global average in the head, and average or \
+             max pools between stages",
         ),
         "PRelu" | "Selu" | "Celu" | "Clip" | "Softsign" | "ThresholdedRelu" | "Shrink" => {
             ("the activation is not supported", ACTIVATIONS)

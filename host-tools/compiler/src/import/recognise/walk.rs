@@ -3,13 +3,16 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::form::{Form, NormTerm, Order, StreamId, Sum, Term, add_scaled};
+use super::form::{Form, NormTerm, Order, StreamId, Sum, Term, add_scaled, product};
 use super::names::Names;
 use super::{Branch, Problem, Unsupported, qdq};
 use crate::import::graph::{Graph, Node, NodeId, Tensor, ValueId};
 use crate::import::trained_scales::{TrainedScale, TrainedScales};
 use crate::layers::{Part, RESIDUAL_LAYERS, head};
-use crate::network::{Activation, Layer, MetaFormer, NormScope, Op, PatchEmbedding, Shape};
+use crate::network::{
+    Activation, DepthwiseEmbedding, Layer, LayerName, MetaFormer, NormScope, Op, PatchEmbedding,
+    Reduction, Shape,
+};
 
 /// Most values that are stored for the meanings of all values of a graph: some
 /// times the weights of the largest MetaFormers.
@@ -189,8 +192,8 @@ impl<'a> Walk<'a> {
         false
     }
 
-    /// Takes a factor and a term of each channel into the patch embedding that writes
-    /// `sum`, if nothing else reads what it writes.
+    /// Takes a factor and a term of each channel into the convolution that writes `sum`, if
+    /// nothing else reads what it writes.
     pub(crate) fn absorb(
         &mut self,
         node: &Node,
@@ -199,13 +202,29 @@ impl<'a> Walk<'a> {
         factors: &[f32],
         terms: &[f32],
     ) -> bool {
-        let Some(embedding) = self.embedding(node, index, sum) else {
+        let Some(op) = self.embedding(node, index, sum) else {
             return false;
         };
-        embedding.linear.scale_rows(factors);
-        add_scaled(&mut embedding.linear.bias, terms, 1.0);
-        let op = Op::PatchEmbedding(embedding.clone());
-        if !is_finite(&op) {
+        let bias = match op {
+            Op::PatchEmbedding(PatchEmbedding { linear, .. }) => {
+                linear.scale_rows(factors);
+                &mut linear.bias
+            }
+            Op::DepthwiseEmbedding(DepthwiseEmbedding {
+                reduction: Reduction::Sum { weight, bias },
+                ..
+            }) => {
+                for weights in weight.chunks_exact_mut(factors.len().max(1)) {
+                    let scaled = product(weights, factors);
+                    weights.copy_from_slice(&scaled);
+                }
+                *bias = product(bias, factors);
+                bias
+            }
+            _ => return false,
+        };
+        add_scaled(bias, terms, 1.0);
+        if !is_finite(op) {
             self.report(
                 node,
                 Problem::new(
@@ -217,31 +236,57 @@ impl<'a> Walk<'a> {
         true
     }
 
-    /// Takes a ReLU or ReLU6 into the patch embedding that writes `sum`, if nothing else
+    /// Takes a ReLU or ReLU6 into the convolution or pool that writes `sum`, if nothing else
     /// reads what it writes.
-    pub(crate) fn rectify(&mut self, node: &Node, sum: &Sum, rectifier: Activation) -> bool {
+    pub(crate) fn rectify(&mut self, node: &Node, sum: &Sum, activation: Activation) -> bool {
         match self.embedding(node, 0, sum) {
-            Some(embedding) => {
-                embedding.rectifier = Some(rectifier);
+            Some(
+                Op::PatchEmbedding(PatchEmbedding { rectifier, .. })
+                | Op::DepthwiseEmbedding(DepthwiseEmbedding { rectifier, .. }),
+            ) => {
+                *rectifier = Some(activation);
                 true
             }
-            None => false,
+            _ => false,
         }
     }
 
-    /// The patch embedding that writes `sum`, if only `node` reads what it writes, at
-    /// `index`.
-    fn embedding(&mut self, node: &Node, index: usize, sum: &Sum) -> Option<&mut PatchEmbedding> {
+    /// The embedding that writes `sum`, if it ends without a rectifier and only `node` reads
+    /// what it writes, at `index`.
+    fn embedding(&mut self, node: &Node, index: usize, sum: &Sum) -> Option<&mut Op> {
         let alone = node.input(index).is_some_and(|id| self.uses[id.0] == 1);
         let (true, Some(Term::Stream(id))) = (alone, sum.plain()) else {
             return None;
         };
         let newest = id.0 + 1 == self.streams.len();
         let layer = self.writer(*id).filter(|_| newest)?;
-        match &mut self.layers.get_mut(layer)?.op {
-            Op::PatchEmbedding(embedding) if embedding.rectifier.is_none() => Some(embedding),
-            _ => None,
+        let op = &mut self.layers.get_mut(layer)?.op;
+        (op.part() == Part::Embedding && op.rectifier().is_none()).then_some(op)
+    }
+
+    /// The feature map behind an activation of its own: in a stem.
+    pub(crate) fn activate(
+        &mut self,
+        node: &Node,
+        source: StreamId,
+        activation: Activation,
+    ) -> Option<Form> {
+        let shape = *self.streams.get(source.0)?;
+        let behind = self.layers.get(self.writer(source)?)?;
+        if !matches!(
+            behind.op.part(),
+            Part::Embedding | Part::Norm | Part::Position
+        ) || !matches!(
+            behind.name,
+            LayerName::Embedding { .. }
+                | LayerName::EmbeddingNorm { .. }
+                | LayerName::Position { .. }
+        ) {
+            return None;
         }
+        let producer = node.output().and_then(|id| self.graph.value(id).producer);
+        let id = self.push(producer, source, shape, Op::Activation(activation), None);
+        Some(Form::of(Term::Stream(id), shape, Order::ChannelsFirst))
     }
 
     /// Records what is wrong with a node.
@@ -279,6 +324,11 @@ impl<'a> Walk<'a> {
         if !sum.is_unknown() {
             if let Some(id) = self.post_norm(producer, sum) {
                 return id;
+            }
+            if let (Some(norm), Some((Term::Stream(source), _))) = (sum.as_fixed(), sum.single()) {
+                // A factor and a term of each channel that no layer has a place for.
+                let op = Op::Norm(norm.norm.clone());
+                return self.push(producer, *source, sum.shape, op, Some(sum));
             }
             match self.residual(sum) {
                 Ok((op, source)) => {
@@ -334,6 +384,17 @@ impl<'a> Walk<'a> {
             }
         }
         let name = self.names.next(&op);
+        if let Some(node) = culprit
+            && self.layers.iter().any(|layer| layer.name == name)
+        {
+            self.report(
+                node,
+                Problem::new(
+                    format!("it is a second {} at one place (`{name}`)", op.kind()),
+                    "fold the two into one before the export",
+                ),
+            );
+        }
         let nodes = last_node.map_or(Vec::new(), |id| self.claim(id));
         let mut input = self.streams[source.0];
         if let Op::Head(head) = &op
@@ -361,9 +422,22 @@ impl<'a> Walk<'a> {
         id
     }
 
+    /// Whether a sum is a norm right behind a patch embedding.
+    pub(crate) fn is_post_norm(&self, sum: &Sum) -> bool {
+        let behind_embedding = self
+            .layers
+            .last()
+            .is_some_and(|layer| layer.op.part() == Part::Embedding);
+        let newest = |norm: &NormTerm| match norm.source {
+            Term::Stream(id) => id.0 + 1 == self.streams.len(),
+            _ => false,
+        };
+        behind_embedding && sum.as_norm().is_some_and(|norm| newest(&norm))
+    }
+
     /// The feature map that a norm right behind a patch embedding is.
     fn post_norm(&mut self, producer: Option<NodeId>, sum: &Sum) -> Option<StreamId> {
-        let own = sum.as_norm()?;
+        let own = sum.as_norm().filter(|_| self.is_post_norm(sum))?;
         let NormTerm {
             source: Term::Stream(source),
             norm,
@@ -371,11 +445,6 @@ impl<'a> Walk<'a> {
         else {
             return None;
         };
-        let newest = source.0 + 1 == self.streams.len();
-        let behind_embedding = self.layers.last()?.op.part() == Part::Embedding;
-        if !newest || !behind_embedding {
-            return None;
-        }
         let op = Op::Norm(norm.clone());
         let id = self.push(producer, *source, sum.shape, op, Some(sum));
         self.post_norms.push((Term::Norm(own.clone()), id));
@@ -558,7 +627,7 @@ impl<'a> Walk<'a> {
             res_scale: factors,
         };
         for layer in RESIDUAL_LAYERS {
-            if let Some(op) = layer(&branch) {
+            if let Some(op) = (layer.recognise)(&branch) {
                 return Ok((op?, source));
             }
         }
@@ -598,7 +667,7 @@ impl<'a> Walk<'a> {
 }
 
 /// The feature map that its own pool takes the place of: `x + (pool(x) - x)`.
-fn replaced(sum: &Sum) -> Option<StreamId> {
+pub(super) fn replaced(sum: &Sum) -> Option<StreamId> {
     match sum.single()? {
         (Term::Pool(norm, _), _) if norm.norm.scope == NormScope::Fixed => match norm.source {
             Term::Stream(id) => Some(id),

@@ -22,13 +22,13 @@ pub(super) fn refuse(graph: &Graph) -> Option<Unsupported> {
     })
 }
 
-struct Kind {
+pub(crate) struct Kind {
     has: fn(&Node) -> bool,
-    what: &'static str,
-    remedy: &'static str,
+    pub(crate) what: &'static str,
+    pub(crate) remedy: &'static str,
 }
 
-const KINDS: [Kind; 3] = [
+pub(crate) const KINDS: [Kind; 3] = [
     Kind {
         has: is_random,
         what: "it draws random numbers, as dropout and drop path do in training",

@@ -79,6 +79,7 @@ mod tests {
         let op = Attention {
             norm: Norm {
                 scope: NormScope::Token,
+                centred: true,
                 gamma: vec![1.0; 2],
                 beta: vec![0.0; 2],
                 epsilon: 1e-6,

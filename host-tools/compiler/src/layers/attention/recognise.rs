@@ -6,7 +6,7 @@ use crate::import::recognise::residual;
 use crate::import::recognise::strided::Strided;
 use crate::import::recognise::walk::{Operand, Walk};
 use crate::import::recognise::{Branch, Problem};
-use crate::network::{Attention, Linear, NormScope, Op, Shape};
+use crate::network::{Attention, Linear, Op, Shape};
 
 const REMEDY: &str = "use self-attention of the form \
      `softmax(scale * queries * keys^T) * values`, with queries, keys and values from linear \
@@ -303,12 +303,6 @@ pub(crate) fn layer(branch: &Branch<'_>) -> Option<Result<Op, Problem>> {
     let Term::Attended(attended) = input else {
         return None;
     };
-    if attended.norm.norm.scope == NormScope::Fixed {
-        return Some(Err(Problem::new(
-            "an attention without a norm, or behind BatchNorm, is not supported",
-            "use GroupNorm of one group or LayerNorm before it",
-        )));
-    }
     if attended.norm.source != Term::Stream(source) {
         return Some(Err(Problem::new(
             "the attention is added to another feature map than the one it reads",

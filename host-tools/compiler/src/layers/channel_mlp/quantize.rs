@@ -5,7 +5,7 @@ use tadpool_kernels::norm::Norm;
 use crate::network::{ChannelMlp, NormScope};
 use crate::quantize::QuantError;
 use crate::quantize::activation::{around, table};
-use crate::quantize::context::Context;
+use crate::quantize::context::{Context, largest_deviation};
 use crate::quantize::fixed::{Rows, parts, product_bound};
 use crate::quantize::gptq::{Column, RoundedMatrix};
 use crate::quantize::linear::{self, Names};
@@ -108,7 +108,10 @@ fn normed_fc1(
     // Largest deviation of int8 values, with epsilon.
     let sigma_max = match fixed {
         true => 1.0,
-        false => (128f64.powi(2) + norm.epsilon as f64 / f64::from(norm.elements).powi(2)).sqrt(),
+        false => {
+            let epsilon = norm.epsilon as f64 / f64::from(norm.elements).powi(2);
+            (largest_deviation(norm).powi(2) + epsilon).sqrt()
+        }
     };
     let mut row_sums = Vec::with_capacity(matrix.outputs);
     let mut bias = Vec::with_capacity(matrix.outputs);

@@ -15,8 +15,10 @@ use crate::quantize::gptq::{Guide, RoundedMatrix};
 use crate::quantize::linear;
 use crate::quantize::quant_model::{Quant, QuantDepthwise, WeightBits};
 
-/// The largest deviation of int8 values, and some room for epsilon.
+/// The largest deviation of int8 values from any of them, and some room for epsilon.
 const SIGMA_MAX: f64 = 160.0;
+/// The same where deviations are from zero, which may lie at the end of them.
+const ROOT_MAX: f64 = 320.0;
 
 pub(crate) fn quantize(
     context: &Context<'_>,
@@ -58,7 +60,7 @@ pub(crate) fn quantize(
         }
         let limit = match read.is_folded() {
             // Times the deviation it stays within the accumulator.
-            true => (bias_limit / SIGMA_MAX * read.fraction).min(2f64.powi(31) - 1.0),
+            true => (bias_limit / sigma_max(op) * read.fraction).min(2f64.powi(31) - 1.0),
             false => bias_limit,
         };
         let start = context.fits(
@@ -219,11 +221,18 @@ impl Read {
     }
 }
 
+fn sigma_max(op: &DepthwiseMixer) -> f64 {
+    match op.norm.as_ref().is_none_or(|norm| norm.centred) {
+        true => SIGMA_MAX,
+        false => ROOT_MAX,
+    }
+}
+
 /// The norm's weight per channel, and where it is next to nothing a part of the norm's bias:
 /// so small that the map hardly shows, so large that the bias fits an integer.
 fn floored(op: &DepthwiseMixer) -> Vec<f64> {
     let taps: usize = op.depthwise.kernel.iter().product();
-    let least = 127.0 * taps as f64 * SIGMA_MAX / 2f64.powi(28);
+    let least = 127.0 * taps as f64 * sigma_max(op) / 2f64.powi(28);
     let norm = op.norm.iter();
     let channels = norm.flat_map(|norm| norm.gamma.iter().zip(&norm.beta));
     channels

@@ -83,6 +83,7 @@ fn is_scaled(other: &Norm, norm: &Norm) -> bool {
     let betas = other.beta.iter().zip(&norm.beta);
     let mut channels = gammas.zip(betas);
     other.scope == norm.scope
+        && other.centred == norm.centred
         && other.epsilon == norm.epsilon
         && channels.all(|((other_gamma, gamma), (other_beta, beta))| {
             let (a, b) = (other_gamma * beta, other_beta * gamma);

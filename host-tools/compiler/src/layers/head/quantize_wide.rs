@@ -31,7 +31,7 @@ pub(crate) fn quantize(context: &Context<'_>, op: &Head) -> Result<QuantWideHead
     }
     let mean = Quant {
         scale: stream.scale / 256.0,
-        zero_point: 0,
+        zero_point: 256 * stream.zero_point,
     };
     let (norm, value) = match (&op.norm, &op.mean_norm) {
         (Some(_), Some(_)) => {
@@ -53,13 +53,7 @@ pub(crate) fn quantize(context: &Context<'_>, op: &Head) -> Result<QuantWideHead
             let place = NormPlace::Mean;
             (Some(MeanNorm { place, norm }), value)
         }
-        (None, None) => (
-            None,
-            Quant {
-                zero_point: 256 * stream.zero_point,
-                ..mean
-            },
-        ),
+        (None, None) => (None, mean),
     };
     let logits = Quant {
         scale: 1.0 / 65_536.0,

@@ -2,7 +2,7 @@
 
 use tadpool_kernels::identity::SLOPE_MAX;
 
-use crate::network::{Identity, Norm, Residual};
+use crate::network::{Identity, Norm, NormScope, Residual};
 use crate::quantize::QuantError;
 use crate::quantize::context::Context;
 use crate::quantize::context::scope;
@@ -40,9 +40,14 @@ fn affine(
 ) -> Result<QuantIdentity, QuantError> {
     let stream = context.stream()?;
     let channels = norm.gamma.len();
+    // With fixed statistics the mean is the zero point, and the deviation one step.
+    let (unit, mean) = match norm.scope {
+        NormScope::Fixed => (stream.scale, f64::from(stream.zero_point)),
+        NormScope::Map | NormScope::Token => (1.0, 0.0),
+    };
     let mut quantized = QuantIdentity {
         scope: scope(norm),
-        norm: context.norm(norm, context.layer.input, stream)?,
+        norm: context.folded(norm)?,
         factor: Vec::with_capacity(channels),
         offset: Vec::with_capacity(channels),
         residual: Vec::with_capacity(channels),
@@ -51,9 +56,10 @@ fn affine(
     let parameters = norm.gamma.iter().zip(&norm.beta).zip(scales);
     for (channel, ((&gamma, &beta), (&layer_scale, &res_scale))) in parameters.enumerate() {
         let layer_scale = f64::from(layer_scale) / output.scale;
-        let slope = layer_scale * f64::from(gamma);
+        let slope = layer_scale * f64::from(gamma) * unit;
         let factor = context.fits_i32(channel, "the identity factor", slope * 2f64.powi(20))?;
         let (ratio, zero) = context.stream_ratio(res_scale, stream, output);
+        let zero = zero - mean * slope;
         let start = (zero + layer_scale * f64::from(beta)) * 65_536.0 + context.half_step();
         let offset = context.fits(channel, "the offset", start, 2f64.powi(29))?;
         let limit = f64::from(SLOPE_MAX);

@@ -6,7 +6,7 @@ use crate::quantize::QuantError;
 use crate::quantize::context::Context;
 use crate::quantize::fixed::{Rows, parts, product_bound};
 use crate::quantize::gptq::{Column, RoundedMatrix};
-use crate::quantize::quant_model::{Quant, QuantPatchEmbedding, Stream};
+use crate::quantize::quant_model::{Quant, QuantPatchEmbedding};
 
 pub(crate) fn quantize(
     context: &Context<'_>,
@@ -15,11 +15,7 @@ pub(crate) fn quantize(
 ) -> Result<QuantPatchEmbedding, QuantError> {
     context.finite(&op.linear.weight, "the weight")?;
     context.finite(&op.linear.bias, "the bias")?;
-    // The lowest value of an int8 map stands for zero.
-    let cuts_off = context.precision.stream == Stream::Int8 && output.zero_point == -128;
-    if op.rectifier.is_some() && !cuts_off {
-        return Err(context.unsupported("a ReLU behind a convolution to a map that is not int8"));
-    }
+    context.rectifies(op.rectifier, output)?;
     let shift = context.shift()?;
     let channels = Channels::new(context, &shift);
     let count = channels.zero.len();

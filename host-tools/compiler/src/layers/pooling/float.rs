@@ -44,6 +44,7 @@ mod tests {
         let op = Pooling {
             norm: Norm {
                 scope: NormScope::Map,
+                centred: true,
                 gamma: vec![1.0],
                 beta: vec![5.0],
                 epsilon: 1e-6,

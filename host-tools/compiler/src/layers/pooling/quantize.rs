@@ -2,12 +2,13 @@
 //! the normalised values if each token has a norm of its own.
 
 use tadpool_kernels::pooling::FACTOR_MAX;
+use tadpool_kernels::wide_pooling::{LARGEST, MULTIPLE};
 
 use crate::network::{NormScope, Pooling};
 use crate::quantize::QuantError;
 use crate::quantize::context::Context;
 use crate::quantize::quant_model::{
-    Quant, QuantNormedPooling, QuantOp, QuantPooling, QuantScaledPooling,
+    Quant, QuantNormedPooling, QuantOp, QuantPooling, QuantScaledPooling, QuantWidePooling,
 };
 
 pub(crate) fn quantize(
@@ -15,15 +16,18 @@ pub(crate) fn quantize(
     op: &Pooling,
     output: Quant,
 ) -> Result<QuantOp, QuantError> {
-    if op.kernel != 3 {
+    if op.kernel.is_multiple_of(2) || op.kernel > LARGEST {
         return Err(QuantError::Geometry {
             layer: context.layer.name.to_string(),
             what: "the pooling window",
             value: op.kernel,
-            supported: "windows of 3x3",
+            supported: "windows of 3x3, 5x5 and 7x7",
         });
     }
     context.residual(&op.residual)?;
+    if op.kernel != 3 {
+        return wide(context, op, output).map(QuantOp::WidePooling);
+    }
     match op.norm.scope {
         NormScope::Map | NormScope::Fixed => of_map(context, op, output),
         NormScope::Token => of_tokens(context, op, output).map(QuantOp::NormedPooling),
@@ -84,6 +88,35 @@ fn of_tokens(
     Ok(QuantNormedPooling {
         normed,
         factor,
+        residual,
+        offset,
+    })
+}
+
+/// With a window of another size than 3x3.
+fn wide(
+    context: &Context<'_>,
+    op: &Pooling,
+    output: Quant,
+) -> Result<QuantWidePooling, QuantError> {
+    let (norm, normed, unit) = match op.norm.scope {
+        NormScope::Map => (Some(context.folded(&op.norm)?), None, 2f64.powi(36)),
+        NormScope::Fixed => {
+            let step = context.stream()?.scale;
+            (Some(context.folded(&op.norm)?), None, 2f64.powi(36) * step)
+        }
+        NormScope::Token => {
+            let (normed, input) = context.normed(&op.norm)?;
+            (None, Some(normed), 2f64.powi(40) * input.scale)
+        }
+    };
+    let part = 36.0 / f64::from(MULTIPLE);
+    let (residual, offset) = context.beside(&op.residual, output)?;
+    Ok(QuantWidePooling {
+        window: op.kernel,
+        norm,
+        normed,
+        factor: factors(context, op, unit * part / output.scale)?,
         residual,
         offset,
     })

@@ -1,59 +1,33 @@
 //! The pooling token mixer: `x + layer_scale * (pool(n) - n)`, `n = norm(x)`.
 
+use tadpool_kernels::wide_pooling::LARGEST;
+
 use crate::import::constant_folding::Window;
 use crate::import::graph::Node;
 use crate::import::recognise::convolution::is_inside;
 use crate::import::recognise::form::{Form, Order, Sum, Term, add_scaled, close, product};
 use crate::import::recognise::walk::Walk;
 use crate::import::recognise::{Branch, Problem, residual};
+use crate::layers::depthwise_embedding::recognise::{embed, kernel};
 use crate::layers::head::recognise as head;
-use crate::network::{Norm, NormScope, Op, Pooling};
+use crate::network::{Norm, NormScope, Op, Pooling, Reduction};
 
-/// `AveragePool`: of a norm in a token mixer, or over the whole map in the head.
+/// `AveragePool`: of a norm in a token mixer, over the whole map in the head, or in a stem or
+/// between stages.
 pub(crate) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
     let form = walk.form(node)?;
-    let kernel: Vec<usize> = node
-        .ints("kernel_shape")
-        .unwrap_or(&[])
-        .iter()
-        .filter_map(|&size| usize::try_from(size).ok())
-        .collect();
+    let kernel = kernel(node)?;
     let spatial = walk.shape(node, 0).get(2..).unwrap_or(&[]);
-    if kernel.len() != 2 || spatial.len() != 2 {
+    if spatial.len() != 2 {
         return Err(Problem::new(
             "the pooling is not over height and width",
             "use 2-d pooling",
         ));
     }
     let window = Window::of(node, &kernel, spatial)?;
-    if kernel == spatial && window.padding.iter().all(|&padding| padding == 0) {
+    let is_padded = window.padding.iter().any(|&padding| padding != 0);
+    if kernel == spatial && !is_padded {
         return head::mean(walk, node);
-    }
-    let mut odd = Vec::new();
-    if kernel != [3, 3] {
-        odd.push(format!("a window of {}x{}", kernel[0], kernel[1]));
-    }
-    if window.strides != [1, 1] {
-        odd.push(format!("the strides {:?}", window.strides));
-    }
-    if window.dilations != [1, 1] {
-        odd.push(format!("the dilations {:?}", window.dilations));
-    }
-    if kernel == [3, 3] && window.padding != [1, 1, 1, 1] {
-        odd.push(format!("the padding {:?}", window.padding));
-    }
-    if node.int("count_include_pad", 0) != 0 {
-        odd.push("padding that counts (`count_include_pad` is 1)".to_owned());
-    }
-    if !odd.is_empty() {
-        walk.report(
-            node,
-            Problem::new(
-                format!("the average pooling has {}", odd.join(", ")),
-                "use a window of 3x3, stride 1, padding 1 that does not count \
-                 (`AvgPool2d(3, 1, 1, count_include_pad=False)`)",
-            ),
-        );
     }
     let sum = match form {
         Form::Opaque => return Ok(walk.unknown(node)),
@@ -61,7 +35,50 @@ pub(crate) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
         Form::Map(sum) => sum,
         form => return Err(outside(&form.describe())),
     };
-    if walk.output_shape(node) != walk.shape(node, 0) {
+    let counts_padding = is_padded && node.int("count_include_pad", 0) != 0;
+    let moves = walk.output_shape(node) != walk.shape(node, 0);
+    let is_branch = match is_inside(&sum) {
+        true => !moves || sum.as_norm().is_none(),
+        false => !moves && walk.is_read_twice(node),
+    };
+    if !is_branch {
+        if counts_padding && node.int("ceil_mode", 0) != 0 {
+            return Err(Problem::new(
+                "the average pooling counts padding and rounds its shape up",
+                "export it with `ceil_mode=False`",
+            ));
+        }
+        let reduction = Reduction::Mean { counts_padding };
+        return embed(walk, node, &sum, (&window, kernel), reduction);
+    }
+    let mut odd = Vec::new();
+    let [rows, columns] = kernel;
+    if rows != columns || rows % 2 == 0 || rows > LARGEST {
+        odd.push(format!("a window of {rows}x{columns}"));
+    }
+    if window.strides != [1, 1] {
+        odd.push(format!("the strides {:?}", window.strides));
+    }
+    if window.dilations != [1, 1] {
+        odd.push(format!("the dilations {:?}", window.dilations));
+    }
+    if odd.is_empty() && window.padding != [rows / 2; 4] {
+        odd.push(format!("the padding {:?}", window.padding));
+    }
+    if counts_padding {
+        odd.push("padding that counts (`count_include_pad` is 1)".to_owned());
+    }
+    if !odd.is_empty() {
+        walk.report(
+            node,
+            Problem::new(
+                format!("the average pooling has {}", odd.join(", ")),
+                "use a window of 3x3, 5x5 or 7x7, stride 1, padded to keep the shape \
+                 (`AvgPool2d(3, 1, 1, count_include_pad=False)`)",
+            ),
+        );
+    }
+    if moves {
         return Ok(walk.unknown(node));
     }
     let norm = match sum.as_norm() {
@@ -131,6 +148,7 @@ pub(crate) fn layer(branch: &Branch<'_>) -> Option<Result<Op, Problem>> {
             Term::Norm(norm)
                 if norm.source == pooled.source
                     && norm.norm.scope == pooled.norm.scope
+                    && norm.norm.centred == pooled.norm.centred
                     && norm.norm.epsilon == pooled.norm.epsilon =>
             {
                 add_scaled(&mut factor, &product(&norm.norm.gamma, factors), 1.0);

@@ -47,11 +47,18 @@ pub(crate) fn quantize(
         multiplier.push(context.fits_i32(row, "the factor of a row of the matrix", factor)?);
     }
 
-    let has_bias = op.norm.beta.iter().any(|&beta| beta != 0.0);
+    // What a value of zero stands for, and the norm's bias, are a term of every row.
+    let least = f64::from(input.zero_point) * input.scale;
+    let biases = op.norm.gamma.iter().zip(&op.norm.beta);
+    let biases = biases.map(|(&gamma, &beta)| f64::from(beta) - f64::from(gamma) * least);
+    let biases: Vec<f64> = biases.collect();
+    let has_bias = biases.iter().any(|&bias| bias != 0.0);
     let mut constant = Vec::new();
     let mut largest_constant = 1.0f64;
-    for (row, weights) in op.matrix.chunks_exact(tokens.max(1)).enumerate() {
-        let sum: f64 = weights.iter().map(|&weight| f64::from(weight)).sum();
+    let rounded = matrix.rows().zip(&scales);
+    for (row, (weights, scale)) in rounded.take(tokens).enumerate() {
+        let weights = weights.iter().map(|&weight| f64::from(weight));
+        let sum = weights.sum::<f64>() * scale;
         if has_bias {
             let sum = sum * 65_536.0;
             largest_constant = largest_constant.max(sum.abs());
@@ -64,15 +71,15 @@ pub(crate) fn quantize(
     let mut beta = Vec::new();
     let (residual, offset) = context.beside(&op.residual, output)?;
     let scales = op.residual.layer_scale.iter();
-    let norm = op.norm.gamma.iter().zip(&op.norm.beta);
+    let norm = op.norm.gamma.iter().zip(biases);
     let word = 2f64.powi(31) - 1.0;
-    for (channel, (&layer_scale, (&gamma, &bias))) in scales.zip(norm).enumerate() {
+    for (channel, (&layer_scale, (&gamma, bias))) in scales.zip(norm).enumerate() {
         let layer_scale = f64::from(layer_scale) / output.scale;
         let slope = unit * layer_scale * f64::from(gamma) * 2f64.powi(32);
         let limit = (TERM_MAX / largest).min(word);
         factor.push(context.fits(channel, "the mixing factor", slope, limit)? as i32);
         if has_bias {
-            let bias = layer_scale * f64::from(bias) * 65_536.0;
+            let bias = layer_scale * bias * 65_536.0;
             let limit = (TERM_MAX / largest_constant).min(word);
             beta.push(context.fits(channel, "the norm's bias", bias, limit)? as i32);
         }

@@ -3,7 +3,7 @@
 
 use crate::import::recognise::form::Term;
 use crate::import::recognise::{Branch, Problem, residual};
-use crate::network::{Activation, NormScope, Op, SepConv};
+use crate::network::{Activation, Op, SepConv};
 
 /// The layer whose branch is `branch` plus `bias`, if it is a separable
 /// convolution.
@@ -28,12 +28,6 @@ pub(crate) fn layer(branch: &Branch<'_>) -> Option<Result<Op, Problem>> {
     let Term::Norm(norm) = &inner.input else {
         return None;
     };
-    if norm.norm.scope == NormScope::Fixed {
-        return Some(Err(Problem::new(
-            "a separable convolution without a norm, or behind BatchNorm, is not supported",
-            "use GroupNorm of one group or LayerNorm before it",
-        )));
-    }
     if norm.source != Term::Stream(source) {
         return Some(Err(Problem::new(
             "the separable convolution is added to another feature map than the one it reads",

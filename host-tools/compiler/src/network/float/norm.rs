@@ -11,7 +11,7 @@ pub(crate) fn normalise(norm: &Norm, x: &[f32]) -> Vec<f32> {
     }
     let mut n = Vec::with_capacity(x.len());
     for group in groups(norm, x) {
-        let (mean, inverse) = statistics(norm.epsilon, group);
+        let (mean, inverse) = statistics(norm, group);
         let factors: Vec<f32> = norm
             .gamma
             .iter()
@@ -38,7 +38,7 @@ pub(crate) fn centre(norm: &Norm, x: &[f32]) -> Vec<f32> {
     }
     let mut n = Vec::with_capacity(x.len());
     for group in groups(norm, x) {
-        let (mean, inverse) = statistics(norm.epsilon, group);
+        let (mean, inverse) = statistics(norm, group);
         let (mean, inverse) = (mean as f32, inverse as f32);
         n.extend(group.iter().map(|x| (x - mean) * inverse));
     }
@@ -54,12 +54,15 @@ fn groups<'a>(norm: &Norm, x: &'a [f32]) -> impl Iterator<Item = &'a [f32]> {
     x.chunks_exact(size.max(1))
 }
 
-/// The mean of values, and one over their deviation.
-fn statistics(epsilon: f32, x: &[f32]) -> (f64, f64) {
+/// The mean of values, or zero if the norm takes none, and one over their deviation from it.
+fn statistics(norm: &Norm, x: &[f32]) -> (f64, f64) {
     let count = x.len() as f64;
-    let mean = sum(x, |x| x) / count;
+    let mean = match norm.centred {
+        true => sum(x, |x| x) / count,
+        false => 0.0,
+    };
     let variance = sum(x, |x| (x - mean) * (x - mean)) / count;
-    (mean, 1.0 / (variance + f64::from(epsilon)).sqrt())
+    (mean, 1.0 / (variance + f64::from(norm.epsilon)).sqrt())
 }
 
 /// The sum of `each` value, in a fixed order of eight lanes: none waits for the one before.
@@ -91,6 +94,7 @@ mod tests {
     fn a_norm_has_mean_beta_and_deviation_gamma() {
         let norm = |scope| Norm {
             scope,
+            centred: true,
             gamma: vec![2.0, 2.0],
             beta: vec![1.0, 1.0],
             epsilon: 0.0,
@@ -106,5 +110,17 @@ mod tests {
             );
         }
         assert_ne!(map, tokens);
+    }
+
+    #[test]
+    fn a_norm_without_mean_divides_by_the_root_of_the_mean_square() {
+        let norm = Norm {
+            scope: NormScope::Token,
+            centred: false,
+            gamma: vec![1.0, 2.0],
+            beta: vec![0.5, 0.0],
+            epsilon: 0.0,
+        };
+        assert_eq!(normalise(&norm, &[1.0, 7.0]), [0.7, 2.8]);
     }
 }

@@ -1,0 +1,119 @@
+"""Measure what eight bits do to networks with fresh random parameters and dimensions.
+
+Example:
+  python distribution.py --tadpool ../../target/debug/tadpool --seeds 6
+
+Networks of `papers.py`, one for each token mixer and seed; dimensions, norms, activation
+and head are drawn from the seed. `tadpool check` says how clean logits and steps are
+with int8 streams and with what it chooses by itself. The table goes to
+`distribution.tsv`, and its quantiles into RESULTS.md.
+"""
+
+import argparse
+import json
+import logging
+import random
+import subprocess
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+import torch
+from torch import nn
+
+import papers
+from forms import describe, export, pictures
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "training"))
+
+from export import randomise
+
+MIXERS = {
+    "pooling": papers.Pooling,
+    "identity": papers.Identity,
+    "random mixing": papers.RandomMixing,
+    "separable convolution": papers.SepConv,
+    "attention": papers.Attention,
+}
+NORMS = {"LayerNorm": papers.Norm, "GroupNorm": papers.MapNorm}
+ACTIVATIONS = {"StarReLU": papers.StarReLU, "GELU": nn.GELU}
+HEADS = {"linear": nn.Linear, "MLP": papers.MlpHead}
+
+
+class Form:
+    """What `describe` asks for."""
+
+    normalises = False
+
+
+def draw(mixer, seed):
+    """A network, and what was drawn for it."""
+    choice = random.Random(f"{mixer} {seed}")
+    # Heads of four values divide them all.
+    dims = [choice.randrange(8, 49, 8), choice.randrange(16, 97, 8)]
+    norm, activation = choice.choice([*NORMS]), choice.choice([*ACTIVATIONS])
+    head = choice.choice([*HEADS])
+    torch.manual_seed(seed)
+    network = papers.MetaFormer(
+        (32, 32),
+        (MIXERS[mixer], MIXERS[mixer]),
+        dims=dims,
+        norm=NORMS[norm],
+        activation=ACTIVATIONS[activation],
+        head=HEADS[head],
+        classes=10,
+    )
+    randomise(network, seed)
+    return network.eval(), ["x".join(map(str, dims)), norm, activation, head]
+
+
+def decibels(folder, stream, tadpool):
+    command = [tadpool, "check", folder / "model.toml", "--json"]
+    command += ["--hybrid-images", "1", "--stream", stream]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    steps = [step["sqnr_db"] for step in json.loads(done.stdout)["steps"]]
+    steps = [value for value in steps if value is not None]
+    return [f"{min(steps):.1f}", f"{steps[-1]:.1f}"]
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--tadpool", required=True, help="the command `tadpool`")
+    parser.add_argument("--seeds", type=int, default=6, help="networks of each mixer")
+    parser.add_argument("--first", type=int, default=1000, help="the first seed")
+    parser.add_argument(
+        "--output", type=Path, default=Path(__file__).with_name("distribution.tsv")
+    )
+    arguments = parser.parse_args()
+    warnings.filterwarnings("ignore")
+    logging.disable(logging.WARNING)
+    lines = [
+        "# Written by models/export/distribution.py: signal to noise in dB of the worst step",
+        "# and of the logits, on 30 pictures of models/cifar10/evaluation.",
+        "mixer\tseed\tdims\tnorm\tactivation\thead\tint8 step\tint8 logits\tauto step\tauto logits",
+    ]
+    with tempfile.TemporaryDirectory() as temporary:
+        work = Path(temporary)
+        pictures(work)
+        folder = work / "network"
+        folder.mkdir()
+        for mixer in MIXERS:
+            for seed in range(arguments.first, arguments.first + arguments.seeds):
+                network, drawn = draw(mixer, seed)
+                export(network, "TorchScript", 17, folder / "model.onnx")
+                describe(folder, Form)
+                measured = [
+                    value
+                    for stream in ("int8", "auto")
+                    for value in decibels(folder, stream, arguments.tadpool)
+                ]
+                lines.append("\t".join([mixer, str(seed), *drawn, *measured]))
+                print(lines[-1], flush=True)
+    arguments.output.write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
