@@ -4,6 +4,7 @@
 mod blocks;
 mod ends;
 mod images;
+mod norms;
 mod stems;
 
 use std::fmt::Display;

@@ -36,13 +36,13 @@ impl fmt::Display for FormList {
             ("file that is refused", "remedy", &forms.refused),
         ];
         for (name, what, entries) in lists {
-            let mut rows = table([name, what], 0);
+            let mut rows = table([name, what], 2);
             for entry in entries {
                 rows.add_row([&entry.name, &entry.what]);
             }
             writeln!(f, "{rows}\n")?;
         }
-        let mut rows = table(["spelling that is taken"], 0);
+        let mut rows = table(["spelling that is taken"], 1);
         for form in &forms.rewritten {
             rows.add_row([form]);
         }
