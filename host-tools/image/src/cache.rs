@@ -16,10 +16,22 @@ use super::{FirmwareError, PROGRAM, absolute};
 pub const VARIABLE: &str = "TADPOOL_CACHE";
 /// Where cargo's own files go, if the user says so.
 const TARGET_VARIABLE: &str = "CARGO_TARGET_DIR";
-/// Images that are kept; older ones go when others are built.
-const KEPT_IMAGES: usize = 200;
-/// An image is kept at least so long: somebody may be about to flash it.
-const KEPT_TIME: Duration = Duration::from_secs(24 * 60 * 60);
+/// Images that are kept, and their bytes; older ones go when others are built.
+const KEPT: Kept = Kept {
+    images: 200,
+    bytes: 1 << 30,
+    // Somebody may be about to flash it.
+    time: Duration::from_secs(60 * 60),
+};
+
+/// Limits of what is kept.
+#[derive(Debug, Clone, Copy)]
+struct Kept {
+    images: usize,
+    bytes: u64,
+    /// An image is kept at least so long, whatever there is.
+    time: Duration,
+}
 
 /// The folder of images, and of what they are built from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,8 +106,12 @@ impl Cache {
         Ok(root.join(name))
     }
 
-    /// Removes the oldest images, where there are more than are kept.
+    /// Removes the oldest images, where there are more of them or more bytes than are kept.
     pub(crate) fn prune(&self) {
+        self.prune_to(KEPT);
+    }
+
+    fn prune_to(&self, kept: Kept) {
         let Ok(entries) = fs::read_dir(self.folder.join("images")) else {
             return;
         };
@@ -104,13 +120,24 @@ impl Cache {
             .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
             .collect();
         images.sort();
-        let many = images.len().saturating_sub(KEPT_IMAGES);
-        let is_old = |time: &SystemTime| time.elapsed().is_ok_and(|age| age > KEPT_TIME);
-        for (_, folder) in images.iter().take(many).filter(|(time, _)| is_old(time)) {
-            // Somebody else may have removed it.
-            fs::remove_dir_all(folder).ok();
+        let (mut count, mut bytes) = (0, 0);
+        for (time, folder) in images.iter().rev() {
+            count += 1;
+            bytes += length(folder);
+            let is_much = count > kept.images || bytes > kept.bytes;
+            if is_much && time.elapsed().is_ok_and(|age| age >= kept.time) {
+                // Somebody else may have removed it.
+                fs::remove_dir_all(folder).ok();
+            }
         }
     }
+}
+
+/// Bytes of the files in a folder.
+fn length(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let lengths = entries.filter_map(|entry| entry.metadata().ok());
+    lengths.map(|about| about.len()).sum()
 }
 
 /// A name for what depends on parts, different where one of them is.
@@ -159,5 +186,44 @@ pub(crate) fn unwritable(path: &Path, error: &io::Error) -> FirmwareError {
             "cannot be written: {error}; set {VARIABLE} to a folder that can be, with room for \
              about 500 MB"
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_images_go_by_number_and_by_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache {
+            folder: folder.path().to_owned(),
+        };
+        let images = folder.path().join("images");
+        for age in 0..6 {
+            let image = images.join(format!("{age}"));
+            fs::create_dir_all(&image).unwrap();
+            fs::write(image.join("board.elf"), [0; 100]).unwrap();
+            let time = SystemTime::now() - Duration::from_secs(60 * (age + 1));
+            File::open(&image).unwrap().set_modified(time).unwrap();
+        }
+        let left = |images: usize, bytes, minutes: u64| {
+            cache.prune_to(Kept {
+                images,
+                bytes,
+                time: Duration::from_secs(60 * minutes),
+            });
+            let names = fs::read_dir(folder.path().join("images")).unwrap();
+            let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            let mut names: Vec<String> = names.collect();
+            names.sort();
+            names.concat()
+        };
+        assert_eq!(left(6, 600, 0), "012345");
+        assert_eq!(left(5, 600, 0), "01234");
+        assert_eq!(left(5, 350, 0), "012");
+        // Nothing that may be in use.
+        assert_eq!(left(1, 1, 60), "012");
+        assert_eq!(left(1, 1000, 2), "0");
     }
 }
