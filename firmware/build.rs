@@ -6,11 +6,10 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::{env, fs};
 
-use tadpool_boards::{Board, Boot, Budget, BusyRegister, KernelVariant, Layout, Region, Uart};
+use tadpool_boards::{Board, Budget, BusyRegister, KernelVariant, Uart};
 
 /// More than any image takes, less than there is between memories of most boards.
 const UNLIMITED_BYTES: u32 = 0x0400_0000;
-const SECOND_STAGE_BYTES: u32 = 0x100;
 
 fn main() -> Result<(), Box<dyn Error>> {
     // Messages below this level are not compiled in.
@@ -105,17 +104,17 @@ fn feature_variable(name: &str) -> String {
 /// The values of the board's file that the start-up code needs, as source.
 fn constants(board: &Board) -> Result<String, Box<dyn Error>> {
     let Board { name, counter, .. } = board;
-    let weights = region(board, "weights", &board.layout.weights)?.origin;
+    let weights = board.region("weights", &board.layout.weights)?.origin;
     let mut source = format!(
         "/// The board's name.
 pub(crate) const NAME: &str = {name:?};
-/// Ticks of the counter in a second.
+/// Ticks of the counter in a second; 0 if nobody knows.
 pub(crate) const COUNTER_HZ: u32 = {};
 /// Where the memory begins that holds the weights.
 #[allow(dead_code)]
 pub(crate) const WEIGHTS_ORIGIN: u32 = {weights:#x};
 ",
-        counter.frequency_hz
+        counter.frequency_hz.unwrap_or(0)
     );
     if let Some(BusyRegister { address, mask }) = &board.busy_register {
         write!(
@@ -142,61 +141,16 @@ pub(crate) const UART_BAUD: u32 = {baud};
     Ok(source)
 }
 
-/// `memory.x` for cortex-m-rt's linker script.
-///
-/// The stack lies below everything else in RAM, so that one that grows too
-/// large runs into nothing and faults. The model's statics get a section of
-/// their own, so that its weights can be weighed, or lie in another memory.
-fn memory_map(board: &Board) -> Result<String, Box<dyn Error>> {
-    let Layout {
-        code,
-        weights,
-        ram,
-        stack_bytes,
-        boot,
-    } = &board.layout;
-    let flash = region(board, "code", code)?;
-    let weights_region = region(board, "weights", weights)?;
-    let ram = region(board, "ram", ram)?;
-    let flash_bytes = board
-        .budget
-        .flash_bytes
-        .unwrap_or(flash.length)
-        .min(flash.length);
-    let ram_bytes = board.budget.ram_bytes.unwrap_or(ram.length).min(ram.length);
-    if stack_bytes % 8 != 0 || *stack_bytes >= ram_bytes {
-        let problem = "is not a multiple of 8 below the RAM's length";
-        return Err(format!("layout.stack_bytes = {stack_bytes} {problem}").into());
-    }
-    let mut map = format!("/* Generated for {}. */\nMEMORY\n{{\n", board.name);
-    let mut add = |name: &str, origin: u32, length: u32| {
-        writeln!(
-            map,
-            "  {name} : ORIGIN = {origin:#010x}, LENGTH = {length:#x}"
-        )
+/// `memory.x` for cortex-m-rt's linker script. The model's statics get a section of their
+/// own, so that its weights can be weighed, or lie in another memory.
+fn memory_map(board: &Board) -> Result<String, String> {
+    let weights_at = match board.layout.weights == board.layout.code {
+        true => "FLASH",
+        false => "WEIGHTS",
     };
-    let before = match boot {
-        Some(Boot::SecondStage) => SECOND_STAGE_BYTES,
-        _ => 0,
-    };
-    if before > 0 {
-        add("BOOT", flash.origin, before)?;
-    }
-    add("FLASH", flash.origin + before, flash_bytes - before)?;
-    add("STACK", ram.origin, *stack_bytes)?;
-    add("RAM", ram.origin + stack_bytes, ram_bytes - stack_bytes)?;
-    let weights_at = if weights == code {
-        "FLASH"
-    } else {
-        add("WEIGHTS", weights_region.origin, weights_region.length)?;
-        "WEIGHTS"
-    };
-    write!(
-        map,
-        "}}
-_stack_start = ORIGIN(STACK) + LENGTH(STACK);
-_stack_end = ORIGIN(STACK);
-SECTIONS
+    let map = board.memory_map()?;
+    Ok(format!(
+        "{map}SECTIONS
 {{
   .weights : ALIGN(8)
   {{
@@ -207,31 +161,5 @@ SECTIONS
 }}
 INSERT AFTER .rodata;
 "
-    )?;
-    map += match boot {
-        None => "",
-        Some(Boot::SecondStage) => {
-            "SECTIONS
-{
-  .boot2 ORIGIN(BOOT) : { KEEP(*(.boot2)); } > BOOT
-}
-INSERT BEFORE .vector_table;
-"
-        }
-        Some(Boot::ImageDefinition) => {
-            "SECTIONS
-{
-  .start_block : ALIGN(4) { KEEP(*(.start_block)); } > FLASH
-}
-INSERT AFTER .vector_table;
-_stext = ADDR(.start_block) + SIZEOF(.start_block);
-"
-        }
-    };
-    Ok(map)
-}
-
-fn region<'a>(board: &'a Board, field: &str, name: &str) -> Result<&'a Region, Box<dyn Error>> {
-    let missing = || format!("layout.{field} names `{name}`, which is not under [memory]");
-    Ok(board.memory.get(name).ok_or_else(missing)?)
+    ))
 }

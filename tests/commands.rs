@@ -2,10 +2,16 @@
 
 #[path = "commands/anywhere.rs"]
 mod anywhere;
+#[path = "commands/chips.rs"]
+mod chips;
 #[path = "commands/emulators.rs"]
 mod emulators;
 #[path = "commands/generate.rs"]
 mod generate;
+#[path = "commands/new.rs"]
+mod new;
+#[path = "commands/own_firmware.rs"]
+mod own_firmware;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

@@ -262,7 +262,9 @@ fn two_networks_share_one_firmware_and_one_memory() {
     std::fs::create_dir_all(path("src/bin")).unwrap();
     // As crates; and as modules, as a build script writes them.
     for (name, generated) in ["first", "second"].iter().zip(&sources) {
-        generated.write_module(&path("modules").join(name)).unwrap();
+        generated
+            .write_module(&path("modules").join(name), &[])
+            .unwrap();
     }
     let vectors = "use first::GOLDEN as FIRST; use second::GOLDEN as SECOND;";
     std::fs::write(path("src/bin/crates.rs"), MAIN.replace("MODULES", vectors)).unwrap();

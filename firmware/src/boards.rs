@@ -5,6 +5,9 @@
 //! pin and what it found set up. Where the board's file has a `[uart]`, there is
 //! `Uart` as well, which `init` sets up if MLPerf Tiny's commands come through it.
 
+#[cfg(feature = "cortex-m")]
+#[path = "boards/cortex_m.rs"]
+mod board;
 #[cfg(feature = "nrf52840-dk")]
 #[path = "boards/nrf52840_dk.rs"]
 mod board;

@@ -7,20 +7,19 @@
 //! The other modules are the board's side of these traits.
 #![cfg_attr(target_os = "none", no_std)]
 
-pub mod measure;
 pub mod mlperf;
-pub mod run;
+
+pub use tadpool_link::{measure, run};
+
+#[cfg(test)]
+mod run_tests;
 
 #[cfg(target_os = "none")]
 pub mod boards;
 #[cfg(target_os = "none")]
 mod fault;
-#[cfg(any(target_os = "none", test))]
-#[cfg_attr(
-    test,
-    allow(dead_code, reason = "the rings are tested, not those of the board")
-)]
-mod link;
+#[cfg(target_os = "none")]
+use tadpool_link::rtt as link;
 #[cfg(target_os = "none")]
 mod log;
 #[cfg(target_os = "none")]

@@ -12,7 +12,11 @@ use tadpool_firmware::run::{Buffers, serve};
 use tadpool_model::Arena;
 
 static ARENA: ConstStaticCell<Arena> = ConstStaticCell::new(Arena::new());
+#[cfg(feature = "mlperf")]
 static BUFFERS: ConstStaticCell<Buffers> = ConstStaticCell::new(Buffers::new());
+#[cfg(not(feature = "mlperf"))]
+static BUFFERS: ConstStaticCell<Buffers<{ tadpool_model::STEPS }>> =
+    ConstStaticCell::new(Buffers::new());
 
 #[cortex_m_rt::entry]
 fn main() -> ! {

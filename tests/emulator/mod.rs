@@ -67,6 +67,7 @@ fn start_image(
         board,
         image,
         model_hash,
+        is_own: false,
         timeout,
     };
     tadpool_probe::start(&run, &Options::default(), &())

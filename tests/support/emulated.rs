@@ -61,6 +61,7 @@ pub(crate) fn assert_same_bytes(program: &Program<'_>, board: &str, images: &[Ve
         board,
         image: &image.path,
         model_hash: Some(written.generated.hash),
+        is_own: false,
         timeout: Duration::from_secs(60),
     };
     let mut session = tadpool_probe::start(&run, &Options::default(), &()).unwrap();

@@ -8,8 +8,8 @@ use embedded_io::{ErrorType, Read, Write};
 use tadpool_model::{Arena, INPUT_BYTES};
 
 use super::{Buffers, COMMAND_LENGTH, HELP, serve};
-use crate::run::tests::{Pin, board as any_board};
 use crate::run::{Board, End};
+use crate::run_tests::{Pin, board as any_board};
 
 /// The bytes that the runner sends, and those that it has been sent.
 #[derive(Default)]

@@ -1,13 +1,17 @@
 #![doc = include_str!("../README.md")]
 
 mod file;
+mod linker;
+mod values;
+
+pub mod startup;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use file::{BoardError, find, load, names, parse, text};
+pub use file::{BoardError, check, find, load, names, parse, read, text};
 
 /// The board that is used when none is named; it needs no hardware.
 pub const DEFAULT_BOARD: &str = "qemu-mps2-an386";
@@ -182,8 +186,10 @@ pub struct CoreClock {
 pub struct Counter {
     /// The timer's name.
     pub name: String,
-    /// Ticks in a second of the board's time.
-    pub frequency_hz: u32,
+    /// Ticks in a second of the board's time; none where nobody knows how fast the chip
+    /// starts, as with `startup = "cortex-m"`.
+    #[serde(default)]
+    pub frequency_hz: Option<u32>,
 }
 
 /// How an image is run.
@@ -293,8 +299,17 @@ impl Board {
         match (&self.runner, &self.clock) {
             (Runner::Qemu(_), _) => Unit::Instructions,
             (Runner::Probe(_), Some(_)) => Unit::Cycles,
+            // Both of its counters count the core's clock, however fast that is.
+            (Runner::Probe(_), None) if self.startup() == startup::GENERIC => Unit::Cycles,
             (Runner::Probe(_), None) => Unit::Ticks,
         }
+    }
+
+    /// Whether nobody knows how fast the core's clock is.
+    pub fn has_unknown_clock(&self) -> bool {
+        self.counter.frequency_hz.is_none()
+            && self.startup() == startup::GENERIC
+            && matches!(self.runner, Runner::Probe(_))
     }
 
     /// Converts `ticks` of the counter to [`Self::unit`], rounded to nearest.
@@ -302,7 +317,7 @@ impl Board {
     /// An emulated board's clock advances by the same time for each
     /// instruction, so its counter counts instructions.
     pub fn cost(&self, ticks: u64) -> u64 {
-        let ticks_hz = u128::from(self.counter.frequency_hz);
+        let ticks_hz = u128::from(self.counter.frequency_hz.unwrap_or(1));
         let (costs, per_ticks) = match (&self.runner, &self.clock) {
             (Runner::Qemu(qemu), _) => (1_000_000_000, ticks_hz << qemu.icount_shift),
             (Runner::Probe(_), Some(clock)) => (u128::from(clock.core_hz), ticks_hz),
@@ -313,11 +328,11 @@ impl Board {
     }
 
     /// Microseconds that `ticks` of the counter are; none where the counter's
-    /// time is an emulator's.
+    /// time is an emulator's, or its frequency is not known.
     pub fn latency_us(&self, ticks: u64) -> Option<f64> {
-        match self.runner {
-            Runner::Qemu(_) => None,
-            Runner::Probe(_) => Some(ticks as f64 * 1e6 / f64::from(self.counter.frequency_hz)),
+        match (&self.runner, self.counter.frequency_hz) {
+            (Runner::Probe(_), Some(hz)) => Some(ticks as f64 * 1e6 / f64::from(hz)),
+            _ => None,
         }
     }
 }
@@ -371,5 +386,58 @@ mod tests {
             ..board
         };
         assert_eq!((board.unit(), board.cost(100)), (Unit::Ticks, 100));
+    }
+
+    /// README's table has every field that a file can have, and no other.
+    #[test]
+    fn readme_names_every_field() {
+        let full = |board: &str| {
+            let mut board = find(board).unwrap();
+            board.busy_pin = Some("a pin".into());
+            board.identity = Some(Identity {
+                register: 0,
+                mask: 0,
+                value: 0,
+                oldest_revision: Some(0),
+            });
+            board.budget = Budget {
+                flash_bytes: Some(1),
+                ram_bytes: Some(1),
+                inference_stack_bytes: Some(1),
+            };
+            board.layout.boot = Some(Boot::SecondStage);
+            board.clock = Some(CoreClock {
+                core_hz: 1,
+                caches: "none".into(),
+                flash_wait_states: 0,
+            });
+            board
+        };
+        let emulated = full("qemu-mps2-an386");
+        let probed = full("stm32f746g-disco");
+        let mut written = std::collections::BTreeSet::new();
+        for board in [&emulated, &probed] {
+            let table: toml::Table = text(board).unwrap().parse().unwrap();
+            fields("", &table, &mut written);
+        }
+        let readme = include_str!("../README.md");
+        let named = readme.lines().filter_map(|line| {
+            let (name, _) = line.strip_prefix("| `")?.split_once("` |")?;
+            (!name.contains("-") && name != "uart").then(|| name.to_owned())
+        });
+        assert_eq!(named.collect::<std::collections::BTreeSet<_>>(), written);
+    }
+
+    /// Adds the fields of a table, with `NAME` for the names of memories.
+    fn fields(path: &str, table: &toml::Table, all: &mut std::collections::BTreeSet<String>) {
+        for (key, value) in table {
+            let key = if path == "memory." { "NAME" } else { key };
+            match value {
+                toml::Value::Table(below) => fields(&format!("{path}{key}."), below, all),
+                _ => {
+                    all.insert(format!("{path}{key}"));
+                }
+            }
+        }
     }
 }

@@ -10,6 +10,7 @@ mod compile;
 mod completions;
 mod data;
 mod doctor;
+mod emulate;
 mod eval;
 mod fit;
 mod flash;
@@ -20,6 +21,7 @@ mod init;
 mod inspect;
 mod logs;
 mod model;
+mod new;
 mod notes;
 mod plan;
 mod probes;
@@ -69,6 +71,15 @@ enum Command {
     /// Quantizes and plans as `compile` does, but builds no image. FOLDER is new, empty, or
     /// holds a crate that was generated before.
     Generate(generate::Generate),
+    /// Make an application of one's own: a package that runs MODEL on BOARD.
+    ///
+    /// It builds at once, has the model by its build script, and a test that compares the
+    /// board with the host; cargo runs both in the emulator or by probe-rs.
+    New(new::New),
+    /// Run a program in an emulated board, and print what it logs by defmt.
+    ///
+    /// As cargo's runner: the program ends the emulator by semihosting, with its status.
+    Emulate(emulate::Emulate),
     /// Write pictures as the bytes that a firmware takes.
     Image(image::ImageArgs),
     /// Say for every board whether a model fits, and what would make it fit.
@@ -132,6 +143,8 @@ impl Cli {
             Command::Forms(command) => Box::new(command.run()),
             Command::Compile(command) => command.run()?,
             Command::Generate(command) => Box::new(command.run()?),
+            Command::New(command) => Box::new(command.run()?),
+            Command::Emulate(command) => Box::new(command.run(self.json)?),
             Command::Image(command) => Box::new(command.run()?),
             Command::Fit(command) => Box::new(command.run()?),
             Command::Simulate(command) => Box::new(command.run()?),

@@ -34,6 +34,13 @@ pub(crate) fn result(text: &str, json: bool, status: ExitCode) -> ExitCode {
     }
 }
 
+/// Prints a line of what is going on to standard output, if anyone still reads it.
+pub(crate) fn line(line: &str) {
+    let mut output = io::stdout().lock();
+    // There is no place left to say that this failed.
+    let _ = writeln!(output, "{}", escaped_lines(line)).and_then(|()| output.flush());
+}
+
 /// Prints why a command failed: as JSON where its result would stand as JSON, else to
 /// standard error.
 pub(crate) fn failure(message: &str, json: bool) -> ExitCode {

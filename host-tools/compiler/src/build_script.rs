@@ -180,7 +180,7 @@ impl Model {
             layout: generate::layout(self.kernels),
             section: self.section.clone(),
         };
-        compiled.generate_with(choices).write_module(folder)?;
+        compiled.generate_with(choices).write_module(folder, &[])?;
         Ok(())
     }
 }

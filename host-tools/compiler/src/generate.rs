@@ -141,12 +141,16 @@ impl Generated {
         self.write_package(folder, &Package::of_firmware(description, kernels))
     }
 
-    /// Writes `model.rs`, `tables.rs` and `weights.bin` into `folder`.
+    /// Writes `model.rs`, `tables.rs` and `weights.bin` into `folder`, and `golden.rs` if
+    /// there are images to test with.
     ///
     /// # Errors
     /// An [`OutputError`] that names the file; files are replaced as a whole.
-    pub fn write_module(&self, folder: &Path) -> Result<(), OutputError> {
+    pub fn write_module(&self, folder: &Path, golden: &[Golden]) -> Result<(), OutputError> {
         output::create_folder(folder)?;
+        for (name, bytes) in golden::files(golden) {
+            output::write(&folder.join(name), &bytes)?;
+        }
         output::write(&folder.join("weights.bin"), &self.weights)?;
         output::write(&folder.join("tables.rs"), self.tables_rs.as_bytes())?;
         output::write(&folder.join("model.rs"), self.model_rs.as_bytes())

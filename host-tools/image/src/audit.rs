@@ -25,7 +25,7 @@ use super::elf::ElfError;
 pub(super) use self::verdict::of_file;
 
 /// The function of the firmware that runs an inference.
-const INFERENCE: &str = "tadpool_firmware::run::inference";
+const INFERENCE: &str = "tadpool_link::run::inference";
 /// The function of the firmware that sets up the board, once, before the first request.
 const START_UP: &str = "tadpool_firmware::boards::init";
 /// Where the processor's entries are in the table of them.

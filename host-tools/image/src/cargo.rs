@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use tadpool_boards::Board;
+use tadpool_compiler::output;
 use tadpool_toolchain::Toolchain;
 
 use super::FirmwareError;
 use super::sources;
 use super::stage::{SETTINGS, Stage};
 
-/// Lines of cargo's output that an error text quotes at most.
-const QUOTED_LINES: usize = 20;
+/// The file beside cargo's own that has the output of a build that failed.
+const LOG: &str = "failed.log";
 /// Variables that change what cargo builds, or how; those that say where crates come from
 /// are the user's.
 const FOREIGN: [&str; 7] = [
@@ -52,7 +53,8 @@ pub(crate) fn build(
         source,
     })?;
     if !output.status.success() {
-        return Err(failure(board, &String::from_utf8_lossy(&output.stderr)));
+        let errors = String::from_utf8_lossy(&output.stderr);
+        return Err(failure(board, &errors, &target_folder.join(LOG)));
     }
     Ok(target_folder.join(target).join("release").join(program))
 }
@@ -90,8 +92,8 @@ fn isolate(command: &mut Command, toolchain: &Toolchain, staged: &Path) {
         .arg(staged.join(SETTINGS));
 }
 
-/// The cause of a failed build, from its output.
-fn failure(board: &Board, output: &str) -> FirmwareError {
+/// The cause of a failed build, from its output, which is kept in the file `log`.
+fn failure(board: &Board, output: &str, log: &Path) -> FirmwareError {
     // rust-lld: section '.text' will not fit in region 'FLASH': overflowed by 12 bytes
     let overflow = output.lines().find_map(|line| {
         let (_, rest) = line.split_once("will not fit in region '")?;
@@ -99,8 +101,8 @@ fn failure(board: &Board, output: &str) -> FirmwareError {
         let bytes = rest.split(' ').next()?.parse().ok()?;
         Some((region.to_owned(), bytes))
     });
-    match overflow {
-        Some((region, overflow_bytes)) => FirmwareError::DoesNotFit {
+    if let Some((region, overflow_bytes)) = overflow {
+        return FirmwareError::DoesNotFit {
             board: board.name.clone(),
             memory: match region.as_str() {
                 "FLASH" => "flash",
@@ -108,13 +110,72 @@ fn failure(board: &Board, output: &str) -> FirmwareError {
                 _ => "RAM",
             },
             overflow_bytes,
+        };
+    }
+    let is_download = [
+        "failed to download",
+        "failed to fetch",
+        "spurious network error",
+    ]
+    .iter()
+    .any(|text| output.contains(text));
+    let problem = first_error(output);
+    match is_download {
+        true => FirmwareError::Download { problem },
+        false => match output::write(log, output.as_bytes()) {
+            Ok(()) => FirmwareError::Cargo {
+                problem,
+                log: log.to_owned(),
+            },
+            Err(error) => error.into(),
         },
-        None => {
-            let lines: Vec<&str> = output.lines().collect();
-            let start = lines.len().saturating_sub(QUOTED_LINES);
-            FirmwareError::Cargo {
-                output: lines[start..].join("\n"),
-            }
-        }
+    }
+}
+
+/// The first error of cargo's or the compiler's output, in one line with its cause.
+fn first_error(output: &str) -> String {
+    let error = |line: &str| {
+        let (head, text) = line.split_once(": ")?;
+        (head == "error" || head.starts_with("error[")).then(|| text.to_owned())
+    };
+    let lines: Vec<&str> = output.lines().map(str::trim).collect();
+    let first = lines.iter().find_map(|line| error(line));
+    let cause = lines.iter().position(|line| *line == "Caused by:");
+    let cause = cause.and_then(|at| lines[at + 1..].iter().find(|line| !line.is_empty()));
+    match (first, cause) {
+        (Some(first), Some(cause)) => format!("{first}: {cause}"),
+        (Some(first), None) => first,
+        _ => "cargo gave no reason".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_failed_is_told_in_a_line() {
+        let board = tadpool_boards::find(tadpool_boards::DEFAULT_BOARD).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join(LOG);
+        let said = |output: &str| failure(&board, output, &log).to_string();
+        let download = "   Updating crates.io index\nerror: failed to download `a v1.0.0`\n\n\
+                        Caused by:\n  Could not resolve host: index\n";
+        assert_eq!(
+            said(download),
+            "the firmware's crates cannot be downloaded: failed to download `a v1.0.0`: Could \
+             not resolve host: index; connect to the network once, after which images are built \
+             without"
+        );
+        assert!(!log.exists());
+        let compiler = "   Compiling a v1.0.0\nerror[E0425]: cannot find value `x`\n  --> a.rs:1:1\n\
+                        error: could not compile `a`\n";
+        let text = said(compiler);
+        assert!(text.starts_with("the image cannot be built: cannot find value `x`; "));
+        assert_eq!(text.lines().count(), 1);
+        assert_eq!(std::fs::read_to_string(&log).unwrap(), compiler);
+        assert!(said("killed").contains("cargo gave no reason"));
+        let full = "rust-lld: error: section '.text' will not fit in region 'FLASH': overflowed by 12 bytes";
+        assert!(said(full).contains("its flash needs 12 bytes more"));
     }
 }

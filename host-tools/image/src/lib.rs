@@ -10,8 +10,9 @@ pub mod weigh;
 
 pub mod cache;
 
+pub mod sources;
+
 mod cargo;
-mod sources;
 mod stage;
 
 use std::path::{Path, PathBuf};
@@ -106,6 +107,15 @@ pub enum FirmwareError {
         /// Name of the board.
         board: String,
     },
+    /// MLPerf Tiny reports times, and nobody knows the board's clock.
+    #[error(
+        "board `{board}` does not say how fast its clock is, and MLPerf Tiny reports times: set \
+         `counter.frequency_hz` in its file"
+    )]
+    NoClock {
+        /// Name of the board.
+        board: String,
+    },
     /// There is no place to build in.
     #[error("no folder for caches is known here; set {} to one", cache::VARIABLE)]
     NoCache,
@@ -158,11 +168,26 @@ pub enum FirmwareError {
         /// Bytes that are missing.
         overflow_bytes: u64,
     },
+    /// The crates that the firmware is built from are not here, and do not come.
+    #[error(
+        "the firmware's crates cannot be downloaded: {problem}; connect to the network once, \
+         after which images are built without"
+    )]
+    Download {
+        /// Cargo's reason.
+        problem: String,
+    },
     /// The compiler or the linker failed.
-    #[error("cargo could not build the image:\n{output}")]
+    #[error(
+        "the image cannot be built: {problem}; all that was said is in `{}`, and `tadpool doctor` \
+         looks for what is missing",
+        log.display()
+    )]
     Cargo {
-        /// The end of its output.
-        output: String,
+        /// The first error.
+        problem: String,
+        /// A file with the whole output.
+        log: PathBuf,
     },
     /// The image is not what it should be.
     #[error(transparent)]
@@ -202,7 +227,7 @@ pub use tadpool_toolchain::for_target as toolchain_for;
 pub(crate) enum Limits {
     /// The value in the board's file.
     Board,
-    /// More than any image takes. The image does not run.
+    /// More than any image takes. The image does not run, and a debugger finds nothing in it.
     None,
 }
 
@@ -218,6 +243,12 @@ impl Order {
     fn new(build: &Build<'_>, limits: Limits) -> Result<Self, FirmwareError> {
         if build.interface == Interface::MlperfUart && build.board.uart.is_none() {
             return Err(FirmwareError::NoUart {
+                board: build.board.name.clone(),
+            });
+        }
+        let is_mlperf = matches!(build.interface, Interface::Mlperf | Interface::MlperfUart);
+        if is_mlperf && build.board.counter.frequency_hz.is_none() {
+            return Err(FirmwareError::NoClock {
                 board: build.board.name.clone(),
             });
         }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 /// Files by their path in a folder.
-pub(crate) type Files = BTreeMap<PathBuf, Cow<'static, [u8]>>;
+pub type Files = BTreeMap<PathBuf, Cow<'static, [u8]>>;
 
 const CARRIED: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/sources.rs"));
 
@@ -18,6 +18,8 @@ const CARRIED: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/sources.rs
 pub(crate) const FIRMWARE: &str = "firmware";
 /// The folder of the generated crate.
 pub(crate) const MODEL: &str = "firmware/model";
+/// The folder of the crate that build scripts use, which no image needs.
+const BUILD: &str = "host-tools/build";
 /// The folder of the kernels, as the generated crate's manifest names it.
 pub(crate) const KERNELS_FROM_MODEL: &str = "../kernels";
 
@@ -27,7 +29,8 @@ const OF_DEVELOPMENT: [&str; 5] = ["dev-dependencies", "test", "bench", "example
 
 /// The sources, with the generated crate of the CIFAR-10 PoolFormer.
 pub(crate) fn files() -> Files {
-    let carried = CARRIED.iter().map(|&(name, bytes)| {
+    let of_images = CARRIED.iter().filter(|(name, _)| !is_below(name, BUILD));
+    let carried = of_images.map(|&(name, bytes)| {
         let bytes = match name.ends_with("Cargo.toml") {
             true => manifest(name, bytes),
             false => Cow::Borrowed(bytes),
@@ -35,6 +38,70 @@ pub(crate) fn files() -> Files {
         (PathBuf::from(name), bytes)
     });
     carried.collect()
+}
+
+/// A carried crate that applications depend on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carried {
+    /// `tadpool-kernels`.
+    Kernels,
+    /// `tadpool-build`.
+    Build,
+}
+
+impl Carried {
+    /// Its files, by their path in its folder: a package that needs no workspace around it.
+    pub fn files(self) -> Files {
+        let folder = match self {
+            Self::Kernels => "firmware/kernels",
+            Self::Build => BUILD,
+        };
+        let files = CARRIED.iter().filter(|(name, _)| is_below(name, folder));
+        let files = files.map(|&(name, bytes)| {
+            let bytes = match name.ends_with("Cargo.toml") {
+                true => alone(&manifest(name, bytes)),
+                false => Cow::Borrowed(bytes),
+            };
+            (PathBuf::from(&name[folder.len() + 1..]), bytes)
+        });
+        files.collect()
+    }
+}
+
+/// The versions of all crates that the firmware and its examples are built with.
+pub fn lock() -> &'static [u8] {
+    let lock = CARRIED
+        .iter()
+        .find(|(name, _)| *name == "firmware/Cargo.lock");
+    lock.map_or(&[], |(_, bytes)| bytes)
+}
+
+fn is_below(name: &str, folder: &str) -> bool {
+    let rest = name.strip_prefix(folder);
+    rest.is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// A manifest with the values that it has from its workspace.
+fn alone(manifest: &[u8]) -> Cow<'static, [u8]> {
+    let parsed = |bytes: &[u8]| -> Option<Table> { std::str::from_utf8(bytes).ok()?.parse().ok() };
+    let root = CARRIED.iter().find(|(name, _)| *name == "Cargo.toml");
+    let workspace = root.and_then(|(_, bytes)| parsed(bytes));
+    let shared = workspace
+        .as_ref()
+        .and_then(|it| it["workspace"].get("package"));
+    let Some(mut table) = parsed(manifest) else {
+        return Cow::Owned(manifest.to_vec()); // cargo says what is wrong with it
+    };
+    table.remove("lints");
+    if let Some(Value::Table(package)) = table.get_mut("package") {
+        for (key, value) in package {
+            let is_shared = value.get("workspace").is_some();
+            if let Some(shared) = shared.and_then(|it| it.get(key)).filter(|_| is_shared) {
+                *value = shared.clone();
+            }
+        }
+    }
+    Cow::Owned(table.to_string().into_bytes())
 }
 
 /// `MODEL_HASH` of the generated crate that is carried, if it says one.
@@ -61,7 +128,7 @@ fn manifest(name: &str, bytes: &'static [u8]) -> Cow<'static, [u8]> {
     }
     if let Some(Value::Table(workspace)) = table.get_mut("workspace") {
         let (members, excluded) = match is_firmware {
-            true => (vec!["model"], vec!["kernels", "protocol"]),
+            true => (vec!["model"], vec!["kernels", "link", "protocol"]),
             false => (members(), vec![FIRMWARE]),
         };
         workspace.insert("members".into(), members.into());
@@ -77,7 +144,7 @@ fn members() -> Vec<&'static str> {
         .iter()
         .filter_map(|(name, _)| name.strip_suffix("/Cargo.toml"));
     folders
-        .filter(|&folder| folder != FIRMWARE && folder != MODEL)
+        .filter(|folder| ![FIRMWARE, MODEL, BUILD].contains(folder))
         .collect()
 }
 
@@ -171,6 +238,25 @@ mod tests {
         assert!(!text("firmware/kernels/Cargo.toml").contains("[[test]]"));
         assert!(text("firmware/Cargo.toml").contains("[profile.release]"));
         assert!(model_hash().is_some());
+    }
+
+    #[test]
+    fn carried_crates_stand_alone() {
+        for (carried, name) in [
+            (Carried::Kernels, "tadpool-kernels"),
+            (Carried::Build, "tadpool-build"),
+        ] {
+            let files = carried.files();
+            for file in ["src/lib.rs", "README.md", "LICENSE-MIT", "LICENSE-APACHE"] {
+                assert!(files.contains_key(Path::new(file)), "{name}: {file}");
+            }
+            let manifest = std::str::from_utf8(&files[Path::new("Cargo.toml")]).unwrap();
+            assert!(!manifest.contains("workspace"), "{manifest}");
+            let manifest: Table = manifest.parse().unwrap();
+            assert_eq!(manifest["package"]["name"].as_str(), Some(name));
+            assert!(manifest["package"]["version"].is_str());
+        }
+        assert!(!lock().is_empty());
     }
 
     #[test]

@@ -68,7 +68,7 @@ impl Stage {
         };
         let board = tadpool_boards::text(build.board).map_err(wrong)?;
         files.insert(BOARD.into(), Cow::Owned(board.into_bytes()));
-        let settings = settings(&files)?;
+        let settings = settings(&files, limits)?;
         files.insert(SETTINGS.into(), Cow::Owned(settings.into_bytes()));
 
         let mut arguments: Vec<String> = vec!["--release".into(), "--bin".into(), program.into()];
@@ -104,7 +104,9 @@ impl Stage {
 
 /// The profile of the firmware's manifest, with all that it leaves open, as a configuration
 /// that goes before the user's.
-fn settings(files: &Files) -> Result<String, FirmwareError> {
+///
+/// What is only weighed has no information for debuggers, which takes more time than the code.
+fn settings(files: &Files, limits: Limits) -> Result<String, FirmwareError> {
     let path = Path::new(sources::FIRMWARE).join("Cargo.toml");
     let wrong = |problem: String| FirmwareError::File {
         path: path.clone(),
@@ -123,6 +125,14 @@ fn settings(files: &Files) -> Result<String, FirmwareError> {
         .parse()
         .map_err(|error: toml::de::Error| wrong(error.to_string()))?;
     complete.extend(profile.clone());
+    if limits == Limits::None {
+        complete.insert("debug".into(), false.into());
+        let packages = complete.get_mut("package").and_then(Value::as_table_mut);
+        let packages = packages.into_iter().flatten();
+        for package in packages.filter_map(|(_, package)| package.as_table_mut()) {
+            package.insert("debug".into(), false.into());
+        }
+    }
     let profiles = Table::from_iter([("release".to_owned(), complete.into())]);
     Ok(Table::from_iter([("profile".to_owned(), profiles.into())]).to_string())
 }

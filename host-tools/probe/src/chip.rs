@@ -10,32 +10,38 @@ use tadpool_boards::{Board, Runner};
 
 /// probe-rs's description of the board's chip.
 pub(super) fn target(board: &Board, options: &Options) -> Result<Target, ProbeError> {
-    let unknown = |chip: &str, similar| ProbeError::UnknownChip {
-        chip: chip.to_owned(),
-        similar,
-    };
     if let (Runner::Qemu(_), None) = (&board.runner, &options.chip) {
-        return qemu::target(board).map_err(|_| unknown(&board.name, Vec::new()));
+        return qemu::target(board).map_err(|_| ProbeError::UnknownChip {
+            chip: board.name.clone(),
+            similar: Vec::new(),
+        });
     }
-    let chip = options.chip.as_deref().unwrap_or(&board.chip);
-    let registry = Registry::from_builtin_families();
-    let mut target = registry.get_target_by_name(chip).map_err(|_| {
-        const MOST: usize = 8;
-        let mut similar = registry.search_chips(chip);
-        similar.dedup();
-        similar.truncate(MOST);
-        unknown(chip, similar)
-    })?;
+    let mut target = named(options.chip.as_deref().unwrap_or(&board.chip))?;
     if let Runner::Probe(probe) = &board.runner {
         prefer(&mut target, &probe.flash_algorithms)?;
     }
     Ok(target)
 }
 
+/// probe-rs' description of a chip.
+pub(super) fn named(chip: &str) -> Result<Target, ProbeError> {
+    let registry = Registry::from_builtin_families();
+    registry.get_target_by_name(chip).map_err(|_| {
+        const MOST: usize = 8;
+        let mut similar = registry.search_chips(chip);
+        similar.dedup();
+        similar.truncate(MOST);
+        ProbeError::UnknownChip {
+            chip: chip.to_owned(),
+            similar,
+        }
+    })
+}
+
 /// Leaves no other flash algorithm for the memories that those of these `names` serve.
 ///
 /// probe-rs has a preference too, but for writing only: to verify, it would refuse to choose.
-fn prefer(target: &mut Target, names: &[String]) -> Result<(), ProbeError> {
+pub(super) fn prefer(target: &mut Target, names: &[String]) -> Result<(), ProbeError> {
     for name in names {
         let algorithms = &target.flash_algorithms;
         let preferred = algorithms.iter().find(|one| one.name == *name);

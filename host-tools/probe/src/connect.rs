@@ -164,7 +164,8 @@ impl Connection {
             }
         };
         let found = core_name(cpuid);
-        match board.core.trim_end_matches('F') == found {
+        let expected = board.core.trim_end_matches('F');
+        match expected == found || expected == architecture(found) {
             true => Ok(()),
             false => Err(ProbeError::WrongCore {
                 board: board.name.clone(),
@@ -212,6 +213,18 @@ fn core_name(cpuid: u32) -> &'static str {
         0xd22 => "Cortex-M55",
         0xd23 => "Cortex-M85",
         _ => "processor that is not known here",
+    }
+}
+
+/// The architecture of a core, which is all that is known of some boards'.
+fn architecture(core: &str) -> &'static str {
+    match core {
+        "Cortex-M0" | "Cortex-M0+" | "Cortex-M1" => "Armv6-M",
+        "Cortex-M3" => "Armv7-M",
+        "Cortex-M4" | "Cortex-M7" => "Armv7E-M",
+        "Cortex-M33" | "Cortex-M55" | "Cortex-M85" => "Armv8-M",
+        // Among them Cortex-M23, which lacks instructions that others of Armv8-M have.
+        _ => "",
     }
 }
 

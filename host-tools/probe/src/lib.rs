@@ -3,6 +3,7 @@
 mod chip;
 mod connect;
 mod error;
+mod find;
 mod flash;
 mod link;
 mod memory_test;
@@ -26,6 +27,7 @@ use tadpool_compiler::progress::Progress;
 
 pub use connect::{Connection, FoundProbe, Options, connect, list};
 pub use error::ProbeError;
+pub use find::{FindError, board_of_chip, find_board, with_chip};
 pub use flash::Flashed;
 pub use link::RttLink;
 pub use memory_test::BadWord;
@@ -53,6 +55,8 @@ pub struct Run<'a> {
     pub image: &'a Path,
     /// Hash of the model that the image is to hold, if that matters.
     pub model_hash: Option<u32>,
+    /// Whether it is a firmware of somebody's own, which names its board as it likes.
+    pub is_own: bool,
     /// Time that each answer may take.
     pub timeout: Duration,
 }
@@ -78,6 +82,7 @@ pub fn start(
         connection.run(run.image, START_TIME.min(run.timeout))?,
         run.timeout,
     )?;
-    session.check(&run.board.name, run.model_hash)?;
+    let board = (!run.is_own).then_some(run.board.name.as_str());
+    session.check(board, run.model_hash)?;
     Ok(session)
 }

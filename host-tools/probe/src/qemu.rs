@@ -9,6 +9,7 @@ mod gdb;
 mod owned;
 mod probe;
 mod process;
+mod program;
 mod target;
 
 use std::sync::Once;
@@ -20,6 +21,7 @@ use probe_rs::plugin::{Plugin, register_plugin};
 pub use probe::Tamper;
 pub(crate) use process::ANSWER_TIME;
 pub use process::{Emulator, EmulatorError};
+pub use program::{Ended, run_program};
 
 use tadpool_boards::Board;
 

@@ -90,10 +90,10 @@ impl Provenance {
         };
         let wait_states = match setup.flash_wait_states {
             Some(count) => format!("{count} flash wait states"),
+            None if setup.core_hz == 0 => "flash wait states out of reset".to_owned(),
             None => "no flash of its own".to_owned(),
         };
-        let mhz = f64::from(setup.core_hz) / 1e6;
-        let clock = match setup.crystal {
+        let source = match setup.crystal {
             true => "crystal",
             false => "the chip's oscillator, ±1 %",
         };
@@ -106,9 +106,11 @@ impl Provenance {
             Some(false) => ", single-bank flash",
             None => "",
         };
-        Some(format!(
-            "{mhz} MHz ({clock}{boost}), {caches}, {wait_states}{banks}"
-        ))
+        let clock = match setup.core_hz {
+            0 => "clock out of reset".to_owned(),
+            hz => format!("{} MHz ({source}{boost})", f64::from(hz) / 1e6),
+        };
+        Some(format!("{clock}, {caches}, {wait_states}{banks}"))
     }
 }
 

@@ -241,14 +241,16 @@ impl<T: Transport> Session<T> {
         &mut self.transport
     }
 
-    /// Refuses an image of another board, or of another model than the one
-    /// whose hash is given.
+    /// Refuses an image of another board than the one that is named, or of another model
+    /// than the one whose hash is given.
     ///
     /// # Errors
     /// [`SessionError::WrongBoard`] and [`SessionError::WrongModel`].
-    pub fn check(&self, board: &str, model_hash: Option<u32>) -> Result<(), SessionError> {
+    pub fn check(&self, board: Option<&str>, model_hash: Option<u32>) -> Result<(), SessionError> {
         let hello = &self.hello;
-        if hello.board != board {
+        if let Some(board) = board
+            && hello.board != board
+        {
             let image = hello.board.as_str().to_owned();
             return Err(SessionError::WrongBoard {
                 image,

@@ -24,6 +24,18 @@ const FIELDS: [&str; 6] = [
 ];
 /// Files that each package has beside its sources.
 const FILES: [&str; 3] = ["LICENSE-APACHE", "LICENSE-MIT", "README.md"];
+/// Packages without large dependencies.
+const SMALL: [&str; 9] = [
+    "memory-planner",
+    "tadpool-boards",
+    "tadpool-build",
+    "tadpool-cycles",
+    "tadpool-input",
+    "tadpool-kernels",
+    "tadpool-link",
+    "tadpool-protocol",
+    "tadpool-toolchain",
+];
 /// Files above the folder in which the installed program works: none of them may reach the
 /// build of an image.
 const CONFIGURATION: &str = r#"
@@ -49,6 +61,7 @@ pub(crate) fn check() -> Result<()> {
     let packages = public()?;
     for package in &packages {
         check_metadata(package)?;
+        check_features(package)?;
     }
     let folder = tempfile::tempdir().context("cannot make a folder")?;
     let folder = &folder.path().canonicalize()?;
@@ -77,6 +90,7 @@ pub(crate) fn check() -> Result<()> {
         members.push((name, member));
     }
     write_workspace(&workspace, &members)?;
+    verify(&workspace, &names)?;
     let installed = install(&workspace, &members, &folder.join("installed"))?;
     work(&installed, folder)
 }
@@ -105,6 +119,54 @@ fn check_metadata(package: &Value) -> Result<()> {
             value => text(value).is_empty(),
         };
         ensure!(!is_empty, "the manifest of {name} has no {field}");
+    }
+    Ok(())
+}
+
+/// Every feature is described where a registry's reader looks: in the package's README or in
+/// its documentation.
+fn check_features(package: &Value) -> Result<()> {
+    let (name, manifest) = (text(&package["name"]), text(&package["manifest_path"]));
+    let folder = Path::new(manifest)
+        .parent()
+        .context("a manifest has no folder")?;
+    let mut documents = fs::read_to_string(folder.join("README.md"))?;
+    documents += &fs::read_to_string(folder.join("src/lib.rs")).unwrap_or_default();
+    let features = package["features"].as_object().into_iter().flatten();
+    for (feature, _) in features.filter(|(feature, _)| *feature != "default") {
+        ensure!(
+            documents.contains(&format!("`{feature}`")),
+            "neither README nor documentation of {name} says what its feature `{feature}` is for"
+        );
+    }
+    Ok(())
+}
+
+/// Packages that compile quickly, each by itself and with its features, as a registry's users
+/// have them; and for a microcontroller. The others are compiled by the installation.
+fn verify(workspace: &Path, names: &[&str]) -> Result<()> {
+    const FEATURES: [&str; 4] = ["defmt", "visit,cases", "std,dsp", "helium"];
+    let check = |package: &str| {
+        let mut command = cargo(["check", "--package", package, "--target-dir"]);
+        command
+            .arg(root().join("target/verified"))
+            .current_dir(workspace);
+        command
+    };
+    for name in names.iter().filter(|name| SMALL.contains(name)) {
+        run(&mut check(name))?;
+    }
+    for features in FEATURES {
+        run(check("tadpool-kernels").args(["--features", features]))?;
+    }
+    run(check("memory-planner").arg("--no-default-features"))?;
+    run(check("memory-planner").arg("--all-features"))?;
+    for (package, target, features) in [
+        ("tadpool-kernels", "thumbv7em-none-eabihf", "dsp,defmt"),
+        ("tadpool-kernels", "thumbv8m.main-none-eabihf", "helium"),
+        ("tadpool-link", "thumbv6m-none-eabi", "rtt"),
+    ] {
+        run(check(package).args(["--target", target, "--features", features]))?;
     }
     Ok(())
 }
@@ -183,6 +245,43 @@ fn work(program: &Path, folder: &Path) -> Result<()> {
         left == 0,
         "{left} files were left in the folder it worked in"
     );
+    make_application(program, folder)
+}
+
+/// Makes an application, runs it in the emulator, and runs its test, which compares its
+/// logits with the host's.
+fn make_application(program: &Path, folder: &Path) -> Result<()> {
+    let folder = folder.join("elsewhere");
+    fs::create_dir(&folder)?;
+    let mut new = Command::new(program);
+    new.args([
+        "new",
+        "application",
+        "--board",
+        "qemu-mps2-an386",
+        "--model",
+    ])
+    .arg(root().join(MODEL))
+    .current_dir(&folder);
+    run(&mut new)?;
+    let mut path = vec![
+        program
+            .parent()
+            .context("the program has no folder")?
+            .to_owned(),
+    ];
+    path.extend(std::env::split_paths(
+        &std::env::var_os("PATH").unwrap_or_default(),
+    ));
+    for subcommand in ["run", "test"] {
+        let mut command = cargo([subcommand, "--quiet"]);
+        command
+            .current_dir(folder.join("application"))
+            .env("PATH", std::env::join_paths(&path)?)
+            .env_remove("TADPOOL")
+            .env_remove("CARGO_TARGET_DIR");
+        run(&mut command)?;
+    }
     Ok(())
 }
 

@@ -10,6 +10,9 @@ pub trait Received: sealed::Sealed + core::fmt::Debug {
     /// Nothing of an image.
     #[doc(hidden)]
     const NOTHING: Self;
+    /// Whether the first step runs while it comes.
+    #[doc(hidden)]
+    const COMES_IN_ROWS: bool;
 
     /// Bytes of the image so far.
     #[doc(hidden)]
@@ -25,6 +28,7 @@ pub struct Whole {
 
 impl Received for Whole {
     const NOTHING: Self = Self { bytes: 0 };
+    const COMES_IN_ROWS: bool = false;
 
     fn bytes(&self) -> usize {
         self.bytes
@@ -33,6 +37,7 @@ impl Received for Whole {
 
 impl Received for Pushed {
     const NOTHING: Self = Self::new();
+    const COMES_IN_ROWS: bool = true;
 
     fn bytes(&self) -> usize {
         Self::bytes(self)

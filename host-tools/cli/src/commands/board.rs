@@ -11,6 +11,7 @@ use tadpool_compiler::compile::{Compiled, Model};
 use tadpool_compiler::generate::{Generated, Package};
 use tadpool_compiler::place::program::Program;
 use tadpool_image::cache::Cache;
+use tadpool_image::elf;
 use tadpool_image::{Build, Image, Interface};
 use tadpool_kernels::checksum::fnv1a;
 use tadpool_probe::Run;
@@ -29,6 +30,10 @@ pub(crate) struct BoardArgs {
     /// description's board if not given.
     #[arg(long, value_name = "BOARD")]
     board: Option<String>,
+    /// probe-rs' name of the chip: with `--board` instead of the board's; without, any chip
+    /// is run as it comes out of reset.
+    #[arg(long, value_name = "CHIP")]
+    chip: Option<String>,
 }
 
 /// The way to a board.
@@ -40,9 +45,6 @@ pub(crate) struct ProbeArgs {
     /// Speed of the debug probe's wires, instead of the board's.
     #[arg(long, value_name = "KHZ", value_parser = clap::value_parser!(u32).range(1..))]
     speed: Option<u32>,
-    /// probe-rs' name of the chip, instead of the board's.
-    #[arg(long, value_name = "CHIP")]
-    chip: Option<String>,
     /// Attach while the chip's reset pin is held, which also reaches a chip whose
     /// program keeps debuggers out.
     #[arg(long)]
@@ -72,6 +74,8 @@ pub(crate) struct BoardImage {
     pub(crate) image: Image,
     model_hash: u32,
     step_names: Vec<String>,
+    /// Whether it is a firmware of the user's own.
+    is_own: bool,
 }
 
 impl BoardArgs {
@@ -81,8 +85,18 @@ impl BoardArgs {
 
     /// The board that was named, or else `described`, or else the default.
     pub(crate) fn named_or(&self, described: Option<&str>) -> anyhow::Result<Board> {
-        let name = self.board.as_deref().or(described);
-        Ok(tadpool_boards::find(name.unwrap_or(DEFAULT_BOARD))?)
+        let board = match (&self.board, &self.chip) {
+            (None, Some(chip)) => tadpool_probe::board_of_chip(chip)?,
+            (named, chip) => {
+                let name = named.as_deref().or(described).unwrap_or(DEFAULT_BOARD);
+                let board = tadpool_probe::find_board(name)?;
+                match chip {
+                    Some(chip) => tadpool_probe::with_chip(&board, chip)?,
+                    None => board,
+                }
+            }
+        };
+        Ok(board)
     }
 
     /// Generates the model's crate for the board and builds the image.
@@ -100,14 +114,42 @@ impl BoardArgs {
         let board = self.find(model)?;
         let generated = compiled.generate(board.kernels);
         let image = build_image(interface, &board, &generated, compiled)?;
+        Ok(BoardImage::of(board, image, &generated, compiled))
+    }
+
+    /// A firmware of the user's own, which answers by `tadpool-link` and is to hold `model`.
+    pub(crate) fn own(
+        &self,
+        elf: &Path,
+        model: &Model,
+        compiled: &Compiled,
+    ) -> anyhow::Result<BoardImage> {
+        let board = self.find(model)?;
+        let generated = compiled.generate(board.kernels);
+        let bytes = std::fs::read(elf).with_context(|| format!("`{}`", elf.display()))?;
+        let image = Image {
+            path: elf.to_owned(),
+            sizes: elf::sizes(elf, &bytes)?,
+            audit: None,
+        };
+        Ok(BoardImage {
+            is_own: true,
+            ..BoardImage::of(board, image, &generated, compiled)
+        })
+    }
+}
+
+impl BoardImage {
+    fn of(board: Board, image: Image, generated: &Generated, compiled: &Compiled) -> Self {
         let program = compiled.program();
         let names = program.steps.iter().map(|step| step.name.to_string());
-        Ok(BoardImage {
+        Self {
             step_names: names.collect(),
             board,
             image,
             model_hash: generated.hash,
-        })
+            is_own: false,
+        }
     }
 }
 
@@ -170,7 +212,7 @@ impl ProbeArgs {
         Options {
             probe: self.probe.clone(),
             speed_khz: self.speed,
-            chip: self.chip.clone(),
+            chip: None,
             under_reset: self.under_reset,
             allow_erase: self.allow_erase,
             answer_time: None,
@@ -190,6 +232,7 @@ impl BoardImage {
             board: &self.board,
             image: &self.image.path,
             model_hash: Some(self.model_hash),
+            is_own: self.is_own,
             timeout: args.timeout(),
         };
         let mut session = tadpool_probe::start(&run, &args.options(), &Bars::default())?;

@@ -65,7 +65,7 @@ const GET_RULES: &str = "install probe-rs' udev rules \
 impl Doctor {
     pub(crate) fn run(self) -> anyhow::Result<Diagnosis> {
         let boards: Vec<Board> = match &self.board {
-            Some(board) => vec![tadpool_boards::find(board)?],
+            Some(board) => vec![tadpool_probe::find_board(board)?],
             None => tadpool_boards::names()
                 .map(tadpool_boards::find)
                 .collect::<Result<_, _>>()?,

@@ -56,7 +56,7 @@ impl Fit {
                 .collect::<Result<_, _>>()?,
             named => named
                 .iter()
-                .map(|name| tadpool_boards::find(name))
+                .map(|name| tadpool_probe::find_board(name))
                 .collect::<Result<Vec<_>, _>>()?,
         };
         let (model, compiled) = self.model.compile()?;
@@ -123,7 +123,7 @@ impl fmt::Display for FitReport {
         if self.boards.iter().any(|row| row.derived) {
             writeln!(
                 f,
-                "* derived from images for the same core and kernels, to some bytes; `tadpool \
+                "* derived from images for the same core and kernels, within 16 bytes; `tadpool \
                  compile` builds the image itself"
             )?;
         }

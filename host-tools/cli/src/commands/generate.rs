@@ -43,8 +43,8 @@ pub(crate) struct Generate {
     /// Add images of the calibration with their logits, to test a target with.
     #[arg(long, value_name = "IMAGES", default_value_t = 0)]
     golden: usize,
-    /// Write no crate but its module `model.rs`, for a build script.
-    #[arg(long, conflicts_with_all = ["crate_name", "kernels_path", "golden"])]
+    /// Write no crate but its module `model.rs` (and `golden.rs`), for a build script.
+    #[arg(long, conflicts_with_all = ["crate_name", "kernels_path"])]
     module: bool,
     /// Write the paths of all files that are read into this file, one a line.
     #[arg(long, value_name = "FILE")]
@@ -87,11 +87,11 @@ impl Generate {
             section: self.weights_section.clone(),
         });
         let mut own_workspace = false;
+        let files = calibrated.images.iter().map(|image| image.path.as_path());
+        let golden = self.golden(&model, &compiled, files)?;
         if self.module {
-            generated.write_module(&self.output)?;
+            generated.write_module(&self.output, &golden)?;
         } else {
-            let files = calibrated.images.iter().map(|image| image.path.as_path());
-            let golden = self.golden(&model, &compiled, files)?;
             own_workspace = needs_workspace(&self.output);
             let kernels = self.kernels_folder()?;
             let about = About {

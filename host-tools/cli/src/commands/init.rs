@@ -34,7 +34,7 @@ pub(crate) struct InitReport {
 
 impl Init {
     pub(crate) fn run(self) -> anyhow::Result<InitReport> {
-        tadpool_boards::find(&self.board)?;
+        tadpool_probe::find_board(&self.board)?;
         let network = import::import_file(&self.onnx)?.model;
         let folder = self.onnx.parent().unwrap_or(Path::new(""));
         let file = match self.output {
@@ -139,16 +139,8 @@ std = [{stds}]
 }
 
 /// A string as TOML writes it.
-fn toml_string(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
-            c if c.is_control() => quoted += &format!("\\\\u{:04X}", u32::from(c)),
-            c => quoted.push(c),
-        }
-    }
-    quoted + "\""
+pub(super) fn toml_string(text: &str) -> String {
+    toml::Value::from(text).to_string()
 }
 
 impl fmt::Display for InitReport {

@@ -25,6 +25,10 @@ pub(crate) struct Run {
     board: BoardArgs,
     #[command(flatten)]
     session: SessionArgs,
+    /// A firmware of one's own that answers by `tadpool-link`, instead of tadpool's. MODEL is
+    /// to be compiled as its model was.
+    #[arg(long, value_name = "FILE")]
+    elf: Option<PathBuf>,
     /// Images of the network's input size.
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
@@ -64,7 +68,10 @@ impl Run {
     pub(crate) fn run(self) -> anyhow::Result<RunReport> {
         let (model, compiled) = self.model.compile()?;
         let input = &model.description.input;
-        let built = self.board.build(&model, &compiled)?;
+        let built = match &self.elf {
+            Some(elf) => self.board.own(elf, &model, &compiled)?,
+            None => self.board.build(&model, &compiled)?,
+        };
         let mut session = built.start(&self.session)?;
         let program = compiled.program();
         let labels = &model.description.labels;

@@ -2,6 +2,7 @@
 
 use tadpool_kernels::Fault;
 
+use super::HEADER;
 use super::tokens::plain;
 use crate::place::program::{Arena, Program};
 
@@ -36,8 +37,19 @@ impl Golden {
     }
 }
 
-/// The module `golden.rs` of a generated crate; the images lie beside it.
-pub(super) fn source(golden: &[Golden]) -> String {
+/// The module `golden.rs` of a generated crate, and the images that lie beside it; nothing
+/// without images.
+pub(super) fn files(golden: &[Golden]) -> Vec<(String, Vec<u8>)> {
+    if golden.is_empty() {
+        return Vec::new();
+    }
+    let images = golden.iter().enumerate();
+    let images = images.map(|(number, vector)| (file(number), vector.pixels.clone()));
+    let source = format!("{HEADER}\n{}", source(golden)).into_bytes();
+    images.chain([("golden.rs".to_owned(), source)]).collect()
+}
+
+fn source(golden: &[Golden]) -> String {
     let vectors = golden.iter().enumerate().map(|(number, vector)| {
         let (name, logits) = (&vector.name, &vector.logits);
         let file = file(number);
@@ -59,6 +71,6 @@ pub(super) fn source(golden: &[Golden]) -> String {
 }
 
 /// The name of an image's file.
-pub(super) fn file(number: usize) -> String {
+fn file(number: usize) -> String {
     format!("golden{number}.bin")
 }

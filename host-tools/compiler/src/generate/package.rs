@@ -157,14 +157,8 @@ impl<'a> Package<'a> {
             let readme = format!("<!-- {MARK}; do not edit. -->\n\n{readme}");
             files.push(text("README.md", readme));
         }
-        if !self.golden.is_empty() {
-            let source = golden::source(self.golden);
-            files.push(text("src/golden.rs", format!("{HEADER}\n{source}")));
-        }
-        for (number, vector) in self.golden.iter().enumerate() {
-            let path = Path::new("src").join(golden::file(number));
-            files.push((path, vector.pixels.clone()));
-        }
+        let golden = golden::files(self.golden).into_iter();
+        files.extend(golden.map(|(name, bytes)| (Path::new("src").join(name), bytes)));
         files
     }
 }

@@ -86,10 +86,7 @@ impl Emulator {
         };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(EmulatorError::Start)?;
         let port = listener.local_addr().map_err(EmulatorError::Start)?.port();
-        let mut child = owned::spawn(command(qemu, port)).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => EmulatorError::Missing,
-            _ => EmulatorError::Start(error),
-        })?;
+        let mut child = spawn(command(qemu, port))?;
         let messages = Arc::new(Mutex::new(VecDeque::new()));
         if let Some(pipe) = child.stderr.take() {
             let messages = Arc::clone(&messages);
@@ -183,7 +180,8 @@ impl Drop for Emulator {
     }
 }
 
-fn command(machine: &Qemu, port: u16) -> Command {
+/// QEMU with the board's machine, and nothing to be seen of it.
+pub(super) fn machine(machine: &Qemu) -> Command {
     let mut command = qemu();
     command
         .args(["-name", &owned::mark()])
@@ -191,19 +189,35 @@ fn command(machine: &Qemu, port: u16) -> Command {
         .args(["-icount", &format!("shift={}", machine.icount_shift)])
         .args(["-nodefaults", "-display", "none"])
         .args(["-serial", "none", "-monitor", "none"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// The same, halted, which speaks to this process.
+fn command(board: &Qemu, port: u16) -> Command {
+    let mut command = machine(board);
+    command
         .arg("-S")
         .args([
             "-chardev",
             &format!("socket,id=gdb,host=127.0.0.1,port={port},nodelay=on"),
         ])
         .args(["-gdb", "chardev:gdb"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped());
+        .stdout(Stdio::null());
     command
 }
 
-fn keep_last_lines(pipe: impl Read, messages: &Mutex<VecDeque<String>>) {
+/// Starts QEMU.
+pub(super) fn spawn(command: Command) -> Result<Child, EmulatorError> {
+    owned::spawn(command).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => EmulatorError::Missing,
+        _ => EmulatorError::Start(error),
+    })
+}
+
+/// Keeps the last lines that QEMU says of itself.
+pub(super) fn keep_last_lines(pipe: impl Read, messages: &Mutex<VecDeque<String>>) {
     for line in BufReader::new(pipe).lines().map_while(Result::ok) {
         if line.contains("has no peer") {
             continue; // a network card that is not connected, on purpose

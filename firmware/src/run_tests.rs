@@ -8,7 +8,12 @@ use embedded_hal::digital;
 use embedded_io::ErrorType;
 use tadpool_kernels::checksum::fnv1a;
 
-use super::*;
+use embedded_hal::digital::OutputPin;
+use embedded_io::{Read, Write};
+use tadpool_link::measure::*;
+use tadpool_link::run::*;
+use tadpool_model::{Arena, INPUT_BYTES, STEPS};
+use tadpool_protocol::*;
 
 /// Requests that were sent, and responses that came.
 #[derive(Default)]
@@ -122,7 +127,7 @@ pub(crate) fn board() -> TestBoard {
 fn answers(board: &mut TestBoard, bytes: &[u8]) -> (Vec<Response>, End) {
     board.link.requests.extend(bytes);
     let mut arena = Box::new(Arena::new());
-    let end = serve(board, &mut arena, &mut Buffers::new());
+    let end = serve(board, &mut arena, &mut Buffers::<STEPS>::new());
     let mut reader = FrameReader::new();
     let mut responses = Vec::new();
     for byte in std::mem::take(&mut board.link.responses) {

@@ -1,15 +1,15 @@
 //! The request loop: images in, predictions and their cost out.
 
+use core::convert::Infallible;
+
 use embedded_hal::delay::DelayNs;
-use embedded_hal::digital::OutputPin;
+use embedded_hal::digital::{ErrorType, OutputPin};
 use embedded_io::{Read, Write};
 use heapless::Vec;
 use tadpool_kernels::Fault;
 use tadpool_kernels::checksum::{FNV1A_OF_NOTHING, fnv1a_on};
-use tadpool_model::{
-    ARENA_BYTES, Arena, CLASSES, COMES_IN_ROWS, INPUT_BYTES, INPUT_CHANNELS, INPUT_HEIGHT,
-    INPUT_WIDTH, Logit, MODEL_HASH, NAME, Prediction, STEPS,
-};
+use tadpool_kernels::network::Received as _;
+use tadpool_kernels::{Arena, Logit, Network, Prediction};
 use tadpool_protocol::{
     Counter, FaultKind, FaultReport, FrameReader, Hello, LOGITS_PER_FRAME, LogitsPiece, MAX_FRAME,
     Refusal, Request, Response, SelfTest, Setup, VERSION, encode,
@@ -36,6 +36,40 @@ pub struct Board<L, P, C, S, G, T = ()> {
     pub log: G,
     /// Faults on demand, in images that are built for it.
     pub self_tests: T,
+}
+
+impl<L, C> Board<L, NoPin, C, (), ()> {
+    /// A board of which nothing is known but its link and its clock.
+    pub fn new(name: &'static str, link: L, clock: C) -> Self {
+        Self {
+            name,
+            setup: Setup::default(),
+            link,
+            busy: NoPin,
+            clock,
+            stack: (),
+            log: (),
+            self_tests: (),
+        }
+    }
+}
+
+/// No pin.
+#[derive(Debug)]
+pub struct NoPin;
+
+impl ErrorType for NoPin {
+    type Error = Infallible;
+}
+
+impl OutputPin for NoPin {
+    fn set_low(&mut self) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    fn set_high(&mut self) -> Result<(), Self::Error> {
+        Ok(())
+    }
 }
 
 /// Faults on demand. A type and no function pointers: whoever reads the machine code sees
@@ -69,6 +103,26 @@ pub trait StackGauge {
     fn used_bytes(&self) -> usize;
 }
 
+/// Nothing is known of it.
+impl StackGauge for () {
+    fn size_bytes(&self) -> usize {
+        0
+    }
+
+    fn paint(&mut self) {}
+
+    fn used_bytes(&self) -> usize {
+        0
+    }
+}
+
+/// No log.
+impl Log for () {
+    fn inferred(&mut self, _: u64, _: u32) {}
+
+    fn refused(&mut self, _: Refusal) {}
+}
+
 /// Writes down what happens, for the host to read.
 pub trait Log {
     /// An inference is complete.
@@ -79,14 +133,16 @@ pub trait Log {
 }
 
 /// Memory of the request loop beside the arena.
+///
+/// `STEPS` is the generated crate's constant of that name.
 #[derive(Debug)]
-pub struct Buffers {
+pub struct Buffers<const STEPS: usize> {
     reader: FrameReader,
     frame: [u8; MAX_FRAME],
     records: [StepRecord; STEPS],
 }
 
-impl Buffers {
+impl<const STEPS: usize> Buffers<STEPS> {
     /// Empty buffers.
     pub const fn new() -> Self {
         let record = StepRecord {
@@ -101,7 +157,7 @@ impl Buffers {
     }
 }
 
-impl Default for Buffers {
+impl<const STEPS: usize> Default for Buffers<STEPS> {
     fn default() -> Self {
         Self::new()
     }
@@ -121,12 +177,13 @@ pub enum End {
 /// Answers requests until the host has no more. A function of its own in the image, which
 /// reports of faults name.
 #[inline(never)]
-pub fn serve<L, P, C, S, G, T>(
+pub fn serve<N, L, P, C, S, G, T, const STEPS: usize>(
     board: &mut Board<L, P, C, S, G, T>,
-    arena: &mut Arena,
-    buffers: &mut Buffers,
+    arena: &mut Arena<N>,
+    buffers: &mut Buffers<STEPS>,
 ) -> End
 where
+    N: Network,
     L: Read + Write,
     P: OutputPin,
     C: Clock,
@@ -163,11 +220,11 @@ where
     }
 }
 
-struct Session<'a, L, P, C, S, G, T> {
+struct Session<'a, N: Network, L, P, C, S, G, T> {
     board: &'a mut Board<L, P, C, S, G, T>,
-    arena: &'a mut Arena,
+    arena: &'a mut Arena<N>,
     frame: &'a mut [u8; MAX_FRAME],
-    records: &'a mut [StepRecord; STEPS],
+    records: &'a mut [StepRecord],
     overhead_ticks: u32,
     received: Received,
 }
@@ -190,8 +247,9 @@ impl Received {
     };
 }
 
-impl<L, P, C, S, G, T> Session<'_, L, P, C, S, G, T>
+impl<N, L, P, C, S, G, T> Session<'_, N, L, P, C, S, G, T>
 where
+    N: Network,
     L: Read + Write,
     P: OutputPin,
     C: Clock,
@@ -237,16 +295,16 @@ where
         Hello {
             version: VERSION,
             board: cut(self.board.name),
-            model: cut(NAME),
-            model_hash: MODEL_HASH,
+            model: cut(N::NAME),
+            model_hash: N::MODEL_HASH,
             input: [
-                INPUT_HEIGHT as u16,
-                INPUT_WIDTH as u16,
-                INPUT_CHANNELS as u16,
+                N::INPUT_HEIGHT as u16,
+                N::INPUT_WIDTH as u16,
+                N::INPUT_CHANNELS as u16,
             ],
-            classes: CLASSES as u16,
-            steps: STEPS as u16,
-            arena_bytes: ARENA_BYTES as u32,
+            classes: N::LABELS.len() as u16,
+            steps: N::STEP_NAMES.len() as u16,
+            arena_bytes: N::ARENA_BYTES as u32,
             stack_bytes: self.board.stack.size_bytes() as u32,
             counter: Counter {
                 frequency_hz: C::FREQUENCY_HZ,
@@ -280,10 +338,10 @@ where
     fn infer(&mut self, checksum: u32) -> Result<(), End> {
         // The first steps write over the image, so it serves once.
         let received = core::mem::replace(&mut self.received, Received::NOTHING);
-        if received.bytes != INPUT_BYTES {
+        if received.bytes != N::INPUT_BYTES {
             return self.refuse(Refusal::Incomplete {
                 received: received.bytes as u32,
-                expected: INPUT_BYTES as u32,
+                expected: N::INPUT_BYTES as u32,
             });
         }
         if received.checksum != checksum {
@@ -307,9 +365,11 @@ where
         let result = inference(self.arena, &mut recorder);
         let running = current_step();
         let mut ticks = recorder.finish();
-        if COMES_IN_ROWS {
+        if N::Received::COMES_IN_ROWS {
             ticks += received.ticks;
-            self.records[0].ticks += received.ticks;
+            if let Some(first) = self.records.first_mut() {
+                first.ticks += received.ticks;
+            }
         }
         busy.set_low().ok();
         let stack_bytes = stack.used_bytes() as u32;
@@ -351,11 +411,11 @@ where
 
 /// An inference, as a function of its own that is found in the image.
 #[inline(never)]
-fn inference<'a, C: Clock, T: SelfTests>(
-    arena: &'a mut Arena,
+fn inference<'a, N: Network, C: Clock, T: SelfTests>(
+    arena: &'a mut Arena<N>,
     recorder: &mut Recorder<'_, C, T>,
 ) -> Result<Prediction<'a>, Fault> {
-    tadpool_model::infer_observed(arena, recorder)
+    arena.infer_observed(recorder)
 }
 
 fn send_steps(
@@ -396,7 +456,10 @@ fn send_logits(
 }
 
 /// Sends one frame.
-pub(crate) fn write_frame(
+///
+/// # Errors
+/// [`End::LinkClosed`] if it cannot be sent.
+pub fn write_frame(
     link: &mut impl Write,
     response: &Response,
     frame: &mut [u8; MAX_FRAME],
@@ -408,7 +471,10 @@ pub(crate) fn write_frame(
 
 /// Writes all of `bytes`. The link's own function of this name panics if a link says that it
 /// wrote more than it was given.
-pub(crate) fn write_all(link: &mut impl Write, mut bytes: &[u8]) -> Result<(), End> {
+///
+/// # Errors
+/// [`End::LinkClosed`] if it takes no more.
+pub fn write_all(link: &mut impl Write, mut bytes: &[u8]) -> Result<(), End> {
     while !bytes.is_empty() {
         let written = link.write(bytes).map_err(|_| End::LinkClosed)?;
         bytes = match bytes.get(written..) {
@@ -429,6 +495,3 @@ fn cut<const N: usize>(text: &str) -> heapless::String<N> {
     }
     string
 }
-
-#[cfg(test)]
-pub(crate) mod tests;
