@@ -15,6 +15,8 @@ pub mod run;
 pub mod boards;
 #[cfg(target_os = "none")]
 mod fault;
+#[cfg(target_os = "none")]
+mod last_fault;
 #[cfg(any(target_os = "none", test))]
 #[cfg_attr(
     test,
@@ -49,3 +51,5 @@ mod timers;
     any(feature = "qemu-mps2", feature = "qemu-systick")
 ))]
 mod uart;
+#[cfg(target_os = "none")]
+mod weights;

@@ -17,6 +17,7 @@ static BUFFERS: ConstStaticCell<Buffers> = ConstStaticCell::new(Buffers::new());
 #[cortex_m_rt::entry]
 fn main() -> ! {
     let mut board = boards::init();
+    boards::check_weights();
     // There is one start, so nobody has taken them.
     if let (Some(arena), Some(buffers)) = (ARENA.try_take(), BUFFERS.try_take()) {
         serve(&mut board, arena, buffers);
