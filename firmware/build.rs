@@ -154,8 +154,10 @@ fn memory_map(board: &Board) -> Result<String, String> {
 {{
   .weights : ALIGN(8)
   {{
+    _tadpool_weights_start = .;
     *(.rodata.*tadpool_model*);
     . = ALIGN(8);
+    _tadpool_weights_end = .;
   }} > {weights_at}
   .tadpool.model_hash (INFO) : {{ KEEP(*(.tadpool.model_hash)) }}
 }}

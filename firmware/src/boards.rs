@@ -38,8 +38,8 @@ use tadpool_protocol::Setup;
 use crate::log::DefmtLog;
 use crate::measure::Clock;
 use crate::mmio::Register;
-use crate::run;
 use crate::stack::MainStack;
+use crate::{fault, last_fault, run, weights};
 
 // What the board's file says; the build script wrote it.
 include!(concat!(env!("OUT_DIR"), "/board.rs"));
@@ -122,7 +122,15 @@ pub fn init() -> Board {
         setup.core_hz,
         board::TIMER.name()
     );
+    last_fault::log();
     board
+}
+
+/// Fails with a fault unless the weights in flash are those that were written.
+pub fn check_weights() {
+    if let Err(corrupted) = weights::check() {
+        fault::of_weights(corrupted);
+    }
 }
 
 /// Stops, until the host resets the board. The core stays awake, so that a probe
@@ -160,6 +168,24 @@ fn setup_of_core(core_hz: u32) -> Setup {
         instruction_cache: ccr & INSTRUCTION_CACHE != 0,
         data_cache: ccr & DATA_CACHE != 0,
         ..Setup::default()
+    }
+}
+
+/// Writes `bytes` bytes from `address` on back from the core's data cache, where it has one,
+/// so that they are in memory after a reset.
+pub(crate) fn write_back(address: usize, bytes: usize) {
+    const LINE: usize = 32;
+    if cfg!(any(
+        feature = "nucleo-h743zi",
+        feature = "stm32f746g-disco",
+        feature = "stm32n6570-dk"
+    )) {
+        for line in (address / LINE * LINE..address.saturating_add(bytes)).step_by(LINE) {
+            // SAFETY: cleans the line of an address by DCCMVAC, which changes no data.
+            #[allow(unsafe_code)]
+            unsafe { Register::at(0xe000_ef68) }.write(line as u32);
+        }
+        cortex_m::asm::dsb();
     }
 }
 

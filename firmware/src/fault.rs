@@ -18,10 +18,11 @@ use crate::link::Rtt;
 use crate::measure::current_step;
 use crate::mmio::Register;
 use crate::run::{write_all, write_frame};
-use crate::stack;
+use crate::weights::Corrupted;
+use crate::{last_fault, stack};
 
 /// The audit of the image compares it with what the handlers can need.
-const OWN_STACK_BYTES: usize = 2048;
+const OWN_STACK_BYTES: usize = 2560;
 /// Words that the processor saves on the stack before the handler runs.
 const SAVED_WORDS: usize = 8;
 const SAVED_LR: usize = 5;
@@ -143,6 +144,24 @@ extern "C" fn unexpected(exception: i16) -> ! {
     report(FaultKind::Exception, message, None)
 }
 
+/// Reports that the flash holds other weights than were written.
+pub(crate) fn of_weights(corrupted: Corrupted) -> ! {
+    let mut message = Message::new();
+    push_text(&mut message, "CRC-32 ");
+    push_hexadecimal(&mut message, corrupted.found);
+    push_text(&mut message, ", written ");
+    push_hexadecimal(&mut message, corrupted.expected);
+    report(FaultKind::Weights, message, None)
+}
+
+/// Adds a number as eight hexadecimal digits.
+fn push_hexadecimal(message: &mut Message, number: u32) {
+    for place in (0..8).rev() {
+        let digit = char::from_digit(number >> (4 * place) & 15, 16);
+        message.push(digit.unwrap_or('?')).ok();
+    }
+}
+
 /// Adds as much of a text as fits.
 fn push_text(message: &mut Message, text: &str) {
     for c in text.chars() {
@@ -180,6 +199,7 @@ fn report(kind: FaultKind, message: Message, registers: Option<Registers>) -> ! 
             message,
             registers,
         };
+        last_fault::keep(&report);
         write_frame(&mut link, &Response::Fault(report), &mut frame).ok();
     }
     boards::stop()

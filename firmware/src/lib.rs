@@ -19,6 +19,8 @@ pub mod boards;
 #[cfg(target_os = "none")]
 mod fault;
 #[cfg(target_os = "none")]
+mod last_fault;
+#[cfg(target_os = "none")]
 use tadpool_link::rtt as link;
 #[cfg(target_os = "none")]
 mod log;
@@ -48,3 +50,5 @@ mod timers;
     any(feature = "qemu-mps2", feature = "qemu-systick")
 ))]
 mod uart;
+#[cfg(target_os = "none")]
+mod weights;

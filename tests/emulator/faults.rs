@@ -1,7 +1,10 @@
 //! Faults of the firmware: caught, and reported with the place.
 
 use std::time::Duration;
-use tadpool_probe::session::SessionError;
+use tadpool_image::seal::seal;
+use tadpool_probe::RunnerError;
+use tadpool_probe::logs::LogTable;
+use tadpool_probe::session::{Session, SessionError};
 use tadpool_probe::trace::{Cause, TraceError};
 use tadpool_protocol::{FaultKind, SelfTest};
 
@@ -82,6 +85,34 @@ fn a_hard_fault_names_the_step_it_happened_in() {
 }
 
 #[test]
+fn the_log_after_a_reset_tells_the_last_fault() {
+    for (test, what) in [
+        (SelfTest::Panic, "a panic"),
+        (SelfTest::BadAddress, "a HardFault"),
+        (SelfTest::StackOverflow, "an overflow of the stack"),
+    ] {
+        let (_, image) = image(tadpool_boards::DEFAULT_BOARD);
+        let (_, mut session) = start(tadpool_boards::DEFAULT_BOARD);
+        let table = LogTable::of(&image.path, &std::fs::read(&image.path).unwrap()).unwrap();
+        let expected = format!("the last run ended by {what}");
+        let has_told = |log: &[u8]| {
+            let lines = table.decode(log);
+            lines.iter().any(|line| line.message.starts_with(&expected))
+        };
+        session.self_test(test).unwrap_err();
+        assert!(!has_told(&session.take_log()), "{what}");
+        let mut told = Vec::new();
+        for _ in 0..2 {
+            let link = session.into_transport();
+            let link = link.restart(&image.path, super::TIMEOUT).unwrap();
+            session = Session::start(link, super::TIMEOUT).unwrap();
+            told.push(has_told(&session.take_log()));
+        }
+        assert_eq!(told, [true, false], "{what} is told once");
+    }
+}
+
+#[test]
 fn a_board_that_hangs_is_given_up() {
     let (board, image) = image(tadpool_boards::DEFAULT_BOARD);
     let timeout = Duration::from_secs(5);
@@ -105,8 +136,19 @@ fn corrupted_weights_are_told_from_a_bug() {
     bytes[place.unwrap()] ^= 0x40;
     let folder = tempfile::tempdir().unwrap();
     let corrupted = folder.path().join("corrupted.elf");
-    std::fs::write(&corrupted, bytes).unwrap();
+    std::fs::write(&corrupted, &bytes).unwrap();
 
+    // At its start the firmware compares the CRC.
+    match start_image(&board, &corrupted, None, super::TIMEOUT) {
+        Err(RunnerError::Session(error)) => {
+            insta::assert_snapshot!("corrupted_weights", without_addresses(&error.to_string()));
+        }
+        other => panic!("{other:?}"),
+    }
+
+    // What comes later, or with a CRC that matches, shows in the steps.
+    seal(&corrupted, &mut bytes).unwrap();
+    std::fs::write(&corrupted, bytes).unwrap();
     let mut session = start_image(&board, &corrupted, None, super::TIMEOUT).unwrap();
     let (_, expected) = on_host(&picture(5));
     let found = session.infer(&picture(5)).unwrap();

@@ -4,6 +4,8 @@
 mod computes;
 mod faults;
 mod images;
+#[cfg(target_os = "linux")]
+mod load;
 mod measures;
 mod mlperf;
 mod probe;

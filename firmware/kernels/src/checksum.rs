@@ -1,4 +1,5 @@
-//! A checksum of a step's output, to compare runs on different cores.
+//! Checksums: of a step's output, to compare runs on different cores, and of weights, to
+//! notice flash that is worn out.
 
 /// FNV-1a, 32 bit.
 ///
@@ -18,9 +19,47 @@ pub fn fnv1a_on(hash: u32, bytes: &[u8]) -> u32 {
     })
 }
 
+/// The remainders of half a byte by the polynomial of [`crc32`], bits reversed.
+static REMAINDERS: [u32; 16] = [
+    0x0000_0000,
+    0x1db7_1064,
+    0x3b6e_20c8,
+    0x26d9_30ac,
+    0x76dc_4190,
+    0x6b6b_51f4,
+    0x4db2_6158,
+    0x5005_713c,
+    0xedb8_8320,
+    0xf00f_9344,
+    0xd6d6_a3e8,
+    0xcb61_b38c,
+    0x9b64_c2b0,
+    0x86d3_d2d4,
+    0xa00a_e278,
+    0xbdbd_f21c,
+];
+
+/// CRC-32 as in IEEE 802.3 and ISO 3309: polynomial 0x04c11db7, bits reversed, all bits of
+/// the first word and of the result inverted. By a table of 64 bytes.
+pub fn crc32(bytes: &[u8]) -> u32 {
+    let remainder = |crc: u32| REMAINDERS.get(crc as usize & 15).copied().unwrap_or(0);
+    let half = |crc: u32| crc >> 4 ^ remainder(crc);
+    !bytes
+        .iter()
+        .fold(u32::MAX, |crc, &byte| half(half(crc ^ u32::from(byte))))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_crc_is_that_of_the_standard() {
+        assert_eq!(crc32(b""), 0);
+        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+        assert_eq!(crc32(&[0; 32]), 0x190a_55ad);
+        assert_eq!(crc32(&[0xff; 32]), 0xff6c_ab0b);
+    }
 
     #[test]
     fn matches_the_published_vectors() {

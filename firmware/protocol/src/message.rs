@@ -233,11 +233,13 @@ pub enum FaultKind {
     StackOverflow,
     /// An exception without a handler.
     Exception,
+    /// The flash holds other weights than were written.
+    Weights,
 }
 
 /// The registers that the processor saved on entry to the fault handler, and its fault
 /// status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registers {
     /// Program counter.
     pub pc: u32,

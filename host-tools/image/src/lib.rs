@@ -6,6 +6,8 @@ pub mod audit;
 
 pub mod fit;
 
+pub mod seal;
+
 pub mod weigh;
 
 pub mod cache;
@@ -312,7 +314,8 @@ pub(crate) fn build_limited(
         &staged,
         &target_folder,
     )?;
-    let bytes = read(&built)?;
+    let mut bytes = read(&built)?;
+    seal::seal(&built, &mut bytes)?;
     holds(&built, &bytes, stage, &folder)?;
     if let Some(folder) = path.parent() {
         output::create_folder(folder)?;

@@ -145,6 +145,15 @@ impl RttLink {
         self.connection.first_difference(image)
     }
 
+    /// Resets the board and links to it again; the arguments are those of
+    /// [`Connection::run`].
+    ///
+    /// # Errors
+    /// As [`Connection::run`].
+    pub fn restart(self, image: &Path, time: Duration) -> Result<Self, ProbeError> {
+        self.connection.run(image, time)
+    }
+
     /// One look at the rings: takes what came, and hands over as much of `bytes`
     /// as there is room for. Returns how much that was.
     fn exchange(&mut self, bytes: &[u8]) -> Result<usize, rtt::Error> {

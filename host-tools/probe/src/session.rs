@@ -241,6 +241,11 @@ impl<T: Transport> Session<T> {
         &mut self.transport
     }
 
+    /// Gives the transport back.
+    pub fn into_transport(self) -> T {
+        self.transport
+    }
+
     /// Refuses an image of another board than the one that is named, or of another model
     /// than the one whose hash is given.
     ///
@@ -482,6 +487,10 @@ fn fault_text(fault: &Fault) -> String {
         FaultKind::HardFault => "the processor faulted",
         FaultKind::StackOverflow => "the stack overflowed; raise layout.stack_bytes of the board",
         FaultKind::Exception => "the processor took an exception without a handler",
+        FaultKind::Weights => {
+            "the weights in its flash are not those that were written; flash it again, and if \
+             that helps for a while only, the flash is worn out or something else writes to it"
+        }
     };
     let mut text = what.to_owned();
     if let Some(step) = report.step {

@@ -13,6 +13,7 @@ mod fuzz;
 mod generate;
 #[cfg(test)]
 mod graph;
+mod load;
 mod packages;
 mod python;
 mod quick;
@@ -84,6 +85,20 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Sends images to two emulated boards at once while emulators are killed and links cut,
+    /// and fails if one is not answered exactly once as on the host, or something is left
+    /// behind.
+    Load {
+        /// How many.
+        #[arg(long, default_value_t = 1000)]
+        images: u32,
+        /// How often an emulator is killed or a link cut, at most.
+        #[arg(long, default_value_t = 50)]
+        interruptions: u32,
+        /// Chooses when.
+        #[arg(long, default_value_t = 1)]
+        seed: u32,
+    },
     /// Builds the examples of applications, and runs them in the emulator.
     Examples,
     /// Writes the generated crate in `firmware/model` anew.
@@ -112,6 +127,11 @@ fn main() -> ExitCode {
         Command::Bench { check: true, .. } => bench::lint().and_then(|()| bench::check()),
         Command::Bench { core, save, .. } => bench::bench(core.as_deref(), save),
         Command::Fuzz { minutes, seed } => fuzz::fuzz(minutes, seed),
+        Command::Load {
+            images,
+            interruptions,
+            seed,
+        } => load::load(images, interruptions, seed),
         Command::Examples => examples::camera().and_then(|()| examples::pieces()),
         Command::Generate { check: false } => generate::generate(),
         Command::Generate { check: true } => generate::check(),
