@@ -71,10 +71,12 @@ impl Forms {
     }
 }
 
-/// What is said of a node, without the node.
+/// What is said of a node, without the node and the number of those like it.
 fn said(why: &str) -> String {
     let said = why.split_once("): ").map_or(why, |(_, said)| said);
-    said.split(" (").next().unwrap_or(said).to_owned()
+    let alone = said.strip_suffix(" more like it)");
+    let alone = alone.and_then(|said| said.rsplit_once(" ("));
+    alone.map_or(said, |(said, _)| said).to_owned()
 }
 
 /// Lowest, median and highest signal to noise of the logits for each token mixer, with int8
@@ -123,11 +125,11 @@ mod tests {
                     stem\ta\timported\tX\t13\timported\t30.5\t40.0\t\n\
                     stem\ta\timported\tY\t18\trefused\t\t\tnode `n` (Op): why; do that\n\
                     norm\tb\trefused\tX\t13\tnot exported\t\t\tError\n\
-                    norm\tb\trefused\tY\t18\trefused\t\t\tnode `n` (Op): 4 groups; do that (so)\n";
+                    norm\tb\trefused\tY\t18\trefused\t\t\tnode `n` (Op): 4 groups; do that (so) (2 more like it)\n";
         let forms = Forms::parse(text).unwrap();
         assert_eq!(forms.exporters, ["X 13", "Y 18"]);
         assert_eq!(forms.meant, [["stem", "a", "30.5", "refused"]]);
-        assert_eq!(forms.refused, [["norm", "b", "4 groups; do that"]]);
+        assert_eq!(forms.refused, [["norm", "b", "4 groups; do that (so)"]]);
         assert_eq!((forms.imported, forms.files, forms.unexpected), (1, 3, 1));
         assert!(Forms::parse("header\na\tb\n").is_err());
     }
