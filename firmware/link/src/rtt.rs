@@ -221,7 +221,7 @@ mod tests {
         let memory = memory();
         let ring = ring(memory, 1000, 1000);
         let sent: Vec<u8> = (0..2000_u32).map(|n| (n * 7) as u8).collect();
-        let mut received = Vec::new();
+        let mut received: Vec<u8> = Vec::new();
         let mut rest = &sent[..];
         while received.len() < sent.len() {
             rest = &rest[ring.put(memory, rest)..];
