@@ -106,6 +106,8 @@ fn what_is_missing_is_told_with_a_status() {
         .args(line)
         .current_dir(folder.path())
         .env("PATH", folder.path())
+        // Where an emulator may have been unpacked to.
+        .env("XDG_DATA_HOME", folder.path())
         .output()
         .unwrap();
     assert!(!output.status.success());

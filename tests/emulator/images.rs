@@ -72,6 +72,7 @@ fn the_audit_sees_panics_and_recursion() {
 fn an_image_without_room_for_its_stack_is_refused() {
     let mut board = tadpool_boards::find(tadpool_boards::DEFAULT_BOARD).unwrap();
     board.layout.stack_bytes = 1024;
+    board.budget.inference_stack_bytes = None;
     let build = Build {
         board: &board,
         model: None,

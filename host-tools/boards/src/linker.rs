@@ -23,7 +23,7 @@ impl Board {
         let flash_bytes = self.length(&layout.code, self.budget.flash_bytes) as u32;
         let ram_bytes = self.ram_bytes() as u32;
         let stack_bytes = layout.stack_bytes;
-        if stack_bytes % 8 != 0 || stack_bytes >= ram_bytes {
+        if !stack_bytes.is_multiple_of(8) || stack_bytes >= ram_bytes {
             let problem = "is not a multiple of 8 below the RAM's length";
             return Err(format!("layout.stack_bytes = {stack_bytes} {problem}"));
         }
