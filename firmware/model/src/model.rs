@@ -767,4 +767,4 @@ const fn weights(offset: usize, size: usize) -> &'static [u8] {
 }
 
 /// Tells images of different models apart.
-pub const MODEL_HASH: u32 = 0xa1f61d63;
+pub const MODEL_HASH: u32 = 0x19b4c1c8;
