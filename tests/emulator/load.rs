@@ -36,6 +36,14 @@ struct Done {
 struct Random(u64);
 
 impl Random {
+    /// Seeds that are next to each other begin far apart (splitmix64).
+    fn of(seed: u64) -> Self {
+        let mut state = seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        Self((state ^ (state >> 31)).max(1))
+    }
+
     fn below(&mut self, end: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -75,7 +83,7 @@ fn every_image_is_answered_once_whatever_is_interrupted() {
             for (worker, (board, image)) in built.iter().enumerate() {
                 let (waiting, done) = (&waiting, &done);
                 scope.spawn(move || {
-                    let mut random = Random(u64::from(seed) * 2 + worker as u64 + 1);
+                    let mut random = Random::of(u64::from(seed) * 2 + worker as u64);
                     let mut session: Option<Session<RttLink>> = None;
                     // Its share, at random among its share of the images.
                     let share = interruptions / 2 + interruptions % 2 * (worker as u32 ^ 1);
