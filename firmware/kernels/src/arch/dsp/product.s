@@ -37,10 +37,11 @@
 	.equ WEIGHTS, 52
 	.equ FRAME, 60		@ with what is pushed before, a multiple of eight
 
-	.equ UNROLL, 32		@ steps of two inputs; `UNROLL` in product.rs
 	.if DUAL_ISSUE
+	.equ UNROLL, 32		@ steps of two inputs; `UNROLL` in product.rs
 	.equ STEP_SIZE, 56	@ bytes of code; `STEP_SIZE` in product.rs
 	.else
+	.equ UNROLL, 16
 	.equ STEP_SIZE, 44
 	.endif
 
