@@ -141,16 +141,37 @@ pub(crate) const UART_BAUD: u32 = {baud};
     Ok(source)
 }
 
-/// `memory.x` for cortex-m-rt's linker script. The model's statics get a section of their
-/// own, so that its weights can be weighed, or lie in another memory.
-fn memory_map(board: &Board) -> Result<String, String> {
+/// `memory.x` for cortex-m-rt's linker script. The model's statics get sections of their own,
+/// so that its weights can be weighed, or lie in another memory.
+///
+/// The weights of the steps that `TADPOOL_COPIED_WEIGHTS` names lie in RAM. `INSERT AFTER
+/// .data` makes cortex-m-rt copy them there at start, with the initial values of variables.
+fn memory_map(board: &Board) -> Result<String, Box<dyn Error>> {
+    println!("cargo::rerun-if-env-changed=TADPOOL_COPIED_WEIGHTS");
     let weights_at = match board.layout.weights == board.layout.code {
         true => "FLASH",
         false => "WEIGHTS",
     };
     let map = board.memory_map()?;
+    let names = env::var("TADPOOL_COPIED_WEIGHTS").unwrap_or_default();
+    let mut copied = String::new();
+    for name in names.split(',').filter(|name| !name.is_empty()) {
+        // Mangled names have the length in front, so none is found within another.
+        let length = name.len();
+        writeln!(copied, "    *(.rodata.*tadpool_model*{length}{name}*);")?;
+    }
     Ok(format!(
         "{map}SECTIONS
+{{
+  .copied_weights : ALIGN(8)
+  {{
+    _tadpool_copied_weights_start = .;
+{copied}    . = ALIGN(8);
+    _tadpool_copied_weights_end = .;
+  }} > RAM AT>FLASH
+}}
+INSERT AFTER .data;
+SECTIONS
 {{
   .weights : ALIGN(8)
   {{

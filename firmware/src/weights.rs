@@ -1,10 +1,10 @@
-//! Whether the weights in flash are those that were written: their CRC, which the host puts
-//! into the image when it is linked.
+//! Whether the weights in flash, and those that were copied from there to RAM, are those that
+//! were written: their CRC, which the host puts into the image when it is linked.
 #![allow(unsafe_code)]
 
 use core::ptr;
 
-use tadpool_kernels::checksum::crc32;
+use tadpool_kernels::checksum::crc32_on;
 
 /// What is to be there; the host knows it by this name, and its mark.
 #[repr(C)]
@@ -27,6 +27,8 @@ static TADPOOL_WEIGHTS: Expected = Expected {
 unsafe extern "C" {
     static _tadpool_weights_start: u8;
     static _tadpool_weights_end: u8;
+    static _tadpool_copied_weights_start: u8;
+    static _tadpool_copied_weights_end: u8;
 }
 
 /// Other weights than were written.
@@ -46,13 +48,15 @@ pub(crate) fn check() -> Result<(), Corrupted> {
         defmt::warn!("the image has no CRC of its weights");
         return Ok(());
     }
-    let start = (&raw const _tadpool_weights_start).expose_provenance();
-    let end = (&raw const _tadpool_weights_end).expose_provenance();
-    let first = ptr::with_exposed_provenance::<u8>(start);
-    // SAFETY: the linker puts the symbols at both ends of the section with the weights,
-    // which nothing writes.
-    let weights = unsafe { core::slice::from_raw_parts(first, end.saturating_sub(start)) };
-    let found = crc32(weights);
+    let kept = between(
+        &raw const _tadpool_weights_start,
+        &raw const _tadpool_weights_end,
+    );
+    let copied = between(
+        &raw const _tadpool_copied_weights_start,
+        &raw const _tadpool_copied_weights_end,
+    );
+    let found = crc32_on(crc32_on(0, kept), copied);
     match found == crc {
         true => Ok(()),
         false => Err(Corrupted {
@@ -60,4 +64,13 @@ pub(crate) fn check() -> Result<(), Corrupted> {
             expected: crc,
         }),
     }
+}
+
+/// What the linker has put between two of its symbols for weights.
+fn between(start: *const u8, end: *const u8) -> &'static [u8] {
+    let (start, end) = (start.expose_provenance(), end.expose_provenance());
+    let first = ptr::with_exposed_provenance::<u8>(start);
+    // SAFETY: the linker puts the symbols at both ends of a section with weights, which
+    // nothing writes once the program has started.
+    unsafe { core::slice::from_raw_parts(first, end.saturating_sub(start)) }
 }

@@ -1,7 +1,8 @@
 //! The sizes and contents of images, and which are refused.
 use std::path::Path;
 
-use tadpool_compiler::generate::{Description, Generated};
+use tadpool_boards::Board;
+use tadpool_compiler::generate::{Description, Generated, StepWeights};
 use tadpool_image::audit::{self, AuditError};
 use tadpool_image::{Build, FirmwareError, Interface, Model};
 use tadpool_probe::session::SessionError;
@@ -84,17 +85,71 @@ fn an_image_without_room_for_its_stack_is_refused() {
     }
 }
 
-#[test]
-fn another_model_takes_the_place_of_the_carried_one() {
+/// The model that the firmware carries.
+fn carried() -> Generated {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware/model/src");
     let source = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
-    let generated = Generated {
-        model_rs: source("model.rs").replace("NAME: &str = \"", "NAME: &str = \"copy of "),
+    let step_weights = |(name, bytes, macs): (&str, u64, u64)| StepWeights {
+        name: name.to_owned(),
+        bytes,
+        macs,
+    };
+    Generated {
+        model_rs: source("model.rs"),
         tables_rs: source("tables.rs"),
         weights: std::fs::read(folder.join("weights.bin")).unwrap(),
+        step_weights: [
+            ("STAGE1_BLOCK0_MLP_WEIGHTS", 2 * 4096, 2_097_152),
+            ("STAGE3_BLOCK0_MLP_WEIGHTS", 2 * 65_536, 2_097_152),
+            ("STAGE2_EMBEDDING_WEIGHTS", 18_432, 1_179_648),
+        ]
+        .map(step_weights)
+        .into(),
+        arena_bytes: tadpool_model::ARENA_BYTES,
         hash: tadpool_model::MODEL_HASH,
         has_section: false,
+    }
+}
+
+#[test]
+fn weights_are_copied_as_far_as_there_is_room() {
+    let mut board = tadpool_boards::find(tadpool_boards::DEFAULT_BOARD).unwrap();
+    board.layout.copy_weights = true;
+    board.budget.ram_bytes = Some(80 << 10);
+    let generated = carried();
+    let model = Some(Model {
+        generated: &generated,
+        description: &Description {
+            name: tadpool_model::NAME.to_owned(),
+            labels: Vec::new(),
+        },
+    });
+    let build = |board: &Board| {
+        let build = Build {
+            board,
+            model,
+            interface: Interface::Requests,
+        };
+        tadpool_image::build(&build).unwrap_or_else(|error| panic!("{error}"))
     };
+    let image = build(&board);
+    // The two that are busiest; the large one has no room.
+    assert_eq!(image.sizes.copied_weights_bytes, 2 * 4096 + 18_432);
+    let mut session = start_image(&board, &image.path, None, TIMEOUT).unwrap();
+    let picture = picture(9);
+    assert_eq!(session.infer(&picture).unwrap().logits, on_host(&picture).0);
+
+    board.layout.copy_weights = false;
+    let plain = build(&board).sizes;
+    assert_eq!(plain.copied_weights_bytes, 0);
+    assert_eq!(plain.weights_bytes, image.sizes.weights_bytes);
+    assert!(plain.ram_bytes() + image.sizes.copied_weights_bytes >= image.sizes.ram_bytes());
+}
+
+#[test]
+fn another_model_takes_the_place_of_the_carried_one() {
+    let mut generated = carried();
+    generated.model_rs = (generated.model_rs).replace("NAME: &str = \"", "NAME: &str = \"copy of ");
     let description = Description {
         name: "a copy".to_owned(),
         labels: Vec::new(),
@@ -127,16 +182,9 @@ fn another_model_takes_the_place_of_the_carried_one() {
 
 #[test]
 fn an_image_of_another_model_is_never_taken_for_the_one() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware/model/src");
-    let source = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
     let expected = tadpool_model::MODEL_HASH ^ 1;
-    let generated = Generated {
-        model_rs: source("model.rs"),
-        tables_rs: source("tables.rs"),
-        weights: std::fs::read(folder.join("weights.bin")).unwrap(),
-        hash: expected,
-        has_section: false,
-    };
+    let mut generated = carried();
+    generated.hash = expected;
     let description = Description {
         name: "another".to_owned(),
         labels: Vec::new(),

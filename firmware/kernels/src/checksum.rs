@@ -42,11 +42,16 @@ static REMAINDERS: [u32; 16] = [
 /// CRC-32 as in IEEE 802.3 and ISO 3309: polynomial 0x04c11db7, bits reversed, all bits of
 /// the first word and of the result inverted. By a table of 64 bytes.
 pub fn crc32(bytes: &[u8]) -> u32 {
+    crc32_on(0, bytes)
+}
+
+/// [`crc32`] of what has the checksum `crc`, which is zero of nothing, followed by `bytes`.
+pub fn crc32_on(crc: u32, bytes: &[u8]) -> u32 {
     let remainder = |crc: u32| REMAINDERS.get(crc as usize & 15).copied().unwrap_or(0);
     let half = |crc: u32| crc >> 4 ^ remainder(crc);
     !bytes
         .iter()
-        .fold(u32::MAX, |crc, &byte| half(half(crc ^ u32::from(byte))))
+        .fold(!crc, |crc, &byte| half(half(crc ^ u32::from(byte))))
 }
 
 #[cfg(test)]
@@ -57,6 +62,7 @@ mod tests {
     fn the_crc_is_that_of_the_standard() {
         assert_eq!(crc32(b""), 0);
         assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+        assert_eq!(crc32_on(crc32(b"1234"), b"56789"), 0xcbf4_3926);
         assert_eq!(crc32(&[0; 32]), 0x190a_55ad);
         assert_eq!(crc32(&[0xff; 32]), 0xff6c_ab0b);
     }

@@ -431,7 +431,7 @@ static STAGE1_EMBEDDING: PatchEmbedding<'static> = PatchEmbedding {
     flip: 128,
     shift: &[],
     pad: &tables::STAGE1_EMBEDDING_PAD,
-    weights: Weights::Int8(weights(0, 2400)),
+    weights: Weights::Int8(weights(&STAGE1_EMBEDDING_WEIGHTS.0, 0, 2400)),
     bias: &tables::STAGE1_EMBEDDING_BIAS,
     multiplier: &tables::STAGE1_EMBEDDING_MULTIPLIER,
     zero_point: 4,
@@ -464,7 +464,7 @@ static STAGE1_BLOCK0_MLP: ChannelMlp<'static> = ChannelMlp {
     },
     shift: &[],
     fc1: NormedLinear {
-        weights: Weights::Int8(weights(2400, 4096)),
+        weights: Weights::Int8(weights(&STAGE1_BLOCK0_MLP_WEIGHTS.0, 0, 4096)),
         row_sums: &tables::STAGE1_BLOCK0_MLP_FC1_ROW_SUMS,
         bias: &tables::STAGE1_BLOCK0_MLP_FC1_BIAS,
         multiplier: &tables::STAGE1_BLOCK0_MLP_FC1_MULTIPLIER,
@@ -472,7 +472,7 @@ static STAGE1_BLOCK0_MLP: ChannelMlp<'static> = ChannelMlp {
     hidden_zero: 41,
     activation: &tables::STAGE1_BLOCK0_MLP_ACTIVATION,
     fc2: ResidualLinear {
-        weights: Weights::Int8(weights(6496, 4096)),
+        weights: Weights::Int8(weights(&STAGE1_BLOCK0_MLP_WEIGHTS.0, 4096, 4096)),
         bias: &tables::STAGE1_BLOCK0_MLP_FC2_BIAS,
         residual: &tables::STAGE1_BLOCK0_MLP_FC2_RESIDUAL,
         multiplier: &tables::STAGE1_BLOCK0_MLP_FC2_MULTIPLIER,
@@ -508,7 +508,7 @@ static STAGE1_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
     },
     shift: &[],
     fc1: NormedLinear {
-        weights: Weights::Int8(weights(10592, 4096)),
+        weights: Weights::Int8(weights(&STAGE1_BLOCK1_MLP_WEIGHTS.0, 0, 4096)),
         row_sums: &tables::STAGE1_BLOCK1_MLP_FC1_ROW_SUMS,
         bias: &tables::STAGE1_BLOCK1_MLP_FC1_BIAS,
         multiplier: &tables::STAGE1_BLOCK1_MLP_FC1_MULTIPLIER,
@@ -516,7 +516,7 @@ static STAGE1_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
     hidden_zero: 83,
     activation: &tables::STAGE1_BLOCK1_MLP_ACTIVATION,
     fc2: ResidualLinear {
-        weights: Weights::Int8(weights(14688, 4096)),
+        weights: Weights::Int8(weights(&STAGE1_BLOCK1_MLP_WEIGHTS.0, 4096, 4096)),
         bias: &tables::STAGE1_BLOCK1_MLP_FC2_BIAS,
         residual: &tables::STAGE1_BLOCK1_MLP_FC2_RESIDUAL,
         multiplier: &tables::STAGE1_BLOCK1_MLP_FC2_MULTIPLIER,
@@ -538,7 +538,7 @@ static STAGE2_EMBEDDING: PatchEmbedding<'static> = PatchEmbedding {
     flip: 0,
     shift: &[],
     pad: &tables::STAGE2_EMBEDDING_PAD,
-    weights: Weights::Int8(weights(18784, 18432)),
+    weights: Weights::Int8(weights(&STAGE2_EMBEDDING_WEIGHTS.0, 0, 18432)),
     bias: &tables::STAGE2_EMBEDDING_BIAS,
     multiplier: &tables::STAGE2_EMBEDDING_MULTIPLIER,
     zero_point: -4,
@@ -571,7 +571,7 @@ static STAGE2_BLOCK0_MLP: ChannelMlp<'static> = ChannelMlp {
     },
     shift: &[],
     fc1: NormedLinear {
-        weights: Weights::Int8(weights(37216, 16384)),
+        weights: Weights::Int8(weights(&STAGE2_BLOCK0_MLP_WEIGHTS.0, 0, 16384)),
         row_sums: &tables::STAGE2_BLOCK0_MLP_FC1_ROW_SUMS,
         bias: &tables::STAGE2_BLOCK0_MLP_FC1_BIAS,
         multiplier: &tables::STAGE2_BLOCK0_MLP_FC1_MULTIPLIER,
@@ -579,7 +579,7 @@ static STAGE2_BLOCK0_MLP: ChannelMlp<'static> = ChannelMlp {
     hidden_zero: 68,
     activation: &tables::STAGE2_BLOCK0_MLP_ACTIVATION,
     fc2: ResidualLinear {
-        weights: Weights::Int8(weights(53600, 16384)),
+        weights: Weights::Int8(weights(&STAGE2_BLOCK0_MLP_WEIGHTS.0, 16384, 16384)),
         bias: &tables::STAGE2_BLOCK0_MLP_FC2_BIAS,
         residual: &tables::STAGE2_BLOCK0_MLP_FC2_RESIDUAL,
         multiplier: &tables::STAGE2_BLOCK0_MLP_FC2_MULTIPLIER,
@@ -615,7 +615,7 @@ static STAGE2_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
     },
     shift: &[],
     fc1: NormedLinear {
-        weights: Weights::Int8(weights(69984, 16384)),
+        weights: Weights::Int8(weights(&STAGE2_BLOCK1_MLP_WEIGHTS.0, 0, 16384)),
         row_sums: &tables::STAGE2_BLOCK1_MLP_FC1_ROW_SUMS,
         bias: &tables::STAGE2_BLOCK1_MLP_FC1_BIAS,
         multiplier: &tables::STAGE2_BLOCK1_MLP_FC1_MULTIPLIER,
@@ -623,7 +623,7 @@ static STAGE2_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
     hidden_zero: 82,
     activation: &tables::STAGE2_BLOCK1_MLP_ACTIVATION,
     fc2: ResidualLinear {
-        weights: Weights::Int8(weights(86368, 16384)),
+        weights: Weights::Int8(weights(&STAGE2_BLOCK1_MLP_WEIGHTS.0, 16384, 16384)),
         bias: &tables::STAGE2_BLOCK1_MLP_FC2_BIAS,
         residual: &tables::STAGE2_BLOCK1_MLP_FC2_RESIDUAL,
         multiplier: &tables::STAGE2_BLOCK1_MLP_FC2_MULTIPLIER,
@@ -645,7 +645,7 @@ static STAGE3_EMBEDDING: PatchEmbedding<'static> = PatchEmbedding {
     flip: 0,
     shift: &[],
     pad: &tables::STAGE3_EMBEDDING_PAD,
-    weights: Weights::Int8(weights(102752, 73728)),
+    weights: Weights::Int8(weights(&STAGE3_EMBEDDING_WEIGHTS.0, 0, 73728)),
     bias: &tables::STAGE3_EMBEDDING_BIAS,
     multiplier: &tables::STAGE3_EMBEDDING_MULTIPLIER,
     zero_point: -4,
@@ -678,7 +678,7 @@ static STAGE3_BLOCK0_MLP: ChannelMlp<'static> = ChannelMlp {
     },
     shift: &[],
     fc1: NormedLinear {
-        weights: Weights::Int8(weights(176480, 65536)),
+        weights: Weights::Int8(weights(&STAGE3_BLOCK0_MLP_WEIGHTS.0, 0, 65536)),
         row_sums: &tables::STAGE3_BLOCK0_MLP_FC1_ROW_SUMS,
         bias: &tables::STAGE3_BLOCK0_MLP_FC1_BIAS,
         multiplier: &tables::STAGE3_BLOCK0_MLP_FC1_MULTIPLIER,
@@ -686,7 +686,7 @@ static STAGE3_BLOCK0_MLP: ChannelMlp<'static> = ChannelMlp {
     hidden_zero: 34,
     activation: &tables::STAGE3_BLOCK0_MLP_ACTIVATION,
     fc2: ResidualLinear {
-        weights: Weights::Int8(weights(242016, 65536)),
+        weights: Weights::Int8(weights(&STAGE3_BLOCK0_MLP_WEIGHTS.0, 65536, 65536)),
         bias: &tables::STAGE3_BLOCK0_MLP_FC2_BIAS,
         residual: &tables::STAGE3_BLOCK0_MLP_FC2_RESIDUAL,
         multiplier: &tables::STAGE3_BLOCK0_MLP_FC2_MULTIPLIER,
@@ -722,7 +722,7 @@ static STAGE3_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
     },
     shift: &[],
     fc1: NormedLinear {
-        weights: Weights::Int8(weights(307552, 65536)),
+        weights: Weights::Int8(weights(&STAGE3_BLOCK1_MLP_WEIGHTS.0, 0, 65536)),
         row_sums: &tables::STAGE3_BLOCK1_MLP_FC1_ROW_SUMS,
         bias: &tables::STAGE3_BLOCK1_MLP_FC1_BIAS,
         multiplier: &tables::STAGE3_BLOCK1_MLP_FC1_MULTIPLIER,
@@ -730,7 +730,7 @@ static STAGE3_BLOCK1_MLP: ChannelMlp<'static> = ChannelMlp {
     hidden_zero: 21,
     activation: &tables::STAGE3_BLOCK1_MLP_ACTIVATION,
     fc2: ResidualLinear {
-        weights: Weights::Int8(weights(373088, 65536)),
+        weights: Weights::Int8(weights(&STAGE3_BLOCK1_MLP_WEIGHTS.0, 65536, 65536)),
         bias: &tables::STAGE3_BLOCK1_MLP_FC2_BIAS,
         residual: &tables::STAGE3_BLOCK1_MLP_FC2_RESIDUAL,
         multiplier: &tables::STAGE3_BLOCK1_MLP_FC2_MULTIPLIER,
@@ -751,7 +751,7 @@ static HEAD: Head<'static> = Head {
         about: None,
     }),
     zero_point: 22,
-    weights: Weights::Int8(weights(438624, 1280)),
+    weights: Weights::Int8(weights(&HEAD_WEIGHTS.0, 0, 1280)),
     row_sums: &tables::HEAD_ROW_SUMS,
     multiplier: &tables::HEAD_MULTIPLIER,
     bias: &tables::HEAD_BIAS,
@@ -760,11 +760,37 @@ static HEAD: Head<'static> = Head {
 #[repr(C, align(8))]
 struct Aligned<T>(T);
 
-static WEIGHTS: Aligned<[u8; 439904usize]> = Aligned(*include_bytes!("weights.bin"));
+static STAGE1_EMBEDDING_WEIGHTS: Aligned<[u8; 2400]> = Aligned(part(0));
 
-const fn weights(offset: usize, size: usize) -> &'static [u8] {
-    WEIGHTS.0.split_at(offset).1.split_at(size).0
+static STAGE1_BLOCK0_MLP_WEIGHTS: Aligned<[u8; 8192]> = Aligned(part(2400));
+
+static STAGE1_BLOCK1_MLP_WEIGHTS: Aligned<[u8; 8192]> = Aligned(part(10592));
+
+static STAGE2_EMBEDDING_WEIGHTS: Aligned<[u8; 18432]> = Aligned(part(18784));
+
+static STAGE2_BLOCK0_MLP_WEIGHTS: Aligned<[u8; 32768]> = Aligned(part(37216));
+
+static STAGE2_BLOCK1_MLP_WEIGHTS: Aligned<[u8; 32768]> = Aligned(part(69984));
+
+static STAGE3_EMBEDDING_WEIGHTS: Aligned<[u8; 73728]> = Aligned(part(102752));
+
+static STAGE3_BLOCK0_MLP_WEIGHTS: Aligned<[u8; 131072]> = Aligned(part(176480));
+
+static STAGE3_BLOCK1_MLP_WEIGHTS: Aligned<[u8; 131072]> = Aligned(part(307552));
+
+static HEAD_WEIGHTS: Aligned<[u8; 1280]> = Aligned(part(438624));
+
+const fn part<const SIZE: usize>(start: usize) -> [u8; SIZE] {
+    const ALL: &[u8] = include_bytes!("weights.bin");
+    match ALL.split_at(start).1.first_chunk() {
+        Some(part) => *part,
+        None => panic!("weights.bin is not the file that was generated"),
+    }
+}
+
+const fn weights(step: &'static [u8], offset: usize, size: usize) -> &'static [u8] {
+    step.split_at(offset).1.split_at(size).0
 }
 
 /// Tells images of different models apart.
-pub const MODEL_HASH: u32 = 0x19b4c1c8;
+pub const MODEL_HASH: u32 = 0x1dcae3a4;

@@ -118,6 +118,10 @@ pub struct Layout {
     pub ram: String,
     /// Length of the stack.
     pub stack_bytes: u32,
+    /// Whether the weights that an inference reads most often are copied to `ram` at start, as
+    /// far as there is room: where the memory that holds them is slower.
+    #[serde(default)]
+    pub copy_weights: bool,
     /// The block that the boot ROM reads beside the vector table, if any.
     #[serde(default)]
     pub boot: Option<Boot>,

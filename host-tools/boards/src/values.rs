@@ -94,6 +94,11 @@ fn check_layout(board: &Board) -> Result<(), Problem> {
         let problem = "is not a multiple of 8 between 0 and the RAM's length";
         return Err(("layout.stack_bytes", stack.to_string(), problem.into()));
     }
+    if layout.copy_weights && layout.weights != layout.code {
+        // The start-up code copies from the memory that the image starts in.
+        let problem = "asks for a copy of weights that are not in the memory of `layout.code`";
+        return Err(("layout.copy_weights", "true".into(), problem.into()));
+    }
     let inference = board.budget.inference_stack_bytes;
     if inference.is_some_and(|bytes| bytes == 0 || bytes > stack) {
         let problem = "is not between 1 and `layout.stack_bytes`".into();

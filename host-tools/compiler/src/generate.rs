@@ -31,7 +31,7 @@ use tadpool_kernels::checksum::fnv1a;
 use tadpool_kernels::layout::Layout;
 
 use crate::output::{self, OutputError};
-use crate::place::program::Program;
+use crate::place::program::{Program, ProgramStep};
 
 /// The description of the model in the generated source, besides its program.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,10 +51,25 @@ pub struct Generated {
     pub tables_rs: String,
     /// Weights of all layers.
     pub weights: Vec<u8>,
+    /// The weights of each step that has any, in the order of the steps.
+    pub step_weights: Vec<StepWeights>,
+    /// RAM of one inference, the stack apart.
+    pub arena_bytes: usize,
     /// `MODEL_HASH` of the generated source: tells models apart.
     pub hash: u32,
     /// Whether weights and tables have a section of their own.
     pub has_section: bool,
+}
+
+/// The weights of one step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepWeights {
+    /// The static that holds them, in the generated source.
+    pub name: String,
+    /// Their bytes in memory.
+    pub bytes: u64,
+    /// Multiply-accumulates of the step in one inference.
+    pub macs: u64,
 }
 
 /// Choices of the generated source.
@@ -91,6 +106,19 @@ pub fn generate(
     let tables_rs = format!("{HEADER}{}", tables.source);
     let hash = [body.as_bytes(), tables_rs.as_bytes(), &tables.weights].concat();
     let hash = fnv1a(&hash);
+    let step_weights = |part: tables::Part| {
+        let name = |step: &ProgramStep<'_>| tables::weights_name(&model::ident(step).to_string());
+        let is_its = |step: &&ProgramStep<'_>| part.name == name(step);
+        StepWeights {
+            macs: program
+                .steps
+                .iter()
+                .find(is_its)
+                .map_or(0, |step| step.macs),
+            name: part.name,
+            bytes: part.size as u64,
+        }
+    };
     Generated {
         model_rs: format!(
             "{HEADER}\n{body}\n/// Tells images of different models apart.\n\
@@ -98,6 +126,8 @@ pub fn generate(
         ),
         tables_rs,
         weights: tables.weights,
+        step_weights: tables.parts.into_iter().map(step_weights).collect(),
+        arena_bytes: program.arena_size,
         hash,
         has_section: tables.section.is_some(),
     }

@@ -88,6 +88,7 @@ fn isolate(command: &mut Command, toolchain: &Toolchain, staged: &Path) {
         .env("RUSTC_WORKSPACE_WRAPPER", "")
         .env_remove("DEFMT_LOG")
         .env_remove("TADPOOL_UNLIMITED")
+        .env_remove("TADPOOL_COPIED_WEIGHTS")
         .arg("--config")
         .arg(staged.join(SETTINGS));
 }

@@ -7,6 +7,10 @@ use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, SectionKind, Sym
 
 /// The section with the model's hash, which takes no memory of the board.
 const MODEL_HASH: &str = ".tadpool.model_hash";
+/// The section with weights and tables that are read where they lie.
+pub(crate) const WEIGHTS: &str = ".weights";
+/// The section with weights that are copied to RAM at start.
+pub(crate) const COPIED_WEIGHTS: &str = ".copied_weights";
 
 /// The bytes that an image takes of a board's memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,6 +21,8 @@ pub struct Sizes {
     pub constants_bytes: u64,
     /// The model's statics: weights, biases, multipliers, tables.
     pub weights_bytes: u64,
+    /// Those of them that are copied at start; in flash and again in RAM.
+    pub copied_weights_bytes: u64,
     /// Initial values of variables; in flash and again in RAM.
     pub data_bytes: u64,
     /// Variables that start as zero, the arena among them.
@@ -73,9 +79,11 @@ impl Sizes {
         parts.into_iter().fold(0, u64::saturating_add)
     }
 
-    /// Variables, without the stack.
+    /// Variables and copied weights, without the stack.
     pub fn static_ram_bytes(&self) -> u64 {
-        self.data_bytes.saturating_add(self.zeroed_bytes)
+        self.data_bytes
+            .saturating_add(self.zeroed_bytes)
+            .saturating_add(self.copied_weights_bytes)
     }
 
     /// The bytes that must fit the RAM.
@@ -110,7 +118,8 @@ pub fn sizes(path: &Path, bytes: &[u8]) -> Result<Sizes, ElfError> {
             continue;
         }
         let figure = match (name, section.kind()) {
-            (".weights", _) => &mut sizes.weights_bytes,
+            (WEIGHTS, _) => &mut sizes.weights_bytes,
+            (COPIED_WEIGHTS, _) => &mut sizes.copied_weights_bytes,
             (_, SectionKind::UninitializedData) => &mut sizes.zeroed_bytes,
             (_, SectionKind::Text) | (".vector_table", _) => &mut sizes.code_bytes,
             (_, SectionKind::Data) => &mut sizes.data_bytes,
@@ -124,6 +133,9 @@ pub fn sizes(path: &Path, bytes: &[u8]) -> Result<Sizes, ElfError> {
             size,
         });
     }
+    sizes.weights_bytes = sizes
+        .weights_bytes
+        .saturating_add(sizes.copied_weights_bytes);
     sizes.sections.sort_by_key(|section| section.address);
     Ok(sizes)
 }

@@ -260,6 +260,7 @@ mod tests {
             code_bytes: 30_000,
             constants_bytes: 2000,
             weights_bytes,
+            copied_weights_bytes: 0,
             data_bytes: 100,
             zeroed_bytes,
             stack_bytes: 8192,

@@ -15,6 +15,7 @@ pub mod cache;
 pub mod sources;
 
 mod cargo;
+mod placement;
 mod stage;
 
 use std::path::{Path, PathBuf};

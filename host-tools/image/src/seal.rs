@@ -3,12 +3,10 @@
 use std::path::Path;
 
 use object::{Object, ObjectSection, ObjectSymbol};
-use tadpool_kernels::checksum::crc32;
+use tadpool_kernels::checksum::crc32_on;
 
-use super::elf::ElfError;
+use super::elf::{COPIED_WEIGHTS, ElfError, WEIGHTS};
 
-/// The section with weights and tables.
-const WEIGHTS: &str = ".weights";
 /// Where the firmware finds the CRC: the mark, one, and the CRC.
 const SYMBOL: &str = "TADPOOL_WEIGHTS";
 const MARK: &[u8] = b"CRC:";
@@ -22,13 +20,17 @@ pub fn seal(path: &Path, bytes: &mut [u8]) -> Result<(), ElfError> {
     let (place, crc) = {
         let file = object::File::parse(&*bytes).map_err(|error| ElfError::new(path, error))?;
         let missing = |what: &str| ElfError::new(path, format!("it has no {what}"));
-        let weights = file
-            .section_by_name(WEIGHTS)
-            .ok_or_else(|| missing("weights"))?;
-        let weights = weights.data().map_err(|error| ElfError::new(path, error))?;
+        let mut crc = 0;
+        for name in [WEIGHTS, COPIED_WEIGHTS] {
+            let weights = file
+                .section_by_name(name)
+                .ok_or_else(|| missing("weights"))?;
+            let weights = weights.data().map_err(|error| ElfError::new(path, error))?;
+            crc = crc32_on(crc, weights);
+        }
         (
             place(&file).ok_or_else(|| missing("place for their CRC"))?,
-            crc32(weights),
+            crc,
         )
     };
     let room = place

@@ -10,7 +10,7 @@ use toml::{Table, Value};
 
 use super::cache::Key;
 use super::sources::{self, Files};
-use super::{Build, FirmwareError, Limits};
+use super::{Build, FirmwareError, Limits, placement};
 
 /// The board's file, in the staged folder.
 const BOARD: &str = "board.toml";
@@ -77,15 +77,23 @@ impl Stage {
         if let Some(feature) = build.interface.feature() {
             arguments.push(format!("--features={feature}"));
         }
-        let mut variables = Vec::new();
+        let mut variables: Vec<(_, OsString)> = Vec::new();
+        let copied = match (build.model, limits) {
+            (Some(model), Limits::Board) => placement::copied(build.board, model.generated),
+            _ => Vec::new(),
+        };
+        let copied = copied.join(",");
         if limits == Limits::None {
             variables.push(("TADPOOL_UNLIMITED", "1".into()));
         }
         let mut key = Key::default();
         key.add_files(&files);
         let texts = arguments.iter().chain(&toolchain.arguments);
-        for text in texts.chain([&toolchain.version, &format!("{limits:?}")]) {
+        for text in texts.chain([&toolchain.version, &format!("{limits:?}"), &copied]) {
             key.add(text);
+        }
+        if !copied.is_empty() {
+            variables.push(("TADPOOL_COPIED_WEIGHTS", copied.into()));
         }
         Ok(Self {
             files,

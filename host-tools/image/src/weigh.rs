@@ -141,7 +141,12 @@ fn built(build: &Build<'_>) -> Option<Sizes> {
         .into_iter()
         .find_map(|limits| {
             let (path, bytes) = kept(build, limits)?;
-            elf::sizes(&path, &bytes).ok()
+            let sizes = elf::sizes(&path, &bytes).ok()?;
+            // Copies take what is left, and are no need.
+            Some(Sizes {
+                copied_weights_bytes: 0,
+                ..sizes
+            })
         })
 }
 
@@ -152,6 +157,8 @@ fn derived(board: &Sizes, more: &Sizes, less: &Sizes) -> Sizes {
         code_bytes: sum(|sizes| sizes.code_bytes),
         constants_bytes: sum(|sizes| sizes.constants_bytes),
         weights_bytes: sum(|sizes| sizes.weights_bytes),
+        // Nothing is copied where images are only weighed.
+        copied_weights_bytes: 0,
         data_bytes: sum(|sizes| sizes.data_bytes),
         zeroed_bytes: sum(|sizes| sizes.zeroed_bytes),
         stack_bytes: board.stack_bytes,

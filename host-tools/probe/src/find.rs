@@ -152,6 +152,7 @@ pub fn board_of_chip(chip: &str) -> Result<Board, FindError> {
             weights: code.clone(),
             ram: ram.clone(),
             stack_bytes: stack_bytes as u32,
+            copy_weights: false,
             boot: None,
         },
         memory: memories.all,

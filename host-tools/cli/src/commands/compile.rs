@@ -89,6 +89,8 @@ struct StepRow {
 struct Budgeted {
     flash: Part,
     weights_bytes: u64,
+    /// Of those, what is copied to RAM at start.
+    copied_weights_bytes: u64,
     code_bytes: u64,
     constants_bytes: u64,
     ram: Part,
@@ -212,6 +214,7 @@ fn budgeted(compiled: &Compiled, board: &Board, sizes: &Sizes) -> Budgeted {
             available_bytes: board.flash_bytes(),
         },
         weights_bytes: sizes.weights_bytes,
+        copied_weights_bytes: sizes.copied_weights_bytes,
         code_bytes: sizes.code_bytes,
         constants_bytes: sizes.constants_bytes + sizes.data_bytes,
         ram: Part {
@@ -219,7 +222,8 @@ fn budgeted(compiled: &Compiled, board: &Board, sizes: &Sizes) -> Budgeted {
             available_bytes: board.ram_bytes(),
         },
         arena_bytes,
-        other_static_bytes: sizes.static_ram_bytes().saturating_sub(arena_bytes),
+        other_static_bytes: (sizes.static_ram_bytes())
+            .saturating_sub(arena_bytes + sizes.copied_weights_bytes),
         stack_bytes: sizes.stack_bytes,
     }
 }
@@ -269,6 +273,12 @@ impl fmt::Display for CompileReport {
             of(&budget.ram),
         ]);
         rows.add_row([arena_row(self), grouped(budget.arena_bytes)]);
+        if budget.copied_weights_bytes > 0 {
+            rows.add_row([
+                "  weights that are read most, copied at start".to_owned(),
+                grouped(budget.copied_weights_bytes),
+            ]);
+        }
         rows.add_row([
             "  other variables".to_owned(),
             grouped(budget.other_static_bytes),

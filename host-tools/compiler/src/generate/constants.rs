@@ -135,7 +135,8 @@ impl Source<'_> {
         let bits = self.bits.0;
         self.bits.0 = self.bits.1;
         let rows = matrix.weights.bytes();
-        self.tables.weights(layout, rows, matrix.inputs(), bits)
+        let inputs = matrix.inputs();
+        self.tables.weights(self.step, layout, rows, inputs, bits)
     }
 
     fn write_late(&mut self) {

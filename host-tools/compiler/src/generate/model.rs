@@ -178,19 +178,34 @@ fn step_static(
     }
 }
 
-/// The blob and the function that cuts a matrix out of it while compiling.
+/// The weights, a static for each step, and the functions that cut them out of the file and
+/// matrices out of them while compiling. A linker script can tell the steps apart.
 fn weights(tables: &Tables) -> TokenStream {
-    let size = tables.weights.len();
     let section = tables.section.as_deref().map(section);
+    let parts = tables.parts.iter().map(|part| {
+        let name = format_ident!("{}", part.name);
+        let [start, size] = [part.start, part.size].map(Literal::usize_unsuffixed);
+        quote! {
+            #section
+            static #name: Aligned<[u8; #size]> = Aligned(part(#start));
+        }
+    });
     quote! {
         #[repr(C, align(8))]
         struct Aligned<T>(T);
 
-        #section
-        static WEIGHTS: Aligned<[u8; #size]> = Aligned(*include_bytes!("weights.bin"));
+        #(#parts)*
 
-        const fn weights(offset: usize, size: usize) -> &'static [u8] {
-            WEIGHTS.0.split_at(offset).1.split_at(size).0
+        const fn part<const SIZE: usize>(start: usize) -> [u8; SIZE] {
+            const ALL: &[u8] = include_bytes!("weights.bin");
+            match ALL.split_at(start).1.first_chunk() {
+                Some(part) => *part,
+                None => panic!("weights.bin is not the file that was generated"),
+            }
+        }
+
+        const fn weights(step: &'static [u8], offset: usize, size: usize) -> &'static [u8] {
+            step.split_at(offset).1.split_at(size).0
         }
     }
 }

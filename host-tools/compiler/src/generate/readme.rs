@@ -204,7 +204,21 @@ fn outputs(program: &Program<'_>) -> String {
 
 fn section(about: &About<'_>) -> String {
     let Some(section) = about.section else {
-        return String::new();
+        return r#"
+## Where the weights lie
+
+Each step has its weights in a static of its own, among the program's constants. Where flash
+is slower than RAM, a linker script for cortex-m-rt can have those that are read most copied at
+start; the steps at the beginning of a network read theirs most:
+
+```text
+/* In memory.x: */
+SECTIONS {
+  .fast_weights : ALIGN(8) { *(.rodata.*STAGE1_*_WEIGHTS*); . = ALIGN(8); } > RAM AT>FLASH
+} INSERT AFTER .data;
+```
+"#
+        .to_owned();
     };
     format!(
         "\n## Where the weights lie\n\nWeights and tables are in the section `{section}`. For \

@@ -10,7 +10,7 @@ use crate::quantize::quant_model::WeightBits;
 
 /// Numbers of a line.
 const LINE_WIDTH: usize = 96;
-/// Alignment of every matrix in the blob, for double loads.
+/// Alignment of every matrix, for double loads.
 const WEIGHT_ALIGNMENT: usize = 8;
 
 /// Tables and weights, collected step by step.
@@ -20,8 +20,21 @@ pub(super) struct Tables {
     pub source: String,
     /// Weights of all matrices.
     pub weights: Vec<u8>,
+    /// The part of them that each step has, in the order of the steps.
+    pub parts: Vec<Part>,
     /// The section of the weights and the tables, if they have one of their own.
     pub section: Option<String>,
+}
+
+/// The weights of one step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Part {
+    /// The static that holds them.
+    pub name: String,
+    /// The place of the first one among those of all steps.
+    pub start: usize,
+    /// Bytes, with what aligns the next part.
+    pub size: usize,
 }
 
 impl Tables {
@@ -40,13 +53,14 @@ impl Tables {
         self.table(step, name, "i8", values)
     }
 
-    /// Adds a row-major matrix to the blob, packed to `bits` a weight, and
+    /// Adds a row-major matrix to the weights of `step`, packed to `bits` a weight, and
     /// returns an expression for it.
     ///
     /// `layout` takes the matrix, as [`Layout::fits`] and [`Layout::holds`] told, and
     /// `bits` do.
     pub(super) fn weights(
         &mut self,
+        step: &str,
         layout: Layout,
         rows: &[u8],
         inputs: usize,
@@ -65,12 +79,26 @@ impl Tables {
             }
         };
         pack(layout, rows, inputs, &mut packed).expect("the matrix fits its layout");
-        let offset = Literal::usize_unsuffixed(self.weights.len());
         let size = Literal::usize_unsuffixed(packed.len());
+        let room = packed.len().next_multiple_of(WEIGHT_ALIGNMENT);
+        packed.resize(room, 0);
+        let name = weights_name(step);
+        let ident = format_ident!("{name}");
+        if self.parts.last().is_none_or(|part| part.name != name) {
+            self.parts.push(Part {
+                name,
+                start: self.weights.len(),
+                size: 0,
+            });
+        }
+        let mut offset = 0;
+        if let Some(part) = self.parts.last_mut() {
+            offset = part.size;
+            part.size += room;
+        }
+        let offset = Literal::usize_unsuffixed(offset);
         self.weights.append(&mut packed);
-        self.weights
-            .resize(self.weights.len().next_multiple_of(WEIGHT_ALIGNMENT), 0);
-        quote!(#kind(weights(#offset, #size)))
+        quote!(#kind(weights(&#ident.0, #offset, #size)))
     }
 
     fn table<T: Display>(&mut self, step: &str, name: &str, ty: &str, values: &[T]) -> TokenStream {
@@ -106,6 +134,11 @@ impl Tables {
         let ident = ident(step, name);
         quote!(&tables::#ident)
     }
+}
+
+/// The static with the weights of a step; `step` is the name of the static with its constants.
+pub(super) fn weights_name(step: &str) -> String {
+    format!("{step}_WEIGHTS")
 }
 
 fn ident(step: &str, name: &str) -> Ident {
