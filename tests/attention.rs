@@ -80,7 +80,7 @@ fn network(times: usize) -> MetaFormer {
         let shape = layers.map;
         let map = side(shape.height / window, shape.width / window, channels);
         let embedding = PatchEmbedding {
-            kernel: [window; 2],
+            window: [window; 2],
             stride: [window; 2],
             padding: [0; 4],
             linear: make.linear(channels, window * window * shape.channels),

@@ -36,14 +36,14 @@ fn network(seed: u64) -> MetaFormer {
         channels: 3,
     };
     let mut layers = Layers::of(input);
-    for (number, (channels, kernel, scope)) in STAGES.into_iter().enumerate() {
+    for (number, (channels, window, scope)) in STAGES.into_iter().enumerate() {
         let read = layers.map.channels;
         let map = Shape {
             channels,
             ..layers.map
         };
         let embedding = Op::PatchEmbedding(PatchEmbedding {
-            kernel: [1, 1],
+            window: [1, 1],
             stride: [1, 1],
             padding: [0; 4],
             linear: make.linear(channels, read),
@@ -52,13 +52,13 @@ fn network(seed: u64) -> MetaFormer {
         layers.push(LayerName::Embedding { stage: number }, map, embedding);
         // Two, so that one reads what another wrote.
         for block in 0..2 {
-            let window = make.linear(channels, kernel[0] * kernel[1]);
+            let taps = make.linear(channels, window[0] * window[1]);
             let mixer = Op::DepthwiseMixer(DepthwiseMixer {
                 norm: scope.map(|scope| norm(&mut make, channels, scope)),
                 depthwise: Depthwise {
-                    kernel,
-                    weight: window.weight,
-                    bias: window.bias,
+                    window,
+                    weight: taps.weight,
+                    bias: taps.bias,
                 },
                 residual: Residual {
                     res_scale: vec![if block == 0 { 1.0 } else { -0.8 }; channels],
@@ -130,7 +130,7 @@ fn files_are_imported_as_tract_runs_them() {
             .layers
             .iter()
             .filter_map(|layer| match &layer.op {
-                Op::DepthwiseMixer(mixer) => Some(mixer.depthwise.kernel),
+                Op::DepthwiseMixer(mixer) => Some(mixer.depthwise.window),
                 _ => None,
             });
         assert_eq!(mixers.collect::<Vec<_>>(), expected, "{file}");

@@ -41,7 +41,7 @@ impl Network {
     fn patches(&mut self, channels: usize) {
         let read = self.channels();
         let op = Op::PatchEmbedding(PatchEmbedding {
-            kernel: [1, 1],
+            window: [1, 1],
             stride: [1, 1],
             padding: [0; 4],
             linear: self.make.linear(channels, read),
@@ -60,18 +60,18 @@ impl Network {
             .push(LayerName::Embedding { stage: self.stage }, map, op);
     }
 
-    fn windows(&mut self, kernel: [usize; 2], stride: [usize; 2], reduction: Reduction) {
+    fn windows(&mut self, window: [usize; 2], stride: [usize; 2], reduction: Reduction) {
         let map = self.layers.map;
-        let padding = kernel.map(|side| side / 2);
+        let padding = window.map(|side| side / 2);
         let side =
-            |axis: usize, size: usize| (size + 2 * padding[axis] - kernel[axis]) / stride[axis] + 1;
+            |axis: usize, size: usize| (size + 2 * padding[axis] - window[axis]) / stride[axis] + 1;
         let output = Shape {
             height: side(0, map.height),
             width: side(1, map.width),
             ..map
         };
         let op = Op::DepthwiseEmbedding(DepthwiseEmbedding {
-            kernel,
+            window,
             stride,
             padding,
             reduction,
@@ -80,13 +80,13 @@ impl Network {
         self.embed(output, op);
     }
 
-    fn depthwise(&mut self, kernel: [usize; 2], stride: [usize; 2]) {
-        let window = self.make.linear(self.channels(), kernel[0] * kernel[1]);
+    fn depthwise(&mut self, window: [usize; 2], stride: [usize; 2]) {
+        let taps = self.make.linear(self.channels(), window[0] * window[1]);
         let reduction = Reduction::Sum {
-            weight: window.weight,
-            bias: window.bias,
+            weight: taps.weight,
+            bias: taps.bias,
         };
-        self.windows(kernel, stride, reduction);
+        self.windows(window, stride, reduction);
     }
 
     fn activation(&mut self, activation: Activation) {
@@ -130,12 +130,12 @@ impl Network {
         self.block += 1;
     }
 
-    fn pool(&mut self, kernel: usize, scope: NormScope, centred: bool) {
+    fn pool(&mut self, window: usize, scope: NormScope, centred: bool) {
         self.mixer(|network| {
             let channels = network.channels();
             Op::Pooling(Pooling {
                 norm: network.norm(scope, centred),
-                kernel,
+                window,
                 residual: network.make.residual(channels),
             })
         });
@@ -168,7 +168,7 @@ impl Network {
                 fc1: network.make.linear(hidden, channels),
                 act1: Some(Activation::Relu),
                 depthwise: Depthwise {
-                    kernel: [3, 5],
+                    window: [3, 5],
                     weight: window.weight,
                     bias: window.bias,
                 },
@@ -258,11 +258,11 @@ fn stems(seed: u64) -> MetaFormer {
 fn pools(seed: u64) -> MetaFormer {
     let mut network = Network::new(seed, [9, 5]);
     network.patches(9);
-    for kernel in [5, 7] {
-        network.pool(kernel, NormScope::Map, true);
-        network.pool(kernel, NormScope::Token, true);
-        network.pool(kernel, NormScope::Fixed, true);
-        network.pool(kernel, NormScope::Token, false);
+    for window in [5, 7] {
+        network.pool(window, NormScope::Map, true);
+        network.pool(window, NormScope::Token, true);
+        network.pool(window, NormScope::Fixed, true);
+        network.pool(window, NormScope::Token, false);
     }
     network.classified(true)
 }

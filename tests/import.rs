@@ -390,12 +390,12 @@ fn check_layers(model: &MetaFormer, fixture: &Fixture) {
         assert!(!layer.nodes.is_empty(), "{file}: {}", layer.name);
         match &layer.op {
             Op::PatchEmbedding(op) => {
-                let [kernel, stride, padding] = if embeddings == 0 {
+                let [window, stride, padding] = if embeddings == 0 {
                     fixture.stem
                 } else {
                     fixture.downsampling
                 };
-                assert_eq!((op.kernel, op.stride), ([kernel; 2], [stride; 2]), "{file}");
+                assert_eq!((op.window, op.stride), ([window; 2], [stride; 2]), "{file}");
                 assert_eq!(op.padding, [padding; 4], "{file}");
                 assert_eq!(layer.output.channels, fixture.dims[embeddings], "{file}");
                 embeddings += 1;
@@ -405,7 +405,7 @@ fn check_layers(model: &MetaFormer, fixture: &Fixture) {
             }
             Op::Pooling(op) => {
                 assert_eq!(
-                    (fixture.network.as_str(), op.kernel),
+                    (fixture.network.as_str(), op.window),
                     ("poolformer", 3),
                     "{file}"
                 );

@@ -63,17 +63,17 @@ fn mixer(make: &mut Maker, map: Shape, scope: NormScope, mixer: Mixer) -> Op {
     let channels = map.channels;
     let (norm, residual) = (norm(make, channels, scope), residual(make, channels));
     match mixer {
-        Mixer::SepConv(kernel, act1, act2) => {
+        Mixer::SepConv(window, act1, act2) => {
             let hidden = 2 * channels;
-            let window = make.linear(hidden, kernel[0] * kernel[1]);
+            let taps = make.linear(hidden, window[0] * window[1]);
             Op::SepConv(SepConv {
                 norm,
                 fc1: make.linear(hidden, channels),
                 act1,
                 depthwise: Depthwise {
-                    kernel,
-                    weight: window.weight,
-                    bias: window.bias,
+                    window,
+                    weight: taps.weight,
+                    bias: taps.bias,
                 },
                 act2,
                 fc2: make.linear(channels, hidden),
@@ -96,19 +96,19 @@ fn network() -> MetaFormer {
         channels: 3,
     };
     let mut layers = Layers::of(input);
-    for (number, (channels, kernel, stride, scope, kind)) in STAGES.into_iter().enumerate() {
+    for (number, (channels, window, stride, scope, kind)) in STAGES.into_iter().enumerate() {
         let shape = layers.map;
-        let padding = usize::from(stride == 1) * (kernel / 2);
+        let padding = usize::from(stride == 1) * (window / 2);
         let map = Shape {
-            height: (shape.height + 2 * padding - kernel) / stride + 1,
-            width: (shape.width + 2 * padding - kernel) / stride + 1,
+            height: (shape.height + 2 * padding - window) / stride + 1,
+            width: (shape.width + 2 * padding - window) / stride + 1,
             channels,
         };
         let embedding = PatchEmbedding {
-            kernel: [kernel; 2],
+            window: [window; 2],
             stride: [stride; 2],
             padding: [padding; 4],
-            linear: make.linear(channels, kernel * kernel * shape.channels),
+            linear: make.linear(channels, window * window * shape.channels),
             rectifier: None,
         };
         let embedding = Op::PatchEmbedding(embedding);

@@ -38,21 +38,21 @@ fn network() -> MetaFormer {
         channels: 3,
     };
     let mut layers = Layers::of(input);
-    for (number, (channels, hidden, kernel, stride, padding, mixer)) in
+    for (number, (channels, hidden, window, stride, padding, mixer)) in
         STAGES.into_iter().enumerate()
     {
         let shape = layers.map;
-        let side = (shape.height + 2 * padding - kernel) / stride + 1;
+        let side = (shape.height + 2 * padding - window) / stride + 1;
         let map = Shape {
             height: side,
             width: side,
             channels,
         };
         let embedding = PatchEmbedding {
-            kernel: [kernel; 2],
+            window: [window; 2],
             stride: [stride; 2],
             padding: [padding; 4],
-            linear: make.linear(channels, kernel * kernel * shape.channels),
+            linear: make.linear(channels, window * window * shape.channels),
             rectifier: None,
         };
         layers.push(
@@ -64,7 +64,7 @@ fn network() -> MetaFormer {
         let mixer = match mixer {
             Mixer::Pooling => Op::Pooling(Pooling {
                 norm,
-                kernel: 3,
+                window: 3,
                 residual,
             }),
             Mixer::Identity => Op::Identity(Identity { norm, residual }),

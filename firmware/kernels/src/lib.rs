@@ -144,7 +144,7 @@ pub const fn larger(first: usize, second: usize) -> usize {
 /// compiler says what to do if it is another one than this crate's.
 ///
 /// ```
-/// tadpool_kernels::interface!(1);
+/// tadpool_kernels::interface!(2);
 /// ```
 ///
 /// ```compile_fail
@@ -152,12 +152,12 @@ pub const fn larger(first: usize, second: usize) -> usize {
 /// ```
 #[macro_export]
 macro_rules! interface {
-    (1) => {};
+    (2) => {};
     ($other:tt) => {
         compile_error!(concat!(
             "this model was generated for version ",
             stringify!($other),
-            " of the interface to `tadpool-kernels`, and this `tadpool-kernels` has version 1: ",
+            " of the interface to `tadpool-kernels`, and this `tadpool-kernels` has version 2: ",
             "generate the model again with the `tadpool` of this version, or depend on the ",
             "version of `tadpool-kernels` that the model's Cargo.toml names"
         ));

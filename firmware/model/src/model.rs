@@ -10,7 +10,7 @@ use tadpool_kernels::pooling::{self, Pooling};
 use tadpool_kernels::progress::Progress;
 use tadpool_kernels::weights::Weights;
 use tadpool_kernels::Buffer;
-tadpool_kernels::interface!(1);
+tadpool_kernels::interface!(2);
 
 mod tables {
     include!("tables.rs");
@@ -424,7 +424,7 @@ static STAGE1_EMBEDDING: PatchEmbedding<'static> = PatchEmbedding {
     scratch: Buffer { offset: 8536, size: 752 },
     input_shape: [32, 32, 3],
     output_shape: [16, 16, 32],
-    kernel: [5, 5],
+    window: [5, 5],
     stride: [2, 2],
     padding: [2, 2],
     tile_tokens: 2,
@@ -531,7 +531,7 @@ static STAGE2_EMBEDDING: PatchEmbedding<'static> = PatchEmbedding {
     scratch: Buffer { offset: 8288, size: 2256 },
     input_shape: [16, 16, 32],
     output_shape: [8, 8, 64],
-    kernel: [3, 3],
+    window: [3, 3],
     stride: [2, 2],
     padding: [1, 1],
     tile_tokens: 2,
@@ -638,7 +638,7 @@ static STAGE3_EMBEDDING: PatchEmbedding<'static> = PatchEmbedding {
     scratch: Buffer { offset: 4160, size: 4496 },
     input_shape: [8, 8, 64],
     output_shape: [4, 4, 128],
-    kernel: [3, 3],
+    window: [3, 3],
     stride: [2, 2],
     padding: [1, 1],
     tile_tokens: 2,
@@ -793,4 +793,4 @@ const fn weights(step: &'static [u8], offset: usize, size: usize) -> &'static [u
 }
 
 /// Tells images of different models apart.
-pub const MODEL_HASH: u32 = 0x1dcae3a4;
+pub const MODEL_HASH: u32 = 0xc4083744;

@@ -245,7 +245,7 @@ pub(crate) enum Writes {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Windows {
     /// Rows and columns of a window.
-    pub kernel: [usize; 2],
+    pub window: [usize; 2],
     /// Step between windows, down and across.
     pub stride: [usize; 2],
     /// Rows of padding at the top and columns at the left.

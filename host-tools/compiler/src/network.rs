@@ -71,8 +71,8 @@ pub struct Layer {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Depthwise {
     /// Window height and width, both odd.
-    pub kernel: [usize; 2],
-    /// `kernel height x kernel width x channels`, channel fastest.
+    pub window: [usize; 2],
+    /// `window height x window width x channels`, channel fastest.
     pub weight: Vec<f32>,
     /// One term per channel; zeros if the network has none.
     pub bias: Vec<f32>,

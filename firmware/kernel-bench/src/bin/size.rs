@@ -48,7 +48,7 @@ mod poolformer {
         scratch: NOWHERE,
         input_shape: [0; 3],
         output_shape: [0; 3],
-        kernel: [0; 2],
+        window: [0; 2],
         stride: [0; 2],
         padding: [0; 2],
         tile_tokens: 2,

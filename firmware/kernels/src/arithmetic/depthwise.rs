@@ -17,7 +17,7 @@ use crate::present::Present;
 #[derive(Debug, Clone, Copy)]
 pub struct Depthwise<'a> {
     /// Window rows and columns, both odd.
-    pub kernel: [usize; 2],
+    pub window: [usize; 2],
     /// For every channel the columns of its window from left to right, each padded
     /// with zeros to [`padded_rows`].
     pub weights: &'a [i8],
@@ -32,7 +32,7 @@ pub struct Depthwise<'a> {
 }
 
 fields!(layer depthwise::Depthwise<'_>:
-    kernel, weights, bias, multiplier, padding, zero);
+    window, weights, bias, multiplier, padding, zero);
 
 /// Rows that a column of weights is padded to.
 pub const fn padded_rows(rows: usize) -> usize {
@@ -104,7 +104,7 @@ pub(crate) struct Ring<'a> {
 impl Depthwise<'_> {
     /// Whether there are as many constants as the window and the channels say.
     pub(crate) fn check(&self, channels: usize) -> Result<(), Fault> {
-        let [rows, columns] = self.kernel;
+        let [rows, columns] = self.window;
         ensure(rows % 2 == 1 && columns % 2 == 1)?;
         ensure(self.weights.len() == volume(&[channels, columns, padded_rows(rows)]))?;
         ensure([self.bias, self.multiplier].map(<[_]>::len) == [channels; 2])
@@ -112,7 +112,7 @@ impl Depthwise<'_> {
 
     /// The weights of each channel.
     pub(crate) fn windows(&self) -> impl Iterator<Item = &[i8]> {
-        let [rows, columns] = self.kernel;
+        let [rows, columns] = self.window;
         let size = columns.saturating_mul(padded_rows(rows));
         self.weights.chunks_exact(size.max(1))
     }

@@ -196,8 +196,8 @@ impl Case {
                     fc2: source.residual_linear(fc2, [channels, hidden], memory)?,
                 })
             }
-            Self::PatchEmbedding(shape @ [size, channels, outputs, kernel, stride, padding]) => {
-                let inputs = kernel * kernel * channels;
+            Self::PatchEmbedding(shape @ [size, channels, outputs, window, stride, padding]) => {
+                let inputs = window * window * channels;
                 let pad = arena::take_i8s(memory, channels.next_multiple_of(4))?;
                 source.fill(pad, 100);
                 Step::PatchEmbedding(PatchEmbedding {
@@ -206,10 +206,10 @@ impl Case {
                     scratch,
                     input_shape: [size, size, channels],
                     output_shape: [side(shape), side(shape), outputs],
-                    kernel: [kernel; 2],
+                    window: [window; 2],
                     stride: [stride; 2],
                     padding: [padding; 2],
-                    tile_tokens: tile_tokens(outputs, kernel),
+                    tile_tokens: tile_tokens(outputs, window),
                     flip: if channels == 3 { 0x80 } else { 0 },
                     shift: &[],
                     pad: pad.get(..channels).unwrap_or(&[]),

@@ -39,8 +39,8 @@ impl Case {
             | Self::SepConvInt16([_, _, channels, hidden, _]) => {
                 layout.fits(hidden, channels) && layout.fits(channels, hidden)
             }
-            Self::PatchEmbedding([_, channels, outputs, kernel, ..]) => {
-                layout.fits(outputs, kernel * kernel * channels)
+            Self::PatchEmbedding([_, channels, outputs, window, ..]) => {
+                layout.fits(outputs, window * window * channels)
             }
             Self::Attention([tokens, channels, heads, head_size]) => {
                 let inner = heads * head_size;
@@ -117,16 +117,16 @@ impl Case {
             Self::ChannelMlp([tokens, channels, hidden, _])
             | Self::ChannelMlpInt4([tokens, channels, hidden, _])
             | Self::NormedMlp([tokens, channels, hidden, _]) => 2 * tokens * channels * hidden,
-            Self::PatchEmbedding(shape @ [_, channels, outputs, kernel, ..]) => {
-                side(shape) * side(shape) * kernel * kernel * channels * outputs
+            Self::PatchEmbedding(shape @ [_, channels, outputs, window, ..]) => {
+                side(shape) * side(shape) * window * window * channels * outputs
             }
             Self::Attention([tokens, channels, heads, head_size]) => {
                 let inner = heads * head_size;
                 tokens * (4 * inner * channels + 2 * tokens * inner)
             }
-            Self::DepthwiseEmbedding(shape @ [_, channels, kernel, ..])
-            | Self::DepthwiseEmbeddingInt16(shape @ [_, channels, kernel, ..]) => {
-                depthwise_side(shape).pow(2) * kernel * kernel * channels
+            Self::DepthwiseEmbedding(shape @ [_, channels, window, ..])
+            | Self::DepthwiseEmbeddingInt16(shape @ [_, channels, window, ..]) => {
+                depthwise_side(shape).pow(2) * window * window * channels
             }
             Self::Pooling(_)
             | Self::ScaledPooling(_)
@@ -256,10 +256,10 @@ impl Case {
                 let scratch = ChannelMlp::scratch_size(channels, hidden, tile_tokens);
                 (elements, elements, scratch + unpacked)
             }
-            Self::PatchEmbedding([size, channels, outputs, kernel, ..]) => {
-                let inputs = kernel * kernel * channels;
+            Self::PatchEmbedding([size, channels, outputs, window, ..]) => {
+                let inputs = window * window * channels;
                 let scratch =
-                    PatchEmbedding::scratch_size(inputs, outputs, tile_tokens(outputs, kernel));
+                    PatchEmbedding::scratch_size(inputs, outputs, tile_tokens(outputs, window));
                 (size * size * channels, elements, scratch)
             }
             Self::Pooling([_, columns, channels]) => {
@@ -308,9 +308,9 @@ impl Case {
             | Self::NormedDepthwiseMixer([rows, columns, channels, window_rows, window_columns])
             | Self::PlainDepthwiseMixer([rows, columns, channels, window_rows, window_columns]) => {
                 let size = elements * if self.is_wide() { 2 } else { 1 };
-                let (shape, kernel) = ([rows, columns, channels], [window_rows, window_columns]);
+                let (shape, window) = ([rows, columns, channels], [window_rows, window_columns]);
                 let has_borders = !matches!(self, Self::PlainDepthwiseMixer(_));
-                let scratch = DepthwiseMixer::scratch_size(shape, kernel, has_borders);
+                let scratch = DepthwiseMixer::scratch_size(shape, window, has_borders);
                 (size, size, scratch)
             }
             Self::Attention([tokens, channels, heads, head_size]) => {
@@ -331,16 +331,16 @@ impl Case {
 }
 
 /// Two, or for maps that no network has, any from one to three.
-pub(super) const fn tile_tokens(outputs: usize, kernel: usize) -> usize {
-    if outputs < 16 { 1 + kernel % 3 } else { 2 }
+pub(super) const fn tile_tokens(outputs: usize, window: usize) -> usize {
+    if outputs < 16 { 1 + window % 3 } else { 2 }
 }
 
 /// Rows and columns of what a depthwise embedding writes.
-fn depthwise_side([size, channels, kernel, stride, padding]: [usize; 5]) -> usize {
-    side([size, channels, channels, kernel, stride, padding])
+fn depthwise_side([size, channels, window, stride, padding]: [usize; 5]) -> usize {
+    side([size, channels, channels, window, stride, padding])
 }
 
 /// Rows and columns of what a patch embedding writes.
-pub(super) const fn side([size, _, _, kernel, stride, padding]: [usize; 6]) -> usize {
-    (size + 2 * padding - kernel) / stride + 1
+pub(super) const fn side([size, _, _, window, stride, padding]: [usize; 6]) -> usize {
+    (size + 2 * padding - window) / stride + 1
 }

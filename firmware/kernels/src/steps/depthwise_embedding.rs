@@ -58,7 +58,7 @@ pub struct DepthwiseEmbedding<'a> {
     /// Rows, columns and channels of the output; as many channels.
     pub output_shape: [usize; 3],
     /// Rows and columns of a window, at most [`MOST_PLACES`] places.
-    pub kernel: [usize; 2],
+    pub window: [usize; 2],
     /// Step between windows, down and across.
     pub stride: [usize; 2],
     /// Rows of padding at the top and columns at the left.
@@ -88,7 +88,7 @@ pub enum Reduction {
 }
 
 fields!(step depthwise_embedding::DepthwiseEmbedding<'_>:
-    input, output, scratch, input_shape, output_shape, kernel, stride, padding, reduction,
+    input, output, scratch, input_shape, output_shape, window, stride, padding, reduction,
     weights, zero_point, multiplier, offset);
 variants!(depthwise_embedding::Reduction: Sum, Mean, Maximum);
 
@@ -108,7 +108,7 @@ impl DepthwiseEmbedding<'_> {
         let (input, output) = (volume(&self.input_shape), volume(&self.output_shape));
         ensure(output > 0 && self.output.size == output.saturating_mul(O::BYTES))?;
         ensure(self.input.size == input.saturating_mul(I::BYTES))?;
-        let places = volume(&self.kernel);
+        let places = volume(&self.window);
         ensure((1..=MOST_PLACES).contains(&places))?;
         ensure(i8::try_from(self.zero_point).is_ok())?;
         let (weights, multipliers, offsets) = match self.reduction {
@@ -247,7 +247,7 @@ fn reduce<I: Stream>(
     sums: &mut [i32],
 ) -> usize {
     let [height, width, channels] = step.input_shape;
-    let [kernel_rows, kernel_columns] = step.kernel;
+    let [window_rows, window_columns] = step.window;
     let zero = match step.reduction {
         Reduction::Sum | Reduction::Mean => step.zero_point << 8,
         Reduction::Maximum => 0,
@@ -264,12 +264,12 @@ fn reduce<I: Stream>(
     let left = column.wrapping_mul(step.stride[1]);
     let left = left.wrapping_sub(step.padding[1]);
     let mut count = 0;
-    for down in 0..kernel_rows {
+    for down in 0..window_rows {
         let y = top.wrapping_add(down);
         if y >= height {
             continue;
         }
-        for across in 0..kernel_columns {
+        for across in 0..window_columns {
             let x = left.wrapping_add(across);
             if x >= width {
                 continue;
@@ -281,7 +281,7 @@ fn reduce<I: Stream>(
             let values = values.map(|(sum, &value)| (sum, I::widened(value) - zero));
             match step.reduction {
                 Reduction::Sum => {
-                    let start = (down * kernel_columns + across) * channels;
+                    let start = (down * window_columns + across) * channels;
                     let weights = step.weights.get(start..start + channels);
                     for ((sum, value), &weight) in values.zip(weights.present()) {
                         *sum = sum.wrapping_add(i32::from(weight) * value);

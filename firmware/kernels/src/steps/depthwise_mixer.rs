@@ -116,13 +116,13 @@ impl DepthwiseMixer<'_> {
     ) -> usize {
         let row_size = width.saturating_mul(channels);
         let ring = row_size.saturating_mul(rows).saturating_add(3) / 4;
-        let window = depthwise::scratch_words(width, [rows, columns]);
+        let gathered = depthwise::scratch_words(width, [rows, columns]);
         let starts = if has_borders {
             start_words(width, columns, channels)
         } else {
             0
         };
-        ring.saturating_add(window)
+        ring.saturating_add(gathered)
             .saturating_add(starts)
             .saturating_mul(4)
     }
@@ -167,7 +167,7 @@ impl Step for DepthwiseMixer<'_> {
     }
 
     fn scratch_size<I: Stream, O: Stream>(&self) -> usize {
-        Self::scratch_size(self.shape, self.depthwise.kernel, self.has_borders())
+        Self::scratch_size(self.shape, self.depthwise.window, self.has_borders())
     }
 
     fn check<K: Kernel, I: Stream, O: Stream>(&self) -> Result<(), Fault> {
@@ -200,7 +200,7 @@ impl Described for DepthwiseMixer<'_> {
     }
 
     fn units(&self, _input: Values) -> Option<usize> {
-        Some(self.shape[0] + self.depthwise.kernel[0] / 2 * 2)
+        Some(self.shape[0] + self.depthwise.window[0] / 2 * 2)
     }
 }
 
@@ -234,8 +234,8 @@ pub fn advance<S: Stream>(
     let (map, mut scratch) = arena::map_and_scratch(arena, &step.map, &step.scratch)?;
     step.check::<S>(map.len())?;
     let map = S::values_mut(map)?;
-    let ([height, width, channels], kernel) = (step.shape, step.depthwise.kernel);
-    let [slots, columns] = kernel;
+    let ([height, width, channels], window) = (step.shape, step.depthwise.window);
+    let [slots, columns] = window;
     let ring_size = volume(&[slots, width, channels]);
     let ring = arena::cut(&mut scratch, ring_size.div_ceil(4))?;
     let ring = cast::words_as_i8s_mut(ring).get_mut(..ring_size);
@@ -245,9 +245,9 @@ pub fn advance<S: Stream>(
         width,
         channels,
     };
-    let window = arena::cut(&mut scratch, depthwise::scratch_words(width, kernel))?;
+    let gathered = arena::cut(&mut scratch, depthwise::scratch_words(width, window))?;
     if progress.begins() {
-        step.depthwise.prepare(&ring, window);
+        step.depthwise.prepare(&ring, gathered);
     }
     let mut borders = if step.has_borders() {
         let words = arena::cut(&mut scratch, start_words(width, columns, channels))?;
@@ -282,9 +282,9 @@ pub fn advance<S: Stream>(
             match &mut borders {
                 Some(borders) => {
                     borders.reach([above.saturating_sub(row), slots.min(height + above - row)]);
-                    step.depthwise.row_from(&*borders, &mut ring, window);
+                    step.depthwise.row_from(&*borders, &mut ring, gathered);
                 }
-                None => step.depthwise.row(&mut ring, window),
+                None => step.depthwise.row(&mut ring, gathered),
             }
             let values = map.get_mut(row * row_size..(row + 1) * row_size);
             let mixed = ring.row_mut(ring.oldest);
@@ -359,7 +359,7 @@ struct Borders<'a> {
 impl<'a> Borders<'a> {
     /// `words` has [`start_words`].
     fn new<S: Stream>(step: &'a DepthwiseMixer<'a>, stats: &Stats, words: &'a mut [i32]) -> Self {
-        let ([_, columns], [.., channels]) = (step.depthwise.kernel, step.shape);
+        let ([_, columns], [.., channels]) = (step.depthwise.window, step.shape);
         let norm = step.norm.as_ref().map(|norm| S::norm(stats, norm));
         let (sums, words) = words.split_at_mut_checked(columns).present();
         let (multipliers, starts) = words.split_at_mut_checked(channels).present();
@@ -386,7 +386,7 @@ impl<'a> Borders<'a> {
         }
         self.rows = rows;
         let [first, end] = rows;
-        let ([_, width, _], [window_rows, columns]) = (self.step.shape, self.step.depthwise.kernel);
+        let ([_, width, _], [window_rows, columns]) = (self.step.shape, self.step.depthwise.window);
         let starts = self
             .starts
             .chunks_exact_mut(most_runs(width, columns).max(1));
@@ -426,7 +426,7 @@ impl Starts for Borders<'_> {
     }
 
     fn each_run(&self, channel: usize, width: usize, mut each: impl FnMut(usize, usize, i32)) {
-        let [_, columns] = self.step.depthwise.kernel;
+        let [_, columns] = self.step.depthwise.window;
         let count = most_runs(width, columns);
         let starts = self.starts.get(channel * count..(channel + 1) * count);
         let mut starts = starts.present().iter();

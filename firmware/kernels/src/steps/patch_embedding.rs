@@ -38,7 +38,7 @@ pub struct PatchEmbedding<'a> {
     /// Rows, columns and channels of the output.
     pub output_shape: [usize; 3],
     /// Rows and columns of a window.
-    pub kernel: [usize; 2],
+    pub window: [usize; 2],
     /// Step between windows, down and across.
     pub stride: [usize; 2],
     /// Rows of padding at the top and columns at the left.
@@ -52,7 +52,7 @@ pub struct PatchEmbedding<'a> {
     pub shift: &'a [u8],
     /// Value per input channel that stands for zero.
     pub pad: &'a [i8],
-    /// `outputs x (kernel rows * kernel columns * channels)` in the step's
+    /// `outputs x (window rows * window columns * channels)` in the step's
     /// layout, 4-byte aligned.
     pub weights: Weights<'a>,
     /// Accumulator start per output, zero points folded in.
@@ -64,7 +64,7 @@ pub struct PatchEmbedding<'a> {
 }
 
 fields!(step patch_embedding::PatchEmbedding<'_>:
-    input, output, scratch, input_shape, output_shape, kernel, stride, padding,
+    input, output, scratch, input_shape, output_shape, window, stride, padding,
     tile_tokens, flip, shift, pad, weights [|step| step.bias.len(), Step], bias, multiplier,
     zero_point);
 
@@ -78,14 +78,14 @@ impl PatchEmbedding<'_> {
     /// Values of a window.
     fn inputs(&self) -> usize {
         let [.., channels] = self.input_shape;
-        volume(&[self.kernel[0], self.kernel[1], channels])
+        volume(&[self.window[0], self.window[1], channels])
     }
 
     fn check<I: Width, O: Width>(&self) -> Result<usize, Fault> {
         let output_size = self.output.size;
         let [.., input_channels] = self.input_shape;
         let [.., channels] = self.output_shape;
-        let inputs = volume(&[self.kernel[0], self.kernel[1], input_channels]);
+        let inputs = volume(&[self.window[0], self.window[1], input_channels]);
         let (input_size, size) = (volume(&self.input_shape), volume(&self.output_shape));
         ensure(output_size > 0 && output_size == size.saturating_mul(O::BYTES))?;
         ensure(inputs > 0)?;
@@ -354,19 +354,19 @@ fn gather<I: Stream>(
     let [height, width, channels] = step.input_shape;
     let [_, columns, _] = step.output_shape;
     let (row, column) = (token / columns.max(1), token % columns.max(1));
-    let [_, kernel_columns] = step.kernel;
+    let [_, window_columns] = step.window;
     let [stride_down, stride_across] = step.stride;
     let [top, left] = step.padding;
 
     // No network has a stride for which these wrap. They would lead to other places of the
     // map, and every access is checked.
     let column = column.wrapping_mul(stride_across);
-    let across = Span::new(column, left, kernel_columns, width);
+    let across = Span::new(column, left, window_columns, width);
     let (before, inside) = (across.skipped * channels, across.inside * channels);
     let pitch = width * channels;
     let mut y = row.wrapping_mul(stride_down).wrapping_sub(top);
     let mut first = y.wrapping_mul(pitch).wrapping_add(across.start * channels);
-    for line in window.chunks_exact_mut((kernel_columns * channels).max(1)) {
+    for line in window.chunks_exact_mut((window_columns * channels).max(1)) {
         // Of a line above or below the map, all is after the map.
         let (before, inside) = if y < height { (before, inside) } else { (0, 0) };
         let (start, rest) = split(line, before)?;
@@ -397,13 +397,13 @@ struct Span {
 
 impl Span {
     #[inline(always)]
-    fn new(first: usize, padding: usize, kernel: usize, size: usize) -> Self {
-        let skipped = padding.saturating_sub(first).min(kernel);
+    fn new(first: usize, padding: usize, window: usize, size: usize) -> Self {
+        let skipped = padding.saturating_sub(first).min(window);
         let start = first.saturating_sub(padding).min(size);
         Self {
             skipped,
             start,
-            inside: (size - start).min(kernel - skipped),
+            inside: (size - start).min(window - skipped),
         }
     }
 }

@@ -21,8 +21,8 @@ pub struct Pushed {
 }
 
 /// Bytes of the rows that are held.
-pub const fn window_size(kernel_rows: usize, width: usize, channels: usize) -> usize {
-    kernel_rows * width * channels
+pub const fn window_size(window_rows: usize, width: usize, channels: usize) -> usize {
+    window_rows * width * channels
 }
 
 impl Pushed {
@@ -93,7 +93,7 @@ pub fn push(
 ) -> Result<(), Fault> {
     let [height, width, channels] = step.input_shape;
     let row_size = volume(&[width, channels]);
-    ensure(row_size > 0 && step.input.size == volume(&[step.kernel[0], row_size]))?;
+    ensure(row_size > 0 && step.input.size == volume(&[step.window[0], row_size]))?;
     ensure(bytes.len() <= volume(&[height, row_size]).saturating_sub(pushed.bytes))?;
     while !bytes.is_empty() {
         let (row, at) = (
@@ -143,7 +143,7 @@ fn write_rows(
             pushed.rows.wrapping_mul(step.stride[0]),
         );
         let end = down
-            .wrapping_add(step.kernel[0])
+            .wrapping_add(step.window[0])
             .saturating_sub(step.padding[0])
             .min(height);
         if end > received {

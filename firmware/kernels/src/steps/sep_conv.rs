@@ -59,15 +59,15 @@ impl SepConv<'_> {
     pub const fn scratch_size<S: Stream>(
         [_, width, channels]: [usize; 3],
         hidden: usize,
-        kernel: [usize; 2],
+        window: [usize; 2],
         tile_tokens: usize,
     ) -> usize {
-        let ring = (kernel[0] * width * hidden).next_multiple_of(4);
-        let window = 4 * depthwise::scratch_words(width, kernel);
+        let ring = (window[0] * width * hidden).next_multiple_of(4);
+        let gathered = 4 * depthwise::scratch_words(width, window);
         let tiles = 4 * tiles(tile_tokens) * tile_size(channels, hidden);
         let constants = 8 * (channels + hidden);
         let sums = sums_size::<S>(channels, hidden);
-        ring + window + tiles + constants + rows_size(channels) + sums
+        ring + gathered + tiles + constants + rows_size(channels) + sums
     }
 
     fn check<K: Kernel, S: Stream>(&self, map_size: usize) -> Result<(), Fault> {
@@ -94,8 +94,8 @@ impl Step for SepConv<'_> {
         let ([.., channels], hidden) = (self.shape, self.hidden);
         let unpacked = self.fc1.weights.unpacked_size(hidden, channels);
         let unpacked = unpacked.max(self.fc2.weights.unpacked_size(channels, hidden));
-        let kernel = self.depthwise.kernel;
-        Self::scratch_size::<I>(self.shape, hidden, kernel, self.tile_tokens) + unpacked
+        let window = self.depthwise.window;
+        Self::scratch_size::<I>(self.shape, hidden, window, self.tile_tokens) + unpacked
     }
 
     fn check<K: Kernel, I: Stream, O: Stream>(&self) -> Result<(), Fault> {
@@ -135,7 +135,7 @@ impl Described for SepConv<'_> {
     }
 
     fn units(&self, _input: Values) -> Option<usize> {
-        Some(self.shape[0] + self.depthwise.kernel[0] / 2 * 2)
+        Some(self.shape[0] + self.depthwise.window[0] / 2 * 2)
     }
 }
 
@@ -175,12 +175,12 @@ pub fn advance<K: Kernel, S: Stream>(
     let (map, mut scratch) = arena::map_and_scratch(arena, &step.map, &step.scratch)?;
     step.check::<K, S>(map.len())?;
     let ([height, width, channels], hidden) = (step.shape, step.hidden);
-    let [slots, _] = step.depthwise.kernel;
+    let [slots, _] = step.depthwise.window;
     let ring_size = volume(&[slots, width, hidden]);
     let ring = arena::cut(&mut scratch, ring_size.div_ceil(4))?;
     let slot_memory = cast::words_as_i8s_mut(ring).get_mut(..ring_size);
-    let window_words = depthwise::scratch_words(width, step.depthwise.kernel);
-    let window = arena::cut(&mut scratch, window_words)?;
+    let gathered_words = depthwise::scratch_words(width, step.depthwise.window);
+    let gathered = arena::cut(&mut scratch, gathered_words)?;
     let tile_size = tile_size(channels, hidden);
     let tiles = arena::cut(&mut scratch, volume(&[tiles(step.tile_tokens), tile_size]))?;
     let fc1_constants = arena::cut(&mut scratch, 2 * hidden)?;
@@ -214,7 +214,7 @@ pub fn advance<K: Kernel, S: Stream>(
         channels: hidden,
     };
     if progress.begins() {
-        step.depthwise.prepare(&ring, window);
+        step.depthwise.prepare(&ring, gathered);
     }
 
     let row_bytes = width * channels * S::BYTES;
@@ -235,7 +235,7 @@ pub fn advance<K: Kernel, S: Stream>(
         }
         if let Some(row) = row.checked_sub(2 * above) {
             ring.oldest = row % slots.max(1);
-            step.depthwise.row(&mut ring, window);
+            step.depthwise.row(&mut ring, gathered);
             let hidden = ring.row_mut(ring.oldest);
             activate(step.act2, hidden);
             let tokens = map.get_mut(row * row_bytes..(row + 1) * row_bytes);

@@ -127,7 +127,7 @@ pub(crate) fn kernel_normed(normed: &branches::Normed, values: usize, channels: 
 pub(crate) struct SepConvCase {
     shape: [usize; 3],
     hidden: usize,
-    kernel: [usize; 2],
+    window: [usize; 2],
     tile_tokens: usize,
     /// Whether there is an activation before and behind the convolution.
     activations: [bool; 2],
@@ -139,7 +139,7 @@ impl SepConvCase {
         let ([height, width, channels], draw) = (self.shape, &self.draw);
         let source = &mut Source::new(draw.seed, draw.fill);
         let map = draw.map(source, height * width * channels);
-        let window = self.kernel[0] * self.kernel[1];
+        let window = self.window[0] * self.window[1];
         let [act1, act2] = self.activations.map(|is| is.then(|| table(source)));
         let mut fc1 = source.linear(self.hidden, channels, draw.full_range);
         let mut fc2 = source.linear(channels, self.hidden, draw.full_range);
@@ -149,7 +149,7 @@ impl SepConvCase {
         let conv = branches::SepConv {
             shape: self.shape,
             hidden: self.hidden,
-            kernel: self.kernel,
+            window: self.window,
             normed: draw.normed(source),
             fc1,
             fc1_zero: zeros[0],
@@ -192,7 +192,7 @@ impl Case for SepConvCase {
             false => SepConv::scratch_size::<Int8>,
         };
         let unpacked = unpacked_size(hidden, channels).max(unpacked_size(channels, hidden));
-        let scratch = scratch_size(self.shape, hidden, self.kernel, self.tile_tokens)
+        let scratch = scratch_size(self.shape, hidden, self.window, self.tile_tokens)
             + if draw.int4.contains(&true) {
                 unpacked
             } else {
@@ -217,8 +217,8 @@ impl Case for SepConvCase {
             },
             act1: conv.act1.as_ref(),
             depthwise: Depthwise {
-                kernel: self.kernel,
-                weights: &by_columns(&conv.depthwise.weights, self.kernel),
+                window: self.window,
+                weights: &by_columns(&conv.depthwise.weights, self.window),
                 bias: &conv.depthwise.bias,
                 multiplier: &conv.depthwise.multiplier,
                 padding: conv.padding,
@@ -269,11 +269,11 @@ impl Case for SepConvCase {
             ([2, 3, 24], 296, [3, 3], 2),
         ];
         let mut cases = Vec::new();
-        for (i, (shape, hidden, kernel, tile_tokens)) in shapes.into_iter().enumerate() {
+        for (i, (shape, hidden, window, tile_tokens)) in shapes.into_iter().enumerate() {
             cases.extend(edge_draws().map(|draw| Self {
                 shape,
                 hidden,
-                kernel,
+                window,
                 tile_tokens,
                 activations: [i % 2 == 0, draw.seed % 3 == 0],
                 draw,
@@ -291,7 +291,7 @@ impl Case for SepConvCase {
             .prop_map(|((height, columns, channels, hidden), more, draw)| Self {
                 shape: [height, columns, channels],
                 hidden,
-                kernel: [more.0, more.1],
+                window: [more.0, more.1],
                 tile_tokens: more.2,
                 activations: more.3,
                 draw,

@@ -10,7 +10,7 @@ use crate::oracle::depthwise::{self, Norm as Before};
 #[derive(Debug, Clone)]
 pub(crate) struct DepthwiseMixerCase {
     shape: [usize; 3],
-    kernel: [usize; 2],
+    window: [usize; 2],
     norm: Kind,
     has_beta: bool,
     draw: Draw,
@@ -30,7 +30,7 @@ impl DepthwiseMixerCase {
         let ([height, width, channels], draw) = (self.shape, &self.draw);
         let source = &mut Source::new(draw.seed, draw.fill);
         let map = draw.map(source, height * width * channels);
-        let window = self.kernel[0] * self.kernel[1];
+        let window = self.window[0] * self.window[1];
         let zeros: Vec<i32> = source.values(2, -128, 127);
         let [factor, residual, offset] = match draw.full_range {
             true => [1 << 31; 3],
@@ -38,7 +38,7 @@ impl DepthwiseMixerCase {
         };
         let mixer = depthwise::DepthwiseMixer {
             shape: self.shape,
-            kernel: self.kernel,
+            window: self.window,
             norm: match self.norm {
                 Kind::Folded => Before::Folded(draw.seed % 1_000_000),
                 Kind::Written => Before::Written(draw.normed(source)),
@@ -67,7 +67,7 @@ impl Case for DepthwiseMixerCase {
         let ([_, _, channels], draw) = (self.shape, &self.draw);
         let map_bytes = draw.bytes(&map);
         let has_borders = mixer.beta.is_some() || matches!(self.norm, Kind::Folded);
-        let scratch = DepthwiseMixer::scratch_size(self.shape, self.kernel, has_borders);
+        let scratch = DepthwiseMixer::scratch_size(self.shape, self.window, has_borders);
         let mut arena = Arena::of_bytes(&map_bytes, scratch);
         let rounds = draw.wide && !matches!(self.norm, Kind::Written);
         let step = DepthwiseMixer {
@@ -84,8 +84,8 @@ impl Case for DepthwiseMixerCase {
             },
             shift: if rounds { &mixer.shift } else { &[] },
             depthwise: Depthwise {
-                kernel: self.kernel,
-                weights: &by_columns(&mixer.weights, self.kernel),
+                window: self.window,
+                weights: &by_columns(&mixer.weights, self.window),
                 bias: &mixer.bias,
                 multiplier: &mixer.multiplier,
                 padding: match mixer.norm {
@@ -129,11 +129,11 @@ impl Case for DepthwiseMixerCase {
             ([5, 4, 3], [7, 1]),
         ];
         let mut cases = Vec::new();
-        for (shape, kernel) in shapes {
+        for (shape, window) in shapes {
             for norm in KINDS {
                 cases.extend(edge_draws().map(|draw| Self {
                     shape,
-                    kernel,
+                    window,
                     norm,
                     has_beta: draw.seed % 3 != 1,
                     draw,
@@ -148,9 +148,9 @@ impl Case for DepthwiseMixerCase {
         let sizes = [1usize..9, 1..12, 1..10];
         let norm = proptest::sample::select(&KINDS[..]);
         (sizes, (odd(), odd()), norm, any::<bool>(), draws())
-            .prop_map(|(shape, kernel, norm, has_beta, draw)| Self {
+            .prop_map(|(shape, window, norm, has_beta, draw)| Self {
                 shape,
-                kernel: kernel.into(),
+                window: window.into(),
                 norm,
                 has_beta,
                 draw,
@@ -162,9 +162,9 @@ impl Case for DepthwiseMixerCase {
 /// A mixer whose parts are each a little off.
 #[test]
 fn a_depthwise_mixer_that_does_not_fit_is_a_fault() {
-    let (shape, kernel) = ([2, 3, 1], [3, 1]);
+    let (shape, window) = ([2, 3, 1], [3, 1]);
     let map = [3; 6];
-    let mut arena = Arena::new(&map, DepthwiseMixer::scratch_size(shape, kernel, true));
+    let mut arena = Arena::new(&map, DepthwiseMixer::scratch_size(shape, window, true));
     let fits = DepthwiseMixer {
         map: arena.map,
         scratch: arena.scratch,
@@ -173,7 +173,7 @@ fn a_depthwise_mixer_that_does_not_fit_is_a_fault() {
         normed: None,
         shift: &[],
         depthwise: Depthwise {
-            kernel,
+            window,
             weights: &[1, 2, 3, 0],
             bias: &[1],
             multiplier: &[1],
@@ -202,7 +202,7 @@ fn a_depthwise_mixer_that_does_not_fit_is_a_fault() {
     off(&|step| step.shape = [3, 3, 1]);
     off(&|step| step.shape = [0, 3, 1]);
     off(&|step| step.map.size -= 1);
-    off(&|step| step.depthwise.kernel = [2, 1]);
+    off(&|step| step.depthwise.window = [2, 1]);
     off(&|step| step.depthwise.weights = &[1, 2, 3]);
     off(&|step| step.depthwise.bias = &[]);
     off(&|step| step.depthwise.multiplier = &[1, 1]);

@@ -11,7 +11,7 @@ use crate::oracle::embeddings;
 #[derive(Debug, Clone)]
 pub(crate) struct DepthwiseEmbeddingCase {
     shape: [usize; 3],
-    kernel: [usize; 2],
+    window: [usize; 2],
     stride: [usize; 2],
     padding: [usize; 2],
     reduction: Reduction,
@@ -26,7 +26,7 @@ impl DepthwiseEmbeddingCase {
     fn output_shape(&self) -> [usize; 3] {
         let side = |axis: usize| {
             let padded = self.shape[axis] + 2 * self.padding[axis];
-            padded.saturating_sub(self.kernel[axis]) / self.stride[axis] + 1
+            padded.saturating_sub(self.window[axis]) / self.stride[axis] + 1
         };
         [side(0), side(1), self.shape[2]]
     }
@@ -35,7 +35,7 @@ impl DepthwiseEmbeddingCase {
         let ([height, width, channels], draw) = (self.shape, &self.draw);
         let source = &mut Source::new(draw.seed, draw.fill);
         let map = draw.map(source, height * width * channels);
-        let places = self.kernel[0] * self.kernel[1];
+        let places = self.window[0] * self.window[1];
         let (multipliers, offsets) = match self.reduction {
             Reduction::Sum => (channels, channels),
             Reduction::Mean => (places, 1),
@@ -49,7 +49,7 @@ impl DepthwiseEmbeddingCase {
         let step = embeddings::DepthwiseEmbedding {
             input_shape: self.shape,
             output_shape: self.output_shape(),
-            kernel: self.kernel,
+            window: self.window,
             stride: self.stride,
             padding: self.padding,
             reduction: match self.reduction {
@@ -92,7 +92,7 @@ impl Case for DepthwiseEmbeddingCase {
             scratch: arena.scratch,
             input_shape: step.input_shape,
             output_shape: step.output_shape,
-            kernel: step.kernel,
+            window: step.window,
             stride: step.stride,
             padding: step.padding,
             reduction: self.reduction,
@@ -135,11 +135,11 @@ impl Case for DepthwiseEmbeddingCase {
             ([16, 16, 1], [16, 16], [1, 1], [0, 0]),
         ];
         let mut cases = Vec::new();
-        for (shape, kernel, stride, padding) in shapes {
+        for (shape, window, stride, padding) in shapes {
             for reduction in REDUCTIONS {
                 cases.extend(edge_draws().map(|draw| Self {
                     shape,
-                    kernel,
+                    window,
                     stride,
                     padding,
                     reduction,
@@ -167,10 +167,10 @@ impl Case for DepthwiseEmbeddingCase {
                 rows <= height + 2 * top && columns <= width + 2 * left
             })
             .prop_map(|(shape, window, reduction, writes_wide, draw)| {
-                let (kernel, stride, padding) = window;
+                let (window, stride, padding) = window;
                 Self {
                     shape,
-                    kernel,
+                    window,
                     stride,
                     padding,
                     reduction,
@@ -327,7 +327,7 @@ fn embeddings_that_do_not_fit_are_faults() {
         },
         input_shape: [2, 2, 2],
         output_shape: [1, 1, 2],
-        kernel: [2, 2],
+        window: [2, 2],
         stride: [2, 2],
         padding: [0, 0],
         reduction: Reduction::Sum,
@@ -363,8 +363,8 @@ fn embeddings_that_do_not_fit_are_faults() {
     off(&|step| step.input_shape = [2, 3, 2]);
     off(&|step| step.output_shape = [1, 2, 1]);
     off(&|step| step.output.size = 1);
-    off(&|step| step.kernel = [0, 2]);
-    off(&|step| step.kernel = [17, 17]);
+    off(&|step| step.window = [0, 2]);
+    off(&|step| step.window = [17, 17]);
     off(&|step| step.zero_point = 128);
     off(&|step| step.weights = &[1; 7]);
     off(&|step| step.multiplier = &[1]);

@@ -120,7 +120,7 @@ proptest! {
             scratch,
             input_shape: [dims[0], dims[1], dims[2]],
             output_shape: [dims[3], dims[4], dims[5]],
-            kernel: [dims[6], dims[7]],
+            window: [dims[6], dims[7]],
             stride: [more[0], more[1]],
             padding: [more[2], more[3]],
             tile_tokens: more[4],
@@ -275,7 +275,7 @@ proptest! {
             },
             act1: normed.then_some(&[7; 256]),
             depthwise: Depthwise {
-                kernel: [dims[5], dims[6]],
+                window: [dims[5], dims[6]],
                 weights: &signed,
                 bias: ints(3),
                 multiplier: ints(4),
@@ -379,12 +379,12 @@ fn a_step_that_does_not_fit_is_a_fault() {
 /// A separable convolution whose parts are each a little off.
 #[test]
 fn a_separable_convolution_that_does_not_fit_is_a_fault() {
-    let (shape, hidden, kernel) = ([2, 3, 1], 2, [3, 3]);
-    let scratch = SepConv::scratch_size::<Int8>(shape, hidden, kernel, 1);
+    let (shape, hidden, window) = ([2, 3, 1], 2, [3, 3]);
+    let scratch = SepConv::scratch_size::<Int8>(shape, hidden, window, 1);
     let map = [3; 6];
     let mut arena = Arena::new(&map, scratch);
     let weights = [1u8; 2];
-    let window = [1i8; 24];
+    let taps = [1i8; 24];
     let fits = SepConv {
         map: arena.map,
         scratch: arena.scratch,
@@ -404,8 +404,8 @@ fn a_separable_convolution_that_does_not_fit_is_a_fault() {
         },
         act1: None,
         depthwise: Depthwise {
-            kernel,
-            weights: &window,
+            window,
+            weights: &taps,
             bias: &[0; 2],
             multiplier: &[1; 2],
             padding: 0,
@@ -430,10 +430,10 @@ fn a_separable_convolution_that_does_not_fit_is_a_fault() {
     step.scratch.size -= 4;
     assert_eq!(run(&step), Err(Fault::Buffer));
     step = fits;
-    step.depthwise.weights = &window[1..];
+    step.depthwise.weights = &taps[1..];
     geometry(run(&step));
     step = fits;
-    step.depthwise.kernel = [3, 2];
+    step.depthwise.window = [3, 2];
     geometry(run(&step));
     step = fits;
     step.depthwise.bias = &[0; 3];

@@ -225,23 +225,23 @@ macro_rules! each_layout {
 }
 /// Rows and columns of the map, channels, outputs, rows and columns of the
 /// window, step, padding, tokens of a tile.
-type Window = [usize; 7];
+type Convolved = [usize; 7];
 
 /// Widths of input and output, and whether weights have four bits.
-fn patch_embedding(window: Window, [wide_in, wide_out, int4]: [bool; 3], draw: Draw) {
-    let [size, channels, outputs, kernel, stride, padding, _] = window;
+fn patch_embedding(shape: Convolved, [wide_in, wide_out, int4]: [bool; 3], draw: Draw) {
+    let [size, channels, outputs, window, stride, padding, _] = shape;
     let (fill, full_range, seed) = draw;
     let mut source = Source::new(seed, fill);
     let map = values(&mut source, size * size * channels);
-    let side = (size + 2 * padding - kernel) / stride + 1;
+    let side = (size + 2 * padding - window) / stride + 1;
     let shift: Vec<u8> = source.values(channels, 0, 8);
     let pad = source.map(channels);
-    let mut linear = source.linear(outputs, kernel * kernel * channels, full_range);
+    let mut linear = source.linear(outputs, window * window * channels, full_range);
     narrow(&mut linear.weights, int4);
     let conv = Convolution {
         input_shape: [size, size, channels],
         output_shape: [side, side, outputs],
-        kernel: [kernel; 2],
+        window: [window; 2],
         stride: [stride; 2],
         padding: [padding; 2],
         pad,
@@ -261,8 +261,8 @@ fn patch_embedding(window: Window, [wide_in, wide_out, int4]: [bool; 3], draw: D
         false => support::bytes(&oracle::patch_embedding(&conv, &seen)),
     };
     let run = |layout: Layout, run: RunConvolution| {
-        if layout.fits(outputs, kernel * kernel * channels) {
-            let written = run(&conv, &shift, &input, window, int4).unwrap();
+        if layout.fits(outputs, window * window * channels) {
+            let written = run(&conv, &shift, &input, shape, int4).unwrap();
             assert_eq!(written, naive, "{layout:?}");
         }
     };
@@ -274,13 +274,13 @@ fn patch_embedding(window: Window, [wide_in, wide_out, int4]: [bool; 3], draw: D
     }
 }
 
-type RunConvolution = fn(&Convolution, &[u8], &[u8], Window, bool) -> Result<Vec<u8>, Fault>;
+type RunConvolution = fn(&Convolution, &[u8], &[u8], Convolved, bool) -> Result<Vec<u8>, Fault>;
 
 fn convolution_in<K: Kernel, I: Stream, O: Stream>(
     conv: &Convolution,
     shift: &[u8],
     input: &[u8],
-    [.., tile_tokens]: Window,
+    [.., tile_tokens]: Convolved,
     int4: bool,
 ) -> Result<Vec<u8>, Fault> {
     let [.., outputs] = conv.output_shape;
@@ -307,7 +307,7 @@ fn convolution_in<K: Kernel, I: Stream, O: Stream>(
         scratch: arena.scratch,
         input_shape: conv.input_shape,
         output_shape: conv.output_shape,
-        kernel: conv.kernel,
+        window: conv.window,
         stride: conv.stride,
         padding: conv.padding,
         tile_tokens,

@@ -216,7 +216,7 @@ pub(crate) fn channel_mlp(mlp: &Mlp, map: &[i8]) -> Vec<i8> {
 pub(crate) struct Convolution {
     pub(crate) input_shape: [usize; 3],
     pub(crate) output_shape: [usize; 3],
-    pub(crate) kernel: [usize; 2],
+    pub(crate) window: [usize; 2],
     pub(crate) stride: [usize; 2],
     pub(crate) padding: [usize; 2],
     pub(crate) pad: Vec<i8>,
@@ -240,8 +240,8 @@ fn im2col(conv: &Convolution, input: &[i8]) -> Vec<Vec<i8>> {
     for y in 0..conv.output_shape[0] {
         for x in 0..conv.output_shape[1] {
             let mut window = Vec::new();
-            for ky in 0..conv.kernel[0] {
-                for kx in 0..conv.kernel[1] {
+            for ky in 0..conv.window[0] {
+                for kx in 0..conv.window[1] {
                     match under(conv, [y, x], [ky, kx]) {
                         Some(at) => window.extend(&input[at..at + conv.input_shape[2]]),
                         None => window.extend(&conv.pad),
@@ -276,7 +276,7 @@ pub(crate) fn overlap_distance(conv: &Convolution, tile_tokens: usize) -> usize 
     let first_read: Vec<usize> = (0..rows * columns)
         .map(|token| {
             let token = [token / columns, token % columns];
-            let places = (0..conv.kernel[0]).flat_map(|y| (0..conv.kernel[1]).map(move |x| [y, x]));
+            let places = (0..conv.window[0]).flat_map(|y| (0..conv.window[1]).map(move |x| [y, x]));
             places
                 .filter_map(|place| under(conv, token, place))
                 .min()

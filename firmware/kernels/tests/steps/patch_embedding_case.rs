@@ -6,7 +6,7 @@ use super::*;
 pub(crate) struct ConvolutionCase {
     input_shape: [usize; 3],
     outputs: usize,
-    kernel: [usize; 2],
+    window: [usize; 2],
     stride: [usize; 2],
     /// Top, left, and what is added at the bottom and right.
     padding: [usize; 4],
@@ -27,14 +27,14 @@ impl ConvolutionCase {
         let [top, left, bottom, right] = self.padding;
         let outputs = |size, before, after, axis: usize| {
             let padded: usize = size + before + after;
-            match padded.checked_sub(self.kernel[axis]) {
+            match padded.checked_sub(self.window[axis]) {
                 Some(room) => room / self.stride[axis] + 1,
                 None => 1,
             }
         };
         let mut source = Source::new(self.seed, self.fill);
         let input = source.map(height * width * channels);
-        let inputs = self.kernel[0] * self.kernel[1] * channels;
+        let inputs = self.window[0] * self.window[1] * channels;
         let pad = source.map(channels);
         let mut linear = source.linear(self.outputs, inputs, self.full_range);
         narrow(&mut linear.weights, self.int4);
@@ -45,7 +45,7 @@ impl ConvolutionCase {
                 outputs(width, left, right, 1),
                 self.outputs,
             ],
-            kernel: self.kernel,
+            window: self.window,
             stride: self.stride,
             padding: [top, left],
             pad,
@@ -70,7 +70,7 @@ impl ConvolutionCase {
             scratch,
             input_shape: self.input_shape,
             output_shape: conv.output_shape,
-            kernel: self.kernel,
+            window: self.window,
             stride: self.stride,
             padding: conv.padding,
             tile_tokens: self.tile_tokens,
@@ -91,7 +91,7 @@ impl ConvolutionCase {
     /// Values of a window.
     fn inputs(&self) -> usize {
         let [.., channels] = self.input_shape;
-        self.kernel[0] * self.kernel[1] * channels
+        self.window[0] * self.window[1] * channels
     }
 
     fn scratch_size(&self) -> usize {
@@ -151,7 +151,7 @@ impl Case for ConvolutionCase {
         let plain = Self {
             input_shape: [8, 8, 3],
             outputs: 8,
-            kernel: [3, 3],
+            window: [3, 3],
             stride: [2, 2],
             padding: [1, 1, 1, 1],
             tile_tokens: 2,
@@ -164,16 +164,16 @@ impl Case for ConvolutionCase {
             seed: 7,
         };
         let mut cases = Vec::new();
-        for kernel in 1..=7 {
+        for window in 1..=7 {
             for stride in 1..=4 {
                 for tile_tokens in 1..=5 {
                     cases.push(Self {
-                        kernel: [kernel, kernel],
+                        window: [window, window],
                         stride: [stride, stride],
-                        padding: [kernel / 2; 4],
+                        padding: [window / 2; 4],
                         tile_tokens,
                         pixels: stride % 2 == 0,
-                        int4: (stride + kernel) % 3 == 0,
+                        int4: (stride + window) % 3 == 0,
                         ..plain.clone()
                     });
                 }
@@ -195,10 +195,10 @@ impl Case for ConvolutionCase {
             }
         }
         // Windows larger than the map, beside it altogether, and not square.
-        for (kernel, padding) in [([7, 7], [3; 4]), ([2, 5], [4, 6, 4, 6]), ([7, 1], [0; 4])] {
+        for (window, padding) in [([7, 7], [3; 4]), ([2, 5], [4, 6, 4, 6]), ([7, 1], [0; 4])] {
             cases.push(Self {
                 input_shape: [3, 2, 3],
-                kernel,
+                window,
                 padding,
                 ..plain.clone()
             });
@@ -207,7 +207,7 @@ impl Case for ConvolutionCase {
         cases.push(Self {
             input_shape: [32, 32, 3],
             outputs: 32,
-            kernel: [5, 5],
+            window: [5, 5],
             padding: [2; 4],
             pixels: true,
             ..plain
@@ -236,7 +236,7 @@ impl Case for ConvolutionCase {
             .prop_map(|(shape, windows, flags, fill, zero_point, seed)| Self {
                 input_shape: shape.0,
                 outputs: shape.1,
-                kernel: windows.0,
+                window: windows.0,
                 stride: windows.1,
                 padding: windows.2,
                 tile_tokens: shape.2,
@@ -264,7 +264,7 @@ impl Case for PushedCase {
         let case = &self.whole;
         let (conv, input) = case.data();
         let [_, width, channels] = case.input_shape;
-        let window = pushed_rows::window_size(case.kernel[0], width, channels);
+        let window = pushed_rows::window_size(case.window[0], width, channels);
         let output_size: usize = conv.output_shape.iter().product();
         let map = vec![0x33; output_size + window];
         let mut arena = Arena::new(&map, case.scratch_size());
@@ -332,7 +332,7 @@ fn absurd_windows_do_not_overflow() {
         let (conv, input) = case.data();
         let output_size = conv.output_shape.iter().product();
         let [_, width, channels] = case.input_shape;
-        let window = pushed_rows::window_size(case.kernel[0], width, channels);
+        let window = pushed_rows::window_size(case.window[0], width, channels);
         let weights = Packed::new(Layout::Rows, &conv.linear.weights, case.inputs(), case.int4);
         let map = vec![0x33; output_size + input.len().max(window)];
         let mut arena = Arena::new(&map, case.scratch_size());

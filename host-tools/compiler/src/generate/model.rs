@@ -37,7 +37,7 @@ pub(super) fn generate(
     let file = quote! {
         #uses
 
-        tadpool_kernels::interface!(1);
+        tadpool_kernels::interface!(2);
 
         mod tables {
             include!("tables.rs");

@@ -20,7 +20,7 @@ use crate::quantize::quant_model::{Quant, QuantLayer};
 #[derive(Debug, Clone, PartialEq)]
 pub struct DepthwiseEmbedding {
     /// Window height and width.
-    pub kernel: [usize; 2],
+    pub window: [usize; 2],
     /// Step between windows, down and across.
     pub stride: [usize; 2],
     /// Rows of padding at the top and columns at the left; what lies beyond the other sides
@@ -38,7 +38,7 @@ pub struct DepthwiseEmbedding {
 pub enum Reduction {
     /// A sum with weights: a depthwise convolution, padded with zeros.
     Sum {
-        /// `kernel height x kernel width x channels`, channel fastest.
+        /// `window height x window width x channels`, channel fastest.
         weight: Vec<f32>,
         /// One term per channel; zeros if the network has none.
         bias: Vec<f32>,
@@ -129,7 +129,7 @@ impl QuantKind for QuantDepthwiseEmbedding {
             scratch: places.scratch,
             input_shape: dims(layer.input),
             output_shape: dims(layer.output),
-            kernel: self.windows.kernel,
+            window: self.windows.window,
             stride: self.windows.stride,
             padding: self.windows.padding,
             reduction: self.reduction,

@@ -91,7 +91,7 @@ impl LayerKind for DepthwiseMixer {
 impl QuantKind for QuantDepthwiseMixer {
     fn scratch_size(&self, layer: &QuantLayer, _tile_tokens: usize) -> Option<usize> {
         let has_borders = self.norm.is_some() || !self.beta.is_empty();
-        let (shape, window) = (dims(layer.input), self.depthwise.kernel);
+        let (shape, window) = (dims(layer.input), self.depthwise.window);
         Some(kernel::DepthwiseMixer::scratch_size(
             shape,
             window,

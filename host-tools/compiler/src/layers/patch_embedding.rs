@@ -23,12 +23,12 @@ use crate::quantize::quant_model::{Quant, QuantLayer, QuantMatrix, Stream};
 #[derive(Debug, Clone, PartialEq)]
 pub struct PatchEmbedding {
     /// Window height and width.
-    pub kernel: [usize; 2],
+    pub window: [usize; 2],
     /// Step between windows, down and across.
     pub stride: [usize; 2],
     /// Zero padding: top, left, bottom, right.
     pub padding: [usize; 4],
-    /// `outputs x (kernel height * kernel width * channels)`, channel fastest.
+    /// `outputs x (window height * window width * channels)`, channel fastest.
     pub linear: Linear,
     /// Behind it, if there is one: ReLU or ReLU6, which the range of an int8 map cuts off
     /// for nothing.
@@ -39,7 +39,7 @@ pub struct PatchEmbedding {
 #[derive(Debug, Clone, PartialEq)]
 pub struct QuantPatchEmbedding {
     /// Window rows and columns.
-    pub kernel: [usize; 2],
+    pub window: [usize; 2],
     /// Step between windows, down and across.
     pub stride: [usize; 2],
     /// Rows of padding at the top and columns at the left.
@@ -98,7 +98,7 @@ impl QuantKind for QuantPatchEmbedding {
 
     fn windows(&self) -> Option<Windows> {
         Some(Windows {
-            kernel: self.kernel,
+            window: self.window,
             stride: self.stride,
             padding: self.padding,
             at_once: None,
@@ -135,7 +135,7 @@ impl QuantPatchEmbedding {
             scratch: places.scratch,
             input_shape: dims(layer.input),
             output_shape: dims(layer.output),
-            kernel: self.kernel,
+            window: self.window,
             stride: self.stride,
             padding: self.padding,
             tile_tokens: places.tile_tokens,

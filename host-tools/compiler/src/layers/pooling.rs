@@ -29,7 +29,7 @@ pub struct Pooling {
     /// Normalisation before the mixer.
     pub norm: Norm,
     /// Window side; odd, stride 1, padded to keep the shape.
-    pub kernel: usize,
+    pub window: usize,
     /// Factors of the branch and of the residual stream.
     pub residual: Residual,
 }

@@ -122,7 +122,7 @@ impl QuantKind for QuantSepConv {
             Stream::Int8 => kernel::SepConv::scratch_size::<Int8>,
             Stream::Int16 => kernel::SepConv::scratch_size::<Int16>,
         };
-        let (hidden, window) = (self.fc1.matrix.outputs, self.depthwise.kernel);
+        let (hidden, window) = (self.fc1.matrix.outputs, self.depthwise.window);
         let size = size(dims(layer.input), hidden, window, tile_tokens);
         Some(with_unpacked(size, &self.matrices()))
     }

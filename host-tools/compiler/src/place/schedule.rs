@@ -142,7 +142,7 @@ fn image_bytes(model: &QuantModel, feed: Feed) -> usize {
     } = model.input;
     match (feed, model.layers.first().map(|layer| &layer.op)) {
         (Feed::Rows, Some(QuantOp::PatchEmbedding(op))) => {
-            pushed_rows::window_size(op.kernel[0], width, channels)
+            pushed_rows::window_size(op.window[0], width, channels)
         }
         _ => model.input.elements(),
     }
@@ -259,7 +259,7 @@ fn window(
     let axis = |direction: usize, inputs: usize, outputs: usize| Axis {
         inputs: inputs as u32,
         outputs: outputs as u32,
-        window: windows.kernel[direction] as u32,
+        window: windows.window[direction] as u32,
         stride: windows.stride[direction] as u32,
         padding: windows.padding[direction] as u32,
     };

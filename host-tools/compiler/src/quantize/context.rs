@@ -108,7 +108,7 @@ impl<'a> Context<'a> {
         let sides = ["window rows", "window columns"];
         match sides
             .into_iter()
-            .zip(convolution.kernel)
+            .zip(convolution.window)
             .find(|(_, side)| side % 2 == 0)
         {
             None => Ok(()),

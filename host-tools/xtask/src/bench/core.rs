@@ -393,8 +393,8 @@ fn name(case: &Case) -> String {
         Case::NormedMlp([tokens, channels, hidden, _]) => {
             format!("normed channel MLP {tokens}x({channels}->{hidden}->{channels})")
         }
-        Case::PatchEmbedding([size, channels, outputs, kernel, stride, padding]) => format!(
-            "patch embedding {size}x{size}x{channels} k{kernel} s{stride} p{padding} -> {outputs}"
+        Case::PatchEmbedding([size, channels, outputs, window, stride, padding]) => format!(
+            "patch embedding {size}x{size}x{channels} k{window} s{stride} p{padding} -> {outputs}"
         ),
         Case::Pooling([rows, columns, channels]) => {
             format!("pooling mixer {rows}x{columns}x{channels}")
@@ -457,8 +457,8 @@ fn wide_pooling([rows, columns, channels, window]: &[usize; 4]) -> String {
     format!("pooling mixer {rows}x{columns}x{channels} k{window}")
 }
 
-fn windows(kind: &str, [size, channels, kernel, stride, padding]: &[usize; 5]) -> String {
-    format!("{kind} {size}x{size}x{channels} k{kernel} s{stride} p{padding}")
+fn windows(kind: &str, [size, channels, window, stride, padding]: &[usize; 5]) -> String {
+    format!("{kind} {size}x{size}x{channels} k{window} s{stride} p{padding}")
 }
 
 fn depthwise_mixer([rows, columns, channels, window_rows, window_columns]: &[usize; 5]) -> String {

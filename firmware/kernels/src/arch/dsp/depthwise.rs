@@ -54,7 +54,7 @@ fn convolves([rows, columns]: [usize; 2], _ring_size: usize) -> bool {
 
 /// See [`Depthwise::prepare`]: columns lie in the scratch as pairs of halfwords.
 pub(crate) fn prepare(step: &Depthwise<'_>, ring: &Ring<'_>, scratch: &mut [i32]) {
-    if convolves(step.kernel, ring.slots.len()) {
+    if convolves(step.window, ring.slots.len()) {
         let padding = i32::from(step.padding);
         scratch.fill(padding << 16 | padding & 0xffff);
     } else {
@@ -69,7 +69,7 @@ pub(crate) fn row<S: Starts>(
     ring: &mut Ring<'_>,
     scratch: &mut [i32],
 ) {
-    if convolves(step.kernel, ring.slots.len()) {
+    if convolves(step.window, ring.slots.len()) {
         convolve(step, starts, ring, scratch);
     } else {
         portable::depthwise::row(step, starts, ring, scratch);
@@ -77,7 +77,7 @@ pub(crate) fn row<S: Starts>(
 }
 
 fn convolve<S: Starts>(step: &Depthwise<'_>, starts: &S, ring: &mut Ring<'_>, scratch: &mut [i32]) {
-    let [rows, columns] = step.kernel;
+    let [rows, columns] = step.window;
     // Not zero, as was checked; said again where the compiler sees it.
     let rows = rows.max(1);
     let (width, channels) = (ring.width, ring.channels);
@@ -104,7 +104,7 @@ fn convolve<S: Starts>(step: &Depthwise<'_>, starts: &S, ring: &mut Ring<'_>, sc
     let all = step.windows();
     let all = all.zip(starts.channels()).enumerate();
     for (channel, (window, (start, multiplier))) in all.take(channels) {
-        let weights = whole_window(window, step.kernel, &mut padded);
+        let weights = whole_window(window, step.window, &mut padded);
         starts.each_run(start, width, |first, count, bias| {
             debug_assert!(count > 0 && first + count <= width);
             let windows = Windows {

@@ -56,7 +56,7 @@ pub(crate) fn row<S: Starts>(
     ring: &mut Ring<'_>,
     scratch: &mut [i32],
 ) {
-    if convolves(step.kernel, ring.slots.len()) {
+    if convolves(step.window, ring.slots.len()) {
         convolve(step, starts, ring, scratch);
     } else {
         portable::depthwise::row(step, starts, ring, scratch);
@@ -64,7 +64,7 @@ pub(crate) fn row<S: Starts>(
 }
 
 fn convolve<S: Starts>(step: &Depthwise<'_>, starts: &S, ring: &mut Ring<'_>, scratch: &mut [i32]) {
-    let [rows, columns] = step.kernel;
+    let [rows, columns] = step.window;
     // Not zero, as was checked; said again where the compiler sees it.
     let rows = rows.max(1);
     let (width, channels) = (ring.width, ring.channels);
@@ -73,7 +73,7 @@ fn convolve<S: Starts>(step: &Depthwise<'_>, starts: &S, ring: &mut Ring<'_>, sc
     let left = ROWS * (columns / 2);
     // The last vector of the last window reads a column more.
     let read = ROWS * (width + LARGEST);
-    let fits = convolves(step.kernel, ring.slots.len()) && ring.slots.len() >= rows * row_size;
+    let fits = convolves(step.window, ring.slots.len()) && ring.slots.len() >= rows * row_size;
     if width == 0 || gathered.len() < read || !fits {
         return missing();
     }
@@ -84,7 +84,7 @@ fn convolve<S: Starts>(step: &Depthwise<'_>, starts: &S, ring: &mut Ring<'_>, sc
     let mut padded = [0; WHOLE];
     let all = step.windows().zip(starts.channels()).enumerate();
     for (channel, (window, (start, multiplier))) in all.take(channels) {
-        let weights = whole_window(window, step.kernel, &mut padded);
+        let weights = whole_window(window, step.window, &mut padded);
         let out = slots.wrapping_add(place(0) + channel);
         let channel = slots.wrapping_add(channel).cast_const();
         starts.each_run(start, width, |first, count, bias| {

@@ -19,7 +19,7 @@ pub(crate) fn row<S: Starts>(
     ring: &mut Ring<'_>,
     scratch: &mut [i32],
 ) {
-    let [rows, columns] = step.kernel;
+    let [rows, columns] = step.window;
     let (column_size, channels) = (padded_rows(rows), ring.channels.max(1));
     let gathered = cast::words_as_i8s_mut(scratch);
     let weights = step.windows().zip(starts.channels());

@@ -16,13 +16,13 @@ use crate::steps::wide_pooling::WidePooling;
 /// square window, stride, padding on every side.
 pub(super) fn depthwise_embedding<'a>(
     source: &mut Source,
-    [size, channels, kernel, stride, padding]: [usize; 5],
+    [size, channels, window, stride, padding]: [usize; 5],
     reduction: Reduction,
     [input, output, scratch]: [Buffer; 3],
     memory: &mut &'a mut [u8],
 ) -> Result<DepthwiseEmbedding<'a>, Fault> {
-    let side = side([size, channels, channels, kernel, stride, padding]);
-    let places = kernel * kernel;
+    let side = side([size, channels, channels, window, stride, padding]);
+    let places = window * window;
     let (weights, multipliers, offsets) = match reduction {
         Reduction::Sum => (places * channels, channels, channels),
         Reduction::Mean => (0, places, 1),
@@ -36,7 +36,7 @@ pub(super) fn depthwise_embedding<'a>(
         scratch,
         input_shape: [size, size, channels],
         output_shape: [side, side, channels],
-        kernel: [kernel; 2],
+        window: [window; 2],
         stride: [stride; 2],
         padding: [padding; 2],
         reduction,

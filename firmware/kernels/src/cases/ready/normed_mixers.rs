@@ -30,7 +30,7 @@ pub(super) fn sep_conv<'a, K: Kernel>(
     wide: bool,
     memory: &mut &'a mut [u8],
 ) -> Result<SepConv<'a>, Fault> {
-    let window = side * padded_rows(side);
+    let taps = side * padded_rows(side);
     let weights = windows(source, hidden, [side; 2], memory)?;
     let act1 = arena::take_i8s(memory, 256)?;
     source.fill(act1, 127);
@@ -53,10 +53,10 @@ pub(super) fn sep_conv<'a, K: Kernel>(
         },
         act1: Some(act1.first_chunk().ok_or(Fault::Geometry)?),
         depthwise: Depthwise {
-            kernel: [side; 2],
+            window: [side; 2],
             weights,
             bias: source.ints(hidden, 10_000, memory)?,
-            multiplier: source.multipliers(hidden, window, memory)?,
+            multiplier: source.multipliers(hidden, taps, memory)?,
             padding: -77,
             zero: 9,
         },
@@ -103,8 +103,8 @@ pub(super) fn depthwise_mixer<'a>(
     wide: bool,
     memory: &mut &'a mut [u8],
 ) -> Result<DepthwiseMixer<'a>, Fault> {
-    let kernel = [window_rows, window_columns];
-    let window = window_columns * padded_rows(window_rows);
+    let window = [window_rows, window_columns];
+    let taps = window_columns * padded_rows(window_rows);
     let is_folded = matches!(norm, Before::Map(_));
     let shift = arena::take_i8s(memory, channels.next_multiple_of(4))?;
     for (at, shift) in shift.iter_mut().enumerate() {
@@ -129,12 +129,12 @@ pub(super) fn depthwise_mixer<'a>(
         },
         shift: if wide { shift } else { &[] },
         depthwise: Depthwise {
-            kernel,
-            weights: windows(source, channels, kernel, memory)?,
+            window,
+            weights: windows(source, channels, window, memory)?,
             bias: source.ints(channels, 10_000, memory)?,
             multiplier: source.multipliers(
                 channels,
-                window * if is_folded { 16 } else { 1 },
+                taps * if is_folded { 16 } else { 1 },
                 memory,
             )?,
             padding: if matches!(norm, Before::None) { 5 } else { 0 },

@@ -113,7 +113,7 @@ pub(crate) fn normed(normed: &Normed, width: Width, map: &[i128], channels: usiz
 pub(crate) struct SepConv {
     pub(crate) shape: [usize; 3],
     pub(crate) hidden: usize,
-    pub(crate) kernel: [usize; 2],
+    pub(crate) window: [usize; 2],
     pub(crate) normed: Normed,
     pub(crate) fc1: Linear,
     pub(crate) fc1_zero: i32,
@@ -139,7 +139,7 @@ fn activated(table: Option<&[i8; 256]>, q: i8) -> i8 {
 
 pub(crate) fn sep_conv(conv: &SepConv, width: Width, map: &[i128]) -> Vec<i128> {
     let [rows, columns, channels] = conv.shape;
-    let [window_rows, window_columns] = conv.kernel;
+    let [window_rows, window_columns] = conv.window;
     let mut hidden = Vec::new();
     for token in normed(&conv.normed, width, map, channels).chunks(channels) {
         for (j, product) in products(&conv.fc1.weights, token).into_iter().enumerate() {

@@ -6,7 +6,7 @@ use super::{as_i8, as_i32, requantize, rounded};
 #[derive(Debug, Clone)]
 pub(crate) struct DepthwiseMixer {
     pub(crate) shape: [usize; 3],
-    pub(crate) kernel: [usize; 2],
+    pub(crate) window: [usize; 2],
     pub(crate) norm: Norm,
     /// Bits per channel that are rounded away from a stream of 16 bits.
     pub(crate) shift: Vec<u8>,
@@ -32,7 +32,7 @@ pub(crate) enum Norm {
 
 pub(crate) fn depthwise_mixer(mixer: &DepthwiseMixer, width: Width, map: &[i128]) -> Vec<i128> {
     let [rows, columns, channels] = mixer.shape;
-    let [window_rows, window_columns] = mixer.kernel;
+    let [window_rows, window_columns] = mixer.window;
     let values: Vec<i8> = match &mixer.norm {
         Norm::Written(norm) => branches::normed(norm, width, map, channels),
         Norm::Folded(_) | Norm::None(_) if width.fraction == 0 => {

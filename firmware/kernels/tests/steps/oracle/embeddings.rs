@@ -6,7 +6,7 @@ use super::branches::Width;
 pub(crate) struct DepthwiseEmbedding {
     pub(crate) input_shape: [usize; 3],
     pub(crate) output_shape: [usize; 3],
-    pub(crate) kernel: [usize; 2],
+    pub(crate) window: [usize; 2],
     pub(crate) stride: [usize; 2],
     pub(crate) padding: [usize; 2],
     pub(crate) reduction: Reduction,
@@ -35,9 +35,9 @@ pub(crate) fn depthwise_embedding(
         let (token, c) = (at / channels, at % channels);
         let (row, column) = (token / columns, token % columns);
         let mut inside = Vec::new();
-        for place in 0..step.kernel[0] * step.kernel[1] {
-            let y = row * step.stride[0] + place / step.kernel[1];
-            let x = column * step.stride[1] + place % step.kernel[1];
+        for place in 0..step.window[0] * step.window[1] {
+            let y = row * step.stride[0] + place / step.window[1];
+            let x = column * step.stride[1] + place % step.window[1];
             let y = y.checked_sub(step.padding[0]).filter(|&y| y < height);
             let x = x.checked_sub(step.padding[1]).filter(|&x| x < width);
             if let (Some(y), Some(x)) = (y, x) {

@@ -78,9 +78,9 @@ pub enum Contradiction {
     },
     #[error("auto_pad `{0}` does not exist")]
     AutoPad(String),
-    #[error("a window of sizes {kernel:?} does not fit sizes {input:?}")]
+    #[error("a window of sizes {kernel_shape:?} does not fit sizes {input:?}")]
     WindowRank {
-        kernel: Vec<usize>,
+        kernel_shape: Vec<usize>,
         input: Vec<usize>,
     },
     #[error("a window of {reach} does not fit {padded} values")]

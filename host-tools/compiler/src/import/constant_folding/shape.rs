@@ -34,11 +34,11 @@ pub(super) fn infer(graph: &Graph, node: &Node) -> Result<Option<Shape>, Contrad
             .map(|weight| window::conv(node, input, weight))
             .transpose()?,
         "AveragePool" | "MaxPool" => {
-            let kernel = node.ints("kernel_shape").ok_or(Contradiction::NoKernel)?;
+            let kernel_shape = node.ints("kernel_shape").ok_or(Contradiction::NoKernel)?;
             Some(window::pool(
                 node,
                 input,
-                &sizes(kernel)?,
+                &sizes(kernel_shape)?,
                 input.get(1).copied().unwrap_or(1),
             )?)
         }

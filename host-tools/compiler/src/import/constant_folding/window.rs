@@ -21,10 +21,10 @@ impl Window {
     /// Attributes that are negative, absurd or of the wrong number.
     pub(crate) fn of(
         node: &Node,
-        kernel: &[usize],
+        kernel_shape: &[usize],
         input: &[usize],
     ) -> Result<Self, Contradiction> {
-        let axes = kernel.len();
+        let axes = kernel_shape.len();
         let list = |name: &'static str| -> Result<Vec<usize>, Contradiction> {
             let Some(values) = node.ints(name) else {
                 return Ok(vec![1; axes]);
@@ -38,8 +38,8 @@ impl Window {
                 }),
             }
         };
-        if kernel.iter().any(|&k| k == 0 || k >= 1 << 20) {
-            return Err(Contradiction::Kernel(kernel.to_vec()));
+        if kernel_shape.iter().any(|&k| k == 0 || k >= 1 << 20) {
+            return Err(Contradiction::Kernel(kernel_shape.to_vec()));
         }
         let (strides, dilations) = (list("strides")?, list("dilations")?);
         let padding = match node.text("auto_pad").unwrap_or("NOTSET") {
@@ -60,7 +60,7 @@ impl Window {
             mode @ ("SAME_UPPER" | "SAME_LOWER") => {
                 let mut padding = vec![0; 2 * axes];
                 for axis in 0..axes {
-                    let reach = (kernel[axis] - 1) * dilations[axis] + 1;
+                    let reach = (kernel_shape[axis] - 1) * dilations[axis] + 1;
                     let steps = input[axis].div_ceil(strides[axis]).saturating_sub(1);
                     let total = (steps * strides[axis] + reach).saturating_sub(input[axis]);
                     let small = total / 2;
@@ -117,20 +117,20 @@ pub(super) fn conv(
 pub(super) fn pool(
     node: &Node,
     input: &[usize],
-    kernel: &[usize],
+    kernel_shape: &[usize],
     channels: usize,
 ) -> Result<Vec<usize>, Contradiction> {
-    if input.len() != kernel.len() + 2 {
+    if input.len() != kernel_shape.len() + 2 {
         return Err(Contradiction::WindowRank {
-            kernel: kernel.to_vec(),
+            kernel_shape: kernel_shape.to_vec(),
             input: input.to_vec(),
         });
     }
-    let spatial = Window::of(node, kernel, &input[2..])?;
+    let spatial = Window::of(node, kernel_shape, &input[2..])?;
     let mut shape = vec![input[0], channels];
     for (axis, &size) in input[2..].iter().enumerate() {
-        let reach = (kernel[axis] - 1) * spatial.dilations[axis] + 1;
-        let padded = size + spatial.padding[axis] + spatial.padding[axis + kernel.len()];
+        let reach = (kernel_shape[axis] - 1) * spatial.dilations[axis] + 1;
+        let padded = size + spatial.padding[axis] + spatial.padding[axis + kernel_shape.len()];
         let steps = padded
             .checked_sub(reach)
             .ok_or(Contradiction::WindowReach { reach, padded })?;

@@ -45,8 +45,8 @@ pub(super) fn conv(
 }
 
 pub(super) fn average(node: &Node, input: &Array) -> Result<Array, Unevaluated> {
-    let kernel = node.ints("kernel_shape").unwrap_or(&[]);
-    let (&[rows, columns], &[_, channels, height, width]) = (kernel, &input.shape[..]) else {
+    let kernel_shape = node.ints("kernel_shape").unwrap_or(&[]);
+    let (&[rows, columns], &[_, channels, height, width]) = (kernel_shape, &input.shape[..]) else {
         return Err(Unevaluated::Pooling);
     };
     let places = Places::new(node, [rows as usize, columns as usize], [height, width])?;
@@ -88,25 +88,25 @@ pub(super) fn global_average(input: &Array) -> Result<Array, Unevaluated> {
 /// Where a window goes.
 struct Places {
     window: Window,
-    kernel: [usize; 2],
+    kernel_shape: [usize; 2],
     input: [usize; 2],
     output: [usize; 2],
 }
 
 impl Places {
-    fn new(node: &Node, kernel: [usize; 2], input: [usize; 2]) -> Result<Self, Unevaluated> {
+    fn new(node: &Node, kernel_shape: [usize; 2], input: [usize; 2]) -> Result<Self, Unevaluated> {
         if node.int("ceil_mode", 0) != 0 {
             return Err(Unevaluated::Border);
         }
-        let window = Window::of(node, &kernel, &input)?;
+        let window = Window::of(node, &kernel_shape, &input)?;
         let output = [0, 1].map(|axis| {
-            let reach = (kernel[axis] - 1) * window.dilations[axis] + 1;
+            let reach = (kernel_shape[axis] - 1) * window.dilations[axis] + 1;
             let padded = input[axis] + window.padding[axis] + window.padding[axis + 2];
             (padded - reach) / window.strides[axis] + 1
         });
         Ok(Self {
             window,
-            kernel,
+            kernel_shape,
             input,
             output,
         })
@@ -121,7 +121,7 @@ impl Places {
     fn each(&self, mut visit: impl FnMut(Vec<(usize, usize, usize, usize)>)) {
         let along = |axis: usize, at: usize| {
             let start = at * self.window.strides[axis];
-            (0..self.kernel[axis]).filter_map(move |step| {
+            (0..self.kernel_shape[axis]).filter_map(move |step| {
                 let place = (start + step * self.window.dilations[axis])
                     .checked_sub(self.window.padding[axis])?;
                 (place < self.input[axis]).then_some((step, place))

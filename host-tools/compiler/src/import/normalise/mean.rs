@@ -120,7 +120,7 @@ fn stripes(edit: &mut Edit<'_>, node: &Node) -> Option<()> {
         _ => {
             let pads = node.ints("pads").unwrap_or(&[]);
             let plain = pads.iter().all(|&size| size == 0);
-            match *super::padding::kernel(edit, node)?.as_slice() {
+            match *super::padding::kernel_shape(edit, node)?.as_slice() {
                 _ if !plain
                     || node
                         .text("auto_pad")
@@ -153,13 +153,13 @@ fn is_tiled(edit: &Edit<'_>, pool: &Node, axes: &[usize]) -> bool {
         let &[_, _, height, width] = edit.shape(pool.input(0)?)? else {
             return None;
         };
-        let kernel = super::padding::kernel(edit, pool)?;
-        let window = Window::of(pool, &kernel, &[height, width]).ok()?;
-        let once = window.strides == kernel
+        let kernel_shape = super::padding::kernel_shape(edit, pool)?;
+        let window = Window::of(pool, &kernel_shape, &[height, width]).ok()?;
+        let once = window.strides == kernel_shape
             && window.dilations == [1, 1]
             && window.padding.iter().all(|&size| size == 0)
-            && height.is_multiple_of(kernel[0])
-            && width.is_multiple_of(kernel[1]);
+            && height.is_multiple_of(kernel_shape[0])
+            && width.is_multiple_of(kernel_shape[1]);
         (once && axes == [2, 3]).then_some(())
     };
     pool.op == "AveragePool" && fits().is_some()

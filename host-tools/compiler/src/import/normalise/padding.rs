@@ -27,9 +27,9 @@ pub(super) fn merge(edit: &mut Edit<'_>, node: &Node) -> Option<()> {
     {
         return None;
     }
-    let kernel = kernel(edit, node)?;
+    let kernel_shape = kernel_shape(edit, node)?;
     let spatial = edit.shape(padded)?.get(2..)?.to_vec();
-    let own = Window::of(node, &kernel, &spatial).ok()?;
+    let own = Window::of(node, &kernel_shape, &spatial).ok()?;
     let pools = node.op == "AveragePool";
     let has_own = own.padding.iter().any(|&size| size != 0);
     if pools && has_own && node.int("count_include_pad", 0) == 0 {
@@ -62,7 +62,7 @@ pub(super) fn merge(edit: &mut Edit<'_>, node: &Node) -> Option<()> {
 }
 
 /// Height and width of a node's window.
-pub(super) fn kernel(edit: &Edit<'_>, node: &Node) -> Option<[usize; 2]> {
+pub(super) fn kernel_shape(edit: &Edit<'_>, node: &Node) -> Option<[usize; 2]> {
     match node.op.as_str() {
         "Conv" => match edit.shape(node.input(1)?)? {
             &[_, _, height, width] => Some([height, width]),

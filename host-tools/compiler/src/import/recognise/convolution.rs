@@ -32,7 +32,7 @@ pub(crate) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
         );
     };
     walk.spend(values.len())?;
-    let kernel = [height, width];
+    let kernel_shape = [height, width];
     let groups = usize::try_from(node.int("group", 1)).unwrap_or(0);
     let is_depthwise = groups > 1 && groups == outputs && inputs == 1;
     if groups != 1 && !is_depthwise {
@@ -44,7 +44,7 @@ pub(crate) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
     }
     let window = Window::of(
         node,
-        &kernel,
+        &kernel_shape,
         walk.shape(node, 0).get(2..).unwrap_or(&[1, 1]),
     )?;
     if window.dilations != [1, 1] {
@@ -70,7 +70,7 @@ pub(crate) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
         return match form {
             Form::Map(sum) if sum.is_unknown() => Ok(walk.unknown(node)),
             Form::Map(sum) if sum.order == Order::ChannelsFirst || sum.has_one_axis() => {
-                depthwise::lower(walk, node, &sum, (&window, kernel), values, bias)
+                depthwise::lower(walk, node, &sum, (&window, kernel_shape), values, bias)
             }
             Form::Opaque => Ok(walk.unknown(node)),
             form => refuse(
@@ -82,7 +82,7 @@ pub(crate) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
             ),
         };
     }
-    let pointwise = kernel == [1, 1]
+    let pointwise = kernel_shape == [1, 1]
         && window.strides == [1, 1]
         && window.padding.iter().all(|&padding| padding == 0);
     let linear = Linear {
@@ -103,9 +103,9 @@ pub(crate) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
                     let producer = node.input(0).and_then(|id| walk.graph.value(id).producer);
                     let op = Op::Norm(norm.norm.clone());
                     let source = walk.push(producer, *source, sum.shape, op, Some(&sum));
-                    embed(walk, node, source, kernel, &window, linear)
+                    embed(walk, node, source, kernel_shape, &window, linear)
                 }
-                _ => refuse(misplaced(&sum, kernel, &window), REMEDY),
+                _ => refuse(misplaced(&sum, kernel_shape, &window), REMEDY),
             },
             // A branch without a norm, or with one that is a factor of each channel.
             _ if pointwise && !is_inside(&sum) && walk.is_read_twice(node) => {
@@ -120,10 +120,10 @@ pub(crate) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
             }
             _ if !is_inside(&sum) => {
                 let source = walk.stream(node, &sum);
-                embed(walk, node, source, kernel, &window, linear)
+                embed(walk, node, source, kernel_shape, &window, linear)
             }
             (_, true) => linear::apply(&sum, linear),
-            (_, false) => refuse(misplaced(&sum, kernel, &window), REMEDY),
+            (_, false) => refuse(misplaced(&sum, kernel_shape, &window), REMEDY),
         },
         Form::Opaque => Ok(walk.unknown(node)),
         form => refuse(
@@ -145,11 +145,11 @@ pub(crate) fn is_inside(sum: &Sum) -> bool {
     !is_map && replaced(sum).is_none()
 }
 
-fn misplaced(sum: &Sum, kernel: [usize; 2], window: &Window) -> String {
+fn misplaced(sum: &Sum, kernel_shape: [usize; 2], window: &Window) -> String {
     format!(
         "a convolution of {}x{}, stride {}, of {}",
-        kernel[0],
-        kernel[1],
+        kernel_shape[0],
+        kernel_shape[1],
         window.strides[0],
         sum.describe()
     )
@@ -159,7 +159,7 @@ fn embed(
     walk: &mut Walk<'_>,
     node: &Node,
     source: StreamId,
-    kernel: [usize; 2],
+    kernel_shape: [usize; 2],
     window: &Window,
     linear: Linear,
 ) -> Result<Form, Problem> {
@@ -179,7 +179,7 @@ fn embed(
         channels,
     };
     let op = Op::PatchEmbedding(PatchEmbedding {
-        kernel,
+        window: kernel_shape,
         stride: [down, across],
         padding: [top, left, bottom, right],
         linear,

@@ -24,8 +24,8 @@ pub(crate) fn lower(
     bias: Vec<f32>,
 ) -> Result<Form, Problem> {
     let refuse = |what: String| Err(Problem::new(what, REMEDY));
-    let (window, kernel) = window;
-    let [height, width] = kernel;
+    let (window, kernel_shape) = window;
+    let [height, width] = kernel_shape;
     let padding = [height / 2, width / 2, height / 2, width / 2];
     let moves =
         height % 2 == 0 || width % 2 == 0 || window.strides != [1, 1] || window.padding != padding;
@@ -46,7 +46,7 @@ pub(crate) fn lower(
             weight: innermost,
             bias,
         };
-        return embed(walk, node, sum, (window, kernel), reduction);
+        return embed(walk, node, sum, (window, kernel_shape), reduction);
     }
     if moves {
         return refuse(format!(
@@ -74,7 +74,7 @@ pub(crate) fn lower(
     let term = Term::Depthwise(Shared::new(DepthwiseTerm {
         input,
         depthwise: Depthwise {
-            kernel,
+            window: kernel_shape,
             weight: innermost,
             bias,
         },

@@ -8,7 +8,7 @@ use crate::network::float::activate;
 pub(crate) fn run(op: &DepthwiseEmbedding, layer: &Layer, x: &[f32]) -> Vec<f32> {
     let (input, output) = (layer.input, layer.output);
     let channels = input.channels;
-    let [rows, columns] = op.kernel;
+    let [rows, columns] = op.window;
     let mut y = Vec::with_capacity(output.elements());
     for token in 0..output.tokens() {
         let at = [token / output.width, token % output.width];
@@ -71,7 +71,7 @@ mod tests {
         };
         let reduced = |reduction| {
             let op = DepthwiseEmbedding {
-                kernel: [2, 2],
+                window: [2, 2],
                 stride: [2, 2],
                 padding: [1, 0],
                 reduction,

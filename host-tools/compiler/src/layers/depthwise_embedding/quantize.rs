@@ -18,7 +18,7 @@ pub(crate) fn quantize(
     output: Quant,
 ) -> Result<QuantDepthwiseEmbedding, QuantError> {
     context.rectifies(op.rectifier, output)?;
-    let places = op.kernel[0] * op.kernel[1];
+    let places = op.window[0] * op.window[1];
     if places > kernel::MOST_PLACES {
         return Err(QuantError::Geometry {
             layer: context.layer.name.to_string(),
@@ -75,7 +75,7 @@ pub(crate) fn quantize(
     };
     Ok(QuantDepthwiseEmbedding {
         windows: Windows {
-            kernel: op.kernel,
+            window: op.window,
             stride: op.stride,
             padding: op.padding,
             at_once: Some(1),

@@ -18,12 +18,12 @@ pub(crate) fn max_pool(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem
         Form::Map(sum) => sum,
         form => return Err(outside(&form.describe())),
     };
-    let kernel = kernel(node)?;
+    let kernel_shape = kernel_shape(node)?;
     let spatial = walk.shape(node, 0).get(2..).unwrap_or(&[]);
     if spatial.len() != 2 {
         return Err(not_2d());
     }
-    let window = Window::of(node, &kernel, spatial)?;
+    let window = Window::of(node, &kernel_shape, spatial)?;
     let moves = walk.output_shape(node) != walk.shape(node, 0);
     let is_branch = match is_inside(&sum) {
         true => !moves || sum.as_norm().is_none(),
@@ -32,7 +32,13 @@ pub(crate) fn max_pool(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem
     if is_branch {
         return Err(outside(&sum.describe()));
     }
-    embed(walk, node, &sum, (&window, kernel), Reduction::Maximum)
+    embed(
+        walk,
+        node,
+        &sum,
+        (&window, kernel_shape),
+        Reduction::Maximum,
+    )
 }
 
 /// A pool or a depthwise convolution of a feature map to another one.
@@ -40,7 +46,7 @@ pub(crate) fn embed(
     walk: &mut Walk<'_>,
     node: &Node,
     sum: &Sum,
-    (window, kernel): (&Window, [usize; 2]),
+    (window, kernel_shape): (&Window, [usize; 2]),
     reduction: Reduction,
 ) -> Result<Form, Problem> {
     if sum.order == Order::ChannelsLast && !sum.has_one_axis() {
@@ -63,7 +69,7 @@ pub(crate) fn embed(
         return Err(not_2d());
     };
     // Otherwise a window may lie beside the map.
-    let reaches = kernel[0] > top.max(bottom) && kernel[1] > left.max(right);
+    let reaches = kernel_shape[0] > top.max(bottom) && kernel_shape[1] > left.max(right);
     let last = |count: usize, stride: usize| count.saturating_sub(1) * stride;
     let begins =
         last(height, down) < top + sum.shape.height && last(width, across) < left + sum.shape.width;
@@ -96,7 +102,7 @@ pub(crate) fn embed(
         ));
     }
     let op = Op::DepthwiseEmbedding(DepthwiseEmbedding {
-        kernel,
+        window: kernel_shape,
         stride: [down, across],
         padding: [top, left],
         reduction,
@@ -108,7 +114,7 @@ pub(crate) fn embed(
 }
 
 /// Rows and columns of a pool's window.
-pub(crate) fn kernel(node: &Node) -> Result<[usize; 2], Problem> {
+pub(crate) fn kernel_shape(node: &Node) -> Result<[usize; 2], Problem> {
     let sizes = node.ints("kernel_shape").unwrap_or(&[]);
     match *sizes {
         [height, width] => match (usize::try_from(height), usize::try_from(width)) {

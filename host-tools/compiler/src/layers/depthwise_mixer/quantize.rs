@@ -91,7 +91,7 @@ pub(crate) fn quantize(
         normed: read.normed,
         shift: read.shift,
         depthwise: QuantDepthwise {
-            kernel: op.depthwise.kernel,
+            window: op.depthwise.window,
             weights: matrix.weights,
             bias,
             multiplier,
@@ -231,7 +231,7 @@ fn sigma_max(op: &DepthwiseMixer) -> f64 {
 /// The norm's weight per channel, and where it is next to nothing a part of the norm's bias:
 /// so small that the map hardly shows, so large that the bias fits an integer.
 fn floored(op: &DepthwiseMixer) -> Vec<f64> {
-    let taps: usize = op.depthwise.kernel.iter().product();
+    let taps: usize = op.depthwise.window.iter().product();
     let least = 127.0 * taps as f64 * sigma_max(op) / 2f64.powi(28);
     let norm = op.norm.iter();
     let channels = norm.flat_map(|norm| norm.gamma.iter().zip(&norm.beta));
@@ -249,7 +249,7 @@ fn floored(op: &DepthwiseMixer) -> Vec<f64> {
 /// The window of each channel as the kernel reads it: column by column, padded, with the
 /// factor of the channel.
 fn rows(op: &DepthwiseMixer, read: &Read) -> Rows {
-    let [height, width] = op.depthwise.kernel;
+    let [height, width] = op.depthwise.window;
     let (channels, padded) = (op.depthwise.bias.len(), padded_rows(height));
     let place = |at: usize| {
         let (channel, column, row) = (at / padded / width, at / padded % width, at % padded);

@@ -93,7 +93,7 @@ fn is_scaled(other: &Norm, norm: &Norm) -> bool {
 
 /// Adds `factors` times `other` to the tap that looks at the window's own token.
 fn add_centre(depthwise: &mut Depthwise, factors: &[f32], other: &Norm, norm: &Norm) {
-    let [rows, columns] = depthwise.kernel;
+    let [rows, columns] = depthwise.window;
     let centre = rows / 2 * columns + columns / 2;
     let channels = factors.len();
     let taps = depthwise.weight.iter_mut().skip(centre * channels);

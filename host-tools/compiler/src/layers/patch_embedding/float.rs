@@ -30,7 +30,7 @@ pub(crate) fn run(op: &PatchEmbedding, layer: &Layer, x: &[f32], view: Observe<'
 /// Copies the window of one output token; padding is 0.
 fn gather(op: &PatchEmbedding, input: Shape, x: &[f32], at: [usize; 2], patch: &mut [f32]) {
     let [top, left, ..] = op.padding;
-    let places = (0..op.kernel[0]).flat_map(|dy| (0..op.kernel[1]).map(move |dx| (dy, dx)));
+    let places = (0..op.window[0]).flat_map(|dy| (0..op.window[1]).map(move |dx| (dy, dx)));
     for ((dy, dx), values) in places.zip(patch.chunks_exact_mut(input.channels)) {
         let y = (at[0] * op.stride[0] + dy)
             .checked_sub(top)

@@ -62,7 +62,7 @@ pub(crate) fn quantize(
         multiplier.push(context.fits_i32(channel, "the requantization factor", factor)?);
     }
     Ok(QuantPatchEmbedding {
-        kernel: op.kernel,
+        window: op.window,
         stride: op.stride,
         padding: [op.padding[0], op.padding[1]],
         pixels: context.stream.is_none(),

@@ -10,7 +10,7 @@ pub(crate) fn run(op: &Pooling, shape: Shape, x: &mut [f32], view: Observe<'_>) 
         view(View::Input, shape.channels, &centre(&op.norm, x));
     }
     let (n, residual) = (normalise(&op.norm, x), &op.residual);
-    let reach = op.kernel / 2;
+    let reach = op.window / 2;
     let mut sum = vec![0.0f32; shape.channels];
     for row in 0..shape.height {
         let rows = row.saturating_sub(reach)..(row + reach + 1).min(shape.height);
@@ -49,7 +49,7 @@ mod tests {
                 beta: vec![5.0],
                 epsilon: 1e-6,
             },
-            kernel: 3,
+            window: 3,
             residual: Residual::plain(1),
         };
         // A constant map is its own pool: the mixer adds nothing, also at borders.

@@ -16,16 +16,16 @@ pub(crate) fn quantize(
     op: &Pooling,
     output: Quant,
 ) -> Result<QuantOp, QuantError> {
-    if op.kernel.is_multiple_of(2) || op.kernel > LARGEST {
+    if op.window.is_multiple_of(2) || op.window > LARGEST {
         return Err(QuantError::Geometry {
             layer: context.layer.name.to_string(),
             what: "the pooling window",
-            value: op.kernel,
+            value: op.window,
             supported: "windows of 3x3, 5x5 and 7x7",
         });
     }
     context.residual(&op.residual)?;
-    if op.kernel != 3 {
+    if op.window != 3 {
         return wide(context, op, output).map(QuantOp::WidePooling);
     }
     match op.norm.scope {
@@ -113,7 +113,7 @@ fn wide(
     let part = 36.0 / f64::from(MULTIPLE);
     let (residual, offset) = context.beside(&op.residual, output)?;
     Ok(QuantWidePooling {
-        window: op.kernel,
+        window: op.window,
         norm,
         normed,
         factor: factors(context, op, unit * part / output.scale)?,

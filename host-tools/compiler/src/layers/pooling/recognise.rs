@@ -8,7 +8,7 @@ use crate::import::recognise::convolution::is_inside;
 use crate::import::recognise::form::{Form, Order, Sum, Term, add_scaled, close, product};
 use crate::import::recognise::walk::Walk;
 use crate::import::recognise::{Branch, Problem, residual};
-use crate::layers::depthwise_embedding::recognise::{embed, kernel};
+use crate::layers::depthwise_embedding::recognise::{embed, kernel_shape};
 use crate::layers::head::recognise as head;
 use crate::network::{Norm, NormScope, Op, Pooling, Reduction};
 
@@ -16,7 +16,7 @@ use crate::network::{Norm, NormScope, Op, Pooling, Reduction};
 /// between stages.
 pub(crate) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
     let form = walk.form(node)?;
-    let kernel = kernel(node)?;
+    let kernel_shape = kernel_shape(node)?;
     let spatial = walk.shape(node, 0).get(2..).unwrap_or(&[]);
     if spatial.len() != 2 {
         return Err(Problem::new(
@@ -24,9 +24,9 @@ pub(crate) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
             "use 2-d pooling",
         ));
     }
-    let window = Window::of(node, &kernel, spatial)?;
+    let window = Window::of(node, &kernel_shape, spatial)?;
     let is_padded = window.padding.iter().any(|&padding| padding != 0);
-    if kernel == spatial && !is_padded {
+    if kernel_shape == spatial && !is_padded {
         return head::mean(walk, node);
     }
     let sum = match form {
@@ -49,10 +49,10 @@ pub(crate) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
             ));
         }
         let reduction = Reduction::Mean { counts_padding };
-        return embed(walk, node, &sum, (&window, kernel), reduction);
+        return embed(walk, node, &sum, (&window, kernel_shape), reduction);
     }
     let mut odd = Vec::new();
-    let [rows, columns] = kernel;
+    let [rows, columns] = kernel_shape;
     if rows != columns || rows % 2 == 0 || rows > LARGEST {
         odd.push(format!("a window of {rows}x{columns}"));
     }
@@ -90,9 +90,11 @@ pub(crate) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
         norm => norm.or_else(|| sum.as_fixed()),
     };
     match norm {
-        Some(norm) if sum.order == Order::ChannelsFirst => {
-            Ok(Form::of(Term::Pool(norm, kernel[0]), sum.shape, sum.order))
-        }
+        Some(norm) if sum.order == Order::ChannelsFirst => Ok(Form::of(
+            Term::Pool(norm, kernel_shape[0]),
+            sum.shape,
+            sum.order,
+        )),
         _ => Err(outside(&sum.describe())),
     }
 }
@@ -116,10 +118,10 @@ pub(crate) fn layer(branch: &Branch<'_>) -> Option<Result<Op, Problem>> {
         res_scale,
     } = branch;
     let mut pools = branch.iter().filter_map(|(term, factors)| match term {
-        Term::Pool(norm, kernel) => Some((norm, *kernel, factors)),
+        Term::Pool(norm, kernel_shape) => Some((norm, *kernel_shape, factors)),
         _ => None,
     });
-    let (Some((pooled, kernel, layer_scale)), None) = (pools.next(), pools.next()) else {
+    let (Some((pooled, kernel_shape, layer_scale)), None) = (pools.next(), pools.next()) else {
         return None;
     };
     let refuse = |what: &str| {
@@ -132,7 +134,7 @@ pub(crate) fn layer(branch: &Branch<'_>) -> Option<Result<Op, Problem>> {
         return refuse("the pooled norm is added to another feature map than the one it reads");
     }
     if pooled.norm.scope == NormScope::Fixed {
-        let pooling = (&pooled.norm, kernel, &layer_scale[..]);
+        let pooling = (&pooled.norm, kernel_shape, &layer_scale[..]);
         let fixed = (branch.len() == 1).then(|| without_norm(pooling, bias, res_scale));
         return match fixed.flatten() {
             Some(pooling) => Some(Ok(Op::Pooling(pooling))),
@@ -173,7 +175,7 @@ pub(crate) fn layer(branch: &Branch<'_>) -> Option<Result<Op, Problem>> {
     }
     Some(Ok(Op::Pooling(Pooling {
         norm: pooled.norm.clone(),
-        kernel,
+        window: kernel_shape,
         residual: residual(layer_scale.clone(), res_scale),
     })))
 }
@@ -187,7 +189,7 @@ pub(crate) fn layer(branch: &Branch<'_>) -> Option<Result<Op, Problem>> {
 ///
 /// None if the constant at the end is not zero.
 fn without_norm(
-    (norm, kernel, layer_scale): (&Norm, usize, &[f32]),
+    (norm, kernel_shape, layer_scale): (&Norm, usize, &[f32]),
     constant: &[f32],
     res_scale: &[f32],
 ) -> Option<Pooling> {
@@ -212,7 +214,7 @@ fn without_norm(
             beta: vec![0.0; norm.beta.len()],
             ..norm.clone()
         },
-        kernel,
+        window: kernel_shape,
         residual: residual(layer_scale.to_vec(), &res_scale),
     })
 }

@@ -95,7 +95,7 @@ fn depthwise(
     (act2, range): (Option<Activation>, Range),
 ) -> Result<(QuantDepthwise, Quant, Option<[i8; 256]>), QuantError> {
     context.odd_window(op)?;
-    let [height, width] = op.kernel;
+    let [height, width] = op.window;
     let (channels, rows) = (op.bias.len(), padded_rows(height));
     let place = |at: usize| {
         let (channel, column, row) = (at / rows / width, at / rows % width, at % rows);
@@ -114,7 +114,7 @@ fn depthwise(
         signed(before)
     })?;
     let depthwise = QuantDepthwise {
-        kernel: op.kernel,
+        window: op.window,
         weights: linear.matrix.weights,
         bias: linear.bias,
         multiplier: linear.multiplier,

@@ -5,7 +5,7 @@ use crate::network::{Depthwise, Shape};
 /// The depthwise convolution of a map; padding is zero.
 pub(crate) fn depthwise(op: &Depthwise, shape: Shape, x: &[f32]) -> Vec<f32> {
     let channels = shape.channels;
-    let [rows, columns] = op.kernel;
+    let [rows, columns] = op.window;
     let (top, left) = (rows / 2, columns / 2);
     let mut y = Vec::with_capacity(x.len());
     for _ in 0..shape.tokens() {
@@ -40,7 +40,7 @@ mod tests {
     #[test]
     fn a_depthwise_convolution_pads_with_zeros() {
         let op = Depthwise {
-            kernel: [3, 3],
+            window: [3, 3],
             weight: vec![1.0; 9],
             bias: vec![0.5],
         };

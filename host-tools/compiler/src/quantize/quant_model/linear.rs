@@ -11,7 +11,7 @@ use super::QuantMatrix;
 #[derive(Debug, Clone, PartialEq)]
 pub struct QuantDepthwise {
     /// Window rows and columns.
-    pub kernel: [usize; 2],
+    pub window: [usize; 2],
     /// Per channel, column by column, padded as the kernel reads them.
     pub weights: Vec<i8>,
     /// Accumulator start per channel.
@@ -118,7 +118,7 @@ impl QuantWideLinear {
 impl QuantDepthwise {
     pub(crate) fn constants(&self) -> Depthwise<'_> {
         Depthwise {
-            kernel: self.kernel,
+            window: self.window,
             weights: &self.weights,
             bias: &self.bias,
             multiplier: &self.multiplier,
