@@ -60,9 +60,7 @@ pub trait Step {
         stats: &Stats,
         arena: &mut [u8],
     ) -> Result<Stats, Fault> {
-        let mut progress = Progress::new();
-        self.advance::<K, I, O>(stats, &mut progress, usize::MAX, arena)?;
-        Ok(*progress.written())
+        Progress::whole(|progress, most| self.advance::<K, I, O>(stats, progress, most, arena))
     }
 
     /// Runs a piece of the step, of at most `most` of its tokens or rows if it can be

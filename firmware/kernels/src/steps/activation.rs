@@ -94,9 +94,7 @@ impl Described for Activation<'_> {
 /// # Errors
 /// A [`Fault`] if the buffer does not hold such a map.
 pub fn run<S: Stream>(step: &Activation<'_>, arena: &mut [u8]) -> Result<Stats, Fault> {
-    let mut progress = Progress::new();
-    advance::<S>(step, &mut progress, usize::MAX, arena)?;
-    Ok(progress.written)
+    Progress::whole(|progress, most| advance::<S>(step, progress, most, arena))
 }
 
 /// Runs a piece of the step, of at most `most` values; returns whether it is complete.

@@ -178,9 +178,7 @@ pub fn run<K: Kernel>(
     stats: &Stats,
     arena: &mut [u8],
 ) -> Result<Stats, Fault> {
-    let mut progress = Progress::new();
-    advance::<K>(step, stats, &mut progress, usize::MAX, arena)?;
-    Ok(progress.written)
+    Progress::whole(|progress, most| advance::<K>(step, stats, progress, most, arena))
 }
 
 /// The same for weights of any number of bits.
@@ -192,9 +190,7 @@ pub fn run_int4<K: Kernel>(
     stats: &Stats,
     arena: &mut [u8],
 ) -> Result<Stats, Fault> {
-    let mut progress = Progress::new();
-    advance_int4::<K>(step, stats, &mut progress, usize::MAX, arena)?;
-    Ok(progress.written)
+    Progress::whole(|progress, most| advance_int4::<K>(step, stats, progress, most, arena))
 }
 
 /// Runs a piece of the step, of at most `most` tokens or one tile; returns whether it is

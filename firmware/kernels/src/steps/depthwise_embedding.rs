@@ -187,9 +187,7 @@ pub fn run<I: Stream, O: Stream>(
     step: &DepthwiseEmbedding<'_>,
     arena: &mut [u8],
 ) -> Result<Stats, Fault> {
-    let mut progress = Progress::new();
-    advance::<I, O>(step, &mut progress, usize::MAX, arena)?;
-    Ok(progress.written)
+    Progress::whole(|progress, most| advance::<I, O>(step, progress, most, arena))
 }
 
 /// Runs a piece of the step, of at most `most` tokens that are written; returns whether it is

@@ -182,9 +182,7 @@ const fn tiles(tile_tokens: usize) -> usize {
 /// # Errors
 /// A [`Fault`] if buffers and dimensions do not match, or weights have four bits.
 pub fn run<K: Kernel>(step: &PatchEmbedding<'_>, arena: &mut [u8]) -> Result<Stats, Fault> {
-    let mut progress = Progress::new();
-    advance::<K>(step, &mut progress, usize::MAX, arena)?;
-    Ok(progress.written)
+    Progress::whole(|progress, most| advance::<K>(step, progress, most, arena))
 }
 
 /// The same for weights of any number of bits, from a map of values `I` to one
@@ -196,9 +194,7 @@ pub fn run_mixed<K: Kernel, I: Stream, O: Stream>(
     step: &PatchEmbedding<'_>,
     arena: &mut [u8],
 ) -> Result<Stats, Fault> {
-    let mut progress = Progress::new();
-    advance_mixed::<K, I, O>(step, &mut progress, usize::MAX, arena)?;
-    Ok(progress.written)
+    Progress::whole(|progress, most| advance_mixed::<K, I, O>(step, progress, most, arena))
 }
 
 /// Runs a piece of the step, of at most `most` tokens that are written or one tile;

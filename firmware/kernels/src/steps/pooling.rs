@@ -160,9 +160,7 @@ pub(crate) const fn window_rows(y: usize, height: usize) -> usize {
 /// A [`Fault`] if buffers and dimensions do not match, or if the kernel of `K`
 /// does not take as many channels, as [`Layout::pools`] tells.
 pub fn run<K: Kernel>(step: &Pooling<'_>, stats: &Stats, arena: &mut [u8]) -> Result<Stats, Fault> {
-    let mut progress = Progress::new();
-    advance::<K>(step, stats, &mut progress, usize::MAX, arena)?;
-    Ok(progress.written)
+    Progress::whole(|progress, most| advance::<K>(step, stats, progress, most, arena))
 }
 
 /// Runs a piece of the step, of at most `most` rows or what takes as long; returns

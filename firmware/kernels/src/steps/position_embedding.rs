@@ -107,9 +107,7 @@ impl Described for PositionEmbedding<'_> {
 /// # Errors
 /// A [`Fault`] if buffers and dimensions do not match.
 pub fn run<S: Stream>(step: &PositionEmbedding<'_>, arena: &mut [u8]) -> Result<Stats, Fault> {
-    let mut progress = Progress::new();
-    advance::<S>(step, &mut progress, usize::MAX, arena)?;
-    Ok(progress.written)
+    Progress::whole(|progress, most| advance::<S>(step, progress, most, arena))
 }
 
 /// Runs a piece of the step, of at most `most` tokens; returns whether it is complete.

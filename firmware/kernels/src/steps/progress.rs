@@ -31,6 +31,17 @@ impl Progress {
         }
     }
 
+    /// Runs a step as one piece, by its `advance`, which takes the progress and the most that
+    /// it may do; returns the sums of what was written.
+    #[inline(always)]
+    pub(crate) fn whole(
+        advance: impl FnOnce(&mut Self, usize) -> Result<bool, Fault>,
+    ) -> Result<Stats, Fault> {
+        let mut progress = Self::new();
+        advance(&mut progress, usize::MAX)?;
+        Ok(progress.written)
+    }
+
     /// Sums of what was written: those of the whole map once the step is complete.
     pub const fn written(&self) -> &Stats {
         &self.written

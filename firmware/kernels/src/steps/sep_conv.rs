@@ -155,9 +155,7 @@ pub fn run<K: Kernel, S: Stream>(
     stats: &Stats,
     arena: &mut [u8],
 ) -> Result<Stats, Fault> {
-    let mut progress = Progress::new();
-    advance::<K, S>(step, stats, &mut progress, usize::MAX, arena)?;
-    Ok(progress.written)
+    Progress::whole(|progress, most| advance::<K, S>(step, stats, progress, most, arena))
 }
 
 /// Runs a piece of the step, of at most `most` rows, counting those that are read before the first is written; returns whether it is

@@ -165,9 +165,7 @@ pub fn run<S: Stream>(
     stats: &Stats,
     arena: &mut [u8],
 ) -> Result<Stats, Fault> {
-    let mut progress = Progress::new();
-    advance::<S>(step, stats, &mut progress, usize::MAX, arena)?;
-    Ok(progress.written)
+    Progress::whole(|progress, most| advance::<S>(step, stats, progress, most, arena))
 }
 
 /// Runs a piece of the step, of at most `most` rows; returns whether it is complete.

@@ -22,9 +22,7 @@ pub(super) fn check(step: &Pooling<'_>, map_size: usize) -> Result<(), Fault> {
 /// # Errors
 /// A [`Fault`] if buffers and dimensions do not match.
 pub fn run(step: &Pooling<'_>, stats: &Stats, arena: &mut [u8]) -> Result<Stats, Fault> {
-    let mut progress = Progress::new();
-    advance(step, stats, &mut progress, usize::MAX, arena)?;
-    Ok(progress.written)
+    Progress::whole(|progress, most| advance(step, stats, progress, most, arena))
 }
 
 /// Runs a piece of the step, of at most `most` rows; returns whether it is complete.
