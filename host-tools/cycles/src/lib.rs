@@ -18,3 +18,4 @@
 
 pub mod decode;
 pub mod pipeline;
+pub mod trace;
