@@ -14,7 +14,9 @@
 //! Accesses follow the execution that they belong to. A block has a new number if other code
 //! is met at its address. It may be left before its end: by an exception, or by an access that
 //! the emulator has to repeat. Then the next execution says where it went on. Of an
-//! instruction that its condition leaves out there is no access.
+//! instruction that its condition leaves out there is no access. One that loads or stores
+//! several registers has an access each, and one on vectors an access for each element in
+//! memory, where they lie side by side too, without those that a predicate leaves out.
 
 use std::io::{self, Read};
 
