@@ -29,9 +29,8 @@ pub(crate) struct Recorder {
     blocks: Vec<Block>,
     numbers: HashMap<(u32, Vec<u16>), usize>,
     buffer: Vec<u8>,
-    out: Box<dyn Write + Send>,
-    /// Whether the reader has gone.
-    is_lost: bool,
+    /// None once nothing is wanted any more, or the reader has gone.
+    out: Option<Box<dyn Write + Send>>,
 }
 
 /// What is to come after a block.
@@ -50,8 +49,7 @@ impl Recorder {
             blocks: Vec::new(),
             numbers: HashMap::new(),
             buffer: HEADER.to_vec(),
-            out,
-            is_lost: false,
+            out: Some(out),
         }
     }
 
@@ -104,9 +102,12 @@ impl Recorder {
         if wanted.has_ended || self.buffer.len() >= BUFFER_BYTES {
             self.flush();
         }
+        if self.window.is_over() {
+            self.out = None; // the reader sees that it is over
+        }
         Next {
-            is_wanted: wanted.is_wanted && !self.is_lost,
-            is_over: self.window.is_over() || self.is_lost,
+            is_wanted: wanted.is_wanted && self.out.is_some(),
+            is_over: self.out.is_none(),
         }
     }
 
@@ -120,9 +121,11 @@ impl Recorder {
 
     /// Writes what is left to be written.
     pub(crate) fn flush(&mut self) {
-        if !self.is_lost {
-            let written = self.out.write_all(&self.buffer);
-            self.is_lost = written.and_then(|()| self.out.flush()).is_err();
+        if let Some(out) = &mut self.out {
+            let written = out.write_all(&self.buffer);
+            if written.and_then(|()| out.flush()).is_err() {
+                self.out = None;
+            }
         }
         self.buffer.clear();
     }
