@@ -8,6 +8,7 @@ mod bringup;
 mod check;
 mod compile;
 mod completions;
+mod cycles;
 mod data;
 mod doctor;
 mod emulate;
@@ -113,6 +114,12 @@ enum Command {
     /// is large enough. Images that this tool builds are audited whenever they are built;
     /// this is for a firmware of one's own.
     Audit(audit::Audit),
+    /// Predict the cycles of any program on a board, from its execution in an emulator.
+    ///
+    /// Says where they go: instructions, loads, branches, waits for the memory of code and
+    /// data; and the functions and lines of source that take most. The program may use
+    /// semihosting, as if it were run here.
+    Cycles(cycles::CyclesArgs),
     /// Print what the firmware logs.
     Logs(logs::Logs),
     /// List the debug probes that are connected.
@@ -155,6 +162,7 @@ impl Cli {
             Command::Bench(command) => Box::new(command.run()?),
             Command::Bringup(command) => Box::new(command.run()?),
             Command::Audit(command) => Box::new(command.run()?),
+            Command::Cycles(command) => Box::new(command.run()?),
             Command::Logs(command) => Box::new(command.run()?),
             Command::Probes(command) => Box::new(command.run()),
             Command::Boards(command) => Box::new(command.run()?),

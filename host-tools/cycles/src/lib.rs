@@ -16,5 +16,9 @@
 
 #![warn(missing_docs)]
 
+pub mod blocks;
 pub mod decode;
+pub mod latency;
+pub mod memory;
 pub mod pipeline;
+pub mod trace;

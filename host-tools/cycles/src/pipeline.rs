@@ -1,23 +1,25 @@
-//! Estimates of what instructions cost a core, by what is published of its pipeline.
+//! Pipelines: what an instruction takes on a core, by what is published of it and by
+//! measurements. One file a core, with the source of every rule.
 //!
-//! All take it that memory answers at once: zero wait states, so code and data in
-//! tightly coupled memory, or in caches that always hit. A block of instructions, which
-//! only its end may leave, is estimated by itself: what comes before it is taken to be
-//! finished.
+//! A pipeline is given what is executed, one instruction after another, with the addresses
+//! that are read and written and where branches go, and keeps what one instruction leaves
+//! to the next.
 
 mod cortex_m0;
-mod cortex_m3;
-mod cortex_m33;
 mod cortex_m4;
 mod cortex_m55;
 mod cortex_m7;
+mod predictor;
 mod slots;
 
-use crate::decode::{Code, Unknown, decode_block};
+use crate::decode::{Code, Flow, Instruction, Unknown, decode_block};
+use crate::latency::Cycles;
+use crate::memory::Memories;
+use crate::trace::Access;
 
 /// A core whose cycles can be estimated. By what each is, its file says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Timing {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Core {
     /// Armv6-M in three stages.
     CortexM0,
     /// Armv6-M in two stages.
@@ -34,74 +36,176 @@ pub enum Timing {
     CortexM55,
 }
 
-/// The cycles of a block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Cost {
-    /// Cycles from its beginning to its end.
-    pub cycles: u64,
-    /// How many more if it was come to by a jump.
-    pub entered: u64,
-    /// How many more if what is executed next is not what follows in memory.
-    pub jump: u64,
-    /// How many more if that is not what was executed next the last time either.
-    pub change: u64,
-    /// How many more if the condition at its end was predicted wrongly.
-    pub miss: u64,
-}
+impl Core {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::CortexM0,
+        Self::CortexM0Plus,
+        Self::CortexM3,
+        Self::CortexM4,
+        Self::CortexM7,
+        Self::CortexM33,
+        Self::CortexM55,
+    ];
 
-/// Whether a branch is taken, as a predictor that counts up to three says: each time that
-/// it is taken one more, and each time that it is not one less.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Predictor(u8);
+    /// Its name, in lower case, as compilers have it: `cortex-m4`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CortexM0 => "cortex-m0",
+            Self::CortexM0Plus => "cortex-m0plus",
+            Self::CortexM3 => "cortex-m3",
+            Self::CortexM4 => "cortex-m4",
+            Self::CortexM7 => "cortex-m7",
+            Self::CortexM33 => "cortex-m33",
+            Self::CortexM55 => "cortex-m55",
+        }
+    }
 
-impl Predictor {
-    /// Notes whether a branch was taken, and tells whether that was predicted wrongly.
-    pub fn is_missed(&mut self, is_taken: bool) -> bool {
-        let prediction = self.0 >= 2;
-        self.0 = match is_taken {
-            true => (self.0 + 1).min(3),
-            false => self.0.saturating_sub(1),
-        };
-        prediction != is_taken
+    /// The core with a name, whose letters may be of either case and may be followed by
+    /// what says that it has floats: `Cortex-M4F`, `Cortex-M0+`.
+    pub fn by_name(name: &str) -> Option<Self> {
+        let name = name.to_ascii_lowercase().replace('+', "plus");
+        let is = |core: &Self| name.trim_end_matches('f') == core.name();
+        Self::ALL.into_iter().find(is)
     }
 }
 
-impl Timing {
-    /// The cost of a block of instructions, of which the first one is at an address.
-    ///
-    /// # Errors
-    /// [`Unknown`] if one of them cannot be decoded.
-    pub fn cost(self, address: u64, codes: &[Code]) -> Result<Cost, Unknown> {
-        let instructions = decode_block(codes)?;
-        Ok(match self {
-            Self::CortexM0 => cortex_m0::cost(cortex_m0::CORTEX_M0, &instructions),
-            Self::CortexM0Plus => cortex_m0::cost(cortex_m0::CORTEX_M0_PLUS, &instructions),
-            Self::CortexM3 => cortex_m3::cost(address, &instructions),
-            Self::CortexM4 => cortex_m4::cost(address, &instructions),
-            Self::CortexM7 => cortex_m7::cost(&instructions),
-            Self::CortexM33 => cortex_m33::cost(address, &instructions),
-            Self::CortexM55 => cortex_m55::cost(&instructions),
-        })
+/// An instruction at its address.
+#[derive(Debug)]
+pub(crate) struct Operation {
+    pub(crate) instruction: Instruction,
+    pub(crate) address: u32,
+    /// The memory that its code is in.
+    pub(crate) region: usize,
+    /// Whether it accesses memory unless a condition leaves it out.
+    pub(crate) may_be_skipped: bool,
+}
+
+/// An instruction that is executed.
+#[derive(Debug)]
+pub(crate) struct Event<'a> {
+    pub(crate) operation: &'a Operation,
+    pub(crate) accesses: &'a [Access],
+    /// Whether a condition is seen to leave it out.
+    pub(crate) is_skipped: bool,
+    /// Where it goes, if that is not what follows in memory.
+    pub(crate) target: Option<u32>,
+}
+
+/// The pipeline of one core.
+#[derive(Debug)]
+pub(crate) enum Model {
+    CortexM0(cortex_m0::Pipeline),
+    CortexM4(cortex_m4::Pipeline),
+    CortexM7(Box<cortex_m7::Pipeline>),
+    CortexM55(Box<cortex_m55::Pipeline>),
+}
+
+impl Model {
+    pub(crate) fn new(core: Core) -> Self {
+        use cortex_m4::Rules;
+        match core {
+            Core::CortexM0 => Self::CortexM0(cortex_m0::Pipeline::new(cortex_m0::CORTEX_M0)),
+            Core::CortexM0Plus => {
+                Self::CortexM0(cortex_m0::Pipeline::new(cortex_m0::CORTEX_M0_PLUS))
+            }
+            Core::CortexM3 => Self::CortexM4(cortex_m4::Pipeline::new(Rules::CortexM3)),
+            Core::CortexM4 => Self::CortexM4(cortex_m4::Pipeline::new(Rules::CortexM4)),
+            Core::CortexM33 => Self::CortexM4(cortex_m4::Pipeline::new(Rules::CortexM33)),
+            Core::CortexM7 => Self::CortexM7(Box::default()),
+            Core::CortexM55 => Self::CortexM55(Box::default()),
+        }
+    }
+
+    /// Executes an instruction, and adds what it takes to `cycles`.
+    pub(crate) fn execute(
+        &mut self,
+        event: &Event<'_>,
+        memories: &mut Memories,
+        cycles: &mut Cycles,
+    ) {
+        match self {
+            Self::CortexM0(pipeline) => pipeline.execute(event, memories, cycles),
+            Self::CortexM4(pipeline) => pipeline.execute(event, memories, cycles),
+            Self::CortexM7(pipeline) => pipeline.execute(event, memories, cycles),
+            Self::CortexM55(pipeline) => pipeline.execute(event, memories, cycles),
+        }
     }
 }
 
-/// Codes by their halfwords, of which the second one is none if the first is short.
+impl Operation {
+    /// The instructions of a block that begins at an address.
+    pub(crate) fn all(
+        mut address: u32,
+        mut halfwords: &[u16],
+        memories: &mut Memories,
+    ) -> Result<Vec<Self>, Unknown> {
+        let mut codes = Vec::new();
+        while let [first, rest @ ..] = halfwords {
+            // Half an instruction at the end is decoded as if zeros followed it.
+            let second = rest.first().copied().unwrap_or(0);
+            let code = Code::of(*first, Some(second)).unwrap_or(Code::narrow(*first));
+            halfwords = halfwords.get(code.bytes() as usize / 2..).unwrap_or(&[]);
+            codes.push(code);
+        }
+        let mut operations = Vec::with_capacity(codes.len());
+        for instruction in decode_block(&codes)? {
+            operations.push(Self {
+                instruction,
+                address,
+                region: memories.region(address),
+                may_be_skipped: instruction.is_conditional && instruction.memory.is_some(),
+            });
+            address = address.wrapping_add(instruction.bytes());
+        }
+        Ok(operations)
+    }
+
+    /// What follows it in memory.
+    pub(crate) fn end(&self) -> u32 {
+        self.address.wrapping_add(self.instruction.bytes())
+    }
+
+    /// Whether it can go elsewhere.
+    pub(crate) fn is_branch(&self) -> bool {
+        !matches!(self.instruction.flow, Flow::Next | Flow::Stop)
+    }
+}
+
+impl Event<'_> {
+    /// Cycles that its code and its data wait for memory, at `now`; the former are added to
+    /// what the code took, the latter to what the data took.
+    pub(crate) fn wait(&self, memories: &mut Memories, now: u64, cycles: &mut Cycles) -> u64 {
+        let operation = self.operation;
+        let mut code = memories.fetch(operation.region, operation.address, now);
+        if operation.instruction.is_wide {
+            let second = operation.address.wrapping_add(2);
+            code += memories.fetch(operation.region, second, now + code);
+        }
+        cycles.code += code;
+        code + self.wait_for_data(memories, now + code, cycles)
+    }
+
+    /// The latter alone.
+    pub(crate) fn wait_for_data(
+        &self,
+        memories: &mut Memories,
+        now: u64,
+        cycles: &mut Cycles,
+    ) -> u64 {
+        let mut data = 0;
+        for access in self.accesses {
+            let region = memories.region(access.address);
+            let bytes = access.bytes.into();
+            data += match access.is_store {
+                true => memories.store(region, access.address, bytes),
+                false => memories.load(region, access.address, bytes, now + data),
+            };
+        }
+        cycles.data += data;
+        data
+    }
+}
+
 #[cfg(test)]
-fn codes(halfwords: &[[u16; 2]]) -> Vec<Code> {
-    let code = |&[first, second]: &[u16; 2]| Code::of(first, Some(second)).unwrap();
-    halfwords.iter().map(code).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Predictor;
-
-    #[test]
-    fn predicts_what_was_done_before() {
-        let mut predictor = Predictor::default();
-        let taken = [true, true, true, false, true, true, false, false, false];
-        let missed = taken.map(|is_taken| predictor.is_missed(is_taken));
-        let expected = [true, true, false, true, false, false, true, true, false];
-        assert_eq!(missed, expected);
-    }
-}
+mod tests;

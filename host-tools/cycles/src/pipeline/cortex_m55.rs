@@ -1,4 +1,4 @@
-//! Cycles of instructions on a Cortex-M55.
+//! Cortex-M55.
 //!
 //! Source: LLVM's scheduling model of the core (`llvm/lib/Target/ARM/ARMScheduleM55.td`),
 //! whose comments tell of the pipelines. In order, one instruction is issued a cycle;
@@ -22,9 +22,12 @@
 //! store two cycles before it (github.com/slothy-optimizer/slothy, `cortex_m55r1.py`);
 //! that is not counted.
 
-use super::Cost;
-use super::slots::Slots;
+use super::Event;
+use super::predictor::Predictor;
+use super::slots::{Access, Slots};
 use crate::decode::{Class, Flow, Instruction, Pipe, Registers};
+use crate::latency::Cycles;
+use crate::memory::Memories;
 
 /// Cycles to fill the pipeline after a branch.
 const REFILL: u64 = 3;
@@ -35,54 +38,28 @@ const DIVISION: u64 = 12;
 /// How many cycles before other operands a vector of addresses is wanted.
 const GATHER: u64 = 4;
 
-pub(super) fn cost(instructions: &[Instruction]) -> Cost {
-    match instructions.split_last() {
-        Some((last, body)) if matches!(last.flow, Flow::Loop { .. }) => {
-            // What a turn costs is what another one adds: its beginning overlaps with
-            // the end of the one before.
-            let mut pipeline = Pipeline::default();
-            pipeline.issue_all(body);
-            let first = pipeline.slots.cycle;
-            pipeline.issue_all(body);
-            Cost {
-                cycles: pipeline.slots.cycle - first,
-                jump: 0,
-                change: 1 + REFILL,
-                ..Cost::default()
-            }
-        }
-        last => {
-            let mut pipeline = Pipeline::default();
-            pipeline.issue_all(instructions);
-            let goes_on = last.is_none_or(|(last, _)| last.flow == Flow::Next);
-            Cost {
-                cycles: pipeline.slots.cycle,
-                jump: if goes_on { 0 } else { REFILL },
-                ..Cost::default()
-            }
-        }
-    }
-}
-
 /// In which cycle an instruction that reads a register can be issued.
-#[derive(Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Ready {
     /// If it stores it.
     stored: u64,
     other: u64,
 }
 
-struct Pipeline<'a> {
+/// The pipeline.
+#[derive(Debug)]
+pub(crate) struct Pipeline {
     ready: [Ready; Registers::COUNT],
     /// From when the pipes are free.
     access: u64,
     integer: u64,
     product: u64,
     control: u64,
-    slots: Slots<'a>,
+    slots: Slots,
+    predictor: Predictor,
 }
 
-impl Default for Pipeline<'_> {
+impl Default for Pipeline {
     fn default() -> Self {
         Self {
             ready: [Ready::default(); Registers::COUNT],
@@ -91,22 +68,46 @@ impl Default for Pipeline<'_> {
             product: 0,
             control: 0,
             slots: Slots::default(),
+            predictor: Predictor::default(),
         }
     }
 }
 
-impl<'a> Pipeline<'a> {
-    fn issue_all(&mut self, instructions: &'a [Instruction]) {
-        for instruction in instructions {
-            self.issue(instruction);
+impl Pipeline {
+    pub(crate) fn execute(
+        &mut self,
+        event: &Event<'_>,
+        memories: &mut Memories,
+        cycles: &mut Cycles,
+    ) {
+        let wait = event.wait(memories, self.slots.cycle, cycles);
+        if wait > 0 {
+            self.slots.wait(wait);
+        }
+        let operation = event.operation;
+        if let Flow::Loop { .. } = operation.instruction.flow {
+            // Once it was met, its loop takes it without an instruction.
+            if let Some(target) = event.target
+                && self.predictor.is_changed(operation.address, target)
+            {
+                self.slots.wait(1 + REFILL);
+                cycles.branches += 1 + REFILL;
+            }
+            return;
+        }
+        let before = self.slots.cycle;
+        self.issue(&operation.instruction);
+        cycles.issue += self.slots.cycle - before;
+        if event.target.is_some() {
+            self.slots.wait(REFILL);
+            cycles.branches += REFILL;
         }
     }
 
-    fn issue(&mut self, instruction: &'a Instruction) {
+    fn issue(&mut self, instruction: &Instruction) {
         let wanted = self.wanted(instruction);
-        let issued = self
-            .slots
-            .issue(instruction, wanted, cycles(instruction), pairs);
+        let taken = cycles_of(instruction);
+        let issued = self.slots.issue((instruction, None), wanted, taken, pairs);
         let at = issued.cycle;
         if let Class::Vector(vector) = instruction.class {
             *self.pipe(vector.pipe) = at + u64::from(vector.beats);
@@ -186,7 +187,7 @@ impl<'a> Pipeline<'a> {
 }
 
 /// Cycles in which nothing can be issued that does not join it.
-fn cycles(instruction: &Instruction) -> u64 {
+fn cycles_of(instruction: &Instruction) -> u64 {
     match instruction.class {
         Class::Multiple { registers } => u64::from(registers).max(1),
         Class::Divide => DIVISION,
@@ -196,186 +197,15 @@ fn cycles(instruction: &Instruction) -> u64 {
 }
 
 /// Whether two instructions can be issued in one cycle.
-fn pairs(older: &Instruction, younger: &Instruction) -> bool {
+fn pairs((older, _): Access<'_>, (younger, _): Access<'_>) -> bool {
     let joins = |instruction: &Instruction| match instruction.class {
         Class::Hint | Class::Move | Class::Extend => true,
         Class::Branch => instruction.flow.is_direct(),
         _ => false,
     };
     let is_narrow = !older.is_wide && !younger.is_wide;
-    is_narrow && cycles(older) == 1 && cycles(younger) == 1 && (joins(older) || joins(younger))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::{Cost, Timing, codes};
-
-    #[test]
-    fn costs_what_the_model_says() {
-        let cases: &[(&str, &[[u16; 2]], u64)] = &[
-            (
-                "vldrw.u32 q0, [r0]; vadd.i32 q1, q0, q2; vmul.i32 q3, q1, q2; vstrw.32 q3, [r1]",
-                &[
-                    [0xed90, 0x1f00],
-                    [0xef20, 0x2844],
-                    [0xef22, 0x6954],
-                    [0xed81, 0x7f00],
-                ],
-                4,
-            ),
-            (
-                "vldrw.u32 q0, [r0]; vldrb.u32 q4, [r2]; vadd.i32 q1, q0, q4; vstrw.32 q1, [r1]",
-                &[
-                    [0xed90, 0x1f00],
-                    [0xfd92, 0x8f00],
-                    [0xef20, 0x2848],
-                    [0xed81, 0x3f00],
-                ],
-                5,
-            ),
-            (
-                "vldrb.u8 q0, [r3]; vmladava.s8 r0, q0, q4; vldrb.u8 q1, [r3, #16]; vmladava.s8 r2, q1, q4",
-                &[
-                    [0xed93, 0x1e00],
-                    [0xeef0, 0x0f28],
-                    [0xed93, 0x3e10],
-                    [0xeef2, 0x2f28],
-                ],
-                4,
-            ),
-            (
-                "vldrb.u8 q0, [r3]; vldrb.u8 q1, [r3, #16]; vmladava.s8 r0, q0, q4; vmladava.s8 r2, q1, q4",
-                &[
-                    [0xed93, 0x1e00],
-                    [0xed93, 0x3e10],
-                    [0xeef0, 0x0f28],
-                    [0xeef2, 0x2f28],
-                ],
-                6,
-            ),
-            (
-                "vmladava.s8 r0, q0, q1; mov.w r1, r2; mov.w r3, r0",
-                &[[0xeef0, 0x0f22], [0xea4f, 0x0102], [0xea4f, 0x0300]],
-                3,
-            ),
-            (
-                "vmul.i32 q0, q1, q2; vstrw.32 q0, [r1]",
-                &[[0xef22, 0x0954], [0xed81, 0x1f00]],
-                2,
-            ),
-            (
-                "vmul.i32 q0, q1, q2; vadd.i32 q0, q0, q2",
-                &[[0xef22, 0x0954], [0xef20, 0x0844]],
-                3,
-            ),
-            (
-                "vqmovnb.s16 q0, q1; vstrb.8 q0, [r1]",
-                &[[0xee33, 0x0e03], [0xed81, 0x1e00]],
-                4,
-            ),
-            (
-                "vmovlb.u8 q0, q1; vldrb.u16 q2, [r0, q0]",
-                &[[0xfea8, 0x0f42], [0xfc90, 0x4e80]],
-                6,
-            ),
-            (
-                "vmov q0[2], q0[0], r0, r4; vmov q1[2], q1[0], r2, r6",
-                &[[0xec14, 0x0f00], [0xec16, 0x2f02]],
-                2,
-            ),
-            ("mov r0, r1; ldr r2, [r3]", &[[0x4608, 0], [0x681a, 0]], 1),
-            (
-                "mov.w r0, r1; ldr r2, [r3]",
-                &[[0xea4f, 0x0001], [0x681a, 0]],
-                2,
-            ),
-            ("mov r0, r1; ldr r2, [r0]", &[[0x4608, 0], [0x6802, 0]], 2),
-            (
-                "adds r0, r1, r2; adds r3, r4, r5",
-                &[[0x1888, 0], [0x1963, 0]],
-                2,
-            ),
-            ("ldr r0, [r1]; add r2, r0", &[[0x6808, 0], [0x4402, 0]], 3),
-            (
-                "mul r0, r1, r2; add r3, r0",
-                &[[0xfb01, 0xf002], [0x4403, 0]],
-                3,
-            ),
-            (
-                "add.w r0, r1, r2, lsl #2; add r3, r0",
-                &[[0xeb01, 0x0082], [0x4403, 0]],
-                3,
-            ),
-            ("ldm r0!, {r1, r2, r3, r4}", &[[0xc81e, 0]], 4),
-            (
-                "vpush {d8-d15}; vldrb.u8 q0, [r0]",
-                &[[0xed2d, 0x8b10], [0xed90, 0x1e00]],
-                9,
-            ),
-        ];
-        for &(name, code, expected) in cases {
-            assert_eq!(
-                Timing::CortexM55.cost(0, &codes(code)).unwrap().cycles,
-                expected,
-                "{name}"
-            );
-        }
-    }
-
-    /// 128 products of `helium_product.s`: two cycles each of eight instructions, beside
-    /// which all loads are issued.
-    #[test]
-    fn costs_what_is_expected_of_the_inner_loop() {
-        let vector = [
-            [0xecb1, 0x7e10],
-            [0xeef2, 0x6f20],
-            [0xecb3, 0x3e10],
-            [0xeef4, 0xef20],
-            [0xecb3, 0x5e10],
-            [0xeef2, 0x0f26],
-            [0xecb1, 0x1e10],
-            [0xeef4, 0x8f26],
-            [0xecb1, 0x7e10],
-            [0xeef2, 0x2f20],
-            [0xeef4, 0xaf20],
-            [0xecb1, 0x1e10],
-            [0xeef2, 0x4f26],
-            [0xeef4, 0xcf26],
-        ];
-        assert_eq!(
-            Timing::CortexM55.cost(0, &codes(&vector)).unwrap().cycles,
-            16
-        );
-        assert_eq!(
-            Timing::CortexM55
-                .cost(0, &codes(&vector.repeat(8)))
-                .unwrap()
-                .cycles,
-            8 * 16
-        );
-    }
-
-    #[test]
-    fn ends_a_loop_for_nothing_but_the_first_time() {
-        // vldrb.8 q0, [r4], #16; vstrb.8 q0, [r5], #64; letp or bne
-        let body = [[0xecb4, 0x1e10], [0xeca5, 0x1e40]];
-        let with = |end| {
-            Timing::CortexM55
-                .cost(0, &codes(&[body[0], body[1], end]))
-                .unwrap()
-        };
-        let expected = Cost {
-            cycles: 4,
-            jump: 0,
-            change: 4,
-            ..Cost::default()
-        };
-        assert_eq!(with([0xf01f, 0xc007]), expected, "letp");
-        let expected = Cost {
-            cycles: 4,
-            jump: 3,
-            ..Cost::default()
-        };
-        assert_eq!(with([0xd1fa, 0]), expected, "bne");
-    }
+    is_narrow
+        && cycles_of(older) == 1
+        && cycles_of(younger) == 1
+        && (joins(older) || joins(younger))
 }

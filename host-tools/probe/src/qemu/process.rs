@@ -10,10 +10,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::core::Core;
-use super::owned;
 use super::probe::{self, Tamper};
 use tadpool_boards::{Board, Qemu, Runner};
-use tadpool_toolchain::emulator::{QEMU, qemu};
+use tadpool_toolchain::emulator::{QEMU, owned, qemu};
 
 /// Lines of QEMU's standard error that an error text quotes at most.
 const QUOTED_LINES: usize = 5;

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use tadpool_cycles::pipeline::Timing;
+use tadpool_cycles::blocks::Timing;
 use tadpool_kernels::cases::{self, COUNTED, Case, EDGES, POOLFORMER, SEEDS, Seed};
 use tadpool_kernels::layout::Rows;
 use tadpool_toolchain::emulator::qemu;

@@ -1,0 +1,10 @@
+#![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
+
+pub mod execute;
+pub mod machine;
+pub mod measure;
+pub mod memory;
+pub mod plugin;
+pub mod predict;
+pub mod program;
