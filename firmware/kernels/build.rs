@@ -4,7 +4,7 @@
 use std::env;
 
 /// The values of `cfg(tadpool_core)`, the rooms of `arch`: for the host, and for the cores.
-const CORES: &str = r#""host", "portable", "armv6m", "dsp", "helium""#;
+const CORES: &str = r#""host", "portable", "armv6m", "armv7m", "dsp", "helium""#;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -22,6 +22,8 @@ fn main() {
         "dsp"
     } else if target.starts_with("thumbv6m") {
         "armv6m"
+    } else if target.starts_with("thumbv7") || armv8m {
+        "armv7m"
     } else {
         "portable"
     };

@@ -45,6 +45,8 @@ pub(crate) mod cast;
 
 #[cfg(tadpool_core = "armv6m")]
 mod armv6m;
+#[cfg(any(tadpool_core = "armv7m", tadpool_core = "helium"))]
+mod armv7m;
 #[cfg(tadpool_core = "dsp")]
 mod dsp;
 #[cfg(tadpool_core = "helium")]
@@ -55,6 +57,8 @@ mod x86;
 
 #[cfg(tadpool_core = "armv6m")]
 use armv6m as chosen;
+#[cfg(tadpool_core = "armv7m")]
+use armv7m as chosen;
 #[cfg(tadpool_core = "dsp")]
 use dsp as chosen;
 #[cfg(tadpool_core = "helium")]

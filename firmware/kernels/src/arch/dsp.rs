@@ -23,7 +23,8 @@ macro_rules! prelude {
 }
 
 pub(crate) mod depthwise;
+pub(crate) mod dots;
 pub(crate) mod pooling;
 mod product;
 
-pub(crate) use super::portable::{dots, identity};
+pub(crate) use super::portable::identity;

@@ -13,4 +13,4 @@ pub(crate) mod identity;
 pub(crate) mod pooling;
 mod product;
 
-pub(crate) use super::portable::dots;
+pub(crate) use super::armv7m::dots;

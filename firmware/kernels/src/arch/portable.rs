@@ -1,7 +1,7 @@
 //! Portable Rust, for cores without loops of their own and for the host.
 
 pub(crate) mod depthwise;
-#[cfg(not(tadpool_core = "armv6m"))]
+#[cfg(any(tadpool_core = "portable", tadpool_core = "host"))]
 pub(crate) mod dots;
 #[cfg(not(tadpool_core = "helium"))]
 pub(crate) mod identity;

@@ -163,6 +163,9 @@ pub const COUNTED: &[Case] = &[
     Case::ChannelMlpInt4([64, 64, 256, 4]),
     Case::ChannelMlpInt4([64, 64, 256, 16]),
     Case::ChannelMlpInt4([16, 128, 512, 16]),
+    // Widths that no layout but rows takes.
+    Case::ChannelMlp([64, 62, 250, 2]),
+    Case::ChannelMlp([64, 63, 253, 2]),
     Case::Identity([256, 32]),
     Case::DepthwiseEmbedding([28, 64, 3, 2, 1]),
     Case::AveragePool([28, 64, 2, 2, 0]),
@@ -205,7 +208,7 @@ pub const COUNTED: &[Case] = &[
 ];
 
 /// Where the steps of the PoolFormer begin in [`COUNTED`].
-pub const POOLFORMER: usize = 35;
+pub const POOLFORMER: usize = 37;
 
 /// Bytes of memory that [`EDGES`] need.
 pub const EDGES_MEMORY: usize = 10 * 1024;

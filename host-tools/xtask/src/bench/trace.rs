@@ -9,8 +9,8 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read};
 
 use anyhow::{Context, Result, bail, ensure};
-use tadpool_cycles::decode::{Code, is_wide};
 use tadpool_cycles::blocks::{Cost, Predictor, Timing};
+use tadpool_cycles::decode::{Code, is_wide};
 
 /// The function that the image calls before and after what is counted.
 pub(super) const MARK: &str = "tadpool_mark";
