@@ -62,6 +62,9 @@ class Stm32f7(Chip):
         (0xE004_2000, "DBGMCU", {0x04: "CR"}),
     ]
 
+    # The board's crystal, or what its debug probe clocks it with.
+    HSE_HZ = 25 * MHZ
+
     def read(self, registers, word, held):
         match word:
             case 0x4002_3800:
@@ -104,14 +107,14 @@ class Stm32f7(Chip):
 
     def _core(self, registers):
         pll, cfgr = registers[PLLCFGR], registers.get(CFGR, 0)
-        source = 25 * MHZ if bits(pll, 22, 1) else 16 * MHZ
+        source = self.HSE_HZ if bits(pll, 22, 1) else 16 * MHZ
         of_pll = (
             source
             * bits(pll, 6, 9)
             // max(bits(pll, 0, 6), 1)
             // (2 * bits(pll, 16, 2) + 2)
         )
-        sysclk = [16 * MHZ, 25 * MHZ, of_pll, 0][bits(cfgr, 0, 2)]
+        sysclk = [16 * MHZ, self.HSE_HZ, of_pll, 0][bits(cfgr, 0, 2)]
         return sysclk // prescaler(bits(cfgr, 4, 4))
 
     def state(self, registers):

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use tadpool_boards::Board;
+use tadpool_boards::startup::Startup;
 
 use crate::python::RUFF;
 use crate::run::{build_with_tests, cargo, root, run, shown, succeeds, tadpool};
@@ -64,8 +65,9 @@ fn all(tally: &mut Tally) -> Result<()> {
         run(clippy.args(target).args(["--", "--deny", "warnings"]))
     })?;
     let mut seen = BTreeSet::new();
-    // Boards that share their start-up code differ in data only.
-    for board in boards.iter().filter(|board| seen.insert(board.startup())) {
+    // Boards that share their start-up code differ in constants only.
+    let is_first = |board: &&Board| seen.insert(Startup::find(board.startup()).map(|it| it.file));
+    for board in boards.iter().filter(is_first) {
         step(
             tally,
             &format!("clippy of the firmware for {}", board.name),
