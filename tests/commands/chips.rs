@@ -1,5 +1,7 @@
 //! Boards of one's own, of which little more than the chip is said.
 
+use serde_json::Value;
+
 use super::{Project, tadpool};
 
 /// An STM32F405 as QEMU has it: memories from probe-rs' description of the chip, and start-up
@@ -101,6 +103,30 @@ fn derived_sizes_are_those_of_images_that_are_built() {
                 difference <= GAPS,
                 "{board}: {memory} {derived} for {built}"
             );
+        }
+    }
+}
+
+/// What the guide says of a board's first run is what the first run does.
+#[test]
+fn the_guide_names_the_stages_of_a_first_run() {
+    let project = Project::new();
+    let board = "qemu-mps2-an386";
+    let picture = std::fs::read_dir(project.path("evaluation/cat")).unwrap();
+    let picture = picture.map(|entry| entry.unwrap().path()).next().unwrap();
+    let first = project.says("bringup", board, &[picture.to_str().unwrap()]);
+    assert_eq!(first["works"], true, "{first}");
+    let stages = first["stages"].as_array().unwrap().iter();
+    let stages: Vec<Value> = stages.map(|stage| stage["name"].clone()).collect();
+    let guide = tadpool(&["boards", board, "--json"]);
+    let guide: Value = serde_json::from_slice(&guide.stdout).unwrap();
+    assert_eq!(guide["stages"], Value::from(stages));
+    for board in tadpool_boards::names() {
+        let guide = tadpool(&["boards", board]);
+        let guide = String::from_utf8(guide.stdout).unwrap();
+        assert!(guide.contains("## If it does not start"), "{guide}");
+        for line in guide.lines() {
+            assert!(line.chars().count() <= 100, "{board}: {line}");
         }
     }
 }
