@@ -4,6 +4,7 @@ import unittest
 
 import chips
 import cortex_m
+import mlperf
 from chips import (
     nrf52,
     rp2,
@@ -16,6 +17,7 @@ from chips import (
     stm32u5,
 )
 from cortex_m import Fault
+from serial_port import LowPowerPort, SerialPort
 
 
 class Registers:
@@ -250,6 +252,52 @@ class Core(unittest.TestCase):
         cortex_m.write(machine, cortex_m.DCISW, 0)
         with self.assertRaisesRegex(Fault, "all of it"):
             cortex_m.write(machine, cortex_m.CCR, cortex_m.DATA_CACHE)
+
+    def test_guard(self):
+        registers = {
+            cortex_m.MPU_CTRL: 5,
+            cortex_m.MPU_RBAR: 0x1FFF_E000,
+            cortex_m.MPU_RASR: 0x1000_0019,
+        }
+        self.assertEqual(cortex_m.guard(registers), (0x1FFF_E000, 8192))
+        # Off, with access, without the default map.
+        for register, value in (
+            (cortex_m.MPU_CTRL, 4),
+            (cortex_m.MPU_RASR, 0x1300_0019),
+            (cortex_m.MPU_CTRL, 1),
+        ):
+            self.assertIsNone(cortex_m.guard(registers | {register: value}))
+
+
+class Serial(unittest.TestCase):
+    def test_rates(self):
+        for kind, generation, registers, clock in (
+            (SerialPort, 3, {0x10C: 556}, 64_000_000),
+            (SerialPort, 3, {0x100: 1 << 15, 0x10C: 0x451 & ~0xF}, 64_000_000),
+            (SerialPort, 2, {0x108: 434}, 50_000_000),
+            (LowPowerPort, 3, {0x10C: 35_556}, 16_000_000),
+        ):
+            port = kind(0x100, generation, [], b"")
+            rate = port.check_rate(registers, clock, 115_200)
+            self.assertAlmostEqual(rate / 115_200, 1, delta=0.02)
+            with self.assertRaisesRegex(Fault, "serial port runs at"):
+                port.check_rate(registers, clock // 2, 115_200)
+
+    def test_answers(self):
+        pixels, logits = bytes(range(64)), [65_536, -32_768]
+        answers = [["m-init-done"], ["m-name-dut-[tadpool]"], ["", "m-model-[ic01]"]]
+        answers += [["m-[Expecting 64 bytes]"], [], ["m-load-done"]]
+        answers += 2 * [["m-results-[1.000,-0.500]"]]
+
+        def said(answers):
+            lines = ("".join(f"{line}\r\n" for line in one) for one in answers)
+            return "".join(f"{one}m-ready\r\n" for one in lines).encode()
+
+        mlperf.check(said(answers), pixels, logits)
+        with self.assertRaisesRegex(Fault, "not"):
+            mlperf.check(said(answers), pixels, [65_536, -32_000])
+        with self.assertRaisesRegex(Fault, "6 of 7 commands"):
+            mlperf.check(said(answers[:-1]), pixels, logits)
 
 
 if __name__ == "__main__":

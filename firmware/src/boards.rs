@@ -56,7 +56,7 @@ use crate::log::DefmtLog;
 use crate::measure::Clock;
 use crate::mmio::Register;
 use crate::stack::MainStack;
-use crate::{fault, last_fault, run, weights};
+use crate::{fault, last_fault, rings, run, stack, weights};
 
 // What the board's file says; the build script wrote it.
 include!(concat!(env!("OUT_DIR"), "/board.rs"));
@@ -108,6 +108,8 @@ impl Clock for BoardClock {
 /// asserts of its settings can panic here, and nowhere else.
 #[inline(never)]
 pub fn init() -> Board {
+    rings::load();
+    stack::guard();
     let parts = board::init();
     let (busy, setup) = (parts.busy, parts.setup);
     board::TIMER.start();

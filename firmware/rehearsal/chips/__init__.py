@@ -15,6 +15,13 @@ class Chip:
     MEMORIES, WINDOWS, RESET, BLOCKS = [], [], {}, []
     # Whether Unicorn knows every instruction of the core.
     INFERS = True
+    # Whether the core has a limit of the stack's pointer (Armv8-M).
+    HAS_STACK_LIMIT = False
+    # Memories that lie behind no data cache: origin and size.
+    TIGHTLY_COUPLED = []
+    # The serial port that a board's debug probe hands on: base, kind, and generation if that
+    # is 2; `uart_hz` is its clock.
+    UART = None
 
     def __init__(self, board):
         self.board = board
@@ -55,6 +62,10 @@ class Chip:
 
     def check(self, _registers):
         """Refuses a set-up that the manual forbids, after every write."""
+
+    def uart_hz(self, registers):
+        """The clock of the serial port."""
+        raise NotImplementedError
 
     def state(self, registers):
         """The set-up, decoded."""

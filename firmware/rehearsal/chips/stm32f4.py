@@ -1,9 +1,10 @@
 """ST's STM32F407 (reference manual RM0090) and STM32F411 (RM0383)."""
 
 from cortex_m import Fault
+from serial_port import SerialPort
 
-from . import MHZ, bits, prescaler
-from .stm32f7 import ACR, CFGR, CR, GPIO, PLLCFGR, PWR_CR1, Stm32f7
+from . import MHZ, bits
+from .stm32f7 import ACR, CFGR, CR, GPIO, PLLCFGR, PWR_CR1, Stm32f7, bus_divider
 
 PLL_ON = 1 << 24
 VOLTAGE = 3 << 14
@@ -29,6 +30,8 @@ class Stm32f407(Stm32f7):
         (0xE004_2000, "DBGMCU", {0x04: "CR"}),
     ]
     HSE_HZ = 8 * MHZ
+    UART = 0x4000_4400, SerialPort, 2
+    TIGHTLY_COUPLED = []
     # RM0090, table 10, from 2.7 to 3.6 V, in MHz: most for each number of wait states.
     FLASH_LIMITS = [30, 60, 90, 120, 150, 168]
     # RM0090, 5.1.4: most of the core for each voltage scale, and of the two buses.
@@ -66,7 +69,7 @@ class Stm32f407(Stm32f7):
     def buses(self, registers):
         """Clocks of the peripherals' two buses."""
         cfgr, core = registers.get(CFGR, 0), self._core(registers)
-        return [core // divided_by(bits(cfgr, low, 3)) for low in (10, 13)]
+        return [core // bus_divider(bits(cfgr, low, 3)) for low in (10, 13)]
 
     def uart_hz(self, registers):
         return self.buses(registers)[0]
@@ -96,8 +99,3 @@ class Stm32f411(Stm32f407):
         # RM0383, 5.4.1: the core's voltage is that of scale 3 while the PLL is off.
         is_on = registers[CR] & PLL_ON
         return 4 - max(bits(registers[PWR_CR1], 14, 2), 1) if is_on else 3
-
-
-def divided_by(field):
-    """The division of a peripheral bus, by its 3 bits."""
-    return prescaler(8 + bits(field, 0, 2)) if bits(field, 2, 1) else 1

@@ -1,6 +1,7 @@
 """ST's STM32G0B1 (reference manual RM0444)."""
 
 from cortex_m import Fault
+from serial_port import SerialPort
 
 from . import MHZ, Chip, bits, follow, prescaler
 
@@ -20,6 +21,7 @@ class Stm32g0(Chip):
     CPU, CPUID = "UC_CPU_ARM_CORTEX_M0", 0x410C_C601
     MEMORIES = [(0x0800_0000, 512 << 10, b"\xff"), (0x2000_0000, 0x2_4000, b"\xa5")]
     WINDOWS = [(0x4000_0000, 0x1000_0000), (0x5000_0000, 0x1000_0000)]
+    UART = 0x4000_4400, SerialPort
     # Voltage range 1; the flash's cache is on.
     RESET = {CR: 0x500, PLLCFGR: 0x1000, PWR_CR1: 0x208, ACR: 0x4_0600}
     BLOCKS = [

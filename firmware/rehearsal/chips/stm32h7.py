@@ -1,12 +1,14 @@
 """ST's STM32H743, revisions Y and V (reference manual RM0433), and STM32H7A3 (RM0455)."""
 
 from cortex_m import Fault
+from serial_port import SerialPort
 
 from . import MHZ, Chip, bits, follow, prescaler
+from .stm32f7 import bus_divider
 
 RCC, PWR, FLASH, SYSCFG = 0x5802_4400, 0x5802_4800, 0x5200_2000, 0x5800_0400
-CR, CFGR, D1CFGR, PLLCKSELR, PLL1DIVR = (
-    RCC + at for at in (0x00, 0x10, 0x18, 0x28, 0x30)
+CR, CFGR, D1CFGR, D2CFGR, PLLCKSELR, PLL1DIVR = (
+    RCC + at for at in (0x00, 0x10, 0x18, 0x1C, 0x28, 0x30)
 )
 PWR_CSR1, PWR_D3CR, PWRCR = PWR + 0x04, PWR + 0x18, SYSCFG + 0x2C
 ACR = FLASH
@@ -64,6 +66,8 @@ class Stm32h7(Chip):
         (0x5C00_1000, "DBGMCU", {0x04: "CR"}),
     ]
 
+    TIGHTLY_COUPLED = [(0x2000_0000, 0x2_0000)]
+    UART = 0x4000_4800, SerialPort
     # RM0433, table 57, and the data sheet of revision Y: most of core and AXI bus in MHz, by
     # the voltage scale.
     HIGHEST = [(480, 240), (400, 200), (300, 150), (200, 100)]
@@ -130,6 +134,11 @@ class Stm32h7(Chip):
                     f"{name} runs at {clock / MHZ:g} MHz; voltage scale {scale} and "
                     f"{wait_states} wait states allow {limit} MHz"
                 )
+
+    def uart_hz(self, registers):
+        # Of the first bus of the second domain.
+        _core, axi = self._clocks(registers)
+        return axi // bus_divider(bits(registers.get(D2CFGR, 0), 4, 3))
 
     def _clocks(self, registers):
         select, divide = registers.get(PLLCKSELR, 0), registers.get(PLL1DIVR, 0)

@@ -1,6 +1,7 @@
 """ST's STM32U575 (reference manual RM0456), without TrustZone, as delivered."""
 
 from cortex_m import Fault
+from serial_port import SerialPort
 
 from . import MHZ, Chip, bits, follow, prescaler
 
@@ -25,6 +26,8 @@ class Stm32u5(Chip):
     CPU, CPUID = "UC_CPU_ARM_CORTEX_M33", 0x410F_D214
     MEMORIES = [(0x0800_0000, 2 << 20, b"\xff"), (0x2000_0000, 0xC_0000, b"\xa5")]
     WINDOWS = [(0x4000_0000, 0x1000_0000), (0x5000_0000, 0x1000_0000)]
+    HAS_STACK_LIMIT = True
+    UART = 0x4001_3800, SerialPort
     # At 4 MHz in voltage range 4.
     RESET = {CR: 0x35, VOSR: 0x8000, ACR: 0}
     BLOCKS = [

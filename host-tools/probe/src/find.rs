@@ -153,6 +153,7 @@ pub fn board_of_chip(chip: &str) -> Result<Board, FindError> {
             ram: ram.clone(),
             stack_bytes: stack_bytes as u32,
             boot: None,
+            rings: None,
         },
         memory: memories.all,
         budget: Budget::default(),
