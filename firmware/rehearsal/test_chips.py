@@ -186,6 +186,8 @@ class Stm32g0(unittest.TestCase):
         registers.write(stm32g0.ACR, 0x4_0602)
         registers.write(stm32g0.CFGR, 2)
         self.assertEqual(registers.state()["core_hz"], 64_000_000)
+        with self.assertRaisesRegex(Fault, "prefetch is on"):
+            registers.write(stm32g0.ACR, 0x4_0702)
 
 
 class Stm32u5(unittest.TestCase):

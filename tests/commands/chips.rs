@@ -44,7 +44,7 @@ fn any_chips_image_is_built_and_weighed() {
     let compiled = tadpool(&["compile", &model, "--chip", "STM32F411RETx", "--json"]);
     let errors = String::from_utf8_lossy(&compiled.stderr);
     assert!(compiled.status.success(), "{errors}");
-    let report: serde_json::Value = serde_json::from_slice(&compiled.stdout).unwrap();
+    let report: Value = serde_json::from_slice(&compiled.stdout).unwrap();
     let flash = &report["budget"]["flash"];
     assert_eq!(
         flash["available_bytes"].as_u64(),
@@ -86,7 +86,7 @@ fn derived_sizes_are_those_of_images_that_are_built() {
     let output = tadpool(&[&line[..], &choice].concat());
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
-    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let rows = report["boards"].as_array().unwrap();
     let derived: Vec<_> = rows.iter().filter(|row| row["derived"] == true).collect();
     assert_eq!(derived.len(), 2, "{report}");
@@ -94,7 +94,7 @@ fn derived_sizes_are_those_of_images_that_are_built() {
         let board = row["board"].as_str().unwrap();
         let line = ["compile", &model, "--board", board];
         let built = tadpool(&[&line[..], &choice].concat());
-        let built: serde_json::Value = serde_json::from_slice(&built.stdout).unwrap();
+        let built: Value = serde_json::from_slice(&built.stdout).unwrap();
         for memory in ["flash", "ram"] {
             let derived = row[memory]["needed_bytes"].as_u64().unwrap();
             let built = built["budget"][memory]["used_bytes"].as_u64().unwrap();

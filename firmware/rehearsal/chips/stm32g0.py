@@ -80,6 +80,9 @@ class Stm32g0(Chip):
                 f"the core runs at {core / MHZ:g} MHz; voltage range {voltage} and "
                 f"{wait_states} wait states allow {limit} MHz"
             )
+        # Errata sheet ES0548, 2.2.10.
+        if bits(registers[ACR], 8, 1):
+            raise Fault("prefetch is on, which fails between the banks of the flash")
 
     def core_hz(self, registers):
         pll, cfgr = registers[PLLCFGR], registers.get(CFGR, 0)

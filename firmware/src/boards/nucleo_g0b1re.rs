@@ -30,8 +30,8 @@ pub(super) fn init() -> Parts<Busy> {
     });
     rcc.sys = Sysclk::PLL1_R;
     let peripherals = embassy_stm32::init(config);
-    // The cache, for instructions only, is on since the reset.
-    FLASH.acr().modify(|acr| acr.set_prften(true));
+    // The cache, for instructions only, is on since the reset. Prefetch stays off: it can give
+    // the core wrong data between the two banks (errata sheet ES0548, 2.2.10).
     let acr = FLASH.acr().read();
     let hclk = clocks(&peripherals.RCC).hclk1.to_hertz();
     Parts {

@@ -1,5 +1,5 @@
 //! Rehearses the start of every board's image on a model of its chip, and compares what it
-//! writes to registers with the saved trace.
+//! writes to registers with the saved trace; and MLPerf's commands through the serial ports.
 
 use std::collections::BTreeSet;
 use std::fs;
