@@ -8,6 +8,12 @@ use std::{env, fs};
 
 use tadpool_boards::{Board, Budget, BusyRegister, KernelVariant, Uart};
 
+/// Bytes below the stack that are closed to every access, at most: more than any function's
+/// frame.
+const MOST_GUARD_BYTES: u32 = 8 << 10;
+/// The least that a memory protection unit of Armv6-M closes.
+const LEAST_GUARD_BYTES: u32 = 256;
+
 /// More than any image takes, less than there is between memories of most boards.
 const UNLIMITED_BYTES: u32 = 0x0400_0000;
 
@@ -116,6 +122,14 @@ pub(crate) const WEIGHTS_ORIGIN: u32 = {weights:#x};
 ",
         counter.frequency_hz.unwrap_or(0)
     );
+    write!(
+        source,
+        "/// Bytes below the stack that are closed to every access; none where the core has a limit
+/// of the stack's pointer, or where the image has something.
+pub(crate) const GUARD_BYTES: u32 = {};
+",
+        guard_bytes(board)?
+    )?;
     if let Some(BusyRegister { address, mask }) = &board.busy_register {
         write!(
             source,
@@ -141,8 +155,27 @@ pub(crate) const UART_BAUD: u32 = {baud};
     Ok(source)
 }
 
+/// Bytes below the stack that can be closed: a power of two that the stack's lower end is a
+/// multiple of.
+fn guard_bytes(board: &Board) -> Result<u32, Box<dyn Error>> {
+    let layout = &board.layout;
+    let end = board.region("ram", &layout.ram)?.origin;
+    let bytes = MOST_GUARD_BYTES.min(1 << end.trailing_zeros().min(31));
+    let start = end.saturating_sub(bytes);
+    let mut is_free = end >= bytes && bytes >= LEAST_GUARD_BYTES;
+    let rings = layout.rings.as_ref().unwrap_or(&layout.ram);
+    for name in [&layout.code, &layout.weights, rings] {
+        let region = board.region("code", name)?;
+        let is_below = u64::from(region.origin) + u64::from(region.length) <= start.into();
+        is_free &= is_below || region.origin >= end;
+    }
+    let has_limit = env::var("TARGET")?.starts_with("thumbv8m");
+    Ok(if is_free && !has_limit { bytes } else { 0 })
+}
+
 /// `memory.x` for cortex-m-rt's linker script. The model's statics get sections of their own,
-/// so that its weights can be weighed, or lie in another memory.
+/// so that its weights can be weighed, or lie in another memory. RTT's rings come first in
+/// RAM, where some chips have tightly coupled memory, or lie in a memory of their own.
 ///
 /// The weights of the steps that `TADPOOL_COPIED_WEIGHTS` names lie in RAM. `INSERT AFTER
 /// .data` makes cortex-m-rt copy them there at start, with the initial values of variables.
@@ -160,6 +193,10 @@ fn memory_map(board: &Board) -> Result<String, Box<dyn Error>> {
         let length = name.len();
         writeln!(copied, "    *(.rodata.*tadpool_model*{length}{name}*);")?;
     }
+    let (rings_at, control_block) = match &board.layout.rings {
+        Some(_) => ("RINGS", "*(.data.tadpool_rings);"),
+        None => ("RAM", ""),
+    };
     Ok(format!(
         "{map}SECTIONS
 {{
@@ -183,6 +220,19 @@ SECTIONS
   .tadpool.model_hash (INFO) : {{ KEEP(*(.tadpool.model_hash)) }}
 }}
 INSERT AFTER .rodata;
+SECTIONS
+{{
+  .tadpool_rings_control : ALIGN(4)
+  {{
+    _tadpool_rings_start = .;
+    {control_block}
+    . = ALIGN(4);
+    _tadpool_rings_end = .;
+  }} > {rings_at} AT > FLASH
+  _tadpool_rings_load = LOADADDR(.tadpool_rings_control);
+  .tadpool_rings (NOLOAD) : ALIGN(4) {{ *(.bss.tadpool_rings) }} > {rings_at}
+}}
+INSERT BEFORE .data;
 "
     ))
 }

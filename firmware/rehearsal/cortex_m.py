@@ -54,6 +54,7 @@ RESET = {CCR: 0x200, AIRCR: 0xFA05_0000, DWT_CTRL: 0x4000_0000, MPU_TYPE: 0x800}
 RESET_KEY, SYSRESETREQ = 0x05FA, 1 << 2
 DATA_CACHE, INSTRUCTION_CACHE = 1 << 16, 1 << 17
 TRCENA = 1 << 24
+DEFAULT_MAP, ACCESS = 1 << 2, 7 << 24
 SETS_AND_WAYS = 64 * 2
 
 
@@ -93,6 +94,17 @@ def write(machine, word, value):
         if turned_on & DATA_CACHE and registers.get(DCISW, 0) < SETS_AND_WAYS:
             raise Fault("the data cache is switched on before all of it is invalidated")
     registers[word] = value
+
+
+def guard(registers):
+    """The first address and the bytes of the region that no access is allowed to; none if
+    there is none, or if it closes more than itself."""
+    control, attributes = registers.get(MPU_CTRL, 0), registers.get(MPU_RASR, 0)
+    is_on = control & 1 and attributes & 1
+    if not is_on or not control & DEFAULT_MAP or attributes & ACCESS:
+        return None
+    size = 2 << (attributes >> 1 & 0x1F)
+    return registers.get(MPU_RBAR, 0) // size * size, size
 
 
 def caches(registers):

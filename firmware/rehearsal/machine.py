@@ -45,6 +45,8 @@ class Machine:
 
     chip: object
     image: Image
+    # A `SerialPort`, where a host is at the chip's.
+    port: object = None
     trace: list = field(default_factory=list)
 
     def __post_init__(self):
@@ -85,6 +87,8 @@ class Machine:
             if self.fault:
                 raise self.fault
             self.pc = self.uc.reg_read(arm.UC_ARM_REG_PC)
+            if self.port and self.port.is_idle:
+                return
             if self.is_reset:
                 self.trace.append("-- resets itself --")
                 self.reset()
@@ -108,6 +112,11 @@ class Machine:
         address = base + offset
         word, shift = address & ~3, 8 * (address & 3)
         self.cycles += 50
+        value = self.port.read(word) if self.port else None
+        if value is not None:
+            if self.port.is_idle:
+                self.uc.emu_stop()
+            return (value >> shift) & ((1 << 8 * size) - 1)
         held = self.registers.get(self.chip.home(word), 0)
         value = cortex_m.read(self, word, held) if word >= cortex_m.BASE else None
         if value is None:
@@ -117,6 +126,8 @@ class Machine:
     def _write(self, _uc, offset, size, value, base):
         address = base + offset
         word, shift = address & ~3, 8 * (address & 3)
+        if self.port:
+            self.port.write(word, value)
         try:
             if self.chip.is_traced(word):
                 name = self.chip.name(word)

@@ -5,7 +5,7 @@ on purpose: what both sides share would hide an error of both."""
 
 # Offsets within the control block: two rings to the host, then one from it.
 HEADER, RING = 24, 24
-RESPONSES, REQUESTS = HEADER, HEADER + 2 * RING
+RESPONSES, LOG, REQUESTS = (HEADER + ring * RING for ring in range(3))
 HELLO, PIXELS, INFER = 0, 1, 2
 PIXELS_AT_ONCE = 512
 RESPONSE_NAMES = ["Hello", "Step", "Logits", "Done", "Ticks", "Refused", "Fault", "Bye"]
@@ -106,6 +106,11 @@ class Link:
             messages += [unframe(one) for one in frames if one]
             if not data and self._place() == before and not frames:
                 return messages
+
+    def places(self):
+        """First address and bytes of everything that both sides read and write."""
+        rings = [self._ring(offset)[:2] for offset in (RESPONSES, LOG, REQUESTS)]
+        return [(self.block, HEADER + 3 * RING), *rings]
 
     def _ring(self, offset):
         _name, place, size, write, read, _mode = self.machine.words(

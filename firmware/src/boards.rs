@@ -11,11 +11,14 @@ mod board;
 #[cfg(feature = "nrf52840-dk")]
 #[path = "boards/nrf52840_dk.rs"]
 mod board;
-#[cfg(any(feature = "nucleo-h743zi", feature = "nucleo-h743zi2"))]
-#[path = "boards/nucleo_h743zi.rs"]
+#[cfg(feature = "nucleo-g0b1re")]
+#[path = "boards/nucleo_g0b1re.rs"]
 mod board;
 #[cfg(feature = "nucleo-l4r5zi")]
 #[path = "boards/nucleo_l4r5zi.rs"]
+mod board;
+#[cfg(feature = "nucleo-u575zi-q")]
+#[path = "boards/nucleo_u575zi_q.rs"]
 mod board;
 #[cfg(feature = "qemu-mps2")]
 #[path = "boards/qemu_mps2.rs"]
@@ -26,12 +29,26 @@ mod board;
 #[cfg(any(feature = "rpi-pico", feature = "rpi-pico2"))]
 #[path = "boards/rpi_pico.rs"]
 mod board;
+#[cfg(any(feature = "nucleo-f411re", feature = "stm32f407g-disc1"))]
+#[path = "boards/stm32f4.rs"]
+mod board;
 #[cfg(feature = "stm32f746g-disco")]
 #[path = "boards/stm32f746g_disco.rs"]
+mod board;
+#[cfg(any(
+    feature = "nucleo-h743zi",
+    feature = "nucleo-h743zi2",
+    feature = "nucleo-h7a3zi-q"
+))]
+#[path = "boards/stm32h7.rs"]
 mod board;
 #[cfg(feature = "stm32n6570-dk")]
 #[path = "boards/stm32n6570_dk.rs"]
 mod board;
+
+#[cfg(all(feature = "stm32", feature = "mlperf-uart"))]
+#[path = "boards/stm32_uart.rs"]
+mod stm32_uart;
 
 use tadpool_protocol::Setup;
 
@@ -39,7 +56,7 @@ use crate::log::DefmtLog;
 use crate::measure::Clock;
 use crate::mmio::Register;
 use crate::stack::MainStack;
-use crate::{fault, last_fault, run, weights};
+use crate::{fault, last_fault, rings, run, stack, weights};
 
 // What the board's file says; the build script wrote it.
 include!(concat!(env!("OUT_DIR"), "/board.rs"));
@@ -91,6 +108,8 @@ impl Clock for BoardClock {
 /// asserts of its settings can panic here, and nowhere else.
 #[inline(never)]
 pub fn init() -> Board {
+    rings::load();
+    stack::guard();
     let parts = board::init();
     let (busy, setup) = (parts.busy, parts.setup);
     board::TIMER.start();
@@ -157,29 +176,30 @@ pub(crate) fn on_interrupt(interrupt: i16) -> bool {
 
 /// The core's identification; its clock is `core_hz`.
 fn setup_of_core(core_hz: u32) -> Setup {
-    const DATA_CACHE: u32 = 1 << 16;
-    const INSTRUCTION_CACHE: u32 = 1 << 17;
-    // SAFETY: the configuration and control register of every Cortex-M; cores
-    // without caches read these bits as zero.
-    #[allow(unsafe_code)]
-    let ccr = unsafe { Register::at(0xe000_ed14) }.read();
     Setup {
         core_hz,
-        instruction_cache: ccr & INSTRUCTION_CACHE != 0,
-        data_cache: ccr & DATA_CACHE != 0,
+        instruction_cache: configuration() & INSTRUCTION_CACHE != 0,
+        data_cache: configuration() & DATA_CACHE != 0,
         ..Setup::default()
     }
 }
 
-/// Writes `bytes` bytes from `address` on back from the core's data cache, where it has one,
+const DATA_CACHE: u32 = 1 << 16;
+const INSTRUCTION_CACHE: u32 = 1 << 17;
+
+/// The core's configuration and control register; cores without caches read their bits as
+/// zero.
+fn configuration() -> u32 {
+    // SAFETY: every Cortex-M has the register.
+    #[allow(unsafe_code)]
+    unsafe { Register::at(0xe000_ed14) }.read()
+}
+
+/// Writes `bytes` bytes from `address` on back from the core's data cache, where that is on,
 /// so that they are in memory after a reset.
 pub(crate) fn write_back(address: usize, bytes: usize) {
     const LINE: usize = 32;
-    if cfg!(any(
-        feature = "nucleo-h743zi",
-        feature = "stm32f746g-disco",
-        feature = "stm32n6570-dk"
-    )) {
+    if configuration() & DATA_CACHE != 0 {
         for line in (address / LINE * LINE..address.saturating_add(bytes)).step_by(LINE) {
             // SAFETY: cleans the line of an address by DCCMVAC, which changes no data.
             #[allow(unsafe_code)]
@@ -190,12 +210,7 @@ pub(crate) fn write_back(address: usize, bytes: usize) {
 }
 
 /// Switches both caches of the core on.
-#[cfg(any(
-    feature = "nucleo-h743zi",
-    feature = "nucleo-h743zi2",
-    feature = "stm32f746g-disco",
-    feature = "stm32n6570-dk"
-))]
+#[cfg(feature = "core-caches")]
 fn enable_core_caches() {
     // SAFETY: `init` runs once and nothing else uses these registers.
     #[allow(unsafe_code)]

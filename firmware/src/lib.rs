@@ -38,6 +38,8 @@ mod model_hash;
     )
 ))]
 mod pins;
+#[cfg(target_os = "none")]
+mod rings;
 #[cfg(all(target_os = "none", feature = "self-test"))]
 mod self_test;
 #[cfg(target_os = "none")]

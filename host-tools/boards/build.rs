@@ -1,4 +1,4 @@
-//! Lists the board files, so that every one of them is built in.
+//! Lists the board files and the notes beside them, so that every one of them is built in.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -16,8 +16,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     files.sort();
     let mut source = String::from("&[\n");
     for file in files {
+        if file.extension().is_none_or(|end| end != "toml") {
+            continue;
+        }
         let name = file.file_stem().ok_or("a board file has no name")?;
-        source += &format!("({name:?}, include_str!({file:?})),\n");
+        let notes = file.with_extension("md");
+        let notes = match notes.exists() {
+            true => format!("include_str!({notes:?})"),
+            false => "\"\"".to_owned(),
+        };
+        source += &format!("({name:?}, include_str!({file:?}), {notes}),\n");
     }
     source += "]\n";
     fs::write(Path::new(&env::var("OUT_DIR")?).join("boards.rs"), source)?;

@@ -1,5 +1,7 @@
 //! Boards of one's own, of which little more than the chip is said.
 
+use serde_json::Value;
+
 use super::{Project, tadpool};
 
 /// An STM32F405 as QEMU has it: memories from probe-rs' description of the chip, and start-up
@@ -42,7 +44,7 @@ fn any_chips_image_is_built_and_weighed() {
     let compiled = tadpool(&["compile", &model, "--chip", "STM32F411RETx", "--json"]);
     let errors = String::from_utf8_lossy(&compiled.stderr);
     assert!(compiled.status.success(), "{errors}");
-    let report: serde_json::Value = serde_json::from_slice(&compiled.stdout).unwrap();
+    let report: Value = serde_json::from_slice(&compiled.stdout).unwrap();
     let flash = &report["budget"]["flash"];
     assert_eq!(
         flash["available_bytes"].as_u64(),
@@ -85,7 +87,7 @@ fn derived_sizes_are_those_of_images_that_are_built() {
     let output = tadpool(&[&line[..], &choice].concat());
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
-    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let rows = report["boards"].as_array().unwrap();
     let derived: Vec<_> = rows.iter().filter(|row| row["derived"] == true).collect();
     assert_eq!(derived.len(), 2, "{report}");
@@ -93,7 +95,7 @@ fn derived_sizes_are_those_of_images_that_are_built() {
         let board = row["board"].as_str().unwrap();
         let line = ["compile", &model, "--board", board];
         let built = tadpool(&[&line[..], &choice].concat());
-        let built: serde_json::Value = serde_json::from_slice(&built.stdout).unwrap();
+        let built: Value = serde_json::from_slice(&built.stdout).unwrap();
         for memory in ["flash", "ram"] {
             let derived = row[memory]["needed_bytes"].as_u64().unwrap();
             let budget = &built["budget"];
@@ -106,6 +108,30 @@ fn derived_sizes_are_those_of_images_that_are_built() {
                 difference <= GAPS,
                 "{board}: {memory} {derived} for {built}"
             );
+        }
+    }
+}
+
+/// What the guide says of a board's first run is what the first run does.
+#[test]
+fn the_guide_names_the_stages_of_a_first_run() {
+    let project = Project::new();
+    let board = "qemu-mps2-an386";
+    let picture = std::fs::read_dir(project.path("evaluation/cat")).unwrap();
+    let picture = picture.map(|entry| entry.unwrap().path()).next().unwrap();
+    let first = project.says("bringup", board, &[picture.to_str().unwrap()]);
+    assert_eq!(first["works"], true, "{first}");
+    let stages = first["stages"].as_array().unwrap().iter();
+    let stages: Vec<Value> = stages.map(|stage| stage["name"].clone()).collect();
+    let guide = tadpool(&["boards", board, "--json"]);
+    let guide: Value = serde_json::from_slice(&guide.stdout).unwrap();
+    assert_eq!(guide["stages"], Value::from(stages));
+    for board in tadpool_boards::names() {
+        let guide = tadpool(&["boards", board]);
+        let guide = String::from_utf8(guide.stdout).unwrap();
+        assert!(guide.contains("## If it does not start"), "{guide}");
+        for line in guide.lines() {
+            assert!(line.chars().count() <= 100, "{board}: {line}");
         }
     }
 }

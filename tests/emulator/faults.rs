@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 use tadpool_image::seal::seal;
+use tadpool_image::{Build, Interface};
 use tadpool_probe::RunnerError;
 use tadpool_probe::logs::LogTable;
 use tadpool_probe::session::{Session, SessionError};
@@ -49,6 +50,32 @@ fn the_stack_cannot_overflow_unnoticed() {
             insta::assert_snapshot!("stack_overflow", without_addresses(&text));
         }
     }
+}
+
+/// Below the stack there may be memory, which an overflow must not reach: here a megabyte.
+#[test]
+fn the_memory_below_the_stack_is_closed() {
+    const BELOW_BYTES: u32 = 1 << 20;
+    let mut board = tadpool_boards::find(tadpool_boards::DEFAULT_BOARD).unwrap();
+    let name = board.layout.ram.clone();
+    let ram = board.memory.get_mut(&name).unwrap();
+    ram.origin += BELOW_BYTES;
+    ram.length -= BELOW_BYTES;
+    let bottom = ram.origin;
+    let build = Build {
+        board: &board,
+        model: None,
+        interface: Interface::SelfTests,
+    };
+    let image = tadpool_image::build(&build).unwrap();
+    let mut session = start_image(&board, &image.path, None, super::TIMEOUT).unwrap();
+    let Err(SessionError::Fault(fault)) = session.self_test(SelfTest::StackOverflow) else {
+        panic!("no fault");
+    };
+    assert_eq!(fault.report.kind, FaultKind::StackOverflow);
+    let beyond = bottom - fault.report.registers.unwrap().sp;
+    // A frame of the test's recursion, and what the processor saves.
+    assert!(beyond <= 1024, "{beyond} bytes beyond the stack");
 }
 
 #[test]

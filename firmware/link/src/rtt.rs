@@ -59,13 +59,25 @@ struct Bytes(UnsafeCell<[u8; RING_BYTES]>);
 // SAFETY: only used through the one `Ring` that points to it.
 unsafe impl Sync for Bytes {}
 
+// In sections of their own: a core's data cache keeps what lies behind it from a probe, so a
+// linker script may have to place them elsewhere. Where it does not, they are variables as
+// others.
+
+// SAFETY: linker scripts take it for what start-up sets to zero.
+#[cfg_attr(target_os = "none", unsafe(link_section = ".bss.tadpool_rings"))]
 static RESPONSES: Bytes = Bytes(UnsafeCell::new([0; RING_BYTES]));
+// SAFETY: as above.
+#[cfg_attr(target_os = "none", unsafe(link_section = ".bss.tadpool_rings"))]
 static REQUESTS: Bytes = Bytes(UnsafeCell::new([0; RING_BYTES]));
+// SAFETY: as above.
+#[cfg_attr(target_os = "none", unsafe(link_section = ".bss.tadpool_rings"))]
 static LOG: Bytes = Bytes(UnsafeCell::new([0; RING_BYTES]));
 
 /// By this name, which is RTT's, debuggers find it.
-// SAFETY: no other symbol has this name.
+// SAFETY: no other symbol has this name, and linker scripts take the section for variables
+// with a value.
 #[unsafe(no_mangle)]
+#[cfg_attr(target_os = "none", unsafe(link_section = ".data.tadpool_rings"))]
 static _SEGGER_RTT: ControlBlock = ControlBlock {
     id: *b"SEGGER RTT\0\0\0\0\0\0",
     up_count: 2,

@@ -15,6 +15,13 @@ class Chip:
     MEMORIES, WINDOWS, RESET, BLOCKS = [], [], {}, []
     # Whether Unicorn knows every instruction of the core.
     INFERS = True
+    # Whether the core has a limit of the stack's pointer (Armv8-M).
+    HAS_STACK_LIMIT = False
+    # Memories that lie behind no data cache: origin and size.
+    TIGHTLY_COUPLED = []
+    # The serial port that a board's debug probe hands on: base, kind, and generation if that
+    # is 2; `uart_hz` is its clock.
+    UART = None
 
     def __init__(self, board):
         self.board = board
@@ -56,6 +63,10 @@ class Chip:
     def check(self, _registers):
         """Refuses a set-up that the manual forbids, after every write."""
 
+    def uart_hz(self, registers):
+        """The clock of the serial port."""
+        raise NotImplementedError
+
     def state(self, registers):
         """The set-up, decoded."""
         raise NotImplementedError
@@ -79,12 +90,27 @@ def prescaler(field):
 
 def of(board):
     """The model of a board's chip."""
-    from . import nrf52, rp2, stm32f7, stm32h7, stm32l4, stm32n6
+    from . import (
+        nrf52,
+        rp2,
+        stm32f4,
+        stm32f7,
+        stm32g0,
+        stm32h7,
+        stm32l4,
+        stm32n6,
+        stm32u5,
+    )
 
     models = {
         "STM32L4R5": stm32l4.Stm32l4,
+        "STM32F407": stm32f4.Stm32f407,
+        "STM32F411": stm32f4.Stm32f411,
         "STM32F746": stm32f7.Stm32f7,
+        "STM32G0B1": stm32g0.Stm32g0,
         "STM32H743": stm32h7.Stm32h7,
+        "STM32H7A3": stm32h7.Stm32h7a3,
+        "STM32U575": stm32u5.Stm32u5,
         "STM32N657": stm32n6.Stm32n6,
         "nRF52840": nrf52.Nrf52,
         "RP2040": rp2.Rp2040,

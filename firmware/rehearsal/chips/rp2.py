@@ -132,6 +132,7 @@ class Rp2040(Rp2):
 
 
 class Rp2350(Rp2):
+    HAS_STACK_LIMIT = True
     CPU, CPUID = "UC_CPU_ARM_CORTEX_M33", 0x411F_D210
     MEMORIES = [(0x1000_0000, 4 << 20, b"\xff"), (0x2000_0000, 0x8_2000, b"\xa5")]
     WINDOWS = [(0x4000_0000, 0x1000_0000), (0xD000_0000, 0x1_0000)]

@@ -1,6 +1,7 @@
 """ST's STM32F746 (reference manual RM0385)."""
 
 from cortex_m import Fault
+from serial_port import SerialPort
 
 from . import MHZ, Chip, bits, follow, prescaler
 
@@ -54,6 +55,7 @@ class Stm32f7(Chip):
         ),
         (PWR, "PWR", {0x00: "CR1", 0x04: "CSR1"}),
         (FLASH, "FLASH", {0x00: "ACR"}),
+        (0x4001_1000, "USART1", {0x00: "CR1", 0x04: "CR2", 0x08: "CR3", 0x0C: "BRR"}),
         (0x4002_0400, "GPIOB", GPIO),
         (0x4002_0C00, "GPIOD", GPIO),
         (0x4002_1000, "GPIOE", GPIO),
@@ -61,6 +63,11 @@ class Stm32f7(Chip):
         (0xA000_1000, "QUADSPI", {0x00: "CR", 0x04: "DCR", 0x0C: "FCR", 0x14: "CCR"}),
         (0xE004_2000, "DBGMCU", {0x04: "CR"}),
     ]
+
+    TIGHTLY_COUPLED = [(0x2000_0000, 0x1_0000)]
+    UART = 0x4001_1000, SerialPort
+    # The board's crystal, or what its debug probe clocks it with.
+    HSE_HZ = 25 * MHZ
 
     def read(self, registers, word, held):
         match word:
@@ -95,23 +102,27 @@ class Stm32f7(Chip):
             )
         cfgr = registers.get(CFGR, 0)
         for low, limit in ((10, 54), (13, 108)):
-            # The same field as the core's, without its lowest values.
-            bus = core // (2 << bits(cfgr, low, 2) if bits(cfgr, low, 3) >= 4 else 1)
+            bus = core // bus_divider(bits(cfgr, low, 3))
             if bus > limit * MHZ:
                 raise Fault(
                     f"a peripheral bus runs at {bus / MHZ:g} MHz; at most {limit} MHz"
                 )
 
+    def uart_hz(self, registers):
+        # Of the second bus.
+        cfgr = registers.get(CFGR, 0)
+        return self._core(registers) // bus_divider(bits(cfgr, 13, 3))
+
     def _core(self, registers):
         pll, cfgr = registers[PLLCFGR], registers.get(CFGR, 0)
-        source = 25 * MHZ if bits(pll, 22, 1) else 16 * MHZ
+        source = self.HSE_HZ if bits(pll, 22, 1) else 16 * MHZ
         of_pll = (
             source
             * bits(pll, 6, 9)
             // max(bits(pll, 0, 6), 1)
             // (2 * bits(pll, 16, 2) + 2)
         )
-        sysclk = [16 * MHZ, 25 * MHZ, of_pll, 0][bits(cfgr, 0, 2)]
+        sysclk = [16 * MHZ, self.HSE_HZ, of_pll, 0][bits(cfgr, 0, 2)]
         return sysclk // prescaler(bits(cfgr, 4, 4))
 
     def state(self, registers):
@@ -129,3 +140,8 @@ class Stm32f7(Chip):
             "dual_bank": None,
             "crystal": bool(from_crystal),
         }
+
+
+def bus_divider(field):
+    """STM32's division of a peripheral bus, by its 3 bits."""
+    return 2 << bits(field, 0, 2) if field >= 4 else 1

@@ -1,16 +1,16 @@
 """ST's STM32L4R5 (reference manual RM0432)."""
 
 from cortex_m import Fault
+from serial_port import LowPowerPort
 
 from . import MHZ, Chip, bits, follow, prescaler
 
 RCC, PWR, FLASH = 0x4002_1000, 0x4000_7000, 0x4002_2000
-CR, CFGR, PLLCFGR, APB1RSTR1, APB1ENR1, BDCR, CSR, CRRCR = (
-    RCC + at for at in (0x00, 0x08, 0x0C, 0x38, 0x58, 0x90, 0x94, 0x98)
+CR, CFGR, PLLCFGR, APB1RSTR1, APB1ENR1, CCIPR, BDCR, CSR, CRRCR = (
+    RCC + at for at in (0x00, 0x08, 0x0C, 0x38, 0x58, 0x88, 0x90, 0x94, 0x98)
 )
 PWR_CR1, PWR_CR5 = PWR, PWR + 0x80
 ACR, OPTR = FLASH, FLASH + 0x20
-LPUART_ISR = 0x4000_801C
 POWER = 1 << 28
 NO_BOOST = 1 << 8
 PWR_RESET = {PWR_CR1: 0x200, PWR_CR5: NO_BOOST}
@@ -20,6 +20,7 @@ class Stm32l4(Chip):
     CPU, CPUID = "UC_CPU_ARM_CORTEX_M4", 0x410F_C241
     MEMORIES = [(0x0800_0000, 2 << 20, b"\xff"), (0x2000_0000, 0xA_0000, b"\xa5")]
     WINDOWS = [(0x4000_0000, 0x1000_0000), (0x5000_0000, 0x1000_0000)]
+    UART = 0x4000_8000, LowPowerPort
     # Flash in two banks, as delivered.
     RESET = {CR: 0x63, ACR: 0x600, OPTR: 0xFFEF_F8AA, **PWR_RESET}
     BLOCKS = [
@@ -63,8 +64,6 @@ class Stm32l4(Chip):
                 return held & ~0xC | bits(held, 0, 2) << 2
             case 0x4002_1090 | 0x4002_1094 | 0x4002_1098:
                 return follow(held, [(0, 1)])
-            case 0x4000_801C:
-                return 0x0060_00C0  # idle, and everything sent
         return held
 
     def write(self, registers, word, held, new):
@@ -103,6 +102,12 @@ class Stm32l4(Chip):
         of_pll = vco // (2 * bits(pll, 25, 2) + 2) if bits(pll, 24, 1) else 0
         switch = bits(registers.get(CFGR, 0), 0, 2)
         return [4 * MHZ, 16 * MHZ, 8 * MHZ, of_pll][switch]
+
+    def uart_hz(self, registers):
+        select = bits(registers.get(CCIPR, 0), 10, 2)
+        return [self._core(registers), self._sysclk(registers), 16 * MHZ, 32_768][
+            select
+        ]
 
     def _core(self, registers):
         return self._sysclk(registers) // prescaler(bits(registers.get(CFGR, 0), 4, 4))

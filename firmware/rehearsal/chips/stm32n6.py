@@ -19,6 +19,8 @@ class Stm32n6(Chip):
     # Unicorn has no Cortex-M55; this core lacks its vector extension.
     CPU, CPUID = "UC_CPU_ARM_CORTEX_M33", 0x411F_D221
     INFERS = False
+    HAS_STACK_LIMIT = True
+    TIGHTLY_COUPLED = [(0x3000_0000, 0x2_0000)]
     MEMORIES = [(0x3400_0000, 4 << 20, b"\xa5"), (0x3000_0000, 0x4_0000, b"\xa5")]
     WINDOWS = [(0x4000_0000, 0x1000_0000), (0x5000_0000, 0x1000_0000)]
     RESET = {

@@ -4,6 +4,7 @@
 use embassy_stm32::gpio::{Level, Output, Speed};
 use embassy_stm32::pac::rcc::vals::Hpre;
 use embassy_stm32::pac::{FLASH, RCC};
+use embassy_stm32::rcc::mux::Lpuart1sel;
 use embassy_stm32::rcc::{PllMul, PllPreDiv, PllRDiv, PllSource, Sysclk};
 use tadpool_protocol::Setup;
 
@@ -15,7 +16,7 @@ use crate::timers::CoreTimer;
 pub(super) type Busy = Output<'static>;
 
 #[cfg(feature = "mlperf-uart")]
-pub(super) use uart::Uart;
+pub(super) use super::stm32_uart::Uart;
 
 pub(super) static TIMER: CoreTimer = CoreTimer::new();
 
@@ -40,8 +41,8 @@ pub(super) fn init() -> Parts<Busy> {
     let mut config = embassy_stm32::Config::default();
     config.rcc.hsi = true;
     config.rcc.sys = Sysclk::HSI;
-    #[cfg(feature = "mlperf-uart")]
-    uart::choose_clock(&mut config);
+    // Of the serial port: the oscillator, whose rate does not change after the HAL has looked.
+    config.rcc.mux.lpuart1sel = Lpuart1sel::HSI;
     // Resets the power controller, whose boost mode has to be on above 80 MHz. So the HAL
     // leaves the core at 16 MHz, and what lies beyond it comes afterwards.
     let peripherals = embassy_stm32::init(config);
@@ -86,79 +87,4 @@ fn start_pll() {
     while RCC.cfgr().read().sws() != Sysclk::PLL1_R {}
     cortex_m::asm::delay(HALVED_CYCLES);
     RCC.cfgr().modify(|cfgr| cfgr.set_hpre(Hpre::DIV1));
-}
-
-/// The serial port that the debug probe hands on to the host.
-#[cfg(feature = "mlperf-uart")]
-mod uart {
-    use embassy_stm32::Peri;
-    use embassy_stm32::mode::Blocking;
-    use embassy_stm32::peripherals::{LPUART1, PG7, PG8};
-    use embassy_stm32::rcc::mux::Lpuart1sel;
-    use embassy_stm32::usart::{self, Error};
-    use embedded_io::{ErrorKind, ErrorType, Read, Write};
-
-    use super::super::UART_BAUD;
-
-    /// From the oscillator, whose rate does not change after the HAL has looked.
-    pub(crate) fn choose_clock(config: &mut embassy_stm32::Config) {
-        config.rcc.mux.lpuart1sel = Lpuart1sel::HSI;
-    }
-
-    pub struct Uart(Option<usart::Uart<'static, Blocking>>);
-
-    impl core::fmt::Debug for Uart {
-        fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-            f.debug_struct("Uart").finish_non_exhaustive()
-        }
-    }
-
-    impl Uart {
-        /// None if the HAL refuses the rate; then every read is an error.
-        pub(crate) fn new(
-            port: Peri<'static, LPUART1>,
-            receive: Peri<'static, PG8>,
-            send: Peri<'static, PG7>,
-        ) -> Self {
-            let mut config = usart::Config::default();
-            config.baudrate = UART_BAUD;
-            Self(usart::Uart::new_blocking(port, receive, send, config).ok())
-        }
-    }
-
-    impl ErrorType for Uart {
-        type Error = ErrorKind;
-    }
-
-    impl Read for Uart {
-        /// Waits for one byte.
-        fn read(&mut self, bytes: &mut [u8]) -> Result<usize, ErrorKind> {
-            let (Some(port), Some(byte)) = (&mut self.0, bytes.first_mut()) else {
-                return Ok(0);
-            };
-            loop {
-                match port.blocking_read(core::slice::from_mut(byte)) {
-                    Ok(()) => return Ok(1),
-                    // Noise on a line that is not connected yet, or bytes that came
-                    // while an inference ran: what follows may be whole.
-                    Err(Error::Framing | Error::Noise | Error::Overrun | Error::Parity) => {}
-                    Err(_) => return Err(ErrorKind::Other),
-                }
-            }
-        }
-    }
-
-    impl Write for Uart {
-        fn write(&mut self, bytes: &[u8]) -> Result<usize, ErrorKind> {
-            let port = self.0.as_mut().ok_or(ErrorKind::NotConnected)?;
-            port.blocking_write(bytes)
-                .map(|()| bytes.len())
-                .map_err(|_| ErrorKind::Other)
-        }
-
-        fn flush(&mut self) -> Result<(), ErrorKind> {
-            let port = self.0.as_mut().ok_or(ErrorKind::NotConnected)?;
-            port.blocking_flush().map_err(|_| ErrorKind::Other)
-        }
-    }
 }

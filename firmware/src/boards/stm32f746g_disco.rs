@@ -23,6 +23,9 @@ use crate::timers::CoreTimer;
 /// Pin D7 of the Arduino connector.
 pub(super) type Busy = Output<'static>;
 
+#[cfg(feature = "mlperf-uart")]
+pub(super) use super::stm32_uart::Uart;
+
 pub(super) static TIMER: CoreTimer = CoreTimer::new();
 
 /// Where the serial flash appears.
@@ -82,6 +85,8 @@ pub(super) fn init() -> Parts<Busy> {
             crystal: true,
             ..setup_of_core(core_hz)
         },
+        #[cfg(feature = "mlperf-uart")]
+        uart: Uart::new(peripherals.USART1, peripherals.PB7, peripherals.PA9),
     }
 }
 

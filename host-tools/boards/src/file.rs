@@ -12,8 +12,9 @@ const BOARD: Kind = Kind {
     max_bytes: 1 << 20,
 };
 
-/// Boards of this version of the tool, by name; the build script lists the folder.
-const BUILT_IN: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/boards.rs"));
+/// Boards of this version of the tool, by name, with their files and the notes beside those;
+/// the build script lists the folder.
+const BUILT_IN: &[(&str, &str, &str)] = include!(concat!(env!("OUT_DIR"), "/boards.rs"));
 
 /// A board that is not known or whose file is wrong.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +55,7 @@ pub enum BoardError {
 
 /// Names of the built-in boards.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    BUILT_IN.iter().map(|(name, _)| *name)
+    BUILT_IN.iter().map(|(name, ..)| *name)
 }
 
 /// The board named `board`, or the one in the file `board` if that ends in
@@ -69,11 +70,29 @@ pub fn find(board: &str) -> Result<Board, BoardError> {
     {
         return load(Path::new(board));
     }
-    match BUILT_IN.iter().find(|(name, _)| *name == board) {
-        Some((name, text)) => parse(Path::new(&format!("{name}.toml")), text),
+    match BUILT_IN.iter().find(|(name, ..)| *name == board) {
+        Some((name, text, _)) => parse(Path::new(&format!("{name}.toml")), text),
         None => Err(BoardError::Unknown {
             name: board.to_owned(),
         }),
+    }
+}
+
+/// What people wrote of a board's first start, beside its file (`my.md` beside `my.toml`): its
+/// jumpers and debug probe, and what to read if it does not start. Empty if there is none.
+///
+/// # Errors
+/// A [`BoardError`] if the file is there and cannot be read.
+pub fn notes(board: &Board) -> Result<String, BoardError> {
+    match &board.file {
+        Some(file) => match file.with_extension("md") {
+            notes if notes.exists() => read(&notes),
+            _ => Ok(String::new()),
+        },
+        None => {
+            let built_in = BUILT_IN.iter().find(|(name, ..)| *name == board.name);
+            Ok(built_in.map_or("", |(.., notes)| notes).to_owned())
+        }
     }
 }
 
@@ -155,6 +174,26 @@ mod tests {
             };
             // The counters of the chips count the core's clock.
             assert_eq!(Some(clock.core_hz), board.counter.frequency_hz, "{name}");
+        }
+    }
+
+    #[test]
+    fn every_board_with_a_probe_has_notes() {
+        for name in names() {
+            let board = find(name).unwrap();
+            let notes = notes(&board).unwrap();
+            let sections: Vec<&str> = notes
+                .lines()
+                .filter_map(|line| line.strip_prefix("## "))
+                .collect();
+            match board.runner {
+                Runner::Qemu(_) => assert!(sections.is_empty(), "{name}"),
+                Runner::Probe(_) => assert_eq!(
+                    sections,
+                    ["Jumpers and cables", "Debug probe", "If it does not start"],
+                    "{name}"
+                ),
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use file::{BoardError, check, find, load, names, parse, read, text};
+pub use file::{BoardError, check, find, load, names, notes, parse, read, text};
 
 /// The board that is used when none is named; it needs no hardware.
 pub const DEFAULT_BOARD: &str = "qemu-mps2-an386";
@@ -120,6 +120,9 @@ pub struct Layout {
     pub weights: String,
     /// Stack and statics.
     pub ram: String,
+    /// RTT's rings, if not with the statics: where no data cache keeps them from the probe.
+    #[serde(default)]
+    pub rings: Option<String>,
     /// Length of the stack.
     pub stack_bytes: u32,
     /// Whether the weights that an inference reads most often are copied to `ram` at start, as
@@ -414,6 +417,7 @@ mod tests {
                 inference_stack_bytes: Some(1),
             };
             board.layout.boot = Some(Boot::SecondStage);
+            board.layout.rings = Some(board.layout.ram.clone());
             board.clock = Some(CoreClock {
                 core_hz: 1,
                 caches: "none".into(),

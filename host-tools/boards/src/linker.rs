@@ -49,6 +49,10 @@ impl Board {
             let weights = self.region("weights", &layout.weights)?;
             add("WEIGHTS", weights.origin, weights.length);
         }
+        if let Some(name) = &layout.rings {
+            let rings = self.region("rings", name)?;
+            add("RINGS", rings.origin, rings.length);
+        }
         let boot = match layout.boot {
             None => "",
             Some(Boot::SecondStage) => {

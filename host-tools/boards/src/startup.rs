@@ -3,11 +3,13 @@
 
 use super::{Board, Boot, KernelVariant, Runner};
 
-/// A start-up code, a file of the firmware's `src/boards` and a feature of its name.
+/// A start-up code, a feature of the firmware.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Startup {
     /// Its name in board files.
     pub name: &'static str,
+    /// The file of the firmware's `src/boards`; those that share one differ in constants.
+    pub file: &'static str,
     /// The chips that it sets up.
     pub chips: Chips,
     /// Whether it drives the pin whose register the file names.
@@ -45,9 +47,14 @@ pub const GENERIC: &str = "cortex-m";
 
 /// All of the firmware's start-up code.
 pub const STARTUPS: &[Startup] = &[
-    Startup::emulated("qemu-mps2", &["Cortex-M3", "Cortex-M4F", "Cortex-M7"]),
+    Startup::emulated(
+        "qemu-mps2",
+        "qemu_mps2",
+        &["Cortex-M3", "Cortex-M4F", "Cortex-M7"],
+    ),
     Startup::emulated(
         "qemu-systick",
+        "qemu_systick",
         &[
             "Cortex-M0",
             "Cortex-M3",
@@ -56,27 +63,40 @@ pub const STARTUPS: &[Startup] = &[
             "Cortex-M55",
         ],
     ),
-    Startup::of("nrf52840-dk", "nRF52840", "Cortex-M4F"),
-    Startup::of("nucleo-h743zi", "STM32H743", "Cortex-M7"),
-    Startup::of("nucleo-h743zi2", "STM32H743", "Cortex-M7"),
-    Startup {
-        uart: Port::Known,
-        ..Startup::of("nucleo-l4r5zi", "STM32L4R5", "Cortex-M4F")
-    },
+    Startup::of("nrf52840-dk", "nrf52840_dk", "nRF52840", "Cortex-M4F"),
+    Startup::stm32("nucleo-f411re", "stm32f4", "STM32F411", "Cortex-M4F"),
+    Startup::stm32("nucleo-g0b1re", "nucleo_g0b1re", "STM32G0B1", "Cortex-M0+"),
+    Startup::stm32("nucleo-h743zi", "stm32h7", "STM32H743", "Cortex-M7"),
+    Startup::stm32("nucleo-h743zi2", "stm32h7", "STM32H743", "Cortex-M7"),
+    Startup::stm32("nucleo-h7a3zi-q", "stm32h7", "STM32H7A3", "Cortex-M7"),
+    Startup::stm32("nucleo-l4r5zi", "nucleo_l4r5zi", "STM32L4R5", "Cortex-M4F"),
+    Startup::stm32(
+        "nucleo-u575zi-q",
+        "nucleo_u575zi_q",
+        "STM32U575",
+        "Cortex-M33",
+    ),
     Startup {
         has_busy_register: true,
         boot: Some(Boot::SecondStage),
-        ..Startup::of("rpi-pico", "RP2040", "Cortex-M0+")
+        ..Startup::of("rpi-pico", "rpi_pico", "RP2040", "Cortex-M0+")
     },
     Startup {
         has_busy_register: true,
         boot: Some(Boot::ImageDefinition),
-        ..Startup::of("rpi-pico2", "RP235", "Cortex-M33")
+        ..Startup::of("rpi-pico2", "rpi_pico", "RP235", "Cortex-M33")
     },
-    Startup::of("stm32f746g-disco", "STM32F746", "Cortex-M7"),
-    Startup::of("stm32n6570-dk", "STM32N657", "Cortex-M55"),
+    Startup::stm32("stm32f407g-disc1", "stm32f4", "STM32F407", "Cortex-M4F"),
+    Startup::stm32(
+        "stm32f746g-disco",
+        "stm32f746g_disco",
+        "STM32F746",
+        "Cortex-M7",
+    ),
+    Startup::of("stm32n6570-dk", "stm32n6570_dk", "STM32N657", "Cortex-M55"),
     Startup {
         name: GENERIC,
+        file: "cortex_m",
         chips: Chips::Any,
         has_busy_register: false,
         uart: Port::None,
@@ -122,9 +142,15 @@ const VECTOR_CORES: [&str; 3] = ["Cortex-M52", "Cortex-M55", "Cortex-M85"];
 pub(crate) type Problem = (&'static str, String, String);
 
 impl Startup {
-    const fn of(name: &'static str, family: &'static str, core: &'static str) -> Self {
+    const fn of(
+        name: &'static str,
+        file: &'static str,
+        family: &'static str,
+        core: &'static str,
+    ) -> Self {
         Self {
             name,
+            file,
             chips: Chips::Family(family, core),
             has_busy_register: false,
             uart: Port::None,
@@ -132,9 +158,27 @@ impl Startup {
         }
     }
 
-    const fn emulated(name: &'static str, cores: &'static [&'static str]) -> Self {
+    /// One with ST's HAL, and the serial port that the board's debug probe hands on.
+    const fn stm32(
+        name: &'static str,
+        file: &'static str,
+        family: &'static str,
+        core: &'static str,
+    ) -> Self {
+        Self {
+            uart: Port::Known,
+            ..Self::of(name, file, family, core)
+        }
+    }
+
+    const fn emulated(
+        name: &'static str,
+        file: &'static str,
+        cores: &'static [&'static str],
+    ) -> Self {
         Self {
             name,
+            file,
             chips: Chips::Emulated(cores),
             has_busy_register: true,
             uart: Port::At,
@@ -261,8 +305,11 @@ mod tests {
         let manifest = include_str!("../../../firmware/Cargo.toml");
         let manifest: toml::Table = manifest.parse().unwrap();
         let features = manifest["features"].as_table().unwrap();
+        let files = include_str!("../../../firmware/src/boards.rs");
         for startup in STARTUPS {
             assert!(features.contains_key(startup.name), "{}", startup.name);
+            let file = format!("#[path = \"boards/{}.rs\"]", startup.file);
+            assert!(files.contains(&file), "{file}");
         }
         for board in super::super::names() {
             let board = super::super::find(board).unwrap();

@@ -59,13 +59,14 @@ fn check_memory(board: &Board) -> Result<(), Problem> {
 
 fn check_layout(board: &Board) -> Result<(), Problem> {
     let layout = &board.layout;
-    let places = [
+    let mut places = vec![
         ("layout.code", &layout.code),
         ("layout.weights", &layout.weights),
         ("layout.ram", &layout.ram),
     ];
-    for (field, region) in places {
-        if !board.memory.contains_key(region) {
+    places.extend(layout.rings.as_ref().map(|rings| ("layout.rings", rings)));
+    for (field, region) in &places {
+        if !board.memory.contains_key(*region) {
             let problem = "is not the name of a [memory]".into();
             return Err((field, format!("`{region}`"), problem));
         }
@@ -286,6 +287,12 @@ mod tests {
                 "origin = 536870912",
                 "origin = 134217728",
                 "layout.ram = `ram` is, in part, the memory of layout.code",
+            ),
+            (
+                f746,
+                "ram = \"ram\"",
+                "ram = \"ram\"\nrings = \"flash\"",
+                "layout.rings = `flash` is, in part, the memory of layout.code",
             ),
             (
                 f746,

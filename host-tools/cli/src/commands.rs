@@ -17,6 +17,7 @@ mod fit;
 mod flash;
 mod forms;
 mod generate;
+mod guide;
 mod image;
 mod init;
 mod inspect;
@@ -124,7 +125,10 @@ enum Command {
     Logs(logs::Logs),
     /// List the debug probes that are connected.
     Probes(probes::Probes),
-    /// List the known boards.
+    /// List the known boards, or guide through the first start of one.
+    ///
+    /// The guide: jumpers, debug probe, the first three commands and what they print, and
+    /// what to read if the board does not start.
     Boards(boards::Boards),
     /// Place the buffers of a CSV file in an arena, or in several regions.
     ///
@@ -165,7 +169,7 @@ impl Cli {
             Command::Cycles(command) => Box::new(command.run()?),
             Command::Logs(command) => Box::new(command.run()?),
             Command::Probes(command) => Box::new(command.run()),
-            Command::Boards(command) => Box::new(command.run()?),
+            Command::Boards(command) => command.run()?,
             Command::Plan(command) => Box::new(command.run()?),
             Command::Init(command) => Box::new(command.run()?),
             Command::Doctor(command) => Box::new(command.run()?),

@@ -154,6 +154,7 @@ pub fn board_of_chip(chip: &str) -> Result<Board, FindError> {
             stack_bytes: stack_bytes as u32,
             copy_weights: false,
             boot: None,
+            rings: None,
         },
         memory: memories.all,
         budget: Budget::default(),

@@ -1,19 +1,23 @@
 //! Rehearses the start of every board's image on a model of its chip, and compares what it
-//! writes to registers with the saved trace.
+//! writes to registers with the saved trace; and MLPerf's commands through the serial ports.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
-use tadpool_boards::Runner;
+use tadpool_boards::startup::Startup;
+use tadpool_boards::{Board, Runner};
 
 use crate::python;
 use crate::run::{root, run, shown, tadpool};
 use crate::setup::boards;
 
 const FOLDER: &str = "firmware/rehearsal";
+/// The name of the board in [`generic`].
+const GENERIC: &str = "generic-f411";
 /// The network in `firmware/model`, and a picture for it.
 const MODEL: &str = "models/poolformer-cifar10/model.toml";
 const PICTURE: &str = "models/cifar10/evaluation/cat/0001.jpg";
@@ -40,16 +44,24 @@ struct BuiltImage {
 pub(crate) fn rehearse(only: &[String], save: bool) -> Result<()> {
     let all = boards()?;
     let is_wanted = |name: &str| only.is_empty() || only.iter().any(|one| one == name);
-    let (chips, others): (Vec<_>, Vec<_>) = all
+    let chips: Vec<&Board> = all
         .iter()
-        .partition(|board| matches!(board.runner, Runner::Probe(_)) && is_wanted(&board.name));
-    ensure!(!chips.is_empty(), "none of {only:?} is a board with a chip");
-    let others: Vec<&str> = others.iter().map(|board| board.name.as_str()).collect();
-    let others = others.join(",");
-    let built = output(&mut tadpool([
-        "boards", "--build", "--json", "--except", &others,
-    ])?)?;
-    let built: Built = serde_json::from_slice(&built)?;
+        .filter(|board| matches!(board.runner, Runner::Probe(_)) && is_wanted(&board.name))
+        .collect();
+    let mut names: Vec<String> = chips.iter().map(|board| board.name.clone()).collect();
+    if is_wanted(GENERIC) {
+        names.push(generic().display().to_string());
+    }
+    ensure!(!names.is_empty(), "none of {only:?} is a board with a chip");
+    let built = build(&names, &[])?;
+    // The serial ports of boards that share start-up code are one.
+    let mut seen = BTreeSet::new();
+    let ports: Vec<String> = chips
+        .iter()
+        .filter(|board| board.uart.is_some())
+        .filter(|board| seen.insert(Startup::find(board.startup()).map(|it| it.file)))
+        .map(|board| board.name.clone())
+        .collect();
 
     let work = tempfile::tempdir()?;
     let [pixels, logits] = ["pixels.rgb", "logits.json"].map(|name| work.path().join(name));
@@ -67,11 +79,18 @@ pub(crate) fn rehearse(only: &[String], save: bool) -> Result<()> {
         .args(["-m", "unittest", "--quiet"])
         .current_dir(&folder))?;
     let mut changed = Vec::new();
-    for BuiltBoard { name, image } in built.boards {
+    let rehearsal = |board: &BuiltBoard, options: &[&str]| {
         let mut rehearsal = Command::new(&python);
-        rehearsal.arg(folder.join("rehearse.py"));
-        rehearsal.arg(board_file(&name)).arg(&image.file);
+        rehearsal.arg(folder.join("rehearse.py")).args(options);
+        rehearsal
+            .arg(board_file(&board.name))
+            .arg(&board.image.file);
         rehearsal.arg(&pixels).arg(&logits);
+        rehearsal
+    };
+    for board in built {
+        let mut rehearsal = rehearsal(&board, &[]);
+        let name = board.name;
         let trace = String::from_utf8(output(&mut rehearsal).context(name.clone())?)?;
         let path = folder.join("traces").join(format!("{name}.txt"));
         if save {
@@ -93,10 +112,32 @@ pub(crate) fn rehearse(only: &[String], save: bool) -> Result<()> {
          {FOLDER}/traces before you commit it",
         changed.join(", ")
     );
+    for board in build(&ports, &["--mlperf", "uart"])? {
+        let said = output(&mut rehearsal(&board, &["--mlperf"])).context(board.name.clone())?;
+        println!("{}: {}", board.name, String::from_utf8(said)?.trim());
+    }
     Ok(())
 }
 
+/// Builds the images of boards, by name or file.
+fn build(boards: &[String], options: &[&str]) -> Result<Vec<BuiltBoard>> {
+    if boards.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut build = tadpool(["boards", "--build", "--json"])?;
+    let built = output(build.args(boards).args(options))?;
+    Ok(serde_json::from_slice::<Built>(&built)?.boards)
+}
+
+/// A board file of a user, with the start-up code that fits every chip.
+pub(crate) fn generic() -> PathBuf {
+    root().join(FOLDER).join(format!("{GENERIC}.toml"))
+}
+
 fn board_file(name: &str) -> PathBuf {
+    if name == GENERIC {
+        return generic();
+    }
     let folder = root().join("host-tools/boards/boards");
     folder.join(Path::new(name).with_extension("toml"))
 }

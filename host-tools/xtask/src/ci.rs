@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +11,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use tadpool_boards::Board;
+use tadpool_boards::startup::Startup;
 
 use crate::python::RUFF;
 use crate::run::{build_with_tests, cargo, root, run, shown, succeeds, tadpool};
@@ -64,8 +66,10 @@ fn all(tally: &mut Tally) -> Result<()> {
         run(clippy.args(target).args(["--", "--deny", "warnings"]))
     })?;
     let mut seen = BTreeSet::new();
-    // Boards that share their start-up code differ in data only.
-    for board in boards.iter().filter(|board| seen.insert(board.startup())) {
+    // Boards that share their start-up code differ in constants only.
+    let is_first = |board: &&Board| seen.insert(Startup::find(board.startup()).map(|it| it.file));
+    let generic = tadpool_boards::load(&chips::generic())?;
+    for board in boards.iter().filter(is_first).chain([&generic]) {
         step(
             tally,
             &format!("clippy of the firmware for {}", board.name),
@@ -258,7 +262,10 @@ fn firmware(subcommand: &str, board: &Board) -> Result<Command> {
             "--locked",
         ])
         .args(["--no-default-features", "--features", &board.features()])
-        .env("TADPOOL_BOARD", &board.name)
+        .env(
+            "TADPOOL_BOARD",
+            board.file.as_deref().unwrap_or(Path::new(&board.name)),
+        )
         .current_dir(root());
     Ok(command)
 }

@@ -3,16 +3,21 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::Args;
 use serde::Serialize;
 use tadpool_boards::Board;
 use tadpool_image::{Build, Interface};
 
-use super::report::{grouped, table};
+use super::flash::Through;
+use super::guide::Guide;
+use super::report::{Report, grouped, table};
 
 #[derive(Debug, Args)]
 pub(crate) struct Boards {
+    /// The board to be guided through, or those to build: by name, or board files.
+    #[arg(value_name = "BOARD")]
+    boards: Vec<String>,
     /// Build every board's image of the CIFAR-10 PoolFormer that comes with this
     /// tool, and fail if one does not fit.
     #[arg(long)]
@@ -20,6 +25,9 @@ pub(crate) struct Boards {
     /// Leave out boards that are known to have no room for that model.
     #[arg(long, value_name = "BOARD", value_delimiter = ',')]
     except: Vec<String>,
+    /// Build images that answer MLPerf Tiny's commands instead of this tool's.
+    #[arg(long, value_name = "THROUGH", requires = "build")]
+    mlperf: Option<Through>,
 }
 
 #[derive(Debug, Serialize)]
@@ -56,32 +64,47 @@ struct ImageRow {
 }
 
 impl Boards {
-    pub(crate) fn run(self) -> anyhow::Result<BoardList> {
+    pub(crate) fn run(self) -> anyhow::Result<Box<dyn Report>> {
+        if !self.build
+            && let Some(name) = self.boards.first()
+        {
+            ensure!(
+                self.boards.len() == 1,
+                "there is one guide at a time; pass one board, or `--build`"
+            );
+            let board = tadpool_probe::find_board(name)?;
+            return Ok(Box::new(Guide::of(&board)?));
+        }
         for name in &self.except {
             tadpool_boards::find(name)?;
         }
-        let is_wanted = |name: &&str| !self.except.iter().any(|except| except == name);
-        let boards = tadpool_boards::names()
-            .filter(is_wanted)
+        let mut names = self.boards;
+        if names.is_empty() {
+            names = tadpool_boards::names().map(str::to_owned).collect();
+        }
+        names.retain(|name| !self.except.contains(name));
+        let interface = Through::interface(self.mlperf);
+        let boards = names
+            .iter()
             .map(|name| {
-                let board = tadpool_boards::find(name)?;
+                let board = tadpool_probe::find_board(name)?;
                 let image = match self.build {
-                    true => Some(image(&board)?),
+                    true => Some(image(&board, interface)?),
                     false => None,
                 };
                 Ok(row(&board, image))
             })
             .collect::<anyhow::Result<_>>()?;
-        Ok(BoardList { boards })
+        Ok(Box::new(BoardList { boards }))
     }
 }
 
 /// Builds the board's image and audits it.
-fn image(board: &Board) -> anyhow::Result<ImageRow> {
+fn image(board: &Board, interface: Interface) -> anyhow::Result<ImageRow> {
     let build = Build {
         board,
         model: None,
-        interface: Interface::Requests,
+        interface,
     };
     let named = || format!("board `{}`", board.name);
     let image = tadpool_image::build(&build).with_context(named)?;

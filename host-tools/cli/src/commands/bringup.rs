@@ -28,6 +28,55 @@ const CLOCK_TIME: Duration = Duration::from_secs(1);
 /// tolerance and the link's delay.
 const CLOCK_TOLERANCE: f64 = 0.02;
 
+/// The stages, in their order: what each says if all is well, and what to look at if not.
+pub(crate) const STAGES: [(&str, &str, &str); 9] = [
+    (
+        "image",
+        "built for the board",
+        "the error's own text: model, board, or compiler",
+    ),
+    (
+        "chip",
+        "the chip, and what its register says",
+        "cable, power, debug probe, permissions; then the board's name",
+    ),
+    (
+        "RAM",
+        "holds what was written",
+        "`memory` in the board's file; a program that switched RAM off",
+    ),
+    (
+        "flash",
+        "bytes written and read back",
+        "write protection and options of the chip, its supply",
+    ),
+    (
+        "firmware",
+        "the model, and its arena",
+        "what the chip waits for before it answers: oscillator, PLL, voltage; see below",
+    ),
+    (
+        "clock",
+        "the core's clock, within 2 %",
+        "oscillator and PLL, `clock` in the board's file",
+    ),
+    (
+        "inference",
+        "the label, and its cycles",
+        "the fault's text: it names the step and the place",
+    ),
+    (
+        "bytes",
+        "all steps as on the host",
+        "the error's own text tells a bug from flash that was corrupted",
+    ),
+    (
+        "record",
+        "the conditions that a figure is to be given with",
+        "nothing: it says what was measured under",
+    ),
+];
+
 #[derive(Debug, Args)]
 pub(crate) struct Bringup {
     #[command(flatten)]

@@ -27,9 +27,20 @@ pub(crate) struct Flash {
 
 /// The link for MLPerf Tiny's commands.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Through {
+pub(crate) enum Through {
     Rtt,
     Uart,
+}
+
+impl Through {
+    /// What an image answers that answers tadpool's requests, or MLPerf's through this.
+    pub(crate) fn interface(through: Option<Self>) -> Interface {
+        match through {
+            None => Interface::Requests,
+            Some(Self::Rtt) => Interface::Mlperf,
+            Some(Self::Uart) => Interface::MlperfUart,
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -44,11 +55,7 @@ pub(crate) struct FlashReport {
 impl Flash {
     pub(crate) fn run(self) -> anyhow::Result<FlashReport> {
         let (model, compiled) = self.model.compile()?;
-        let interface = match self.mlperf {
-            None => Interface::Requests,
-            Some(Through::Rtt) => Interface::Mlperf,
-            Some(Through::Uart) => Interface::MlperfUart,
-        };
+        let interface = Through::interface(self.mlperf);
         let built = self.board.build_with(interface, &model, &compiled)?;
         let (connection, flashed) = built.flash(&self.probe)?;
         // The board runs the image when it is next looked for.
