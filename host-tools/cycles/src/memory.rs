@@ -68,6 +68,9 @@ pub struct Port {
     pub cache: Option<String>,
     /// Cycles that it takes to bring a line of the cache, or without one `read_bytes`.
     pub miss_cycles: f64,
+    /// Cycles for which the rest of the line keeps the memory busy then, so that another one
+    /// waits that is missed meanwhile.
+    pub busy_cycles: f64,
     /// Cycles of the first read of another line, if the cache has it.
     pub hit_cycles: f64,
     /// Without a cache: bytes that a read brings and that are kept until another read. 0:
@@ -187,6 +190,7 @@ impl Port {
         }
         let cycles = [
             self.miss_cycles,
+            self.busy_cycles,
             self.hit_cycles,
             self.load_cycles,
             self.store_cycles,

@@ -37,6 +37,7 @@ struct Reached {
     /// Log2 of the bytes of a line or a read; none if nothing is kept.
     shift: Option<u32>,
     miss: u64,
+    busy: u64,
     hit: u64,
     is_prefetched: bool,
     load: u64,
@@ -44,6 +45,8 @@ struct Reached {
     /// The line that was come to last, and when.
     line: u32,
     at: u64,
+    /// Until when, in parts of a cycle, the memory is busy.
+    busy_until: u64,
 }
 
 impl Memories {
@@ -128,12 +131,14 @@ impl Reached {
             cache,
             shift: (line_bytes > 0).then(|| line_bytes.trailing_zeros()),
             miss: parts(port.miss_cycles),
+            busy: parts(port.busy_cycles),
             hit: parts(port.hit_cycles),
             is_prefetched: port.prefetch,
             load: parts(port.load_cycles),
             store: parts(port.store_cycles),
             line: u32::MAX,
             at: 0,
+            busy_until: 0,
         }
     }
 
@@ -201,7 +206,12 @@ impl Reached {
                 let passed = passed.saturating_mul(PARTS as u64);
                 self.miss.saturating_sub(passed)
             }
-            false => self.miss,
+            false => {
+                let now = now.saturating_mul(PARTS as u64);
+                let wait = self.miss + self.busy_until.saturating_sub(now);
+                self.busy_until = now + wait + self.busy;
+                wait
+            }
         };
         if line != self.line {
             self.line = line;
