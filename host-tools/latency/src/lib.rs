@@ -8,3 +8,5 @@ pub mod memory;
 pub mod plugin;
 pub mod predict;
 pub mod program;
+pub mod steps;
+pub mod twin;

@@ -140,6 +140,28 @@ fn sorted(all: Added) -> Vec<Spent> {
     spent
 }
 
+impl Split {
+    /// What memory that answers at once would leave of them.
+    pub const fn compute(&self) -> u64 {
+        self.issue + self.accesses + self.branches
+    }
+}
+
+impl std::ops::Add for Split {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            cycles: self.cycles + other.cycles,
+            issue: self.issue + other.issue,
+            accesses: self.accesses + other.accesses,
+            branches: self.branches + other.branches,
+            code: self.code + other.code,
+            data: self.data + other.data,
+        }
+    }
+}
+
 impl From<Cycles> for Split {
     fn from(cycles: Cycles) -> Self {
         Self {
