@@ -76,6 +76,8 @@ pub struct Port {
     pub cache: Option<String>,
     /// Cycles that it takes to bring a line of the cache or, without one, `read_bytes`.
     pub miss_cycles: f64,
+    /// Cycles of the first read of another line, if the cache has it.
+    pub hit_cycles: f64,
     /// Without a cache: bytes that a read brings, which are kept until another read. 0 where
     /// every access is a read of its own.
     pub read_bytes: u32,
@@ -196,7 +198,13 @@ fn check_port(latency: &Latency, name: &str, port: &Port) -> Result<(), Problem>
         let problem = "is not the name of one of `latency.caches`".into();
         return Err(("latency.memories", format!("`{name}`: `{cache}`"), problem));
     }
-    for cycles in [port.miss_cycles, port.load_cycles, port.store_cycles] {
+    let all = [
+        port.miss_cycles,
+        port.hit_cycles,
+        port.load_cycles,
+        port.store_cycles,
+    ];
+    for cycles in all {
         if !(0.0..=MOST_CYCLES).contains(&cycles) {
             let problem = format!("is not a number of cycles from 0 to {MOST_CYCLES}");
             return Err(("latency.memories", format!("`{name}`: {cycles}"), problem));

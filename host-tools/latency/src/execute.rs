@@ -144,8 +144,7 @@ impl<S> Drop for Tracing<S> {
 
 /// Executes the program at `path` on a machine of QEMU for `limit` at most.
 ///
-/// The program may use semihosting, as if it were run here; what it prints goes to standard
-/// error.
+/// The program may use semihosting, as if it were run here; what it prints goes to `output`.
 ///
 /// # Errors
 /// An [`ExecuteError`].
@@ -154,6 +153,7 @@ pub fn execute<S: Sink + Send + 'static>(
     machine: &str,
     listener: Listener,
     limit: Duration,
+    output: Stdio,
     sink: S,
 ) -> Result<(S, Ended), ExecuteError> {
     let mut command = qemu();
@@ -166,7 +166,7 @@ pub fn execute<S: Sink + Send + 'static>(
         .arg("-kernel")
         .arg(path)
         .stdin(Stdio::null())
-        .stdout(io::stderr())
+        .stdout(output)
         .stderr(Stdio::piped());
     let is_limited = listener.is_limited;
     let tracing = listener.start(sink);

@@ -1,5 +1,6 @@
 //! The cycles that a program takes a board.
 
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -36,7 +37,7 @@ pub struct Request<'a> {
     pub to: Option<&'a str>,
     /// After how many calls it is enough.
     pub calls: Option<u64>,
-    /// How long the emulator may run.
+    /// How long the emulator may run. What the program prints goes to standard error.
     pub limit: Duration,
     /// The folder in which the plugin is kept.
     pub cache: &'a Path,
@@ -162,8 +163,14 @@ pub fn predict(request: &Request<'_>) -> Result<Prediction, PredictError> {
     };
     let measure = Measure::new(core, &memory)?;
     let listener = Listener::new(&plugin(request.cache)?, window)?;
-    let (mut measure, ended) =
-        execute::execute(request.path, machine.name, listener, request.limit, measure)?;
+    let (mut measure, ended) = execute::execute(
+        request.path,
+        machine.name,
+        listener,
+        request.limit,
+        io::stderr().into(),
+        measure,
+    )?;
     if let Ended::Exit(_) = ended {
         measure.end(); // what was not left by then ends with the program
     }
