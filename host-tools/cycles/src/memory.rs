@@ -68,6 +68,8 @@ pub struct Port {
     pub cache: Option<String>,
     /// Cycles that it takes to bring a line of the cache, or without one `read_bytes`.
     pub miss_cycles: f64,
+    /// Cycles of the first read of another line, if the cache has it.
+    pub hit_cycles: f64,
     /// Without a cache: bytes that a read brings and that are kept until another read. 0:
     /// every access is a read of its own, whatever its size.
     pub read_bytes: u32,
@@ -183,7 +185,12 @@ impl Port {
                 cache: name.clone(),
             });
         }
-        let cycles = [self.miss_cycles, self.load_cycles, self.store_cycles];
+        let cycles = [
+            self.miss_cycles,
+            self.hit_cycles,
+            self.load_cycles,
+            self.store_cycles,
+        ];
         let read_fits = matches!(self.read_bytes, 0 | 4..=1024)
             && (self.read_bytes == 0 || self.read_bytes.is_power_of_two());
         match read_fits

@@ -37,6 +37,7 @@ struct Reached {
     /// Log2 of the bytes of a line or a read; none if nothing is kept.
     shift: Option<u32>,
     miss: u64,
+    hit: u64,
     is_prefetched: bool,
     load: u64,
     store: u64,
@@ -72,6 +73,12 @@ impl Memories {
             self.last = found.unwrap_or(NO_REGION);
         }
         self.last
+    }
+
+    /// Whether data of a region is read through a cache.
+    pub(crate) fn is_cached(&self, region: usize) -> bool {
+        let region = self.regions.get(region);
+        region.is_some_and(|region| region.data.cache.is_some())
     }
 
     /// Cycles that the fetch of the code at an address waits. Its line is looked for only if
@@ -121,6 +128,7 @@ impl Reached {
             cache,
             shift: (line_bytes > 0).then(|| line_bytes.trailing_zeros()),
             miss: parts(port.miss_cycles),
+            hit: parts(port.hit_cycles),
             is_prefetched: port.prefetch,
             load: parts(port.load_cycles),
             store: parts(port.store_cycles),
@@ -187,7 +195,8 @@ impl Reached {
             None => false,
         };
         let wait = match is_held {
-            true => 0,
+            true if line == self.line => 0,
+            true => self.hit,
             false if self.is_prefetched && is_next => {
                 let passed = passed.saturating_mul(PARTS as u64);
                 self.miss.saturating_sub(passed)

@@ -209,3 +209,7 @@ fn pairs((older, _): Access<'_>, (younger, _): Access<'_>) -> bool {
         && cycles_of(younger) == 1
         && (joins(older) || joins(younger))
 }
+
+#[cfg(test)]
+#[path = "cortex_m55_tests.rs"]
+mod tests;
