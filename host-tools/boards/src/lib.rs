@@ -4,6 +4,7 @@ mod file;
 mod linker;
 mod values;
 
+pub mod latency;
 pub mod startup;
 
 use std::collections::BTreeMap;
@@ -17,7 +18,7 @@ pub use file::{BoardError, check, find, load, names, parse, read, text};
 pub const DEFAULT_BOARD: &str = "qemu-mps2-an386";
 
 /// A board.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Board {
     /// Name of the board.
@@ -60,6 +61,9 @@ pub struct Board {
     /// How fast the processor runs; none where that means nothing.
     #[serde(default)]
     pub clock: Option<CoreClock>,
+    /// How long its memories take; see [`Board::latency`] for a board whose file does not say.
+    #[serde(default)]
+    pub latency: Option<latency::Latency>,
     /// The counter that costs are measured with.
     pub counter: Counter,
     /// How an image is run.
@@ -428,10 +432,15 @@ mod tests {
         assert_eq!(named.collect::<std::collections::BTreeSet<_>>(), written);
     }
 
-    /// Adds the fields of a table, with `NAME` for the names of memories.
+    /// Adds the fields of a table, with `NAME` for the names of memories and caches, and
+    /// `PORT` for the ways to reach one.
     fn fields(path: &str, table: &toml::Table, all: &mut std::collections::BTreeSet<String>) {
         for (key, value) in table {
-            let key = if path == "memory." { "NAME" } else { key };
+            let key = match (path, key.as_str()) {
+                ("memory." | "latency.caches." | "latency.memories.", _) => "NAME",
+                ("latency.memories.NAME.", "code" | "data") => "PORT",
+                _ => key,
+            };
             match value {
                 toml::Value::Table(below) => fields(&format!("{path}{key}."), below, all),
                 _ => {

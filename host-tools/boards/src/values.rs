@@ -1,5 +1,6 @@
 //! Values that a board's file cannot have.
 
+use super::latency;
 use super::startup::{self, Problem, STARTUPS, Startup};
 use super::{Board, Region, Runner};
 
@@ -18,6 +19,7 @@ pub(crate) fn check(board: &Board) -> Result<(), Problem> {
     check_memory(board)?;
     check_layout(board)?;
     check_clock(board)?;
+    latency::check(board)?;
     check_runner(board)?;
     let name = board.startup();
     match Startup::find(name) {

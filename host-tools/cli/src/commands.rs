@@ -8,6 +8,7 @@ mod bringup;
 mod check;
 mod compile;
 mod completions;
+mod cycles;
 mod data;
 mod doctor;
 mod emulate;
@@ -24,6 +25,7 @@ mod model;
 mod new;
 mod notes;
 mod plan;
+mod predict;
 mod probes;
 mod progress;
 mod report;
@@ -98,9 +100,11 @@ enum Command {
     Check(check::CheckArgs),
     /// Classify images on a board, and check every step against the host.
     Run(run::Run),
-    /// Measure each step of an inference on a board.
+    /// Measure each step of an inference on a board, and predict its latency.
     ///
-    /// An emulated board counts instructions, which is not latency.
+    /// An emulated board counts instructions, which is not latency. Cycles are predicted for
+    /// every board from an execution in an emulator, by models of its core and memories; with
+    /// `--predict`, or where no debug probe is connected, that is all.
     Bench(bench::Bench),
     /// Walk through a board's first run: chip, RAM, flash, clock, one inference.
     ///
@@ -113,6 +117,12 @@ enum Command {
     /// is large enough. Images that this tool builds are audited whenever they are built;
     /// this is for a firmware of one's own.
     Audit(audit::Audit),
+    /// Predict the cycles of any program on a board, from its execution in an emulator.
+    ///
+    /// Says where they go: instructions, loads, branches, waits for the memory of code and
+    /// data; and the functions and lines of source that take most. The program may use
+    /// semihosting, as if it were run here.
+    Cycles(cycles::CyclesArgs),
     /// Print what the firmware logs.
     Logs(logs::Logs),
     /// List the debug probes that are connected.
@@ -152,9 +162,10 @@ impl Cli {
             Command::Flash(command) => Box::new(command.run()?),
             Command::Check(command) => Box::new(command.run()?),
             Command::Run(command) => Box::new(command.run()?),
-            Command::Bench(command) => Box::new(command.run()?),
+            Command::Bench(command) => command.run()?,
             Command::Bringup(command) => Box::new(command.run()?),
             Command::Audit(command) => Box::new(command.run()?),
+            Command::Cycles(command) => Box::new(command.run()?),
             Command::Logs(command) => Box::new(command.run()?),
             Command::Probes(command) => Box::new(command.run()),
             Command::Boards(command) => Box::new(command.run()?),

@@ -94,6 +94,11 @@ impl Latency {
         })
     }
 
+    /// What was executed before the last block took: all of what led to it.
+    pub const fn settled(&self) -> Cycles {
+        self.total
+    }
+
     /// What was executed until now took, where it was left taken to be where it ended.
     pub fn total(&mut self) -> Cycles {
         self.leave(None);
@@ -181,7 +186,8 @@ fn executed(block: &Block, target: Option<u32>) -> usize {
 }
 
 impl Cycles {
-    fn add(&mut self, other: &Self) {
+    /// Adds those of something else.
+    pub const fn add(&mut self, other: &Self) {
         self.issue += other.issue;
         self.accesses += other.accesses;
         self.branches += other.branches;
@@ -219,11 +225,6 @@ impl Sink for Latency {
 
     fn begin(&mut self) {
         self.leave(None);
-        self.total = Cycles::default();
-        self.instructions = 0;
-        for block in self.blocks.iter_mut().flatten() {
-            block.counts.fill(Default::default());
-        }
     }
 
     fn end(&mut self) {

@@ -16,7 +16,6 @@
 
 #![warn(missing_docs)]
 
-pub mod blocks;
 pub mod decode;
 pub mod latency;
 pub mod memory;

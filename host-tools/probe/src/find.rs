@@ -157,6 +157,7 @@ pub fn board_of_chip(chip: &str) -> Result<Board, FindError> {
         memory: memories.all,
         budget: Budget::default(),
         clock: None,
+        latency: None,
         counter: Counter {
             name: "the core's own".to_owned(),
             frequency_hz: None,

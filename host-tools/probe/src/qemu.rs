@@ -6,7 +6,6 @@
 
 mod core;
 mod gdb;
-mod owned;
 mod probe;
 mod process;
 mod program;

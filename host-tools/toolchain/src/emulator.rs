@@ -1,4 +1,6 @@
-//! Finds QEMU for Arm.
+//! Finds QEMU for Arm, and starts it so that it does not outlive this process.
+
+pub mod owned;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

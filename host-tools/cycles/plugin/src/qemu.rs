@@ -207,6 +207,10 @@ fn bytes(instruction: *const Instruction) -> ([u8; MOST_BYTES], usize) {
         // SAFETY: to version 2 it returns where as many bytes are as the instruction has.
         bytes[..length].copy_from_slice(unsafe { slice::from_raw_parts(data, length) });
     }
+    // QEMU 7 adds to a block's last instruction the half of the next one that it has looked
+    // at, if that goes on in another page.
+    let is_wide = bytes[1] >> 3 > 0b11100;
+    let length = length.min(if is_wide { 4 } else { 2 });
     (bytes, length)
 }
 

@@ -29,9 +29,8 @@ pub(crate) struct Recorder {
     blocks: Vec<Block>,
     numbers: HashMap<(u32, Vec<u16>), usize>,
     buffer: Vec<u8>,
-    out: Box<dyn Write + Send>,
-    /// Whether the reader has gone.
-    is_lost: bool,
+    /// None once nothing is wanted any more, or the reader has gone.
+    out: Option<Box<dyn Write + Send>>,
 }
 
 /// What is to come after a block.
@@ -50,8 +49,7 @@ impl Recorder {
             blocks: Vec::new(),
             numbers: HashMap::new(),
             buffer: HEADER.to_vec(),
-            out,
-            is_lost: false,
+            out: Some(out),
         }
     }
 
@@ -104,9 +102,12 @@ impl Recorder {
         if wanted.has_ended || self.buffer.len() >= BUFFER_BYTES {
             self.flush();
         }
+        if self.window.is_over() {
+            self.out = None; // the reader sees that it is over
+        }
         Next {
-            is_wanted: wanted.is_wanted && !self.is_lost,
-            is_over: self.window.is_over() || self.is_lost,
+            is_wanted: wanted.is_wanted && self.out.is_some(),
+            is_over: self.out.is_none(),
         }
     }
 
@@ -120,24 +121,29 @@ impl Recorder {
 
     /// Writes what is left to be written.
     pub(crate) fn flush(&mut self) {
-        if !self.is_lost {
-            let written = self.out.write_all(&self.buffer);
-            self.is_lost = written.and_then(|()| self.out.flush()).is_err();
+        if let Some(out) = &mut self.out {
+            let written = out.write_all(&self.buffer);
+            if written.and_then(|()| out.flush()).is_err() {
+                self.out = None;
+            }
         }
         self.buffer.clear();
     }
 }
 
 /// Whether code ends with BL or BLX.
-fn is_call(code: &[u16]) -> bool {
-    // BLX and BLXNS of a register; the second half of a longer instruction cannot be one
-    // where a block may end, except in a constant.
-    let is_register = |last: u16| last & 0xff83 == 0x4780;
-    match *code {
-        [.., first, second] if first & 0xf800 == 0xf000 && second & 0xd000 == 0xd000 => true,
-        [.., last] => is_register(last),
-        [] => false,
+fn is_call(mut code: &[u16]) -> bool {
+    let mut is_call = false;
+    while let [first, rest @ ..] = code {
+        let second = rest.first().filter(|_| first >> 11 > 0b11100);
+        is_call = match second {
+            Some(second) => first & 0xf800 == 0xf000 && second & 0xd000 == 0xd000,
+            // BLX and BLXNS of a register.
+            None => first & 0xff83 == 0x4780 || first & 0xff87 == 0x4784,
+        };
+        code = &rest[usize::from(second.is_some())..];
     }
+    is_call
 }
 
 #[cfg(test)]
@@ -192,5 +198,9 @@ mod tests {
         assert!(is_call(&[0xbf00, 0x4798]), "blx r3");
         assert!(!is_call(&[0x4718]), "bx r3");
         assert!(!is_call(&[0xf000, 0xb800]), "b.w");
+        assert!(
+            !is_call(&[0xf112, 0xf00c, 0xd102]),
+            "bne behind what looks like bl"
+        );
     }
 }

@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::owned;
 use super::process::{EmulatorError, keep_last_lines, machine, spawn};
 use tadpool_boards::{Board, Runner};
+use tadpool_toolchain::emulator::owned;
 
 /// How a program came to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,7 +7,10 @@ use std::io;
 use std::process::{Child, Command};
 
 /// Starts `command`, which is to have [`mark`] among its arguments.
-pub(super) fn spawn(command: Command) -> io::Result<Child> {
+///
+/// # Errors
+/// If it cannot be started.
+pub fn spawn(command: Command) -> io::Result<Child> {
     #[cfg(unix)]
     return unix::spawn(command);
     #[cfg(not(unix))]
@@ -18,7 +21,7 @@ pub(super) fn spawn(command: Command) -> io::Result<Child> {
 }
 
 /// Ends `child`, and what it has started, at once.
-pub(super) fn end(child: &mut Child) {
+pub fn end(child: &mut Child) {
     #[cfg(unix)]
     unix::end(child.id());
     child.kill().ok(); // it may have ended by itself
@@ -28,7 +31,7 @@ pub(super) fn end(child: &mut Child) {
 }
 
 /// The name that an emulator is given, so that one is found that was left behind.
-pub(super) fn mark() -> String {
+pub fn mark() -> String {
     format!("{MARK}{}", std::process::id())
 }
 
