@@ -83,6 +83,12 @@ pub struct Port {
     pub load_cycles: f64,
     /// Cycles of a store that no cache takes.
     pub store_cycles: f64,
+    /// Where, in bytes from the region's start, further memories begin that are reached over
+    /// ports of their own; in ascending order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub banks: Vec<u32>,
+    /// More cycles of an access to another of them than the access before.
+    pub switch_cycles: f64,
 }
 
 /// What is wrong with a [`MemoryMap`].
@@ -117,11 +123,11 @@ pub enum MemoryError {
         /// The region.
         region: String,
     },
-    /// Cycles below zero, above 10 000, or no number; or bytes of a read that are no power
-    /// of two up to 1024.
+    /// Cycles below zero, above 10 000, or no number; bytes of a read that are no power of two
+    /// up to 1024; or banks that are not in ascending order.
     #[error(
-        "region `{region}`: cycles are to be from 0 to 10000, and `read_bytes` 0 or a power of \
-         two from 4 to 1024"
+        "region `{region}`: cycles are to be from 0 to 10000, `read_bytes` 0 or a power of two \
+         from 4 to 1024, and `banks` in ascending order"
     )]
     Port {
         /// The region.
@@ -194,6 +200,7 @@ impl Port {
             self.hit_cycles,
             self.load_cycles,
             self.store_cycles,
+            self.switch_cycles,
         ];
         let read_fits = matches!(self.read_bytes, 0 | 4..=1024)
             && (self.read_bytes == 0 || self.read_bytes.is_power_of_two());

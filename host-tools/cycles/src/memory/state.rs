@@ -42,6 +42,10 @@ struct Reached {
     is_prefetched: bool,
     load: u64,
     store: u64,
+    /// Where further banks begin, and which one was accessed last.
+    banks: Vec<u32>,
+    switch: u64,
+    bank: usize,
     /// The line that was come to last, and when.
     line: u32,
     at: u64,
@@ -56,8 +60,8 @@ impl Memories {
         let region = |region: &super::Region| Region {
             start: region.start,
             end: region.start.wrapping_add(region.bytes.wrapping_sub(1)),
-            code: Reached::new(&region.code, &map.caches),
-            data: Reached::new(&region.data, &map.caches),
+            code: Reached::new(&region.code, region.start, &map.caches),
+            data: Reached::new(&region.data, region.start, &map.caches),
         };
         let regions = map.regions.iter().filter(|region| region.bytes > 0);
         Ok(Self {
@@ -121,7 +125,7 @@ impl Memories {
 }
 
 impl Reached {
-    fn new(port: &Port, caches: &[Cache]) -> Self {
+    fn new(port: &Port, start: u32, caches: &[Cache]) -> Self {
         let parts = |cycles: f64| (cycles * PARTS).round() as u64;
         let named = |name: &String| caches.iter().position(|cache| cache.name == *name);
         let cache = port.cache.as_ref().and_then(named);
@@ -136,6 +140,13 @@ impl Reached {
             is_prefetched: port.prefetch,
             load: parts(port.load_cycles),
             store: parts(port.store_cycles),
+            banks: port
+                .banks
+                .iter()
+                .map(|at| start.saturating_add(*at))
+                .collect(),
+            switch: parts(port.switch_cycles),
+            bank: 0,
             line: u32::MAX,
             at: 0,
             busy_until: 0,
@@ -152,11 +163,12 @@ impl Reached {
     }
 
     fn load(&mut self, caches: &mut [Lines], address: u32, bytes: u32, now: u64) -> u64 {
+        let switch = self.switch(address);
         let Some(shift) = self.shift else {
-            return self.load + self.miss;
+            return switch + self.load + self.miss;
         };
         let last = address.wrapping_add(bytes.saturating_sub(1)) >> shift;
-        let mut wait = self.load;
+        let mut wait = switch + self.load;
         let mut line = address >> shift;
         loop {
             // What another port brought into the cache may have taken the line's place.
@@ -171,8 +183,9 @@ impl Reached {
     }
 
     fn store(&mut self, caches: &mut [Lines], address: u32, bytes: u32) -> u64 {
+        let switch = self.switch(address);
         let (Some(cache), Some(shift)) = (self.cache, self.shift) else {
-            return self.store;
+            return switch + self.store;
         };
         let cache = &mut caches[cache];
         let mut is_held = true;
@@ -184,7 +197,19 @@ impl Reached {
                 }
             }
         }
-        if is_held { 0 } else { self.store }
+        switch + if is_held { 0 } else { self.store }
+    }
+
+    /// What an access takes if it is to another bank than the one before.
+    fn switch(&mut self, address: u32) -> u64 {
+        if self.switch == 0 {
+            return 0;
+        }
+        let bank = self.banks.partition_point(|&start| start <= address);
+        match std::mem::replace(&mut self.bank, bank) == bank {
+            true => 0,
+            false => self.switch,
+        }
     }
 
     /// What a line waits that is not the one before.
