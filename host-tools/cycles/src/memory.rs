@@ -14,6 +14,10 @@ pub(crate) use self::state::{Memories, NO_REGION};
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MemoryMap {
+    /// Whether estimates with it were compared with measurements; see
+    /// [`Core::validated`](crate::pipeline::Core::validated).
+    #[serde(default)]
+    pub is_measured: bool,
     /// The caches that ports of the regions name.
     #[serde(default, rename = "cache", skip_serializing_if = "Vec::is_empty")]
     pub caches: Vec<Cache>,

@@ -60,15 +60,16 @@ const fn entry(
 
 impl Core {
     /// How far estimates of this core with a board's memories are from measurements; none if
-    /// there are none to compare with. Without waits for memory, programs are taken that
+    /// there are none to compare with, of the core or of the memories. Without waits for memory, programs are taken that
     /// wait for it for less than a twentieth of their cycles.
     pub fn validated(self, memory: &MemoryMap) -> Option<Validated> {
+        let is_measured = memory.is_measured;
         let ports = memory.regions.iter().flat_map(|it| [&it.code, &it.data]);
         let most = ports.map(|port| port.miss_cycles.max(port.load_cycles));
         let most = most.fold(0.0, f64::max);
         let memory = match most {
             0.0 => Memory::ZeroWait,
-            _ if most > MOST_MEASURED => return None,
+            _ if !is_measured || most > MOST_MEASURED => return None,
             _ => Memory::Flash,
         };
         let is = |entry: &&(Self, Memory, Validated)| entry.0 == self && entry.1 == memory;
@@ -79,6 +80,8 @@ impl Core {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::latency::Latency;
+    use crate::trace::{Access, Sink};
 
     const TABLE: &str = include_str!("../validation/table.tsv");
 
@@ -131,15 +134,45 @@ mod tests {
     }
 
     #[test]
+    fn memories_of_the_table_are_measured() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/validation/memories");
+        for line in TABLE.lines().skip(1) {
+            let fields: Vec<&str> = line.split('\t').collect();
+            let file = format!("{folder}/{}.toml", fields[2]);
+            let map: MemoryMap = toml::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+            let core = Core::by_name(fields[1]).unwrap();
+            assert!(core.validated(&map).is_some(), "{line}");
+            let other = MemoryMap {
+                is_measured: false,
+                ..map
+            };
+            assert_eq!(core.validated(&other), None, "{line}");
+        }
+    }
+
+    #[test]
     fn what_was_not_measured_is_not_validated() {
         let zero_wait = MemoryMap::zero_wait();
         for core in [Core::CortexM0, Core::CortexM3, Core::CortexM55] {
             assert_eq!(core.validated(&zero_wait), None, "{core:?}");
         }
         assert!(Core::CortexM4.validated(&zero_wait).is_some());
-        let text = "[[region]]\nname = \"external\"\nstart = 0x9000_0000\nbytes = 0x100_0000\n\
+        let text = "is_measured = true\n[[region]]\nname = \"external\"\nstart = 0x9000_0000\nbytes = 0x100_0000\n\
                     data = { read_bytes = 32, miss_cycles = 80.0 }";
         let external = toml::from_str(text).unwrap();
         assert_eq!(Core::CortexM7.validated(&external), None);
+        // What is not accessed does not matter.
+        let mut latency = Latency::new(Core::CortexM7, &external).unwrap();
+        latency.define(0, 0x100, &[0x6808]).unwrap();
+        latency.execute(0, &[]);
+        assert!(latency.validated().is_some());
+        let access = Access {
+            instruction: 0,
+            address: 0x9000_0000,
+            bytes: 4,
+            is_store: false,
+        };
+        latency.execute(0, &[access]);
+        assert_eq!(latency.validated(), None);
     }
 }

@@ -45,6 +45,7 @@ pub fn map_moved(board: &Board, moves: &[Moved]) -> MemoryMap {
     MemoryMap {
         caches: caches.collect(),
         regions: regions.collect(),
+        is_measured: latency.measured,
     }
 }
 
@@ -71,11 +72,14 @@ fn port(port: &Port) -> memory::Port {
     memory::Port {
         cache: port.cache.clone(),
         miss_cycles: port.miss_cycles,
+        busy_cycles: port.busy_cycles,
         hit_cycles: port.hit_cycles,
         read_bytes: port.read_bytes,
         prefetch: port.prefetch,
         load_cycles: port.load_cycles,
         store_cycles: port.store_cycles,
+        banks: port.banks.clone(),
+        switch_cycles: port.switch_cycles,
     }
 }
 
@@ -147,10 +151,7 @@ mod tests {
             ("nucleo-l4r5zi", "stm32l4r5-dual-bank"),
             ("stm32f746g-disco", "stm32f746"),
         ] {
-            let folder = concat!(
-                env!("CARGO_MANIFEST_DIR"),
-                "/../cycles/validation/memories"
-            );
+            let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../cycles/validation/memories");
             let text = std::fs::read_to_string(format!("{folder}/{file}.toml")).unwrap();
             let validated: MemoryMap = toml::from_str(&text).unwrap();
             let map = map(&tadpool_boards::find(name).unwrap());

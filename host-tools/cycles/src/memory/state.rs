@@ -27,6 +27,8 @@ struct Region {
     end: u32,
     code: Reached,
     data: Reached,
+    /// Whether code or data of it was accessed.
+    is_used: bool,
 }
 
 /// A port, with what it is doing. Waits are in parts of a cycle.
@@ -62,6 +64,7 @@ impl Memories {
             end: region.start.wrapping_add(region.bytes.wrapping_sub(1)),
             code: Reached::new(&region.code, region.start, &map.caches),
             data: Reached::new(&region.data, region.start, &map.caches),
+            is_used: false,
         };
         let regions = map.regions.iter().filter(|region| region.bytes > 0);
         Ok(Self {
@@ -82,6 +85,14 @@ impl Memories {
         self.last
     }
 
+    /// Whether an address's region was accessed.
+    pub(crate) fn is_used(&mut self, address: u32) -> bool {
+        let region = self.region(address);
+        self.regions
+            .get(region)
+            .is_some_and(|region| region.is_used)
+    }
+
     /// Whether data of a region is read through a cache.
     pub(crate) fn is_cached(&self, region: usize) -> bool {
         let region = self.regions.get(region);
@@ -94,6 +105,7 @@ impl Memories {
         let Some(region) = self.regions.get_mut(region) else {
             return 0;
         };
+        region.is_used = true;
         let wait = region.code.fetch(&mut self.caches, address, now);
         self.whole(wait)
     }
@@ -103,6 +115,7 @@ impl Memories {
         let Some(region) = self.regions.get_mut(region) else {
             return 0;
         };
+        region.is_used = true;
         let wait = region.data.load(&mut self.caches, address, bytes, now);
         self.whole(wait)
     }
@@ -112,6 +125,7 @@ impl Memories {
         let Some(region) = self.regions.get_mut(region) else {
             return 0;
         };
+        region.is_used = true;
         let wait = region.data.store(&mut self.caches, address, bytes);
         self.whole(wait)
     }
