@@ -269,5 +269,4 @@ fn kind(instruction: &Instruction) -> Kind {
 }
 
 #[cfg(test)]
-#[path = "cortex_m4_tests.rs"]
 mod tests;

@@ -211,5 +211,4 @@ fn pairs((older, _): Access<'_>, (younger, _): Access<'_>) -> bool {
 }
 
 #[cfg(test)]
-#[path = "cortex_m55_tests.rs"]
 mod tests;

@@ -216,5 +216,4 @@ fn pairs((older, first): Access<'_>, (younger, second): Access<'_>) -> bool {
 }
 
 #[cfg(test)]
-#[path = "cortex_m7_tests.rs"]
 mod tests;
