@@ -147,10 +147,7 @@ mod tests {
             ("nucleo-l4r5zi", "stm32l4r5-dual-bank"),
             ("stm32f746g-disco", "stm32f746"),
         ] {
-            let folder = concat!(
-                env!("CARGO_MANIFEST_DIR"),
-                "/../cycles/validation/memories"
-            );
+            let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../cycles/validation/memories");
             let text = std::fs::read_to_string(format!("{folder}/{file}.toml")).unwrap();
             let validated: MemoryMap = toml::from_str(&text).unwrap();
             let map = map(&tadpool_boards::find(name).unwrap());
