@@ -45,6 +45,7 @@ pub fn map_moved(board: &Board, moves: &[Moved]) -> MemoryMap {
     MemoryMap {
         caches: caches.collect(),
         regions: regions.collect(),
+        is_measured: latency.measured,
     }
 }
 
@@ -71,11 +72,14 @@ fn port(port: &Port) -> memory::Port {
     memory::Port {
         cache: port.cache.clone(),
         miss_cycles: port.miss_cycles,
+        busy_cycles: port.busy_cycles,
         hit_cycles: port.hit_cycles,
         read_bytes: port.read_bytes,
         prefetch: port.prefetch,
         load_cycles: port.load_cycles,
         store_cycles: port.store_cycles,
+        banks: port.banks.clone(),
+        switch_cycles: port.switch_cycles,
     }
 }
 

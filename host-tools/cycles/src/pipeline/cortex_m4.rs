@@ -16,8 +16,7 @@
 //!   register or from memory, two; and two more if the target is a long instruction that
 //!   does not begin on a word;
 //! - code comes a word a cycle into a buffer of three words; a branch that is not taken
-//!   loses one of them, and of five long instructions off the word two are lost (fitted to
-//!   the measurements of `validation`; at zero wait states, one of three);
+//!   loses one of them, and so do three long instructions off the word;
 //! - IT takes no cycle behind a short instruction;
 //! - what a condition leaves out takes a cycle;
 //! - VMLA and its kin take three cycles, VDIV and VSQRT fourteen, and a load of floats one
@@ -39,8 +38,8 @@ use crate::memory::{Memories, NO_REGION};
 pub(super) const DIVISION: u64 = 7;
 /// Cycles that a load behind a store waits.
 const LOAD_BEHIND_STORE: u64 = 2;
-/// Of five long instructions off the word, two fetches are lost (fitted).
-const LOST: u64 = 5;
+/// Of so many long instructions off the word, a fetch is lost.
+const LOST: u64 = 3;
 /// More cycles of a jump to a long instruction that does not begin on a word.
 const OFF_WORD: u64 = 2;
 
@@ -57,7 +56,7 @@ pub(crate) struct Pipeline {
     rules: Rules,
     now: u64,
     fetch: Fetch,
-    /// Twice the long instructions off the word whose lost fetches are not counted yet.
+    /// Long instructions off the word of which no fetch was lost yet.
     off: u64,
     /// Whether the next instruction was jumped to.
     is_entered: bool,
@@ -172,7 +171,7 @@ impl Pipeline {
         if !operation.instruction.is_wide || !operation.is_off_word() {
             return 0;
         }
-        self.off += 2;
+        self.off += 1;
         let lost = self.off / LOST;
         self.off %= LOST;
         lost
