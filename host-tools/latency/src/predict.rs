@@ -10,7 +10,7 @@ use tadpool_cycles::memory::{MemoryError, MemoryMap};
 use tadpool_cycles::pipeline::Core;
 use tadpool_cycles::trace::Sink as _;
 
-use super::bound::bound;
+use super::bound::Bound;
 use super::execute::{self, Ended, ExecuteError, Listener, Window};
 use super::machine::{Machine, NoMachine};
 use super::measure::{Measure, Profile};
@@ -56,7 +56,7 @@ pub struct Prediction {
     /// Where the latency of its memories is from.
     pub memories: String,
     /// How far off it may be.
-    pub bound: String,
+    pub bound: Bound,
     /// Whether memory of the emulated machine stands for that of the board, since the program
     /// was linked for other addresses.
     pub is_moved: bool,
@@ -192,7 +192,7 @@ pub fn predict(request: &Request<'_>) -> Result<Prediction, PredictError> {
         memories: request
             .board
             .map_or_else(|| NO_BOARD.to_owned(), |board| board.latency().source),
-        bound: bound(core, request.board).to_string(),
+        bound: measure.bound(),
         is_moved: moves.is_some(),
         machine,
         ended: match ended {

@@ -12,7 +12,7 @@ use tadpool_compiler::budget::Budget;
 use tadpool_compiler::compile::Compiled;
 use tadpool_compiler::place::program::Arena;
 use tadpool_image::cache::Cache;
-use tadpool_latency::bound::bound;
+use tadpool_latency::bound::Bound;
 use tadpool_latency::execute::{Listener, Window};
 use tadpool_latency::measure::Split;
 use tadpool_latency::memory::{map, map_moved};
@@ -50,7 +50,7 @@ pub(crate) struct Predicted {
     pub(crate) machine: String,
     pub(crate) ms: Option<f64>,
     /// How far off it may be, by what predictions were compared with.
-    pub(crate) bound: String,
+    pub(crate) bound: Bound,
     pub(crate) total: Split,
     pub(crate) steps: Vec<PredictedStep>,
 }
@@ -108,7 +108,7 @@ pub(crate) fn predict(
     let read = tracing.wait(REST_TIME);
     session.shut_down()?;
 
-    let (steps, result) = read.context("the emulator did not tell what it executed")?;
+    let (mut steps, result) = read.context("the emulator did not tell what it executed")?;
     result?;
     let (steps, rest) = steps
         .cycles()
@@ -138,7 +138,7 @@ pub(crate) fn predict(
         });
     Ok(Predicted {
         model: compiled.description.name.clone(),
-        bound: bound(twin.core, Some(board)).to_string(),
+        bound,
         board: board.name.clone(),
         chip: board.chip.clone(),
         core: twin.core.name(),
@@ -188,7 +188,7 @@ impl Predicted {
             model: self.model.clone(),
             board: self.board.clone(),
             clock_hz: self.clock_hz,
-            bound: self.bound.clone(),
+            bound: self.bound.to_string(),
             total: self.total.cycles,
             compute: self.total.compute(),
             data: self.total.data,
@@ -208,9 +208,10 @@ impl Predicted {
         let cycles = grouped(self.total.cycles);
         match (self.ms, self.clock_hz) {
             (Some(ms), Some(hz)) => {
+                let mhz = f64::from(hz) / 1e6;
                 format!(
-                    "{ms:.1} ms predicted: {cycles} cycles at {} MHz",
-                    f64::from(hz) / 1e6
+                    "{ms:.1} ms predicted: {cycles} cycles at {mhz} MHz; {}",
+                    self.bound
                 )
             }
             _ => format!("{cycles} cycles predicted; {}", self.bound),
