@@ -9,6 +9,7 @@ use tadpool_cycles::memory::{MemoryError, MemoryMap};
 use tadpool_cycles::pipeline::Core;
 use tadpool_cycles::trace::{Access, Sink};
 
+use super::bound::Bound;
 use super::program::Program;
 
 /// Cycles, by what they are spent on.
@@ -88,6 +89,11 @@ impl Measure {
             calls: Calls::default(),
             began: None,
         })
+    }
+
+    /// How far off they may be.
+    pub fn bound(&mut self) -> Bound {
+        self.latency.validated().into()
     }
 
     /// Where the cycles went.

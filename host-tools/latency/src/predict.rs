@@ -10,6 +10,7 @@ use tadpool_cycles::memory::{MemoryError, MemoryMap};
 use tadpool_cycles::pipeline::Core;
 use tadpool_cycles::trace::Sink as _;
 
+use super::bound::Bound;
 use super::execute::{self, Ended, ExecuteError, Listener, Window};
 use super::machine::{Machine, NoMachine};
 use super::measure::{Measure, Profile};
@@ -54,6 +55,8 @@ pub struct Prediction {
     pub clock_hz: Option<u32>,
     /// Where the latency of its memories is from.
     pub memories: String,
+    /// How far off it may be.
+    pub bound: Bound,
     /// Whether memory of the emulated machine stands for that of the board, since the program
     /// was linked for other addresses.
     pub is_moved: bool,
@@ -163,14 +166,14 @@ pub fn predict(request: &Request<'_>) -> Result<Prediction, PredictError> {
     };
     let measure = Measure::new(core, &memory)?;
     let listener = Listener::new(&plugin(request.cache)?, window)?;
-    let (mut measure, ended) = execute::execute(
-        request.path,
-        machine.name,
-        listener,
-        request.limit,
-        io::stderr().into(),
-        measure,
-    )?;
+    let run = execute::Run {
+        path: request.path,
+        machine: machine.name,
+        arguments: &[],
+        limit: request.limit,
+        output: io::stderr().into(),
+    };
+    let (mut measure, ended) = execute::execute(run, listener, measure)?;
     if let Ended::Exit(_) = ended {
         measure.end(); // what was not left by then ends with the program
     }
@@ -189,6 +192,7 @@ pub fn predict(request: &Request<'_>) -> Result<Prediction, PredictError> {
         memories: request
             .board
             .map_or_else(|| NO_BOARD.to_owned(), |board| board.latency().source),
+        bound: measure.bound(),
         is_moved: moves.is_some(),
         machine,
         ended: match ended {

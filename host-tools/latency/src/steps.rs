@@ -8,6 +8,7 @@ use tadpool_cycles::memory::{MemoryError, MemoryMap};
 use tadpool_cycles::pipeline::Core;
 use tadpool_cycles::trace::{Access, Sink};
 
+use super::bound::Bound;
 use super::measure::Split;
 
 /// Takes an inference and tells its steps apart: each ends where the function that observes
@@ -54,6 +55,11 @@ impl Steps {
     pub fn cycles(&self) -> Option<(Vec<Split>, Split)> {
         let steps = self.steps.iter().map(|&cycles| cycles.into()).collect();
         self.is_over.then(|| (steps, self.rest.into()))
+    }
+
+    /// How far off they may be.
+    pub fn bound(&mut self) -> Bound {
+        self.latency.validated().into()
     }
 
     fn passed(&mut self, now: Cycles) -> Cycles {

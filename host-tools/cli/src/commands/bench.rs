@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::Args;
 use serde::Serialize;
 use tadpool_boards::{Runner, Unit};
@@ -45,6 +45,10 @@ pub(crate) struct Bench {
     /// Fail if the latency is predicted to be more than this.
     #[arg(long, value_name = "ms=150")]
     budget: Option<Budget>,
+    /// Write the predicted latency of each step as a page that a browser shows without any
+    /// other file.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// Write the record to a file, as JSON.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -97,33 +101,37 @@ impl Bench {
             if !self.predict {
                 print::note("no debug probe is connected: the latency is predicted, not measured");
             }
-            let predicted = predict(&board, &compiled, &self.session, (&picture, &pixels))?;
-            predicted.check(&self.budget.unwrap_or_default())?;
             let report = PredictionReport {
                 model: compiled.description.name.clone(),
+                prediction: predict(&board, &compiled, &self.session, (&picture, &pixels))?,
                 picture,
-                prediction: predicted,
             };
-            self.keep(&report)?;
+            self.keep(&report, Some(&report.prediction))?;
             return Ok(Box::new(report));
         }
         let report = self.measure(&model, &compiled, (picture, &pixels))?;
-        self.keep(&report)?;
-        if let Some(predicted) = &report.prediction {
-            predicted.check(&self.budget.unwrap_or_default())?;
-        }
+        self.keep(&report, report.prediction.as_ref())?;
         Ok(Box::new(report))
     }
 
-    /// Writes the record, if that is asked for.
-    fn keep(&self, report: &impl Serialize) -> anyhow::Result<()> {
-        match &self.output {
-            Some(path) => Ok(output::write(
-                path,
-                serde_json::to_string_pretty(report)?.as_bytes(),
-            )?),
-            None => Ok(()),
+    /// Writes record and page, if they are asked for, and compares with the budget.
+    fn keep(&self, report: &impl Serialize, predicted: Option<&Predicted>) -> anyhow::Result<()> {
+        if let Some(path) = &self.output {
+            output::write(path, serde_json::to_string_pretty(report)?.as_bytes())?;
         }
+        let budget = self.budget.unwrap_or_default();
+        let Some(predicted) = predicted else {
+            let is_needed = self.html.is_some() || budget.latency_us.is_some();
+            ensure!(
+                !is_needed,
+                "`--html` and `--budget` need a prediction, which failed"
+            );
+            return Ok(());
+        };
+        if let Some(path) = &self.html {
+            output::write(path, tadpool_report::latency(&predicted.page())?.as_bytes())?;
+        }
+        predicted.check(&budget)
     }
 
     fn measure(

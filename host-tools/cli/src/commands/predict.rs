@@ -12,6 +12,7 @@ use tadpool_compiler::budget::Budget;
 use tadpool_compiler::compile::Compiled;
 use tadpool_compiler::place::program::Arena;
 use tadpool_image::cache::Cache;
+use tadpool_latency::bound::Bound;
 use tadpool_latency::execute::{Listener, Window};
 use tadpool_latency::measure::Split;
 use tadpool_latency::memory::{map, map_moved};
@@ -20,6 +21,7 @@ use tadpool_latency::program::Program;
 use tadpool_latency::steps::Steps;
 use tadpool_latency::twin::Twin;
 use tadpool_probe::trace::Trace;
+use tadpool_report::{LatencyPage, LatencyStep};
 
 use super::board::{BoardImage, SessionArgs};
 use super::report::{grouped, table};
@@ -34,6 +36,8 @@ const REST_TIME: Duration = Duration::from_secs(60);
 /// What an inference is predicted to take.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Predicted {
+    /// The model's name.
+    pub(crate) model: String,
     /// The board that is meant.
     pub(crate) board: String,
     pub(crate) chip: String,
@@ -45,6 +49,8 @@ pub(crate) struct Predicted {
     /// The machine that executed it.
     pub(crate) machine: String,
     pub(crate) ms: Option<f64>,
+    /// How far off it may be, by what predictions were compared with.
+    pub(crate) bound: Bound,
     pub(crate) total: Split,
     pub(crate) steps: Vec<PredictedStep>,
 }
@@ -102,7 +108,7 @@ pub(crate) fn predict(
     let read = tracing.wait(REST_TIME);
     session.shut_down()?;
 
-    let (steps, result) = read.context("the emulator did not tell what it executed")?;
+    let (mut steps, result) = read.context("the emulator did not tell what it executed")?;
     result?;
     let (steps, rest) = steps
         .cycles()
@@ -131,6 +137,8 @@ pub(crate) fn predict(
             split,
         });
     Ok(Predicted {
+        model: compiled.description.name.clone(),
+        bound,
         board: board.name.clone(),
         chip: board.chip.clone(),
         core: twin.core.name(),
@@ -166,17 +174,47 @@ impl Predicted {
         Ok(())
     }
 
+    /// What a page of it shows.
+    pub(crate) fn page(&self) -> LatencyPage {
+        let steps = self.steps.iter().map(|step| LatencyStep {
+            name: step.name.clone(),
+            macs: step.macs,
+            cycles: step.split.cycles,
+            compute: step.split.compute(),
+            data: step.split.data,
+            code: step.split.code,
+        });
+        LatencyPage {
+            model: self.model.clone(),
+            board: self.board.clone(),
+            clock_hz: self.clock_hz,
+            bound: self.bound.to_string(),
+            total: self.total.cycles,
+            compute: self.total.compute(),
+            data: self.total.data,
+            code: self.total.code,
+            steps: steps.collect(),
+            provenance: vec![
+                ("tool", format!("tadpool {}", env!("CARGO_PKG_VERSION"))),
+                ("chip", format!("{}, {}", self.chip, self.core)),
+                ("memories", self.memories.clone()),
+                ("executed by", format!("QEMU, {}", self.machine)),
+            ],
+        }
+    }
+
     /// Its latency, in a line.
     pub(crate) fn line(&self) -> String {
         let cycles = grouped(self.total.cycles);
         match (self.ms, self.clock_hz) {
             (Some(ms), Some(hz)) => {
+                let mhz = f64::from(hz) / 1e6;
                 format!(
-                    "{ms:.1} ms predicted: {cycles} cycles at {} MHz",
-                    f64::from(hz) / 1e6
+                    "{ms:.1} ms predicted: {cycles} cycles at {mhz} MHz; {}",
+                    self.bound
                 )
             }
-            _ => format!("{cycles} cycles predicted, of a core without a clock"),
+            _ => format!("{cycles} cycles predicted; {}", self.bound),
         }
     }
 }

@@ -11,7 +11,7 @@ use tadpool_cycles::latency::Latency;
 use tadpool_cycles::memory::MemoryMap;
 use tadpool_cycles::pipeline::Core;
 use tadpool_cycles::trace::{Access, Sink};
-use tadpool_latency::execute::{Ended, Listener, Window, execute};
+use tadpool_latency::execute::{Ended, Listener, Run, Window, execute};
 use tadpool_latency::plugin::plugin;
 use tadpool_latency::program::Program;
 
@@ -49,7 +49,14 @@ pub(super) fn executed(
         began: None,
         parts: Vec::new(),
     };
-    let (parts, ended) = execute(image, machine, listener, limit, Stdio::null(), parts)?;
+    let run = Run {
+        path: image,
+        machine,
+        arguments: &["-icount", "shift=0"],
+        limit,
+        output: Stdio::null(),
+    };
+    let (parts, ended) = execute(run, listener, parts)?;
     ensure!(
         matches!(ended, Ended::Exit(status) if status.success()),
         "{}: the kernels did not end well: {ended:?}",
