@@ -127,10 +127,10 @@ impl Counter {
     }
 
     fn ticks(&mut self, work: impl FnOnce()) -> u32 {
-        tadpool_mark();
         self.systick.clear_current();
         // The counter is loaded on the tick after it was cleared.
         while SYST::get_current() == 0 {}
+        tadpool_mark();
         let before = SYST::get_current();
         work();
         let ticks = before.wrapping_sub(SYST::get_current()) & 0x00ff_ffff;

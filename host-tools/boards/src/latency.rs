@@ -24,6 +24,9 @@ const AT_ONCE: &str = "memories that answer at once";
 pub struct Latency {
     /// Where the figures are from, for people.
     pub source: String,
+    /// Whether estimates with them were compared with measurements of this chip.
+    #[serde(default)]
+    pub measured: bool,
     /// The caches that the memories name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub caches: BTreeMap<String, Cache>,
@@ -76,6 +79,10 @@ pub struct Port {
     pub cache: Option<String>,
     /// Cycles that it takes to bring a line of the cache or, without one, `read_bytes`.
     pub miss_cycles: f64,
+    /// Cycles for which the rest of the line keeps the memory busy then.
+    pub busy_cycles: f64,
+    /// Cycles of the first read of another line, if the cache has it.
+    pub hit_cycles: f64,
     /// Without a cache: bytes that a read brings, which are kept until another read. 0 where
     /// every access is a read of its own.
     pub read_bytes: u32,
@@ -85,6 +92,12 @@ pub struct Port {
     pub load_cycles: f64,
     /// Cycles of a store that no cache takes.
     pub store_cycles: f64,
+    /// Where, in bytes from the memory's start, others begin that are reached over ports of
+    /// their own, in ascending order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub banks: Vec<u32>,
+    /// More cycles of an access to another of them than the access before.
+    pub switch_cycles: f64,
 }
 
 impl Board {
@@ -118,6 +131,7 @@ impl Board {
         let names = [&self.layout.code, &self.layout.weights];
         Latency {
             source: ASSUMED.to_owned(),
+            measured: false,
             caches: BTreeMap::new(),
             memories: names
                 .map(|name| (name.clone(), memory.clone()))
@@ -196,7 +210,13 @@ fn check_port(latency: &Latency, name: &str, port: &Port) -> Result<(), Problem>
         let problem = "is not the name of one of `latency.caches`".into();
         return Err(("latency.memories", format!("`{name}`: `{cache}`"), problem));
     }
-    for cycles in [port.miss_cycles, port.load_cycles, port.store_cycles] {
+    let all = [
+        port.miss_cycles,
+        port.hit_cycles,
+        port.load_cycles,
+        port.store_cycles,
+    ];
+    for cycles in all {
         if !(0.0..=MOST_CYCLES).contains(&cycles) {
             let problem = format!("is not a number of cycles from 0 to {MOST_CYCLES}");
             return Err(("latency.memories", format!("`{name}`: {cycles}"), problem));

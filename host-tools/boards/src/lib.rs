@@ -423,6 +423,11 @@ mod tests {
                 caches: "none".into(),
                 flash_wait_states: 0,
             });
+            let memories = board
+                .latency
+                .iter_mut()
+                .flat_map(|it| it.memories.values_mut());
+            memories.for_each(|memory| memory.data.banks = vec![1]);
             board
         };
         let emulated = full("qemu-mps2-an386");

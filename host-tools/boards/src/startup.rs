@@ -126,7 +126,8 @@ const CORES: &[(&str, &[&str])] = &[
     ("Armv8-M", ARMV8M_ANY),
 ];
 const ARMV6M: &[&str] = &["thumbv6m-none-eabi"];
-const ARMV7M: &[&str] = &["thumbv7m-none-eabi"];
+// They execute all of Armv6-M too.
+const ARMV7M: &[&str] = &["thumbv7m-none-eabi", "thumbv6m-none-eabi"];
 const ARMV7EM: &[&str] = &["thumbv7em-none-eabihf", "thumbv7em-none-eabi"];
 const ARMV8M_BASE: &[&str] = &["thumbv8m.base-none-eabi"];
 const ARMV8M: &[&str] = &["thumbv8m.main-none-eabihf", "thumbv8m.main-none-eabi"];

@@ -26,6 +26,7 @@ mod model;
 mod new;
 mod notes;
 mod plan;
+mod predict;
 mod probes;
 mod progress;
 mod report;
@@ -100,9 +101,11 @@ enum Command {
     Check(check::CheckArgs),
     /// Classify images on a board, and check every step against the host.
     Run(run::Run),
-    /// Measure each step of an inference on a board.
+    /// Measure each step of an inference on a board, and predict its latency.
     ///
-    /// An emulated board counts instructions, which is not latency.
+    /// An emulated board counts instructions, which is not latency. Cycles are predicted for
+    /// every board from an execution in an emulator, by models of its core and memories; with
+    /// `--predict`, or where no debug probe is connected, that is all.
     Bench(bench::Bench),
     /// Walk through a board's first run: chip, RAM, flash, clock, one inference.
     ///
@@ -163,7 +166,7 @@ impl Cli {
             Command::Flash(command) => Box::new(command.run()?),
             Command::Check(command) => Box::new(command.run()?),
             Command::Run(command) => Box::new(command.run()?),
-            Command::Bench(command) => Box::new(command.run()?),
+            Command::Bench(command) => command.run()?,
             Command::Bringup(command) => Box::new(command.run()?),
             Command::Audit(command) => Box::new(command.run()?),
             Command::Cycles(command) => Box::new(command.run()?),

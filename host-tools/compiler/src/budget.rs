@@ -12,19 +12,24 @@ use crate::quantize::quant_model::Stream;
 
 pub use sensitivity::{Probe, Sensitivity, choose, int4_saving_bytes, narrowed, sensitivities};
 
-/// Bytes that an image may take of a board.
+/// What an image may take of a board.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Budget {
-    /// Of flash.
+    /// Bytes of flash.
     pub flash_bytes: Option<u64>,
-    /// Of RAM.
+    /// Bytes of RAM.
     pub ram_bytes: Option<u64>,
+    /// Microseconds of an inference. [`fit`] cannot keep it: whoever predicts latency compares.
+    pub latency_us: Option<u64>,
 }
+
+/// Most microseconds of a budget: an hour.
+const MOST_US: f64 = 3.6e9;
 
 /// A budget that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no budget; write flash=256K, ram=32K or flash=256K,ram=32K (K and M are 1024 and 1048576 bytes)"
+    "`{0}` is no budget; write flash=256K, ram=32K, ms=150 or several with commas between (K and M are 1024 and 1048576 bytes)"
 )]
 pub struct BudgetError(String);
 
@@ -193,6 +198,16 @@ impl FromStr for Budget {
         let mut budget = Self::default();
         for part in text.split(',') {
             let (name, size) = part.split_once('=').ok_or_else(fail)?;
+            if name == "ms" {
+                let us = size.parse::<f64>().map(|ms| 1e3 * ms).ok();
+                let us = us
+                    .filter(|us| (1.0..=MOST_US).contains(us))
+                    .ok_or_else(fail)?;
+                if budget.latency_us.replace(us.round() as u64).is_some() {
+                    return Err(fail());
+                }
+                continue;
+            }
             let (digits, unit) = match size.as_bytes().last() {
                 Some(b'K' | b'k') => (&size[..size.len() - 1], 1 << 10),
                 Some(b'M' | b'm') => (&size[..size.len() - 1], 1 << 20),
@@ -245,6 +260,7 @@ mod tests {
     const LIMITS: Budget = Budget {
         flash_bytes: Some(1000),
         ram_bytes: Some(98),
+        latency_us: None,
     };
 
     /// Three matrices of 400 weights and a stage that was widened.

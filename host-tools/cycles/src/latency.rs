@@ -5,6 +5,7 @@ use crate::decode::{Flow, Unknown};
 use crate::memory::{Memories, MemoryError, MemoryMap};
 use crate::pipeline::{Core, Event, Model, Operation};
 use crate::trace::{Access, Sink};
+use crate::validation::Validated;
 
 /// Cycles, by what they were spent on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -58,6 +59,8 @@ pub struct Line {
 /// ```
 #[derive(Debug)]
 pub struct Latency {
+    core: Core,
+    map: MemoryMap,
     model: Model,
     memories: Memories,
     blocks: Vec<Option<Block>>,
@@ -84,6 +87,8 @@ impl Latency {
     /// [`MemoryError`] if the map cannot be used.
     pub fn new(core: Core, memory: &MemoryMap) -> Result<Self, MemoryError> {
         Ok(Self {
+            core,
+            map: memory.clone(),
             model: Model::new(core),
             memories: Memories::new(memory)?,
             blocks: Vec::new(),
@@ -124,6 +129,16 @@ impl Latency {
             })
         });
         lines.filter(|line| line.executions > 0).collect()
+    }
+
+    /// How far such estimates are from what was measured, by the memories that were accessed;
+    /// none if there is nothing to compare with.
+    pub fn validated(&mut self) -> Option<Validated> {
+        self.leave(None);
+        let mut used = self.map.clone();
+        used.regions
+            .retain(|region| self.memories.is_used(region.start));
+        self.core.validated(&used)
     }
 
     /// Executes what is pending, after which the block at `target` is executed.

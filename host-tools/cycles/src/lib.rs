@@ -4,7 +4,9 @@
 //! [`decode`] tells the length of an instruction,
 //! the registers that it reads and writes, its memory access, where the program counter
 //! goes, and its class in the pipeline models; an encoding that it does not know is an
-//! error. [`pipeline`] estimates cycles from that, one file a core.
+//! error. [`latency`] takes an execution ([`trace`]) and tells its cycles on a core
+//! ([`pipeline`], one file a core) with a board's memories ([`memory`]); [`validation`] says
+//! how far such estimates were from what was measured.
 //!
 //! ```
 //! use tadpool_cycles::decode::{Code, Flow, decode};
@@ -16,9 +18,9 @@
 
 #![warn(missing_docs)]
 
-pub mod blocks;
 pub mod decode;
 pub mod latency;
 pub mod memory;
 pub mod pipeline;
 pub mod trace;
+pub mod validation;

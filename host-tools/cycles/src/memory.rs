@@ -14,6 +14,10 @@ pub(crate) use self::state::{Memories, NO_REGION};
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MemoryMap {
+    /// Whether estimates with it were compared with measurements; see
+    /// [`Core::validated`](crate::pipeline::Core::validated).
+    #[serde(default)]
+    pub is_measured: bool,
     /// The caches that ports of the regions name.
     #[serde(default, rename = "cache", skip_serializing_if = "Vec::is_empty")]
     pub caches: Vec<Cache>,
@@ -68,6 +72,11 @@ pub struct Port {
     pub cache: Option<String>,
     /// Cycles that it takes to bring a line of the cache, or without one `read_bytes`.
     pub miss_cycles: f64,
+    /// Cycles for which the rest of the line keeps the memory busy then, so that another one
+    /// waits that is missed meanwhile.
+    pub busy_cycles: f64,
+    /// Cycles of the first read of another line, if the cache has it.
+    pub hit_cycles: f64,
     /// Without a cache: bytes that a read brings and that are kept until another read. 0:
     /// every access is a read of its own, whatever its size.
     pub read_bytes: u32,
@@ -78,6 +87,12 @@ pub struct Port {
     pub load_cycles: f64,
     /// Cycles of a store that no cache takes.
     pub store_cycles: f64,
+    /// Where, in bytes from the region's start, further memories begin that are reached over
+    /// ports of their own; in ascending order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub banks: Vec<u32>,
+    /// More cycles of an access to another of them than the access before.
+    pub switch_cycles: f64,
 }
 
 /// What is wrong with a [`MemoryMap`].
@@ -112,11 +127,11 @@ pub enum MemoryError {
         /// The region.
         region: String,
     },
-    /// Cycles below zero, above 10 000, or no number; or bytes of a read that are no power
-    /// of two up to 1024.
+    /// Cycles below zero, above 10 000, or no number; bytes of a read that are no power of two
+    /// up to 1024; or banks that are not in ascending order.
     #[error(
-        "region `{region}`: cycles are to be from 0 to 10000, and `read_bytes` 0 or a power of \
-         two from 4 to 1024"
+        "region `{region}`: cycles are to be from 0 to 10000, `read_bytes` 0 or a power of two \
+         from 4 to 1024, and `banks` in ascending order"
     )]
     Port {
         /// The region.
@@ -183,7 +198,14 @@ impl Port {
                 cache: name.clone(),
             });
         }
-        let cycles = [self.miss_cycles, self.load_cycles, self.store_cycles];
+        let cycles = [
+            self.miss_cycles,
+            self.busy_cycles,
+            self.hit_cycles,
+            self.load_cycles,
+            self.store_cycles,
+            self.switch_cycles,
+        ];
         let read_fits = matches!(self.read_bytes, 0 | 4..=1024)
             && (self.read_bytes == 0 || self.read_bytes.is_power_of_two());
         match read_fits

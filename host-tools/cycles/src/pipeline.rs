@@ -6,9 +6,11 @@
 //! to the next.
 
 mod cortex_m0;
+mod cortex_m33;
 mod cortex_m4;
 mod cortex_m55;
 mod cortex_m7;
+mod fetch;
 mod predictor;
 mod slots;
 
@@ -97,6 +99,7 @@ pub(crate) struct Event<'a> {
 pub(crate) enum Model {
     CortexM0(cortex_m0::Pipeline),
     CortexM4(cortex_m4::Pipeline),
+    CortexM33(cortex_m33::Pipeline),
     CortexM7(Box<cortex_m7::Pipeline>),
     CortexM55(Box<cortex_m55::Pipeline>),
 }
@@ -111,7 +114,7 @@ impl Model {
             }
             Core::CortexM3 => Self::CortexM4(cortex_m4::Pipeline::new(Rules::CortexM3)),
             Core::CortexM4 => Self::CortexM4(cortex_m4::Pipeline::new(Rules::CortexM4)),
-            Core::CortexM33 => Self::CortexM4(cortex_m4::Pipeline::new(Rules::CortexM33)),
+            Core::CortexM33 => Self::CortexM33(cortex_m33::Pipeline::default()),
             Core::CortexM7 => Self::CortexM7(Box::default()),
             Core::CortexM55 => Self::CortexM55(Box::default()),
         }
@@ -127,6 +130,7 @@ impl Model {
         match self {
             Self::CortexM0(pipeline) => pipeline.execute(event, memories, cycles),
             Self::CortexM4(pipeline) => pipeline.execute(event, memories, cycles),
+            Self::CortexM33(pipeline) => pipeline.execute(event, memories, cycles),
             Self::CortexM7(pipeline) => pipeline.execute(event, memories, cycles),
             Self::CortexM55(pipeline) => pipeline.execute(event, memories, cycles),
         }
@@ -166,6 +170,11 @@ impl Operation {
         self.address.wrapping_add(self.instruction.bytes())
     }
 
+    /// Whether it begins at the second half of a word.
+    pub(crate) fn is_off_word(&self) -> bool {
+        self.address & 2 != 0
+    }
+
     /// Whether it can go elsewhere.
     pub(crate) fn is_branch(&self) -> bool {
         !matches!(self.instruction.flow, Flow::Next | Flow::Stop)
@@ -173,9 +182,20 @@ impl Operation {
 }
 
 impl Event<'_> {
+    /// Whether it is a branch that goes on.
+    pub(crate) fn is_not_taken(&self) -> bool {
+        self.target.is_none() && self.operation.is_branch()
+    }
+
     /// Cycles that its code and its data wait for memory, at `now`; the former are added to
     /// what the code took, the latter to what the data took.
     pub(crate) fn wait(&self, memories: &mut Memories, now: u64, cycles: &mut Cycles) -> u64 {
+        let code = self.wait_for_code(memories, now, cycles);
+        code + self.wait_for_data(memories, now + code, cycles)
+    }
+
+    /// The former alone.
+    fn wait_for_code(&self, memories: &mut Memories, now: u64, cycles: &mut Cycles) -> u64 {
         let operation = self.operation;
         let mut code = memories.fetch(operation.region, operation.address, now);
         if operation.instruction.is_wide {
@@ -183,7 +203,7 @@ impl Event<'_> {
             code += memories.fetch(operation.region, second, now + code);
         }
         cycles.code += code;
-        code + self.wait_for_data(memories, now + code, cycles)
+        code
     }
 
     /// The latter alone.
@@ -205,6 +225,11 @@ impl Event<'_> {
         cycles.data += data;
         data
     }
+}
+
+/// Whether an access is at a multiple of its bytes.
+fn is_aligned(access: &Access) -> bool {
+    access.address.is_multiple_of(access.bytes.max(1).into())
 }
 
 #[cfg(test)]

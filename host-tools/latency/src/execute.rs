@@ -142,36 +142,47 @@ impl<S> Drop for Tracing<S> {
     }
 }
 
-/// Executes the program at `path` on a machine of QEMU for `limit` at most.
-///
-/// The program may use semihosting, as if it were run here; what it prints goes to standard
-/// error.
+/// A program, and how it is run.
+#[derive(Debug)]
+pub struct Run<'a> {
+    /// The program's ELF file.
+    pub path: &'a Path,
+    /// QEMU's name of the machine.
+    pub machine: &'a str,
+    /// More arguments of QEMU.
+    pub arguments: &'a [&'a str],
+    /// How long it may take.
+    pub limit: Duration,
+    /// Where goes what it prints.
+    pub output: Stdio,
+}
+
+/// Executes a program, which may use semihosting as if it were run here.
 ///
 /// # Errors
 /// An [`ExecuteError`].
 pub fn execute<S: Sink + Send + 'static>(
-    path: &Path,
-    machine: &str,
+    run: Run<'_>,
     listener: Listener,
-    limit: Duration,
     sink: S,
 ) -> Result<(S, Ended), ExecuteError> {
     let mut command = qemu();
     command
-        .args(["-name", &owned::mark(), "-machine", machine])
+        .args(["-name", &owned::mark(), "-machine", run.machine])
         .args(["-nodefaults", "-display", "none"])
         .args(["-serial", "none", "-monitor", "none"])
         .args(["-semihosting-config", "enable=on,target=native"])
+        .args(run.arguments)
         .args(listener.arguments())
         .arg("-kernel")
-        .arg(path)
+        .arg(run.path)
         .stdin(Stdio::null())
-        .stdout(io::stderr())
+        .stdout(run.output)
         .stderr(Stdio::piped());
     let is_limited = listener.is_limited;
     let tracing = listener.start(sink);
     let mut emulator = Emulator::start(command)?;
-    let deadline = Instant::now() + limit;
+    let deadline = Instant::now() + run.limit;
     let (read, ended) = loop {
         if let Some(read) = tracing.wait(TICK) {
             break (Some(read), Ended::Over);

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
+pub mod bound;
 pub mod execute;
 pub mod machine;
 pub mod measure;
@@ -8,3 +9,5 @@ pub mod memory;
 pub mod plugin;
 pub mod predict;
 pub mod program;
+pub mod steps;
+pub mod twin;

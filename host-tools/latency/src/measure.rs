@@ -9,6 +9,7 @@ use tadpool_cycles::memory::{MemoryError, MemoryMap};
 use tadpool_cycles::pipeline::Core;
 use tadpool_cycles::trace::{Access, Sink};
 
+use super::bound::Bound;
 use super::program::Program;
 
 /// Cycles, by what they are spent on.
@@ -90,6 +91,11 @@ impl Measure {
         })
     }
 
+    /// How far off they may be.
+    pub fn bound(&mut self) -> Bound {
+        self.latency.validated().into()
+    }
+
     /// Where the cycles went.
     pub fn profile(&mut self, program: &Program<'_>) -> Profile {
         let lines_of = program.lines();
@@ -138,6 +144,28 @@ fn sorted(all: Added) -> Vec<Spent> {
             .then(a.name.cmp(&b.name))
     });
     spent
+}
+
+impl Split {
+    /// What memory that answers at once would leave of them.
+    pub const fn compute(&self) -> u64 {
+        self.issue + self.accesses + self.branches
+    }
+}
+
+impl std::ops::Add for Split {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            cycles: self.cycles + other.cycles,
+            issue: self.issue + other.issue,
+            accesses: self.accesses + other.accesses,
+            branches: self.branches + other.branches,
+            code: self.code + other.code,
+            data: self.data + other.data,
+        }
+    }
 }
 
 impl From<Cycles> for Split {

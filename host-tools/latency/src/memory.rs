@@ -45,6 +45,7 @@ pub fn map_moved(board: &Board, moves: &[Moved]) -> MemoryMap {
     MemoryMap {
         caches: caches.collect(),
         regions: regions.collect(),
+        is_measured: latency.measured,
     }
 }
 
@@ -71,10 +72,14 @@ fn port(port: &Port) -> memory::Port {
     memory::Port {
         cache: port.cache.clone(),
         miss_cycles: port.miss_cycles,
+        busy_cycles: port.busy_cycles,
+        hit_cycles: port.hit_cycles,
         read_bytes: port.read_bytes,
         prefetch: port.prefetch,
         load_cycles: port.load_cycles,
         store_cycles: port.store_cycles,
+        banks: port.banks.clone(),
+        switch_cycles: port.switch_cycles,
     }
 }
 
@@ -136,6 +141,28 @@ mod tests {
         for name in tadpool_boards::names() {
             let board = tadpool_boards::find(name).unwrap();
             assert_eq!(map(&board).check(), Ok(()), "{name}");
+        }
+    }
+
+    /// What was compared with measurements is what boards are predicted by.
+    #[test]
+    fn validated_boards_have_the_validated_memories() {
+        for (name, file) in [
+            ("nucleo-l4r5zi", "stm32l4r5-dual-bank"),
+            ("stm32f746g-disco", "stm32f746"),
+        ] {
+            let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../cycles/validation/memories");
+            let text = std::fs::read_to_string(format!("{folder}/{file}.toml")).unwrap();
+            let validated: MemoryMap = toml::from_str(&text).unwrap();
+            let map = map(&tadpool_boards::find(name).unwrap());
+            for cache in &map.caches {
+                assert!(validated.caches.contains(cache), "{name}: {cache:?}");
+            }
+            for region in validated.regions {
+                let same = map.regions.iter().find(|it| it.name == region.name);
+                let is_plain = region.code == region.data && region.data == memory::Port::default();
+                assert!(same == Some(&region) || is_plain, "{name}: {region:?}");
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! The cycles that a program takes a board.
 
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use tadpool_cycles::memory::{MemoryError, MemoryMap};
 use tadpool_cycles::pipeline::Core;
 use tadpool_cycles::trace::Sink as _;
 
+use super::bound::Bound;
 use super::execute::{self, Ended, ExecuteError, Listener, Window};
 use super::machine::{Machine, NoMachine};
 use super::measure::{Measure, Profile};
@@ -36,7 +38,7 @@ pub struct Request<'a> {
     pub to: Option<&'a str>,
     /// After how many calls it is enough.
     pub calls: Option<u64>,
-    /// How long the emulator may run.
+    /// How long the emulator may run. What the program prints goes to standard error.
     pub limit: Duration,
     /// The folder in which the plugin is kept.
     pub cache: &'a Path,
@@ -53,6 +55,8 @@ pub struct Prediction {
     pub clock_hz: Option<u32>,
     /// Where the latency of its memories is from.
     pub memories: String,
+    /// How far off it may be.
+    pub bound: Bound,
     /// Whether memory of the emulated machine stands for that of the board, since the program
     /// was linked for other addresses.
     pub is_moved: bool,
@@ -162,8 +166,14 @@ pub fn predict(request: &Request<'_>) -> Result<Prediction, PredictError> {
     };
     let measure = Measure::new(core, &memory)?;
     let listener = Listener::new(&plugin(request.cache)?, window)?;
-    let (mut measure, ended) =
-        execute::execute(request.path, machine.name, listener, request.limit, measure)?;
+    let run = execute::Run {
+        path: request.path,
+        machine: machine.name,
+        arguments: &[],
+        limit: request.limit,
+        output: io::stderr().into(),
+    };
+    let (mut measure, ended) = execute::execute(run, listener, measure)?;
     if let Ended::Exit(_) = ended {
         measure.end(); // what was not left by then ends with the program
     }
@@ -182,6 +192,7 @@ pub fn predict(request: &Request<'_>) -> Result<Prediction, PredictError> {
         memories: request
             .board
             .map_or_else(|| NO_BOARD.to_owned(), |board| board.latency().source),
+        bound: measure.bound(),
         is_moved: moves.is_some(),
         machine,
         ended: match ended {

@@ -1,5 +1,6 @@
 //! From a board's name to a debug session with its chip.
 
+use std::ffi::OsString;
 use std::time::Duration;
 
 use probe_rs::architecture::arm::ArmError;
@@ -38,6 +39,8 @@ pub struct Options {
     pub allow_erase: bool,
     /// Longest time for an answer of an emulator; 20 s if none.
     pub answer_time: Option<Duration>,
+    /// More arguments of an emulator.
+    pub emulator_arguments: Vec<OsString>,
 }
 
 /// A debug probe that is connected.
@@ -82,7 +85,8 @@ pub fn connect(board: &Board, options: &Options) -> Result<Connection, ProbeErro
     let emulator = match (&board.runner, &options.probe) {
         (Runner::Qemu(_), None) => {
             let answer_time = options.answer_time.unwrap_or(qemu::ANSWER_TIME);
-            let emulator = Emulator::start_limited(board, None, answer_time)?;
+            let arguments = &options.emulator_arguments;
+            let emulator = Emulator::start_limited(board, None, answer_time, arguments)?;
             options.probe = Some(emulator.selector());
             Some(emulator)
         }

@@ -1,6 +1,7 @@
-//! The check as one HTML page that needs nothing else: no scripts, no fonts, no
-//! links.
+//! The check, and predicted latency, each as one HTML page that needs nothing else: no
+//! scripts, no fonts, no links.
 
+mod latency;
 mod thumbnail;
 
 use askama::Template;
@@ -9,6 +10,8 @@ use plotters::prelude::*;
 use tadpool_compiler::check::{Check, Disagreement};
 use tadpool_compiler::given::model_toml::InputDescription;
 use thumbnail::thumbnail;
+
+pub use latency::{LatencyPage, LatencyStep, latency};
 
 /// The page is not made: a picture or the template failed.
 #[derive(Debug, thiserror::Error)]

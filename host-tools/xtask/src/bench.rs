@@ -7,8 +7,8 @@
 //! latency: no wait states, no caches, no dual issue, no MVE beats.
 //!
 //! Of the Cortex-M4, the Cortex-M7 and the Cortex-M55 enough is published to estimate
-//! cycles too, at zero wait states ([`tadpool_cycles`]), from a trace of what was executed
-//! ([`trace`]). These are estimates: no board has confirmed them. A check makes none.
+//! cycles too, at zero wait states ([`tadpool_cycles`]), from what was executed
+//! ([`estimate`]). These are estimates: no board has confirmed them. A check makes none.
 //!
 //! `firmware/kernel-bench/counts.tsv` holds the counts of the last run that was
 //! saved, and the compiler that made them. A run prints it beside its own and
@@ -17,8 +17,8 @@
 
 mod core;
 mod elf;
+mod estimate;
 mod table;
-mod trace;
 
 use std::fs;
 use std::path::PathBuf;

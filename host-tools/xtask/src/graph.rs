@@ -32,7 +32,7 @@ const WALLS: [(&str, &[&str]); 5] = [
 ];
 
 /// Crates that depend on nothing.
-const ALONE: [&str; 3] = ["tadpool-build", "tadpool-kernels", "tadpool-toolchain"];
+const ALONE: [&str; 3] = ["tadpool-build", "tadpool-kernels", "tadpool-trace"];
 
 type Edges = BTreeMap<String, BTreeSet<String>>;
 

@@ -1,12 +1,14 @@
 //! `tadpool bench`.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::Args;
 use serde::Serialize;
-use tadpool_boards::Unit;
+use tadpool_boards::{Runner, Unit};
+use tadpool_compiler::budget::Budget;
+use tadpool_compiler::compile::{Compiled, Model};
 use tadpool_compiler::given::images;
 use tadpool_compiler::output;
 use tadpool_compiler::place::program::Arena;
@@ -16,7 +18,9 @@ use tadpool_probe::trace::Trace;
 
 use super::board::{BoardArgs, SessionArgs};
 use super::model::CompileArgs;
-use super::report::{grouped, table};
+use super::predict::{Predicted, PredictionReport, predict};
+use super::report::{Report, grouped, table};
+use crate::print;
 
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
@@ -35,6 +39,16 @@ pub(crate) struct Bench {
     /// Inferences before those, which fill the caches.
     #[arg(long, value_name = "N", default_value_t = 2)]
     warm_up: u32,
+    /// Predict the board's latency without it: no probe, no chip.
+    #[arg(long)]
+    predict: bool,
+    /// Fail if the latency is predicted to be more than this.
+    #[arg(long, value_name = "ms=150")]
+    budget: Option<Budget>,
+    /// Write the predicted latency of each step as a page that a browser shows without any
+    /// other file.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// Write the record to a file, as JSON.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -55,6 +69,8 @@ pub(crate) struct BenchReport {
     cost_per_mac: f64,
     stack_used_bytes: u32,
     steps: Vec<StepRow>,
+    /// What it is predicted to take, if there is a model of its core.
+    prediction: Option<Predicted>,
 }
 
 /// Time of a whole inference, by a counter of the chip.
@@ -75,25 +91,62 @@ struct StepRow {
 }
 
 impl Bench {
-    pub(crate) fn run(self) -> anyhow::Result<BenchReport> {
+    pub(crate) fn run(self) -> anyhow::Result<Box<dyn Report>> {
         let (model, compiled) = self.model.compile()?;
-        let description = &model.description;
-        let picture = match (&self.image, &description.calibration) {
-            (Some(image), _) => image.clone(),
-            (None, Some(folder)) => {
-                let images = images::list(folder, &description.labels)?;
-                images[0].path.clone()
+        let picture = picture(&model, self.image.as_deref())?;
+        let pixels = images::load(&picture, &model.description.input)?;
+        let board = self.board.find(&model)?;
+        let needs_probe = matches!(board.runner, Runner::Probe(_));
+        if self.predict || (needs_probe && !self.session.has_probe()) {
+            if !self.predict {
+                print::note("no debug probe is connected: the latency is predicted, not measured");
             }
-            (None, None) => return Err(anyhow::anyhow!("pass `--image IMAGE`")),
+            let report = PredictionReport {
+                model: compiled.description.name.clone(),
+                prediction: predict(&board, &compiled, &self.session, (&picture, &pixels))?,
+                picture,
+            };
+            self.keep(&report, Some(&report.prediction))?;
+            return Ok(Box::new(report));
+        }
+        let report = self.measure(&model, &compiled, (picture, &pixels))?;
+        self.keep(&report, report.prediction.as_ref())?;
+        Ok(Box::new(report))
+    }
+
+    /// Writes record and page, if they are asked for, and compares with the budget.
+    fn keep(&self, report: &impl Serialize, predicted: Option<&Predicted>) -> anyhow::Result<()> {
+        if let Some(path) = &self.output {
+            output::write(path, serde_json::to_string_pretty(report)?.as_bytes())?;
+        }
+        let budget = self.budget.unwrap_or_default();
+        let Some(predicted) = predicted else {
+            let is_needed = self.html.is_some() || budget.latency_us.is_some();
+            ensure!(
+                !is_needed,
+                "`--html` and `--budget` need a prediction, which failed"
+            );
+            return Ok(());
         };
-        let pixels = images::load(&picture, &description.input)?;
-        let built = self.board.build(&model, &compiled)?;
+        if let Some(path) = &self.html {
+            output::write(path, tadpool_report::latency(&predicted.page())?.as_bytes())?;
+        }
+        predicted.check(&budget)
+    }
+
+    fn measure(
+        &self,
+        model: &Model,
+        compiled: &Compiled,
+        (picture, pixels): (PathBuf, &[u8]),
+    ) -> anyhow::Result<BenchReport> {
+        let built = self.board.build(model, compiled)?;
         let mut session = built.start(&self.session)?;
         let program = compiled.program();
-        let simulated = Trace::simulate(&program, &pixels, &mut Arena::default())?;
+        let simulated = Trace::simulate(&program, pixels, &mut Arena::default())?;
         let mut inferences: Vec<Inference> = Vec::new();
         for run in 0..self.warm_up + self.runs {
-            let inference = session.infer(&pixels).context("measuring")?;
+            let inference = session.infer(pixels).context("measuring")?;
             built.check(&mut session, &program, (&simulated, &inference), &picture)?;
             if run >= self.warm_up {
                 inferences.push(inference);
@@ -142,11 +195,29 @@ impl Bench {
                 .max()
                 .unwrap_or(0),
             steps: steps.collect(),
+            prediction: None,
         };
-        if let Some(path) = &self.output {
-            output::write(path, serde_json::to_string_pretty(&report)?.as_bytes())?;
+        let prediction = predict(board, compiled, &self.session, (&report.picture, pixels));
+        Ok(BenchReport {
+            // What was measured is worth showing by itself.
+            prediction: prediction
+                .map_err(|error| print::note(&format!("nothing is predicted: {error:#}")))
+                .ok(),
+            ..report
+        })
+    }
+}
+
+/// The picture that is given, or else the first calibration image.
+pub(super) fn picture(model: &Model, given: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let description = &model.description;
+    match (given, &description.calibration) {
+        (Some(image), _) => Ok(image.to_owned()),
+        (None, Some(folder)) => {
+            let images = images::list(folder, &description.labels)?;
+            Ok(images[0].path.clone())
         }
-        Ok(report)
+        (None, None) => Err(anyhow::anyhow!("pass `--image IMAGE`")),
     }
 }
 
@@ -218,6 +289,16 @@ impl fmt::Display for BenchReport {
             "jitter (max - min): {} {unit}; stack used: {} bytes",
             grouped(self.cost.jitter()),
             grouped(self.stack_used_bytes.into()),
-        )
+        )?;
+        let Some(predicted) = &self.prediction else {
+            return Ok(());
+        };
+        writeln!(f, "\n{predicted}")?;
+        if self.unit == Unit::Cycles {
+            let measured = self.cost.median as f64;
+            let more = 100.0 * (predicted.total.cycles as f64 / measured - 1.0);
+            writeln!(f, "predicted {more:+.1} % of what was measured")?;
+        }
+        Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! The board options, and the way from a compiled model to a session with a
 //! board that runs it.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,6 +24,9 @@ use tadpool_probe::{Connection, Flashed, Options, RttLink, connect};
 use super::progress::Bars;
 use crate::print;
 
+/// Longest time for one answer of a board, in seconds, if none is given.
+const TIMEOUT_S: u64 = 120;
+
 /// Which board.
 #[derive(Debug, Args)]
 pub(crate) struct BoardArgs {
@@ -37,7 +41,7 @@ pub(crate) struct BoardArgs {
 }
 
 /// The way to a board.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct ProbeArgs {
     /// The debug probe, if there are several (see `tadpool probes`).
     #[arg(long, value_name = "VENDOR:PRODUCT[:SERIAL]")]
@@ -60,7 +64,7 @@ pub(crate) struct SessionArgs {
     #[command(flatten)]
     probe: ProbeArgs,
     /// Longest time for one answer of the board, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    #[arg(long, value_name = "SECONDS", default_value_t = TIMEOUT_S)]
     timeout: u64,
     /// Print the firmware's log.
     #[arg(long, short)]
@@ -111,10 +115,7 @@ impl BoardArgs {
         model: &Model,
         compiled: &Compiled,
     ) -> anyhow::Result<BoardImage> {
-        let board = self.find(model)?;
-        let generated = compiled.generate(board.kernels);
-        let image = build_image(interface, &board, &generated, compiled)?;
-        Ok(BoardImage::of(board, image, &generated, compiled))
+        BoardImage::build_with(interface, self.find(model)?, compiled)
     }
 
     /// A firmware of the user's own, which answers by `tadpool-link` and is to hold `model`.
@@ -140,6 +141,17 @@ impl BoardArgs {
 }
 
 impl BoardImage {
+    /// Generates the model's crate for `board` and builds the image.
+    pub(crate) fn build(board: Board, compiled: &Compiled) -> anyhow::Result<Self> {
+        Self::build_with(Interface::Requests, board, compiled)
+    }
+
+    fn build_with(interface: Interface, board: Board, compiled: &Compiled) -> anyhow::Result<Self> {
+        let generated = compiled.generate(board.kernels);
+        let image = build_image(interface, &board, &generated, compiled)?;
+        Ok(Self::of(board, image, &generated, compiled))
+    }
+
     fn of(board: Board, image: Image, generated: &Generated, compiled: &Compiled) -> Self {
         let program = compiled.program();
         let names = program.steps.iter().map(|step| step.name.to_string());
@@ -195,10 +207,25 @@ pub(crate) fn kernels_for(folder: &Path) -> anyhow::Result<PathBuf> {
     )
 }
 
+impl Default for SessionArgs {
+    fn default() -> Self {
+        Self {
+            probe: ProbeArgs::default(),
+            timeout: TIMEOUT_S,
+            verbose: false,
+        }
+    }
+}
+
 impl SessionArgs {
     /// The way to the board.
     pub(crate) fn options(&self) -> Options {
         self.probe.options()
+    }
+
+    /// Whether there is a debug probe to reach a chip by, or one is named.
+    pub(crate) fn has_probe(&self) -> bool {
+        self.probe.probe.is_some() || !tadpool_probe::list().is_empty()
     }
 
     /// Longest time for one answer.
@@ -216,6 +243,7 @@ impl ProbeArgs {
             under_reset: self.under_reset,
             allow_erase: self.allow_erase,
             answer_time: None,
+            emulator_arguments: Vec::new(),
         }
     }
 }
@@ -228,6 +256,23 @@ impl BoardImage {
 
     /// Flashes the board and starts it; it answers as this model.
     pub(crate) fn start(&self, args: &SessionArgs) -> anyhow::Result<Session<RttLink>> {
+        self.start_by(args, &args.options())
+    }
+
+    /// The same in an emulator, started with `arguments` too.
+    pub(crate) fn start_traced(
+        &self,
+        args: &SessionArgs,
+        arguments: Vec<OsString>,
+    ) -> anyhow::Result<Session<RttLink>> {
+        let options = Options {
+            emulator_arguments: arguments,
+            ..Options::default()
+        };
+        self.start_by(args, &options)
+    }
+
+    fn start_by(&self, args: &SessionArgs, options: &Options) -> anyhow::Result<Session<RttLink>> {
         let run = Run {
             board: &self.board,
             image: &self.image.path,
@@ -235,7 +280,7 @@ impl BoardImage {
             is_own: self.is_own,
             timeout: args.timeout(),
         };
-        let mut session = tadpool_probe::start(&run, &args.options(), &Bars::default())?;
+        let mut session = tadpool_probe::start(&run, options, &Bars::default())?;
         session.name_steps(self.step_names.clone());
         Ok(session)
     }
@@ -286,7 +331,8 @@ impl BoardImage {
         Ok(())
     }
 
-    fn bytes(&self) -> anyhow::Result<Vec<u8>> {
+    /// The image's file.
+    pub(crate) fn bytes(&self) -> anyhow::Result<Vec<u8>> {
         let path = &self.image.path;
         std::fs::read(path).with_context(|| path.display().to_string())
     }

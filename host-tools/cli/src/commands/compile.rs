@@ -10,13 +10,16 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 use tadpool_boards::{Board, KernelVariant};
 use tadpool_compiler::budget::{self, Attempt, Budget, Probe, Taken, Traded};
-use tadpool_compiler::compile::Compiled;
+use tadpool_compiler::compile::{Compiled, Model};
+use tadpool_compiler::given::images;
 use tadpool_image::elf::Sizes;
 use tadpool_image::{Image, Interface};
 
-use super::board::{BoardArgs, build_image, write_crate};
+use super::bench::picture;
+use super::board::{BoardArgs, SessionArgs, build_image, write_crate};
 use super::model::CompileArgs;
 use super::notes::Notes;
+use super::predict::{Predicted, predict};
 use super::progress::Bars;
 use super::report::{Report, grouped, table};
 use unchanged::Place;
@@ -45,8 +48,9 @@ pub(crate) struct Compile {
     kernels: Option<KernelVariant>,
     /// Give up speed and precision until the image takes no more than this: weights
     /// of four bits where they cost the least accuracy for what they save, and for
-    /// RAM one token at a time. What is pinned stays.
-    #[arg(long, value_name = "flash=256K,ram=32K")]
+    /// RAM one token at a time. What is pinned stays. With `ms` the latency is predicted
+    /// too, which executes an inference in the emulator, and more is a failure.
+    #[arg(long, value_name = "flash=256K,ram=32K,ms=150")]
     budget: Option<Budget>,
 }
 
@@ -67,6 +71,9 @@ pub(crate) struct CompileReport {
     /// Bytes that no plan can do without.
     arena_lower_bound: u64,
     arena_is_optimal: bool,
+    /// What an inference is predicted to take, if there is a budget of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prediction: Option<Predicted>,
 }
 
 #[derive(Debug, Serialize)]
@@ -165,6 +172,7 @@ impl Compile {
         if let Some(folder) = &self.output {
             write_crate(&generated, &compiled, folder)?;
         }
+        let prediction = self.predict(&model, &board, &compiled)?;
         let notes = Notes::new(&model, &calibrated, &compiled)?;
         let report = CompileReport {
             model: model.description.name,
@@ -182,8 +190,28 @@ impl Compile {
             notes,
             arena_lower_bound: compiled.memory.lower_bound as u64,
             arena_is_optimal: compiled.memory.optimal,
+            prediction,
         };
         Ok((report, image))
+    }
+
+    /// What an inference takes, if the budget says how long it may.
+    fn predict(
+        &self,
+        model: &Model,
+        board: &Board,
+        compiled: &Compiled,
+    ) -> anyhow::Result<Option<Predicted>> {
+        let budget = self.budget.unwrap_or_default();
+        if budget.latency_us.is_none() {
+            return Ok(None);
+        }
+        let picture = picture(model, None)?;
+        let pixels = images::load(&picture, &model.description.input)?;
+        let session = SessionArgs::default();
+        let predicted = predict(board, compiled, &session, (&picture, &pixels))?;
+        predicted.check(&budget)?;
+        Ok(Some(predicted))
     }
 }
 
@@ -285,6 +313,9 @@ impl fmt::Display for CompileReport {
         ]);
         rows.add_row(["  stack, reserved".to_owned(), grouped(budget.stack_bytes)]);
         writeln!(f, "{rows}\n")?;
+        if let Some(predicted) = &self.prediction {
+            writeln!(f, "{}\n", predicted.line())?;
+        }
         traded(f, &self.traded)?;
         for note in self.notes.lines() {
             writeln!(f, "note: {note}")?;

@@ -107,7 +107,7 @@ impl fmt::Display for CyclesReport {
             (None, _) => {}
         }
         writeln!(f, ", predicted from its execution by {}", it.machine.name)?;
-        writeln!(f, "memories: {}", it.memories)?;
+        writeln!(f, "memories: {}; {}", it.memories, it.bound)?;
         if it.is_moved {
             let problem =
                 "linked for other addresses than the board's: the machine's memory stands";

@@ -132,15 +132,18 @@ impl Recorder {
 }
 
 /// Whether code ends with BL or BLX.
-fn is_call(code: &[u16]) -> bool {
-    // BLX and BLXNS of a register; the second half of a longer instruction cannot be one
-    // where a block may end, except in a constant.
-    let is_register = |last: u16| last & 0xff83 == 0x4780;
-    match *code {
-        [.., first, second] if first & 0xf800 == 0xf000 && second & 0xd000 == 0xd000 => true,
-        [.., last] => is_register(last),
-        [] => false,
+fn is_call(mut code: &[u16]) -> bool {
+    let mut is_call = false;
+    while let [first, rest @ ..] = code {
+        let second = rest.first().filter(|_| first >> 11 > 0b11100);
+        is_call = match second {
+            Some(second) => first & 0xf800 == 0xf000 && second & 0xd000 == 0xd000,
+            // BLX and BLXNS of a register.
+            None => first & 0xff83 == 0x4780 || first & 0xff87 == 0x4784,
+        };
+        code = &rest[usize::from(second.is_some())..];
     }
+    is_call
 }
 
 #[cfg(test)]
@@ -195,5 +198,9 @@ mod tests {
         assert!(is_call(&[0xbf00, 0x4798]), "blx r3");
         assert!(!is_call(&[0x4718]), "bx r3");
         assert!(!is_call(&[0xf000, 0xb800]), "b.w");
+        assert!(
+            !is_call(&[0xf112, 0xf00c, 0xd102]),
+            "bne behind what looks like bl"
+        );
     }
 }

@@ -27,6 +27,8 @@ struct Region {
     end: u32,
     code: Reached,
     data: Reached,
+    /// Whether code or data of it was accessed.
+    is_used: bool,
 }
 
 /// A port, with what it is doing. Waits are in parts of a cycle.
@@ -37,12 +39,20 @@ struct Reached {
     /// Log2 of the bytes of a line or a read; none if nothing is kept.
     shift: Option<u32>,
     miss: u64,
+    busy: u64,
+    hit: u64,
     is_prefetched: bool,
     load: u64,
     store: u64,
+    /// Where further banks begin, and which one was accessed last.
+    banks: Vec<u32>,
+    switch: u64,
+    bank: usize,
     /// The line that was come to last, and when.
     line: u32,
     at: u64,
+    /// Until when, in parts of a cycle, the memory is busy.
+    busy_until: u64,
 }
 
 impl Memories {
@@ -52,8 +62,9 @@ impl Memories {
         let region = |region: &super::Region| Region {
             start: region.start,
             end: region.start.wrapping_add(region.bytes.wrapping_sub(1)),
-            code: Reached::new(&region.code, &map.caches),
-            data: Reached::new(&region.data, &map.caches),
+            code: Reached::new(&region.code, region.start, &map.caches),
+            data: Reached::new(&region.data, region.start, &map.caches),
+            is_used: false,
         };
         let regions = map.regions.iter().filter(|region| region.bytes > 0);
         Ok(Self {
@@ -74,12 +85,27 @@ impl Memories {
         self.last
     }
 
+    /// Whether an address's region was accessed.
+    pub(crate) fn is_used(&mut self, address: u32) -> bool {
+        let region = self.region(address);
+        self.regions
+            .get(region)
+            .is_some_and(|region| region.is_used)
+    }
+
+    /// Whether data of a region is read through a cache.
+    pub(crate) fn is_cached(&self, region: usize) -> bool {
+        let region = self.regions.get(region);
+        region.is_some_and(|region| region.data.cache.is_some())
+    }
+
     /// Cycles that the fetch of the code at an address waits. Its line is looked for only if
     /// it is another one than the fetch before had.
     pub(crate) fn fetch(&mut self, region: usize, address: u32, now: u64) -> u64 {
         let Some(region) = self.regions.get_mut(region) else {
             return 0;
         };
+        region.is_used = true;
         let wait = region.code.fetch(&mut self.caches, address, now);
         self.whole(wait)
     }
@@ -89,6 +115,7 @@ impl Memories {
         let Some(region) = self.regions.get_mut(region) else {
             return 0;
         };
+        region.is_used = true;
         let wait = region.data.load(&mut self.caches, address, bytes, now);
         self.whole(wait)
     }
@@ -98,6 +125,7 @@ impl Memories {
         let Some(region) = self.regions.get_mut(region) else {
             return 0;
         };
+        region.is_used = true;
         let wait = region.data.store(&mut self.caches, address, bytes);
         self.whole(wait)
     }
@@ -111,7 +139,7 @@ impl Memories {
 }
 
 impl Reached {
-    fn new(port: &Port, caches: &[Cache]) -> Self {
+    fn new(port: &Port, start: u32, caches: &[Cache]) -> Self {
         let parts = |cycles: f64| (cycles * PARTS).round() as u64;
         let named = |name: &String| caches.iter().position(|cache| cache.name == *name);
         let cache = port.cache.as_ref().and_then(named);
@@ -121,11 +149,21 @@ impl Reached {
             cache,
             shift: (line_bytes > 0).then(|| line_bytes.trailing_zeros()),
             miss: parts(port.miss_cycles),
+            busy: parts(port.busy_cycles),
+            hit: parts(port.hit_cycles),
             is_prefetched: port.prefetch,
             load: parts(port.load_cycles),
             store: parts(port.store_cycles),
+            banks: port
+                .banks
+                .iter()
+                .map(|at| start.saturating_add(*at))
+                .collect(),
+            switch: parts(port.switch_cycles),
+            bank: 0,
             line: u32::MAX,
             at: 0,
+            busy_until: 0,
         }
     }
 
@@ -139,11 +177,12 @@ impl Reached {
     }
 
     fn load(&mut self, caches: &mut [Lines], address: u32, bytes: u32, now: u64) -> u64 {
+        let switch = self.switch(address);
         let Some(shift) = self.shift else {
-            return self.load + self.miss;
+            return switch + self.load + self.miss;
         };
         let last = address.wrapping_add(bytes.saturating_sub(1)) >> shift;
-        let mut wait = self.load;
+        let mut wait = switch + self.load;
         let mut line = address >> shift;
         loop {
             // What another port brought into the cache may have taken the line's place.
@@ -158,8 +197,9 @@ impl Reached {
     }
 
     fn store(&mut self, caches: &mut [Lines], address: u32, bytes: u32) -> u64 {
+        let switch = self.switch(address);
         let (Some(cache), Some(shift)) = (self.cache, self.shift) else {
-            return self.store;
+            return switch + self.store;
         };
         let cache = &mut caches[cache];
         let mut is_held = true;
@@ -171,7 +211,19 @@ impl Reached {
                 }
             }
         }
-        if is_held { 0 } else { self.store }
+        switch + if is_held { 0 } else { self.store }
+    }
+
+    /// What an access takes if it is to another bank than the one before.
+    fn switch(&mut self, address: u32) -> u64 {
+        if self.switch == 0 {
+            return 0;
+        }
+        let bank = self.banks.partition_point(|&start| start <= address);
+        match std::mem::replace(&mut self.bank, bank) == bank {
+            true => 0,
+            false => self.switch,
+        }
     }
 
     /// What a line waits that is not the one before.
@@ -187,12 +239,18 @@ impl Reached {
             None => false,
         };
         let wait = match is_held {
-            true => 0,
+            true if line == self.line => 0,
+            true => self.hit,
             false if self.is_prefetched && is_next => {
                 let passed = passed.saturating_mul(PARTS as u64);
                 self.miss.saturating_sub(passed)
             }
-            false => self.miss,
+            false => {
+                let now = now.saturating_mul(PARTS as u64);
+                let wait = self.miss + self.busy_until.saturating_sub(now);
+                self.busy_until = now + wait + self.busy;
+                wait
+            }
         };
         if line != self.line {
             self.line = line;

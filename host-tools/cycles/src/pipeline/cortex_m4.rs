@@ -1,11 +1,12 @@
-//! Cortex-M4, and what has its pipeline: Cortex-M3 and Cortex-M33.
+//! Cortex-M4, and Cortex-M3, which has its pipeline.
 //!
 //! Sources: Arm Cortex-M4 Technical Reference Manual (DDI 0439), sections 3.3.1
 //! "Cortex-M4 instructions" and 3.3.2 "Load/store timings", and where the manual gives a
 //! range or is silent, what published measurements at zero wait states say:
 //!
-//! - a load takes two cycles, or one if the one before loaded from the same memory, and
-//!   gave neither its address nor moved it; a NOP behind it is free;
+//! - a load takes two cycles, or one if the one before loaded from the same memory, but not
+//!   the address; a NOP behind it is free. That the one before moved the address register
+//!   does not matter (fitted to the measurements of `validation`);
 //! - a load behind a store waits two cycles for it (fitted);
 //! - a store takes one cycle, or two if its offset is in a register;
 //! - an address that the instruction before computed is wanted a cycle earlier;
@@ -15,7 +16,7 @@
 //!   register or from memory, two; and two more if the target is a long instruction that
 //!   does not begin on a word;
 //! - code comes a word a cycle into a buffer of three words; a branch that is not taken
-//!   loses one of them;
+//!   loses one of them, and so do three long instructions off the word;
 //! - IT takes no cycle behind a short instruction;
 //! - what a condition leaves out takes a cycle;
 //! - VMLA and its kin take three cycles, VDIV and VSQRT fourteen, and a load of floats one
@@ -26,30 +27,27 @@
 //! Cortex-M3: Arm Cortex-M3 Technical Reference Manual (DDI 0337), section 3.3.1: a product
 //! of 32 bits takes one cycle, with accumulation two; one of 64 bits three to five, with
 //! accumulation four to seven, of which the most is taken.
-//!
-//! Cortex-M33: Arm publishes no timings of its instructions. Those of the Cortex-M4 are
-//! taken.
 
+use super::fetch::Fetch;
 use super::{Event, Operation};
 use crate::decode::{Class, Flow, Instruction, Registers, Value};
 use crate::latency::Cycles;
 use crate::memory::{Memories, NO_REGION};
 
 /// The mean over quotients of 1 to 32 bits, of 3 to 10.
-const DIVISION: u64 = 7;
+pub(super) const DIVISION: u64 = 7;
 /// Cycles that a load behind a store waits.
 const LOAD_BEHIND_STORE: u64 = 2;
+/// Of so many long instructions off the word, a fetch is lost.
+const LOST: u64 = 3;
 /// More cycles of a jump to a long instruction that does not begin on a word.
 const OFF_WORD: u64 = 2;
-/// Halfwords that the fetch buffer holds.
-const BUFFER: u64 = 6;
 
 /// Whose rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rules {
     CortexM3,
     CortexM4,
-    CortexM33,
 }
 
 /// The pipeline.
@@ -57,8 +55,9 @@ pub(crate) enum Rules {
 pub(crate) struct Pipeline {
     rules: Rules,
     now: u64,
-    /// Halfwords that are fetched and not executed.
-    fetched: u64,
+    fetch: Fetch,
+    /// Long instructions off the word of which no fetch was lost yet.
+    off: u64,
     /// Whether the next instruction was jumped to.
     is_entered: bool,
     before: Before,
@@ -70,7 +69,6 @@ struct Before {
     kind: Kind,
     is_wide: bool,
     results: Registers,
-    updated: Registers,
     /// The memory that it accessed.
     region: usize,
 }
@@ -89,13 +87,13 @@ impl Pipeline {
         Self {
             rules,
             now: 0,
-            fetched: BUFFER - 2,
+            fetch: Fetch::default(),
+            off: 0,
             is_entered: false,
             before: Before {
                 kind: Kind::Other,
                 is_wide: true,
                 results: Registers::NONE,
-                updated: Registers::NONE,
                 region: NO_REGION,
             },
         }
@@ -109,9 +107,10 @@ impl Pipeline {
     ) {
         let operation = event.operation;
         let instruction = &operation.instruction;
-        let jumped = self.enter(operation);
-        let fetch = self.fetch(operation);
-        let wait = event.wait(memories, self.now, cycles);
+        let jumped = self.enter(operation, memories, cycles);
+        let missing = self.fetch.take(operation, memories, self.now, cycles);
+        self.now += missing;
+        let wait = event.wait_for_data(memories, self.now, cycles);
         let region = match event.accesses {
             [first, ..] => memories.region(first.address),
             [] => NO_REGION,
@@ -125,11 +124,9 @@ impl Pipeline {
         } else {
             0
         };
-        // Only whole words of the buffer are free.
-        let room = BUFFER - u64::from(operation.end() / 2 % 2);
-        let more = (2 * own).saturating_sub(if is_not_taken(event) { 2 } else { 0 });
-        let halfwords = u64::from(instruction.bytes() / 2);
-        self.fetched = (self.fetched - halfwords + more).min(room);
+        let lost = u64::from(event.is_not_taken()) + self.lost(operation);
+        let fetches = (own + wait).saturating_sub(lost);
+        self.fetch.advance(fetches, operation, memories, self.now);
         self.is_entered = event.target.is_some();
         self.before = Before {
             kind: if event.is_skipped {
@@ -139,40 +136,45 @@ impl Pipeline {
             },
             is_wide: instruction.is_wide,
             results: instruction.results,
-            updated: instruction.updated,
             region,
         };
         let is_access = instruction.memory.is_some();
         let issue = if is_access { own.min(1) } else { own };
-        cycles.issue += fetch + issue;
+        cycles.issue += issue;
         cycles.accesses += own - issue;
         cycles.branches += jumped + left;
-        self.now += jumped + fetch + wait + own + left;
+        self.now += own + wait + left;
     }
 
     /// Cycles that a jump's target costs.
-    fn enter(&mut self, operation: &Operation) -> u64 {
+    fn enter(
+        &mut self,
+        operation: &Operation,
+        memories: &mut Memories,
+        cycles: &mut Cycles,
+    ) -> u64 {
         if !std::mem::take(&mut self.is_entered) {
             return 0;
         }
-        // What was fetched when the first instruction is decoded: after a jump the word with
-        // the target, and with a long one off the word, for whose second half is waited, two.
-        let is_off_word = operation.address & 2 != 0;
-        let (fetched, wait) = match (is_off_word, operation.instruction.is_wide) {
-            (true, true) => (3, OFF_WORD),
-            (true, false) => (1, 0),
-            (false, _) => (2, 0),
+        let wait = match operation.instruction.is_wide && operation.is_off_word() {
+            true => OFF_WORD,
+            false => 0,
         };
-        self.fetched = fetched;
+        let code = self.fetch.enter(operation, memories, self.now);
+        cycles.code += code;
+        self.now += code + wait;
         wait
     }
 
-    /// Cycles before an instruction is in the buffer.
-    fn fetch(&mut self, operation: &Operation) -> u64 {
-        let halfwords = u64::from(operation.instruction.bytes() / 2);
-        let missing = halfwords.saturating_sub(self.fetched).div_ceil(2);
-        self.fetched += 2 * missing;
-        missing
+    /// Fetches that are lost since long instructions do not begin on a word.
+    fn lost(&mut self, operation: &Operation) -> u64 {
+        if !operation.instruction.is_wide || !operation.is_off_word() {
+            return 0;
+        }
+        self.off += 1;
+        let lost = self.off / LOST;
+        self.off %= LOST;
+        lost
     }
 
     /// Cycles of an instruction that is fetched, and accesses the memory `region`.
@@ -182,7 +184,7 @@ impl Pipeline {
         let address = instruction.address;
         // No result is forwarded to an address.
         let stall = before.kind == Kind::Other && address.meets(before.results);
-        let needs = address.meets(before.results | before.updated);
+        let needs = address.meets(before.results);
         let overlaps = before.kind == Kind::Load && !needs;
         match instruction.class {
             Class::Divide => DIVISION,
@@ -220,11 +222,6 @@ fn off(event: &Event<'_>) -> u64 {
     }
 }
 
-/// Whether it is a branch by name that goes on.
-fn is_not_taken(event: &Event<'_>) -> bool {
-    event.target.is_none() && event.operation.is_branch()
-}
-
 /// Cycles to go on elsewhere.
 fn refill(last: &Instruction) -> u64 {
     match last.flow {
@@ -251,7 +248,7 @@ fn product(instruction: &Instruction) -> u64 {
 }
 
 /// Cycles of floats.
-fn floats(instruction: &Instruction, latency: u8) -> u64 {
+pub(super) fn floats(instruction: &Instruction, latency: u8) -> u64 {
     const LONG: u8 = 14;
     let sums = instruction.operands.meets(instruction.results);
     match instruction.memory {
@@ -270,3 +267,6 @@ fn kind(instruction: &Instruction) -> Kind {
         _ => Kind::Other,
     }
 }
+
+#[cfg(test)]
+mod tests;

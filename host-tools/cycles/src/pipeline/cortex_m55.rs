@@ -209,3 +209,6 @@ fn pairs((older, _): Access<'_>, (younger, _): Access<'_>) -> bool {
         && cycles_of(younger) == 1
         && (joins(older) || joins(younger))
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,6 +19,7 @@ pub(super) fn two_memories() -> MemoryMap {
         data: Default::default(),
     };
     MemoryMap {
+        is_measured: false,
         caches: Vec::new(),
         regions: vec![region("flash", 0), region("ram", DATA)],
     }

@@ -1,6 +1,7 @@
 //! QEMU as a child process, whose gdbstub connects back to this one.
 
 use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Read};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -69,15 +70,16 @@ impl Emulator {
         board: &Board,
         tamper: Option<Box<dyn Tamper>>,
     ) -> Result<Self, EmulatorError> {
-        Self::start_limited(board, tamper, ANSWER_TIME)
+        Self::start_limited(board, tamper, ANSWER_TIME, &[])
     }
 
     /// As [`Self::start_tampered`]; an answer of QEMU may take as long as `answer_time`, after
-    /// which it counts as lost.
+    /// which it counts as lost. QEMU is given `arguments` too.
     pub(crate) fn start_limited(
         board: &Board,
         tamper: Option<Box<dyn Tamper>>,
         answer_time: Duration,
+        arguments: &[OsString],
     ) -> Result<Self, EmulatorError> {
         static STARTED: AtomicUsize = AtomicUsize::new(0);
         let Runner::Qemu(qemu) = &board.runner else {
@@ -85,7 +87,9 @@ impl Emulator {
         };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(EmulatorError::Start)?;
         let port = listener.local_addr().map_err(EmulatorError::Start)?.port();
-        let mut child = spawn(command(qemu, port))?;
+        let mut command = command(qemu, port);
+        command.args(arguments);
+        let mut child = spawn(command)?;
         let messages = Arc::new(Mutex::new(VecDeque::new()));
         if let Some(pipe) = child.stderr.take() {
             let messages = Arc::clone(&messages);

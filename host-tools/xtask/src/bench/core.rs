@@ -3,20 +3,20 @@
 use std::fs;
 use std::io::Read as _;
 use std::path::PathBuf;
-use std::process::{ChildStderr, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use tadpool_cycles::blocks::Timing;
+use tadpool_cycles::pipeline::Core as Timing;
 use tadpool_kernels::cases::{self, COUNTED, Case, EDGES, POOLFORMER, SEEDS, Seed};
 use tadpool_kernels::layout::Rows;
 use tadpool_toolchain::emulator::qemu;
 
-use super::elf::{self, Function};
+use super::elf;
+use super::estimate::{self, Executed};
 use super::table::Row;
-use super::trace::{self, Executed};
 use crate::run::{root, run, shown};
 
 /// How long the image may run; it takes a few seconds.
@@ -88,7 +88,7 @@ impl Core {
         let mut memory = Memory::new();
         let checked = self.check(&lines, &mut memory)?;
         let executed = match self.timing.filter(|_| estimates) {
-            Some(timing) => self.trace(timing)?,
+            Some(timing) => self.executed(timing)?,
             None => Vec::new(),
         };
         let mut rows = self.counted(&lines, &executed, &mut memory)?;
@@ -173,35 +173,12 @@ impl Core {
         Ok(text?.lines().map(str::to_owned).collect())
     }
 
-    /// The instructions that the image executes for each of its rows.
-    fn trace(&self, timing: Timing) -> Result<Vec<Executed>> {
-        let image = fs::read(self.build("tadpool-kernel-bench", &[])?)?;
-        let functions = elf::functions(&image)?;
-        let mark = functions
-            .iter()
-            .find(|function| function.name == trace::MARK);
-        let mark = mark.context("the image has no marks")?.address;
-        let traced = functions.iter().filter(|f| trace::is_traced(&f.name));
-        let ranges: Vec<_> = traced.filter_map(range).collect();
-        let mut emulator = self.emulator()?;
-        emulator
-            .args(["-d", "exec,in_asm,nochain"])
-            .args(["-dfilter", &ranges.join(",")])
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
-        let mut running = emulator.spawn().context("cannot run qemu-system-arm")?;
-        let log: ChildStderr = running.stderr.take().context("the emulator has no log")?;
-        // Without a limit: `run` has seen that the image ends.
-        let executed = trace::read(log, mark, timing);
-        // If the log ended early, the emulator has no more use.
-        if executed.is_err() {
-            let _ = running.kill();
-        }
-        let status = running.wait()?;
-        let executed = executed?;
-        ensure!(status.success(), "`{}` failed", shown(&emulator));
-        // First comes the loop of known length.
-        Ok(executed.into_iter().skip(1).collect())
+    /// What the image executes for each of its rows.
+    fn executed(&self, timing: Timing) -> Result<Vec<Executed>> {
+        let image = self.build("tadpool-kernel-bench", &[])?;
+        let parts = estimate::executed(&image, self.machine, timing, LIMIT)?;
+        // First comes the loop of known length; between two rows is what makes their data.
+        Ok(parts.into_iter().step_by(2).skip(1).collect())
     }
 
     /// Compares the self-test's checksums with the host's.
@@ -344,13 +321,6 @@ impl Core {
         row("all of a PoolFormer", all);
         Ok(rows)
     }
-}
-
-/// Where a function lies, as the emulator wants it; the assembly's inner entries have
-/// no size of their own.
-fn range(function: &Function) -> Option<String> {
-    let (address, size) = (function.address, function.size_bytes);
-    (size > 0).then(|| format!("{address:#x}+{size:#x}"))
 }
 
 /// Memory in which the host makes cases.

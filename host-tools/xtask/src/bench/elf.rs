@@ -18,7 +18,6 @@ pub(super) fn code_size(elf: &[u8]) -> Result<u64> {
 /// A function, by its mangled name.
 pub(super) struct Function {
     pub(super) name: String,
-    pub(super) address: u64,
     pub(super) size_bytes: u64,
 }
 
@@ -76,8 +75,6 @@ fn symbols(elf: &[u8]) -> Option<Vec<Function>> {
             let name = name.split(|&byte| byte == 0).next()?;
             functions.push(Function {
                 name: String::from_utf8_lossy(name).into_owned(),
-                // The lowest bit says that it is Thumb code.
-                address: (word(symbol, 4)? & !1) as u64,
                 size_bytes: word(symbol, 8)? as u64,
             });
         }
