@@ -71,6 +71,10 @@ impl Twin {
             ..template
         };
         emulated.layout.stack_bytes = board.layout.stack_bytes;
+        // The same weights are copied to RAM, for which there is as much room.
+        emulated.layout.copy_weights = board.layout.copy_weights;
+        let there = emulated.length(&emulated.layout.ram, None);
+        emulated.budget.ram_bytes = Some(board.ram_bytes().min(there) as u32);
         let is_apart = board.layout.weights != board.layout.code;
         if is_apart && emulated.layout.weights == emulated.layout.code {
             emulated.memory.insert(PSRAM.to_owned(), PSRAM_REGION);
@@ -139,6 +143,8 @@ mod tests {
             tadpool_boards::check(Path::new(name), emulated).unwrap();
             assert_eq!(emulated.kernels, board.kernels, "{name}");
             assert_eq!(emulated.target, board.target, "{name}");
+            assert_eq!(emulated.layout.copy_weights, board.layout.copy_weights);
+            assert!(emulated.ram_bytes() <= board.ram_bytes(), "{name}");
             let map = map_moved(&board, &twin.moves);
             assert_eq!(map.check(), Ok(()), "{name}");
         }
