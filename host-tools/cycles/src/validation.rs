@@ -174,5 +174,10 @@ mod tests {
         };
         latency.execute(0, &[access]);
         assert_eq!(latency.validated(), None);
+        // vadd.f32 s0, s0, s1
+        let mut latency = Latency::new(Core::CortexM7, &zero_wait).unwrap();
+        latency.define(0, 0x100, &[0xee30, 0x0a20]).unwrap();
+        latency.execute(0, &[]);
+        assert_eq!(latency.validated(), None);
     }
 }
