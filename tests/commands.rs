@@ -8,6 +8,8 @@ mod chips;
 mod emulators;
 #[path = "commands/generate.rs"]
 mod generate;
+#[path = "commands/latency.rs"]
+mod latency;
 #[path = "commands/new.rs"]
 mod new;
 #[path = "commands/own_firmware.rs"]
@@ -152,6 +154,9 @@ fn boards_are_flashed_run_evaluated_measured_and_listened_to() {
         assert_eq!(steps.len(), STEPS);
         let parts: u64 = steps.iter().map(|step| constant(&step["cost"])).sum();
         assert!(parts <= whole && parts > whole / 2, "{parts} of {whole}");
+        // A Cortex-M7 executes up to two instructions a cycle.
+        let predicted = bench["prediction"]["total"]["cycles"].as_u64().unwrap();
+        assert!(predicted > whole / 2 && predicted < 4 * whole, "{bench}");
 
         let logs = project.says("logs", board, &["--seconds", "1"]);
         let first = logs["lines"][0]["message"].as_str().unwrap();

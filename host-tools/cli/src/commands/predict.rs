@@ -110,6 +110,7 @@ pub(crate) fn predict(
 
     let (mut steps, result) = read.context("the emulator did not tell what it executed")?;
     result?;
+    let bound = steps.bound();
     let (steps, rest) = steps
         .cycles()
         .context("the inference was not told to its end")?;

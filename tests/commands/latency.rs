@@ -1,0 +1,110 @@
+//! Latency that is predicted: no board is at hand.
+
+use std::path::Path;
+
+use super::{Project, tadpool};
+
+/// The image that was built last for a board of this name.
+fn newest_image(folder: &Path, board: &str) -> std::path::PathBuf {
+    let images = std::fs::read_dir(folder.join("images")).unwrap().flatten();
+    let images = images.map(|entry| entry.path().join(format!("{board}.elf")));
+    let time = |path: &std::path::PathBuf| path.metadata().unwrap().modified().unwrap();
+    let built = images.filter(|path| path.is_file());
+    built.max_by_key(time).expect("an image")
+}
+
+#[test]
+fn a_chip_that_is_not_there_is_predicted() {
+    let project = Project::new();
+    let page = project.path("latency.html");
+    let bench = project.says("bench", "nucleo-l4r5zi", &["--predict", "--html", &page]);
+    let predicted = &bench["prediction"];
+    let cycles = |value: &serde_json::Value| value["cycles"].as_u64().unwrap();
+    let total = cycles(&predicted["total"]);
+    let ms = predicted["ms"].as_f64().unwrap();
+    assert!((ms - total as f64 / 120e3).abs() < 1e-6, "{predicted}");
+    let steps = predicted["steps"].as_array().unwrap();
+    assert_eq!(steps.len(), super::STEPS);
+    let sum: u64 = steps.iter().map(cycles).sum();
+    assert!(sum <= total && sum > total / 10 * 9, "{sum} of {total}");
+    // Flash with wait states, and memories that answer at once.
+    assert!(predicted["total"]["data"].as_u64() > Some(0), "{predicted}");
+    let at_once = project.says("bench", "qemu-mps2-an386", &["--predict"]);
+    let at_once = &at_once["prediction"];
+    assert_eq!(at_once["total"]["data"].as_u64(), Some(0));
+    assert!(cycles(&at_once["total"]) < total, "{at_once}");
+    assert_eq!(at_once["ms"], serde_json::Value::Null);
+    let html = std::fs::read_to_string(page).unwrap();
+    assert!(html.contains("milliseconds") && html.contains("nucleo-l4r5zi"));
+
+    let model = project.path("model.toml");
+    let line = ["bench", &model, "--board", "nucleo-l4r5zi", "--predict"];
+    let refused = tadpool(&[&line[..], &["--budget", "ms=0.1"]].concat());
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        !refused.status.success() && said.contains("budget of 0.1"),
+        "{said}"
+    );
+}
+
+#[test]
+fn any_programs_cycles_are_told() {
+    let project = Project::new();
+    let model = project.path("model.toml");
+    let cache = project.path("cache");
+    let run = |line: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_tadpool"))
+            .args(line)
+            .env("TADPOOL_CACHE", &cache)
+            .output()
+            .unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (
+            output.status.success(),
+            text(output.stdout),
+            text(output.stderr),
+        )
+    };
+    let board = "qemu-mps2-an386";
+    let (is_built, _, said) = run(&["compile", &model, "--board", board]);
+    assert!(is_built, "{said}");
+    let image = newest_image(Path::new(&cache), board);
+    let image = image.to_str().unwrap();
+    // What start-up code calls first, and nothing else: it only returns.
+    let line = [
+        "cycles",
+        image,
+        "--core",
+        "cortex-m4",
+        "--from",
+        "DefaultPreInit",
+    ];
+    let (is_told, told, said) = run(&[&line[..], &["--calls", "1", "--json"]].concat());
+    assert!(is_told, "{said}");
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["calls"]["count"], 1);
+    assert_eq!(told["instructions"], 1);
+    assert_eq!(told["machine"]["name"], "mps2-an386");
+
+    for (more, problem) in [
+        (
+            &["--core", "cortex-m4", "--from", "no_such"][..],
+            "has no function `no_such`",
+        ),
+        (&["--core", "cortex-m85"], "there is no model of it"),
+        (
+            &["--board", "rpi-pico", "--core", "cortex-m4"],
+            "has a cortex-m0plus, not a",
+        ),
+        (&[], "name a core or a board"),
+        (&["--core", "cortex-m55"], "no machine that QEMU emulates"),
+        (
+            &["--core", "cortex-m4", "--from", "main", "--limit", "1"],
+            "does not end within 1 s",
+        ),
+    ] {
+        let (is_told, _, said) = run(&[&["cycles", image], more].concat());
+        assert!(!is_told && said.contains(problem), "{more:?}: {said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+}
