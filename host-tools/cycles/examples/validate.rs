@@ -48,6 +48,6 @@ fn validated(line: &str, trace: &Path, memories: &Path) -> Result<String, Error>
     let model_ms = 1e3 * cycles.total() as f64 / clock_hz;
     let error = 100.0 * (model_ms / measured_ms - 1.0);
     let waits = 100.0 * (cycles.code + cycles.data) as f64 / cycles.total() as f64;
-    let kept = fields[..9].join("\t");
+    let kept = fields[..10].join("\t");
     Ok(format!("{kept}\t{model_ms:.5}\t{error:.2}\t{waits:.2}"))
 }

@@ -69,6 +69,8 @@ pub struct Latency {
     accesses: Vec<Access>,
     total: Cycles,
     instructions: u64,
+    /// Those of them that have to do with floats.
+    floats: u64,
 }
 
 #[derive(Debug)]
@@ -96,6 +98,7 @@ impl Latency {
             accesses: Vec::new(),
             total: Cycles::default(),
             instructions: 0,
+            floats: 0,
         })
     }
 
@@ -132,9 +135,13 @@ impl Latency {
     }
 
     /// How far such estimates are from what was measured, by the memories that were accessed;
-    /// none if there is nothing to compare with.
+    /// none if there is nothing to compare with, or if more than a hundredth of the
+    /// instructions has to do with floats.
     pub fn validated(&mut self) -> Option<Validated> {
         self.leave(None);
+        if self.floats > self.instructions / 100 {
+            return None;
+        }
         let mut used = self.map.clone();
         used.regions
             .retain(|region| self.memories.is_used(region.start));
@@ -173,6 +180,7 @@ impl Latency {
             counted.0 += 1;
             counted.1.add(&cycles);
             self.total.add(&cycles);
+            self.floats += u64::from(operation.instruction.float.is_some());
         }
         self.instructions += count as u64;
     }
