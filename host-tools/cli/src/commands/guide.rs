@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 use tadpool_boards::{Board, BoardError, Runner, notes};
+use tadpool_input::text::escaped_lines;
 
 use super::bringup::STAGES;
 use super::report::{grouped, table};
@@ -31,7 +32,8 @@ impl Guide {
                 let mhz = f64::from(clock.core_hz) / 1e6;
                 format!("{mhz} MHz, within 2 %; not measured in an emulator")
             }),
-            notes: notes(board)?,
+            // A user's own may hold what a terminal obeys.
+            notes: escaped_lines(&notes(board)?).into_owned(),
             stages: STAGES.iter().map(|(name, ..)| *name).collect(),
         })
     }
