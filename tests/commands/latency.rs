@@ -83,7 +83,10 @@ fn any_programs_cycles_are_told() {
     assert!(is_told, "{said}");
     let told: serde_json::Value = serde_json::from_str(&told).unwrap();
     assert_eq!(told["calls"]["count"], 1);
-    assert_eq!(told["instructions"], 1);
+    assert!(
+        (1..10).contains(&told["instructions"].as_u64().unwrap()),
+        "{told}"
+    );
     assert_eq!(told["machine"]["name"], "mps2-an386");
 
     for (more, problem) in [
