@@ -94,7 +94,6 @@ fn any_programs_cycles_are_told() {
             &["--core", "cortex-m4", "--from", "no_such"][..],
             "has no function `no_such`",
         ),
-        (&["--core", "cortex-m85"], "there is no model of it"),
         (
             &["--board", "rpi-pico", "--core", "cortex-m4"],
             "has a cortex-m0plus, not a",
@@ -110,4 +109,9 @@ fn any_programs_cycles_are_told() {
         assert!(!is_told && said.contains(problem), "{more:?}: {said}");
         assert_eq!(said.lines().count(), 1, "{said}");
     }
+    let (is_told, _, said) = run(&["cycles", image, "--core", "cortex-m85"]);
+    assert!(
+        !is_told && said.contains("there is no model of it"),
+        "{said}"
+    );
 }
