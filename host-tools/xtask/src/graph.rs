@@ -121,7 +121,8 @@ fn manifests() -> Edges {
 /// Whether a package has a library or a program.
 fn is_used(package: &&Value) -> bool {
     let mut targets = list(&package["targets"]).iter();
-    targets.any(|target| target["kind"][0] == "lib" || target["kind"][0] == "bin")
+    targets
+        .any(|target| ["lib", "bin", "cdylib"].contains(&target["kind"][0].as_str().unwrap_or("")))
 }
 
 /// The direct dependencies of every package of the host's workspace, without those of tests.

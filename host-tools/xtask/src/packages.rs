@@ -25,13 +25,14 @@ const FIELDS: [&str; 6] = [
 /// Files that each package has beside its sources.
 const FILES: [&str; 3] = ["LICENSE-APACHE", "LICENSE-MIT", "README.md"];
 /// Packages without large dependencies.
-const SMALL: [&str; 9] = [
+const SMALL: [&str; 10] = [
     "memory-planner",
     "tadpool-boards",
     "tadpool-build",
     "tadpool-cycles",
     "tadpool-input",
     "tadpool-kernels",
+    "tadpool-latency",
     "tadpool-link",
     "tadpool-protocol",
     "tadpool-toolchain",

@@ -19,6 +19,7 @@ pub(super) struct Figures {
     pub(super) int4: Int4,
     pub(super) bit_exact: BitExact,
     pub(super) dsp_loop_on_m7: DspLoop,
+    pub(super) predicted: Predicted,
     pub(super) tflite_micro: TfliteMicro,
     pub(super) full_size: FullSize,
 }
@@ -204,6 +205,30 @@ pub(super) struct DspLoop {
     pub(super) measured: String,
     pub(super) own_cycles_estimate: u64,
     pub(super) other_cycles_estimate: u64,
+}
+
+/// Predicted latency.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Predicted {
+    pub(super) command: String,
+    pub(super) measured: String,
+    pub(super) boards: Vec<PredictedBoard>,
+}
+
+/// That of the CIFAR-10 networks on a board.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PredictedBoard {
+    pub(super) board: String,
+    /// Of the PoolFormer: cycles of an inference, and what of them waits for data and for code.
+    pub(super) cycles: u64,
+    pub(super) data: u64,
+    pub(super) code: u64,
+    /// Cycles of the IdentityFormer.
+    pub(super) identity_cycles: u64,
+    /// The largest error in percent of programs that were measured on such a board, if any.
+    pub(super) worst_percent: Option<f64>,
 }
 
 #[derive(Debug, Deserialize)]

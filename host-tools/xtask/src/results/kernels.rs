@@ -102,10 +102,6 @@ const ESTIMATED: [&str; 3] = ["Cortex-M4", "Cortex-M7", "Cortex-M55"];
 impl Sources {
     /// The cost of the kernels.
     pub(super) fn of_kernels(&self) -> Result<BTreeMap<&'static str, String>> {
-        let cycles = |core| -> Result<u64> {
-            let cycles = self.counts.cycles(core, NETWORK);
-            cycles.with_context(|| format!("the {core} has no saved estimate"))
-        };
         let other = &self.figures.dsp_loop_on_m7;
         let more =
             self.count("Cortex-M7", NETWORK)? as f64 / self.count("Cortex-M4", NETWORK)? as f64;
@@ -126,12 +122,57 @@ impl Sources {
                 grouped(self.count("Cortex-M4", "code, all of a PoolFormer")?),
             ),
             ("m7_more", format!("{:.0}", 100.0 * (more - 1.0))),
-            ("m7_cycles", millions(cycles("Cortex-M7")?)),
             ("m7_own", millions(other.own_cycles_estimate)),
             ("m7_other", millions(other.other_cycles_estimate)),
             ("m7_measured", other.measured.clone()),
             ("m7_command", other.command.clone()),
+            ("predicted", self.predicted()?),
+            (
+                "predicted_measured",
+                self.figures.predicted.measured.clone(),
+            ),
+            ("predicted_command", self.figures.predicted.command.clone()),
         ]))
+    }
+
+    /// Predicted latency on each board.
+    fn predicted(&self) -> Result<String> {
+        let mut rows = Vec::new();
+        for it in &self.figures.predicted.boards {
+            let board = tadpool_boards::find(&it.board)?;
+            let clock = board
+                .clock
+                .with_context(|| format!("{} has no clock", it.board))?;
+            let hz = f64::from(clock.core_hz);
+            let ms = |cycles: u64| format!("{:.1}", 1e3 * cycles as f64 / hz);
+            let share = |part: u64| format!("{:.0} %", 100.0 * part as f64 / it.cycles as f64);
+            rows.push(vec![
+                format!("`{}`", it.board),
+                board.core,
+                format!("{:.0}", hz / 1e6),
+                format!("{:.2}", it.cycles as f64 / 1e6),
+                format!("**{}**", ms(it.cycles)),
+                share(it.data),
+                share(it.code),
+                ms(it.identity_cycles),
+                match it.worst_percent {
+                    Some(percent) => format!("±{percent} %"),
+                    None => "not validated".to_owned(),
+                },
+            ]);
+        }
+        let header = [
+            "board",
+            "core",
+            "MHz",
+            "M cycles",
+            "ms",
+            "waits for data",
+            "for code",
+            "IdentityFormer, ms",
+            "error",
+        ];
+        Ok(table(&header, rows))
     }
 
     fn products(&self) -> Result<String> {
