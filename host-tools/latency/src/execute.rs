@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::io::{self, BufRead as _, BufReader};
+use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use tadpool_cycles::trace::{self, Sink, TraceError};
@@ -153,8 +153,8 @@ pub struct Run<'a> {
     pub arguments: &'a [&'a str],
     /// How long it may take.
     pub limit: Duration,
-    /// Where goes what it prints.
-    pub output: Stdio,
+    /// Whether what it prints goes to the standard error; else nobody sees it.
+    pub prints: bool,
 }
 
 /// Executes a program, which may use semihosting as if it were run here.
@@ -177,7 +177,10 @@ pub fn execute<S: Sink + Send + 'static>(
         .arg("-kernel")
         .arg(run.path)
         .stdin(Stdio::null())
-        .stdout(run.output)
+        .stdout(match run.prints {
+            true => Stdio::piped(),
+            false => Stdio::null(),
+        })
         .stderr(Stdio::piped());
     let is_limited = listener.is_limited;
     let tracing = listener.start(sink);
@@ -220,6 +223,14 @@ pub fn execute<S: Sink + Send + 'static>(
     }
 }
 
+/// Passes on what a program prints, and lets it print on where nobody takes it any more: it
+/// might try again for ever.
+fn pass_on(printed: &mut impl Read, to: &mut impl Write) {
+    if io::copy(printed, to).is_err() {
+        io::copy(printed, &mut io::sink()).ok(); // it has ended
+    }
+}
+
 /// Why QEMU ended before its plugin called.
 fn failure(messages: &str) -> ExecuteError {
     let is_plugin = ["plugin interface not enabled", "-plugin: invalid option"];
@@ -233,11 +244,17 @@ fn failure(messages: &str) -> ExecuteError {
 struct Emulator {
     child: Child,
     messages: Arc<Mutex<VecDeque<String>>>,
+    /// What passes on what the program prints.
+    printing: Option<JoinHandle<()>>,
 }
 
 impl Emulator {
     fn start(command: Command) -> Result<Self, ExecuteError> {
         let mut child = owned::spawn(command).map_err(ExecuteError::Start)?;
+        let printing = child
+            .stdout
+            .take()
+            .map(|mut printed| thread::spawn(move || pass_on(&mut printed, &mut io::stderr())));
         let messages = Arc::new(Mutex::new(VecDeque::new()));
         if let Some(pipe) = child.stderr.take() {
             let messages = Arc::clone(&messages);
@@ -251,12 +268,19 @@ impl Emulator {
                 }
             });
         }
-        Ok(Self { child, messages })
+        Ok(Self {
+            child,
+            messages,
+            printing,
+        })
     }
 
     /// Ends it, and tells what it said last.
     fn end(&mut self) -> String {
         owned::end(&mut self.child);
+        if let Some(printing) = self.printing.take() {
+            printing.join().ok(); // it has no panic to tell of
+        }
         let messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
         let lines: Vec<&str> = messages.iter().map(String::as_str).collect();
         match lines.is_empty() {
@@ -287,5 +311,30 @@ fn accept(listener: &TcpListener, is_stopped: impl Fn() -> bool) -> io::Result<T
             }
             Err(_) => thread::sleep(TICK),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes nothing.
+    struct Closed;
+
+    impl Write for Closed {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_program_prints_on_where_nobody_listens() {
+        let mut printed = io::Cursor::new(vec![b'x'; 1 << 20]);
+        pass_on(&mut printed, &mut Closed);
+        assert_eq!(printed.position(), 1 << 20);
     }
 }

@@ -1,6 +1,5 @@
 //! The cycles that a program takes a board.
 
-use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -171,7 +170,7 @@ pub fn predict(request: &Request<'_>) -> Result<Prediction, PredictError> {
         machine: machine.name,
         arguments: &[],
         limit: request.limit,
-        output: io::stderr().into(),
+        prints: true,
     };
     let (mut measure, ended) = execute::execute(run, listener, measure)?;
     if let Ended::Exit(_) = ended {

@@ -2,7 +2,6 @@
 //! function, with memories that answer at once.
 
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -54,7 +53,7 @@ pub(super) fn executed(
         machine,
         arguments: &["-icount", "shift=0"],
         limit,
-        output: Stdio::null(),
+        prints: false,
     };
     let (parts, ended) = execute(run, listener, parts)?;
     ensure!(
