@@ -47,6 +47,8 @@ pub(crate) mod cast;
 mod armv6m;
 #[cfg(any(tadpool_core = "armv7m", tadpool_core = "helium"))]
 mod armv7m;
+#[cfg(any(tadpool_core = "armv7m", tadpool_core = "dsp", tadpool_core = "helium"))]
+mod calls;
 #[cfg(tadpool_core = "dsp")]
 mod dsp;
 #[cfg(tadpool_core = "helium")]

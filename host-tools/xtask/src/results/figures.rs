@@ -169,7 +169,6 @@ pub(super) struct Image {
     pub(super) logits_within: f64,
     pub(super) stack_used_bytes: u64,
     pub(super) weights_section_bytes: u64,
-    pub(super) inference_code_bytes: u64,
     pub(super) image_code_bytes: u64,
 }
 

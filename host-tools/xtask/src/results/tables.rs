@@ -324,7 +324,6 @@ impl Sources {
                 "`.weights` section: weights, tables and the steps' constants",
                 image.weights_section_bytes,
             ),
-            ("code of the inference alone", image.inference_code_bytes),
             (
                 "code of the whole image: boot, request loop, protocol, logs, fault reports",
                 image.image_code_bytes,

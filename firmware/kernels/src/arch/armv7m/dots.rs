@@ -6,6 +6,8 @@
 
 use core::arch::global_asm;
 
+use crate::arch::calls;
+
 // SAFETY: signature and contract as in the assembly below.
 unsafe extern "C" {
     fn tadpool_armv7m_dots(
@@ -21,20 +23,8 @@ unsafe extern "C" {
 /// Two output channels times two tokens: `[w0 x0, w0 x1, w1 x0, w1 x1]`, of as many inputs as
 /// all four have.
 pub(crate) fn dots(w0: &[i8], w1: &[i8], x0: &[i16], x1: &[i16]) -> [i32; 4] {
-    let mut sums = [0; 4];
-    let count = w0.len().min(w1.len()).min(x0.len()).min(x1.len());
-    // SAFETY: all four hold `count` values.
-    unsafe {
-        tadpool_armv7m_dots(
-            w0.as_ptr(),
-            w1.as_ptr(),
-            x0.as_ptr(),
-            x1.as_ptr(),
-            count,
-            &mut sums,
-        );
-    }
-    sums
+    // SAFETY: it reads and writes what it says.
+    unsafe { calls::dots(tadpool_armv7m_dots, w0, w1, x0, x1) }
 }
 
 // r0 r1 weights, r2 r3 tokens, r4-r7 sums, r8-r11 operands, r12 inputs that are left.

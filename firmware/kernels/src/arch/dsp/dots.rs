@@ -3,6 +3,8 @@
 
 #![allow(unsafe_code)]
 
+use crate::arch::calls;
+
 assembly!("dots.s");
 
 // SAFETY: signature and contract as in `dots.s`.
@@ -20,18 +22,6 @@ unsafe extern "C" {
 /// Two output channels times two tokens: `[w0 x0, w0 x1, w1 x0, w1 x1]`, of as many inputs as
 /// all four have.
 pub(crate) fn dots(w0: &[i8], w1: &[i8], x0: &[i16], x1: &[i16]) -> [i32; 4] {
-    let mut sums = [0; 4];
-    let count = w0.len().min(w1.len()).min(x0.len()).min(x1.len());
-    // SAFETY: all four hold `count` values.
-    unsafe {
-        tadpool_dsp_dots(
-            w0.as_ptr(),
-            w1.as_ptr(),
-            x0.as_ptr(),
-            x1.as_ptr(),
-            count,
-            &mut sums,
-        );
-    }
-    sums
+    // SAFETY: it reads and writes what it says.
+    unsafe { calls::dots(tadpool_dsp_dots, w0, w1, x0, x1) }
 }
