@@ -75,7 +75,8 @@ fn two_compilations_at_once_keep_their_results_apart() {
 #[test]
 fn an_unchanged_model_is_not_compiled_again() {
     let project = Project::new();
-    let model = project.path("model.toml");
+    // The folder with its description.
+    let model = project.path("");
     let folder = project.folder.path();
     let line = ["compile", &model, "--ranges", "min-max", "--json"];
     let first = says(folder, &line);

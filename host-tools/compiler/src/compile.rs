@@ -6,6 +6,7 @@ mod sample;
 mod trained;
 pub mod widen;
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use tadpool_boards::KernelVariant;
@@ -155,14 +156,21 @@ impl Default for CompileConfig {
     }
 }
 
+/// The file that somebody names by `path`: the `model.toml` in it if it is a folder.
+pub fn file_of(path: &Path) -> Cow<'_, Path> {
+    match path.is_dir() {
+        true => Cow::Owned(path.join("model.toml")),
+        false => Cow::Borrowed(path),
+    }
+}
+
 /// Reads and imports `path`: a model description if its name ends in `.toml`, the
 /// `model.toml` in it if it is a folder, else a bare ONNX file.
 ///
 /// # Errors
 /// The description, the ONNX file or their combination cannot be used.
 pub fn load(path: &Path) -> Result<Model, CompileError> {
-    let in_folder = path.is_dir().then(|| path.join("model.toml"));
-    let path = in_folder.as_deref().unwrap_or(path);
+    let path = &*file_of(path);
     let described = match path.extension() {
         Some(extension) if extension == "toml" => Some(model_toml::read(path)?),
         _ => None,

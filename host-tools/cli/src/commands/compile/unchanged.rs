@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tadpool_boards::Board;
+use tadpool_compiler::compile;
 use tadpool_compiler::given::{images, model_toml};
 use tadpool_compiler::import::onnx;
 use tadpool_image::cache::{Cache, Key};
@@ -54,7 +55,7 @@ impl Place {
     /// Where the report of `command` is kept; none if a file that it depends on cannot be
     /// read.
     pub(super) fn of(command: &Compile) -> Option<Self> {
-        let model = command.model.path();
+        let model = &*compile::file_of(command.model.path());
         let mut key = Key::default();
         key.add(&format!("{command:?}"));
         add_program(&mut key)?;
