@@ -132,7 +132,10 @@ impl Compile {
 
     fn compile(&self) -> anyhow::Result<(CompileReport, Image)> {
         let (model, calibrated) = self.model.calibrate()?;
-        let board = self.board.find(&model)?;
+        let mut board = self.board.find(&model)?;
+        // A budget of RAM is for what an inference needs; copies take all that there is.
+        let has_ram_budget = self.budget.is_some_and(|budget| budget.ram_bytes.is_some());
+        board.layout.copy_weights &= !has_ram_budget;
         let kernels = self.kernels.unwrap_or(board.kernels);
         let base = Attempt {
             choice: self.model.choose(&model, &calibrated)?,
