@@ -41,11 +41,10 @@ impl Init {
             Some(file) => file,
             None => folder.join("model.toml"),
         };
-        let described_from = file.parent().unwrap_or(Path::new(""));
-        let onnx = pathdiff::diff_paths(
-            std::path::absolute(&self.onnx)?,
-            std::path::absolute(described_from)?,
-        );
+        // A bare name has an empty folder, which is none for the system.
+        let absolute = std::path::absolute(&file)?;
+        let described_from = absolute.parent().unwrap_or(Path::new("/"));
+        let onnx = pathdiff::diff_paths(std::path::absolute(&self.onnx)?, described_from);
         let onnx = onnx.unwrap_or_else(|| self.onnx.clone());
         let has_calibration = described_from.join("calibration").is_dir();
         let description = ModelDescription::of_onnx(&self.onnx, &network);
