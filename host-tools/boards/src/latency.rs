@@ -212,9 +212,11 @@ fn check_port(latency: &Latency, name: &str, port: &Port) -> Result<(), Problem>
     }
     let all = [
         port.miss_cycles,
+        port.busy_cycles,
         port.hit_cycles,
         port.load_cycles,
         port.store_cycles,
+        port.switch_cycles,
     ];
     for cycles in all {
         if !(0.0..=MOST_CYCLES).contains(&cycles) {
@@ -226,6 +228,11 @@ fn check_port(latency: &Latency, name: &str, port: &Port) -> Result<(), Problem>
     if port.read_bytes != 0 && !is_read {
         let value = format!("`{name}`: read_bytes = {}", port.read_bytes);
         let problem = "is neither 0 nor a power of two from 4 to 1024".into();
+        return Err(("latency.memories", value, problem));
+    }
+    if !port.banks.is_sorted_by(|one, next| one < next) {
+        let value = format!("`{name}`: banks = {:?}", port.banks);
+        let problem = "are not in ascending order".into();
         return Err(("latency.memories", value, problem));
     }
     Ok(())
@@ -282,6 +289,12 @@ mod tests {
             text.contains("`flash`: -1 is not a number of cycles"),
             "{text}"
         );
+        let text = said(&|it| it.memories.get_mut("flash").unwrap().data.busy_cycles = 1e9);
+        assert!(text.contains("1000000000 is not a number"), "{text}");
+        let text = said(&|it| it.memories.get_mut("sram").unwrap().data.switch_cycles = -0.5);
+        assert!(text.contains("`sram`: -0.5 is not a number"), "{text}");
+        let text = said(&|it| it.memories.get_mut("sram").unwrap().data.banks = vec![8, 8]);
+        assert!(text.contains("banks = [8, 8] are not in"), "{text}");
         let text = said(&|it| it.memories.get_mut("flash").unwrap().code.read_bytes = 12);
         assert!(text.contains("read_bytes = 12"), "{text}");
         let text = said(&|it| it.memories.get_mut("flash").unwrap().origin = Some(0x2000_0000));
