@@ -97,6 +97,46 @@ fn an_unchanged_model_is_not_compiled_again() {
     );
 }
 
+/// Copies of weights take what the board leaves, and are no need.
+#[test]
+fn a_budget_of_ram_copies_no_weights() {
+    let project = Project::new();
+    let folder = project.folder.path();
+    let board = "nucleo-f411re";
+    let line = ["compile", ".", "--board", board, "--json"];
+    let copied = |report: &Value| report["budget"]["copied_weights_bytes"].as_u64().unwrap();
+    let ram = |report: &Value| report["budget"]["ram"]["used_bytes"].as_u64().unwrap();
+    let free = says(folder, &line);
+    assert!(copied(&free) > 0, "{free}");
+    let budget = [&line[..], &["--budget", "ram=32K"]].concat();
+    let kept = says(folder, &budget);
+    assert_eq!(copied(&kept), 0, "{kept}");
+    assert!(ram(&kept) <= 32 << 10, "{kept}");
+    assert_eq!(kept["traded"], free["traded"], "{kept}");
+}
+
+#[test]
+fn a_network_in_the_current_folder_is_described() {
+    let project = Project::new();
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::copy(project.path("model.onnx"), at("net.onnx")).unwrap();
+    std::fs::create_dir(at("sub")).unwrap();
+    for (described, onnx) in [
+        ("model.toml", "net.onnx"),
+        ("named.toml", "net.onnx"),
+        ("sub/model.toml", "../net.onnx"),
+    ] {
+        let mut line = vec!["init", "net.onnx", "--json"];
+        if described != "model.toml" {
+            line.extend(["--output", described]);
+        }
+        says(folder.path(), &line);
+        let text = std::fs::read_to_string(at(described)).unwrap();
+        assert!(text.contains(&format!("onnx = \"{onnx}\"")), "{text}");
+    }
+}
+
 #[test]
 fn what_is_missing_is_told_with_a_status() {
     let folder = tempfile::tempdir().unwrap();
