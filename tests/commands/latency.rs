@@ -43,6 +43,9 @@ fn a_chip_that_is_not_there_is_predicted() {
 
     let model = project.path("model.toml");
     let line = ["bench", &model, "--board", "nucleo-l4r5zi", "--predict"];
+    let refused = tadpool(&[&line[..], &["--budget", "ram=1K"]].concat());
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains("only ms= is compared here"), "{said}");
     let refused = tadpool(&[&line[..], &["--budget", "ms=0.1"]].concat());
     let said = String::from_utf8(refused.stderr).unwrap();
     assert!(
@@ -99,6 +102,11 @@ fn any_programs_cycles_are_told() {
         ),
         (&[], "name a core or a board"),
         (&["--core", "cortex-m55"], "no machine that QEMU emulates"),
+        (
+            &["--core", "cortex-m0"],
+            "compiled for Armv7E-M, and a cortex-m0 executes Armv6-M",
+        ),
+        (&["--core", "cortex-m3"], "a cortex-m3 executes Armv7-M"),
         (
             &["--core", "cortex-m4", "--from", "main", "--limit", "1"],
             "does not end within 1 s",

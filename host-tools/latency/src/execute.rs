@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::io::{self, BufRead as _, BufReader, Read, Write};
+use std::io::{self, BufRead as _, BufReader, Read};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -18,6 +18,8 @@ use tadpool_toolchain::emulator::{QEMU, owned, qemu};
 const START_TIME: Duration = Duration::from_secs(30);
 /// How often what has no end of its own is looked after.
 const TICK: Duration = Duration::from_millis(2);
+/// Most bytes of a line that a program prints.
+const MOST_LINE: u64 = 4096;
 /// Lines of the emulator's messages that an error quotes.
 const QUOTED_LINES: usize = 3;
 
@@ -153,8 +155,8 @@ pub struct Run<'a> {
     pub arguments: &'a [&'a str],
     /// How long it may take.
     pub limit: Duration,
-    /// Whether what it prints goes to the standard error; else nobody sees it.
-    pub prints: bool,
+    /// Takes each line that it prints, if anybody wants them.
+    pub prints: Option<fn(&str)>,
 }
 
 /// Executes a program, which may use semihosting as if it were run here.
@@ -178,13 +180,13 @@ pub fn execute<S: Sink + Send + 'static>(
         .arg(run.path)
         .stdin(Stdio::null())
         .stdout(match run.prints {
-            true => Stdio::piped(),
-            false => Stdio::null(),
+            Some(_) => Stdio::piped(),
+            None => Stdio::null(),
         })
         .stderr(Stdio::piped());
     let is_limited = listener.is_limited;
     let tracing = listener.start(sink);
-    let mut emulator = Emulator::start(command)?;
+    let mut emulator = Emulator::start(command, run.prints)?;
     let deadline = Instant::now() + run.limit;
     let (read, ended) = loop {
         if let Some(read) = tracing.wait(TICK) {
@@ -223,11 +225,21 @@ pub fn execute<S: Sink + Send + 'static>(
     }
 }
 
-/// Passes on what a program prints, and lets it print on where nobody takes it any more: it
-/// might try again for ever.
-fn pass_on(printed: &mut impl Read, to: &mut impl Write) {
-    if io::copy(printed, to).is_err() {
-        io::copy(printed, &mut io::sink()).ok(); // it has ended
+/// Hands each line of `printed` to `prints`, to its end: a program whose output nobody takes
+/// may try again for ever. A line that is too long comes in pieces.
+fn pass_on(printed: impl Read, prints: fn(&str)) {
+    let mut printed = BufReader::new(printed);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match printed
+            .by_ref()
+            .take(MOST_LINE)
+            .read_until(b'\n', &mut line)
+        {
+            Ok(bytes) if bytes > 0 => prints(String::from_utf8_lossy(&line).trim_end()),
+            _ => return,
+        }
     }
 }
 
@@ -249,12 +261,11 @@ struct Emulator {
 }
 
 impl Emulator {
-    fn start(command: Command) -> Result<Self, ExecuteError> {
+    fn start(command: Command, prints: Option<fn(&str)>) -> Result<Self, ExecuteError> {
         let mut child = owned::spawn(command).map_err(ExecuteError::Start)?;
-        let printing = child
-            .stdout
-            .take()
-            .map(|mut printed| thread::spawn(move || pass_on(&mut printed, &mut io::stderr())));
+        let printed = child.stdout.take().zip(prints);
+        let printing =
+            printed.map(|(printed, prints)| thread::spawn(move || pass_on(printed, prints)));
         let messages = Arc::new(Mutex::new(VecDeque::new()));
         if let Some(pipe) = child.stderr.take() {
             let messages = Arc::clone(&messages);
@@ -318,23 +329,20 @@ fn accept(listener: &TcpListener, is_stopped: impl Fn() -> bool) -> io::Result<T
 mod tests {
     use super::*;
 
-    /// Takes nothing.
-    struct Closed;
-
-    impl Write for Closed {
-        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-            Err(io::ErrorKind::BrokenPipe.into())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
+    static PRINTED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
     #[test]
-    fn a_program_prints_on_where_nobody_listens() {
-        let mut printed = io::Cursor::new(vec![b'x'; 1 << 20]);
-        pass_on(&mut printed, &mut Closed);
-        assert_eq!(printed.position(), 1 << 20);
+    fn lines_are_passed_on_to_the_end() {
+        let long = vec![b'x'; MOST_LINE as usize + 1];
+        let printed = [&b"one\n\xff two\n"[..], &long].concat();
+        pass_on(&printed[..], |line| {
+            PRINTED.lock().unwrap().push(line.to_owned());
+        });
+        let lines = PRINTED.lock().unwrap();
+        let [one, two, rest @ ..] = &lines[..] else {
+            panic!("{lines:?}");
+        };
+        assert_eq!((&one[..], &two[..]), ("one", "\u{fffd} two"));
+        assert_eq!(rest.concat().len(), long.len());
     }
 }

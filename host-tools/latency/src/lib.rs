@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
+pub mod architecture;
 pub mod bound;
 pub mod execute;
 pub mod machine;

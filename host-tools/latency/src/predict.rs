@@ -1,6 +1,6 @@
 //! The cycles that a program takes a board.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -9,6 +9,7 @@ use tadpool_cycles::memory::{MemoryError, MemoryMap};
 use tadpool_cycles::pipeline::Core;
 use tadpool_cycles::trace::Sink as _;
 
+use super::architecture::Architecture;
 use super::bound::Bound;
 use super::execute::{self, Ended, ExecuteError, Listener, Window};
 use super::machine::{Machine, NoMachine};
@@ -37,8 +38,10 @@ pub struct Request<'a> {
     pub to: Option<&'a str>,
     /// After how many calls it is enough.
     pub calls: Option<u64>,
-    /// How long the emulator may run. What the program prints goes to standard error.
+    /// How long the emulator may run.
     pub limit: Duration,
+    /// Takes each line that the program prints.
+    pub prints: fn(&str),
     /// The folder in which the plugin is kept.
     pub cache: &'a Path,
 }
@@ -61,7 +64,8 @@ pub struct Prediction {
     pub is_moved: bool,
     /// The machine that was emulated.
     pub machine: Machine,
-    /// How it ended: `over`, `exit` or `late`.
+    /// How it ended: `over`, `exit`, `failure` if it says that it failed or the emulator gave
+    /// it up, or `late`.
     pub ended: &'static str,
     /// Milliseconds of a call, by the clock.
     pub ms: Option<f64>,
@@ -110,6 +114,21 @@ pub enum PredictError {
         /// The core that was named.
         core: &'static str,
     },
+    /// The program has instructions that the core lacks.
+    #[error(
+        "`{}` was compiled for {program}, and a {core} executes {has}: name the core that it is \
+         for", path.display()
+    )]
+    Architecture {
+        /// The program.
+        path: PathBuf,
+        /// What it was compiled for.
+        program: Architecture,
+        /// The core that was named.
+        core: &'static str,
+        /// What that executes.
+        has: Architecture,
+    },
     /// What was to be measured did not begin.
     #[error("`{from}` is not called within {seconds} s of emulation ({how})")]
     NotCalled {
@@ -148,6 +167,15 @@ fn known() -> String {
 pub fn predict(request: &Request<'_>) -> Result<Prediction, PredictError> {
     let core = core(request)?;
     let program = Program::read(request.path, request.bytes)?;
+    let has = Architecture::of_core(core);
+    if let Some(architecture) = program.architecture().filter(|it| *it > has) {
+        return Err(PredictError::Architecture {
+            path: request.path.to_owned(),
+            program: architecture,
+            core: core.name(),
+            has,
+        });
+    }
     let find = |name: Option<&str>| name.map(|name| program.function(name)).transpose();
     let window = Window {
         from: find(request.from)?,
@@ -170,7 +198,7 @@ pub fn predict(request: &Request<'_>) -> Result<Prediction, PredictError> {
         machine: machine.name,
         arguments: &[],
         limit: request.limit,
-        prints: true,
+        prints: Some(request.prints),
     };
     let (mut measure, ended) = execute::execute(run, listener, measure)?;
     if let Ended::Exit(_) = ended {
@@ -196,7 +224,8 @@ pub fn predict(request: &Request<'_>) -> Result<Prediction, PredictError> {
         machine,
         ended: match ended {
             Ended::Over => "over",
-            Ended::Exit(_) => "exit",
+            Ended::Exit(status) if status.success() => "exit",
+            Ended::Exit(_) => "failure",
             Ended::Late => "late",
         },
         ms: clock_hz.map(|hz| 1e3 * cycles / f64::from(hz)),

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::architecture::Architecture;
 use addr2line::gimli::{self, Dwarf, EndianSlice, RunTimeEndian, SectionId};
-use object::read::elf::{ElfFile32, ProgramHeader as _};
+use object::read::elf::{ElfFile32, ProgramHeader as _, SectionHeader as _};
 use object::{Endianness, Object as _, ObjectSection as _, ObjectSymbol as _, SymbolKind, elf};
 
 /// Names that an error suggests.
@@ -91,6 +92,7 @@ pub struct Program<'a> {
     file: ElfFile32<'a, Endianness>,
     segments: Vec<Segment>,
     functions: BTreeMap<u32, Function>,
+    architecture: Option<Architecture>,
 }
 
 /// Lines of source by address.
@@ -135,12 +137,19 @@ impl<'a> Program<'a> {
             return Err(refused("it has nothing to load".into()));
         }
         let functions = functions(&file);
+        let architecture = architecture(&file);
         Ok(Self {
             path: path.to_owned(),
             file,
             segments,
             functions,
+            architecture,
         })
+    }
+
+    /// The architecture that it was compiled for, if it says so.
+    pub fn architecture(&self) -> Option<Architecture> {
+        self.architecture
     }
 
     /// What is loaded.
@@ -228,6 +237,15 @@ impl Lines<'_> {
         let location = self.0.find_location(address.into()).ok()??;
         Some((location.file?.to_owned(), location.line?))
     }
+}
+
+fn architecture(file: &ElfFile32<'_, Endianness>) -> Option<Architecture> {
+    let endian = file.endian();
+    let sections = file.elf_section_table();
+    let mut all = sections.iter();
+    let attributes = all.find(|it| it.sh_type(endian) == elf::SHT_ARM_ATTRIBUTES)?;
+    let attributes = attributes.attributes(endian, file.data()).ok()?;
+    Architecture::of_attributes(&attributes)
 }
 
 fn functions(file: &ElfFile32<'_, Endianness>) -> BTreeMap<u32, Function> {

@@ -14,6 +14,7 @@ use tadpool_latency::measure::{Spent, Split};
 use tadpool_latency::predict::{Prediction, Request, predict};
 
 use super::report::{Rows, grouped, percent, table};
+use crate::print;
 
 /// The file of a program.
 const PROGRAM: Kind = Kind {
@@ -44,7 +45,7 @@ pub(crate) struct CyclesArgs {
     #[arg(long, value_name = "N", requires = "from", value_parser = clap::value_parser!(u64).range(1..))]
     calls: Option<u64>,
     /// Longest time that the emulator may run, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
     limit: u64,
     /// Functions and lines of source that are shown.
     #[arg(long, value_name = "N", default_value_t = 10)]
@@ -84,6 +85,7 @@ impl CyclesArgs {
             to: self.to.as_deref(),
             calls: self.calls,
             limit: Duration::from_secs(self.limit),
+            prints: print::note,
             cache: cache.folder(),
         })?;
         Ok(CyclesReport {
@@ -113,8 +115,13 @@ impl fmt::Display for CyclesReport {
                 "linked for other addresses than the board's: the machine's memory stands";
             writeln!(f, "{problem} for it")?;
         }
-        if it.ended == "late" {
-            writeln!(f, "the program had not ended when the emulator was stopped")?;
+        match it.ended {
+            "late" => writeln!(f, "the program had not ended when the emulator was stopped")?,
+            "failure" => writeln!(
+                f,
+                "the program failed: not all of it may have been executed"
+            )?,
+            _ => {}
         }
         match &self.from {
             Some(from) => {

@@ -53,7 +53,7 @@ pub(super) fn executed(
         machine,
         arguments: &["-icount", "shift=0"],
         limit,
-        prints: false,
+        prints: None,
     };
     let (parts, ended) = execute(run, listener, parts)?;
     ensure!(
