@@ -1,5 +1,5 @@
 @ Two outputs' weights, as they are, times two tokens, for cores with the DSP extension.
-@ Contract: dots.rs beside this file. Nothing need lie on a word's boundary.
+@ Contract: calls.rs above this folder. Nothing need lie on a word's boundary.
 @
 @ Of four values a token becomes pairs 0 and 2, 1 and 3, as SXTB16 makes them of weights.
 
@@ -29,12 +29,12 @@
 
 	@ r0 r1: weights, r2 r3: tokens, and on the stack how many inputs, any number, and where
 	@ the four sums go.
-	.section .text.tadpool_dsp_dots, "ax", %progbits
+	.section .text.tadpool_dots, "ax", %progbits
 	.p2align 2
-	.global tadpool_dsp_dots
-	.type	tadpool_dsp_dots, %function
+	.global tadpool_dots
+	.type	tadpool_dots, %function
 	.thumb_func
-tadpool_dsp_dots:
+tadpool_dots:
 	push	{r4-r11, lr}
 	movs	r4, #0			@ sums: weights r0, then r1, of tokens r2 and r3
 	movs	r5, #0
@@ -68,4 +68,4 @@ tadpool_dsp_dots:
 4:	ldr	r8, [sp, #DOTS_SUMS]
 	stm	r8, {r4-r7}
 	pop	{r4-r11, pc}
-	.size	tadpool_dsp_dots, . - tadpool_dsp_dots
+	.size	tadpool_dots, . - tadpool_dots
