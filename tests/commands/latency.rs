@@ -41,6 +41,16 @@ fn a_chip_that_is_not_there_is_predicted() {
     let html = std::fs::read_to_string(page).unwrap();
     assert!(html.contains("milliseconds") && html.contains("nucleo-l4r5zi"));
 
+    // A network without a description, and pictures that are named.
+    let (onnx, pictures) = (project.path("model.onnx"), project.path("calibration/cat"));
+    let line = ["bench", &onnx, "--board", "nucleo-l4r5zi", "--predict"];
+    let told = tadpool(&[&line[..], &["--calibration", &pictures, "--json"]].concat());
+    let told: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
+    assert_eq!(
+        told["prediction"]["steps"].as_array().unwrap().len(),
+        super::STEPS
+    );
+
     let model = project.path("model.toml");
     let line = ["bench", &model, "--board", "nucleo-l4r5zi", "--predict"];
     let refused = tadpool(&[&line[..], &["--budget", "ram=1K"]].concat());

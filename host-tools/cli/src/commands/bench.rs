@@ -1,7 +1,7 @@
 //! `tadpool bench`.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
@@ -102,7 +102,7 @@ fn latency_budget(text: &str) -> Result<Budget, String> {
 impl Bench {
     pub(crate) fn run(self) -> anyhow::Result<Box<dyn Report>> {
         let (model, compiled) = self.model.compile()?;
-        let picture = picture(&model, self.image.as_deref())?;
+        let picture = self.model.picture(&model, self.image.as_deref())?;
         let pixels = images::load(&picture, &model.description.input)?;
         let board = self.board.find(&model)?;
         let needs_probe = matches!(board.runner, Runner::Probe(_));
@@ -214,19 +214,6 @@ impl Bench {
                 .ok(),
             ..report
         })
-    }
-}
-
-/// The picture that is given, or else the first calibration image.
-pub(super) fn picture(model: &Model, given: Option<&Path>) -> anyhow::Result<PathBuf> {
-    let description = &model.description;
-    match (given, &description.calibration) {
-        (Some(image), _) => Ok(image.to_owned()),
-        (None, Some(folder)) => {
-            let images = images::list(folder, &description.labels)?;
-            Ok(images[0].path.clone())
-        }
-        (None, None) => Err(anyhow::anyhow!("pass `--image IMAGE`")),
     }
 }
 

@@ -15,7 +15,6 @@ use tadpool_compiler::given::images;
 use tadpool_image::elf::Sizes;
 use tadpool_image::{Image, Interface};
 
-use super::bench::picture;
 use super::board::{BoardArgs, SessionArgs, build_image, write_crate};
 use super::model::CompileArgs;
 use super::notes::Notes;
@@ -209,7 +208,7 @@ impl Compile {
         if budget.latency_us.is_none() {
             return Ok(None);
         }
-        let picture = picture(model, None)?;
+        let picture = self.model.picture(model, None)?;
         let pixels = images::load(&picture, &model.description.input)?;
         let session = SessionArgs::default();
         let predicted = predict(board, compiled, &session, (&picture, &pixels))?;

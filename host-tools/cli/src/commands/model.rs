@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::{Context as _, bail};
 use clap::Args;
 use tadpool_compiler::compile::widen;
 use tadpool_compiler::compile::{self, Calibrated, CompileConfig, Compiled, Model};
+use tadpool_compiler::given::images;
 use tadpool_compiler::given::model_toml::{
     BiasCorrection, Bits, Equalisation, Feed, Quantization, RangeMethod, RoundingMethod,
     StreamChoice, UnknownChoice, WeightChoice,
@@ -108,6 +110,22 @@ impl CompileArgs {
     /// The file that was named.
     pub(crate) fn path(&self) -> &Path {
         &self.model.path
+    }
+
+    /// The picture that is given, or else the first calibration image.
+    pub(crate) fn picture(&self, model: &Model, given: Option<&Path>) -> anyhow::Result<PathBuf> {
+        let description = &model.description;
+        let folder = self.calibration().or(description.calibration.as_deref());
+        match (given, folder) {
+            (Some(image), _) => Ok(image.to_owned()),
+            (None, Some(folder)) => {
+                let images = images::list(folder, &description.labels)?;
+                let first = images.into_iter().next();
+                let first = first.map(|image| image.path);
+                first.with_context(|| format!("folder `{}` has no picture", folder.display()))
+            }
+            (None, None) => bail!("pass `--image IMAGE`"),
+        }
     }
 
     /// The folder of calibration images, if it was named.
