@@ -14,9 +14,9 @@ use tadpool_boards::Board;
 use tadpool_boards::startup::Startup;
 
 use crate::python::RUFF;
-use crate::run::{build_with_tests, cargo, root, run, shown, succeeds, tadpool};
+use crate::run::{build_with_tests, cargo, figures, root, run, shown, succeeds, tadpool};
 use crate::setup::{boards, setup};
-use crate::{bench, chips, dependencies, examples, generate, packages, results};
+use crate::{chips, dependencies, examples, generate, packages};
 
 /// Boards that have no room for the model in `firmware/model`.
 const SMALL_BOARDS: &str = "qemu-lm3s6965evb,qemu-microbit";
@@ -51,13 +51,11 @@ fn all(tally: &mut Tally) -> Result<()> {
     step(tally, "setup", setup)?;
     let boards = boards()?;
     step(tally, "format", format)?;
-    step(tally, "RESULTS.md", results::check)?;
     step(
         tally,
         "licences and sources of dependencies",
         dependencies::check,
     )?;
-    step(tally, "style of the kernels' benchmark", bench::lint)?;
     step(tally, "clippy", clippy)?;
     // What it fuzzes runs as a test of the planner; only `cargo fuzz` can link it.
     step(tally, "the planner's fuzz target", || {
@@ -103,6 +101,10 @@ fn all(tally: &mut Tally) -> Result<()> {
             .env("RUSTDOCFLAGS", "--deny warnings"))
     })?;
     step(tally, "Python", ruff)?;
+    step(tally, "RESULTS.md", || figures(["results", "--check"]))?;
+    step(tally, "style of the kernels' benchmark", || {
+        figures(["bench", "--lint"])
+    })?;
     step(tally, "an image for every board", || {
         // The small ones run small models in the tests.
         run(&mut tadpool([
@@ -123,11 +125,9 @@ fn all(tally: &mut Tally) -> Result<()> {
         "packages, and the program installed from them",
         packages::check,
     )?;
-    step(
-        tally,
-        "kernels on every core, and their counts",
-        bench::check,
-    )?;
+    step(tally, "kernels on every core, and their counts", || {
+        figures(["bench", "--check"])
+    })?;
     // The workspace's tests run them with what the host's processor has.
     tests(
         tally,

@@ -28,7 +28,16 @@ const WALLS: [(&str, &[&str]); 5] = [
     ("tadpool-boards", &["clap", "tract-core", "probe-rs"]),
     ("tadpool-toolchain", &["clap", "serde", "toml"]),
     // Compiled before anything else can happen.
-    ("xtask", &["tract-core", "probe-rs", "tadpool-compiler"]),
+    (
+        "xtask",
+        &[
+            "tract-core",
+            "probe-rs",
+            "tadpool-compiler",
+            "tadpool-kernels",
+            "tadpool-latency",
+        ],
+    ),
 ];
 
 /// Crates that depend on nothing.

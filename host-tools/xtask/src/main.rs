@@ -1,7 +1,6 @@
 //! `cargo xtask`: sets up, checks and shows the workspace.
 #![expect(clippy::print_stdout, reason = "a command prints")]
 
-mod bench;
 mod chips;
 mod ci;
 mod demo;
@@ -17,14 +16,14 @@ mod load;
 mod packages;
 mod python;
 mod quick;
-mod results;
 mod run;
 mod setup;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 /// Sets up, checks and shows tadpool's workspace.
 #[derive(Parser)]
@@ -49,19 +48,10 @@ enum Command {
     /// Checks the dependencies against the RustSec advisories. Needs a network, so it is
     /// no part of ci.
     Advisories,
-    /// Checks the kernels on every kind of core and counts their instructions,
-    /// in the emulator, next to the counts that were saved.
-    Bench {
-        /// Only this core, such as `Cortex-M4`.
-        #[arg(long)]
-        core: Option<String>,
-        /// Saves the counts.
-        #[arg(long)]
-        save: bool,
-        /// Checks style, bytes and counts of all cores, as ci does.
-        #[arg(long, conflicts_with_all = ["core", "save"])]
-        check: bool,
-    },
+    /// Checks the kernels on every kind of core and counts their instructions, in the
+    /// emulator, next to the counts that were saved.
+    #[command(disable_help_flag = true)]
+    Bench(Forwarded),
     /// Rehearses the start of every chip's image on a model of the chip, and compares the
     /// registers that it writes with the saved traces, as ci does.
     Chips {
@@ -108,11 +98,24 @@ enum Command {
         check: bool,
     },
     /// Writes `RESULTS.md` from committed figures.
-    Results {
-        /// Writes nothing, and fails if `RESULTS.md` is not what it would write.
-        #[arg(long)]
-        check: bool,
-    },
+    #[command(disable_help_flag = true)]
+    Results(Forwarded),
+}
+
+/// Options that the program for figures knows.
+#[derive(Args)]
+struct Forwarded {
+    /// Options; `--help` lists them.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    options: Vec<OsString>,
+}
+
+impl Forwarded {
+    fn figures(self, subcommand: &str) -> Result<()> {
+        let mut arguments = self.options;
+        arguments.insert(0, subcommand.into());
+        run::figures(arguments)
+    }
 }
 
 fn main() -> ExitCode {
@@ -124,8 +127,7 @@ fn main() -> ExitCode {
         Command::Chips { board, save } => chips::rehearse(&board, save),
         Command::Packages => packages::check(),
         Command::Ci => return ci::ci(),
-        Command::Bench { check: true, .. } => bench::lint().and_then(|()| bench::check()),
-        Command::Bench { core, save, .. } => bench::bench(core.as_deref(), save),
+        Command::Bench(options) => options.figures("bench"),
         Command::Fuzz { minutes, seed } => fuzz::fuzz(minutes, seed),
         Command::Load {
             images,
@@ -135,8 +137,7 @@ fn main() -> ExitCode {
         Command::Examples => examples::camera().and_then(|()| examples::pieces()),
         Command::Generate { check: false } => generate::generate(),
         Command::Generate { check: true } => generate::check(),
-        Command::Results { check: false } => results::results(),
-        Command::Results { check: true } => results::check(),
+        Command::Results(options) => options.figures("results"),
     };
     report(done)
 }

@@ -20,27 +20,40 @@ pub(crate) fn cargo<I: AsRef<OsStr>>(arguments: impl IntoIterator<Item = I>) -> 
     command
 }
 
-/// Which build of the `tadpool` command is run.
+/// Whether a program is built together with all others and their tests.
 static ALL_TARGETS: AtomicBool = AtomicBool::new(false);
 
-/// From now on builds `tadpool` together with all tests, so that what both need is
-/// compiled once.
+/// From now on builds programs together with all tests, so that what they share is compiled
+/// once.
 pub(crate) fn build_with_tests() {
     ALL_TARGETS.store(true, Ordering::Relaxed);
 }
 
-/// The `tadpool` command, built first, with `arguments`.
+/// The command `tadpool`, built first, with `arguments`.
 pub(crate) fn tadpool<I: AsRef<OsStr>>(arguments: impl IntoIterator<Item = I>) -> Result<Command> {
+    built("tadpool", arguments)
+}
+
+/// Runs the program that measures, and writes `RESULTS.md`, with `arguments`.
+pub(crate) fn figures<I: AsRef<OsStr>>(arguments: impl IntoIterator<Item = I>) -> Result<()> {
+    run(&mut built("tadpool-figures", arguments)?)
+}
+
+/// The program of a package of that name, built first.
+fn built<I: AsRef<OsStr>>(
+    package: &str,
+    arguments: impl IntoIterator<Item = I>,
+) -> Result<Command> {
     let what: &[_] = match ALL_TARGETS.load(Ordering::Relaxed) {
         true => &["--workspace", "--all-targets"],
-        false => &["--package", "tadpool"],
+        false => &["--package", package],
     };
     run(cargo(["build", "--locked"]).args(what))?;
     let folder = match std::env::var_os("CARGO_TARGET_DIR") {
         Some(folder) => root().join(folder),
         None => root().join("target"),
     };
-    let program = folder.join("debug").join("tadpool");
+    let program = folder.join("debug").join(package);
     let mut command = Command::new(program.with_extension(std::env::consts::EXE_EXTENSION));
     command.args(arguments).current_dir(root());
     Ok(command)

@@ -18,7 +18,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use self::committed::Generated;
 use self::figures::Figures;
 use crate::bench::Saved;
-use crate::run::root;
+use crate::repository::root;
 
 const RESULTS: &str = "RESULTS.md";
 const FIGURES: &str = "models/results.toml";

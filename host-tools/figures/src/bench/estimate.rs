@@ -14,7 +14,7 @@ use tadpool_latency::execute::{Ended, Listener, Run, Window, execute};
 use tadpool_latency::plugin::plugin;
 use tadpool_latency::program::Program;
 
-use crate::run::root;
+use crate::repository::root;
 
 /// The function that the image calls before and after what is counted.
 const MARK: &str = "tadpool_mark";

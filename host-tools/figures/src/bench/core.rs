@@ -17,7 +17,7 @@ use tadpool_toolchain::emulator::qemu;
 use super::elf;
 use super::estimate::{self, Executed};
 use super::table::Row;
-use crate::run::{root, run, shown};
+use crate::repository::{root, run};
 
 /// How long the image may run; it takes a few seconds.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -131,7 +131,7 @@ impl Core {
     fn build(&self, program: &str, features: &[&str]) -> Result<PathBuf> {
         let mut build = self.cargo("build", features)?;
         build.args(["--bin", program]);
-        ensure!(build.status()?.success(), "`{}` failed", shown(&build));
+        run(&mut build)?;
         let folder = self.target_folder().join(self.target);
         Ok(folder.join("release").join(program))
     }
@@ -169,7 +169,7 @@ impl Core {
             running.wait()?;
             bail!("{}: the kernels do not end within {LIMIT:?}", self.name);
         };
-        ensure!(running.wait()?.success(), "`{}` failed", shown(&emulator));
+        ensure!(running.wait()?.success(), "{emulator:?} failed");
         Ok(text?.lines().map(str::to_owned).collect())
     }
 
