@@ -23,6 +23,7 @@ macro_rules! prelude {
 }
 
 pub(crate) mod depthwise;
+mod depthwise_3x3;
 pub(crate) mod dots;
 pub(crate) mod pooling;
 mod product;
