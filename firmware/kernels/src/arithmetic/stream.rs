@@ -10,6 +10,7 @@ use crate::arithmetic::int16;
 use crate::arithmetic::linear::ResidualLinear;
 use crate::arithmetic::matmul::{Linear, Product};
 use crate::arithmetic::norm::{Norm, NormScale, Partial, Stats};
+use crate::present::missing;
 use crate::steps::patch_embedding;
 
 /// Values of one byte.
@@ -22,6 +23,26 @@ pub enum Int16 {}
 
 /// A width of values. It cannot be implemented outside this crate.
 pub trait Stream: Width {}
+
+/// Sums of values that are written, and of their squares.
+pub trait Sums: Default + Into<Stats> {
+    /// Counts one value in.
+    fn count(&mut self, value: i32);
+}
+
+impl Sums for Partial {
+    #[inline(always)]
+    fn count(&mut self, value: i32) {
+        self.add(value as i8);
+    }
+}
+
+impl Sums for Stats {
+    #[inline(always)]
+    fn count(&mut self, value: i32) {
+        self.add(value as i16);
+    }
+}
 
 impl Stream for Int8 {}
 impl Stream for Int16 {}
@@ -58,6 +79,8 @@ pub trait Width {
     type Value: Copy + Into<i32>;
     /// Bytes of a value.
     const BYTES: usize;
+    /// Sums of at most `2^16` values.
+    type Sums: Sums;
     /// Fractional bits of a value.
     const FRACTION: u32 = 8 * (Self::BYTES as u32 - 1);
 
@@ -83,7 +106,11 @@ pub trait Width {
 
     /// Stores the nearest value to `total / 2^32` in units of `q`, half a step
     /// included, and counts it.
-    fn store(value: &mut Self::Value, total: i64, written: &mut Stats);
+    fn store(value: &mut Self::Value, total: i64, written: &mut impl Sums);
+
+    /// Stores the nearest value to `total / 2^24` in steps of the stream, half a step
+    /// included, and counts it; `total` is below `2^55`.
+    fn store_steps(value: &mut Self::Value, total: i64, written: &mut impl Sums);
 
     /// Replaces values by `slope * q + offset`, half a step included, and returns the
     /// sums of what was written. Both are Q16; `128 * slope` and `offset` stay below
@@ -141,6 +168,7 @@ pub trait Width {
 impl Width for Int8 {
     type Value = i8;
     const BYTES: usize = 1;
+    type Sums = Partial;
 
     fn values(map: &[u8]) -> Result<&[i8], Fault> {
         Ok(cast::i8s(map))
@@ -167,9 +195,15 @@ impl Width for Int8 {
     }
 
     #[inline(always)]
-    fn store(value: &mut i8, total: i64, written: &mut Stats) {
+    fn store(value: &mut i8, total: i64, written: &mut impl Sums) {
         *value = saturate_i8((total >> 32) as i32);
-        written.add((*value).into());
+        written.count((*value).into());
+    }
+
+    #[inline(always)]
+    fn store_steps(value: &mut i8, total: i64, written: &mut impl Sums) {
+        *value = saturate_i8((total >> 24) as i32);
+        written.count((*value).into());
     }
 
     #[inline(always)]
@@ -191,8 +225,8 @@ impl Width for Int8 {
     }
 
     fn narrow(row: &[i8], _shift: &[u8], narrow: &mut [i8]) {
-        for (narrow, &value) in narrow.iter_mut().zip(row) {
-            *narrow = value;
+        if patch_embedding::copy(narrow, cast::bytes(row), 0).is_err() {
+            missing();
         }
     }
 
@@ -228,6 +262,7 @@ impl Width for Int8 {
 impl Width for Int16 {
     type Value = i16;
     const BYTES: usize = 2;
+    type Sums = Stats;
 
     fn values(map: &[u8]) -> Result<&[i16], Fault> {
         cast::i16s(map)
@@ -250,8 +285,13 @@ impl Width for Int16 {
     }
 
     #[inline(always)]
-    fn store(value: &mut i16, total: i64, written: &mut Stats) {
-        written.add(int16::store(value, total));
+    fn store(value: &mut i16, total: i64, written: &mut impl Sums) {
+        written.count(int16::store(value, total).into());
+    }
+
+    #[inline(always)]
+    fn store_steps(value: &mut i16, total: i64, written: &mut impl Sums) {
+        Self::store(value, total, written);
     }
 
     #[inline(always)]

@@ -322,19 +322,16 @@ fn add<S: Stream>(
 ) {
     let channels = step.factor.len().max(1);
     for (token, mixed) in row.chunks_mut(channels).zip(mixed.chunks(channels)) {
+        let mut sums = S::Sums::default();
         let constants = step.factor.iter().zip(step.residual).zip(step.offset);
         for ((value, &t), ((&factor, &residual), &offset)) in
             token.iter_mut().zip(mixed).zip(constants)
         {
             let stream = i64::from(residual) * i64::from((*value).into());
-            let branch = i64::from(factor) * i64::from(t);
-            // Both in units of a 2^32nd of `q`, shifted together where they can be.
-            let total = match S::FRACTION {
-                0 => (stream + branch) << 8,
-                _ => stream + (branch << 8),
-            };
-            S::store(value, total + (i64::from(offset) << 16), written);
+            let branch = i64::from(factor) * i64::from(t) + (i64::from(offset) << 8);
+            S::store_steps(value, stream + (branch << S::FRACTION), &mut sums);
         }
+        written.add_all(sums.into());
     }
 }
 
