@@ -23,7 +23,14 @@ use crate::steps::wide_pooling;
 impl Case {
     /// The layout that a core with kernels for `layout` runs this case in.
     pub fn layout(&self, layout: Layout) -> Layout {
-        let fits = match *self {
+        let mut candidates = [layout, layout.padded()].into_iter();
+        let fits = candidates.find(|&layout| self.fits(layout));
+        fits.unwrap_or(Layout::Rows)
+    }
+
+    /// Whether a layout takes the case's matrices.
+    fn fits(&self, layout: Layout) -> bool {
+        match *self {
             Self::Pointwise([_, inputs, outputs]) => {
                 layout.fits(outputs, inputs) && layout.reads_whole(inputs)
             }
@@ -69,8 +76,7 @@ impl Case {
             | Self::PlainDepthwiseMixer(_)
             | Self::Head(_)
             | Self::WideHead(_) => false,
-        };
-        if fits { layout } else { Layout::Rows }
+        }
     }
 
     /// Whether the case has weights that are packed in the layout of the core.

@@ -73,14 +73,14 @@ fn spaced(source: &str) -> String {
     spaced
 }
 
-/// The layout whose kernel runs a step: `layout` if it takes all of it.
+/// The layout whose kernel runs a step: `layout` if it takes all of it, or else padded.
 pub(super) fn layout_of(step: &ProgramStep<'_>, layout: Layout) -> Layout {
     let kernel = &*step.kernel;
-    if kernel.takes(layout, step.input.into()) && holds_matrices(layout, kernel) {
-        layout
-    } else {
-        Layout::Rows
-    }
+    let takes = |&layout: &Layout| {
+        kernel.takes(layout, step.input.into()) && holds_matrices(layout, kernel)
+    };
+    let mut layouts = [layout, layout.padded()].into_iter();
+    layouts.find(takes).unwrap_or(Layout::Rows)
 }
 
 pub(super) fn layout_ident(layout: Layout) -> Ident {
