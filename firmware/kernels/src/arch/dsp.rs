@@ -28,4 +28,4 @@ pub(crate) mod dots;
 pub(crate) mod pooling;
 mod product;
 
-pub(crate) use super::portable::identity;
+pub(crate) use super::portable::{branch, identity};

@@ -68,7 +68,45 @@ pub(crate) fn affine_map<S: Width>(
         debug_assert!(map.is_empty() || channel < map.len());
         let map = map.get_mut(channel..).unwrap_or(&mut []);
         let values = map.iter_mut().step_by(channels.max(1));
-        written.add_all(S::affine(values, slope, offset));
+        let mut sums = S::Sums::default();
+        for value in values {
+            S::affine(value, slope, offset, &mut sums);
+        }
+        written.add_all(sums.into());
+    }
+    written
+}
+
+/// How a branch of int8 values is added to a stream, a value for each channel.
+#[derive(Debug, Clone, Copy)]
+pub struct Scales<'a> {
+    /// Steps of the written stream for one of the branch, Q24.
+    pub factor: &'a [i32],
+    /// Steps of the written stream for one that is read, Q24.
+    pub residual: &'a [i32],
+    /// Zero points and half a step, Q16.
+    pub offset: &'a [i32],
+}
+
+/// See [`Width::add_branch`]: one value after the other.
+pub(crate) fn add_branch<S: Width>(
+    tokens: &mut [S::Value],
+    branch: &[i8],
+    scales: &Scales<'_>,
+) -> Stats {
+    let mut written = Stats::default();
+    let channels = scales.factor.len().max(1);
+    for (token, branch) in tokens.chunks_mut(channels).zip(branch.chunks(channels)) {
+        let mut sums = S::Sums::default();
+        let constants = scales.factor.iter().zip(scales.residual).zip(scales.offset);
+        for ((value, &t), ((&factor, &residual), &offset)) in
+            token.iter_mut().zip(branch).zip(constants)
+        {
+            let stream = i64::from(residual) * i64::from((*value).into());
+            let branch = i64::from(factor) * i64::from(t) + (i64::from(offset) << 8);
+            S::store_steps(value, stream + (branch << S::FRACTION), &mut sums);
+        }
+        written.add_all(sums.into());
     }
     written
 }
@@ -112,16 +150,9 @@ pub trait Width {
     /// included, and counts it; `total` is below `2^55`.
     fn store_steps(value: &mut Self::Value, total: i64, written: &mut impl Sums);
 
-    /// Replaces values by `slope * q + offset`, half a step included, and returns the
-    /// sums of what was written. Both are Q16; `128 * slope` and `offset` stay below
-    /// `2^30`.
-    fn affine<'a>(
-        values: impl Iterator<Item = &'a mut Self::Value>,
-        slope: i32,
-        offset: i32,
-    ) -> Stats
-    where
-        Self::Value: 'a;
+    /// Replaces a value by `slope * q + offset`, half a step included, and counts it. Both
+    /// are Q16; `128 * slope` and `offset` stay below `2^30`.
+    fn affine(value: &mut Self::Value, slope: i32, offset: i32, written: &mut impl Sums);
 
     /// The same for the channels of a map, each with a slope and an offset of its own:
     /// `affines` has a pair for every channel.
@@ -134,6 +165,18 @@ pub trait Width {
         Self: Sized,
     {
         affine_map::<Self>(map, channels, affines)
+    }
+
+    /// Adds a branch to tokens and returns the sums of what was written:
+    ///
+    /// ```text
+    /// q' = (residual * q + factor * t + 2^8 * offset) / 2^24
+    /// ```
+    fn add_branch(tokens: &mut [Self::Value], branch: &[i8], scales: &Scales<'_>) -> Stats
+    where
+        Self: Sized,
+    {
+        add_branch::<Self>(tokens, branch, scales)
     }
 
     /// Brings a row of tokens to int8: wider values rounded by `shift` bits a channel.
@@ -207,13 +250,9 @@ impl Width for Int8 {
     }
 
     #[inline(always)]
-    fn affine<'a>(values: impl Iterator<Item = &'a mut i8>, slope: i32, offset: i32) -> Stats {
-        let mut partial = Partial::default();
-        for q in values {
-            *q = saturate_i8((slope * i32::from(*q)).wrapping_add(offset) >> 16);
-            partial.add(*q);
-        }
-        partial.into()
+    fn affine(q: &mut i8, slope: i32, offset: i32, written: &mut impl Sums) {
+        *q = saturate_i8((slope * i32::from(*q)).wrapping_add(offset) >> 16);
+        written.count((*q).into());
     }
 
     fn affine_map(
@@ -222,6 +261,10 @@ impl Width for Int8 {
         affines: impl Iterator<Item = (i32, i32)>,
     ) -> Stats {
         arch::identity::affine_map(map, channels, affines)
+    }
+
+    fn add_branch(tokens: &mut [i8], branch: &[i8], scales: &Scales<'_>) -> Stats {
+        arch::branch::add(tokens, branch, scales)
     }
 
     fn narrow(row: &[i8], _shift: &[u8], narrow: &mut [i8]) {
@@ -295,14 +338,9 @@ impl Width for Int16 {
     }
 
     #[inline(always)]
-    fn affine<'a>(values: impl Iterator<Item = &'a mut i16>, slope: i32, offset: i32) -> Stats {
-        let offset = i64::from(offset) << 16;
-        let mut written = Stats::default();
-        for value in values {
-            let product = i64::from(slope) * i64::from(*value);
-            Self::store(value, (product << 8) + offset, &mut written);
-        }
-        written
+    fn affine(value: &mut i16, slope: i32, offset: i32, written: &mut impl Sums) {
+        let product = i64::from(slope) * i64::from(*value);
+        Self::store(value, (product << 8) + (i64::from(offset) << 16), written);
     }
 
     fn narrow(row: &[i16], shift: &[u8], narrow: &mut [i8]) {

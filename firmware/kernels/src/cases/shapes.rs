@@ -170,7 +170,12 @@ pub const COUNTED: &[Case] = &[
     // Widths that no layout but rows takes.
     Case::ChannelMlp([64, 62, 250, 2]),
     Case::ChannelMlp([64, 63, 253, 2]),
+    Case::ChannelMlp([17, 7, 13, 2]),
+    Case::ChannelMlp([64, 65, 261, 2]),
+    Case::Head([49, 512, 1000]),
     Case::Identity([256, 32]),
+    Case::NormedIdentity([196, 64]),
+    Case::ScaledPooling([14, 14, 64]),
     Case::DepthwiseEmbedding([28, 64, 3, 2, 1]),
     Case::AveragePool([28, 64, 2, 2, 0]),
     Case::MaxPool([28, 64, 3, 2, 1]),
@@ -186,6 +191,7 @@ pub const COUNTED: &[Case] = &[
     Case::Attention([49, 64, 2, 32]),
     Case::Attention([196, 64, 2, 32]),
     Case::DepthwiseMixer([14, 14, 64, 3, 3]),
+    Case::DepthwiseMixer([14, 14, 64, 5, 5]),
     Case::DepthwiseMixer([14, 14, 64, 7, 7]),
     Case::NormedDepthwiseMixer([14, 14, 64, 7, 7]),
     // A Cortex-M0 has memory for these.
@@ -212,7 +218,7 @@ pub const COUNTED: &[Case] = &[
 ];
 
 /// Where the steps of the PoolFormer begin in [`COUNTED`].
-pub const POOLFORMER: usize = 37;
+pub const POOLFORMER: usize = 43;
 
 /// Bytes of memory that [`EDGES`] need.
 pub const EDGES_MEMORY: usize = 10 * 1024;
