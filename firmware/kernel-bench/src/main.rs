@@ -30,6 +30,8 @@ use tadpool_kernels::layout::Helium as Best;
 use tadpool_kernels::layout::Rows as Best;
 use tadpool_kernels::layout::{Kernel, Rows};
 
+type Padded = <Best as Kernel>::Padded;
+
 const MEMORY: usize = if cfg!(small) { EDGES_MEMORY } else { 4 << 20 };
 
 #[entry]
@@ -61,11 +63,14 @@ fn run() {
         return;
     };
     for (index, case) in COUNTED.iter().enumerate() {
-        // What the layout does not take is packed as rows, as it is in a model.
-        if case.layout(Best::LAYOUT) != Best::LAYOUT && case.has_matrix() {
-            count::<Rows>(index, case, &mut counter, memory);
-        } else {
+        // What the layout does not take is padded, or packed as rows, as it is in a model.
+        let layout = case.layout(Best::LAYOUT);
+        if layout == Best::LAYOUT || !case.has_matrix() {
             count::<Best>(index, case, &mut counter, memory);
+        } else if layout == Padded::LAYOUT {
+            count::<Padded>(index, case, &mut counter, memory);
+        } else {
+            count::<Rows>(index, case, &mut counter, memory);
         }
         // Only where it is what one would have otherwise.
         if cfg!(not(any(feature = "dsp", feature = "helium")))

@@ -1,13 +1,14 @@
 //! The only unsafe code and assembly: views of arena bytes as wider or signed
 //! integers, and the inner loops of the layouts that one family of cores reads.
 //!
-//! A folder a core. Each has the same four modules, and takes those of [`portable`]
+//! A folder a core. Each has the same five modules, and takes those of [`portable`]
 //! that it has no loops of its own for:
 //!
 //! * `dots`: the products of [`Rows`](crate::arithmetic::layout::Rows),
 //! * `pooling`: the rows of the pooling mixer,
 //! * `identity`: an affine of each channel,
-//! * `depthwise`: a window of each channel.
+//! * `depthwise`: a window of each channel,
+//! * `branch`: a branch that is added to the stream.
 //!
 //! Where steps are packed as `Rows`, `products` has loops over all outputs of a tile that do
 //! more than `dots`, and `pooling_of_rows` the pooling mixer: both for some hosts only, whose
@@ -68,7 +69,7 @@ use helium as chosen;
 #[cfg(any(tadpool_core = "portable", tadpool_core = "host"))]
 use portable as chosen;
 
-pub(crate) use chosen::{depthwise, dots, identity, pooling};
+pub(crate) use chosen::{branch, depthwise, dots, identity, pooling};
 
 #[cfg(not(tadpool_x86))]
 pub(crate) use portable::{pooling as pooling_of_rows, products};

@@ -8,6 +8,8 @@ pub mod linear;
 pub(crate) mod matmul;
 pub mod norm;
 pub mod normed;
+#[cfg(any(tadpool_core = "dsp", tadpool_core = "helium", tadpool_core = "host"))]
+pub(crate) mod padded;
 pub mod softmax;
 pub mod stream;
 pub mod weights;

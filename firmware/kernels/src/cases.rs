@@ -100,10 +100,10 @@ pub fn run<K: Kernel>(case: &Case, seed: Seed, memory: &mut [u8]) -> Result<u32,
         let written = ready.run::<K>()?;
         Ok(ready.checksum(&written))
     }
-    if case.layout(K::LAYOUT) == K::LAYOUT {
-        run_in::<K>(case, seed, memory)
-    } else {
-        run_in::<Rows>(case, seed, memory)
+    match case.layout(K::LAYOUT) {
+        layout if layout == K::LAYOUT => run_in::<K>(case, seed, memory),
+        layout if layout == K::Padded::LAYOUT => run_in::<K::Padded>(case, seed, memory),
+        _ => run_in::<Rows>(case, seed, memory),
     }
 }
 
@@ -127,9 +127,9 @@ pub fn run_in_pieces<K: Kernel>(
         let written = ready.run_in_pieces::<K>(most)?;
         Ok(ready.checksum(&written))
     }
-    if case.layout(K::LAYOUT) == K::LAYOUT {
-        run_in::<K>(case, seed, most, memory)
-    } else {
-        run_in::<Rows>(case, seed, most, memory)
+    match case.layout(K::LAYOUT) {
+        layout if layout == K::LAYOUT => run_in::<K>(case, seed, most, memory),
+        layout if layout == K::Padded::LAYOUT => run_in::<K::Padded>(case, seed, most, memory),
+        _ => run_in::<Rows>(case, seed, most, memory),
     }
 }

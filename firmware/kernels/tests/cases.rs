@@ -1,7 +1,7 @@
 //! The self-test's cases: every layout leads to the same checksum.
 
 use tadpool_kernels::cases::{self, Case, EDGES, EDGES_MEMORY, SEEDS, Seed};
-use tadpool_kernels::layout::{Dsp, Helium, Kernel, Rows};
+use tadpool_kernels::layout::{Dsp, DspPadded, Helium, HeliumPadded, Kernel, Rows};
 
 #[test]
 fn every_layout_agrees() {
@@ -58,5 +58,7 @@ fn checks_take_what_runs() {
         check::<Rows>(case, memory);
         check::<Dsp>(case, memory);
         check::<Helium>(case, memory);
+        check::<DspPadded>(case, memory);
+        check::<HeliumPadded>(case, memory);
     }
 }

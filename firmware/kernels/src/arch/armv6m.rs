@@ -2,4 +2,4 @@
 
 pub(crate) mod dots;
 
-pub(crate) use super::portable::{depthwise, identity, pooling};
+pub(crate) use super::portable::{branch, depthwise, identity, pooling};

@@ -4,4 +4,4 @@
 pub(crate) mod dots;
 
 #[cfg(tadpool_core = "armv7m")]
-pub(crate) use super::portable::{depthwise, identity, pooling};
+pub(crate) use super::portable::{branch, depthwise, identity, pooling};

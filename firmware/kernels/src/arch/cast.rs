@@ -21,7 +21,6 @@ pub(crate) fn i8s_mut(bytes: &mut [u8]) -> &mut [i8] {
 }
 
 /// Two's complement values as bytes.
-#[cfg(feature = "cases")]
 pub(crate) fn bytes(values: &[i8]) -> &[u8] {
     // SAFETY: as in `i8s`, the other way round.
     unsafe { core::slice::from_raw_parts(values.as_ptr().cast(), values.len()) }

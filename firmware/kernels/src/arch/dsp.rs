@@ -23,8 +23,9 @@ macro_rules! prelude {
 }
 
 pub(crate) mod depthwise;
+mod depthwise_3x3;
 pub(crate) mod dots;
 pub(crate) mod pooling;
 mod product;
 
-pub(crate) use super::portable::identity;
+pub(crate) use super::portable::{branch, identity};

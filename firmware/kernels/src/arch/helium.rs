@@ -8,7 +8,9 @@ macro_rules! prelude {
     };
 }
 
+pub(crate) mod branch;
 pub(crate) mod depthwise;
+mod depthwise_3x3;
 pub(crate) mod identity;
 pub(crate) mod pooling;
 mod product;

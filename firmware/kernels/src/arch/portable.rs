@@ -1,5 +1,7 @@
 //! Portable Rust, for cores without loops of their own and for the host.
 
+#[cfg(not(tadpool_core = "helium"))]
+pub(crate) mod branch;
 pub(crate) mod depthwise;
 #[cfg(any(tadpool_core = "portable", tadpool_core = "host"))]
 pub(crate) mod dots;

@@ -9,16 +9,10 @@ pub const fn requantize(value: i32, multiplier: i32) -> i32 {
     ((value as i64 * multiplier as i64 + (1 << 31)) >> 32) as i32
 }
 
-/// The nearest `i8`.
+/// The nearest `i8`. On Armv7-M this is one instruction (`SSAT`).
 #[inline(always)]
-pub const fn saturate_i8(value: i32) -> i8 {
-    if value < i8::MIN as i32 {
-        i8::MIN
-    } else if value > i8::MAX as i32 {
-        i8::MAX
-    } else {
-        value as i8
-    }
+pub fn saturate_i8(value: i32) -> i8 {
+    value.clamp(i8::MIN.into(), i8::MAX.into()) as i8
 }
 
 /// The nearest `i16` to `total / 2^24`, rounded down.
@@ -37,14 +31,8 @@ pub(crate) const fn saturate_i16(total: i64) -> i16 {
 
 /// The nearest `u8`.
 #[inline(always)]
-pub const fn saturate_u8(value: i32) -> u8 {
-    if value < 0 {
-        0
-    } else if value > u8::MAX as i32 {
-        u8::MAX
-    } else {
-        value as u8
-    }
+pub fn saturate_u8(value: i32) -> u8 {
+    value.clamp(u8::MIN.into(), u8::MAX.into()) as u8
 }
 
 /// The nearest `i32`.

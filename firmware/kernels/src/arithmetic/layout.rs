@@ -12,6 +12,8 @@
 
 use crate::arena::{Fault, ensure, volume};
 use crate::arithmetic::matmul::Product;
+#[cfg(any(tadpool_core = "dsp", tadpool_core = "helium", tadpool_core = "host"))]
+pub use crate::arithmetic::padded::Padded;
 use crate::present::missing;
 
 /// A layout as a value, for the tools that pack weights.
@@ -33,6 +35,11 @@ pub enum Layout {
     /// Groups of two outputs: 16 inputs of the first, then of the second.
     /// Inputs are padded to a multiple of 16 with weights of zero.
     Helium,
+    /// [`Layout::Dsp`] for any number of outputs: the last group is padded with weights
+    /// of zero. What they give is not written, by code that is not in the loop.
+    DspPadded,
+    /// [`Layout::Helium`] for any number of outputs, as [`Layout::DspPadded`].
+    HeliumPadded,
 }
 
 /// A layout as a type. See [`Layout::Rows`].
@@ -49,25 +56,38 @@ pub enum Dsp {}
 #[derive(Debug, Clone, Copy)]
 pub enum Helium {}
 
+/// A layout as a type. See [`Layout::DspPadded`].
+#[cfg(any(tadpool_core = "dsp", tadpool_core = "host"))]
+pub type DspPadded = Padded<Dsp>;
+
+/// A layout as a type. See [`Layout::HeliumPadded`].
+#[cfg(any(tadpool_core = "helium", tadpool_core = "host"))]
+pub type HeliumPadded = Padded<Helium>;
+
 /// A layout that this build has a kernel for. It cannot be implemented outside
 /// this crate.
 pub trait Kernel: Product {
     /// The layout as a value.
     const LAYOUT: Layout;
+    /// The layout for any number of outputs.
+    type Padded: Kernel;
 }
 
 impl Kernel for Rows {
     const LAYOUT: Layout = Layout::Rows;
+    type Padded = Self;
 }
 
 #[cfg(any(tadpool_core = "dsp", tadpool_core = "host"))]
 impl Kernel for Dsp {
     const LAYOUT: Layout = Layout::Dsp;
+    type Padded = DspPadded;
 }
 
 #[cfg(any(tadpool_core = "helium", tadpool_core = "host"))]
 impl Kernel for Helium {
     const LAYOUT: Layout = Layout::Helium;
+    type Padded = HeliumPadded;
 }
 
 /// Added to each halfword of four-bit weights of [`Layout::Dsp`] besides two
@@ -81,15 +101,31 @@ impl Layout {
             Self::Rows => "Rows",
             Self::Dsp => "Dsp",
             Self::Helium => "Helium",
+            Self::DspPadded => "DspPadded",
+            Self::HeliumPadded => "HeliumPadded",
         }
     }
 
+    /// The layout of these cores for any number of outputs.
+    pub const fn padded(self) -> Self {
+        match self {
+            Self::Rows => Self::Rows,
+            Self::Dsp | Self::DspPadded => Self::DspPadded,
+            Self::Helium | Self::HeliumPadded => Self::HeliumPadded,
+        }
+    }
+
+    /// Whether the last group of outputs may be padded.
+    const fn is_padded(self) -> bool {
+        matches!(self, Self::DspPadded | Self::HeliumPadded)
+    }
+
     /// Outputs that share a stretch of the packed weights.
-    const fn group(self) -> usize {
+    pub(crate) const fn group(self) -> usize {
         match self {
             Self::Rows => 1,
-            Self::Dsp => 4,
-            Self::Helium => 2,
+            Self::Dsp | Self::DspPadded => 4,
+            Self::Helium | Self::HeliumPadded => 2,
         }
     }
 
@@ -97,17 +133,26 @@ impl Layout {
     const fn step(self) -> usize {
         match self {
             Self::Rows => 1,
-            Self::Dsp => 4,
-            Self::Helium => 16,
+            Self::Dsp | Self::DspPadded => 4,
+            Self::Helium | Self::HeliumPadded => 16,
         }
     }
 
     /// Whether matrices of this shape have a place in this layout: the number of
-    /// outputs has to be a multiple of the group, and four tokens of [`Layout::Helium`]
-    /// have 16-bit offsets. A step with two matrices needs both to fit.
+    /// outputs has to be a multiple of the group unless it is padded, and four tokens of
+    /// [`Layout::Helium`] have 16-bit offsets. A step with two matrices needs both to
+    /// fit.
     pub const fn fits(self, outputs: usize, inputs: usize) -> bool {
-        let is_near = !matches!(self, Self::Helium) || outputs <= u16::MAX as usize / 4;
-        inputs > 0 && outputs.is_multiple_of(self.group()) && is_near
+        let is_near =
+            !matches!(self, Self::Helium | Self::HeliumPadded) || outputs <= u16::MAX as usize / 4;
+        let is_whole = self.is_padded() || outputs.is_multiple_of(self.group());
+        inputs > 0 && is_whole && is_near
+    }
+
+    /// Whether the layout's kernel is faster than [`Layout::Rows`] for matrices of this
+    /// shape: what finishes a padded group costs more than rows of a tiny one.
+    pub const fn pays(self, outputs: usize, inputs: usize) -> bool {
+        !self.is_padded() || outputs.saturating_mul(inputs) >= 128
     }
 
     /// Whether the layout's kernels are exact for this matrix, given row after
@@ -123,7 +168,7 @@ impl Layout {
             let sum: u64 = row.iter().map(|w| u64::from(w.unsigned_abs())).sum();
             !row.contains(&i8::MIN) && 128 * sum < 1 << 23
         };
-        self != Self::Dsp || rows.chunks(inputs.max(1)).all(is_exact)
+        self.padded() != Self::DspPadded || rows.chunks(inputs.max(1)).all(is_exact)
     }
 
     /// Whether the pooling mixer of this layout's cores takes maps of this many
@@ -131,8 +176,8 @@ impl Layout {
     pub const fn pools(self, channels: usize) -> bool {
         match self {
             Self::Rows => true,
-            Self::Dsp => channels.is_multiple_of(4),
-            Self::Helium => channels >= 8,
+            Self::Dsp | Self::DspPadded => channels.is_multiple_of(4),
+            Self::Helium | Self::HeliumPadded => channels >= 8,
         }
     }
 
@@ -144,20 +189,27 @@ impl Layout {
 
     /// Bytes of a packed matrix.
     pub const fn packed_size(self, outputs: usize, inputs: usize) -> usize {
-        outputs.saturating_mul(inputs.saturating_add(self.step() - 1) / self.step() * self.step())
+        let padded = inputs.saturating_add(self.step() - 1) / self.step() * self.step();
+        self.padded_outputs(outputs).saturating_mul(padded)
+    }
+
+    /// Outputs with those that fill the last group.
+    const fn padded_outputs(self, outputs: usize) -> usize {
+        outputs.saturating_add(self.group() - 1) / self.group() * self.group()
     }
 
     /// Bytes of a packed matrix of four-bit weights: half of what
     /// [`Layout::packed_size`] tells, but for the padding in [`Layout::Rows`].
     pub const fn packed_size_int4(self, outputs: usize, inputs: usize) -> usize {
-        outputs.saturating_mul(self.padded_int4(inputs) / 2)
+        self.padded_outputs(outputs)
+            .saturating_mul(self.padded_int4(inputs) / 2)
     }
 
     /// Inputs of a row of four-bit weights: whole words of eight.
     const fn padded_int4(self, inputs: usize) -> usize {
         let step = match self {
             Self::Rows => 8,
-            Self::Dsp | Self::Helium => self.step(),
+            _ => self.step(),
         };
         inputs.saturating_add(step - 1) / step * step
     }
@@ -175,11 +227,8 @@ impl Layout {
         ensure(self.holds(rows, inputs))?;
         ensure(packed.len() == self.packed_size(outputs, inputs))?;
         let group = self.group() * inputs;
-        let packed_group = (packed.len() / (outputs / self.group()).max(1)).max(1);
-        for (rows, packed) in rows
-            .chunks_exact(group)
-            .zip(packed.chunks_mut(packed_group))
-        {
+        let packed_group = self.packed_size(self.group(), inputs).max(1);
+        for (rows, packed) in rows.chunks(group).zip(packed.chunks_mut(packed_group)) {
             for (at, byte) in packed.iter_mut().enumerate() {
                 *byte = self.packed_byte(rows, inputs, at, 0);
             }
@@ -208,10 +257,7 @@ impl Layout {
         ensure(self.holds(rows, inputs) && rows.iter().all(|weight| weight % 16 == 0))?;
         let group = self.group() * inputs;
         let packed_group = self.packed_size_int4(self.group(), inputs).max(1);
-        for (rows, packed) in rows
-            .chunks_exact(group)
-            .zip(packed.chunks_mut(packed_group))
-        {
+        for (rows, packed) in rows.chunks(group).zip(packed.chunks_mut(packed_group)) {
             for (word, bytes) in packed.as_chunks_mut::<4>().0.iter_mut().enumerate() {
                 for (at, byte) in bytes.iter_mut().enumerate() {
                     let half = |at| self.packed_byte(rows, inputs, 8 * word + at, INT4_BIAS);
@@ -238,8 +284,10 @@ impl Layout {
         let padded = inputs.saturating_add(step - 1) / step * step;
         let within = match self {
             Self::Rows => column,
-            Self::Dsp => column / 4 * 16 + column % 2 * 8 + row % 4 / 2 * 4 + column % 4 / 2 * 2,
-            Self::Helium => column / 16 * 32 + row % 2 * 16 + column % 16,
+            Self::Dsp | Self::DspPadded => {
+                column / 4 * 16 + column % 2 * 8 + row % 4 / 2 * 4 + column % 4 / 2 * 2
+            }
+            Self::Helium | Self::HeliumPadded => column / 16 * 32 + row % 2 * 16 + column % 16,
         };
         let at = (row - row % self.group())
             .wrapping_mul(padded)
@@ -249,12 +297,12 @@ impl Layout {
             return;
         };
         match (self, place) {
-            (Self::Dsp, [low, high, ..]) => {
+            (Self::Dsp | Self::DspPadded, [low, high, ..]) => {
                 let shift = row % 2 * 8;
                 let both = i16::from_le_bytes([*low, *high]);
                 [*low, *high] = both.wrapping_add(i16::from(weight) << shift).to_le_bytes();
             }
-            (Self::Rows | Self::Helium, [byte, ..]) => *byte = weight as u8,
+            (Self::Rows | Self::Helium | Self::HeliumPadded, [byte, ..]) => *byte = weight as u8,
             _ => missing(),
         }
     }
@@ -268,7 +316,7 @@ impl Layout {
         };
         match self {
             Self::Rows => weight(0, at) as u8,
-            Self::Dsp => {
+            Self::Dsp | Self::DspPadded => {
                 let (quad, at) = (at / 16, at % 16);
                 let (word, byte) = (at / 4, at % 4);
                 let column = 4 * quad + word / 2 + 2 * (byte / 2);
@@ -277,7 +325,7 @@ impl Layout {
                 let [low, high] = (bias + even + (odd << 8)).to_le_bytes();
                 if byte % 2 == 0 { low } else { high }
             }
-            Self::Helium => weight(at / 16 % 2, at / 32 * 16 + at % 16) as u8,
+            Self::Helium | Self::HeliumPadded => weight(at / 16 % 2, at / 32 * 16 + at % 16) as u8,
         }
     }
 }
@@ -290,8 +338,16 @@ mod tests {
 
     #[test]
     fn weights_that_are_put_make_what_is_packed() {
-        for layout in [Layout::Rows, Layout::Dsp, Layout::Helium] {
-            for (outputs, inputs) in [(4, 1), (4, 4), (8, 17), (12, 32), (4, 49), (20, 6)] {
+        let shapes = [(4, 1), (4, 4), (8, 17), (12, 32), (4, 49), (20, 6)];
+        let odd = [(1, 1), (3, 5), (5, 16), (6, 18), (63, 31)];
+        for layout in [Layout::Rows, Layout::Dsp, Layout::Helium]
+            .into_iter()
+            .flat_map(|layout| [layout, layout.padded()])
+        {
+            let fitting = shapes.into_iter().chain(odd);
+            for (outputs, inputs) in
+                fitting.filter(|&(outputs, inputs)| layout.fits(outputs, inputs))
+            {
                 let weight = |i: usize| ((i * 89 + i / 7) % 255) as i16 as i8;
                 let rows: Vec<i8> = (0..outputs * inputs).map(|i| weight(i).max(-127)).collect();
                 let size = layout.packed_size(outputs, inputs);
@@ -313,6 +369,7 @@ mod tests {
         assert!(Layout::Dsp.holds(&[32; 2047], 2047));
         assert!(!Layout::Dsp.holds(&[32; 2048], 2048));
         assert!(!Layout::Dsp.holds(&[0, i8::MIN, 0, 0], 4));
+        assert!(!Layout::DspPadded.holds(&[0, i8::MIN, 0, 0], 4));
         assert!(Layout::Rows.holds(&[i8::MIN; 4096], 4096));
         assert!(Layout::Helium.holds(&[i8::MIN; 4096], 4096));
         let refused = Layout::Dsp.pack(&[i8::MIN; 16], 4, &mut [0; 16]);

@@ -138,6 +138,42 @@ impl<'a> Linear<'a> {
         self.zero
     }
 
+    /// The outputs of whole groups, if there are any.
+    #[cfg(any(tadpool_core = "dsp", tadpool_core = "helium", tadpool_core = "host"))]
+    pub(crate) fn whole_groups<K: Kernel>(&self) -> Option<Self> {
+        let outputs = self.outputs - self.outputs % K::LAYOUT.group();
+        let size = K::LAYOUT.packed_size(outputs, self.inputs);
+        let parts = (self.weights.get(..size), self.constants.get(..2 * outputs));
+        (outputs > 0).then(|| Self {
+            weights: parts.0.present(),
+            outputs,
+            constants: parts.1.present(),
+            ..*self
+        })
+    }
+
+    /// The other outputs, if there are any, as a layer of one group, with these constants;
+    /// the weights are padded to whole groups.
+    #[cfg(any(tadpool_core = "dsp", tadpool_core = "helium", tadpool_core = "host"))]
+    pub(crate) fn last_group<'b, K: Kernel>(&self, constants: &'b [i32]) -> Option<Linear<'b>>
+    where
+        'a: 'b,
+    {
+        let group = K::LAYOUT.group();
+        let rest = self.outputs % group;
+        let first = K::LAYOUT.packed_size(self.outputs - rest, self.inputs);
+        let weights = self.weights.get(first..);
+        (rest > 0).then(|| Linear {
+            weights: weights.present(),
+            outputs: group,
+            constants,
+            zero: 0,
+            first: 0,
+            width: group,
+            ..*self
+        })
+    }
+
     /// The values of a token that are computed.
     pub(crate) fn of<'b, T>(&self, token: &'b [T]) -> &'b [T] {
         let end = self.first + self.outputs;

@@ -10,6 +10,7 @@ use crate::arithmetic::int16;
 use crate::arithmetic::linear::ResidualLinear;
 use crate::arithmetic::matmul::{Linear, Product};
 use crate::arithmetic::norm::{Norm, NormScale, Partial, Stats};
+use crate::present::missing;
 use crate::steps::patch_embedding;
 
 /// Values of one byte.
@@ -22,6 +23,26 @@ pub enum Int16 {}
 
 /// A width of values. It cannot be implemented outside this crate.
 pub trait Stream: Width {}
+
+/// Sums of values that are written, and of their squares.
+pub trait Sums: Default + Into<Stats> {
+    /// Counts one value in.
+    fn count(&mut self, value: i32);
+}
+
+impl Sums for Partial {
+    #[inline(always)]
+    fn count(&mut self, value: i32) {
+        self.add(value as i8);
+    }
+}
+
+impl Sums for Stats {
+    #[inline(always)]
+    fn count(&mut self, value: i32) {
+        self.add(value as i16);
+    }
+}
 
 impl Stream for Int8 {}
 impl Stream for Int16 {}
@@ -47,7 +68,45 @@ pub(crate) fn affine_map<S: Width>(
         debug_assert!(map.is_empty() || channel < map.len());
         let map = map.get_mut(channel..).unwrap_or(&mut []);
         let values = map.iter_mut().step_by(channels.max(1));
-        written.add_all(S::affine(values, slope, offset));
+        let mut sums = S::Sums::default();
+        for value in values {
+            S::affine(value, slope, offset, &mut sums);
+        }
+        written.add_all(sums.into());
+    }
+    written
+}
+
+/// How a branch of int8 values is added to a stream, a value for each channel.
+#[derive(Debug, Clone, Copy)]
+pub struct Scales<'a> {
+    /// Steps of the written stream for one of the branch, Q24.
+    pub factor: &'a [i32],
+    /// Steps of the written stream for one that is read, Q24.
+    pub residual: &'a [i32],
+    /// Zero points and half a step, Q16.
+    pub offset: &'a [i32],
+}
+
+/// See [`Width::add_branch`]: one value after the other.
+pub(crate) fn add_branch<S: Width>(
+    tokens: &mut [S::Value],
+    branch: &[i8],
+    scales: &Scales<'_>,
+) -> Stats {
+    let mut written = Stats::default();
+    let channels = scales.factor.len().max(1);
+    for (token, branch) in tokens.chunks_mut(channels).zip(branch.chunks(channels)) {
+        let mut sums = S::Sums::default();
+        let constants = scales.factor.iter().zip(scales.residual).zip(scales.offset);
+        for ((value, &t), ((&factor, &residual), &offset)) in
+            token.iter_mut().zip(branch).zip(constants)
+        {
+            let stream = i64::from(residual) * i64::from((*value).into());
+            let branch = i64::from(factor) * i64::from(t) + (i64::from(offset) << 8);
+            S::store_steps(value, stream + (branch << S::FRACTION), &mut sums);
+        }
+        written.add_all(sums.into());
     }
     written
 }
@@ -58,6 +117,8 @@ pub trait Width {
     type Value: Copy + Into<i32>;
     /// Bytes of a value.
     const BYTES: usize;
+    /// Sums of at most `2^16` values.
+    type Sums: Sums;
     /// Fractional bits of a value.
     const FRACTION: u32 = 8 * (Self::BYTES as u32 - 1);
 
@@ -83,18 +144,15 @@ pub trait Width {
 
     /// Stores the nearest value to `total / 2^32` in units of `q`, half a step
     /// included, and counts it.
-    fn store(value: &mut Self::Value, total: i64, written: &mut Stats);
+    fn store(value: &mut Self::Value, total: i64, written: &mut impl Sums);
 
-    /// Replaces values by `slope * q + offset`, half a step included, and returns the
-    /// sums of what was written. Both are Q16; `128 * slope` and `offset` stay below
-    /// `2^30`.
-    fn affine<'a>(
-        values: impl Iterator<Item = &'a mut Self::Value>,
-        slope: i32,
-        offset: i32,
-    ) -> Stats
-    where
-        Self::Value: 'a;
+    /// Stores the nearest value to `total / 2^24` in steps of the stream, half a step
+    /// included, and counts it; `total` is below `2^55`.
+    fn store_steps(value: &mut Self::Value, total: i64, written: &mut impl Sums);
+
+    /// Replaces a value by `slope * q + offset`, half a step included, and counts it. Both
+    /// are Q16; `128 * slope` and `offset` stay below `2^30`.
+    fn affine(value: &mut Self::Value, slope: i32, offset: i32, written: &mut impl Sums);
 
     /// The same for the channels of a map, each with a slope and an offset of its own:
     /// `affines` has a pair for every channel.
@@ -107,6 +165,18 @@ pub trait Width {
         Self: Sized,
     {
         affine_map::<Self>(map, channels, affines)
+    }
+
+    /// Adds a branch to tokens and returns the sums of what was written:
+    ///
+    /// ```text
+    /// q' = (residual * q + factor * t + 2^8 * offset) / 2^24
+    /// ```
+    fn add_branch(tokens: &mut [Self::Value], branch: &[i8], scales: &Scales<'_>) -> Stats
+    where
+        Self: Sized,
+    {
+        add_branch::<Self>(tokens, branch, scales)
     }
 
     /// Brings a row of tokens to int8: wider values rounded by `shift` bits a channel.
@@ -141,6 +211,7 @@ pub trait Width {
 impl Width for Int8 {
     type Value = i8;
     const BYTES: usize = 1;
+    type Sums = Partial;
 
     fn values(map: &[u8]) -> Result<&[i8], Fault> {
         Ok(cast::i8s(map))
@@ -167,19 +238,21 @@ impl Width for Int8 {
     }
 
     #[inline(always)]
-    fn store(value: &mut i8, total: i64, written: &mut Stats) {
+    fn store(value: &mut i8, total: i64, written: &mut impl Sums) {
         *value = saturate_i8((total >> 32) as i32);
-        written.add((*value).into());
+        written.count((*value).into());
     }
 
     #[inline(always)]
-    fn affine<'a>(values: impl Iterator<Item = &'a mut i8>, slope: i32, offset: i32) -> Stats {
-        let mut partial = Partial::default();
-        for q in values {
-            *q = saturate_i8((slope * i32::from(*q)).wrapping_add(offset) >> 16);
-            partial.add(*q);
-        }
-        partial.into()
+    fn store_steps(value: &mut i8, total: i64, written: &mut impl Sums) {
+        *value = saturate_i8((total >> 24) as i32);
+        written.count((*value).into());
+    }
+
+    #[inline(always)]
+    fn affine(q: &mut i8, slope: i32, offset: i32, written: &mut impl Sums) {
+        *q = saturate_i8((slope * i32::from(*q)).wrapping_add(offset) >> 16);
+        written.count((*q).into());
     }
 
     fn affine_map(
@@ -190,9 +263,13 @@ impl Width for Int8 {
         arch::identity::affine_map(map, channels, affines)
     }
 
+    fn add_branch(tokens: &mut [i8], branch: &[i8], scales: &Scales<'_>) -> Stats {
+        arch::branch::add(tokens, branch, scales)
+    }
+
     fn narrow(row: &[i8], _shift: &[u8], narrow: &mut [i8]) {
-        for (narrow, &value) in narrow.iter_mut().zip(row) {
-            *narrow = value;
+        if patch_embedding::copy(narrow, cast::bytes(row), 0).is_err() {
+            missing();
         }
     }
 
@@ -228,6 +305,7 @@ impl Width for Int8 {
 impl Width for Int16 {
     type Value = i16;
     const BYTES: usize = 2;
+    type Sums = Stats;
 
     fn values(map: &[u8]) -> Result<&[i16], Fault> {
         cast::i16s(map)
@@ -250,19 +328,19 @@ impl Width for Int16 {
     }
 
     #[inline(always)]
-    fn store(value: &mut i16, total: i64, written: &mut Stats) {
-        written.add(int16::store(value, total));
+    fn store(value: &mut i16, total: i64, written: &mut impl Sums) {
+        written.count(int16::store(value, total).into());
     }
 
     #[inline(always)]
-    fn affine<'a>(values: impl Iterator<Item = &'a mut i16>, slope: i32, offset: i32) -> Stats {
-        let offset = i64::from(offset) << 16;
-        let mut written = Stats::default();
-        for value in values {
-            let product = i64::from(slope) * i64::from(*value);
-            Self::store(value, (product << 8) + offset, &mut written);
-        }
-        written
+    fn store_steps(value: &mut i16, total: i64, written: &mut impl Sums) {
+        Self::store(value, total, written);
+    }
+
+    #[inline(always)]
+    fn affine(value: &mut i16, slope: i32, offset: i32, written: &mut impl Sums) {
+        let product = i64::from(slope) * i64::from(*value);
+        Self::store(value, (product << 8) + (i64::from(offset) << 16), written);
     }
 
     fn narrow(row: &[i16], shift: &[u8], narrow: &mut [i8]) {

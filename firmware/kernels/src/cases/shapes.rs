@@ -33,6 +33,14 @@ pub const EDGES: &[Case] = &[
     Case::ChannelMlp([5, 6, 90, 3]),
     Case::ChannelMlp([7, 66, 6, 2]),
     Case::ChannelMlp([5, 34, 34, 1]),
+    // Groups that are padded, alone and behind whole ones.
+    Case::ChannelMlp([3, 50, 3, 2]),
+    Case::ChannelMlp([3, 130, 1, 2]),
+    Case::ChannelMlp([4, 9, 35, 3]),
+    Case::ChannelMlp([1, 17, 9, 2]),
+    Case::ChannelMlpInt4([5, 33, 7, 4]),
+    Case::NormedMlp([3, 13, 31, 3]),
+    Case::PatchEmbedding([3, 9, 7, 3, 2, 1]),
     Case::ChannelMlpInt4([1, 4, 4, 1]),
     Case::ChannelMlpInt4([3, 5, 7, 1]),
     Case::ChannelMlpInt4([7, 12, 20, 3]),
@@ -127,6 +135,8 @@ pub const EDGES: &[Case] = &[
     Case::DepthwiseMixer([4, 6, 5, 3, 7]),
     Case::DepthwiseMixer([6, 5, 5, 7, 1]),
     Case::DepthwiseMixer([3, 5, 4, 9, 3]),
+    Case::DepthwiseMixer([3, 1, 2, 3, 3]),
+    Case::DepthwiseMixer([4, 2, 4, 3, 3]),
     Case::DepthwiseMixer([2, 3, 4, 3, 9]),
     Case::DepthwiseMixerInt16([5, 8, 6, 5, 3]),
     Case::DepthwiseMixerInt16([1, 5, 7, 3, 3]),
@@ -134,6 +144,8 @@ pub const EDGES: &[Case] = &[
     Case::NormedDepthwiseMixer([5, 9, 6, 7, 7]),
     Case::PlainDepthwiseMixer([4, 5, 7, 3, 3]),
     Case::PlainDepthwiseMixer([3, 9, 4, 7, 7]),
+    Case::PlainDepthwiseMixer([2, 1, 3, 3, 3]),
+    Case::PlainDepthwiseMixer([3, 2, 2, 3, 3]),
     Case::Attention([1, 1, 1, 1]),
     Case::Attention([3, 5, 3, 2]),
     Case::Attention([9, 12, 2, 4]),
@@ -166,7 +178,12 @@ pub const COUNTED: &[Case] = &[
     // Widths that no layout but rows takes.
     Case::ChannelMlp([64, 62, 250, 2]),
     Case::ChannelMlp([64, 63, 253, 2]),
+    Case::ChannelMlp([17, 7, 13, 2]),
+    Case::ChannelMlp([64, 65, 261, 2]),
+    Case::Head([49, 512, 1000]),
     Case::Identity([256, 32]),
+    Case::NormedIdentity([196, 64]),
+    Case::ScaledPooling([14, 14, 64]),
     Case::DepthwiseEmbedding([28, 64, 3, 2, 1]),
     Case::AveragePool([28, 64, 2, 2, 0]),
     Case::MaxPool([28, 64, 3, 2, 1]),
@@ -182,6 +199,7 @@ pub const COUNTED: &[Case] = &[
     Case::Attention([49, 64, 2, 32]),
     Case::Attention([196, 64, 2, 32]),
     Case::DepthwiseMixer([14, 14, 64, 3, 3]),
+    Case::DepthwiseMixer([14, 14, 64, 5, 5]),
     Case::DepthwiseMixer([14, 14, 64, 7, 7]),
     Case::NormedDepthwiseMixer([14, 14, 64, 7, 7]),
     // A Cortex-M0 has memory for these.
@@ -208,7 +226,7 @@ pub const COUNTED: &[Case] = &[
 ];
 
 /// Where the steps of the PoolFormer begin in [`COUNTED`].
-pub const POOLFORMER: usize = 37;
+pub const POOLFORMER: usize = 43;
 
 /// Bytes of memory that [`EDGES`] need.
 pub const EDGES_MEMORY: usize = 10 * 1024;

@@ -87,8 +87,11 @@ impl Attention<'_> {
     /// whatever these are.
     pub const fn fits(layout: Layout, tokens: usize, head_size: usize) -> bool {
         // As long as `Layout::holds` rows of any weights.
-        let is_exact = !matches!(layout, Layout::Dsp) || (tokens <= 516 && head_size <= 516);
-        is_exact && layout.fits(head_size, head_size) && layout.reads_whole(head_size)
+        let is_dsp = matches!(layout, Layout::Dsp | Layout::DspPadded);
+        let is_exact = !is_dsp || (tokens <= 516 && head_size <= 516);
+        // A head's outputs are a part of others, so none of them is padded.
+        let is_whole = head_size.is_multiple_of(layout.group());
+        is_exact && is_whole && layout.fits(head_size, head_size)
     }
 
     fn dims<K: Kernel, S: Stream>(&self, map_size: usize) -> Result<Dims, Fault> {

@@ -66,7 +66,7 @@ use crate::arithmetic::layout::Kernel;
 use crate::arithmetic::layout::Layout;
 use crate::arithmetic::norm::{Norm, NormScale, Stats};
 use crate::arithmetic::normed::{Normaliser, Normed};
-use crate::arithmetic::stream::Stream;
+use crate::arithmetic::stream::{Scales, Stream};
 use crate::present::{Present, missing};
 use crate::steps::Step;
 use crate::steps::progress::{Piece, Progress};
@@ -259,6 +259,12 @@ pub fn advance<S: Stream>(
         channels,
     };
 
+    let scales = Scales {
+        factor: step.factor,
+        residual: step.residual,
+        offset: step.offset,
+    };
+
     // Not zero, as was checked; said again where the compiler sees it.
     let (slots, row_size) = (slots.max(1), (width * channels).max(1));
     let above = slots / 2;
@@ -286,7 +292,11 @@ pub fn advance<S: Stream>(
             }
             let values = map.get_mut(row * row_size..(row + 1) * row_size);
             let mixed = ring.row_mut(ring.oldest);
-            add::<S>(step, mixed, values.ok_or(Fault::Geometry)?, &mut written);
+            written.add_all(S::add_branch(
+                values.ok_or(Fault::Geometry)?,
+                mixed,
+                &scales,
+            ));
         }
     }
     Ok(progress.reach(piece.end, total, written))
@@ -309,31 +319,6 @@ impl Source<'_> {
         let channels = self.channels.max(1);
         for (token, normed) in row.chunks(channels).zip(slot.chunks_mut(channels)) {
             norm.token::<S>(token, normed);
-        }
-    }
-}
-
-/// Adds a row of the branch to a row of the stream.
-fn add<S: Stream>(
-    step: &DepthwiseMixer<'_>,
-    mixed: &[i8],
-    row: &mut [S::Value],
-    written: &mut Stats,
-) {
-    let channels = step.factor.len().max(1);
-    for (token, mixed) in row.chunks_mut(channels).zip(mixed.chunks(channels)) {
-        let constants = step.factor.iter().zip(step.residual).zip(step.offset);
-        for ((value, &t), ((&factor, &residual), &offset)) in
-            token.iter_mut().zip(mixed).zip(constants)
-        {
-            let stream = i64::from(residual) * i64::from((*value).into());
-            let branch = i64::from(factor) * i64::from(t);
-            // Both in units of a 2^32nd of `q`, shifted together where they can be.
-            let total = match S::FRACTION {
-                0 => (stream + branch) << 8,
-                _ => stream + (branch << 8),
-            };
-            S::store(value, total + (i64::from(offset) << 16), written);
         }
     }
 }

@@ -11,7 +11,7 @@
 //! A norm of its own has a `residual` of zero.
 
 use crate::arena::{Buffer, Fault, ensure};
-use crate::arithmetic::fixed::{round_shift, saturate_i32};
+use crate::arithmetic::fixed::{requantize, round_shift, saturate_i32};
 use crate::arithmetic::layout::Kernel;
 #[cfg(feature = "visit")]
 use crate::arithmetic::layout::Layout;
@@ -146,11 +146,22 @@ impl Identity<'_> {
 
     fn update_tokens<S: Stream>(&self, map: &mut [S::Value]) -> Stats {
         let mut written = Stats::default();
+        let largest = Largest::of(self);
         for token in map.chunks_exact_mut(self.channels.max(1)) {
             let norm = S::norm(&S::sums(token), &self.norm);
-            for (value, (slope, offset)) in token.iter_mut().zip(self.affines(&norm)) {
-                written.add_all(S::affine(core::iter::once(value), slope, offset));
+            let mut sums = S::Sums::default();
+            if largest.fits(&norm) {
+                let constants = self.factor.iter().zip(self.offset).zip(self.residual);
+                for (value, ((&factor, &offset), &residual)) in token.iter_mut().zip(constants) {
+                    let (slope, offset) = small_affine(factor, offset, residual, &norm);
+                    S::affine(value, slope, offset, &mut sums);
+                }
+            } else {
+                for (value, (slope, offset)) in token.iter_mut().zip(self.affines(&norm)) {
+                    S::affine(value, slope, offset, &mut sums);
+                }
             }
+            written.add_all(sums.into());
         }
         written
     }
@@ -170,4 +181,80 @@ fn affine(factor: i32, offset: i32, residual: i32, norm: &NormScale) -> (i32, i3
     // Beyond this every value saturates anyway, and the sum above cannot wrap.
     let bound = (1 << 30) - 1;
     (slope as i32, saturate_i32(offset.clamp(-bound, bound)))
+}
+
+/// What [`affine`] gives where [`Largest`] fits: nothing is clamped, and each product is
+/// rounded by the one instruction of [`requantize`].
+#[inline(always)]
+fn small_affine(factor: i32, offset: i32, residual: i32, norm: &NormScale) -> (i32, i32) {
+    let branch = requantize(factor, norm.inv_sigma << 4);
+    let of_mean = requantize(branch << 8, norm.mean << 8);
+    (residual.wrapping_add(branch), offset.wrapping_sub(of_mean))
+}
+
+/// The largest absolute values of the constants.
+struct Largest {
+    factor: u32,
+    offset: u32,
+    residual: u32,
+}
+
+impl Largest {
+    fn of(step: &Identity<'_>) -> Self {
+        let [factor, offset, residual] = [step.factor, step.offset, step.residual].map(|list| {
+            let largest = list.iter().map(|value| value.unsigned_abs()).max();
+            largest.unwrap_or(0)
+        });
+        Self {
+            factor,
+            offset,
+            residual,
+        }
+    }
+
+    /// Whether [`small_affine`] is exact for all channels of a token with this mean and
+    /// deviation: no shift overflows, and nothing is beyond where [`affine`] clamps.
+    fn fits(&self, norm: &NormScale) -> bool {
+        const MEAN_BOUND: u32 = 1 << 23;
+        if norm.inv_sigma >= 1 << 27 || norm.mean.unsigned_abs() >= MEAN_BOUND {
+            return false;
+        }
+        let branch = (u64::from(self.factor) * u64::from(norm.inv_sigma.unsigned_abs())) >> 28;
+        let branch = branch + 1;
+        let slope = branch + u64::from(self.residual);
+        // The mean is below 2^23, Q16.
+        let offset = (branch << 7) + 1 + u64::from(self.offset);
+        branch < 1 << 23 && slope <= SLOPE_MAX as u64 && offset < 1 << 30
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn small_affines_are_exact(
+            factor in any::<i32>(),
+            bits in 0u32..32,
+            offset in -(1i32 << 29)..1 << 29,
+            residual in -(1i32 << 23)..1 << 23,
+            mean in -(1 << 24)..1 << 24,
+            inv_sigma in 0..i32::MAX,
+            less in 0u32..31,
+        ) {
+            let (factor, inv_sigma) = (factor >> bits, inv_sigma >> less);
+            let norm = NormScale { mean, sigma: 0, inv_sigma };
+            let largest = Largest {
+                factor: factor.unsigned_abs(),
+                offset: offset.unsigned_abs(),
+                residual: residual.unsigned_abs(),
+            };
+            if largest.fits(&norm) {
+                let exact = affine(factor, offset, residual, &norm);
+                prop_assert_eq!(small_affine(factor, offset, residual, &norm), exact);
+            }
+        }
+    }
 }

@@ -5,7 +5,7 @@ use tadpool_kernels::channel_mlp::ChannelMlp;
 use tadpool_kernels::head::Head;
 use tadpool_kernels::identity::{self, Identity};
 use tadpool_kernels::int16;
-use tadpool_kernels::layout::{Dsp, Helium, Kernel, Layout, Rows};
+use tadpool_kernels::layout::{Dsp, DspPadded, Helium, HeliumPadded, Kernel, Layout, Rows};
 use tadpool_kernels::linear::{NormedLinear, ResidualLinear};
 use tadpool_kernels::norm::Stats;
 use tadpool_kernels::normed::NormScope;
@@ -170,6 +170,8 @@ fn channel_mlp(shape: MlpShape, int4: [bool; 2], draw: Draw) {
     run(Layout::Rows, mlp_in::<Rows>);
     run(Layout::Dsp, mlp_in::<Dsp>);
     run(Layout::Helium, mlp_in::<Helium>);
+    run(Layout::DspPadded, mlp_in::<DspPadded>);
+    run(Layout::HeliumPadded, mlp_in::<HeliumPadded>);
 }
 
 type RunMlp = fn(&Mlp, &[u8], &[Vec<i32>; 2], &[i16], MlpShape, [bool; 2]) -> Vec<i16>;
@@ -221,6 +223,11 @@ macro_rules! each_layout {
         $run(Layout::Rows, $function::<Rows, $input, $output>);
         $run(Layout::Dsp, $function::<Dsp, $input, $output>);
         $run(Layout::Helium, $function::<Helium, $input, $output>);
+        $run(Layout::DspPadded, $function::<DspPadded, $input, $output>);
+        $run(
+            Layout::HeliumPadded,
+            $function::<HeliumPadded, $input, $output>,
+        );
     }};
 }
 /// Rows and columns of the map, channels, outputs, rows and columns of the

@@ -38,7 +38,7 @@ use tadpool_kernels::channel_mlp::{self, ChannelMlp};
 use tadpool_kernels::head::{self, Head};
 use tadpool_kernels::identity::{self, Identity};
 use tadpool_kernels::int16;
-use tadpool_kernels::layout::{Dsp, Helium, Kernel, Layout, Rows};
+use tadpool_kernels::layout::{Dsp, DspPadded, Helium, HeliumPadded, Kernel, Layout, Rows};
 use tadpool_kernels::linear::{NormedLinear, PlainLinear, ResidualLinear};
 use tadpool_kernels::norm::{Norm, Stats};
 use tadpool_kernels::normed::{NormScope, Normed};
@@ -75,6 +75,8 @@ fn check<C: Case>(case: &C) {
     check_layout::<C, Rows>(case, &naive);
     check_layout::<C, Dsp>(case, &naive);
     check_layout::<C, Helium>(case, &naive);
+    check_layout::<C, DspPadded>(case, &naive);
+    check_layout::<C, HeliumPadded>(case, &naive);
 }
 
 fn check_layout<C: Case, K: Kernel>(case: &C, naive: &[u8]) {

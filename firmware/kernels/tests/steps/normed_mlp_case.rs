@@ -1,7 +1,7 @@
 //! The channel MLP behind a norm that is written out, on streams of either width.
 
 use proptest::prelude::*;
-use tadpool_kernels::layout::{Dsp, Helium, Kernel, Layout, Rows};
+use tadpool_kernels::layout::{Dsp, DspPadded, Helium, HeliumPadded, Kernel, Layout, Rows};
 use tadpool_kernels::linear::{PlainLinear, ResidualLinear};
 use tadpool_kernels::norm::Stats;
 use tadpool_kernels::normed::{NormScope, Normed};
@@ -117,6 +117,10 @@ impl Case {
                 Layout::Rows => self.run::<Rows, Int8>(&mlp, residual, &bytes, &stats),
                 Layout::Dsp => self.run::<Dsp, Int8>(&mlp, residual, &bytes, &stats),
                 Layout::Helium => self.run::<Helium, Int8>(&mlp, residual, &bytes, &stats),
+                Layout::DspPadded => self.run::<DspPadded, Int8>(&mlp, residual, &bytes, &stats),
+                Layout::HeliumPadded => {
+                    self.run::<HeliumPadded, Int8>(&mlp, residual, &bytes, &stats)
+                }
             };
             support::written(written, &output)
         });
@@ -146,6 +150,10 @@ impl Case {
                 Layout::Rows => self.run::<Rows, Int16>(&mlp, residual, &bytes, &stats),
                 Layout::Dsp => self.run::<Dsp, Int16>(&mlp, residual, &bytes, &stats),
                 Layout::Helium => self.run::<Helium, Int16>(&mlp, residual, &bytes, &stats),
+                Layout::DspPadded => self.run::<DspPadded, Int16>(&mlp, residual, &bytes, &stats),
+                Layout::HeliumPadded => {
+                    self.run::<HeliumPadded, Int16>(&mlp, residual, &bytes, &stats)
+                }
             };
             let sum: i64 = naive.iter().map(|&value| i64::from(value)).sum();
             assert_eq!(written.sum, sum, "{self:?}");
@@ -155,7 +163,13 @@ impl Case {
 
     fn compare(&self, naive: &[u8], run: impl Fn(Layout) -> Vec<u8>) {
         let [_, channels, hidden, _] = self.shape;
-        for layout in [Layout::Rows, Layout::Dsp, Layout::Helium] {
+        for layout in [
+            Layout::Rows,
+            Layout::Dsp,
+            Layout::Helium,
+            Layout::DspPadded,
+            Layout::HeliumPadded,
+        ] {
             if layout.fits(hidden, channels) && layout.fits(channels, hidden) {
                 assert_eq!(run(layout), naive, "{layout:?} {self:?}");
             }

@@ -11,7 +11,10 @@ use super::constants::Names;
 const NAMES: &[(&str, &[&str])] = &[
     ("head", &[]),
     ("int16", &[]),
-    ("layout", &["Dsp", "Helium", "Rows"]),
+    (
+        "layout",
+        &["Dsp", "DspPadded", "Helium", "HeliumPadded", "Rows"],
+    ),
     ("norm", &["Stats"]),
     ("output", &["Output"]),
     ("progress", &["Progress"]),

@@ -3,6 +3,7 @@
 
 #![allow(unsafe_code)]
 
+use super::depthwise_3x3;
 use crate::arch::portable;
 use crate::arithmetic::depthwise::{
     AT_ONCE, Depthwise, LARGEST, Ring, Starts, WHOLE, whole_window,
@@ -54,7 +55,9 @@ fn convolves([rows, columns]: [usize; 2], _ring_size: usize) -> bool {
 
 /// See [`Depthwise::prepare`]: columns lie in the scratch as pairs of halfwords.
 pub(crate) fn prepare(step: &Depthwise<'_>, ring: &Ring<'_>, scratch: &mut [i32]) {
-    if convolves(step.window, ring.slots.len()) {
+    if depthwise_3x3::takes(step.window, ring.width) {
+        // Its loop has no columns in the scratch.
+    } else if convolves(step.window, ring.slots.len()) {
         let padding = i32::from(step.padding);
         scratch.fill(padding << 16 | padding & 0xffff);
     } else {
@@ -69,7 +72,9 @@ pub(crate) fn row<S: Starts>(
     ring: &mut Ring<'_>,
     scratch: &mut [i32],
 ) {
-    if convolves(step.window, ring.slots.len()) {
+    if depthwise_3x3::takes(step.window, ring.width) {
+        depthwise_3x3::row(step, starts, ring);
+    } else if convolves(step.window, ring.slots.len()) {
         convolve(step, starts, ring, scratch);
     } else {
         portable::depthwise::row(step, starts, ring, scratch);

@@ -3,6 +3,7 @@
 
 #![allow(unsafe_code)]
 
+use super::depthwise_3x3;
 use crate::arch::{cast, portable};
 use crate::present::missing;
 
@@ -56,7 +57,9 @@ pub(crate) fn row<S: Starts>(
     ring: &mut Ring<'_>,
     scratch: &mut [i32],
 ) {
-    if convolves(step.window, ring.slots.len()) {
+    if depthwise_3x3::takes(step.window) {
+        depthwise_3x3::row(step, starts, ring, scratch);
+    } else if convolves(step.window, ring.slots.len()) {
         convolve(step, starts, ring, scratch);
     } else {
         portable::depthwise::row(step, starts, ring, scratch);

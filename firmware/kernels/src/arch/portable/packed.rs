@@ -8,16 +8,13 @@ use crate::arithmetic::fixed::{requantize, saturate_i8, saturate_u8};
 use crate::arithmetic::layout::{Dsp, Helium, INT4_BIAS};
 use crate::arithmetic::matmul::{Linear, Product, TILE_HEADER, each_tile, look_up};
 use crate::arithmetic::norm::Partial;
+use crate::arithmetic::padded::Groups;
 use crate::arithmetic::weights;
 use crate::present::{Present, missing};
 
 /// The differences between the two layouts.
-trait Model {
+trait Model: Groups {
     const TOKENS: usize;
-    /// Outputs of a group.
-    const GROUP: usize;
-
-    fn put(tile: &mut [i32], token: usize, input: usize, value: i8);
 
     fn arrange(group: &mut [i32]);
 
@@ -114,16 +111,6 @@ impl<M: Model> Product for M {
 
 impl Model for Dsp {
     const TOKENS: usize = 2;
-    const GROUP: usize = 4;
-
-    fn put(tile: &mut [i32], token: usize, input: usize, value: i8) {
-        let word = input / 4 * 4 + input % 2 * 2 + token;
-        let values = cast::words_as_i16s_mut(tile);
-        match values.get_mut(2 * word + input / 2 % 2) {
-            Some(wide) => *wide = i16::from(value),
-            None => missing(),
-        }
-    }
 
     fn unpack(packed: &[i32], unpacked: &mut [i32]) {
         weights::unpack(packed, unpacked);
@@ -190,15 +177,6 @@ impl Model for Dsp {
 
 impl Model for Helium {
     const TOKENS: usize = 4;
-    const GROUP: usize = 2;
-
-    fn put(tile: &mut [i32], token: usize, input: usize, value: i8) {
-        let at = 4 * TILE_HEADER + input / 16 * 64 + token * 16 + input % 16;
-        match cast::words_as_bytes_mut(tile).get_mut(at) {
-            Some(byte) => *byte = value as u8,
-            None => missing(),
-        }
-    }
 
     fn arrange(group: &mut [i32]) {
         if let [_, m0, s1, _] = group {
