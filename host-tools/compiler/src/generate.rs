@@ -15,6 +15,7 @@ mod model;
 mod network;
 mod package;
 mod readme;
+mod record;
 mod tables;
 mod tokens;
 mod workspace;
@@ -22,6 +23,7 @@ mod workspace;
 pub use golden::Golden;
 pub use package::{Package, PackageError, check_folder};
 pub use readme::{About, readme};
+pub use record::{RECORD, Record};
 pub use workspace::needs_workspace;
 
 use std::path::Path;
@@ -167,7 +169,7 @@ impl Generated {
         folder: &Path,
         description: &Description,
         kernels: &str,
-    ) -> Result<(), PackageError> {
+    ) -> Result<Record, PackageError> {
         self.write_package(folder, &Package::of_firmware(description, kernels))
     }
 
