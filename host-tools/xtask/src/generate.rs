@@ -38,8 +38,10 @@ pub(crate) fn check() -> Result<()> {
 }
 
 fn compile_to(folder: &Path) -> Result<()> {
-    // Kernels that every board has, for one crate serves them all.
-    run(tadpool(["compile", MODEL, "--kernels", "portable", "--output"])?.arg(folder))
+    // Kernels that every board has, for one crate serves them all. What git keeps may be
+    // written over.
+    let line = ["compile", MODEL, "--kernels", "portable", "--force", "--output"];
+    run(tadpool(line)?.arg(folder))
 }
 
 /// Contents of the files under `folder`, by their path in it; without those that depend on where
