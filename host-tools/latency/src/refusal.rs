@@ -47,10 +47,10 @@ pub(crate) fn refusal(bytes: &[u8]) -> Option<String> {
         );
         return Some(problem.into());
     }
-    let half = |at: usize| match bytes.get(at..at + 2)? {
+    let half = |at: usize| match *bytes.get(at..at + 2)? {
         // Of the other order, if the file says so.
-        &[high, low] if bytes[5] == elf::ELFDATA2MSB => Some(u16::from_be_bytes([high, low])),
-        &[low, high] => Some(u16::from_le_bytes([low, high])),
+        [high, low] if bytes[5] == elf::ELFDATA2MSB => Some(u16::from_be_bytes([high, low])),
+        [low, high] => Some(u16::from_le_bytes([low, high])),
         _ => None,
     };
     let (Some(kind), Some(machine)) = (half(16), half(18)) else {
