@@ -65,6 +65,5 @@ fn other_files_are_called_what_they_are() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success(), "{line:?}");
         assert!(said.contains(expected), "{line:?}: {said}");
-        assert!(!said.contains("build it again"), "{said}");
     }
 }
