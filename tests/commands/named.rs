@@ -32,7 +32,7 @@ fn what_is_wrong_is_said_before_anything_is_computed() {
     let (nowhere, folder) = (path("no/report"), path("evaluation"));
     let chip = ["--board", "nrf52840-dk", "--probe", "0000:0000"];
     let on_chip = [&["--on", "board"][..], &chip].concat();
-    let cases: [(&str, &[&str], &str); 22] = [
+    let cases: [(&str, &[&str], &str); 23] = [
         ("simulate", &[&missing], "missing.png"),
         ("simulate", &[picture, &text], "model.toml"),
         ("run", &[&missing], "missing.png"),
@@ -59,6 +59,11 @@ fn what_is_wrong_is_said_before_anything_is_computed() {
             "there is no debug probe",
         ),
         ("flash", &chip, "there is no debug probe"),
+        (
+            "flash",
+            &["--board", "rpi-pico", "--mlperf", "uart"],
+            "has no [uart]",
+        ),
         ("logs", &chip, "there is no debug probe"),
         ("bench", &["--image", &missing], "missing.png"),
         ("bench", &["--output", &nowhere], "there is no folder"),

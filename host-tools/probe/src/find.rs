@@ -25,7 +25,7 @@ const DATA: Range<u32> = 0x2000_0000..0x4000_0000;
 
 /// Chips of Armv8-M whose core is known, by the beginning of their names: that of a Cortex-M33
 /// has the DSP extension (by `__DSP_PRESENT` in the headers that the makers publish).
-const ARMV8M: [(&str, &str); 13] = [
+const ARMV8M: [(&str, &str); 11] = [
     ("nRF5340", CORTEX_M33),
     ("nRF54L", CORTEX_M33),
     ("nRF91", CORTEX_M33),
@@ -34,10 +34,8 @@ const ARMV8M: [(&str, &str); 13] = [
     ("STM32U3", CORTEX_M33),
     ("STM32U5", CORTEX_M33),
     ("STM32WBA", CORTEX_M33),
-    ("ATSAML10", CORTEX_M23),
-    ("ATSAML11", CORTEX_M23),
     ("GD32E23", CORTEX_M23),
-    ("M2351", CORTEX_M23),
+    ("R7FA0", CORTEX_M23),
     ("R7FA2", CORTEX_M23),
 ];
 const CORTEX_M23: &str = "Cortex-M23";
@@ -399,8 +397,8 @@ mod tests {
         for (chip, core, kernels) in [
             ("STM32U575ZITx", CORTEX_M33, KernelVariant::Dsp),
             ("nRF5340_xxAA", CORTEX_M33, KernelVariant::Dsp),
-            ("ATSAML11E16A", CORTEX_M23, KernelVariant::Portable),
-            ("LPC55S69", UNKNOWN_ARMV8M, KernelVariant::Portable),
+            ("GD32E230C8", CORTEX_M23, KernelVariant::Portable),
+            ("LPC55S69JBD64", UNKNOWN_ARMV8M, KernelVariant::Portable),
         ] {
             let board = board_of_chip(chip).unwrap();
             tadpool_boards::check(Path::new(chip), &board).unwrap();

@@ -40,7 +40,14 @@ pub(crate) fn check() -> Result<()> {
 fn compile_to(folder: &Path) -> Result<()> {
     // Kernels that every board has, for one crate serves them all. What git keeps may be
     // written over.
-    let line = ["compile", MODEL, "--kernels", "portable", "--force", "--output"];
+    let line = [
+        "compile",
+        MODEL,
+        "--kernels",
+        "portable",
+        "--force",
+        "--output",
+    ];
     run(tadpool(line)?.arg(folder))
 }
 

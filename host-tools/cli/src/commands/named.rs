@@ -9,7 +9,7 @@ use tadpool_boards::Board;
 use tadpool_compiler::compile::Model;
 use tadpool_compiler::given::images;
 use tadpool_compiler::output;
-use tadpool_image::FirmwareError;
+use tadpool_image::Interface;
 use tadpool_input::text::shown;
 use tadpool_probe::{Options, UNKNOWN_ARMV8M};
 
@@ -23,6 +23,8 @@ use crate::print;
 pub(crate) struct Named<'a> {
     /// The board that an image is built for.
     pub(crate) board: Option<&'a BoardArgs>,
+    /// What the image answers.
+    pub(crate) interface: Interface,
     /// The way to that board, if it is reached.
     pub(crate) probe: Option<&'a Options>,
     /// A firmware of the user's own for it, which answers by `tadpool-link`.
@@ -64,11 +66,8 @@ impl Named<'_> {
         }
         if let Some(firmware) = self.firmware {
             linked::check_firmware(firmware, board)?;
-        } else if tadpool_image::toolchain(board).is_none() {
-            return Err(FirmwareError::NoToolchain {
-                target: board.target.clone(),
-            }
-            .into());
+        } else {
+            tadpool_image::check(board, self.interface)?;
         }
         if let Some(options) = self.probe {
             tadpool_probe::check(board, options)?;
