@@ -10,6 +10,10 @@ mod emulators;
 mod generate;
 #[path = "commands/latency.rs"]
 mod latency;
+#[path = "commands/linked.rs"]
+mod linked;
+#[path = "commands/named.rs"]
+mod named;
 #[path = "commands/new.rs"]
 mod new;
 #[path = "commands/own_firmware.rs"]

@@ -63,6 +63,8 @@ fn write(
         own_workspace: true,
         readme: Some(readme(program, &description, &about)),
         golden,
+        kernel_files: Vec::new(),
+        is_forced: false,
     };
     generated.write_package(folder, &package).unwrap();
     generated

@@ -7,6 +7,8 @@ import cortex_m
 import mlperf
 from chips import (
     nrf52,
+    nrf53,
+    nrf54l,
     rp2,
     stm32f4,
     stm32f7,
@@ -229,6 +231,33 @@ class Nrf52(unittest.TestCase):
         registers.write(nrf52.ICACHECNF, 1)
         with self.assertRaisesRegex(Fault, "cache is on"):
             registers.write(nrf52.CONFIG, 1)
+
+
+class Nrf53(unittest.TestCase):
+    def test_flash_that_is_opened_behind_a_cache(self):
+        registers = Registers("nRF5340_xxAA", "nrf5340-dk")
+        self.assertEqual(registers.state()["core_hz"], 64_000_000)
+        registers.write(nrf53.HFCLKCTRL, 0)
+        self.assertEqual(registers.state()["core_hz"], 128_000_000)
+        registers.write(nrf53.ENABLE, 1)
+        with self.assertRaisesRegex(Fault, "cache is on"):
+            registers.write(nrf53.CONFIG, 1)
+
+    def test_cache_that_is_ram(self):
+        registers = Registers("nRF5340_xxAA", "nrf5340-dk")
+        registers.write(nrf53.MODE, 1)
+        with self.assertRaisesRegex(Fault, "as RAM"):
+            registers.write(nrf53.ENABLE, 1)
+
+
+class Nrf54l(unittest.TestCase):
+    def test_frequencies(self):
+        registers = Registers("nRF54L15", "nrf54l15-dk")
+        self.assertEqual(registers.state()["core_hz"], 64_000_000)
+        registers.write(nrf54l.FREQ, 1)
+        self.assertEqual(registers.state()["core_hz"], 128_000_000)
+        with self.assertRaisesRegex(Fault, "no frequency 2"):
+            registers.write(nrf54l.FREQ, 2)
 
 
 class Rp2(unittest.TestCase):

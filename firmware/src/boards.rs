@@ -11,6 +11,12 @@ mod board;
 #[cfg(feature = "nrf52840-dk")]
 #[path = "boards/nrf52840_dk.rs"]
 mod board;
+#[cfg(feature = "nrf5340-dk")]
+#[path = "boards/nrf5340_dk.rs"]
+mod board;
+#[cfg(feature = "nrf54l15-dk")]
+#[path = "boards/nrf54l15_dk.rs"]
+mod board;
 #[cfg(feature = "nucleo-g0b1re")]
 #[path = "boards/nucleo_g0b1re.rs"]
 mod board;

@@ -119,6 +119,77 @@ fn a_crate_is_named_after_its_model() {
     }
 }
 
+/// A crate that somebody edited is kept; one that is as it would be is not made again.
+#[test]
+fn an_edited_crate_is_kept() {
+    let project = Score::new();
+    project.generate("own", &[]).unwrap();
+    let (model, lib) = (
+        project.path("own/src/model.rs"),
+        project.path("own/src/lib.rs"),
+    );
+    let time = || model.metadata().unwrap().modified().unwrap();
+    let (first, written) = (read(&model), time());
+    let start = std::time::Instant::now();
+    project.generate("own", &[]).unwrap();
+    assert!(start.elapsed().as_millis() < 1000, "{:?}", start.elapsed());
+    assert_eq!(time(), written);
+
+    std::fs::write(&model, format!("{first}// mine\n")).unwrap();
+    std::fs::remove_file(&lib).unwrap();
+    let error = project.generate("own", &[]).unwrap_err();
+    assert!(error.contains("model.rs` was edited"), "{error}");
+    assert!(error.contains("--force"), "{error}");
+    assert!(read(&model).ends_with("// mine\n") && !lib.exists());
+    project.generate("own", &["--force"]).unwrap();
+    assert_eq!(read(&model), first);
+    assert!(lib.is_file());
+    // The kernels' files are its own too.
+    let kernels = project.path("own/tadpool-kernels/src/lib.rs");
+    std::fs::write(&kernels, "// mine").unwrap();
+    let error = project.generate("own", &[]).unwrap_err();
+    assert!(
+        error.contains("tadpool-kernels/src/lib.rs` was edited"),
+        "{error}"
+    );
+}
+
+/// Two crates and an application, moved to where there is neither this tool nor its cache.
+#[test]
+fn crates_are_built_elsewhere() {
+    let project = Score::new();
+    project.generate("nets/a", &["--crate-name", "a"]).unwrap();
+    project.generate("nets/b", &["--crate-name", "b"]).unwrap();
+    for name in ["a", "b"] {
+        let manifest = read(&project.path(&format!("nets/{name}/Cargo.toml")));
+        let manifest: toml::Table = manifest.parse().unwrap();
+        let kernels = manifest["dependencies"]["tadpool-kernels"]["path"].as_str();
+        assert!(!Path::new(kernels.unwrap()).is_absolute(), "{manifest}");
+    }
+    assert!(!project.path("nets/b/tadpool-kernels").exists());
+    std::fs::create_dir_all(project.path("nets/app/src")).unwrap();
+    let manifest = "[package]\nname = \"app\"\nedition = \"2024\"\n[workspace]\n\
+                    [dependencies]\na = { path = \"../a\" }\nb = { path = \"../b\" }\n";
+    let main = "fn main() { assert_eq!(a::Arena::BYTES, b::Arena::BYTES); }";
+    std::fs::write(project.path("nets/app/Cargo.toml"), manifest).unwrap();
+    std::fs::write(project.path("nets/app/src/main.rs"), main).unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let moved = elsewhere.path().join("repository");
+    std::fs::rename(project.path("nets"), &moved).unwrap();
+    let checked = std::process::Command::new("cargo")
+        .args(["check", "--quiet", "--offline"])
+        .current_dir(moved.join("app"))
+        .env(
+            "CARGO_TARGET_DIR",
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join("elsewhere"),
+        )
+        .env_remove("TADPOOL_CACHE")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&checked.stderr);
+    assert!(checked.status.success(), "{said}");
+}
+
 #[test]
 fn nothing_of_the_users_is_written_over() {
     let project = Score::new();

@@ -92,6 +92,8 @@ def of(board):
     """The model of a board's chip."""
     from . import (
         nrf52,
+        nrf53,
+        nrf54l,
         rp2,
         stm32f4,
         stm32f7,
@@ -113,6 +115,8 @@ def of(board):
         "STM32U575": stm32u5.Stm32u5,
         "STM32N657": stm32n6.Stm32n6,
         "nRF52840": nrf52.Nrf52,
+        "nRF5340": nrf53.Nrf53,
+        "nRF54L15": nrf54l.Nrf54l,
         "RP2040": rp2.Rp2040,
         "RP235": rp2.Rp2350,
     }

@@ -12,6 +12,9 @@ const BOARD: Kind = Kind {
     max_bytes: 1 << 20,
 };
 
+/// Letters of a name that is compared with others; boards' have less.
+const MOST_LETTERS: usize = 64;
+
 /// Boards of this version of the tool, by name, with their files and the notes beside those;
 /// the build script lists the folder.
 const BUILT_IN: &[(&str, &str, &str)] = include!(concat!(env!("OUT_DIR"), "/boards.rs"));
@@ -21,7 +24,9 @@ const BUILT_IN: &[(&str, &str, &str)] = include!(concat!(env!("OUT_DIR"), "/boar
 pub enum BoardError {
     /// No built-in board has this name.
     #[error(
-        "no board is named `{name}`; there are {known}, or give the path of a board file",
+        "no board is named `{name}`{like}; there are {known}, or give the path of a board file \
+         (`.toml`)",
+        like = nearest(name).map_or_else(String::new, |like| format!(", perhaps `{like}`")),
         known = names().collect::<Vec<_>>().join(", ")
     )]
     Unknown {
@@ -56,6 +61,38 @@ pub enum BoardError {
 /// Names of the built-in boards.
 pub fn names() -> impl Iterator<Item = &'static str> {
     BUILT_IN.iter().map(|(name, ..)| *name)
+}
+
+/// The built-in board whose name is most like `name`, if any is much like it: a part of one, or
+/// a few letters away.
+fn nearest(name: &str) -> Option<&'static str> {
+    let name = name.to_lowercase();
+    if name.chars().count() > MOST_LETTERS {
+        return None;
+    }
+    let plain = |text: &str| text.replace(['-', '_', ' '], "");
+    let is_part = |board: &&str| name.len() >= 3 && plain(board).contains(&plain(&name));
+    let most = name.chars().count() / 3;
+    let near = names().map(|board| (distance(&name, board), board)).min();
+    let near = near.filter(|(letters, _)| *letters <= most);
+    near.map(|(_, board)| board)
+        .or_else(|| names().find(is_part))
+}
+
+/// Letters that are to be changed, put in or left out to make one text of the other
+/// (Levenshtein's distance).
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (at, letter) in one.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], at + 1);
+        for (column, &wanted) in other.iter().enumerate() {
+            let changed = diagonal + usize::from(letter != wanted);
+            diagonal = row[column + 1];
+            row[column + 1] = changed.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row[other.len()]
 }
 
 /// The board named `board`, or the one in the file `board` if that ends in
@@ -156,6 +193,25 @@ mod tests {
     use super::*;
 
     const AN386: &str = include_str!("../boards/qemu-mps2-an386.toml");
+
+    #[test]
+    fn a_name_that_is_almost_right_is_told() {
+        for (name, expected) in [
+            ("nrf52840dk", Some("nrf52840-dk")),
+            ("NUCLEO-L4R5ZI", Some("nucleo-l4r5zi")),
+            ("nucleo_h743zi", Some("nucleo-h743zi")),
+            ("f746", Some("stm32f746g-disco")),
+            ("qemu-mps2-an387", Some("qemu-mps2-an385")),
+            ("pi", None),
+            ("esp32", None),
+            ("", None),
+            (&"n".repeat(100), None),
+        ] {
+            assert_eq!(nearest(name), expected, "{name}");
+        }
+        let error = find("nrf52840dk").unwrap_err().to_string();
+        assert!(error.contains("perhaps `nrf52840-dk`"), "{error}");
+    }
 
     #[test]
     fn every_board_file_is_right() {

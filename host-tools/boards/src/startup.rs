@@ -64,6 +64,8 @@ pub const STARTUPS: &[Startup] = &[
         ],
     ),
     Startup::of("nrf52840-dk", "nrf52840_dk", "nRF52840", "Cortex-M4F"),
+    Startup::of("nrf5340-dk", "nrf5340_dk", "nRF5340", "Cortex-M33"),
+    Startup::of("nrf54l15-dk", "nrf54l15_dk", "nRF54L15", "Cortex-M33"),
     Startup::stm32("nucleo-f411re", "stm32f4", "STM32F411", "Cortex-M4F"),
     Startup::stm32("nucleo-g0b1re", "nucleo_g0b1re", "STM32G0B1", "Cortex-M0+"),
     Startup::stm32("nucleo-h743zi", "stm32h7", "STM32H743", "Cortex-M7"),

@@ -98,11 +98,10 @@ impl Model {
 
     /// Generates `OUT_DIR/MODULE/model.rs`, and tells cargo when to do it again.
     ///
-    /// # Panics
-    /// With the text of a [`BuildError`], which is how a build script fails.
+    /// If that fails, it ends the build script with the text of a [`BuildError`].
     pub fn generate(&self) {
         if let Err(error) = self.try_generate() {
-            panic!("tadpool: {error}");
+            fail(&error);
         }
     }
 
@@ -165,6 +164,16 @@ impl Model {
         inputs.watch();
         Ok(())
     }
+}
+
+/// Ends the build script: cargo shows `error` by itself and fails, where of a panic it would show
+/// all that the script has printed.
+#[expect(clippy::print_stdout, reason = "how a build script speaks to cargo")]
+pub fn fail(error: &dyn fmt::Display) -> ! {
+    for line in error.to_string().lines() {
+        println!("cargo::error=tadpool: {line}");
+    }
+    std::process::exit(0)
 }
 
 #[expect(clippy::print_stdout, reason = "how a build script speaks to cargo")]

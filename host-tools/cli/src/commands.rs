@@ -21,8 +21,11 @@ mod guide;
 mod image;
 mod init;
 mod inspect;
+mod kernels;
+mod linked;
 mod logs;
 mod model;
+mod named;
 mod new;
 mod notes;
 mod plan;
@@ -32,6 +35,7 @@ mod progress;
 mod report;
 mod run;
 mod simulate;
+mod unchanged;
 
 use clap::{Parser, Subcommand};
 use report::Report;
@@ -72,7 +76,8 @@ enum Command {
     /// Write a network as a crate, for a firmware of one's own.
     ///
     /// Quantizes and plans as `compile` does, but builds no image. FOLDER is new, empty, or
-    /// holds a crate that was generated before.
+    /// holds a crate that was generated before. All that the crate needs lies in it, so that it
+    /// can be kept in a repository and built elsewhere.
     Generate(generate::Generate),
     /// Make an application of one's own: a package that runs MODEL on BOARD.
     ///
@@ -156,7 +161,7 @@ impl Cli {
             Command::Inspect(command) => Box::new(command.run()?),
             Command::Forms(command) => Box::new(command.run()),
             Command::Compile(command) => command.run()?,
-            Command::Generate(command) => Box::new(command.run()?),
+            Command::Generate(command) => command.run()?,
             Command::New(command) => Box::new(command.run()?),
             Command::Emulate(command) => Box::new(command.run(self.json)?),
             Command::Image(command) => Box::new(command.run()?),

@@ -29,7 +29,7 @@ const MOST_US: f64 = 3.6e9;
 /// A budget that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no budget; write flash=256K, ram=32K, ms=150 or several with commas between (K and M are 1024 and 1048576 bytes)"
+    "{0}; write flash=256K, ram=32K, ms=150 or several with commas between (K and M are 1024 and 1048576 bytes)"
 )]
 pub struct BudgetError(String);
 
@@ -186,45 +186,55 @@ impl FromStr for Budget {
     type Err = BudgetError;
 
     fn from_str(text: &str) -> Result<Self, BudgetError> {
-        let fail = || {
-            BudgetError(
-                text.chars()
-                    .take(60)
-                    .collect::<String>()
-                    .escape_debug()
-                    .to_string(),
-            )
+        const SHOWN: usize = 60;
+        let shown = |text: &str| -> String {
+            let start: String = text.chars().take(SHOWN).collect();
+            format!("`{}`", start.escape_debug())
         };
         let mut budget = Self::default();
         for part in text.split(',') {
-            let (name, size) = part.split_once('=').ok_or_else(fail)?;
-            if name == "ms" {
-                let us = size.parse::<f64>().map(|ms| 1e3 * ms).ok();
-                let us = us
-                    .filter(|us| (1.0..=MOST_US).contains(us))
-                    .ok_or_else(fail)?;
-                if budget.latency_us.replace(us.round() as u64).is_some() {
-                    return Err(fail());
-                }
-                continue;
-            }
-            let (digits, unit) = match size.as_bytes().last() {
-                Some(b'K' | b'k') => (&size[..size.len() - 1], 1 << 10),
-                Some(b'M' | b'm') => (&size[..size.len() - 1], 1 << 20),
-                _ => (size, 1u64),
+            let wrong = |problem: &str| BudgetError(format!("{} {problem}", shown(part)));
+            let (name, value) = part
+                .split_once('=')
+                .ok_or_else(|| wrong("has no `=` between what is limited and its limit"))?;
+            let (place, limit) = match name {
+                "flash" => (&mut budget.flash_bytes, bytes(value)),
+                "ram" => (&mut budget.ram_bytes, bytes(value)),
+                "ms" => (&mut budget.latency_us, microseconds(value)),
+                _ => return Err(wrong("limits none of `flash`, `ram` and `ms`")),
             };
-            let bytes = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit));
-            let bytes = bytes.filter(|&bytes| bytes > 0).ok_or_else(fail)?;
-            let place = match name {
-                "flash" => &mut budget.flash_bytes,
-                "ram" => &mut budget.ram_bytes,
-                _ => return Err(fail()),
-            };
-            if place.replace(bytes).is_some() {
-                return Err(fail());
+            let limit = limit.map_err(wrong)?;
+            if place.replace(limit).is_some() {
+                return Err(wrong("is the second limit of the same"));
             }
         }
         Ok(budget)
+    }
+}
+
+/// Bytes, in K or M if that follows; or what is wrong with them.
+fn bytes(text: &str) -> Result<u64, &'static str> {
+    let (digits, unit) = match text.as_bytes().last() {
+        Some(b'K' | b'k') => (&text[..text.len() - 1], 1 << 10),
+        Some(b'M' | b'm') => (&text[..text.len() - 1], 1 << 20),
+        _ => (text, 1u64),
+    };
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let bytes = digits.parse().ok().and_then(|n: u64| n.checked_mul(unit));
+    match bytes {
+        Some(0) => Err("leaves nothing"),
+        Some(bytes) => Ok(bytes),
+        None if is_number => Err("is more than any memory has"),
+        None => Err("is no whole number of bytes, with K or M behind it or nothing"),
+    }
+}
+
+/// Microseconds of a number of milliseconds; or what is wrong with it.
+fn microseconds(text: &str) -> Result<u64, &'static str> {
+    match text.parse().map(|ms: f64| 1e3 * ms) {
+        Ok(us) if (1.0..=MOST_US).contains(&us) => Ok(us.round() as u64),
+        Ok(us) if us.is_finite() => Err("is not between 0.001 ms and an hour"),
+        _ => Err("is no number of milliseconds"),
     }
 }
 
@@ -241,19 +251,28 @@ mod tests {
         assert_eq!(budget.flash_bytes, Some(262_144));
         assert_eq!(budget.ram_bytes, Some(32_768));
         assert_eq!("flash=1M".parse::<Budget>().unwrap().ram_bytes, None);
-        for text in [
-            "",
-            "flash",
-            "flash=",
-            "flash=K",
-            "flash=0",
-            "flash=-1",
-            "rom=1K",
-            "flash=1K,flash=2K",
-            "flash=99999999999999999999",
-            "flash=18014398509481984K",
+        assert_eq!("ms=1.5".parse::<Budget>().unwrap().latency_us, Some(1500));
+        for (text, problem) in [
+            ("", "`` has no `=`"),
+            ("flash", "`flash` has no `=`"),
+            ("flash=", "`flash=` is no whole number"),
+            ("flash=K", "no whole number"),
+            ("flash=256KB", "`flash=256KB` is no whole number"),
+            ("flash=1.5M", "no whole number"),
+            ("flash=0", "leaves nothing"),
+            ("flash=-1", "no whole number"),
+            ("rom=1K", "`rom=1K` limits none of"),
+            ("flash=1K, ram=2K", "` ram=2K` limits none of"),
+            ("flash=1K,flash=2K", "`flash=2K` is the second"),
+            ("flash=99999999999999999999", "more than any memory"),
+            ("flash=18014398509481984K", "more than any memory"),
+            ("ms=0", "not between"),
+            ("ms=1e9", "not between"),
+            ("ms=fast", "no number of milliseconds"),
+            ("ms=NaN", "no number of milliseconds"),
         ] {
-            assert!(text.parse::<Budget>().is_err(), "{text}");
+            let error = text.parse::<Budget>().unwrap_err().to_string();
+            assert!(error.contains(problem), "{error}");
         }
     }
 

@@ -133,11 +133,10 @@ impl Model {
 
     /// Generates `OUT_DIR/MODULE/model.rs`, and tells cargo when to do it again.
     ///
-    /// # Panics
-    /// With the text of a [`BuildScriptError`], which is how a build script fails.
+    /// If that fails, it ends the build script with the text of a [`BuildScriptError`].
     pub fn generate(&self) {
         if let Err(error) = self.try_generate() {
-            panic!("tadpool: {}", escaped_lines(&error.to_string()));
+            tadpool_build::fail(&escaped_lines(&error.to_string()));
         }
     }
 

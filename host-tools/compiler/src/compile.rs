@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use tadpool_boards::KernelVariant;
+use tadpool_input::text::shown;
 use tadpool_kernels::Fault;
 
 use crate::calibrate::ranges::Ranges;
@@ -137,6 +138,14 @@ pub enum CompileError {
         /// Which layer, and why.
         source: QuantError,
     },
+    /// A folder stands for its description, and has none.
+    #[error("folder `{}` has no `model.toml`; {}", shown(folder), remedy(networks))]
+    NoDescription {
+        /// The folder.
+        folder: PathBuf,
+        /// The ONNX files in it.
+        networks: Vec<PathBuf>,
+    },
     /// The buffers have no place.
     #[error(transparent)]
     Memory(#[from] MemoryError),
@@ -164,13 +173,43 @@ pub fn file_of(path: &Path) -> Cow<'_, Path> {
     }
 }
 
+/// The ONNX files in a folder, by name.
+fn networks(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path());
+    let is_network = |path: &PathBuf| path.extension().is_some_and(|end| end == "onnx");
+    let mut networks: Vec<PathBuf> = paths.filter(is_network).collect();
+    networks.sort();
+    networks
+}
+
+/// What to do about a folder without a description.
+fn remedy(networks: &[PathBuf]) -> String {
+    match networks {
+        [] => "name a description, the folder of one, or an ONNX file".to_owned(),
+        [network] => format!("`tadpool init {}` writes one", shown(network)),
+        [first, ..] => format!(
+            "`tadpool init` writes one for an ONNX file, of which it has {}, such as `{}`",
+            networks.len(),
+            shown(first)
+        ),
+    }
+}
+
 /// Reads and imports `path`: a model description if its name ends in `.toml`, the
 /// `model.toml` in it if it is a folder, else a bare ONNX file.
 ///
 /// # Errors
 /// The description, the ONNX file or their combination cannot be used.
 pub fn load(path: &Path) -> Result<Model, CompileError> {
-    let path = &*file_of(path);
+    let file = file_of(path);
+    if path.is_dir() && !file.exists() {
+        return Err(CompileError::NoDescription {
+            folder: path.to_owned(),
+            networks: networks(path),
+        });
+    }
+    let path = &*file;
     let described = match path.extension() {
         Some(extension) if extension == "toml" => Some(model_toml::read(path)?),
         _ => None,

@@ -15,6 +15,7 @@ mod model;
 mod network;
 mod package;
 mod readme;
+mod record;
 mod slow;
 mod tables;
 mod tokens;
@@ -23,6 +24,7 @@ mod workspace;
 pub use golden::Golden;
 pub use package::{Package, PackageError, check_folder};
 pub use readme::{About, readme};
+pub use record::{RECORD, Record};
 pub use slow::{SlowStep, slow_steps};
 pub use workspace::needs_workspace;
 
@@ -169,7 +171,7 @@ impl Generated {
         folder: &Path,
         description: &Description,
         kernels: &str,
-    ) -> Result<(), PackageError> {
+    ) -> Result<Record, PackageError> {
         self.write_package(folder, &Package::of_firmware(description, kernels))
     }
 

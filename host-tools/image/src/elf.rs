@@ -50,7 +50,7 @@ pub struct Functions(BTreeMap<u64, (u64, String)>);
 
 /// An image that cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("`{}` is not an image of tadpool's firmware: {problem}; build it again", path.display())]
+#[error("`{}` is no image that can be used: {problem}", path.display())]
 pub struct ElfError {
     path: PathBuf,
     problem: String,

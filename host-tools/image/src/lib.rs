@@ -218,6 +218,25 @@ pub fn build(build: &Build<'_>) -> Result<Image, FirmwareError> {
     Ok(Image { path, sizes, audit })
 }
 
+/// The toolchain that builds images for a board, whatever the model; `interface` is what they
+/// answer.
+///
+/// # Errors
+/// A [`FirmwareError`] if there is none, or the board does not have what the interface needs.
+pub fn check(board: &Board, interface: Interface) -> Result<Toolchain, FirmwareError> {
+    let name = || board.name.clone();
+    if interface == Interface::MlperfUart && board.uart.is_none() {
+        return Err(FirmwareError::NoUart { board: name() });
+    }
+    let is_mlperf = matches!(interface, Interface::Mlperf | Interface::MlperfUart);
+    if is_mlperf && board.counter.frequency_hz.is_none() {
+        return Err(FirmwareError::NoClock { board: name() });
+    }
+    toolchain(board).ok_or_else(|| FirmwareError::NoToolchain {
+        target: board.target.clone(),
+    })
+}
+
 /// The toolchain that builds for a board, if there is one.
 pub fn toolchain(board: &Board) -> Option<Toolchain> {
     toolchain_for(&board.target)
@@ -244,20 +263,7 @@ struct Order {
 
 impl Order {
     fn new(build: &Build<'_>, limits: Limits) -> Result<Self, FirmwareError> {
-        if build.interface == Interface::MlperfUart && build.board.uart.is_none() {
-            return Err(FirmwareError::NoUart {
-                board: build.board.name.clone(),
-            });
-        }
-        let is_mlperf = matches!(build.interface, Interface::Mlperf | Interface::MlperfUart);
-        if is_mlperf && build.board.counter.frequency_hz.is_none() {
-            return Err(FirmwareError::NoClock {
-                board: build.board.name.clone(),
-            });
-        }
-        let toolchain = toolchain(build.board).ok_or_else(|| FirmwareError::NoToolchain {
-            target: build.board.target.clone(),
-        })?;
+        let toolchain = check(build.board, build.interface)?;
         let cache = Cache::find()?;
         let stage = Stage::new(build, PROGRAM, limits, &toolchain)?;
         Ok(Self {

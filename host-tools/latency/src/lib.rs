@@ -12,3 +12,5 @@ pub mod predict;
 pub mod program;
 pub mod steps;
 pub mod twin;
+
+mod refusal;

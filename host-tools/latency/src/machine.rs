@@ -113,12 +113,17 @@ impl Machine {
         })
     }
 
+    /// The machine of this name, if it is one of these.
+    pub fn named(name: &str) -> Option<Self> {
+        MACHINES.into_iter().find(|machine| machine.name == name)
+    }
+
     /// Its memory, by first address and bytes.
     pub fn memory(&self) -> impl Iterator<Item = (u32, u32)> {
         self.memory.iter().copied()
     }
 
-    fn holds(&self, segments: &[Segment]) -> bool {
+    pub(crate) fn holds(&self, segments: &[Segment]) -> bool {
         let has = |start: u32, bytes: u32| {
             self.memory.iter().any(|&(first, length)| {
                 let end = u64::from(start) + u64::from(bytes);
@@ -127,6 +132,13 @@ impl Machine {
         };
         let mut all = segments.iter();
         all.all(|it| has(it.address, it.bytes) && has(it.load_address, it.file_bytes))
+    }
+
+    /// Its memory, for people.
+    pub(crate) fn places(&self) -> String {
+        let memory = self.memory.iter();
+        let places = memory.map(|(first, bytes)| format!("{first:#010x} ({} KB)", bytes / K));
+        places.collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -148,19 +160,12 @@ fn executing(core: Core) -> impl Iterator<Item = Machine> {
 }
 
 fn known(core: Core) -> String {
-    let machines = executing(core).map(|machine| {
-        let memory = machine.memory.iter();
-        let places = memory.map(|(first, bytes)| format!("{first:#010x} ({} KB)", bytes / K));
-        format!(
-            "{} ({})",
-            machine.name,
-            places.collect::<Vec<_>>().join(", ")
-        )
-    });
+    let machines =
+        executing(core).map(|machine| format!("{} ({})", machine.name, machine.places()));
     machines.collect::<Vec<_>>().join("; ")
 }
 
-fn shown(segments: &[Segment]) -> String {
+pub(crate) fn shown(segments: &[Segment]) -> String {
     let shown = segments.iter().map(|segment| {
         let end = u64::from(segment.address) + u64::from(segment.bytes);
         format!("{:#010x} to {end:#010x}", segment.address)

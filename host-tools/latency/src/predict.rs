@@ -1,6 +1,6 @@
 //! The cycles that a program takes a board.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -9,7 +9,6 @@ use tadpool_cycles::memory::{MemoryError, MemoryMap};
 use tadpool_cycles::pipeline::Core;
 use tadpool_cycles::trace::Sink as _;
 
-use super::architecture::Architecture;
 use super::bound::Bound;
 use super::execute::{self, Ended, ExecuteError, Listener, Window};
 use super::machine::{Machine, NoMachine};
@@ -114,21 +113,6 @@ pub enum PredictError {
         /// The core that was named.
         core: &'static str,
     },
-    /// The program has instructions that the core lacks.
-    #[error(
-        "`{}` was compiled for {program}, and a {core} executes {has}: name the core that it is \
-         for", path.display()
-    )]
-    Architecture {
-        /// The program.
-        path: PathBuf,
-        /// What it was compiled for.
-        program: Architecture,
-        /// The core that was named.
-        core: &'static str,
-        /// What that executes.
-        has: Architecture,
-    },
     /// What was to be measured did not begin.
     #[error("`{from}` is not called within {seconds} s of emulation ({how})")]
     NotCalled {
@@ -167,15 +151,7 @@ fn known() -> String {
 pub fn predict(request: &Request<'_>) -> Result<Prediction, PredictError> {
     let core = core(request)?;
     let program = Program::read(request.path, request.bytes)?;
-    let has = Architecture::of_core(core);
-    if let Some(architecture) = program.architecture().filter(|it| *it > has) {
-        return Err(PredictError::Architecture {
-            path: request.path.to_owned(),
-            program: architecture,
-            core: core.name(),
-            has,
-        });
-    }
+    program.check_core(core)?;
     let find = |name: Option<&str>| name.map(|name| program.function(name)).transpose();
     let window = Window {
         from: find(request.from)?,

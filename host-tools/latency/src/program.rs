@@ -4,9 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::architecture::Architecture;
+use super::machine::{self, Machine};
+use super::refusal::refusal;
 use addr2line::gimli::{self, Dwarf, EndianSlice, RunTimeEndian, SectionId};
 use object::read::elf::{ElfFile32, ProgramHeader as _, SectionHeader as _};
 use object::{Endianness, Object as _, ObjectSection as _, ObjectSymbol as _, SymbolKind, elf};
+use tadpool_boards::{Board, Runner};
+use tadpool_cycles::pipeline::Core;
 
 /// Names that an error suggests.
 const SUGGESTED: usize = 5;
@@ -14,13 +18,45 @@ const SUGGESTED: usize = 5;
 /// A program that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ProgramError {
-    /// It is no ELF file for Arm.
+    /// It is none.
     #[error("`{}` is not a linked program for a Cortex-M: {problem}", path.display())]
     NotElf {
         /// The file.
         path: PathBuf,
         /// What is wrong.
         problem: String,
+    },
+    /// It has instructions that a core lacks.
+    #[error(
+        "`{}` was compiled for {program}, and a {core} executes {has}: name the {wanted} that it \
+         is for", path.display()
+    )]
+    Architecture {
+        /// The file.
+        path: PathBuf,
+        /// What it was compiled for.
+        program: Architecture,
+        /// The core that was named, itself or by a board.
+        core: String,
+        /// What that executes.
+        has: Architecture,
+        /// What was named, a core or a board.
+        wanted: &'static str,
+    },
+    /// It was linked for memory that an emulated board does not have.
+    #[error(
+        "`{}` was linked for memory that board `{board}` lacks: it has {segments}, and there is \
+         {memory}; link it for these, or name the board that it is for", path.display()
+    )]
+    Memory {
+        /// The file.
+        path: PathBuf,
+        /// Name of the board.
+        board: String,
+        /// What of the program lies elsewhere.
+        segments: String,
+        /// The memory that the board has.
+        memory: String,
     },
     /// It has no function of a name.
     #[error(
@@ -114,13 +150,13 @@ impl<'a> Program<'a> {
             path: path.to_owned(),
             problem,
         };
-        let file = ElfFile32::<Endianness>::parse(bytes);
-        let file = file.map_err(|error| refused(error.to_string()))?;
-        let endian = file.endian();
-        let header = file.elf_header();
-        if !file.is_little_endian() || header.e_machine.get(endian) != elf::EM_ARM {
-            return Err(refused("it is not for a little-endian Arm".into()));
+        if let Some(problem) = refusal(bytes) {
+            return Err(refused(problem));
         }
+        let file = ElfFile32::<Endianness>::parse(bytes);
+        let damaged = |error| refused(format!("it is cut off or damaged: {error}"));
+        let file = file.map_err(damaged)?;
+        let endian = file.endian();
         let segments = file.elf_program_headers().iter();
         let segments = segments.filter(|it| it.p_type(endian) == elf::PT_LOAD);
         let segments: Vec<Segment> = segments
@@ -138,6 +174,7 @@ impl<'a> Program<'a> {
         }
         let functions = functions(&file);
         let architecture = architecture(&file);
+        let architecture = architecture.map_err(|cores| refused(format!("it is for {cores}")))?;
         Ok(Self {
             path: path.to_owned(),
             file,
@@ -150,6 +187,66 @@ impl<'a> Program<'a> {
     /// The architecture that it was compiled for, if it says so.
     pub fn architecture(&self) -> Option<Architecture> {
         self.architecture
+    }
+
+    /// Whether a core executes the instructions that it was compiled to.
+    ///
+    /// # Errors
+    /// [`ProgramError::Architecture`] if not.
+    pub fn check_core(&self, core: Core) -> Result<(), ProgramError> {
+        self.check_architecture(core.name(), Architecture::of_core(core), "core")
+    }
+
+    /// Whether `board` executes them and, if it is emulated, has the memory that they and their
+    /// data are linked for.
+    ///
+    /// # Errors
+    /// [`ProgramError::Architecture`] or [`ProgramError::Memory`] if not.
+    pub fn check_board(&self, board: &Board) -> Result<(), ProgramError> {
+        if let Some(has) = Architecture::of_board(board) {
+            self.check_architecture(&board.core, has, "board")?;
+        }
+        let machine = match &board.runner {
+            Runner::Qemu(qemu) => Machine::named(&qemu.machine),
+            Runner::Probe(_) => None,
+        };
+        let Some(machine) = machine else {
+            return Ok(());
+        };
+        let segments = self.segments.iter().copied();
+        let elsewhere: Vec<Segment> = segments.filter(|it| !machine.holds(&[*it])).collect();
+        match elsewhere.is_empty() {
+            true => Ok(()),
+            false => Err(ProgramError::Memory {
+                path: self.path.clone(),
+                board: board.name.clone(),
+                segments: machine::shown(&elsewhere),
+                memory: machine.places(),
+            }),
+        }
+    }
+
+    fn check_architecture(
+        &self,
+        core: &str,
+        has: Architecture,
+        wanted: &'static str,
+    ) -> Result<(), ProgramError> {
+        match self.architecture.filter(|it| *it > has) {
+            None => Ok(()),
+            Some(program) => Err(ProgramError::Architecture {
+                path: self.path.clone(),
+                program,
+                core: core.to_owned(),
+                has,
+                wanted,
+            }),
+        }
+    }
+
+    /// Whether it has a symbol of this name.
+    pub fn has_symbol(&self, name: &str) -> bool {
+        self.file.symbols().any(|symbol| symbol.name() == Ok(name))
     }
 
     /// What is loaded.
@@ -239,13 +336,15 @@ impl Lines<'_> {
     }
 }
 
-fn architecture(file: &ElfFile32<'_, Endianness>) -> Option<Architecture> {
+fn architecture(file: &ElfFile32<'_, Endianness>) -> Result<Option<Architecture>, &'static str> {
     let endian = file.endian();
     let sections = file.elf_section_table();
     let mut all = sections.iter();
-    let attributes = all.find(|it| it.sh_type(endian) == elf::SHT_ARM_ATTRIBUTES)?;
-    let attributes = attributes.attributes(endian, file.data()).ok()?;
-    Architecture::of_attributes(&attributes)
+    let attributes = all.find(|it| it.sh_type(endian) == elf::SHT_ARM_ATTRIBUTES);
+    match attributes.and_then(|it| it.attributes(endian, file.data()).ok()) {
+        Some(attributes) => Architecture::of_attributes(&attributes),
+        None => Ok(None),
+    }
 }
 
 fn functions(file: &ElfFile32<'_, Endianness>) -> BTreeMap<u32, Function> {

@@ -14,8 +14,9 @@ use serde::Serialize;
 
 use super::chip::target;
 use super::error::{ProbeError, causes, is_late};
-use super::qemu::{self, Emulator};
+use super::qemu::{self, Emulator, EmulatorError};
 use tadpool_boards::{Board, Identity, Runner};
+use tadpool_toolchain::emulator::has_qemu;
 
 /// Speeds that are tried after the board's own, for cables that are long or
 /// boards whose clock is slow.
@@ -72,6 +73,23 @@ pub fn list() -> Vec<FoundProbe> {
         .into_iter()
         .map(|(found, _)| found)
         .collect()
+}
+
+/// Whether [`connect`] has what it needs to try: probe-rs knows the chip, and there is the debug
+/// probe; or QEMU, for an emulated board.
+///
+/// # Errors
+/// A [`ProbeError`] that says what to do.
+pub fn check(board: &Board, options: &Options) -> Result<(), ProbeError> {
+    if matches!(board.runner, Runner::Qemu(_)) && options.probe.is_none() {
+        return match has_qemu() {
+            true => Ok(()),
+            false => Err(EmulatorError::Missing.into()),
+        };
+    }
+    qemu::register();
+    target(board, options)?;
+    choose(&Lister::new(), options.probe.as_deref()).map(drop)
 }
 
 /// Attaches to the chip of `board`; an emulated one is started for it, unless a

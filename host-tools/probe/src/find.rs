@@ -23,6 +23,26 @@ const STACK_BYTES: u64 = 8192;
 /// Where Cortex-M has RAM for data; there may be the same elsewhere, to run code from.
 const DATA: Range<u32> = 0x2000_0000..0x4000_0000;
 
+/// Chips of Armv8-M whose core is known, by the beginning of their names: that of a Cortex-M33
+/// has the DSP extension (by `__DSP_PRESENT` in the headers that the makers publish).
+const ARMV8M: [(&str, &str); 11] = [
+    ("nRF5340", CORTEX_M33),
+    ("nRF54L", CORTEX_M33),
+    ("nRF91", CORTEX_M33),
+    ("STM32H5", CORTEX_M33),
+    ("STM32L5", CORTEX_M33),
+    ("STM32U3", CORTEX_M33),
+    ("STM32U5", CORTEX_M33),
+    ("STM32WBA", CORTEX_M33),
+    ("GD32E23", CORTEX_M23),
+    ("R7FA0", CORTEX_M23),
+    ("R7FA2", CORTEX_M23),
+];
+const CORTEX_M23: &str = "Cortex-M23";
+const CORTEX_M33: &str = "Cortex-M33";
+/// The core of the others: it may lack the DSP extension.
+pub const UNKNOWN_ARMV8M: &str = "Armv8-M";
+
 /// A board that cannot be found.
 #[derive(Debug, thiserror::Error)]
 pub enum FindError {
@@ -114,12 +134,7 @@ pub fn board_of_chip(chip: &str) -> Result<Board, FindError> {
         CoreType::Armv6m => ("Armv6-M", "thumbv6m-none-eabi", KernelVariant::Portable),
         CoreType::Armv7m => ("Armv7-M", "thumbv7m-none-eabi", KernelVariant::Portable),
         CoreType::Armv7em => ("Armv7E-M", "thumbv7em-none-eabihf", KernelVariant::Dsp),
-        // Not every core of Armv8-M has the DSP extension.
-        CoreType::Armv8m => (
-            "Armv8-M",
-            "thumbv8m.main-none-eabihf",
-            KernelVariant::Portable,
-        ),
+        CoreType::Armv8m => of_armv8m(&target.name),
         other => {
             return Err(not_generic(format!(
                 "its core is {other:?}, not a Cortex-M"
@@ -170,6 +185,28 @@ pub fn board_of_chip(chip: &str) -> Result<Board, FindError> {
             flash_algorithms: Vec::new(),
         }),
     })
+}
+
+/// The core of a chip of Armv8-M, the target and the kernels for it.
+fn of_armv8m(chip: &str) -> (&'static str, &'static str, KernelVariant) {
+    let begins = |start: &str| {
+        let begin = chip.get(..start.len());
+        begin.is_some_and(|begin| begin.eq_ignore_ascii_case(start))
+    };
+    let known = ARMV8M.iter().find(|(start, _)| begins(start));
+    match known.map(|(_, core)| *core) {
+        Some(CORTEX_M23) => (
+            CORTEX_M23,
+            "thumbv8m.base-none-eabi",
+            KernelVariant::Portable,
+        ),
+        Some(core) => (core, "thumbv8m.main-none-eabihf", KernelVariant::Dsp),
+        None => (
+            UNKNOWN_ARMV8M,
+            "thumbv8m.main-none-eabihf",
+            KernelVariant::Portable,
+        ),
+    }
 }
 
 /// A board's file that leaves out what probe-rs knows of its chip.
@@ -352,6 +389,20 @@ mod tests {
             assert_eq!(place(&board.layout.code), flash, "{chip}");
             assert_eq!(place(&board.layout.ram), ram, "{chip}");
             assert_eq!(board.latency_us(1), None);
+        }
+    }
+
+    #[test]
+    fn kernels_are_those_that_the_core_is_known_to_execute() {
+        for (chip, core, kernels) in [
+            ("STM32U575ZITx", CORTEX_M33, KernelVariant::Dsp),
+            ("nRF5340_xxAA", CORTEX_M33, KernelVariant::Dsp),
+            ("GD32E230C8", CORTEX_M23, KernelVariant::Portable),
+            ("LPC55S69JBD64", UNKNOWN_ARMV8M, KernelVariant::Portable),
+        ] {
+            let board = board_of_chip(chip).unwrap();
+            tadpool_boards::check(Path::new(chip), &board).unwrap();
+            assert_eq!((board.core.as_str(), board.kernels), (core, kernels));
         }
     }
 

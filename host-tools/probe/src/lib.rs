@@ -25,9 +25,9 @@ use session::{Session, SessionError};
 use tadpool_boards::Board;
 use tadpool_compiler::progress::Progress;
 
-pub use connect::{Connection, FoundProbe, Options, connect, list};
+pub use connect::{Connection, FoundProbe, Options, check, connect, list};
 pub use error::ProbeError;
-pub use find::{FindError, board_of_chip, find_board, with_chip};
+pub use find::{FindError, UNKNOWN_ARMV8M, board_of_chip, find_board, with_chip};
 pub use flash::Flashed;
 pub use link::RttLink;
 pub use memory_test::BadWord;

@@ -150,7 +150,7 @@ impl Spread {
 /// The name of a figure of `unit`, for people.
 pub fn caveat(unit: Unit) -> &'static str {
     match unit {
-        Unit::Instructions => "instructions counted by the emulator; this is not a latency",
+        Unit::Instructions => "instructions counted by the emulator, which are no latency",
         Unit::Cycles => "cycles of the core, counted by the chip",
         Unit::Ticks => "ticks of the board's counter",
     }

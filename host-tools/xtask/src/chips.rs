@@ -1,5 +1,6 @@
 //! Rehearses the start of every board's image on a model of its chip, and compares what it
-//! writes to registers with the saved trace; and MLPerf's commands through the serial ports.
+//! writes to registers with the saved trace; how it is flashed, by probe-rs' algorithm on a model
+//! of the flash controller; and MLPerf's commands through the serial ports.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,11 +9,12 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
+use serde_json::Value;
 use tadpool_boards::startup::Startup;
 use tadpool_boards::{Board, Runner};
 
 use crate::python;
-use crate::run::{root, run, shown, tadpool};
+use crate::run::{cargo, root, run, shown, tadpool};
 use crate::setup::boards;
 
 const FOLDER: &str = "firmware/rehearsal";
@@ -78,6 +80,7 @@ pub(crate) fn rehearse(only: &[String], save: bool) -> Result<()> {
     run(tests
         .args(["-m", "unittest", "--quiet"])
         .current_dir(&folder))?;
+    let targets = targets()?;
     let mut changed = Vec::new();
     let rehearsal = |board: &BuiltBoard, options: &[&str]| {
         let mut rehearsal = Command::new(&python);
@@ -88,6 +91,16 @@ pub(crate) fn rehearse(only: &[String], save: bool) -> Result<()> {
         rehearsal.arg(&pixels).arg(&logits);
         rehearsal
     };
+    for board in built.iter().filter(|board| board.name != GENERIC) {
+        let mut flashing = Command::new(&python);
+        flashing.arg(folder.join("flash_image.py"));
+        flashing
+            .arg(board_file(&board.name))
+            .arg(&board.image.file)
+            .arg(&targets);
+        let said = output(&mut flashing).context(board.name.clone())?;
+        println!("{}: {}", board.name, String::from_utf8(said)?.trim());
+    }
     for board in built {
         let mut rehearsal = rehearsal(&board, &[]);
         let name = board.name;
@@ -127,6 +140,24 @@ fn build(boards: &[String], options: &[&str]) -> Result<Vec<BuiltBoard>> {
     let mut build = tadpool(["boards", "--build", "--json"])?;
     let built = output(build.args(boards).args(options))?;
     Ok(serde_json::from_slice::<Built>(&built)?.boards)
+}
+
+/// The folder of probe-rs' descriptions of chips, among cargo's sources.
+fn targets() -> Result<PathBuf> {
+    let metadata = cargo(["metadata", "--format-version", "1", "--locked"])
+        .output()
+        .context("cannot run cargo")?;
+    let metadata: Value = serde_json::from_slice(&metadata.stdout)?;
+    let packages = metadata["packages"].as_array();
+    let probe_rs = packages
+        .into_iter()
+        .flatten()
+        .find(|package| package["name"] == "probe-rs");
+    let manifest = probe_rs.and_then(|package| package["manifest_path"].as_str());
+    let manifest = Path::new(manifest.context("cargo knows no probe-rs")?);
+    let folder = manifest.with_file_name("targets");
+    ensure!(folder.is_dir(), "there is no `{}`", folder.display());
+    Ok(folder)
 }
 
 /// A board file of a user, with the start-up code that fits every chip.

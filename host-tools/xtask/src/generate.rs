@@ -11,6 +11,8 @@ use crate::run::{root, run, tadpool};
 pub(crate) const MODEL: &str = "models/poolformer-cifar10/model.toml";
 const CRATE: &str = "firmware/model";
 const KERNELS: &[u8] = b"tadpool-kernels = ";
+/// Checksums of the other files, as seen from where they are.
+const RECORD: &str = "tadpool-generated.txt";
 
 /// Writes the crate anew.
 pub(crate) fn generate() -> Result<()> {
@@ -36,12 +38,21 @@ pub(crate) fn check() -> Result<()> {
 }
 
 fn compile_to(folder: &Path) -> Result<()> {
-    // Kernels that every board has, for one crate serves them all.
-    run(tadpool(["compile", MODEL, "--kernels", "portable", "--output"])?.arg(folder))
+    // Kernels that every board has, for one crate serves them all. What git keeps may be
+    // written over.
+    let line = [
+        "compile",
+        MODEL,
+        "--kernels",
+        "portable",
+        "--force",
+        "--output",
+    ];
+    run(tadpool(line)?.arg(folder))
 }
 
-/// Contents of the files under `folder`, by their path in it; without the line
-/// that says where the kernels are as seen from there.
+/// Contents of the files under `folder`, by their path in it; without those that depend on where
+/// it is: the record, and the line that says where the kernels are.
 fn files(folder: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
     let mut files = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
@@ -50,7 +61,7 @@ fn files(folder: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
             let path = entry?.path();
             if path.is_dir() {
                 folders.push(path);
-            } else {
+            } else if !path.ends_with(RECORD) {
                 let mut bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
                 if path.ends_with("Cargo.toml") {
                     let lines = bytes.split_inclusive(|&byte| byte == b'\n');

@@ -7,15 +7,9 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 use tadpool_image::audit::{self, Audit as Findings};
-use tadpool_input::Kind;
 
+use super::linked;
 use super::report::{Report, grouped, table};
-
-/// The file of an image.
-const IMAGE: Kind = Kind {
-    name: "an image's ELF file",
-    max_bytes: 1 << 28,
-};
 
 #[derive(Debug, Args)]
 pub(crate) struct Audit {
@@ -45,7 +39,7 @@ struct Json<'a> {
 
 impl Audit {
     pub(crate) fn run(self) -> anyhow::Result<AuditReport> {
-        let bytes = tadpool_input::read(&self.image, IMAGE)?;
+        let bytes = linked::read(&self.image)?;
         let findings = match &self.from {
             Some(root) => audit::function(&self.image, &bytes, root)?,
             None => audit::image(&self.image, &bytes)?,

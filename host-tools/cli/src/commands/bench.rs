@@ -19,6 +19,7 @@ use tadpool_probe::trace::Trace;
 
 use super::board::{BoardArgs, SessionArgs};
 use super::model::CompileArgs;
+use super::named::Named;
 use super::predict::{Predicted, PredictionReport, predict};
 use super::report::{Report, grouped, table};
 use crate::print;
@@ -102,7 +103,12 @@ fn latency_budget(text: &str) -> Result<Budget, String> {
 
 impl Bench {
     pub(crate) fn run(self) -> anyhow::Result<Box<dyn Report>> {
-        let (model, compiled) = self.model.compile()?;
+        let (model, compiled) = self.model.compile(&Named {
+            board: Some(&self.board),
+            pictures: self.image.as_slice(),
+            files: [self.output.as_deref(), self.html.as_deref()],
+            ..Named::default()
+        })?;
         let picture = self.model.picture(&model, self.image.as_deref())?;
         let pixels = images::load(&picture, &model.description.input)?;
         let board = self.board.find(&model)?;
@@ -239,7 +245,7 @@ impl fmt::Display for BenchReport {
         }
         writeln!(
             f,
-            "{} by {}; median of {} runs after {} to warm up; image {}",
+            "{} (counter: {}); median of {} runs after {} to warm up; image {}",
             caveat(self.unit),
             from.counter,
             self.runs,

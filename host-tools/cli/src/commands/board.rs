@@ -2,16 +2,15 @@
 //! board that runs it.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use tadpool_boards::{Board, DEFAULT_BOARD, KernelVariant, Runner};
+use tadpool_boards::{Board, DEFAULT_BOARD, Runner};
 use tadpool_compiler::compile::{Compiled, Model};
-use tadpool_compiler::generate::{Generated, Package};
+use tadpool_compiler::generate::Generated;
 use tadpool_compiler::place::program::Program;
-use tadpool_image::cache::Cache;
 use tadpool_image::elf;
 use tadpool_image::{Build, Image, Interface};
 use tadpool_kernels::checksum::fnv1a;
@@ -21,6 +20,7 @@ use tadpool_probe::session::{Inference, Session};
 use tadpool_probe::trace::{self, Trace, TraceError};
 use tadpool_probe::{Connection, Flashed, Options, RttLink, connect};
 
+use super::linked;
 use super::progress::Bars;
 use crate::print;
 
@@ -127,7 +127,7 @@ impl BoardArgs {
     ) -> anyhow::Result<BoardImage> {
         let board = self.find(model)?;
         let generated = compiled.generate(board.kernels);
-        let bytes = std::fs::read(elf).with_context(|| format!("`{}`", elf.display()))?;
+        let bytes = linked::read_for(elf, &board)?;
         let image = Image {
             path: elf.to_owned(),
             sizes: elf::sizes(elf, &bytes)?,
@@ -180,31 +180,6 @@ pub(crate) fn build_image(
         }),
         interface,
     })?)
-}
-
-/// Writes a generated crate, which depends on [`kernels_for`] it.
-pub(crate) fn write_crate(
-    generated: &Generated,
-    compiled: &Compiled,
-    folder: &Path,
-) -> anyhow::Result<()> {
-    let dependency = Package::dependency(KernelVariant::Portable, &kernels_for(folder)?);
-    Ok(generated.write_crate(folder, &compiled.description, &dependency)?)
-}
-
-/// The folder of the kernels for a generated crate: of the checkout that it is written into,
-/// as seen from there, or else of those that this tool carries.
-pub(crate) fn kernels_for(folder: &Path) -> anyhow::Result<PathBuf> {
-    let folder = std::path::absolute(folder)?;
-    let mut checkouts = folder
-        .ancestors()
-        .map(|above| above.join("firmware/kernels"));
-    Ok(
-        match checkouts.find(|kernels| kernels.join("Cargo.toml").is_file()) {
-            Some(kernels) => pathdiff::diff_paths(&kernels, &folder).unwrap_or(kernels),
-            None => Cache::find()?.sources()?.join("firmware/kernels"),
-        },
-    )
 }
 
 impl Default for SessionArgs {

@@ -19,6 +19,7 @@ use tadpool_probe::{START_TIME, connect};
 
 use super::board::{BoardArgs, BoardImage, SessionArgs};
 use super::model::CompileArgs;
+use super::named::Named;
 use super::progress::Bars;
 use super::report::{Report, grouped, table};
 
@@ -122,7 +123,11 @@ enum State {
 
 impl Bringup {
     pub(crate) fn run(self) -> anyhow::Result<Stages> {
-        let (model, compiled) = self.model.compile()?;
+        let (model, compiled) = self.model.compile(&Named {
+            board: Some(&self.board),
+            pictures: std::slice::from_ref(&self.image),
+            ..Named::default()
+        })?;
         let pixels = images::load(&self.image, &model.description.input)?;
         let built = self.board.build(&model, &compiled)?;
         let board = &built.board;

@@ -12,6 +12,7 @@ use tadpool_kernels::checksum::fnv1a;
 
 use super::data::DataArgs;
 use super::model::CompileArgs;
+use super::named::Named;
 use super::notes::Notes;
 use super::progress::Bars;
 use super::report::{percent, table};
@@ -59,7 +60,11 @@ struct Provenance {
 
 impl CheckArgs {
     pub(crate) fn run(self) -> anyhow::Result<CheckReport> {
-        let (model, calibrated, compiled) = self.model.compile_calibrated()?;
+        let (model, calibrated, compiled) = self.model.compile_calibrated(&Named {
+            data: Some(&self.data),
+            files: [self.html.as_deref(), None],
+            ..Named::default()
+        })?;
         let description = &model.description;
         let (folder, images) = self.data.list(description)?;
         let config = CheckConfig {

@@ -1,9 +1,7 @@
 //! `tadpool compile`.
 
-mod unchanged;
-
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -11,18 +9,20 @@ use serde::Serialize;
 use tadpool_boards::{Board, KernelVariant};
 use tadpool_compiler::budget::{self, Attempt, Budget, Probe, Taken, Traded};
 use tadpool_compiler::compile::{Compiled, Model};
-use tadpool_compiler::generate::{SlowStep, slow_steps};
+use tadpool_compiler::generate::{Generated, Package, SlowStep, check_folder, slow_steps};
 use tadpool_compiler::given::images;
 use tadpool_image::elf::Sizes;
 use tadpool_image::{Image, Interface};
 
-use super::board::{BoardArgs, SessionArgs, build_image, write_crate};
+use super::board::{BoardArgs, SessionArgs, build_image};
+use super::kernels::KernelsFor;
 use super::model::CompileArgs;
+use super::named::Named;
 use super::notes::Notes;
 use super::predict::{Predicted, predict};
 use super::progress::Bars;
 use super::report::{Report, grouped, table};
-use unchanged::Place;
+use super::unchanged::{Made, Place};
 
 /// Takes the name of a kernel variant.
 pub(super) fn kernel_variants() -> impl TypedValueParser<Value = KernelVariant> {
@@ -42,6 +42,9 @@ pub(crate) struct Compile {
     /// Write the generated crate into this folder.
     #[arg(long, short, value_name = "FOLDER")]
     output: Option<PathBuf>,
+    /// Write over files of a crate in that folder that were edited since.
+    #[arg(long, requires = "output")]
+    force: bool,
     /// Pack the weights for these kernels instead of the board's; `portable`
     /// runs on every board.
     #[arg(long, value_parser = kernel_variants())]
@@ -118,7 +121,7 @@ impl Compile {
     /// Compiles, unless nothing changed since it was done before.
     pub(crate) fn run(self) -> anyhow::Result<Box<dyn Report>> {
         let place = match &self.output {
-            None => Place::of(&self),
+            None => self.place(),
             Some(_) => None,
         };
         if let Some(kept) = place.as_ref().and_then(Place::read) {
@@ -126,14 +129,28 @@ impl Compile {
         }
         let (report, image) = self.compile()?;
         // A file may have changed meanwhile.
-        if let Some(place) = place.filter(|place| Place::of(&self).as_ref() == Some(place)) {
-            place.write(&image.path, &report);
+        if let Some(place) = place.filter(|place| self.place().as_ref() == Some(place)) {
+            let made = Made {
+                image: Some(image.path),
+                ..Made::default()
+            };
+            place.write(made, &report);
         }
         Ok(Box::new(report))
     }
 
+    fn place(&self) -> Option<Place> {
+        Place::of(self, &self.model, Some(&self.board))
+    }
+
     fn compile(&self) -> anyhow::Result<(CompileReport, Image)> {
-        let (model, calibrated) = self.model.calibrate()?;
+        if let Some(folder) = &self.output {
+            check_folder(folder, self.force)?;
+        }
+        let (model, calibrated) = self.model.calibrate(&Named {
+            board: Some(&self.board),
+            ..Named::default()
+        })?;
         let mut board = self.board.find(&model)?;
         // A budget of RAM is for what an inference needs; copies take all that there is.
         let has_ram_budget = self.budget.is_some_and(|budget| budget.ram_bytes.is_some());
@@ -175,7 +192,7 @@ impl Compile {
             measure,
         )?;
         if let Some(folder) = &self.output {
-            write_crate(&generated, &compiled, folder)?;
+            self.write_crate(&generated, &compiled, folder)?;
         }
         let prediction = self.predict(&model, &board, &compiled)?;
         let notes = Notes::new(&model, &calibrated, &compiled)?;
@@ -199,6 +216,23 @@ impl Compile {
             prediction,
         };
         Ok((report, image))
+    }
+
+    fn write_crate(
+        &self,
+        generated: &Generated,
+        compiled: &Compiled,
+        folder: &Path,
+    ) -> anyhow::Result<()> {
+        let kernels = KernelsFor::find(folder, None)?;
+        let dependency = Package::dependency(KernelVariant::Portable, &kernels.folder);
+        let package = Package {
+            kernel_files: kernels.files,
+            is_forced: self.force,
+            ..Package::of_firmware(&compiled.description, &dependency)
+        };
+        generated.write_package(folder, &package)?;
+        Ok(())
     }
 
     /// What an inference takes, if the budget says how long it may.

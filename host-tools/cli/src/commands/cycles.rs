@@ -9,18 +9,12 @@ use clap::Args;
 use serde::Serialize;
 use tadpool_cycles::pipeline::Core;
 use tadpool_image::cache::Cache;
-use tadpool_input::Kind;
 use tadpool_latency::measure::{Spent, Split};
 use tadpool_latency::predict::{Prediction, Request, predict};
 
+use super::linked;
 use super::report::{Rows, grouped, percent, table};
 use crate::print;
-
-/// The file of a program.
-const PROGRAM: Kind = Kind {
-    name: "a program's ELF file",
-    max_bytes: 1 << 28,
-};
 
 #[derive(Debug, Args)]
 pub(crate) struct CyclesArgs {
@@ -70,7 +64,7 @@ fn core(name: &str) -> Result<Core, String> {
 
 impl CyclesArgs {
     pub(crate) fn run(self) -> anyhow::Result<CyclesReport> {
-        let bytes = tadpool_input::read(&self.program, PROGRAM)?;
+        let bytes = linked::read(&self.program)?;
         let board = self.board.as_deref().map(tadpool_probe::find_board);
         let board = board.transpose()?;
         let cache = Cache::find()?;

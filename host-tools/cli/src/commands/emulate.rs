@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::Args;
 use serde::Serialize;
-use tadpool_boards::DEFAULT_BOARD;
+use tadpool_boards::{DEFAULT_BOARD, Runner};
 use tadpool_probe::logs::{LogDecoder, LogTable};
 use tadpool_probe::qemu::{self, Ended};
 
+use super::linked;
 use super::report::Report;
 use crate::print;
 
@@ -45,7 +46,14 @@ impl Emulate {
     pub(crate) fn run(self, json: bool) -> anyhow::Result<Emulated> {
         let board = tadpool_probe::find_board(&self.board)?;
         let shown = self.program.display();
-        let bytes = std::fs::read(&self.program).with_context(|| format!("`{shown}`"))?;
+        if !matches!(board.runner, Runner::Qemu(_)) {
+            bail!(
+                "board `{}` is not emulated; `tadpool boards` lists the boards, of which those \
+                 named `qemu-` are",
+                board.name
+            );
+        }
+        let bytes = linked::read_for(&self.program, &board)?;
         // One without messages may print text.
         let table = LogTable::of(&self.program, &bytes).ok();
         let mut decoder = table.as_ref().map(LogTable::decoder);

@@ -12,12 +12,12 @@ use tadpool_compiler::evaluate::{Evaluation, agreement, predicted};
 use tadpool_compiler::given::images::{self, ImageFile};
 use tadpool_compiler::place::program::Arena;
 use tadpool_compiler::progress::Progress as _;
-use tadpool_input::text::shown;
 use tadpool_probe::trace::Trace;
 
 use super::board::{BoardArgs, SessionArgs};
 use super::data::DataArgs;
 use super::model::CompileArgs;
+use super::named::Named;
 use super::progress::Bars;
 use super::report::{Rows, percent, table};
 
@@ -95,26 +95,19 @@ struct RunRow {
 
 impl Eval {
     pub(crate) fn run(self) -> anyhow::Result<EvalReport> {
-        let (model, calibrated, compiled) = self.model.compile_calibrated()?;
+        let is_on_board = |on: &Target| matches!(on, Target::Emulator | Target::Board);
+        let has_board = self.on.iter().any(is_on_board);
+        let options = self.session.options();
+        let (model, calibrated, compiled) = self.model.compile_calibrated(&Named {
+            board: has_board.then_some(&self.board),
+            probe: has_board.then_some(&options),
+            data: Some(&self.data),
+            has_classes: true,
+            ..Named::default()
+        })?;
         let description = &model.description;
-        if !model.network.has_head() {
-            bail!(
-                "`{}` has no classifier; `tadpool check` measures how far its map is from the \
-                 float network's",
-                description.onnx.display()
-            );
-        }
         let (_, images) = self.data.list(description)?;
-        let labels: Vec<usize> = images
-            .iter()
-            .map(|image| match image.label {
-                Some(label) => Ok(label),
-                None => bail!(
-                    "`{}` lies in no folder of one class, so its class is not known",
-                    shown(&image.path)
-                ),
-            })
-            .collect::<Result<_, _>>()?;
+        let labels: Vec<usize> = images.iter().filter_map(|image| image.label).collect();
 
         let mut runs: Vec<RunRow> = Vec::with_capacity(self.on.len());
         let mut first: Option<Vec<usize>> = None;

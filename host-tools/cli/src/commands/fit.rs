@@ -11,6 +11,7 @@ use tadpool_image::fit::{self, Need, Savings};
 use tadpool_image::weigh::weigh_all;
 
 use super::model::CompileArgs;
+use super::named::Named;
 use super::progress::Bars;
 use super::report::{grouped, table};
 
@@ -59,7 +60,7 @@ impl Fit {
                 .map(|name| tadpool_probe::find_board(name))
                 .collect::<Result<Vec<_>, _>>()?,
         };
-        let (model, compiled) = self.model.compile()?;
+        let (model, compiled) = self.model.compile(&Named::default())?;
         let savings = Savings::of(&model, &compiled, &self.model.schedule(&model))?;
         let bars = Bars::default();
         bars.begin("building images", boards.len());

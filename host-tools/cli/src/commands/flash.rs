@@ -9,6 +9,7 @@ use tadpool_probe::START_TIME;
 
 use super::board::{BoardArgs, ProbeArgs};
 use super::model::CompileArgs;
+use super::named::Named;
 use super::report::grouped;
 
 #[derive(Debug, Args)]
@@ -54,8 +55,13 @@ pub(crate) struct FlashReport {
 
 impl Flash {
     pub(crate) fn run(self) -> anyhow::Result<FlashReport> {
-        let (model, compiled) = self.model.compile()?;
         let interface = Through::interface(self.mlperf);
+        let (model, compiled) = self.model.compile(&Named {
+            board: Some(&self.board),
+            interface,
+            probe: Some(&self.probe.options()),
+            ..Named::default()
+        })?;
         let built = self.board.build_with(interface, &model, &compiled)?;
         let (connection, flashed) = built.flash(&self.probe)?;
         // The board runs the image when it is next looked for.

@@ -12,6 +12,7 @@ use tadpool_probe::session::Transport as _;
 
 use super::board::{BoardArgs, ProbeArgs};
 use super::model::CompileArgs;
+use super::named::Named;
 use crate::print;
 
 /// Looks at the log are so far apart.
@@ -40,7 +41,11 @@ pub(crate) struct LogReport {
 
 impl Logs {
     pub(crate) fn run(self) -> anyhow::Result<LogReport> {
-        let (model, compiled) = self.model.compile()?;
+        let (model, compiled) = self.model.compile(&Named {
+            board: Some(&self.board),
+            probe: Some(&self.probe.options()),
+            ..Named::default()
+        })?;
         let built = self.board.build(&model, &compiled)?;
         let table = built.log_table()?;
         // An emulator has nothing that runs.

@@ -15,6 +15,7 @@ use tadpool_compiler::import::reference::DEFAULT_TOLERANCE;
 use tadpool_compiler::place::schedule::ScheduleConfig;
 use tadpool_compiler::quantize::precision::Choice;
 
+use super::named::Named;
 use super::progress::Bars;
 
 /// A model to be imported.
@@ -138,16 +139,19 @@ impl CompileArgs {
         compile::files_read(&self.model.path, self.calibration.as_deref())
     }
 
-    pub(crate) fn compile(&self) -> anyhow::Result<(Model, Compiled)> {
+    /// The compiled model, after what is `named` beside it was looked at.
+    pub(crate) fn compile(&self, named: &Named<'_>) -> anyhow::Result<(Model, Compiled)> {
         let model = self.load()?;
+        named.check(&model)?;
         let compiled = compile::compile(&model, &self.config(&model), &Bars::default())?;
         Ok((model, compiled))
     }
 
     /// The model and what its calibration images show, before a precision is
-    /// chosen.
-    pub(crate) fn calibrate(&self) -> anyhow::Result<(Model, Calibrated)> {
+    /// chosen, and after what is `named` beside it was looked at.
+    pub(crate) fn calibrate(&self, named: &Named<'_>) -> anyhow::Result<(Model, Calibrated)> {
         let model = self.load()?;
+        named.check(&model)?;
         // A pin that does not fit is said before anything is measured.
         compile::precision(&model)?;
         let calibrated = compile::calibrate(&model, &self.config(&model), &Bars::default())?;
@@ -155,8 +159,11 @@ impl CompileArgs {
     }
 
     /// The same, and what the calibration images show besides.
-    pub(crate) fn compile_calibrated(&self) -> anyhow::Result<(Model, Calibrated, Compiled)> {
-        let (model, calibrated) = self.calibrate()?;
+    pub(crate) fn compile_calibrated(
+        &self,
+        named: &Named<'_>,
+    ) -> anyhow::Result<(Model, Calibrated, Compiled)> {
+        let (model, calibrated) = self.calibrate(named)?;
         let choice = self.choose(&model, &calibrated)?;
         let compiled = calibrated.compile(&model, choice, &self.schedule(&model))?;
         Ok((model, calibrated, compiled))

@@ -15,6 +15,7 @@ use tadpool_probe::record::caveat;
 
 use super::board::{BoardArgs, SessionArgs};
 use super::model::CompileArgs;
+use super::named::Named;
 use super::report::{grouped, table};
 
 #[derive(Debug, Args)]
@@ -66,7 +67,13 @@ struct ImageRow {
 
 impl Run {
     pub(crate) fn run(self) -> anyhow::Result<RunReport> {
-        let (model, compiled) = self.model.compile()?;
+        let (model, compiled) = self.model.compile(&Named {
+            board: Some(&self.board),
+            probe: Some(&self.session.options()),
+            firmware: self.elf.as_deref(),
+            pictures: &self.images,
+            ..Named::default()
+        })?;
         let input = &model.description.input;
         let built = match &self.elf {
             Some(elf) => self.board.own(elf, &model, &compiled)?,

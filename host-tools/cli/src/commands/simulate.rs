@@ -11,6 +11,7 @@ use tadpool_compiler::given::images;
 use tadpool_compiler::place::program::Arena;
 
 use super::model::CompileArgs;
+use super::named::Named;
 use super::report::table;
 
 #[derive(Debug, Args)]
@@ -41,7 +42,10 @@ struct ImageRow {
 
 impl Simulate {
     pub(crate) fn run(self) -> anyhow::Result<Simulation> {
-        let (model, compiled) = self.model.compile()?;
+        let (model, compiled) = self.model.compile(&Named {
+            pictures: &self.images,
+            ..Named::default()
+        })?;
         let input = &model.description.input;
         let program = compiled.program();
         let mut arena = Arena::default();

@@ -399,25 +399,52 @@ pub fn is_crate_name(name: &str) -> bool {
         && RESERVED.split_whitespace().all(|word| word != name)
 }
 
-/// A crate's name made from a file's.
+/// Latin letters with marks, each group behind the letters that stand for it in names.
+const MARKED: [(&str, &str); 22] = [
+    ("a", "àáâãåāăą"),
+    ("ae", "äæ"),
+    ("c", "çćĉċč"),
+    ("d", "ďđð"),
+    ("e", "èéêëēĕėęě"),
+    ("g", "ĝğġģ"),
+    ("h", "ĥħ"),
+    ("i", "ìíîïĩīĭįı"),
+    ("j", "ĵ"),
+    ("k", "ķ"),
+    ("l", "ĺļľŀł"),
+    ("n", "ñńņňŉ"),
+    ("o", "òóôõōŏő"),
+    ("oe", "öøœ"),
+    ("r", "ŕŗř"),
+    ("s", "śŝşšș"),
+    ("ss", "ß"),
+    ("t", "ţťŧțþ"),
+    ("u", "ùúûũūŭůűų"),
+    ("ue", "ü"),
+    ("y", "ýÿŷ"),
+    ("z", "źżž"),
+];
+
+/// A crate's name made from a file's: letters with marks are spelled without, and of what has no
+/// place in a name a single `-` is left between two parts of it.
 fn crate_name(path: &Path) -> String {
-    let stem = path
-        .file_stem()
-        .map(|stem| stem.to_string_lossy().to_lowercase());
-    let name: String = stem
-        .unwrap_or_default()
-        .chars()
-        .take(MAX_NAME)
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || c == '_' {
-                c
-            } else {
-                '-'
-            }
-        })
-        .collect();
-    match is_crate_name(&name) {
-        true => name,
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let mut name = String::new();
+    for c in stem.to_lowercase().chars() {
+        let marked = MARKED.iter().find(|(_, letters)| letters.contains(c));
+        match marked {
+            Some((letters, _)) => name.push_str(letters),
+            None if c.is_ascii_alphanumeric() || c == '_' => name.push(c),
+            // A mark by itself, behind its letter.
+            None if ('\u{300}'..='\u{36f}').contains(&c) => {}
+            None if name.ends_with('-') => {}
+            None => name.push('-'),
+        }
+    }
+    name.truncate(MAX_NAME); // all of it is ASCII
+    let name = name.trim_matches('-');
+    match is_crate_name(name) {
+        true => name.to_owned(),
         false => "model".to_owned(),
     }
 }
@@ -425,6 +452,26 @@ fn crate_name(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_of_any_name_give_crates_a_name() {
+        for (file, expected) in [
+            ("Faces v2.onnx", "faces-v2"),
+            ("it's a score.onnx", "it-s-a-score"),
+            ("Blüten_größer.onnx", "blueten_groesser"),
+            ("cafe\u{301}.onnx", "cafe"),
+            ("modèle (final).onnx", "modele-final"),
+            ("花.onnx", "model"),
+            ("花net.onnx", "net"),
+            ("3d.onnx", "model"),
+            ("fn.onnx", "model"),
+            (".onnx", "onnx"),
+        ] {
+            assert_eq!(crate_name(Path::new(file)), expected, "{file}");
+        }
+        let long = format!("{}.onnx", "ä".repeat(100));
+        assert_eq!(crate_name(Path::new(&long)).len(), MAX_NAME);
+    }
 
     const GOOD: &str = r#"
         name = "tiny"

@@ -1,4 +1,5 @@
-//! Reports of earlier compilations, by a hash of everything that they depend on.
+//! Reports of earlier compilations, by a hash of everything that they depend on: what has not
+//! changed is not computed again.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -7,13 +8,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tadpool_boards::Board;
 use tadpool_compiler::compile;
+use tadpool_compiler::generate;
 use tadpool_compiler::given::{images, model_toml};
 use tadpool_compiler::import::onnx;
 use tadpool_image::cache::{Cache, Key};
 use tadpool_input::Kind;
 
-use super::Compile;
-use crate::commands::report::Report;
+use super::board::BoardArgs;
+use super::model::CompileArgs;
+use super::report::Report;
 
 /// Any file that a compilation reads; its own kind has its own limit.
 const INPUT: Kind = Kind {
@@ -23,20 +26,41 @@ const INPUT: Kind = Kind {
 
 /// Where a report is kept, or would be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place(PathBuf);
+pub(crate) struct Place(PathBuf);
 
 /// The report of an earlier compilation.
 #[derive(Debug)]
-pub(super) struct Kept(Record);
+pub(crate) struct Kept(Record);
 
 /// The record of a compilation.
 #[derive(Debug, Serialize, Deserialize)]
 struct Record {
-    /// The image that it built.
-    image: PathBuf,
+    #[serde(flatten)]
+    made: Made,
     /// Its report, for a machine and for people.
     json: Box<RawValue>,
     text: String,
+}
+
+/// What a compilation left behind, and its report depends on.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Made {
+    /// The image that it built.
+    pub(crate) image: Option<PathBuf>,
+    /// The folder of the crate that it generated, and the text of that crate's record.
+    pub(crate) generated: Option<(PathBuf, String)>,
+}
+
+impl Made {
+    /// Whether all of it is still there, and as it was.
+    fn is_there(&self) -> bool {
+        let has_image = self.image.as_ref().is_none_or(|image| image.is_file());
+        let is_kept = |(folder, text): &(PathBuf, String)| {
+            let record = generate::Record::read(folder).ok().flatten();
+            record.is_some_and(|record| record.text() == *text && record.is_kept(folder))
+        };
+        has_image && self.generated.as_ref().is_none_or(is_kept)
+    }
 }
 
 impl Report for Kept {
@@ -52,10 +76,14 @@ impl fmt::Display for Kept {
 }
 
 impl Place {
-    /// Where the report of `command` is kept; none if a file that it depends on cannot be
-    /// read.
-    pub(super) fn of(command: &Compile) -> Option<Self> {
-        let model = &*compile::file_of(command.model.path());
+    /// Where the report of a `command` is kept that compiles `model`, for a board if one is
+    /// given; none if a file that it depends on cannot be read.
+    pub(crate) fn of(
+        command: &impl fmt::Debug,
+        compiled: &CompileArgs,
+        board: Option<&BoardArgs>,
+    ) -> Option<Self> {
+        let model = &*compile::file_of(compiled.path());
         let mut key = Key::default();
         key.add(&format!("{command:?}"));
         add_program(&mut key)?;
@@ -63,7 +91,7 @@ impl Place {
             .extension()
             .is_some_and(|end| end == "toml")
             .then(|| model_toml::read(model).ok());
-        let (onnx, calibration, labels, board) = match described {
+        let (onnx, calibration, labels, described) = match described {
             None => (model.to_owned(), None, Vec::new(), None),
             Some(read) => {
                 let read = read?;
@@ -74,28 +102,29 @@ impl Place {
         for file in onnx::files(&onnx) {
             add_file(&mut key, &file)?;
         }
-        let folder = command.model.calibration().or(calibration.as_deref())?;
+        let folder = compiled.calibration().or(calibration.as_deref())?;
         for image in images::list(folder, &labels).ok()? {
             key.add(&image.path.strip_prefix(folder).ok()?.display().to_string());
             add_file(&mut key, &image.path)?;
         }
-        let board = command.board.named_or(board.as_deref()).ok()?;
-        add_board(&mut key, &board)?;
+        if let Some(board) = board {
+            add_board(&mut key, &board.named_or(described.as_deref()).ok()?)?;
+        }
         let folder = Cache::find().ok()?.folder().join("compiled");
         Some(Self(folder.join(key.finish()).with_extension("json")))
     }
 
-    /// The record that is kept there, if its image still is.
-    pub(super) fn read(&self) -> Option<Kept> {
+    /// The record that is kept there, if what was made still is.
+    pub(crate) fn read(&self) -> Option<Kept> {
         let record: Record = serde_json::from_slice(&std::fs::read(&self.0).ok()?).ok()?;
-        record.image.is_file().then_some(Kept(record))
+        record.made.is_there().then_some(Kept(record))
     }
 
     /// Keeps a report. If that fails, the next compilation takes longer.
-    pub(super) fn write(&self, image: &Path, report: &(impl Report + Serialize)) {
+    pub(crate) fn write(&self, made: Made, report: &(impl Report + Serialize)) {
         let keep = || {
             let record = Record {
-                image: image.to_owned(),
+                made,
                 json: RawValue::from_string(report.json().ok()?).ok()?,
                 text: report.to_string(),
             };
