@@ -4,6 +4,7 @@
 mod bench;
 mod chips;
 mod ci;
+mod costs;
 mod demo;
 mod dependencies;
 #[cfg(test)]
@@ -21,6 +22,7 @@ mod results;
 mod run;
 mod setup;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -99,6 +101,12 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u32,
     },
+    /// Fits the costs of the kernels, from which `tadpool fit` predicts latency, to executions
+    /// of the networks that `models/export/cost_grid.py` wrote; takes about an hour.
+    Costs {
+        /// The folder with the networks, in which executions are kept.
+        folder: PathBuf,
+    },
     /// Builds the examples of applications, and runs them in the emulator.
     Examples,
     /// Writes the generated crate in `firmware/model` anew.
@@ -132,6 +140,7 @@ fn main() -> ExitCode {
             interruptions,
             seed,
         } => load::load(images, interruptions, seed),
+        Command::Costs { folder } => costs::costs(&folder),
         Command::Examples => examples::camera().and_then(|()| examples::pieces()),
         Command::Generate { check: false } => generate::generate(),
         Command::Generate { check: true } => generate::check(),
