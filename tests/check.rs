@@ -346,7 +346,7 @@ fn a_network_without_a_head_predicts_nothing() {
     assert!(check.disagreements.is_empty());
     assert!(check.steps.iter().all(|step| step.alone.changed.is_none()));
     assert!(check.logit_error > 0.0);
-    let page = tadpool_report::html(&check, &model.description.input, &[], &[]).unwrap();
+    let page = tadpool_report::html(&check, &model.description.input, &[], &[], None).unwrap();
     assert!(
         !page.contains("same prediction") && !page.contains("disagree"),
         "{page}"
@@ -363,7 +363,7 @@ fn images_without_labels_have_no_accuracy() {
         (IMAGES, IMAGES)
     );
     let notes = ["<odd> images".to_owned()];
-    let page = tadpool_report::html(&check, &model.description.input, &notes, &[]).unwrap();
+    let page = tadpool_report::html(&check, &model.description.input, &notes, &[], None).unwrap();
     assert!(page.contains("the images have no labels"));
     assert!(page.contains("&#60;odd&#62; images"), "{page}");
 }

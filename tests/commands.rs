@@ -18,6 +18,8 @@ mod named;
 mod new;
 #[path = "commands/own_firmware.rs"]
 mod own_firmware;
+#[path = "commands/records.rs"]
+mod records;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

@@ -64,8 +64,8 @@ stream = "int8"
 """
 
 
-def export(model, exporter, opset, path):
-    image = torch.zeros(SHAPE, dtype=torch.float32)
+def export(model, exporter, opset, path, shape=SHAPE):
+    image = torch.zeros(shape, dtype=torch.float32)
     if exporter == "dynamo":
         torch.onnx.export(
             model,

@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use super::{Project, tadpool};
 
+/// How far cycles by the shapes of a small network's steps may be from those of an execution.
+const MOST_OFF: f64 = 0.15;
+
 /// The image that was built last for a board of this name, of whatever model.
 fn newest_image(board: &str) -> PathBuf {
     let cache = std::env::var_os("TADPOOL_CACHE").map(PathBuf::from);
@@ -40,6 +43,29 @@ fn a_chip_that_is_not_there_is_predicted() {
     assert_eq!(at_once["ms"], serde_json::Value::Null);
     let html = std::fs::read_to_string(page).unwrap();
     assert!(html.contains("milliseconds") && html.contains("nucleo-l4r5zi"));
+    assert!(html.contains("What lies in the arena") && html.contains(".scratch"));
+
+    // By the shapes alone, at once.
+    let model = project.path("model.toml");
+    let boards = "nucleo-l4r5zi,qemu-mps2-an386";
+    let line = [
+        "bench",
+        &model,
+        "--predict",
+        "--by-shapes",
+        "--boards",
+        boards,
+        "--json",
+    ];
+    let told = tadpool(&line);
+    let told: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
+    let estimate = &told["boards"][0]["estimate"];
+    let off = estimate["cycles"].as_f64().unwrap() / total as f64 - 1.0;
+    assert!(off.abs() < MOST_OFF, "{off}: {estimate}");
+    assert_eq!(
+        told["boards"][1]["estimate"]["cycles"],
+        serde_json::Value::Null
+    );
 
     // A network without a description, and pictures that are named.
     let (onnx, pictures) = (project.path("model.onnx"), project.path("calibration/cat"));

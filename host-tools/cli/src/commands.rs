@@ -6,12 +6,14 @@ mod board;
 mod boards;
 mod bringup;
 mod check;
+mod compare;
 mod compile;
 mod completions;
 mod cycles;
 mod data;
 mod doctor;
 mod emulate;
+mod energy;
 mod eval;
 mod fit;
 mod flash;
@@ -22,6 +24,7 @@ mod image;
 mod init;
 mod inspect;
 mod kernels;
+mod latency;
 mod linked;
 mod logs;
 mod model;
@@ -32,7 +35,9 @@ mod plan;
 mod predict;
 mod probes;
 mod progress;
+mod record;
 mod report;
+mod rows;
 mod run;
 mod simulate;
 mod unchanged;
@@ -112,6 +117,17 @@ enum Command {
     /// every board from an execution in an emulator, by models of its core and memories; with
     /// `--predict`, or where no debug probe is connected, that is all.
     Bench(bench::Bench),
+    /// Compare two records, figure by figure; fails if one became worse.
+    ///
+    /// `--record FILE` of bench, run, eval and check writes them. Figures that are gone, or of
+    /// another unit, fail too.
+    Compare(compare::Compare),
+    /// The energy of an inference: joins a record with the trace of a power profiler.
+    ///
+    /// The trace has the current, and the pin that the firmware holds high during an inference.
+    Energy(energy::EnergyArgs),
+    /// Print records, or their rows of a table in Markdown.
+    Report(rows::Rows),
     /// Walk through a board's first run: chip, RAM, flash, clock, one inference.
     ///
     /// Each stage says what it found; the first that is not good is the one to mend.
@@ -172,6 +188,9 @@ impl Cli {
             Command::Check(command) => Box::new(command.run()?),
             Command::Run(command) => Box::new(command.run()?),
             Command::Bench(command) => command.run()?,
+            Command::Compare(command) => Box::new(command.run()?),
+            Command::Energy(command) => Box::new(command.run()?),
+            Command::Report(command) => Box::new(command.run()?),
             Command::Bringup(command) => Box::new(command.run()?),
             Command::Audit(command) => Box::new(command.run()?),
             Command::Cycles(command) => Box::new(command.run()?),

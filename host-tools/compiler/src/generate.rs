@@ -111,8 +111,7 @@ pub fn generate(
     let hash = [body.as_bytes(), tables_rs.as_bytes(), &tables.weights].concat();
     let hash = fnv1a(&hash);
     let step_weights = |part: tables::Part| {
-        let name = |step: &ProgramStep<'_>| tables::weights_name(&model::ident(step).to_string());
-        let is_its = |step: &&ProgramStep<'_>| part.name == name(step);
+        let is_its = |step: &&ProgramStep<'_>| part.name == weights_name(step);
         StepWeights {
             macs: program
                 .steps
@@ -135,6 +134,22 @@ pub fn generate(
         hash,
         has_section: tables.section.is_some(),
     }
+}
+
+/// The function of `tadpool_kernels` that runs a step, by its path there, and the layout of
+/// the step's matrices, if the kernels want them in `layout` where they fit it.
+pub fn function(
+    program: &Program<'_>,
+    step: &ProgramStep<'_>,
+    layout: Layout,
+) -> (&'static str, Layout) {
+    let path = calls::function(program, step).path;
+    (path, model::layout_of(step, layout))
+}
+
+/// The static that holds the weights of a step, if it has any: [`StepWeights::name`].
+pub fn weights_name(step: &ProgramStep<'_>) -> String {
+    tables::weights_name(&model::ident(step).to_string())
 }
 
 /// How kernels want their weights packed.

@@ -31,7 +31,7 @@ pub(crate) use self::table::Saved;
 
 use self::core::CORES;
 use self::table::{change, table};
-use crate::repository::{root, run};
+use crate::repository::{cargo, root, run};
 
 /// Percent by which a count may rise: what another release of the compiler, or
 /// the length of a tick, makes of the same source.
@@ -114,9 +114,7 @@ pub(crate) fn check() -> Result<()> {
 
 /// Checks format and style of the benchmark's image.
 pub(crate) fn lint() -> Result<()> {
-    let mut format = Command::new("cargo");
-    format.args(["fmt", "--check", "--manifest-path", MANIFEST]);
-    run(format.current_dir(root()))?;
+    run(&mut cargo(["fmt", "--check", "--manifest-path", MANIFEST]))?;
     let mut linted = Vec::new();
     for core in CORES {
         if !linted.contains(&(core.kernels, core.target)) {

@@ -3,9 +3,11 @@
 #![expect(clippy::print_stdout, reason = "a command prints")]
 
 mod bench;
+mod costs;
 mod repository;
 mod results;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -30,6 +32,12 @@ enum Command {
         #[arg(long, conflicts_with_all = ["core", "save"])]
         lint: bool,
     },
+    /// Fits the costs of the kernels, from which `tadpool fit` predicts latency, to executions
+    /// of the networks that `models/export/cost_grid.py` wrote; takes about an hour.
+    Costs {
+        /// The folder with the networks, in which executions are kept.
+        folder: PathBuf,
+    },
     /// Writes `RESULTS.md` from committed figures.
     Results {
         /// Writes nothing, and fails if `RESULTS.md` is not what it would write.
@@ -50,6 +58,7 @@ fn main() -> ExitCode {
             let style = if lint { bench::lint() } else { Ok(()) };
             style.and_then(|()| if check { bench::check() } else { Ok(()) })
         }
+        Command::Costs { folder } => costs::costs(&folder),
         Command::Results { check: false } => results::results(),
         Command::Results { check: true } => results::check(),
     };

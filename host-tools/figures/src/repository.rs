@@ -11,6 +11,13 @@ pub(crate) fn root() -> PathBuf {
     figures.ancestors().nth(2).unwrap_or(figures).to_owned()
 }
 
+/// Cargo, called in the workspace's folder.
+pub(crate) fn cargo<const COUNT: usize>(arguments: [&str; COUNT]) -> Command {
+    let mut command = Command::new("cargo");
+    command.args(arguments).current_dir(root());
+    command
+}
+
 /// Runs `command`; an error if it cannot be run or fails.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command

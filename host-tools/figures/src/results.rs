@@ -4,6 +4,7 @@
 //! Prose is in `results/template.md`, with names in braces where figures and tables go.
 
 mod committed;
+mod costs;
 mod figures;
 mod forms;
 mod kernels;

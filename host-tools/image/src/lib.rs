@@ -6,6 +6,10 @@ pub mod audit;
 
 pub mod fit;
 
+pub mod shapes;
+
+pub mod hash;
+
 pub mod seal;
 
 pub mod weigh;

@@ -33,6 +33,16 @@ impl From<Option<Validated>> for Bound {
     }
 }
 
+impl Bound {
+    /// The largest error, or that none is known, for a table.
+    pub fn short(&self) -> String {
+        match self {
+            Self::Validated { worst_percent, .. } => format!("±{worst_percent} %"),
+            Self::NotValidated => "not validated".to_owned(),
+        }
+    }
+}
+
 impl fmt::Display for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -3,6 +3,7 @@
 
 pub mod architecture;
 pub mod bound;
+pub mod cost;
 pub mod execute;
 pub mod machine;
 pub mod measure;

@@ -110,6 +110,31 @@ impl Sink for Steps {
     }
 }
 
+/// The same execution on several boards, whose memories differ. A [`Sink`].
+#[derive(Debug)]
+pub struct Alike(pub Vec<Steps>);
+
+impl Sink for Alike {
+    fn define(&mut self, block: u32, address: u32, code: &[u16]) -> Result<(), Unknown> {
+        let mut all = self.0.iter_mut();
+        all.try_for_each(|steps| steps.define(block, address, code))
+    }
+
+    fn execute(&mut self, block: u32, accesses: &[Access]) {
+        for steps in &mut self.0 {
+            steps.execute(block, accesses);
+        }
+    }
+
+    fn begin(&mut self) {
+        self.0.iter_mut().for_each(Sink::begin);
+    }
+
+    fn end(&mut self) {
+        self.0.iter_mut().for_each(Sink::end);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

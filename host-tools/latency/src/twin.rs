@@ -2,9 +2,11 @@
 //! the same layout.
 
 use tadpool_boards::{Board, BoardError, Budget, Region, Runner};
+use tadpool_cycles::memory::MemoryMap;
 use tadpool_cycles::pipeline::Core;
 
-use super::memory::Moved;
+use super::bound::Bound;
+use super::memory::{Moved, map, map_moved};
 
 /// The memory that weights of their own lie in on the boards of the MPS2 family.
 const PSRAM: &str = "psram";
@@ -89,6 +91,23 @@ impl Twin {
             emulated,
             moves,
         })
+    }
+}
+
+impl Twin {
+    /// The memories of `board`, whose twin this is, where the emulated one has others in their
+    /// place.
+    pub fn memory(&self, board: &Board) -> MemoryMap {
+        match self.moves.is_empty() {
+            true => map(board),
+            false => map_moved(board, &self.moves),
+        }
+    }
+
+    /// How far off predictions for `board` may be, whatever an execution accesses of its
+    /// memories.
+    pub fn bound(&self, board: &Board) -> Bound {
+        self.core.validated(&self.memory(board)).into()
     }
 }
 

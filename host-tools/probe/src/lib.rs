@@ -16,6 +16,7 @@ pub mod logs;
 
 pub mod trace;
 
+pub mod power;
 pub mod record;
 
 use std::path::Path;

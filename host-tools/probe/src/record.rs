@@ -1,158 +1,227 @@
-//! Records of measurements: figures, and everything that they depend on.
+//! Records: what a command found out, and everything that it depends on, in one file.
+//!
+//! A record is JSON, as `record/schema.json` describes. [`Record::conditions`] are what must
+//! agree for figures to be comparable, [`Record::figures`] the numbers, and
+//! [`Record::result`] all that the command says with `--json`. [`compare`] tells two of them
+//! apart.
 
-use serde::Serialize;
-use tadpool_protocol::{Hello, Setup};
+pub mod compare;
+pub mod junit;
+mod provenance;
 
-use tadpool_boards::{Board, Runner, Unit};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
 
-/// The conditions of a measurement.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Provenance {
-    /// Version of this tool.
-    pub tool_version: &'static str,
-    /// Name of the model.
-    pub model: String,
-    /// Hash of the model.
-    pub model_hash: String,
-    /// Hash (FNV-1a) of the image's file.
-    pub image_hash: String,
-    /// Name of the board.
-    pub board: String,
-    /// Its chip.
-    pub chip: String,
-    /// Its core.
-    pub core: String,
-    /// Which kernels ran.
-    pub kernels: &'static str,
-    /// The runner: a chip, or an emulator.
-    pub runner: &'static str,
-    /// The counter.
-    pub counter: String,
-    /// Ticks of the counter in a second.
-    pub counter_hz: u32,
-    /// Ticks that a reading of the counter costs, which are left out.
-    pub counter_overhead_ticks: u32,
-    /// The chip's set-up as the start-up code found it.
-    pub setup: Option<Setup>,
+use serde::{Deserialize, Serialize};
+use tadpool_compiler::output::{self, OutputError};
+use tadpool_input::{InputError, Kind as FileKind};
+
+pub use provenance::{Provenance, Spread, caveat};
+
+/// The JSON Schema of a record.
+pub const SCHEMA: &str = include_str!("record/schema.json");
+/// What a record says that it is.
+const FORMAT: &str = "tadpool-record";
+/// The version of the schema that is written, and the only one that is read.
+const VERSION: u32 = 1;
+/// The file of a record.
+const FILE: FileKind = FileKind {
+    name: "a record",
+    max_bytes: 1 << 26,
+};
+
+/// What a command found out.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+pub struct Record {
+    /// `tadpool-record`.
+    pub format: String,
+    /// Of the schema.
+    pub version: u32,
+    /// The command, such as `bench`.
+    pub command: String,
+    /// What the figures depend on, by name: versions, hashes, board, clock, caches.
+    pub conditions: BTreeMap<String, String>,
+    /// The figures.
+    pub figures: Vec<Figure>,
+    /// What the command says with `--json`.
+    pub result: serde_json::Value,
 }
 
-/// The conditions that the figures of several runs share.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Spread {
-    /// The least.
-    pub min: u64,
-    /// The one in the middle, the lower of two.
-    pub median: u64,
-    /// Not exceeded by 95 in 100.
-    pub p95: u64,
-    /// The most.
-    pub max: u64,
+/// A number that was found out.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+pub struct Figure {
+    /// Its name; a figure of a step is behind the step's: `stage1.block0.mlp/predicted cycles`.
+    pub name: String,
+    /// Where it is from.
+    pub origin: Origin,
+    /// Its value.
+    pub value: f64,
+    /// Its unit: `ms`, `cycles`, `bytes`, ...; empty for a share.
+    pub unit: String,
+    /// The better of two.
+    pub better: Better,
+    /// How far off it may be, in percent, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_percent: Option<f64>,
 }
 
-impl Provenance {
-    /// The conditions of measurements in a session with `board`, which said `hello`.
-    pub fn of(board: &Board, hello: &Hello, image_hash: u32) -> Self {
-        let is_emulated = matches!(board.runner, Runner::Qemu(_));
+/// Where a figure is from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// A board's counter or an instrument.
+    Measured,
+    /// A model of the board.
+    Predicted,
+    /// The emulator: instructions, which are no latency.
+    Counted,
+    /// This computer: accuracy, bytes.
+    Computed,
+}
+
+/// The better of two values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Better {
+    /// The lower one.
+    Lower,
+    /// The higher one.
+    Higher,
+}
+
+/// A record that cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The file cannot be read.
+    #[error(transparent)]
+    Read(#[from] InputError),
+    /// It is none.
+    #[error("`{}` is no record: {problem}; `--record FILE` of bench, run, eval and check writes one", path.display())]
+    NoRecord {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// It is of another version.
+    #[error(
+        "`{}` is a record of version {version}, and this tadpool reads version {VERSION}: record it \
+         again", path.display()
+    )]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        version: u64,
+    },
+    /// It cannot be written.
+    #[error(transparent)]
+    Write(#[from] OutputError),
+}
+
+impl Record {
+    /// A record of what `command` found out.
+    pub fn new(
+        command: &str,
+        conditions: BTreeMap<String, String>,
+        figures: Vec<Figure>,
+        result: serde_json::Value,
+    ) -> Self {
         Self {
-            tool_version: env!("CARGO_PKG_VERSION"),
-            model: hello.model.as_str().to_owned(),
-            model_hash: format!("{:08x}", hello.model_hash),
-            image_hash: format!("{image_hash:08x}"),
-            board: board.name.clone(),
-            chip: board.chip.clone(),
-            core: board.core.clone(),
-            kernels: board.kernels.name(),
-            runner: if is_emulated { "QEMU" } else { "chip" },
-            counter: board.counter.name.clone(),
-            counter_hz: hello.counter.frequency_hz,
-            counter_overhead_ticks: hello.counter.overhead_ticks,
-            setup: (!is_emulated).then_some(hello.setup),
+            format: FORMAT.to_owned(),
+            version: VERSION,
+            command: command.to_owned(),
+            conditions,
+            figures,
+            result,
         }
     }
 
-    /// Clock, caches and wait states, in words; none of an emulator, which has
-    /// none.
-    pub fn conditions(&self) -> Option<String> {
-        let setup = self.setup?;
-        let caches = [
-            (setup.instruction_cache, "instruction cache"),
-            (setup.data_cache, "data cache"),
-            (setup.flash_cache, "flash cache"),
-        ];
-        let caches: Vec<&str> = caches
-            .iter()
-            .filter(|(on, _)| *on)
-            .map(|(_, name)| *name)
-            .collect();
-        let caches = match caches.is_empty() {
-            true => "no cache".to_owned(),
-            false => caches.join(" and "),
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// A [`RecordError`] that names the file.
+    pub fn read(path: &Path) -> Result<Self, RecordError> {
+        let no_record = |problem: String| RecordError::NoRecord {
+            path: path.to_owned(),
+            problem,
         };
-        let wait_states = match setup.flash_wait_states {
-            Some(count) => format!("{count} flash wait states"),
-            None if setup.core_hz == 0 => "flash wait states out of reset".to_owned(),
-            None => "no flash of its own".to_owned(),
-        };
-        let source = match setup.crystal {
-            true => "crystal",
-            false => "the chip's oscillator, ±1 %",
-        };
-        let boost = match setup.boost {
-            Some(false) => ", no boost mode",
-            _ => "",
-        };
-        let banks = match setup.dual_bank {
-            Some(true) => ", dual-bank flash",
-            Some(false) => ", single-bank flash",
-            None => "",
-        };
-        let clock = match setup.core_hz {
-            0 => "clock out of reset".to_owned(),
-            hz => format!("{} MHz ({source}{boost})", f64::from(hz) / 1e6),
-        };
-        Some(format!("{clock}, {caches}, {wait_states}{banks}"))
-    }
-}
-
-impl Spread {
-    /// The spread of `figures`; zeros if there are none.
-    pub fn of(figures: impl IntoIterator<Item = u64>) -> Self {
-        let mut sorted: Vec<u64> = figures.into_iter().collect();
-        sorted.sort_unstable();
-        let rank = |percent: usize| {
-            let rank = (sorted.len() * percent).div_ceil(100);
-            sorted.get(rank.saturating_sub(1)).copied().unwrap_or(0)
-        };
-        Self {
-            min: rank(0),
-            median: rank(50),
-            p95: rank(95),
-            max: rank(100),
+        let bytes = tadpool_input::read(path, FILE)?;
+        let value: serde_json::Value =
+            serde_json::from_slice(&bytes).map_err(|error| no_record(error.to_string()))?;
+        if value["format"] != FORMAT {
+            return Err(no_record(format!("its `format` is not `{FORMAT}`")));
+        }
+        let version = value["version"].as_u64().unwrap_or(0);
+        if version != u64::from(VERSION) {
+            let path = path.to_owned();
+            return Err(RecordError::Version { path, version });
+        }
+        let record: Self =
+            serde_json::from_value(value).map_err(|error| no_record(error.to_string()))?;
+        let mut names: Vec<&str> = record.figures.iter().map(|it| &it.name[..]).collect();
+        names.sort_unstable();
+        match names.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(pair) => Err(no_record(format!("it has the figure `{}` twice", pair[0]))),
+            None => Ok(record),
         }
     }
 
-    /// How far the runs differ.
-    pub fn jitter(&self) -> u64 {
-        self.max - self.min
+    /// Writes it, in place of an older file only once it is whole.
+    ///
+    /// # Errors
+    /// A [`RecordError`] that names the file.
+    pub fn write(&self, path: &Path) -> Result<(), RecordError> {
+        let mut text = serde_json::to_vec_pretty(self).map_err(|error| RecordError::NoRecord {
+            path: path.to_owned(),
+            problem: error.to_string(),
+        })?;
+        text.push(b'\n');
+        Ok(output::write(path, &text)?)
     }
 
-    /// The same in another unit.
-    pub fn map(self, convert: impl Fn(u64) -> u64) -> Self {
+    /// The figure of a name.
+    pub fn figure(&self, name: &str) -> Option<&Figure> {
+        self.figures.iter().find(|figure| figure.name == name)
+    }
+
+    /// The condition of a name.
+    pub fn condition(&self, name: &str) -> Option<&str> {
+        self.conditions.get(name).map(String::as_str)
+    }
+}
+
+impl Figure {
+    /// A figure of which less is better.
+    pub fn lower(name: impl Into<String>, origin: Origin, value: f64, unit: &str) -> Self {
         Self {
-            min: convert(self.min),
-            median: convert(self.median),
-            p95: convert(self.p95),
-            max: convert(self.max),
+            name: name.into(),
+            origin,
+            value,
+            unit: unit.to_owned(),
+            better: Better::Lower,
+            error_percent: None,
+        }
+    }
+
+    /// A figure of which more is better.
+    pub fn higher(name: impl Into<String>, origin: Origin, value: f64, unit: &str) -> Self {
+        Self {
+            better: Better::Higher,
+            ..Self::lower(name, origin, value, unit)
         }
     }
 }
 
-/// The name of a figure of `unit`, for people.
-pub fn caveat(unit: Unit) -> &'static str {
-    match unit {
-        Unit::Instructions => "instructions counted by the emulator, which are no latency",
-        Unit::Cycles => "cycles of the core, counted by the chip",
-        Unit::Ticks => "ticks of the board's counter",
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Measured => "measured",
+            Self::Predicted => "predicted",
+            Self::Counted => "counted",
+            Self::Computed => "computed",
+        })
     }
 }
 
@@ -160,19 +229,60 @@ pub fn caveat(unit: Unit) -> &'static str {
 mod tests {
     use super::*;
 
+    fn record() -> Record {
+        let conditions = BTreeMap::from([("board".to_owned(), "one".to_owned())]);
+        let figure = Figure::lower("latency", Origin::Measured, 12.5, "ms");
+        Record::new(
+            "bench",
+            conditions,
+            vec![figure],
+            serde_json::json!({"a": 1}),
+        )
+    }
+
     #[test]
-    fn spreads_take_figures_that_were_measured() {
-        let spread = Spread::of([5, 1, 4, 2, 3]);
-        let expected = Spread {
-            min: 1,
-            median: 3,
-            p95: 5,
-            max: 5,
+    fn what_is_written_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("record.json");
+        record().write(&path).unwrap();
+        assert_eq!(Record::read(&path).unwrap(), record());
+    }
+
+    #[test]
+    fn other_files_are_refused_with_a_remedy() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("record.json");
+        let refused = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            Record::read(&path).unwrap_err().to_string()
         };
-        assert_eq!(spread, expected);
-        assert_eq!(spread.jitter(), 4);
-        assert_eq!(Spread::of(1..=100).p95, 95);
-        assert_eq!(Spread::of([7]).p95, 7);
-        assert_eq!(Spread::of([]).max, 0);
+        assert!(refused("{").contains("is no record"));
+        assert!(refused("[]").contains("`format` is not"));
+        let mut other = serde_json::to_value(record()).unwrap();
+        other["version"] = 7.into();
+        assert!(refused(&other.to_string()).contains("of version 7"));
+        let mut twice = record();
+        twice.figures.extend(record().figures);
+        let said = refused(&serde_json::to_string(&twice).unwrap());
+        assert!(said.contains("`latency` twice"), "{said}");
+        let mut lacking = serde_json::to_value(record()).unwrap();
+        lacking["figures"][0]["value"] = "fast".into();
+        assert!(refused(&lacking.to_string()).contains("is no record"));
+    }
+
+    #[test]
+    fn the_schema_names_every_field() {
+        let schema: serde_json::Value = serde_json::from_str(SCHEMA).unwrap();
+        let names = |value: &serde_json::Value| -> Vec<String> {
+            value.as_object().unwrap().keys().cloned().collect()
+        };
+        let mut record = record();
+        record.figures[0].error_percent = Some(1.0);
+        let value = serde_json::to_value(record).unwrap();
+        assert_eq!(names(&schema["properties"]), names(&value));
+        let figure = &schema["$defs"]["figure"];
+        assert_eq!(names(&figure["properties"]), names(&value["figures"][0]));
+        assert_eq!(schema["properties"]["version"]["const"], VERSION);
+        assert_eq!(schema["properties"]["format"]["const"], FORMAT);
     }
 }

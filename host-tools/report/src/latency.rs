@@ -3,6 +3,7 @@
 use askama::Template;
 
 use super::HtmlError;
+use super::memory::MemoryMap;
 
 /// What the page shows. Figures are cycles of the core.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +26,10 @@ pub struct LatencyPage {
     pub code: u64,
     /// The steps.
     pub steps: Vec<LatencyStep>,
+    /// What lies in the arena meanwhile.
+    pub memory: MemoryMap,
+    /// Where the page of the check is, seen from this one, if it is to be linked.
+    pub link: Option<String>,
     /// What is known of its origin, as pairs of name and value.
     pub provenance: Vec<(&'static str, String)>,
 }
@@ -133,6 +138,10 @@ fn each(cycles: &u64, macs: &u64) -> String {
     }
 }
 
+fn grouped_size(bytes: &usize) -> String {
+    grouped(&(*bytes as u64))
+}
+
 /// `1234567` with thin spaces.
 fn grouped(number: &u64) -> String {
     let digits = number.to_string();
@@ -149,6 +158,7 @@ fn grouped(number: &u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::tests::made;
 
     fn page(clock_hz: Option<u32>) -> String {
         let step = |name: &str, compute, data, code| LatencyStep {
@@ -172,6 +182,8 @@ mod tests {
                 step("stem", 1_500_000, 1_400_000, 400_000),
                 step("head", 500_000, 100_000, 100_000),
             ],
+            memory: made(),
+            link: Some("check.html".into()),
             provenance: vec![("memories", "made up".into())],
         })
         .unwrap()
@@ -187,6 +199,8 @@ mod tests {
             "width: 37.500%",
             ">33.000 ms</div>",
             "<h1>a &#60;b&#62; on board</h1>",
+            "title=\"stem: 400 bytes from 600 on, steps 1 to 4\"",
+            "<a href=\"check.html\">",
         ] {
             assert!(html.contains(text), "{text}: {html}");
         }

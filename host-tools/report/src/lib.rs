@@ -1,7 +1,8 @@
 //! The check, and predicted latency, each as one HTML page that needs nothing else: no
-//! scripts, no fonts, no links.
+//! scripts, no fonts; one links to the other if that is asked for.
 
 mod latency;
+mod memory;
 mod thumbnail;
 
 use askama::Template;
@@ -12,14 +13,15 @@ use tadpool_compiler::given::model_toml::InputDescription;
 use thumbnail::thumbnail;
 
 pub use latency::{LatencyPage, LatencyStep, latency};
+pub use memory::{MemoryBuffer, MemoryMap};
 
 /// The page is not made: a picture or the template failed.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot draw the report: {0}")]
 pub struct HtmlError(String);
 
-/// The page for `check`, with sentences that a reader should see first, and what is
-/// known of its origin as pairs of name and value.
+/// The page for `check`, with sentences that a reader should see first, what is known of its
+/// origin as pairs of name and value, and where the page of its latency is, seen from this one.
 ///
 /// # Errors
 /// A picture could not be drawn.
@@ -28,6 +30,7 @@ pub fn html(
     input: &InputDescription,
     notes: &[String],
     provenance: &[(&str, String)],
+    link: Option<&str>,
 ) -> Result<String, HtmlError> {
     let failed = |error: &dyn std::fmt::Display| HtmlError(error.to_string());
     let sqnr: Vec<f64> = check
@@ -58,6 +61,7 @@ pub fn html(
         thumbnails,
         notes,
         provenance,
+        link,
     };
     page.render().map_err(|error| failed(&error))
 }
@@ -72,6 +76,7 @@ struct Page<'a> {
     thumbnails: Vec<(&'a Disagreement, String)>,
     notes: &'a [String],
     provenance: &'a [(&'a str, String)],
+    link: Option<&'a str>,
 }
 
 impl Page<'_> {

@@ -89,6 +89,9 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u32,
     },
+    /// Fits the costs of the kernels, from which `tadpool fit` predicts latency, to executions.
+    #[command(disable_help_flag = true)]
+    Costs(Forwarded),
     /// Builds the examples of applications, and runs them in the emulator.
     Examples,
     /// Writes the generated crate in `firmware/model` anew.
@@ -105,7 +108,7 @@ enum Command {
 /// Options that the program for figures knows.
 #[derive(Args)]
 struct Forwarded {
-    /// Options; `--help` lists them.
+    /// Folders and options; `--help` lists them.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     options: Vec<OsString>,
 }
@@ -134,6 +137,7 @@ fn main() -> ExitCode {
             interruptions,
             seed,
         } => load::load(images, interruptions, seed),
+        Command::Costs(options) => options.figures("costs"),
         Command::Examples => examples::camera().and_then(|()| examples::pieces()),
         Command::Generate { check: false } => generate::generate(),
         Command::Generate { check: true } => generate::check(),

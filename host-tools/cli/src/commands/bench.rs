@@ -1,5 +1,7 @@
 //! `tadpool bench`.
 
+mod boards;
+
 use std::fmt;
 use std::path::PathBuf;
 
@@ -13,16 +15,24 @@ use tadpool_compiler::generate::slow_steps;
 use tadpool_compiler::given::images;
 use tadpool_compiler::output;
 use tadpool_compiler::place::program::Arena;
-use tadpool_probe::record::{Provenance, Spread, caveat};
+use tadpool_probe::record::{Figure, Provenance, Spread, caveat};
 use tadpool_probe::session::Inference;
 use tadpool_probe::trace::Trace;
 
-use super::board::{BoardArgs, SessionArgs};
+use boards::BoardsReport;
+
+use super::board::{BoardArgs, BoardImage, SessionArgs, find_boards};
+use super::energy::MEASURED;
 use super::model::CompileArgs;
 use super::named::Named;
 use super::predict::{Predicted, PredictionReport, predict};
-use super::report::{Report, grouped, table};
+use super::record::{Conditions, RecordArgs, of_prediction, origin};
+use super::report::{Report, grouped, href, table};
 use crate::print;
+
+/// How measurements of a board come to others.
+const SENDING: &str = "To send it: record it with `--record FILE`, and put what `tadpool report FILE \
+     --table`\nprints into an issue of tadpool's repository, with the file.";
 
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
@@ -44,6 +54,14 @@ pub(crate) struct Bench {
     /// Predict the board's latency without it: no probe, no chip.
     #[arg(long)]
     predict: bool,
+    /// Predict several boards, with one execution for those that are alike: names, board
+    /// files, or `all`.
+    #[arg(long, value_name = "BOARD", value_delimiter = ',', requires = "predict",
+          conflicts_with_all = ["board", "chip", "html", "budget", "record"])]
+    boards: Vec<String>,
+    /// Predict those by the shapes of the steps, as `fit` does: at once, without an execution.
+    #[arg(long, requires = "boards")]
+    by_shapes: bool,
     /// Fail if the latency is predicted to be more than this.
     #[arg(long, value_name = "ms=150", value_parser = latency_budget)]
     budget: Option<Budget>,
@@ -51,9 +69,11 @@ pub(crate) struct Bench {
     /// other file.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Write the record to a file, as JSON.
-    #[arg(long, short, value_name = "FILE")]
-    output: Option<PathBuf>,
+    /// Link the page that `tadpool check --html` writes.
+    #[arg(long, value_name = "FILE", requires = "html")]
+    link: Option<PathBuf>,
+    #[command(flatten)]
+    record: RecordArgs,
 }
 
 #[derive(Debug, Serialize)]
@@ -106,11 +126,20 @@ impl Bench {
         let (model, compiled) = self.model.compile(&Named {
             board: Some(&self.board),
             pictures: self.image.as_slice(),
-            files: [self.output.as_deref(), self.html.as_deref()],
+            files: [self.record.path(), self.html.as_deref()],
             ..Named::default()
         })?;
         let picture = self.model.picture(&model, self.image.as_deref())?;
         let pixels = images::load(&picture, &model.description.input)?;
+        if !self.boards.is_empty() {
+            let boards = find_boards(&self.boards)?;
+            let shown = (&*picture, &*pixels);
+            let report = match self.by_shapes {
+                true => BoardsReport::by_shapes(boards, &compiled, shown.0)?,
+                false => BoardsReport::predict(boards, &compiled, &self.session, shown)?,
+            };
+            return Ok(Box::new(report));
+        }
         let board = self.board.find(&model)?;
         for step in slow_steps(&compiled.program(), board.kernels) {
             print::note(&step.to_string());
@@ -125,19 +154,31 @@ impl Bench {
                 prediction: predict(&board, &compiled, &self.session, (&picture, &pixels))?,
                 picture,
             };
-            self.keep(&report, Some(&report.prediction))?;
+            let predicted = Some(&report.prediction);
+            let conditions = || {
+                let conditions = Conditions::of(&model, &compiled)?.on(&board);
+                Ok(conditions.predicted(predicted).images(&report.picture))
+            };
+            let figures = of_prediction(&report.prediction);
+            self.record.write("bench", conditions, figures, &report)?;
+            self.keep(&compiled, predicted)?;
             return Ok(Box::new(report));
         }
-        let report = self.measure(&model, &compiled, (picture, &pixels))?;
-        self.keep(&report, report.prediction.as_ref())?;
+        let (report, built) = self.measure(&model, &compiled, (picture, &pixels))?;
+        let conditions = || {
+            let conditions = Conditions::of(&model, &compiled)?.on(&built.board);
+            let conditions = conditions.image(&built)?.session(&report.provenance);
+            let predicted = report.prediction.as_ref();
+            Ok(conditions.predicted(predicted).images(&report.picture))
+        };
+        self.record
+            .write("bench", conditions, report.figures(), &report)?;
+        self.keep(&compiled, report.prediction.as_ref())?;
         Ok(Box::new(report))
     }
 
-    /// Writes record and page, if they are asked for, and compares with the budget.
-    fn keep(&self, report: &impl Serialize, predicted: Option<&Predicted>) -> anyhow::Result<()> {
-        if let Some(path) = &self.output {
-            output::write(path, serde_json::to_string_pretty(report)?.as_bytes())?;
-        }
+    /// Writes the page, if it is asked for, and compares with the budget.
+    fn keep(&self, compiled: &Compiled, predicted: Option<&Predicted>) -> anyhow::Result<()> {
         let budget = self.budget.unwrap_or_default();
         let Some(predicted) = predicted else {
             let is_needed = self.html.is_some() || budget.latency_us.is_some();
@@ -148,7 +189,9 @@ impl Bench {
             return Ok(());
         };
         if let Some(path) = &self.html {
-            output::write(path, tadpool_report::latency(&predicted.page())?.as_bytes())?;
+            let link = self.link.as_deref().map(|to| href(path, to));
+            let page = predicted.page(compiled, link.transpose()?);
+            output::write(path, tadpool_report::latency(&page)?.as_bytes())?;
         }
         predicted.check(&budget)
     }
@@ -158,7 +201,7 @@ impl Bench {
         model: &Model,
         compiled: &Compiled,
         (picture, pixels): (PathBuf, &[u8]),
-    ) -> anyhow::Result<BenchReport> {
+    ) -> anyhow::Result<(BenchReport, BoardImage)> {
         let built = self.board.build(model, compiled)?;
         let mut session = built.start(&self.session)?;
         let program = compiled.program();
@@ -217,13 +260,35 @@ impl Bench {
             prediction: None,
         };
         let prediction = predict(board, compiled, &self.session, (&report.picture, pixels));
-        Ok(BenchReport {
+        let report = BenchReport {
             // What was measured is worth showing by itself.
             prediction: prediction
                 .map_err(|error| print::note(&format!("nothing is predicted: {error:#}")))
                 .ok(),
             ..report
-        })
+        };
+        Ok((report, built))
+    }
+}
+
+impl BenchReport {
+    /// What a record has of it: measured before predicted.
+    fn figures(&self) -> Vec<Figure> {
+        let (origin, unit) = (origin(self.unit), self.unit.name());
+        let cost = |name: String, value: u64| Figure::lower(name, origin, value as f64, unit);
+        let mut figures = Vec::new();
+        if let Some(latency) = &self.latency_us {
+            let ms = |name: &str, us: f64| Figure::lower(name, origin, us / 1e3, "ms");
+            figures.push(ms(MEASURED, latency.median));
+            figures.push(ms("latency, p95", latency.p95));
+        }
+        figures.push(cost(unit.to_owned(), self.cost.median));
+        let stack = f64::from(self.stack_used_bytes);
+        figures.push(Figure::lower("stack", origin, stack, "bytes"));
+        let steps = self.steps.iter();
+        figures.extend(steps.map(|step| cost(format!("{}/{unit}", step.name), step.cost.median)));
+        figures.extend(self.prediction.iter().flat_map(of_prediction));
+        figures
     }
 }
 
@@ -303,7 +368,12 @@ impl fmt::Display for BenchReport {
         if self.unit == Unit::Cycles {
             let measured = self.cost.median as f64;
             let more = 100.0 * (predicted.total.cycles as f64 / measured - 1.0);
-            writeln!(f, "predicted {more:+.1} % of what was measured")?;
+            writeln!(
+                f,
+                "measured: {} cycles; the prediction is off by {more:+.1} %",
+                grouped(self.cost.median)
+            )?;
+            writeln!(f, "{SENDING}")?;
         }
         Ok(())
     }

@@ -165,6 +165,19 @@ impl BoardImage {
     }
 }
 
+/// Boards by name or file, or all that are built in if that is the only name.
+pub(crate) fn find_boards(named: &[String]) -> anyhow::Result<Vec<Board>> {
+    Ok(match named {
+        [all] if all == "all" => tadpool_boards::names()
+            .map(tadpool_boards::find)
+            .collect::<Result<_, _>>()?,
+        named => named
+            .iter()
+            .map(|name| tadpool_probe::find_board(name))
+            .collect::<Result<Vec<_>, _>>()?,
+    })
+}
+
 /// Builds the image of a model that was generated for a board.
 pub(crate) fn build_image(
     interface: Interface,

@@ -9,13 +9,15 @@ use serde::Serialize;
 use tadpool_compiler::check::{self, Accuracy, Check, CheckConfig, Share};
 use tadpool_compiler::output;
 use tadpool_kernels::checksum::fnv1a;
+use tadpool_probe::record::{Figure, Origin};
 
 use super::data::DataArgs;
 use super::model::CompileArgs;
 use super::named::Named;
 use super::notes::Notes;
 use super::progress::Bars;
-use super::report::{percent, table};
+use super::record::{Conditions, RecordArgs};
+use super::report::{href, percent, table};
 
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
@@ -32,6 +34,11 @@ pub(crate) struct CheckArgs {
     /// Write the report as a page that a browser shows without any other file.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+    /// Link the page that `tadpool bench --html` writes.
+    #[arg(long, value_name = "FILE", requires = "html")]
+    link: Option<PathBuf>,
+    #[command(flatten)]
+    record: RecordArgs,
 }
 
 #[derive(Debug, Serialize)]
@@ -62,7 +69,7 @@ impl CheckArgs {
     pub(crate) fn run(self) -> anyhow::Result<CheckReport> {
         let (model, calibrated, compiled) = self.model.compile_calibrated(&Named {
             data: Some(&self.data),
-            files: [self.html.as_deref(), None],
+            files: [self.html.as_deref(), self.record.path()],
             ..Named::default()
         })?;
         let description = &model.description;
@@ -87,16 +94,56 @@ impl CheckArgs {
         let notes = Notes::new(&model, &calibrated, &compiled)?;
         if let Some(path) = &self.html {
             let (notes, pairs) = (notes.lines(), provenance.pairs());
-            let page = tadpool_report::html(&check, &description.input, &notes, &pairs)?;
+            let link = self.link.as_deref().map(|to| href(path, to)).transpose()?;
+            let input = &description.input;
+            let page = tadpool_report::html(&check, input, &notes, &pairs, link.as_deref())?;
             output::write(path, page.as_bytes())?;
         }
-        Ok(CheckReport {
+        let report = CheckReport {
             check,
             notes,
             provenance,
             html: self.html,
-        })
+        };
+        let conditions = || {
+            let mut conditions = Conditions::of(&model, &compiled)?.images(folder);
+            conditions.add("number_of_images", images.len().to_string());
+            Ok(conditions)
+        };
+        self.record
+            .write("check", conditions, figures(&report.check), &report)?;
+        Ok(report)
     }
+}
+
+/// What a record has of a check.
+fn figures(check: &Check) -> Vec<Figure> {
+    let share = |name: &str, share: &Share| {
+        Figure::higher(name, Origin::Computed, 100.0 * share.share, "%")
+    };
+    let error = check.logit_error;
+    let mut figures = vec![Figure::lower(
+        "error of the logits",
+        Origin::Computed,
+        error,
+        "logit",
+    )];
+    figures.extend(
+        check
+            .agreement
+            .iter()
+            .map(|it| share("same prediction", it)),
+    );
+    if let Some(accuracy) = &check.accuracy {
+        figures.push(share("top-1, float", &accuracy.float));
+        figures.push(share("top-1, integers", &accuracy.integer));
+    }
+    for step in &check.steps {
+        let decibels = step.error.sqnr_db.into_iter();
+        let name = format!("{}/signal to noise", step.name);
+        figures.extend(decibels.map(|db| Figure::higher(&name[..], Origin::Computed, db, "dB")));
+    }
+    figures
 }
 
 impl Provenance {

@@ -12,10 +12,12 @@ use tadpool_compiler::compile::{Compiled, Model};
 use tadpool_compiler::generate::{Generated, Package, SlowStep, check_folder, slow_steps};
 use tadpool_compiler::given::images;
 use tadpool_image::elf::Sizes;
+use tadpool_image::shapes::shapes;
 use tadpool_image::{Image, Interface};
 
 use super::board::{BoardArgs, SessionArgs, build_image};
 use super::kernels::KernelsFor;
+use super::latency::Estimate;
 use super::model::CompileArgs;
 use super::named::Named;
 use super::notes::Notes;
@@ -76,7 +78,10 @@ pub(crate) struct CompileReport {
     /// Bytes that no plan can do without.
     arena_lower_bound: u64,
     arena_is_optimal: bool,
-    /// What an inference is predicted to take, if there is a budget of it.
+    /// What an inference is predicted to take by the shapes of its steps; none if nothing is
+    /// known of the board or these are not its kernels.
+    latency: Option<Estimate>,
+    /// The same by an execution, if there is a budget of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     prediction: Option<Predicted>,
 }
@@ -95,6 +100,9 @@ struct StepRow {
     macs: u64,
     arena_bytes: usize,
     peak: bool,
+    /// Predicted, by an execution if there was one.
+    cycles: Option<f64>,
+    ms: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -195,6 +203,13 @@ impl Compile {
             self.write_crate(&generated, &compiled, folder)?;
         }
         let prediction = self.predict(&model, &board, &compiled)?;
+        let latency = match kernels == board.kernels {
+            true => {
+                let shapes = shapes(&compiled.program(), &generated, &board);
+                Estimate::of(&board, &shapes)
+            }
+            false => None,
+        };
         let notes = Notes::new(&model, &calibrated, &compiled)?;
         let report = CompileReport {
             model: model.description.name,
@@ -206,13 +221,14 @@ impl Compile {
                 max_abs_diff: compiled.comparison.max_abs_diff,
                 same_top1: compiled.comparison.same_top1,
             },
-            steps: steps(&compiled),
+            steps: steps(&compiled, latency.as_ref(), prediction.as_ref()),
             budget: budgeted(&compiled, &board, &image.sizes),
             traded,
             slow_steps: slow_steps(&compiled.program(), kernels),
             notes,
             arena_lower_bound: compiled.memory.lower_bound as u64,
             arena_is_optimal: compiled.memory.optimal,
+            latency,
             prediction,
         };
         Ok((report, image))
@@ -255,7 +271,23 @@ impl Compile {
     }
 }
 
-fn steps(compiled: &Compiled) -> Vec<StepRow> {
+fn steps(
+    compiled: &Compiled,
+    latency: Option<&Estimate>,
+    prediction: Option<&Predicted>,
+) -> Vec<StepRow> {
+    let times = |number: usize| match (prediction, latency) {
+        (Some(predicted), _) => {
+            let step = predicted.steps.get(number);
+            let cycles = step.map(|step| step.split.cycles as f64);
+            (cycles, step.and_then(|step| step.ms))
+        }
+        (None, Some(latency)) => {
+            let cycles = latency.steps.get(number).copied();
+            (cycles, cycles.and_then(|cycles| latency.ms_of(cycles)))
+        }
+        (None, None) => (None, None),
+    };
     let layers = &compiled.quantized.layers;
     let heights = compiled
         .memory
@@ -264,12 +296,18 @@ fn steps(compiled: &Compiled) -> Vec<StepRow> {
     layers
         .iter()
         .zip(heights)
-        .map(|(layer, height)| StepRow {
-            name: layer.name.to_string(),
-            output: layer.output.to_string(),
-            macs: layer.macs,
-            arena_bytes: height,
-            peak: height == peak,
+        .enumerate()
+        .map(|(number, (layer, height))| {
+            let (cycles, ms) = times(number);
+            StepRow {
+                name: layer.name.to_string(),
+                output: layer.output.to_string(),
+                macs: layer.macs,
+                arena_bytes: height,
+                peak: height == peak,
+                cycles,
+                ms,
+            }
         })
         .collect()
 }
@@ -309,15 +347,27 @@ impl fmt::Display for CompileReport {
             "import confirmed by tract: {} images, logits within {:.1e}, same class on {}\n",
             comparison.images, comparison.max_abs_diff, comparison.same_top1
         )?;
-        let mut rows = table(["step", "output", "MACs", "arena bytes", ""], 2);
+        let header = ["step", "output", "MACs", "cycles", "ms", "arena bytes", ""];
+        let has_cycles = self.steps.iter().any(|step| step.cycles.is_some());
+        let has_ms = self.steps.iter().any(|step| step.ms.is_some());
+        // Predicted figures only where there are some.
+        let shown = [true, true, true, has_cycles, has_ms, true, true];
+        let chosen = |cells: [String; 7]| {
+            let cells = cells.into_iter().zip(shown);
+            cells.filter_map(|(cell, is_shown)| is_shown.then_some(cell))
+        };
+        let mut rows = table(chosen(header.map(str::to_owned)), 2);
         for step in &self.steps {
-            rows.add_row([
+            let optional = |text: Option<String>| text.unwrap_or_default();
+            rows.add_row(chosen([
                 step.name.clone(),
                 step.output.clone(),
                 grouped(step.macs),
+                optional(step.cycles.map(|cycles| grouped(cycles as u64))),
+                optional(step.ms.map(|ms| format!("{ms:.3}"))),
                 grouped(step.arena_bytes as u64),
                 if step.peak { "peak" } else { "" }.to_owned(),
-            ]);
+            ]));
         }
         writeln!(f, "{rows}\n")?;
 
@@ -353,8 +403,10 @@ impl fmt::Display for CompileReport {
         ]);
         rows.add_row(["  stack, reserved".to_owned(), grouped(budget.stack_bytes)]);
         writeln!(f, "{rows}\n")?;
-        if let Some(predicted) = &self.prediction {
-            writeln!(f, "{}\n", predicted.line())?;
+        let by_shapes = || self.latency.as_ref().and_then(Estimate::line);
+        let predicted = self.prediction.as_ref().map(Predicted::line);
+        if let Some(line) = predicted.or_else(by_shapes) {
+            writeln!(f, "{line}\n")?;
         }
         traded(f, &self.traded)?;
         for note in self.notes.lines() {

@@ -12,6 +12,7 @@ use tadpool_compiler::evaluate::{Evaluation, agreement, predicted};
 use tadpool_compiler::given::images::{self, ImageFile};
 use tadpool_compiler::place::program::Arena;
 use tadpool_compiler::progress::Progress as _;
+use tadpool_probe::record::{Figure, Origin};
 use tadpool_probe::trace::Trace;
 
 use super::board::{BoardArgs, SessionArgs};
@@ -19,6 +20,7 @@ use super::data::DataArgs;
 use super::model::CompileArgs;
 use super::named::Named;
 use super::progress::Bars;
+use super::record::{Conditions, RecordArgs};
 use super::report::{Rows, percent, table};
 
 #[derive(Debug, Args)]
@@ -37,6 +39,8 @@ pub(crate) struct Eval {
     /// Print how many images of each class are taken for which.
     #[arg(long)]
     confusion: bool,
+    #[command(flatten)]
+    record: RecordArgs,
 }
 
 /// Columns of a terminal for the classes of a confusion matrix.
@@ -103,10 +107,11 @@ impl Eval {
             probe: has_board.then_some(&options),
             data: Some(&self.data),
             has_classes: true,
+            files: [self.record.path(), None],
             ..Named::default()
         })?;
         let description = &model.description;
-        let (_, images) = self.data.list(description)?;
+        let (folder, images) = self.data.list(description)?;
         let labels: Vec<usize> = images.iter().filter_map(|image| image.label).collect();
 
         let mut runs: Vec<RunRow> = Vec::with_capacity(self.on.len());
@@ -130,14 +135,42 @@ impl Eval {
             });
             first.get_or_insert(predictions);
         }
-        Ok(EvalReport {
+        let report = EvalReport {
             model: description.name.clone(),
             labels: description.labels.clone(),
             runs,
             import: model.notes.clone(),
             quality: Quality::of(&model, &calibrated, &compiled)?,
             show_confusion: self.confusion,
-        })
+        };
+        let conditions = || {
+            let mut conditions = Conditions::of(&model, &compiled)?.images(folder);
+            conditions.add("number_of_images", images.len().to_string());
+            let is_on_board = |on: &Target| matches!(on, Target::Emulator | Target::Board);
+            Ok(match self.on.iter().any(is_on_board) {
+                true => conditions.on(&self.board.find(&model)?),
+                false => conditions,
+            })
+        };
+        self.record
+            .write("eval", conditions, report.figures(), &report)?;
+        Ok(report)
+    }
+}
+
+impl EvalReport {
+    /// What a record has of it.
+    fn figures(&self) -> Vec<Figure> {
+        let share =
+            |name: String, share: f64| Figure::higher(name, Origin::Computed, 100.0 * share, "%");
+        let of = |run: &RunRow| {
+            let on = run.on.describe();
+            [
+                share(format!("top-1, {on}"), run.top1),
+                share(format!("same prediction, {on}"), run.agreement),
+            ]
+        };
+        self.runs.iter().flat_map(of).collect()
     }
 }
 

@@ -8,8 +8,11 @@ use serde::Serialize;
 use tadpool_boards::Board;
 use tadpool_compiler::progress::Progress as _;
 use tadpool_image::fit::{self, Need, Savings};
+use tadpool_image::shapes::shapes;
 use tadpool_image::weigh::weigh_all;
 
+use super::board::find_boards;
+use super::latency::{Estimate, LEGEND};
 use super::model::CompileArgs;
 use super::named::Named;
 use super::progress::Bars;
@@ -47,19 +50,13 @@ struct Row {
     stack_bytes: u32,
     #[serde(flatten)]
     fit: fit::Fit,
+    /// None of a board whose core has no model.
+    latency: Option<Estimate>,
 }
 
 impl Fit {
     pub(crate) fn run(self) -> anyhow::Result<FitReport> {
-        let boards = match &self.boards[..] {
-            [all] if all == "all" => tadpool_boards::names()
-                .map(tadpool_boards::find)
-                .collect::<Result<_, _>>()?,
-            named => named
-                .iter()
-                .map(|name| tadpool_probe::find_board(name))
-                .collect::<Result<Vec<_>, _>>()?,
-        };
+        let boards = find_boards(&self.boards)?;
         let (model, compiled) = self.model.compile(&Named::default())?;
         let savings = Savings::of(&model, &compiled, &self.model.schedule(&model))?;
         let bars = Bars::default();
@@ -75,7 +72,12 @@ impl Fit {
             description: &compiled.description,
         };
         let weights = weigh_all(&boards, model_for, || bars.advance())?;
-        let rows = boards.iter().zip(weights).map(|(board, weight)| {
+        let program = compiled.program();
+        let shapes = boards
+            .iter()
+            .map(|board| shapes(&program, &generated[board.kernels.name()], board));
+        let rows = boards.iter().zip(weights).zip(shapes);
+        let rows = rows.map(|((board, weight), shapes)| {
             let fit = fit::fit(board, &weight.sizes, &savings);
             let stack = weight.needed_stack_bytes;
             Row {
@@ -85,6 +87,7 @@ impl Fit {
                 needed_stack_bytes: stack,
                 stack_bytes: board.layout.stack_bytes,
                 fit,
+                latency: Estimate::of(board, &shapes),
             }
         });
         let rows = rows.collect();
@@ -99,16 +102,20 @@ impl Fit {
 impl fmt::Display for FitReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "what {} takes of each board, in bytes:", self.model)?;
-        let mut rows = table(
-            ["board", "flash", "of", "RAM", "of", "stack", "of", "fits"],
-            1,
-        );
+        let header = [
+            "board", "flash", "of", "RAM", "of", "stack", "of", "fits", "ms", "error",
+        ];
+        let mut rows = table(header, 1);
         for row in &self.boards {
             let fit = &row.fit;
             let flash = fit.weights.map_or(fit.flash, |weights| Need {
                 needed_bytes: fit.flash.needed_bytes + weights.needed_bytes,
                 available_bytes: fit.flash.available_bytes + weights.available_bytes,
             });
+            let [ms, error] = match &row.latency {
+                Some(latency) => latency.cells(),
+                None => [(); 2].map(|()| String::new()),
+            };
             rows.add_row([
                 format!("{}{}", row.board, if row.derived { " *" } else { "" }),
                 grouped(flash.needed_bytes),
@@ -118,6 +125,8 @@ impl fmt::Display for FitReport {
                 grouped(row.needed_stack_bytes.into()),
                 grouped(row.stack_bytes.into()),
                 if row.fits { "yes" } else { "no" }.to_owned(),
+                ms,
+                error,
             ]);
         }
         writeln!(f, "{rows}")?;
@@ -127,6 +136,9 @@ impl fmt::Display for FitReport {
                 "* derived from images for the same core and kernels, within 16 bytes; `tadpool \
                  compile` builds the image itself"
             )?;
+        }
+        if self.boards.iter().any(|row| row.latency.is_some()) {
+            writeln!(f, "{}", LEGEND)?;
         }
         for row in self.boards.iter().filter(|row| !row.fits) {
             writeln!(f, "\n{} would need:", row.board)?;

@@ -15,13 +15,12 @@ use tadpool_image::cache::Cache;
 use tadpool_latency::bound::Bound;
 use tadpool_latency::execute::{Listener, Window};
 use tadpool_latency::measure::Split;
-use tadpool_latency::memory::{map, map_moved};
 use tadpool_latency::plugin::plugin;
 use tadpool_latency::program::Program;
-use tadpool_latency::steps::Steps;
+use tadpool_latency::steps::{Alike, Steps};
 use tadpool_latency::twin::Twin;
 use tadpool_probe::trace::Trace;
-use tadpool_report::{LatencyPage, LatencyStep};
+use tadpool_report::{LatencyPage, LatencyStep, MemoryMap};
 
 use super::board::{BoardImage, SessionArgs};
 use super::report::{grouped, table};
@@ -79,22 +78,34 @@ pub(crate) fn predict(
     board: &Board,
     compiled: &Compiled,
     args: &SessionArgs,
-    (picture, pixels): (&Path, &[u8]),
+    shown: (&Path, &[u8]),
 ) -> anyhow::Result<Predicted> {
     let twin = Twin::of(board)?;
-    let built = BoardImage::build(twin.emulated, compiled)?;
+    let mut predicted = predict_alike(&[(board, twin)], compiled, args, shown)?;
+    predicted.pop().context("nothing was predicted")
+}
+
+/// The same for boards whose twins are alike: one execution, timed by the memories of each.
+pub(crate) fn predict_alike(
+    boards: &[(&Board, Twin)],
+    compiled: &Compiled,
+    args: &SessionArgs,
+    (picture, pixels): (&Path, &[u8]),
+) -> anyhow::Result<Vec<Predicted>> {
+    let (_, twin) = boards.first().context("no board is named")?;
+    let built = BoardImage::build(twin.emulated.clone(), compiled)?;
     let bytes = built.bytes()?;
     let image = Program::read(&built.image.path, &bytes)?;
-    let memory = match twin.moves.is_empty() {
-        true => map(board),
-        false => map_moved(board, &twin.moves),
-    };
     let window = Window {
         from: Some(image.function(INFERENCE)?),
         to: None,
         calls: Some(1),
     };
-    let steps = Steps::new(twin.core, &memory, image.function(OBSERVER)?)?;
+    let observer = image.function(OBSERVER)?;
+    let steps = boards
+        .iter()
+        .map(|(board, twin)| Steps::new(twin.core, &twin.memory(board), observer));
+    let steps = Alike(steps.collect::<Result<_, _>>()?);
     let cache = Cache::find()?;
     let listener = Listener::new(&plugin(cache.folder())?, window)?;
     let arguments = listener.arguments().to_vec();
@@ -108,48 +119,64 @@ pub(crate) fn predict(
     let read = tracing.wait(REST_TIME);
     session.shut_down()?;
 
-    let (mut steps, result) = read.context("the emulator did not tell what it executed")?;
+    let (Alike(steps), result) = read.context("the emulator did not tell what it executed")?;
     result?;
-    let bound = steps.bound();
-    let (steps, rest) = steps
-        .cycles()
-        .context("the inference was not told to its end")?;
-    let layers = &compiled.quantized.layers;
-    anyhow::ensure!(
-        steps.len() == layers.len(),
-        "the emulator told of {} steps, and the model has {}",
-        steps.len(),
-        layers.len()
-    );
-    let clock_hz = board.clock.as_ref().map(|clock| clock.core_hz);
-    let ms = |cycles: u64| clock_hz.map(|hz| 1e3 * cycles as f64 / f64::from(hz));
-    let total = steps.iter().fold(rest, |all, step| all + *step);
     let machine = match &built.board.runner {
-        Runner::Qemu(qemu) => qemu.machine.clone(),
-        Runner::Probe(_) => String::new(),
+        Runner::Qemu(qemu) => &qemu.machine[..],
+        Runner::Probe(_) => "",
     };
-    let steps = layers
-        .iter()
-        .zip(steps)
-        .map(|(layer, split)| PredictedStep {
-            name: layer.name.to_string(),
-            ms: ms(split.cycles),
-            macs: layer.macs,
-            split,
-        });
-    Ok(Predicted {
-        model: compiled.description.name.clone(),
-        bound,
-        board: board.name.clone(),
-        chip: board.chip.clone(),
-        core: twin.core.name(),
-        clock_hz,
-        memories: board.latency().source,
-        machine,
-        ms: ms(total.cycles),
-        steps: steps.collect(),
-        total,
-    })
+    let predicted = boards.iter().zip(steps);
+    predicted
+        .map(|((board, twin), steps)| Predicted::of(board, twin, compiled, machine, steps))
+        .collect()
+}
+
+impl Predicted {
+    /// What `steps` took.
+    fn of(
+        board: &Board,
+        twin: &Twin,
+        compiled: &Compiled,
+        machine: &str,
+        mut steps: Steps,
+    ) -> anyhow::Result<Self> {
+        let bound = steps.bound();
+        let (steps, rest) = steps
+            .cycles()
+            .context("the inference was not told to its end")?;
+        let layers = &compiled.quantized.layers;
+        anyhow::ensure!(
+            steps.len() == layers.len(),
+            "the emulator told of {} steps, and the model has {}",
+            steps.len(),
+            layers.len()
+        );
+        let clock_hz = board.clock.as_ref().map(|clock| clock.core_hz);
+        let ms = |cycles: u64| clock_hz.map(|hz| 1e3 * cycles as f64 / f64::from(hz));
+        let total = steps.iter().fold(rest, |all, step| all + *step);
+        let steps = layers
+            .iter()
+            .zip(steps)
+            .map(|(layer, split)| PredictedStep {
+                name: layer.name.to_string(),
+                ms: ms(split.cycles),
+                macs: layer.macs,
+                split,
+            });
+        Ok(Self {
+            model: compiled.description.name.clone(),
+            bound,
+            board: board.name.clone(),
+            chip: board.chip.clone(),
+            core: twin.core.name(),
+            clock_hz,
+            memories: board.latency().source,
+            machine: machine.to_owned(),
+            ms: ms(total.cycles),
+            steps: steps.collect(),
+            total,
+        })
+    }
 }
 
 impl Predicted {
@@ -175,8 +202,8 @@ impl Predicted {
         Ok(())
     }
 
-    /// What a page of it shows.
-    pub(crate) fn page(&self) -> LatencyPage {
+    /// What a page of it shows, and of the memory of the model that was compiled.
+    pub(crate) fn page(&self, compiled: &Compiled, link: Option<String>) -> LatencyPage {
         let steps = self.steps.iter().map(|step| LatencyStep {
             name: step.name.clone(),
             macs: step.macs,
@@ -195,6 +222,8 @@ impl Predicted {
             data: self.total.data,
             code: self.total.code,
             steps: steps.collect(),
+            memory: MemoryMap::of(compiled),
+            link,
             provenance: vec![
                 ("tool", format!("tadpool {}", env!("CARGO_PKG_VERSION"))),
                 ("chip", format!("{}, {}", self.chip, self.core)),

@@ -1,6 +1,7 @@
 //! Output of a command: a table for people, or JSON.
 
 use std::fmt::{self, Display, Formatter};
+use std::path::Path;
 use std::process::ExitCode;
 
 use comfy_table::{
@@ -97,6 +98,26 @@ pub(crate) fn grouped(number: u64) -> String {
     text
 }
 
+/// Where `to` is, seen from the page at `page`: a relative address.
+pub(crate) fn href(page: &Path, to: &Path) -> anyhow::Result<String> {
+    let [page, to] = [page, to].map(std::path::absolute);
+    let (page, to) = (page?, to?);
+    let from = page.parent().unwrap_or(&page);
+    let path = pathdiff::diff_paths(&to, from).unwrap_or(to);
+    let parts = path.components().map(|part| {
+        let part = part.as_os_str().to_string_lossy();
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+        part.bytes().fold(String::new(), |mut text, byte| {
+            match is_plain(byte) {
+                true => text.push(byte.into()),
+                false => text += &format!("%{byte:02X}"),
+            }
+            text
+        })
+    });
+    Ok(parts.collect::<Vec<_>>().join("/"))
+}
+
 /// A share as a percentage with two decimals.
 pub(crate) fn percent(share: f64) -> String {
     format!("{:.2} %", 100.0 * share)
@@ -105,6 +126,13 @@ pub(crate) fn percent(share: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_are_seen_from_the_page() {
+        let href = |page: &str, to: &str| super::href(Path::new(page), Path::new(to)).unwrap();
+        assert_eq!(href("latency.html", "check.html"), "check.html");
+        assert_eq!(href("a/latency.html", "b/a #1.html"), "../b/a%20%231.html");
+    }
 
     #[test]
     fn digits_are_grouped_from_the_right() {

@@ -11,11 +11,12 @@ use tadpool_compiler::place::program::Arena;
 use tadpool_probe::trace::Trace;
 
 use tadpool_boards::Unit;
-use tadpool_probe::record::caveat;
+use tadpool_probe::record::{Figure, Origin, Provenance, caveat};
 
 use super::board::{BoardArgs, SessionArgs};
 use super::model::CompileArgs;
 use super::named::Named;
+use super::record::{Conditions, RecordArgs, origin};
 use super::report::{grouped, table};
 
 #[derive(Debug, Args)]
@@ -33,6 +34,8 @@ pub(crate) struct Run {
     /// Images of the network's input size.
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
+    #[command(flatten)]
+    record: RecordArgs,
 }
 
 #[derive(Debug, Serialize)]
@@ -72,6 +75,7 @@ impl Run {
             probe: Some(&self.session.options()),
             firmware: self.elf.as_deref(),
             pictures: &self.images,
+            files: [self.record.path(), None],
             ..Named::default()
         })?;
         let input = &model.description.input;
@@ -105,8 +109,12 @@ impl Run {
                 float_logits,
             });
         }
+        let found = match built.is_emulated() {
+            true => None,
+            false => Some(Provenance::of(&built.board, session.hello(), built.hash()?)),
+        };
         session.shut_down()?;
-        Ok(RunReport {
+        let report = RunReport {
             model: model.description.name.clone(),
             board: built.board.name.clone(),
             core: built.board.core.clone(),
@@ -118,7 +126,49 @@ impl Run {
             weights_bytes: built.image.sizes.weights_bytes,
             macs: compiled.quantized.macs(),
             steps: program.steps.len(),
-        })
+        };
+        let conditions = || {
+            let conditions = Conditions::of(&model, &compiled)?.on(&built.board);
+            let conditions = conditions.image(&built)?;
+            Ok(match &found {
+                Some(found) => conditions.session(found),
+                None => conditions,
+            })
+        };
+        self.record
+            .write("run", conditions, report.figures(), &report)?;
+        Ok(report)
+    }
+}
+
+impl RunReport {
+    /// What a record has of it.
+    fn figures(&self) -> Vec<Figure> {
+        let unit = self.unit.name();
+        let bytes =
+            |name: &str, origin, bytes: u64| Figure::lower(name, origin, bytes as f64, "bytes");
+        let mut figures = vec![
+            bytes("stack", origin(self.unit), self.stack_used_bytes.into()),
+            bytes("arena", Origin::Computed, self.arena_bytes),
+            bytes("code", Origin::Computed, self.code_bytes),
+            bytes("weights", Origin::Computed, self.weights_bytes),
+        ];
+        for (number, image) in (1..).zip(&self.images) {
+            let name = |what: &str| format!("image {number}/{what}");
+            let figure = |what, origin, value, unit| Figure::lower(name(what), origin, value, unit);
+            figures.push(figure(unit, origin(self.unit), image.cost as f64, unit));
+            if let Some(us) = image.latency_us {
+                figures.push(figure("latency", Origin::Measured, us / 1e3, "ms"));
+            }
+            let difference = image.largest_difference;
+            figures.push(figure(
+                "distance to float",
+                Origin::Computed,
+                difference,
+                "logit",
+            ));
+        }
+        figures
     }
 }
 

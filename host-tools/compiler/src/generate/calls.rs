@@ -3,7 +3,7 @@
 use proc_macro2::{Literal, TokenStream};
 use quote::{format_ident, quote};
 use tadpool_kernels::layout::Layout;
-use tadpool_kernels::visit::{Call, Parameter};
+use tadpool_kernels::visit::{Call, Function, Parameter};
 
 use super::model::{ident, layout_ident, layout_of};
 use super::tokens::stream_ident;
@@ -78,11 +78,7 @@ fn path(
     layout: Layout,
     name: impl Fn(&str) -> String,
 ) -> TokenStream {
-    let function = step.kernel.function(&Call {
-        input: step.input.into(),
-        output: step.output.into(),
-        int4: takes_int4(program, step),
-    });
+    let function = function(program, step);
     let (module, last) = function
         .path
         .rsplit_once("::")
@@ -97,6 +93,15 @@ fn path(
     });
     let parameters = (!function.parameters.is_empty()).then(|| quote!(::<#(#parameters),*>));
     quote!(#(#path)::* #parameters)
+}
+
+/// What the step's kernel calls that function.
+pub(super) fn function(program: &Program<'_>, step: &ProgramStep<'_>) -> Function {
+    step.kernel.function(&Call {
+        input: step.input.into(),
+        output: step.output.into(),
+        int4: takes_int4(program, step),
+    })
 }
 
 /// Whether the kernel that takes weights of four bits is to be called.

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use tadpool_boards::find;
 
 use super::Sources;
+use super::costs;
 use super::figures::Weights;
 use super::text::{capitalised, grouped, percent, ratio, table};
 
@@ -18,6 +19,7 @@ impl Sources {
         values.extend(self.of_the_image()?);
         values.extend(self.of_full_size()?);
         values.extend(self.of_kernels()?);
+        values.extend(costs::values());
         Ok(values)
     }
 

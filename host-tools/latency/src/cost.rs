@@ -1,0 +1,182 @@
+//! What a network takes a board, from the shapes of its steps alone: in microseconds, for
+//! searches and for tables of many boards.
+//!
+//! Each kernel on each board has a few coefficients: cycles for a token, for a product, for
+//! each byte of weights that comes from flash, and so on. They were fitted to executions of a
+//! grid of networks, each timed by the models of core and memories as
+//! `tadpool bench --predict` does, and are committed in `cost/coefficients.tsv`, which
+//! `cargo xtask costs` writes. `cost/checked.tsv` says how far they are from executions of
+//! other networks.
+//!
+//! ```
+//! use tadpool_latency::cost::{Costs, Product, Shape, Weights};
+//!
+//! let board = tadpool_boards::find("nucleo-l4r5zi").unwrap();
+//! let costs = Costs::of(&board).unwrap();
+//! let product = |inputs, outputs| Product { times: 256, inputs, outputs };
+//! let mlp = Shape {
+//!     kernel: "channel_mlp::run/dsp".into(),
+//!     tokens: 256,
+//!     rows: 16,
+//!     channels: 32,
+//!     value_bytes: 1,
+//!     products: vec![product(32, 128), product(128, 32)],
+//!     places: 0,
+//!     heads: 0,
+//!     tile_tokens: 2,
+//!     weights_bytes: 8192,
+//!     weights: Weights::Copied,
+//! };
+//! let cycles = costs.step(&mlp).unwrap();
+//! assert!(cycles > 2.0e6 && cycles < 4.0e6, "{cycles}");
+//! ```
+
+mod features;
+mod table;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use tadpool_boards::Board;
+
+pub use features::{FEATURES, Features, Memories, NAMES};
+pub use table::{CHECKED, COEFFICIENTS, Checked, Deviation, checked, deviation};
+
+/// The kernel that stands for what an inference takes beside its steps.
+pub const REST: &str = "rest";
+
+/// What of a step its cycles depend on.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Shape {
+    /// The function that runs it, by its path in `tadpool_kernels`, behind that the layout of
+    /// its matrices, and what else tells its variants apart: `channel_mlp::run/dsp`.
+    pub kernel: String,
+    /// Tokens of the map that is written; of the one that is read if that is none.
+    pub tokens: u32,
+    /// Rows of that map.
+    pub rows: u32,
+    /// Values of a token.
+    pub channels: u32,
+    /// Bytes of a value of the residual stream.
+    pub value_bytes: u32,
+    /// Its matrix products, in their order.
+    pub products: Vec<Product>,
+    /// Places of a window that is moved over the map; 0 if there is none.
+    pub places: u32,
+    /// Heads of an attention; 0 if it is none.
+    pub heads: u32,
+    /// Tokens that it takes at a time.
+    pub tile_tokens: u32,
+    /// Bytes of its weights in memory.
+    pub weights_bytes: u32,
+    /// The memory.
+    pub weights: Weights,
+}
+
+/// A matrix that vectors are multiplied by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Product {
+    /// Vectors.
+    pub times: u32,
+    /// Values of a vector.
+    pub inputs: u32,
+    /// Values of what comes of it.
+    pub outputs: u32,
+}
+
+/// The memory that weights are read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Weights {
+    /// Where the board's file has them.
+    InPlace,
+    /// RAM, to which they were copied at start.
+    Copied,
+}
+
+/// A kernel that nothing is known of on a board.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no cost is known of the kernel `{kernel}`; `tadpool bench --predict` executes it")]
+pub struct UnknownKernel {
+    /// The kernel.
+    pub kernel: String,
+}
+
+/// The coefficients of a board's kernels.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Costs {
+    memories: Memories,
+    kernels: BTreeMap<&'static str, Features>,
+    deviation: Option<Deviation>,
+}
+
+impl Costs {
+    /// Those of a board, or of a built-in one with its core, kernels and memories; none if
+    /// there is no such board.
+    pub fn of(board: &Board) -> Option<Self> {
+        let name = table::like(board)?;
+        Some(Self {
+            memories: Memories::of(board),
+            kernels: table::of(name),
+            deviation: deviation(name),
+        })
+    }
+
+    /// Cycles of a step.
+    ///
+    /// # Errors
+    /// [`UnknownKernel`].
+    pub fn step(&self, shape: &Shape) -> Result<f64, UnknownKernel> {
+        let coefficients = self.kernel(&shape.kernel)?;
+        Ok(dot(coefficients, &features::of(shape, &self.memories)))
+    }
+
+    /// Cycles of an inference.
+    ///
+    /// # Errors
+    /// [`UnknownKernel`] of the first step of such a kernel.
+    pub fn cycles(&self, steps: &[Shape]) -> Result<f64, UnknownKernel> {
+        let rest = dot(self.kernel(REST)?, &features::of_rest(steps.len()));
+        steps
+            .iter()
+            .try_fold(rest, |sum, shape| Ok(sum + self.step(shape)?))
+    }
+
+    /// How far cycles of whole networks are from those of their execution, if they were
+    /// compared.
+    pub const fn deviation(&self) -> Option<Deviation> {
+        self.deviation
+    }
+
+    /// The coefficients of a kernel, or of the first variant of its function with its layout.
+    fn kernel(&self, kernel: &str) -> Result<&Features, UnknownKernel> {
+        let known = self.kernels.get(kernel).or_else(|| {
+            let mut parts = kernel.match_indices('/');
+            let end = parts.nth(1).map_or(kernel.len(), |(at, _)| at);
+            let base = &kernel[..end];
+            let mut all = self.kernels.iter();
+            all.find(|(name, _)| name.starts_with(base))
+                .map(|(_, found)| found)
+        });
+        known.ok_or_else(|| UnknownKernel {
+            kernel: kernel.to_owned(),
+        })
+    }
+}
+
+fn dot(coefficients: &Features, features: &Features) -> f64 {
+    let products = coefficients.iter().zip(features);
+    products
+        .map(|(coefficient, feature)| coefficient * feature)
+        .sum()
+}
+
+/// What the coefficients of a step are multiplied by, on a board with these memories.
+pub fn features(shape: &Shape, memories: &Memories) -> Features {
+    features::of(shape, memories)
+}
+
+/// The same of what an inference of so many steps takes beside them.
+pub fn features_of_rest(steps: usize) -> Features {
+    features::of_rest(steps)
+}

@@ -1,0 +1,176 @@
+//! What the cycles of a step are sums of.
+
+use tadpool_boards::Board;
+
+use super::{Product, Shape, Weights};
+
+/// How many there are.
+pub const FEATURES: usize = 17;
+/// One figure for each.
+pub type Features = [f64; FEATURES];
+
+/// Their names, in the order of the coefficients.
+pub const NAMES: [&str; FEATURES] = [
+    "once",
+    "token",
+    "value",
+    "multiply-accumulate",
+    "output of the first matrix",
+    "output of the others",
+    "input of a matrix",
+    "constant of a channel",
+    "place of a window",
+    "value of a row",
+    "row",
+    "pair of tokens",
+    "product of attention",
+    "byte of weights in place",
+    "byte of copied weights",
+    "byte of the map beyond the cache",
+    "multiply-accumulate of an odd token",
+];
+
+/// What of a board's memories the cycles of a step depend on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memories {
+    /// Bytes of the cache before the memory of the weights; 0 if there is none.
+    weights_cache: u32,
+    /// The same of the RAM.
+    ram_cache: u32,
+}
+
+impl Memories {
+    /// Those of a board.
+    pub fn of(board: &Board) -> Self {
+        let latency = board.latency();
+        let cache = |role: &str| {
+            let place = board.memory.get(role)?;
+            let is_here = |(name, memory): &(&String, &tadpool_boards::latency::Memory)| {
+                let region = board.addresses(name, memory);
+                region.is_some_and(|region| {
+                    let end = |region: &tadpool_boards::Region| {
+                        u64::from(region.origin) + u64::from(region.length)
+                    };
+                    u64::from(region.origin) < end(place) && u64::from(place.origin) < end(&region)
+                })
+            };
+            let (_, memory) = latency.memories.iter().find(is_here)?;
+            let cache = latency.caches.get(memory.data.cache.as_ref()?)?;
+            Some(cache.bytes)
+        };
+        Self {
+            weights_cache: cache(&board.layout.weights).unwrap_or(0),
+            ram_cache: cache(&board.layout.ram).unwrap_or(0),
+        }
+    }
+}
+
+/// Those of a step.
+pub(super) fn of(shape: &Shape, memories: &Memories) -> Features {
+    let layout = Layout::of(&shape.kernel);
+    let [tokens, rows, channels] = [shape.tokens, shape.rows, shape.channels].map(f64::from);
+    let values = tokens * channels;
+    let mut features = [0.0; FEATURES];
+    features[0] = 1.0;
+    features[1] = tokens;
+    features[2] = values;
+    features[7] = channels;
+    for (number, product) in shape.products.iter().enumerate() {
+        let times = f64::from(product.times.next_multiple_of(layout.tokens));
+        let inputs = f64::from(product.inputs.next_multiple_of(layout.inputs));
+        let outputs = f64::from(product.outputs);
+        features[3] += times * inputs * outputs;
+        features[if number == 0 { 4 } else { 5 }] += times * outputs;
+        features[6] += times * inputs;
+        features[7] += outputs;
+        let odd = f64::from(product.times % layout.tokens);
+        features[16] += odd * inputs * outputs;
+    }
+    features[8] = values * f64::from(shape.places);
+    features[9] = rows * channels;
+    features[10] = rows;
+    features[11] = f64::from(shape.heads) * tokens * tokens;
+    if shape.heads > 0 {
+        features[12] = tokens * tokens * channels;
+    }
+    let (at, cache) = match shape.weights {
+        Weights::InPlace => (13, memories.weights_cache),
+        Weights::Copied => (14, memories.ram_cache),
+    };
+    let bytes = f64::from(shape.weights_bytes);
+    let times = shape
+        .products
+        .iter()
+        .map(|product| passes(product, shape, layout));
+    let times = times.fold(1.0, f64::max);
+    features[at] = bytes * (1.0 + (times - 1.0) * beyond(bytes, cache));
+    let map = values * f64::from(shape.value_bytes);
+    features[15] = match memories.ram_cache {
+        0 => 0.0,
+        cache => map * beyond(map, cache),
+    };
+    features
+}
+
+/// Those of what is no step.
+pub(super) fn of_rest(steps: usize) -> Features {
+    let mut features = [0.0; FEATURES];
+    features[0] = 1.0;
+    features[1] = steps as f64;
+    features
+}
+
+/// What a layout takes at a time.
+#[derive(Debug, Clone, Copy)]
+struct Layout {
+    tokens: u32,
+    inputs: u32,
+}
+
+impl Layout {
+    fn of(kernel: &str) -> Self {
+        let (tokens, inputs) = match kernel.split('/').nth(1) {
+            Some("dsp") => (2, 4),
+            Some("helium") => (4, 16),
+            _ => (2, 1),
+        };
+        Self { tokens, inputs }
+    }
+}
+
+/// How often a matrix is read as a whole.
+fn passes(product: &Product, shape: &Shape, layout: Layout) -> f64 {
+    f64::from(product.times.div_ceil(shape.tile_tokens.max(layout.tokens)))
+}
+
+/// The part of `bytes` that are read again and again of which a cache has nothing left, the
+/// line that was used least recently being replaced: from none to all where they are about as
+/// many as it holds.
+fn beyond(bytes: f64, cache: u32) -> f64 {
+    match cache {
+        0 => 1.0,
+        cache => ((bytes / f64::from(cache) - 0.7) / 0.4).clamp(0.0, 1.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_exceeds_a_cache_is_read_again() {
+        assert_eq!(beyond(100.0, 0), 1.0);
+        assert_eq!(beyond(100.0, 1000), 0.0);
+        assert!(beyond(900.0, 1000) > 0.0 && beyond(900.0, 1000) < 1.0);
+        assert_eq!(beyond(2000.0, 1000), 1.0);
+    }
+
+    #[test]
+    fn caches_are_found_where_the_board_has_them() {
+        let of = |name: &str| Memories::of(&tadpool_boards::find(name).unwrap());
+        let l4 = of("nucleo-l4r5zi");
+        assert_eq!((l4.weights_cache, l4.ram_cache), (256, 0));
+        let h7 = of("nucleo-h7a3zi-q");
+        assert_eq!((h7.weights_cache, h7.ram_cache), (16384, 16384));
+    }
+}
