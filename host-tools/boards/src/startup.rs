@@ -18,6 +18,8 @@ pub struct Startup {
     pub uart: Port,
     /// The block beside the vector table that it brings.
     pub boot: Option<Boot>,
+    /// Whether it can start the chip's watchdog.
+    pub has_watchdog: bool,
 }
 
 /// Chips that a start-up code is for.
@@ -52,17 +54,20 @@ pub const STARTUPS: &[Startup] = &[
         "qemu_mps2",
         &["Cortex-M3", "Cortex-M4F", "Cortex-M7"],
     ),
-    Startup::emulated(
-        "qemu-systick",
-        "qemu_systick",
-        &[
-            "Cortex-M0",
-            "Cortex-M3",
-            "Cortex-M4F",
-            "Cortex-M33",
-            "Cortex-M55",
-        ],
-    ),
+    Startup {
+        has_watchdog: false,
+        ..Startup::emulated(
+            "qemu-systick",
+            "qemu_systick",
+            &[
+                "Cortex-M0",
+                "Cortex-M3",
+                "Cortex-M4F",
+                "Cortex-M33",
+                "Cortex-M55",
+            ],
+        )
+    },
     Startup::of("nrf52840-dk", "nrf52840_dk", "nRF52840", "Cortex-M4F"),
     Startup::stm32("nucleo-f411re", "stm32f4", "STM32F411", "Cortex-M4F"),
     Startup::stm32("nucleo-g0b1re", "nucleo_g0b1re", "STM32G0B1", "Cortex-M0+"),
@@ -93,7 +98,10 @@ pub const STARTUPS: &[Startup] = &[
         "STM32F746",
         "Cortex-M7",
     ),
-    Startup::of("stm32n6570-dk", "stm32n6570_dk", "STM32N657", "Cortex-M55"),
+    Startup {
+        has_watchdog: false,
+        ..Startup::of("stm32n6570-dk", "stm32n6570_dk", "STM32N657", "Cortex-M55")
+    },
     Startup {
         name: GENERIC,
         file: "cortex_m",
@@ -101,6 +109,7 @@ pub const STARTUPS: &[Startup] = &[
         has_busy_register: false,
         uart: Port::None,
         boot: None,
+        has_watchdog: false,
     },
 ];
 
@@ -156,6 +165,7 @@ impl Startup {
             has_busy_register: false,
             uart: Port::None,
             boot: None,
+            has_watchdog: true,
         }
     }
 
@@ -184,6 +194,7 @@ impl Startup {
             has_busy_register: true,
             uart: Port::At,
             boot: None,
+            has_watchdog: true,
         }
     }
 
@@ -235,6 +246,10 @@ impl Startup {
         if !self.has_busy_register && has_register {
             let problem = format!("is not used by start-up code `{name}`: leave it out");
             return wrong("busy_register", "given", problem);
+        }
+        if board.watchdog.is_some() && !self.has_watchdog {
+            let problem = format!("is not started by start-up code `{name}`: leave it out");
+            return wrong("watchdog", "given", problem);
         }
         match (&board.uart, self.uart) {
             (Some(uart), Port::None) => {

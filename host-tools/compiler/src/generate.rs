@@ -59,6 +59,8 @@ pub struct Generated {
     pub hash: u32,
     /// Whether weights and tables have a section of their own.
     pub has_section: bool,
+    /// Whether all constants are taken from one of two slots.
+    pub has_slots: bool,
 }
 
 /// The weights of one step.
@@ -80,6 +82,9 @@ pub struct Choices {
     /// The linker's section for weights and tables, instead of the compiler's own for
     /// constants.
     pub section: Option<String>,
+    /// Whether all constants are taken from one of two slots, which the firmware chooses; see
+    /// [`tadpool_kernels::slots`].
+    pub slots: bool,
 }
 
 impl From<Layout> for Choices {
@@ -87,6 +92,7 @@ impl From<Layout> for Choices {
         Self {
             layout,
             section: None,
+            slots: false,
         }
     }
 }
@@ -130,6 +136,7 @@ pub fn generate(
         arena_bytes: program.arena_size,
         hash,
         has_section: tables.section.is_some(),
+        has_slots: choices.slots,
     }
 }
 

@@ -8,6 +8,8 @@ pub mod fit;
 
 pub mod seal;
 
+pub mod slots;
+
 pub mod weigh;
 
 pub mod cache;

@@ -85,6 +85,7 @@ impl Generate {
         let generated = compiled.generate_with(Choices {
             layout: generate::layout(self.kernels),
             section: self.weights_section.clone(),
+            slots: false,
         });
         let mut own_workspace = false;
         let files = calibrated.images.iter().map(|image| image.path.as_path());
