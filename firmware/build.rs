@@ -68,6 +68,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rustc-link-search={}", out.display());
     println!("cargo::rustc-link-arg-bins=--nmagic");
     println!("cargo::rustc-link-arg-bins=-Tlink.x");
+    if has_slots() {
+        // The host moves the constants from the slot that they are linked for to the other.
+        println!("cargo::rustc-link-arg-bins=--emit-relocs");
+    }
     println!("cargo::rustc-link-arg-bin=tadpool-firmware=-Tdefmt.x");
     Ok(())
 }
@@ -102,6 +106,11 @@ fn matches(board: &Board) -> bool {
             .all(|&kernels| is_on(kernels.name()) == (kernels == board.kernels))
 }
 
+/// Whether the model's constants are in slots.
+fn has_slots() -> bool {
+    env::var_os("CARGO_FEATURE_SLOTS").is_some()
+}
+
 /// The variable that cargo sets if the feature named `name` is on.
 fn feature_variable(name: &str) -> String {
     format!("CARGO_FEATURE_{}", name.to_uppercase().replace('-', "_"))
@@ -130,6 +139,36 @@ pub(crate) const GUARD_BYTES: u32 = {};
 ",
         guard_bytes(board)?
     )?;
+    if let Some(parts) = board.layout.check_weights.parts() {
+        write!(
+            source,
+            "/// Inferences in which all weights are checked once.
+#[allow(dead_code)]
+pub(crate) const CHECK_PARTS: usize = {parts};
+"
+        )?;
+    }
+    if let Some(watchdog) = &board.watchdog {
+        write!(
+            source,
+            "/// How long nothing may go on until the watchdog resets the board.
+#[allow(dead_code)]
+pub(crate) const WATCHDOG_LIMIT_MS: u32 = {};
+",
+            watchdog.limit_ms
+        )?;
+    }
+    if has_slots() {
+        let [first, second] = board.slots().ok_or("the board has no slots for weights")?;
+        write!(
+            source,
+            "/// Where the slots of the weights begin, and the bytes of each.
+pub(crate) const SLOTS: [usize; 2] = [{:#x}, {:#x}];
+pub(crate) const SLOT_BYTES: usize = {:#x};
+",
+            first.origin, second.origin, first.length
+        )?;
+    }
     if let Some(BusyRegister { address, mask }) = &board.busy_register {
         write!(
             source,
@@ -183,7 +222,20 @@ fn memory_map(board: &Board) -> Result<String, Box<dyn Error>> {
     println!("cargo::rerun-if-env-changed=TADPOOL_COPIED_WEIGHTS");
     let weights_at = match board.layout.weights == board.layout.code {
         true => "FLASH",
+        false if has_slots() => "SLOT",
         false => "WEIGHTS",
+    };
+    let headers = match has_slots() {
+        true => {
+            "SECTIONS
+{
+  .slot_header : { KEEP(*(.tadpool.slot_header)) } > SLOT_HEADER
+  .other_slot : { KEEP(*(.tadpool.other_slot)) } > OTHER_HEADER
+}
+INSERT BEFORE .weights;
+"
+        }
+        false => "",
     };
     let map = board.memory_map()?;
     let names = env::var("TADPOOL_COPIED_WEIGHTS").unwrap_or_default();
@@ -233,6 +285,6 @@ SECTIONS
   .tadpool_rings (NOLOAD) : ALIGN(4) {{ *(.bss.tadpool_rings) }} > {rings_at}
 }}
 INSERT BEFORE .data;
-"
+{headers}"
     ))
 }

@@ -48,6 +48,7 @@ fn write(
     let choices = Choices {
         layout: layout(kernels),
         section: section.map(str::to_owned),
+        slots: false,
     };
     let generated = generate(program, &description, choices);
     let about = About {

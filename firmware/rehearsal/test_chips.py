@@ -176,6 +176,14 @@ class Stm32f4(unittest.TestCase):
         with self.assertRaisesRegex(Fault, "while the PLL is on"):
             registers.write(stm32f7.PWR_CR1, 0xC000)
 
+    def test_watchdog(self):
+        registers = Registers("STM32F411RETx", "nucleo-f411re")
+        with self.assertRaisesRegex(Fault, "locked"):
+            registers.write(stm32f4.IWDG + 4, 6)
+        registers = Registers("STM32F411RETx", "nucleo-f411re")
+        with self.assertRaisesRegex(Fault, "halts the core"):
+            registers.write(stm32f4.IWDG, stm32f4.IWDG_START)
+
 
 class Stm32g0(unittest.TestCase):
     def test_wait_states_after_the_clock(self):
@@ -231,6 +239,17 @@ class Nrf52(unittest.TestCase):
         registers.write(nrf52.ICACHECNF, 1)
         with self.assertRaisesRegex(Fault, "cache is on"):
             registers.write(nrf52.CONFIG, 1)
+
+    def test_watchdog(self):
+        registers = Registers("nRF52840_xxAA", "nrf52840-dk")
+        registers.write(nrf52.WDT + 0x50C, 9)
+        with self.assertRaisesRegex(Fault, "halts the core"):
+            registers.write(nrf52.WDT, 1)
+        registers = Registers("nRF52840_xxAA", "nrf52840-dk")
+        registers.write(nrf52.WDT + 0x50C, 1)
+        registers.write(nrf52.WDT, 1)
+        with self.assertRaisesRegex(Fault, "while it runs"):
+            registers.write(nrf52.WDT + 0x504, 1)
 
 
 class Nrf53(unittest.TestCase):

@@ -62,13 +62,14 @@ use crate::log::DefmtLog;
 use crate::measure::Clock;
 use crate::mmio::Register;
 use crate::stack::MainStack;
-use crate::{fault, last_fault, rings, run, stack, weights};
+use crate::{last_fault, rings, run, stack, weights};
 
 // What the board's file says; the build script wrote it.
 include!(concat!(env!("OUT_DIR"), "/board.rs"));
 
 /// The board that the image is built for.
-pub type Board = run::Board<Link, board::Busy, BoardClock, MainStack, DefmtLog, SelfTests>;
+pub type Board =
+    run::Board<Link, board::Busy, BoardClock, MainStack, DefmtLog, SelfTests, WeightChecks>;
 
 /// The faults that the host may provoke.
 #[cfg(feature = "self-test")]
@@ -77,9 +78,19 @@ pub type SelfTests = crate::self_test::Faults;
 #[cfg(not(feature = "self-test"))]
 pub type SelfTests = ();
 
+/// The check of the weights before each inference.
+#[cfg(feature = "check-weights")]
+pub type WeightChecks = Option<weights::Parts>;
+/// The check of the weights before each inference: none.
+#[cfg(not(feature = "check-weights"))]
+pub type WeightChecks = ();
+
 /// The link that the host's bytes come through.
-#[cfg(not(feature = "mlperf-uart"))]
+#[cfg(not(any(feature = "mlperf-uart", feature = "watchdog")))]
 pub type Link = crate::link::Rtt;
+/// The link that the host's bytes come through.
+#[cfg(feature = "watchdog")]
+pub type Link = crate::watchdog::WatchedRtt;
 /// The link that the host's bytes come through.
 #[cfg(feature = "mlperf-uart")]
 pub type Link = board::Uart;
@@ -108,6 +119,11 @@ impl Clock for BoardClock {
     fn wake(&self) {
         board::TIMER.wake();
     }
+
+    #[cfg(feature = "watchdog")]
+    fn alive(&self, step: Option<usize>) {
+        crate::watchdog::feed(step);
+    }
 }
 
 /// Starts the board; to be called once. A function of its own in the image: what a HAL
@@ -134,6 +150,7 @@ pub fn init() -> Board {
         self_tests: crate::self_test::Faults,
         #[cfg(not(feature = "self-test"))]
         self_tests: (),
+        weights: WeightChecks::default(),
     };
     defmt::info!(
         "{=str} on {=str}: {=usize} bytes of arena, {=usize} steps",
@@ -148,14 +165,21 @@ pub fn init() -> Board {
         board::TIMER.name()
     );
     last_fault::log();
+    #[cfg(feature = "watchdog")]
+    crate::watchdog::start();
     board
 }
 
-/// Fails with a fault unless the weights in flash are those that were written.
-pub fn check_weights() {
-    if let Err(corrupted) = weights::check() {
-        fault::of_weights(corrupted);
+/// Fails with a fault unless the weights are those that were written; to be called once,
+/// before they are used. What `board` checks from then on are those that it found.
+pub fn check_weights(board: &mut Board) {
+    let weights = weights::check();
+    #[cfg(feature = "check-weights")]
+    {
+        board.weights = Some(weights::Parts::of(weights));
     }
+    #[cfg(not(feature = "check-weights"))]
+    let _ = (board, weights);
 }
 
 /// Stops, until the host resets the board. The core stays awake, so that a probe

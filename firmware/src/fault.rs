@@ -17,8 +17,9 @@ use crate::boards;
 use crate::link::Rtt;
 use crate::measure::current_step;
 use crate::mmio::Register;
+#[cfg(not(feature = "slots"))]
+use crate::run::CorruptedWeights;
 use crate::run::{write_all, write_frame};
-use crate::weights::Corrupted;
 use crate::{last_fault, stack};
 
 /// The audit of the image compares it with what the handlers can need.
@@ -139,27 +140,33 @@ unsafe extern "C" fn on_own_stack(exception: i16) -> ! {
 
 extern "C" fn unexpected(exception: i16) -> ! {
     let mut message = Message::new();
+    #[cfg(feature = "watchdog")]
+    if crate::watchdog::is_its(exception) {
+        push_text(&mut message, "nothing went on for ");
+        push_number(&mut message, boards::WATCHDOG_LIMIT_MS);
+        push_text(&mut message, " ms");
+        report(FaultKind::Watchdog, message, None);
+    }
     push_text(&mut message, "exception ");
     push_number(&mut message, exception.unsigned_abs().into());
     report(FaultKind::Exception, message, None)
 }
 
 /// Reports that the flash holds other weights than were written.
-pub(crate) fn of_weights(corrupted: Corrupted) -> ! {
-    let mut message = Message::new();
-    push_text(&mut message, "CRC-32 ");
-    push_hexadecimal(&mut message, corrupted.found);
-    push_text(&mut message, ", written ");
-    push_hexadecimal(&mut message, corrupted.expected);
-    report(FaultKind::Weights, message, None)
+#[cfg(not(feature = "slots"))]
+pub(crate) fn of_weights(corrupted: CorruptedWeights) -> ! {
+    report(FaultKind::Weights, corrupted.message(), None)
 }
 
-/// Adds a number as eight hexadecimal digits.
-fn push_hexadecimal(message: &mut Message, number: u32) {
-    for place in (0..8).rev() {
-        let digit = char::from_digit(number >> (4 * place) & 15, 16);
-        message.push(digit.unwrap_or('?')).ok();
+/// Reports that neither slot has weights that can be used.
+#[cfg(feature = "slots")]
+pub(crate) fn of_weights(problems: [&'static str; 2]) -> ! {
+    let mut message = Message::new();
+    for (place, problem) in ["slot 0: ", ", slot 1: "].into_iter().zip(problems) {
+        push_text(&mut message, place);
+        push_text(&mut message, problem);
     }
+    report(FaultKind::Weights, message, None)
 }
 
 /// Adds as much of a text as fits.

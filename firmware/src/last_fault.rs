@@ -100,13 +100,14 @@ pub(crate) fn log() {
 }
 
 fn name(kind: u32) -> &'static str {
-    const KINDS: [(FaultKind, &str); 6] = [
+    const KINDS: [(FaultKind, &str); 7] = [
         (FaultKind::Panic, "a panic"),
         (FaultKind::Kernel, "a kernel's fault"),
         (FaultKind::HardFault, "a HardFault"),
         (FaultKind::StackOverflow, "an overflow of the stack"),
         (FaultKind::Exception, "an exception"),
         (FaultKind::Weights, "corrupted weights"),
+        (FaultKind::Watchdog, "the watchdog"),
     ];
     let is = |(other, _): &&(FaultKind, &str)| *other as u32 == kind;
     KINDS.iter().find(is).map_or("a fault", |(_, name)| name)

@@ -52,5 +52,7 @@ mod timers;
     any(feature = "qemu-mps2", feature = "qemu-systick")
 ))]
 mod uart;
+#[cfg(all(target_os = "none", feature = "watchdog"))]
+mod watchdog;
 #[cfg(target_os = "none")]
 mod weights;

@@ -21,7 +21,7 @@ static BUFFERS: ConstStaticCell<Buffers<{ tadpool_model::STEPS }>> =
 #[cortex_m_rt::entry]
 fn main() -> ! {
     let mut board = boards::init();
-    boards::check_weights();
+    boards::check_weights(&mut board);
     // There is one start, so nobody has taken them.
     if let (Some(arena), Some(buffers)) = (ARENA.try_take(), BUFFERS.try_take()) {
         serve(&mut board, arena, buffers);

@@ -89,8 +89,8 @@ impl Default for Buffers {
 }
 
 /// Answers commands until the link is closed.
-pub fn serve<L, P, C, S, G, T>(
-    board: &mut Board<L, P, C, S, G, T>,
+pub fn serve<L, P, C, S, G, T, W>(
+    board: &mut Board<L, P, C, S, G, T, W>,
     arena: &mut Arena,
     buffers: &mut Buffers,
 ) -> End
@@ -108,13 +108,13 @@ where
     monitor.run().err().unwrap_or(End::LinkClosed)
 }
 
-struct Monitor<'a, L, P, C, S, G, T> {
-    board: &'a mut Board<L, P, C, S, G, T>,
+struct Monitor<'a, L, P, C, S, G, T, W> {
+    board: &'a mut Board<L, P, C, S, G, T, W>,
     arena: &'a mut Arena,
     buffers: &'a mut Buffers,
 }
 
-impl<L, P, C, S, G, T> Monitor<'_, L, P, C, S, G, T>
+impl<L, P, C, S, G, T, W> Monitor<'_, L, P, C, S, G, T, W>
 where
     L: Read + Write,
     P: OutputPin,

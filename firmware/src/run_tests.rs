@@ -120,6 +120,7 @@ pub(crate) fn board() -> TestBoard {
         stack: NoStack,
         log: NoLog,
         self_tests: (),
+        weights: (),
     }
 }
 

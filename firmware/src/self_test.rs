@@ -23,6 +23,9 @@ impl SelfTests for Faults {
         if step == BAD_STEP.load(Ordering::Relaxed) {
             read_bad_address();
         }
+        if step == LAST_STEP.load(Ordering::Relaxed) {
+            hang();
+        }
     }
 }
 
@@ -31,6 +34,8 @@ const NOWHERE: usize = 0x9000_0000;
 
 /// After which step to read a bad address.
 static BAD_STEP: AtomicUsize = AtomicUsize::new(usize::MAX);
+/// After which step nothing goes on.
+static LAST_STEP: AtomicUsize = AtomicUsize::new(usize::MAX);
 
 /// Does what `test` says.
 #[inline(never)]
@@ -43,9 +48,25 @@ fn run(test: SelfTest) {
         SelfTest::StackOverflow => {
             recurse(1);
         }
-        SelfTest::Hang => loop {
-            core::hint::spin_loop();
-        },
+        SelfTest::Hang => hang(),
+        SelfTest::CorruptWeights => corrupt_weights(),
+        SelfTest::HangAfter { step } => LAST_STEP.store(step.into(), Ordering::Relaxed),
+    }
+}
+
+unsafe extern "C" {
+    static mut _tadpool_weights_start: u8;
+}
+
+fn corrupt_weights() {
+    let first = &raw mut _tadpool_weights_start;
+    // SAFETY: the linker puts the symbol before the weights. Whoever reads them is to notice.
+    unsafe { first.write_volatile(first.read_volatile() ^ 1) };
+}
+
+fn hang() -> ! {
+    loop {
+        core::hint::spin_loop();
     }
 }
 

@@ -1,76 +1,101 @@
-//! Whether the weights in flash, and those that were copied from there to RAM, are those that
-//! were written: their CRC, which the host puts into the image when it is linked.
-#![allow(unsafe_code)]
+//! Whether the weights are those that were written: at start, and on boards whose file asks
+//! for it before each inference too, all of them or a part.
 
-use core::ptr;
+#[cfg(not(feature = "slots"))]
+#[path = "weights/image.rs"]
+mod place;
+#[cfg(feature = "slots")]
+#[path = "weights/slots.rs"]
+mod place;
 
 use tadpool_kernels::checksum::crc32_on;
 
-/// What is to be there; the host knows it by this name, and its mark.
-#[repr(C)]
-struct Expected {
-    mark: [u8; 4],
-    /// One, once the host has written the CRC.
-    is_set: u32,
+use crate::fault;
+use crate::run::CorruptedWeights;
+#[cfg(feature = "check-weights")]
+use crate::run::WeightCheck;
+
+/// The weights, as [`check`] found them.
+#[derive(Debug)]
+pub(crate) struct Weights {
+    /// In the order of the CRC: where they lie, and where some were copied to.
+    memory: [&'static [u8]; 2],
+    /// Their CRC; none in an image that cargo alone has built.
+    expected: Option<u32>,
+}
+
+impl Weights {
+    /// Compares the CRC.
+    fn compared(self) -> Result<Self, CorruptedWeights> {
+        let Some(expected) = self.expected else {
+            return Ok(self);
+        };
+        let [kept, copied] = self.memory;
+        let found = crc32_on(crc32_on(0, kept), copied);
+        match found == expected {
+            true => Ok(self),
+            false => Err(CorruptedWeights { found, expected }),
+        }
+    }
+}
+
+/// Fails with a fault unless the weights are those that were written; of two slots, chooses
+/// the one with the latest that are.
+pub(crate) fn check() -> Weights {
+    match place::check() {
+        Ok(weights) => weights,
+        Err(problem) => fault::of_weights(problem),
+    }
+}
+
+/// What is compared before each inference: the next part of the weights, over and over.
+#[cfg(feature = "check-weights")]
+#[derive(Debug)]
+pub struct Parts {
+    weights: Weights,
+    /// Bytes that are done, and their CRC.
+    done: usize,
     crc: u32,
 }
 
-// SAFETY: no other symbol has this name.
-#[unsafe(no_mangle)]
-#[used]
-static TADPOOL_WEIGHTS: Expected = Expected {
-    mark: *b"CRC:",
-    is_set: 0,
-    crc: 0,
-};
-
-unsafe extern "C" {
-    static _tadpool_weights_start: u8;
-    static _tadpool_weights_end: u8;
-    static _tadpool_copied_weights_start: u8;
-    static _tadpool_copied_weights_end: u8;
-}
-
-/// Other weights than were written.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Corrupted {
-    pub(crate) found: u32,
-    pub(crate) expected: u32,
-}
-
-/// Compares the CRC of weights and tables with the one in the image. An image that cargo
-/// alone has built has none.
-pub(crate) fn check() -> Result<(), Corrupted> {
-    let kept: *const Expected = &raw const TADPOOL_WEIGHTS;
-    // SAFETY: a static of this program. Volatile, since the host has written to it.
-    let Expected { is_set, crc, .. } = unsafe { kept.read_volatile() };
-    if is_set == 0 {
-        defmt::warn!("the image has no CRC of its weights");
-        return Ok(());
-    }
-    let kept = between(
-        &raw const _tadpool_weights_start,
-        &raw const _tadpool_weights_end,
-    );
-    let copied = between(
-        &raw const _tadpool_copied_weights_start,
-        &raw const _tadpool_copied_weights_end,
-    );
-    let found = crc32_on(crc32_on(0, kept), copied);
-    match found == crc {
-        true => Ok(()),
-        false => Err(Corrupted {
-            found,
-            expected: crc,
-        }),
+#[cfg(feature = "check-weights")]
+impl Parts {
+    pub(crate) fn of(weights: Weights) -> Self {
+        Self {
+            weights,
+            done: 0,
+            crc: 0,
+        }
     }
 }
 
-/// What the linker has put between two of its symbols for weights.
-fn between(start: *const u8, end: *const u8) -> &'static [u8] {
-    let (start, end) = (start.expose_provenance(), end.expose_provenance());
-    let first = ptr::with_exposed_provenance::<u8>(start);
-    // SAFETY: the linker puts the symbols at both ends of a section with weights, which
-    // nothing writes once the program has started.
-    unsafe { core::slice::from_raw_parts(first, end.saturating_sub(start)) }
+#[cfg(feature = "check-weights")]
+impl WeightCheck for Parts {
+    fn check(&mut self) -> Result<(), CorruptedWeights> {
+        let Self { weights, done, crc } = self;
+        let Weights { memory, expected } = weights;
+        let Some(expected) = *expected else {
+            return Ok(());
+        };
+        let all_bytes = memory.iter().map(|memory| memory.len()).sum::<usize>();
+        let mut bytes = all_bytes.div_ceil(crate::boards::CHECK_PARTS);
+        let mut before = *done;
+        for memory in memory {
+            let rest = memory.get(before..).unwrap_or_default();
+            before = before.saturating_sub(memory.len());
+            let part = rest.get(..bytes).unwrap_or(rest);
+            *crc = crc32_on(*crc, part);
+            *done += part.len();
+            bytes -= part.len();
+        }
+        if *done < all_bytes {
+            return Ok(());
+        }
+        *done = 0;
+        let found = core::mem::take(crc);
+        match found == expected {
+            true => Ok(()),
+            false => Err(CorruptedWeights { found, expected }),
+        }
+    }
 }

@@ -1,6 +1,8 @@
 //! Faults of the firmware: caught, and reported with the place.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use tadpool_boards::{Watchdog, WeightCheck};
 use tadpool_image::seal::seal;
 use tadpool_image::{Build, Interface};
 use tadpool_probe::RunnerError;
@@ -150,6 +152,79 @@ fn a_board_that_hangs_is_given_up() {
         "{error}"
     );
     insta::assert_snapshot!("hang", without_addresses(&error.to_string()));
+}
+
+/// An inference that hangs is ended by the watchdog, which names its step; the board starts
+/// again by itself, and its log tells.
+#[test]
+fn the_watchdog_ends_a_step_that_hangs() {
+    let mut board = tadpool_boards::find(tadpool_boards::DEFAULT_BOARD).unwrap();
+    board.watchdog = Some(Watchdog { limit_ms: 500 });
+    let build = Build {
+        board: &board,
+        model: None,
+        interface: Interface::SelfTests,
+    };
+    let image = tadpool_image::build(&build).unwrap();
+    let mut session = start_image(&board, &image.path, None, super::TIMEOUT).unwrap();
+    // It is fed between steps, and while the host or the clock is waited for.
+    assert_eq!(
+        session.infer(&picture(6)).unwrap().logits,
+        on_host(&picture(6)).0
+    );
+    session.wait(Duration::from_secs(1)).unwrap();
+    session.self_test(SelfTest::HangAfter { step: 4 }).unwrap();
+    let error = session.infer(&picture(6)).unwrap_err();
+    let text = error.to_string();
+    let SessionError::Fault(fault) = error else {
+        panic!("{text}");
+    };
+    assert_eq!(fault.report.kind, FaultKind::Watchdog, "{text}");
+    assert_eq!(fault.report.step, Some(5));
+    insta::assert_snapshot!("watchdog", text);
+    // Without anything that the host does.
+    let table = LogTable::of(&image.path, &std::fs::read(&image.path).unwrap()).unwrap();
+    let mut decoder = table.decoder();
+    let end = Instant::now() + super::TIMEOUT;
+    let expected = "the last run ended by the watchdog, step 5: nothing went on for 500 ms";
+    loop {
+        let lines = decoder.decode(&session.take_log());
+        if lines.iter().any(|line| line.message.starts_with(expected)) {
+            break;
+        }
+        assert!(Instant::now() < end, "it has not started again");
+        // A look stops an emulated core.
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// Weights that change while the firmware runs are noticed before the next inference, or
+/// within sixteen where each checks a part.
+#[test]
+fn weights_that_change_are_noticed() {
+    for (check, most) in [(WeightCheck::Inference, 1), (WeightCheck::Parts, 16)] {
+        let mut board = tadpool_boards::find(tadpool_boards::DEFAULT_BOARD).unwrap();
+        board.layout.check_weights = check;
+        let build = Build {
+            board: &board,
+            model: None,
+            interface: Interface::SelfTests,
+        };
+        let image = tadpool_image::build(&build).unwrap();
+        let mut session = start_image(&board, &image.path, None, super::TIMEOUT).unwrap();
+        for _ in 0..most {
+            session.infer(&picture(7)).unwrap();
+        }
+        session.self_test(SelfTest::CorruptWeights).unwrap();
+        let noticed = (1..=most).find_map(|count| match session.infer(&picture(7)) {
+            Ok(_) => None,
+            Err(SessionError::Fault(fault)) => Some((count, fault.report)),
+            Err(error) => panic!("{error}"),
+        });
+        let (_, report) = noticed.unwrap_or_else(|| panic!("{check:?} notices nothing"));
+        assert_eq!(report.kind, FaultKind::Weights);
+        assert!(report.message.starts_with("CRC-32 "), "{report:?}");
+    }
 }
 
 /// A weight that flips in the flash is told from a bug in the kernels.

@@ -108,6 +108,7 @@ fn carried() -> Generated {
         arena_bytes: tadpool_model::ARENA_BYTES,
         hash: tadpool_model::MODEL_HASH,
         has_section: false,
+        has_slots: false,
     }
 }
 

@@ -10,6 +10,7 @@ mod measures;
 mod mlperf;
 mod probe;
 mod requests;
+mod slots;
 
 use std::path::Path;
 use std::sync::{Mutex, OnceLock};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tadpool_boards::Board;
-use tadpool_compiler::generate::{Description, Generated, generate, layout};
+use tadpool_compiler::generate::{Choices, Description, Generated, generate, layout};
 use tadpool_compiler::place::program::{Arena, Program};
 use tadpool_image::{Build, Interface, Model};
 use tadpool_probe::Options;
@@ -34,7 +34,14 @@ impl Written {
 pub(crate) fn written(program: &Program<'_>, board: &Board) -> Written {
     let description = description(program);
     Written {
-        generated: generate(program, &description, layout(board.kernels)),
+        generated: generate(
+            program,
+            &description,
+            Choices {
+                slots: board.layout.weight_slots,
+                ..layout(board.kernels).into()
+            },
+        ),
         description,
     }
 }

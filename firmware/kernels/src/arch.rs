@@ -1,5 +1,6 @@
 //! The only unsafe code and assembly: views of arena bytes as wider or signed
-//! integers, and the inner loops of the layouts that one family of cores reads.
+//! integers, constants that lie in slots, and the inner loops of the layouts that one family
+//! of cores reads.
 //!
 //! A folder a core. Each has the same five modules, and takes those of [`portable`]
 //! that it has no loops of its own for:
@@ -43,6 +44,7 @@ macro_rules! offsets {
 }
 
 pub(crate) mod cast;
+pub(crate) mod placed;
 
 #[cfg(tadpool_core = "armv6m")]
 mod armv6m;

@@ -98,6 +98,7 @@ pub mod int16;
 pub mod network;
 pub mod output;
 mod present;
+pub mod slots;
 mod steps;
 #[cfg(feature = "visit")]
 pub mod visit;

@@ -61,6 +61,13 @@ pub trait Network: Sized + 'static {
     /// Tells networks apart.
     const MODEL_HASH: u32;
 
+    /// Hash of the network whose weights are in use: [`Self::MODEL_HASH`], unless those lie in
+    /// [`slots`](crate::slots) of their own.
+    #[doc(hidden)]
+    fn model_hash() -> u32 {
+        Self::MODEL_HASH
+    }
+
     /// The bytes of the arena.
     #[doc(hidden)]
     type Bytes: arena::Bytes;

@@ -23,6 +23,12 @@ pub trait Clock {
     /// Lets the counter count again, if a debug probe that left has stopped it. To be called
     /// before what is to be timed.
     fn wake(&self) {}
+
+    /// Called whenever something has gone on, at the cost of no step: an inference has come to
+    /// step number `step`, or time was waited for. It is what a watchdog is fed by.
+    fn alive(&self, step: Option<usize>) {
+        let _ = step;
+    }
 }
 
 /// A timer of the board that starts again from zero after its period, and whose
@@ -96,6 +102,7 @@ impl<'a, C: Clock, T: SelfTests> Recorder<'a, C, T> {
         self_tests: T,
     ) -> Self {
         CURRENT_STEP.store(0, Ordering::Relaxed);
+        clock.alive(Some(0));
         clock.wake();
         let last = clock.now();
         Self {
@@ -136,6 +143,7 @@ impl<C: Clock, T: SelfTests> Observer for Recorder<'_, C, T> {
             };
         }
         CURRENT_STEP.store(step + 1, Ordering::Relaxed);
+        self.clock.alive(Some(step + 1));
         self.self_tests.after_step(step);
         self.last = self.clock.now();
     }
@@ -154,7 +162,9 @@ impl<C: Clock> DelayNs for Delay<'_, C> {
     fn delay_ns(&mut self, ns: u32) {
         let ticks = (u64::from(ns) * u64::from(C::FREQUENCY_HZ)).div_ceil(1_000_000_000);
         let start = self.0.now();
-        while self.0.now() - start < ticks {}
+        while self.0.now() - start < ticks {
+            self.0.alive(None);
+        }
     }
 }
 

@@ -175,6 +175,19 @@ impl Rtt {
     pub fn open() -> Self {
         Self(())
     }
+
+    /// Takes the bytes that are there, perhaps none, without waiting; returns how many.
+    pub fn take(&mut self, bytes: &mut [u8]) -> usize {
+        let [ring] = &_SEGGER_RTT.down;
+        ring.take(&REQUESTS, bytes)
+    }
+
+    /// Puts as many of `bytes` as there is room for, perhaps none, without waiting; returns how
+    /// many.
+    pub fn put(&mut self, bytes: &[u8]) -> usize {
+        let [ring, _] = &_SEGGER_RTT.up;
+        ring.put(&RESPONSES, bytes)
+    }
 }
 
 impl ErrorType for Rtt {
@@ -184,10 +197,9 @@ impl ErrorType for Rtt {
 impl Read for Rtt {
     /// Waits for the first byte.
     fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Self::Error> {
-        let [ring] = &_SEGGER_RTT.down;
         loop {
             // A core that sleeps keeps some probes from its memory.
-            match ring.take(&REQUESTS, bytes) {
+            match self.take(bytes) {
                 0 if !bytes.is_empty() => core::hint::spin_loop(),
                 count => return Ok(count),
             }
@@ -198,9 +210,8 @@ impl Read for Rtt {
 impl Write for Rtt {
     /// Waits for room for the first byte, which is there when the host reads.
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Self::Error> {
-        let [ring, _] = &_SEGGER_RTT.up;
         loop {
-            match ring.put(&RESPONSES, bytes) {
+            match self.put(bytes) {
                 0 if !bytes.is_empty() => core::hint::spin_loop(),
                 count => return Ok(count),
             }

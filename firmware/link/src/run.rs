@@ -12,14 +12,14 @@ use tadpool_kernels::network::Received as _;
 use tadpool_kernels::{Arena, Logit, Network, Prediction};
 use tadpool_protocol::{
     Counter, FaultKind, FaultReport, FrameReader, Hello, LOGITS_PER_FRAME, LogitsPiece, MAX_FRAME,
-    Refusal, Request, Response, SelfTest, Setup, VERSION, encode,
+    Message, Refusal, Request, Response, SelfTest, Setup, VERSION, encode,
 };
 
 use crate::measure::{Clock, Delay, Recorder, StepRecord, current_step, overhead_ticks};
 
 /// The parts of a board that the request loop needs.
 #[derive(Debug)]
-pub struct Board<L, P, C, S, G, T = ()> {
+pub struct Board<L, P, C, S, G, T = (), W = ()> {
     /// Name of the board's file.
     pub name: &'static str,
     /// The set-up of the start-up code.
@@ -36,6 +36,8 @@ pub struct Board<L, P, C, S, G, T = ()> {
     pub log: G,
     /// Faults on demand, in images that are built for it.
     pub self_tests: T,
+    /// What is checked of the weights before each inference.
+    pub weights: W,
 }
 
 impl<L, C> Board<L, NoPin, C, (), ()> {
@@ -50,6 +52,7 @@ impl<L, C> Board<L, NoPin, C, (), ()> {
             stack: (),
             log: (),
             self_tests: (),
+            weights: (),
         }
     }
 }
@@ -89,6 +92,58 @@ impl SelfTests for () {
     }
 
     fn after_step(self, _step: usize) {}
+}
+
+/// What is checked of the weights before each inference.
+pub trait WeightCheck {
+    /// Compares the weights, or a part of them, with what was written.
+    ///
+    /// # Errors
+    /// [`CorruptedWeights`] if they are not the same.
+    fn check(&mut self) -> Result<(), CorruptedWeights>;
+}
+
+/// Nothing.
+impl WeightCheck for () {
+    fn check(&mut self) -> Result<(), CorruptedWeights> {
+        Ok(())
+    }
+}
+
+/// Nothing while there is none.
+impl<W: WeightCheck> WeightCheck for Option<W> {
+    fn check(&mut self) -> Result<(), CorruptedWeights> {
+        self.as_mut().map_or(Ok(()), W::check)
+    }
+}
+
+/// Other weights than were written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CorruptedWeights {
+    /// CRC-32 of those that are there.
+    pub found: u32,
+    /// That of those that were written.
+    pub expected: u32,
+}
+
+impl CorruptedWeights {
+    /// Both, as text. Without the library's formatting, whose machine code calls functions by
+    /// addresses that only the run tells.
+    pub fn message(self) -> Message {
+        let mut message = cut("CRC-32 ");
+        push_hexadecimal(&mut message, self.found);
+        message.push_str(", written ").ok();
+        push_hexadecimal(&mut message, self.expected);
+        message
+    }
+}
+
+/// Adds a number as eight hexadecimal digits.
+fn push_hexadecimal(message: &mut Message, number: u32) {
+    for place in (0..8).rev() {
+        let digit = char::from_digit(number >> (4 * place) & 15, 16);
+        message.push(digit.unwrap_or('?')).ok();
+    }
 }
 
 /// How much of the stack is used.
@@ -177,8 +232,8 @@ pub enum End {
 /// Answers requests until the host has no more. A function of its own in the image, which
 /// reports of faults name.
 #[inline(never)]
-pub fn serve<N, L, P, C, S, G, T, const STEPS: usize>(
-    board: &mut Board<L, P, C, S, G, T>,
+pub fn serve<N, L, P, C, S, G, T, W, const STEPS: usize>(
+    board: &mut Board<L, P, C, S, G, T, W>,
     arena: &mut Arena<N>,
     buffers: &mut Buffers<STEPS>,
 ) -> End
@@ -190,6 +245,7 @@ where
     S: StackGauge,
     G: Log,
     T: SelfTests,
+    W: WeightCheck,
 {
     let overhead_ticks = overhead_ticks(&board.clock);
     let Buffers {
@@ -220,8 +276,8 @@ where
     }
 }
 
-struct Session<'a, N: Network, L, P, C, S, G, T> {
-    board: &'a mut Board<L, P, C, S, G, T>,
+struct Session<'a, N: Network, L, P, C, S, G, T, W> {
+    board: &'a mut Board<L, P, C, S, G, T, W>,
     arena: &'a mut Arena<N>,
     frame: &'a mut [u8; MAX_FRAME],
     records: &'a mut [StepRecord],
@@ -247,7 +303,7 @@ impl Received {
     };
 }
 
-impl<N, L, P, C, S, G, T> Session<'_, N, L, P, C, S, G, T>
+impl<N, L, P, C, S, G, T, W> Session<'_, N, L, P, C, S, G, T, W>
 where
     N: Network,
     L: Read + Write,
@@ -256,6 +312,7 @@ where
     S: StackGauge,
     G: Log,
     T: SelfTests,
+    W: WeightCheck,
 {
     fn answer(&mut self, reader: &mut FrameReader) -> Result<(), End> {
         let Ok(request) = reader.message() else {
@@ -296,7 +353,7 @@ where
             version: VERSION,
             board: cut(self.board.name),
             model: cut(N::NAME),
-            model_hash: N::MODEL_HASH,
+            model_hash: N::model_hash(),
             input: [
                 N::INPUT_HEIGHT as u16,
                 N::INPUT_WIDTH as u16,
@@ -348,6 +405,16 @@ where
             return self.refuse(Refusal::BadChecksum {
                 received: received.checksum,
             });
+        }
+        if let Err(corrupted) = self.board.weights.check() {
+            let report = FaultReport {
+                kind: FaultKind::Weights,
+                step: None,
+                message: corrupted.message(),
+                registers: None,
+            };
+            self.send(&Response::Fault(report))?;
+            return Err(End::Fault);
         }
 
         let Board {

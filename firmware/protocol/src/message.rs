@@ -4,7 +4,7 @@ use heapless::{String, Vec};
 use serde::{Deserialize, Serialize};
 
 /// Changes whenever a message changes; both sides compare it in [`Hello`].
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;
 /// Most pixel bytes in one [`Request::Pixels`].
 pub const PIXELS_PER_FRAME: usize = 512;
 /// Most values in one [`LogitsPiece`].
@@ -73,6 +73,14 @@ pub enum SelfTest {
         /// Index of the step.
         step: u16,
     },
+    /// Never ends the next inference once this step of it has ended, so that the step after it
+    /// is the one that runs.
+    HangAfter {
+        /// Index of the step.
+        step: u16,
+    },
+    /// Flips a bit of the weights, where their memory can be written as an emulator's can.
+    CorruptWeights,
 }
 
 /// An answer of the firmware.
@@ -235,6 +243,8 @@ pub enum FaultKind {
     Exception,
     /// The flash holds other weights than were written.
     Weights,
+    /// Nothing went on for as long as the board's watchdog waits.
+    Watchdog,
 }
 
 /// The registers that the processor saved on entry to the fault handler, and its fault

@@ -56,6 +56,7 @@ fn lines(sent: &[u8]) -> (Vec<String>, Pin) {
         stack: board.stack,
         log: board.log,
         self_tests: (),
+        weights: (),
     };
     board.link.sent.extend(sent);
     let mut arena = Box::new(Arena::new());

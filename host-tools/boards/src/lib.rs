@@ -64,6 +64,9 @@ pub struct Board {
     /// How long its memories take; see [`Board::latency`] for a board whose file does not say.
     #[serde(default)]
     pub latency: Option<latency::Latency>,
+    /// The chip's watchdog; off if none.
+    #[serde(default)]
+    pub watchdog: Option<Watchdog>,
     /// The counter that costs are measured with.
     pub counter: Counter,
     /// How an image is run.
@@ -125,13 +128,44 @@ pub struct Layout {
     pub rings: Option<String>,
     /// Length of the stack.
     pub stack_bytes: u32,
+    /// Whether `weights` is two slots, which are written apart from the program: an update of
+    /// the weights goes to the one that is not in use, and can be undone.
+    #[serde(default)]
+    pub weight_slots: bool,
     /// Whether the weights that an inference reads most often are copied to `ram` at start, as
     /// far as there is room: where the memory that holds them is slower.
     #[serde(default)]
     pub copy_weights: bool,
+    /// When the firmware compares the weights with what was written.
+    #[serde(default)]
+    pub check_weights: WeightCheck,
     /// The block that the boot ROM reads beside the vector table, if any.
     #[serde(default)]
     pub boot: Option<Boot>,
+}
+
+/// When the firmware compares the CRC of the weights.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WeightCheck {
+    /// At each start.
+    #[default]
+    Start,
+    /// At each start, and a sixteenth before each inference.
+    Parts,
+    /// At each start, and all before each inference.
+    Inference,
+}
+
+impl WeightCheck {
+    /// Inferences in which all weights are checked once; none where only a start does so.
+    pub fn parts(self) -> Option<u32> {
+        match self {
+            Self::Start => None,
+            Self::Parts => Some(16),
+            Self::Inference => Some(1),
+        }
+    }
 }
 
 /// The block that a chip's boot ROM reads beside the vector table.
@@ -189,6 +223,14 @@ pub struct CoreClock {
     pub caches: String,
     /// Cycles that a read of the flash waits.
     pub flash_wait_states: u32,
+}
+
+/// A watchdog, which resets the board if nothing goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Watchdog {
+    /// Milliseconds that a step of an inference may take.
+    pub limit_ms: u32,
 }
 
 /// The counter that costs are measured with.
@@ -290,8 +332,25 @@ impl Board {
         if layout.weights == layout.code {
             code
         } else {
-            code + self.length(&layout.weights, None)
+            code + self.weights_bytes()
         }
+    }
+
+    /// Bytes that weights may take in a memory of their own.
+    pub fn weights_bytes(&self) -> u64 {
+        match self.slots() {
+            Some([slot, _]) => u64::from(slot.length.saturating_sub(linker::SLOT_HEADER_BYTES)),
+            None => self.length(&self.layout.weights, None),
+        }
+    }
+
+    /// The slots of the weights, each half of their memory, where they have any.
+    pub fn slots(&self) -> Option<[Region; 2]> {
+        let memory = self.memory.get(&self.layout.weights);
+        let &Region { origin, length } = memory.filter(|_| self.layout.weight_slots)?;
+        let length = length / 2;
+        let second = origin.checked_add(length)?;
+        Some([origin, second].map(|origin| Region { origin, length }))
     }
 
     /// Bytes that variables and stack may take.
@@ -423,6 +482,7 @@ mod tests {
                 caches: "none".into(),
                 flash_wait_states: 0,
             });
+            board.watchdog = Some(Watchdog { limit_ms: 1 });
             let memories = board
                 .latency
                 .iter_mut()

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use super::{Board, Boot, Region};
 
+/// Bytes of the header before the weights in a slot: those of `tadpool_kernels::slots`.
+pub(crate) const SLOT_HEADER_BYTES: u32 = 32;
 /// Bytes of a second boot loader.
 const SECOND_STAGE_BYTES: u32 = 0x100;
 
@@ -48,6 +50,12 @@ impl Board {
         if layout.weights != layout.code {
             let weights = self.region("weights", &layout.weights)?;
             add("WEIGHTS", weights.origin, weights.length);
+            if let Some([first, second]) = self.slots() {
+                let (header, behind) = (SLOT_HEADER_BYTES, first.length - SLOT_HEADER_BYTES);
+                add("SLOT_HEADER", first.origin, header);
+                add("SLOT", first.origin + header, behind);
+                add("OTHER_HEADER", second.origin, header);
+            }
         }
         if let Some(name) = &layout.rings {
             let rings = self.region("rings", name)?;

@@ -18,6 +18,8 @@ pub struct Startup {
     pub uart: Port,
     /// The block beside the vector table that it brings.
     pub boot: Option<Boot>,
+    /// Whether it can start the chip's watchdog.
+    pub has_watchdog: bool,
 }
 
 /// Chips that a start-up code is for.
@@ -52,17 +54,20 @@ pub const STARTUPS: &[Startup] = &[
         "qemu_mps2",
         &["Cortex-M3", "Cortex-M4F", "Cortex-M7"],
     ),
-    Startup::emulated(
-        "qemu-systick",
-        "qemu_systick",
-        &[
-            "Cortex-M0",
-            "Cortex-M3",
-            "Cortex-M4F",
-            "Cortex-M33",
-            "Cortex-M55",
-        ],
-    ),
+    Startup {
+        has_watchdog: false,
+        ..Startup::emulated(
+            "qemu-systick",
+            "qemu_systick",
+            &[
+                "Cortex-M0",
+                "Cortex-M3",
+                "Cortex-M4F",
+                "Cortex-M33",
+                "Cortex-M55",
+            ],
+        )
+    },
     Startup::of("nrf52840-dk", "nrf52840_dk", "nRF52840", "Cortex-M4F"),
     Startup::of("nrf5340-dk", "nrf5340_dk", "nRF5340", "Cortex-M33"),
     Startup::of("nrf54l15-dk", "nrf54l15_dk", "nRF54L15", "Cortex-M33"),
@@ -95,7 +100,10 @@ pub const STARTUPS: &[Startup] = &[
         "STM32F746",
         "Cortex-M7",
     ),
-    Startup::of("stm32n6570-dk", "stm32n6570_dk", "STM32N657", "Cortex-M55"),
+    Startup {
+        has_watchdog: false,
+        ..Startup::of("stm32n6570-dk", "stm32n6570_dk", "STM32N657", "Cortex-M55")
+    },
     Startup {
         name: GENERIC,
         file: "cortex_m",
@@ -103,6 +111,7 @@ pub const STARTUPS: &[Startup] = &[
         has_busy_register: false,
         uart: Port::None,
         boot: None,
+        has_watchdog: false,
     },
 ];
 
@@ -158,6 +167,7 @@ impl Startup {
             has_busy_register: false,
             uart: Port::None,
             boot: None,
+            has_watchdog: true,
         }
     }
 
@@ -186,6 +196,7 @@ impl Startup {
             has_busy_register: true,
             uart: Port::At,
             boot: None,
+            has_watchdog: true,
         }
     }
 
@@ -237,6 +248,10 @@ impl Startup {
         if !self.has_busy_register && has_register {
             let problem = format!("is not used by start-up code `{name}`: leave it out");
             return wrong("busy_register", "given", problem);
+        }
+        if board.watchdog.is_some() && !self.has_watchdog {
+            let problem = format!("is not started by start-up code `{name}`: leave it out");
+            return wrong("watchdog", "given", problem);
         }
         match (&board.uart, self.uart) {
             (Some(uart), Port::None) => {

@@ -1,8 +1,10 @@
 //! Values that a board's file cannot have.
 
+use std::ops::RangeInclusive;
+
 use super::latency;
 use super::startup::{self, Problem, STARTUPS, Startup};
-use super::{Board, Region, Runner};
+use super::{Board, Region, Runner, Watchdog};
 
 /// Bytes of the protocol's field for a board's name.
 const MAX_NAME: usize = 32;
@@ -10,6 +12,10 @@ const MAX_NAME: usize = 32;
 const MAX_SPEED_KHZ: u32 = 100_000;
 /// More than QEMU takes is refused by it.
 const MAX_ICOUNT_SHIFT: u32 = 10;
+/// What the watchdog of an RP2040 can count, which counts least.
+const WATCHDOG_MS: RangeInclusive<u32> = 100..=8000;
+/// The smallest sector that flash is erased by.
+const SLOT_MULTIPLE_BYTES: u32 = 1 << 10;
 const POSITIVE: &str = "must be positive";
 
 /// The first field whose value cannot be.
@@ -19,6 +25,7 @@ pub(crate) fn check(board: &Board) -> Result<(), Problem> {
     check_memory(board)?;
     check_layout(board)?;
     check_clock(board)?;
+    check_watchdog(board)?;
     latency::check(board)?;
     check_runner(board)?;
     let name = board.startup();
@@ -102,6 +109,9 @@ fn check_layout(board: &Board) -> Result<(), Problem> {
         let problem = "asks for a copy of weights that are not in the memory of `layout.code`";
         return Err(("layout.copy_weights", "true".into(), problem.into()));
     }
+    if layout.weight_slots {
+        check_slots(board)?;
+    }
     let inference = board.budget.inference_stack_bytes;
     if inference.is_some_and(|bytes| bytes == 0 || bytes > stack) {
         let problem = "is not between 1 and `layout.stack_bytes`".into();
@@ -109,6 +119,26 @@ fn check_layout(board: &Board) -> Result<(), Problem> {
         return Err(("budget.inference_stack_bytes", value, problem));
     }
     Ok(())
+}
+
+/// Slots are a memory of their own, in halves that begin where erasing one leaves the other.
+fn check_slots(board: &Board) -> Result<(), Problem> {
+    let layout = &board.layout;
+    let problem = if layout.weights == layout.code {
+        "needs a [memory] of their own for the weights in `layout.weights`".to_owned()
+    } else if !board.memory[&layout.weights]
+        .length
+        .is_multiple_of(2 * SLOT_MULTIPLE_BYTES)
+        || !board.memory[&layout.weights]
+            .origin
+            .is_multiple_of(SLOT_MULTIPLE_BYTES)
+    {
+        let name = &layout.weights;
+        format!("halves `{name}`, which has to begin and halve at a multiple of 1 KB")
+    } else {
+        return Ok(());
+    };
+    Err(("layout.weight_slots", "true".into(), problem))
 }
 
 fn overlap(board: &Board, one: &str, other: &str) -> bool {
@@ -144,6 +174,18 @@ fn check_clock(board: &Board) -> Result<(), Problem> {
     }
     match &board.uart {
         Some(uart) if uart.baud == 0 => Err(("uart.baud", "0".into(), POSITIVE.into())),
+        _ => Ok(()),
+    }
+}
+
+/// A limit that every chip's watchdog can count, above any step of a small network.
+fn check_watchdog(board: &Board) -> Result<(), Problem> {
+    match &board.watchdog {
+        Some(Watchdog { limit_ms }) if !WATCHDOG_MS.contains(limit_ms) => {
+            let (first, last) = (WATCHDOG_MS.start(), WATCHDOG_MS.end());
+            let problem = format!("is not between {first} and {last}");
+            Err(("watchdog.limit_ms", limit_ms.to_string(), problem))
+        }
         _ => Ok(()),
     }
 }
@@ -293,6 +335,24 @@ mod tests {
                 "ram = \"ram\"",
                 "ram = \"ram\"\nrings = \"flash\"",
                 "layout.rings = `flash` is, in part, the memory of layout.code",
+            ),
+            (
+                f746,
+                "[counter]",
+                "[watchdog]\nlimit_ms = 9000\n[counter]",
+                "watchdog.limit_ms = 9000 is not between 100 and 8000",
+            ),
+            (
+                "qemu-lm3s6965evb",
+                "[counter]",
+                "[watchdog]\nlimit_ms = 2000\n[counter]",
+                "watchdog = given is not started by start-up code `qemu-systick`",
+            ),
+            (
+                f746,
+                "weight_slots = false",
+                "weight_slots = true",
+                "layout.weight_slots = true needs a [memory] of their own",
             ),
             (
                 f746,

@@ -178,6 +178,7 @@ impl Model {
         let choices = Choices {
             layout: generate::layout(self.kernels),
             section: self.section.clone(),
+            slots: false,
         };
         compiled.generate_with(choices).write_module(folder, &[])?;
         Ok(())

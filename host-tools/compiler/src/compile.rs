@@ -9,7 +9,7 @@ pub mod widen;
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-use tadpool_boards::KernelVariant;
+use tadpool_boards::{Board, KernelVariant};
 use tadpool_input::text::shown;
 use tadpool_kernels::Fault;
 
@@ -285,6 +285,14 @@ impl Compiled {
     /// The source of the generated crate, for these kernels.
     pub fn generate(&self, kernels: KernelVariant) -> Generated {
         self.generate_with(generate::layout(kernels))
+    }
+
+    /// The same for a board: in slots, where it has them.
+    pub fn generate_for(&self, board: &Board) -> Generated {
+        self.generate_with(Choices {
+            slots: board.layout.weight_slots,
+            ..generate::layout(board.kernels).into()
+        })
     }
 
     /// The same with other choices.

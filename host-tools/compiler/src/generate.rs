@@ -63,6 +63,8 @@ pub struct Generated {
     pub hash: u32,
     /// Whether weights and tables have a section of their own.
     pub has_section: bool,
+    /// Whether all constants are taken from one of two slots.
+    pub has_slots: bool,
 }
 
 /// The weights of one step.
@@ -84,6 +86,9 @@ pub struct Choices {
     /// The linker's section for weights and tables, instead of the compiler's own for
     /// constants.
     pub section: Option<String>,
+    /// Whether all constants are taken from one of two slots, which the firmware chooses; see
+    /// [`tadpool_kernels::slots`].
+    pub slots: bool,
 }
 
 impl From<Layout> for Choices {
@@ -91,6 +96,7 @@ impl From<Layout> for Choices {
         Self {
             layout,
             section: None,
+            slots: false,
         }
     }
 }
@@ -133,6 +139,7 @@ pub fn generate(
         arena_bytes: program.arena_size,
         hash,
         has_section: tables.section.is_some(),
+        has_slots: choices.slots,
     }
 }
 

@@ -147,7 +147,7 @@ pub fn fit(board: &Board, sizes: &Sizes, savings: &Savings) -> Fit {
     };
     let weights = has_own_memory.then(|| Need {
         needed_bytes: sizes.weights_bytes,
-        available_bytes: board.length(&layout.weights, None),
+        available_bytes: board.weights_bytes(),
     });
     let ram = Need {
         needed_bytes: sizes.ram_bytes(),

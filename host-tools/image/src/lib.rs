@@ -12,6 +12,8 @@ pub mod hash;
 
 pub mod seal;
 
+pub mod slots;
+
 pub mod weigh;
 
 pub mod cache;

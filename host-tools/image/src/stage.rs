@@ -5,12 +5,13 @@ use std::borrow::Cow;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use tadpool_boards::WeightCheck;
 use tadpool_toolchain::Toolchain;
 use toml::{Table, Value};
 
 use super::cache::Key;
 use super::sources::{self, Files};
-use super::{Build, FirmwareError, Limits, placement};
+use super::{Build, FirmwareError, Interface, Limits, placement};
 
 /// The board's file, in the staged folder.
 const BOARD: &str = "board.toml";
@@ -74,6 +75,16 @@ impl Stage {
         let mut arguments: Vec<String> = vec!["--release".into(), "--bin".into(), program.into()];
         arguments.extend(["--no-default-features".into(), "--features".into()]);
         arguments.push(build.board.features());
+        let is_watched = matches!(build.interface, Interface::Requests | Interface::SelfTests);
+        if build.board.watchdog.is_some() && is_watched {
+            arguments.push("--features=watchdog".into());
+        }
+        if build.board.layout.check_weights != WeightCheck::Start && is_watched {
+            arguments.push("--features=check-weights".into());
+        }
+        if build.model.is_some_and(|model| model.generated.has_slots) {
+            arguments.push("--features=slots".into());
+        }
         if let Some(feature) = build.interface.feature() {
             arguments.push(format!("--features={feature}"));
         }

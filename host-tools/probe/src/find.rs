@@ -9,7 +9,7 @@ use probe_rs::Target;
 use probe_rs::config::MemoryRegion;
 use tadpool_boards::startup::{Chips, GENERIC, STARTUPS, Startup};
 use tadpool_boards::{
-    Board, BoardError, Budget, Counter, KernelVariant, Layout, Probe, Region, Runner,
+    Board, BoardError, Budget, Counter, KernelVariant, Layout, Probe, Region, Runner, WeightCheck,
 };
 use toml::{Table, Value};
 
@@ -167,7 +167,9 @@ pub fn board_of_chip(chip: &str) -> Result<Board, FindError> {
             weights: code.clone(),
             ram: ram.clone(),
             stack_bytes: stack_bytes as u32,
+            weight_slots: false,
             copy_weights: false,
+            check_weights: WeightCheck::Start,
             boot: None,
             rings: None,
         },
@@ -175,6 +177,7 @@ pub fn board_of_chip(chip: &str) -> Result<Board, FindError> {
         budget: Budget::default(),
         clock: None,
         latency: None,
+        watchdog: None,
         counter: Counter {
             name: "the core's own".to_owned(),
             frequency_hz: None,

@@ -1,5 +1,6 @@
 //! Writing an image into a board's flash.
 
+use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -34,7 +35,34 @@ impl Connection {
     /// anew by the next call.
     pub fn flash(&mut self, image: &Path, progress: &dyn Progress) -> Result<Flashed, ProbeError> {
         let loader = self.loader(image)?;
-        let bytes = length(&loader);
+        let flashed = self.commit(&loader, progress)?;
+        self.is_loaded = true;
+        Ok(flashed)
+    }
+
+    /// Writes `bytes` to `address` of the flash and reads them back. The rest of the sectors
+    /// that they are in is erased.
+    ///
+    /// # Errors
+    /// A [`ProbeError`].
+    pub fn flash_bytes(
+        &mut self,
+        address: u64,
+        bytes: &[u8],
+        progress: &dyn Progress,
+    ) -> Result<Flashed, ProbeError> {
+        let mut loader = self.session.target().flash_loader();
+        let added = loader.add_data(address, bytes);
+        added.map_err(|error| self.flash_error(&error, 0, bytes.len() as u64))?;
+        self.commit(&loader, progress)
+    }
+
+    fn commit(
+        &mut self,
+        loader: &FlashLoader,
+        progress: &dyn Progress,
+    ) -> Result<Flashed, ProbeError> {
+        let bytes = length(loader);
         let start = Instant::now();
         let mut written_bytes = 0;
         let mut options = DownloadOptions::default();
@@ -53,7 +81,6 @@ impl Connection {
         let result = loader.commit(&mut self.session, options);
         progress.end();
         result.map_err(|error| self.flash_error(&error, written_bytes, bytes))?;
-        self.is_loaded = true;
         Ok(Flashed {
             bytes,
             time: Some(start.elapsed()),
@@ -91,12 +118,16 @@ impl Connection {
         self.flash(image, progress)
     }
 
-    /// The first address at which the flash does not hold what `image` has there; the core
-    /// goes on running.
+    /// The first address at which the flash does not hold what `image` has there, but for what
+    /// it has in the regions `except`; the core goes on running.
     ///
     /// # Errors
     /// A [`ProbeError`] if the image or the flash cannot be read.
-    pub(super) fn first_difference(&mut self, image: &Path) -> Result<Option<u64>, ProbeError> {
+    pub(super) fn first_difference(
+        &mut self,
+        image: &Path,
+        except: &[Range<u64>],
+    ) -> Result<Option<u64>, ProbeError> {
         let loader = self.loader(image)?;
         let mut found = [0; PIECE_BYTES];
         for (address, bytes) in loader.data() {
@@ -111,13 +142,33 @@ impl Connection {
                     doing: "its flash was compared",
                     cause: self.cause(&error),
                 })?;
-                let place = found.iter().zip(piece).position(|(a, b)| a != b);
-                if let Some(place) = place {
-                    return Ok(Some(address + place as u64));
+                let differing = (address..).zip(found.iter().zip(piece));
+                let mut differing = differing.filter(|(_, (a, b))| a != b);
+                let first = differing
+                    .find(|(address, _)| !except.iter().any(|region| region.contains(address)));
+                if let Some((address, _)) = first {
+                    return Ok(Some(address));
                 }
             }
         }
         Ok(None)
+    }
+
+    /// Start and length of the flash's sector at `address`; none if it is no flash.
+    pub(super) fn sector_at(&mut self, address: u64) -> Option<(u64, u64)> {
+        let algorithms = &self.session.target().flash_algorithms;
+        let mut properties = algorithms
+            .iter()
+            .map(|algorithm| &algorithm.flash_properties);
+        let flash = properties.find(|flash| flash.address_range.contains(&address))?;
+        let within = address - flash.address_range.start;
+        let sector = flash
+            .sectors
+            .iter()
+            .rfind(|sector| sector.address <= within)?;
+        let before = (within - sector.address) / sector.size.max(1) * sector.size;
+        let start = flash.address_range.start + sector.address + before;
+        Some((start, sector.size))
     }
 
     pub(super) fn loader(&mut self, image: &Path) -> Result<FlashLoader, ProbeError> {

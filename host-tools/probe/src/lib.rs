@@ -12,6 +12,8 @@ pub mod qemu;
 
 pub mod session;
 
+pub mod slots;
+
 pub mod logs;
 
 pub mod trace;

@@ -142,7 +142,12 @@ impl RttLink {
     /// # Errors
     /// A [`ProbeError`] if the image or the flash cannot be read.
     pub fn flash_difference(&mut self, image: &Path) -> Result<Option<u64>, ProbeError> {
-        self.connection.first_difference(image)
+        self.connection.first_difference(image, &[])
+    }
+
+    /// Ends the link; the firmware goes on.
+    pub fn into_connection(self) -> Connection {
+        self.connection
     }
 
     /// Resets the board and links to it again; the arguments are those of

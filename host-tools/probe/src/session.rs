@@ -491,6 +491,7 @@ fn fault_text(fault: &Fault) -> String {
             "the weights in its flash are not those that were written; flash it again, and if \
              that helps for a while only, the flash is worn out or something else writes to it"
         }
+        FaultKind::Watchdog => "the watchdog ended a firmware that hung",
     };
     let mut text = what.to_owned();
     if let Some(step) = report.step {

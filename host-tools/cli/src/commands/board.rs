@@ -147,7 +147,7 @@ impl BoardImage {
     }
 
     fn build_with(interface: Interface, board: Board, compiled: &Compiled) -> anyhow::Result<Self> {
-        let generated = compiled.generate(board.kernels);
+        let generated = compiled.generate_for(&board);
         let image = build_image(interface, &board, &generated, compiled)?;
         Ok(Self::of(board, image, &generated, compiled))
     }

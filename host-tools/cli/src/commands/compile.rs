@@ -170,7 +170,10 @@ impl Compile {
         };
         let build = |attempt: &Attempt| -> anyhow::Result<_> {
             let compiled = calibrated.compile(&model, attempt.choice.clone(), &attempt.schedule)?;
-            let generated = compiled.generate(kernels);
+            let generated = match self.kernels {
+                Some(kernels) => compiled.generate(kernels),
+                None => compiled.generate_for(&board),
+            };
             let image = build_image(Interface::Requests, &board, &generated, &compiled)?;
             let taken = Taken {
                 flash_bytes: image.sizes.flash_bytes(),

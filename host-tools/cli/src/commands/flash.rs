@@ -2,14 +2,17 @@
 
 use std::fmt;
 
+use anyhow::bail;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use tadpool_image::Interface;
-use tadpool_probe::START_TIME;
+use tadpool_image::slots::Update;
+use tadpool_probe::{START_TIME, connect};
 
-use super::board::{BoardArgs, ProbeArgs};
+use super::board::{BoardArgs, BoardImage, ProbeArgs};
 use super::model::CompileArgs;
 use super::named::Named;
+use super::progress::Bars;
 use super::report::grouped;
 
 #[derive(Debug, Args)]
@@ -24,6 +27,14 @@ pub(crate) struct Flash {
     /// through RTT, which needs the debug probe, or through the board's UART.
     #[arg(long, value_name = "THROUGH")]
     mlperf: Option<Through>,
+    /// Write the weights only, beside the firmware that is there, on a board with
+    /// `layout.weight_slots`: into the slot that is not in use. The layers must be those that
+    /// the firmware was built for.
+    #[arg(long, conflicts_with = "roll_back")]
+    weights_only: bool,
+    /// Return to the weights before the last `--weights-only`: erases those in use.
+    #[arg(long)]
+    roll_back: bool,
 }
 
 /// The link for MLPerf Tiny's commands.
@@ -51,6 +62,29 @@ pub(crate) struct FlashReport {
     chip: String,
     bytes: u64,
     seconds: f64,
+    /// Of a board whose weights have slots.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weights: Option<WeightsReport>,
+}
+
+/// The weights that a board takes from one of its slots.
+#[derive(Debug, Serialize)]
+struct WeightsReport {
+    done: WeightsDone,
+    /// Index of the slot.
+    slot: usize,
+    /// Number of the update.
+    update: u32,
+    model_hash: String,
+    /// What is in the other slot.
+    other: String,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum WeightsDone {
+    Written,
+    RolledBack,
 }
 
 impl Flash {
@@ -63,6 +97,9 @@ impl Flash {
             ..Named::default()
         })?;
         let built = self.board.build_with(interface, &model, &compiled)?;
+        if self.weights_only || self.roll_back {
+            return self.flash_weights(&model.description.name, &built);
+        }
         let (connection, flashed) = built.flash(&self.probe)?;
         // The board runs the image when it is next looked for.
         connection.run(&built.image.path, START_TIME)?;
@@ -72,6 +109,66 @@ impl Flash {
             chip: built.board.chip,
             bytes: flashed.bytes,
             seconds: flashed.time.unwrap_or_default().as_secs_f64(),
+            weights: None,
+        })
+    }
+
+    /// Writes the weights alone, or returns to those before.
+    fn flash_weights(self, model: &str, built: &BoardImage) -> anyhow::Result<FlashReport> {
+        let (board, path) = (&built.board, &built.image.path);
+        let option = match self.roll_back {
+            true => "--roll-back",
+            false => "--weights-only",
+        };
+        if board.slots().is_none() {
+            bail!(
+                "board `{}` has no slots for weights, which `{option}` needs: set \
+                 `layout.weight_slots` in a file of it (see host-tools/boards/README.md)",
+                board.name
+            );
+        }
+        if built.is_emulated() {
+            bail!(
+                "board `{}` is emulated and keeps nothing from one command to the next, so \
+                 `{option}` finds no firmware there",
+                board.name
+            );
+        }
+        let update = Update::of(path, &built.bytes()?, board)?;
+        let mut connection = connect(board, &self.probe.options())?;
+        let (done, slots, flashed) = match self.roll_back {
+            true => {
+                let slots = connection.roll_back_weights(board, path, &update)?;
+                (WeightsDone::RolledBack, slots, None)
+            }
+            false => {
+                let bars = Bars::default();
+                let (slots, flashed) = connection.update_weights(board, path, &update, &bars)?;
+                (WeightsDone::Written, slots, Some(flashed))
+            }
+        };
+        let (Some(slot), Some(header)) = (slots.used, slots.header()) else {
+            bail!("the weights were written and are not whole: repeat the command");
+        };
+        connection.run(path, START_TIME)?;
+        let other = match &slots.found[1 - slot] {
+            Ok(header) => format!("update {}, model {:08x}", header.update, header.model_hash),
+            Err(problem) => problem.to_string(),
+        };
+        let time = flashed.and_then(|flashed| flashed.time);
+        Ok(FlashReport {
+            model: model.to_owned(),
+            board: board.name.clone(),
+            chip: board.chip.clone(),
+            bytes: flashed.map_or(0, |flashed| flashed.bytes),
+            seconds: time.unwrap_or_default().as_secs_f64(),
+            weights: Some(WeightsReport {
+                done,
+                slot,
+                update: header.update,
+                model_hash: format!("{:08x}", header.model_hash),
+                other,
+            }),
         })
     }
 }
@@ -79,6 +176,37 @@ impl Flash {
 impl fmt::Display for FlashReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kib_per_second = self.bytes as f64 / 1024.0 / self.seconds.max(1e-9);
+        if let Some(weights) = &self.weights {
+            let WeightsReport {
+                done,
+                slot,
+                update,
+                model_hash,
+                other,
+            } = weights;
+            match done {
+                WeightsDone::Written => writeln!(
+                    f,
+                    "the weights of {} are in slot {slot} of {} ({}) and run: {} bytes, written \
+                     and read back in {:.1} s ({kib_per_second:.0} KiB/s)",
+                    self.model,
+                    self.board,
+                    self.chip,
+                    grouped(self.bytes),
+                    self.seconds,
+                )?,
+                WeightsDone::RolledBack => writeln!(
+                    f,
+                    "{} ({}) runs the weights in slot {slot} again",
+                    self.board, self.chip
+                )?,
+            }
+            writeln!(
+                f,
+                "slot {slot}: update {update}, model {model_hash}, in use"
+            )?;
+            return writeln!(f, "slot {}: {other}", 1 - slot);
+        }
         writeln!(
             f,
             "{} is in the flash of {} ({}) and runs: {} bytes, written and read back in {:.1} s \

@@ -158,6 +158,7 @@ impl Generate {
         compiled.generate_with(Choices {
             layout: generate::layout(self.kernels),
             section: self.weights_section.clone(),
+            slots: false,
         })
     }
 

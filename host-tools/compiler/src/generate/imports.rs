@@ -19,6 +19,7 @@ const NAMES: &[(&str, &[&str])] = &[
     ("output", &["Output"]),
     ("progress", &["Progress"]),
     ("pushed_rows", &[]),
+    ("slots", &["Placed"]),
     ("stream", &["Int16", "Int8"]),
     ("weights", &["Weights"]),
 ];

@@ -27,14 +27,22 @@ pub(super) fn generate(
     let steps: Vec<TokenStream> = program
         .steps
         .iter()
-        .map(|step| step_static(step, layout_of(step, layout), tables, &mut names))
+        .map(|step| step_static(step, choices, tables, &mut names))
         .collect();
     let face = face(program, description);
     let outputs = outputs(program);
-    let network = network(program, layout);
+    let network = network(program, choices);
     let image = image(program, layout);
-    let uses = imports(quote!(#outputs #network #image #(#steps)*), names);
     let weights = weights(tables);
+    // The hash of what is in the slot, beside that of what the program was linked with.
+    let hash = choices.slots.then(|| {
+        quote! {
+            const HASH_IN_SLOT: Placed<u32> = Placed::new(&LINKED_HASH);
+            static LINKED_HASH: u32 = MODEL_HASH;
+        }
+    });
+    let used = quote!(#outputs #network #image #(#steps)* #hash);
+    let uses = imports(used, names);
     let file = quote! {
         #uses
 
@@ -48,6 +56,7 @@ pub(super) fn generate(
         #network
         #image
         #(#steps)*
+        #hash
         #weights
     };
     // The tokens above are a file by construction.
@@ -167,15 +176,24 @@ fn constant_name(name: &str) -> String {
         .collect()
 }
 
+/// The constants of a step: a static, or one that is placed in the slot in use.
 fn step_static(
     step: &ProgramStep<'_>,
-    layout: Layout,
+    choices: &Choices,
     tables: &mut Tables,
     names: &mut Names,
 ) -> TokenStream {
     let ident = ident(step);
     let constant = constant_name(&step.name.to_string());
+    let layout = layout_of(step, choices.layout);
     let (ty, value) = constants(&constant, step, layout, tables, names);
+    if choices.slots {
+        let linked = format_ident!("LINKED_{ident}");
+        return quote! {
+            const #ident: Placed<#ty<'static>> = Placed::new(&#linked);
+            static #linked: #ty<'static> = #value;
+        };
+    }
     quote! {
         static #ident: #ty<'static> = #value;
     }

@@ -4,6 +4,7 @@ use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 use tadpool_kernels::layout::Layout;
 
+use super::Choices;
 use super::arena::bytes;
 use super::calls::{advance, call};
 use super::model::ident;
@@ -12,7 +13,15 @@ use crate::given::model_toml::Feed;
 use crate::place::program::{Program, ProgramStep};
 
 /// The type `Model`, names for what is its own, and its functions.
-pub(super) fn network(program: &Program<'_>, layout: Layout) -> TokenStream {
+pub(super) fn network(program: &Program<'_>, choices: &Choices) -> TokenStream {
+    let layout = choices.layout;
+    let model_hash = choices.slots.then(|| {
+        quote! {
+            fn model_hash() -> u32 {
+                *HASH_IN_SLOT
+            }
+        }
+    });
     let bytes = bytes(program, layout);
     let run = run(program, layout);
     let pieces = pieces(program, layout);
@@ -79,6 +88,7 @@ pub(super) fn network(program: &Program<'_>, layout: Layout) -> TokenStream {
             const OUTPUTS: &'static [tadpool_kernels::output::Output] = #outputs;
             const MODEL_HASH: u32 = MODEL_HASH;
             const LOGITS: Option<Buffer> = #logits;
+            #model_hash
             #bytes
             #run
             #pieces
