@@ -44,7 +44,9 @@ impl Board {
         if before > 0 {
             add("BOOT", flash.origin, before);
         }
-        add("FLASH", flash.origin + before, flash_bytes - before);
+        // What lies behind the block may be nothing, which the linker tells.
+        let code_bytes = flash_bytes.saturating_sub(before);
+        add("FLASH", flash.origin.saturating_add(before), code_bytes);
         add("STACK", ram.origin, stack_bytes);
         add("RAM", ram.origin + stack_bytes, ram_bytes - stack_bytes);
         if layout.weights != layout.code {

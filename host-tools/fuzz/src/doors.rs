@@ -7,7 +7,10 @@ mod labels;
 mod model_toml;
 mod onnx;
 mod planner;
+mod program;
 mod protocol;
+mod slots;
+mod trace;
 
 use std::path::{Path, PathBuf};
 
@@ -28,7 +31,7 @@ pub struct Door {
 }
 
 /// All doors.
-pub fn doors() -> [Door; 9] {
+pub fn doors() -> [Door; 12] {
     [
         Door {
             name: "onnx",
@@ -74,6 +77,21 @@ pub fn doors() -> [Door; 9] {
             name: "elf",
             seeds: elf::seeds,
             check: elf::check,
+        },
+        Door {
+            name: "program",
+            seeds: program::seeds,
+            check: program::check,
+        },
+        Door {
+            name: "trace",
+            seeds: trace::seeds,
+            check: trace::check,
+        },
+        Door {
+            name: "slots",
+            seeds: slots::seeds,
+            check: slots::check,
         },
     ]
 }

@@ -18,9 +18,8 @@ use crate::run::{cargo, root, run, shown, tadpool};
 use crate::setup::boards;
 
 const FOLDER: &str = "firmware/rehearsal";
-/// Boards whose files lie in [`FOLDER`]: the start-up code that fits every chip, and watchdogs,
-/// which no other board has on.
-const OWN: [&str; 3] = ["generic-f411", "watchdog-f411", "watchdog-nrf52840"];
+/// The name of the board in [`generic`].
+const GENERIC: &str = "generic-f411";
 /// The network in `firmware/model`, and a picture for it.
 const MODEL: &str = "models/poolformer-cifar10/model.toml";
 const PICTURE: &str = "models/cifar10/evaluation/cat/0001.jpg";
@@ -52,8 +51,9 @@ pub(crate) fn rehearse(only: &[String], save: bool) -> Result<()> {
         .filter(|board| matches!(board.runner, Runner::Probe(_)) && is_wanted(&board.name))
         .collect();
     let mut names: Vec<String> = chips.iter().map(|board| board.name.clone()).collect();
-    let own = OWN.into_iter().filter(|name| is_wanted(name));
-    names.extend(own.map(|name| board_file(name).display().to_string()));
+    if is_wanted(GENERIC) {
+        names.push(generic().display().to_string());
+    }
     ensure!(!names.is_empty(), "none of {only:?} is a board with a chip");
     let built = build(&names, &[])?;
     // The serial ports of boards that share start-up code are one.
@@ -91,7 +91,7 @@ pub(crate) fn rehearse(only: &[String], save: bool) -> Result<()> {
         rehearsal.arg(&pixels).arg(&logits);
         rehearsal
     };
-    for board in built.iter().filter(|board| !OWN.contains(&&*board.name)) {
+    for board in built.iter().filter(|board| board.name != GENERIC) {
         let mut flashing = Command::new(&python);
         flashing.arg(folder.join("flash_image.py"));
         flashing
@@ -160,17 +160,17 @@ fn targets() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// The files of boards that are rehearsed and not built in.
-pub(crate) fn own() -> impl Iterator<Item = PathBuf> {
-    OWN.into_iter().map(board_file)
+/// A board file of a user, with the start-up code that fits every chip.
+pub(crate) fn generic() -> PathBuf {
+    root().join(FOLDER).join(format!("{GENERIC}.toml"))
 }
 
 fn board_file(name: &str) -> PathBuf {
-    let folder = match OWN.contains(&name) {
-        true => FOLDER,
-        false => "host-tools/boards/boards",
-    };
-    root().join(folder).join(format!("{name}.toml"))
+    if name == GENERIC {
+        return generic();
+    }
+    let folder = root().join("host-tools/boards/boards");
+    folder.join(Path::new(name).with_extension("toml"))
 }
 
 /// The first line in which two texts differ.
