@@ -15,7 +15,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 use tadpool_boards::{Board, Runner};
-use tadpool_latency::cost::{FEATURES, Features, Memories, NAMES, REST, Shape};
+use tadpool_latency::cost::{ANY, Costs, Features, Memories, NAMES, REST, Shape};
 use tadpool_latency::cost::{features, features_of_rest};
 
 use self::solve::{Sample, solve};
@@ -50,6 +50,8 @@ struct Prediction {
 #[derive(Debug, Deserialize)]
 struct Cycles {
     cycles: u64,
+    /// Waits for data.
+    data: u64,
 }
 
 /// The file with the predictions for trained networks.
@@ -75,16 +77,14 @@ struct PredictedBoard {
 pub(crate) fn costs(folder: &Path) -> Result<()> {
     run(&mut cargo(["build", "--workspace", "--bin", "tadpool"]))?;
     let mut fitted = Vec::new();
-    for copies in [false, true] {
-        let boards = variants(folder, copies)?;
-        let kept = if copies {
-            "copied.json"
-        } else {
-            "in-place.json"
-        };
-        for network in folders(&folder.join("grid"))? {
-            fitted.push(executed(&network, &network.join(kept), &boards, true)?);
-        }
+    let boards = in_place(folder)?;
+    for network in folders(&folder.join("grid"))? {
+        fitted.push(executed(
+            &network,
+            &network.join("in-place.json"),
+            &boards,
+            true,
+        )?);
     }
     let kernels = fit(&fitted)?;
     let mut text = format!(
@@ -96,19 +96,22 @@ pub(crate) fn costs(folder: &Path) -> Result<()> {
         text += &format!("{board}\t{kernel}\t{}\n", numbers.join("\t"));
     }
     write("coefficients.tsv", &text)?;
-    write("checked.tsv", &checked(folder, &kernels)?)
+    write("checked.tsv", &checked(folder, &text)?)
 }
 
 /// Other networks than those that were fitted to.
-fn checked(folder: &Path, kernels: &Kernels) -> Result<String> {
+fn checked(folder: &Path, coefficients: &str) -> Result<String> {
     let boards: Vec<String> = chips().map(|board| board.name).collect();
     let mut text =
         "# Written by `cargo xtask costs`: cycles by the coefficients, and by an execution.\n"
             .to_owned();
     let mut add = |name: &str, on_board: &OnBoard, executed: u64| -> Result<()> {
         let board = tadpool_boards::find(&on_board.board)?;
-        let cycles = cycles(kernels, &board, &on_board.shapes);
-        let cycles = cycles.with_context(|| format!("`{name}` has a kernel without costs"))?;
+        let costs = Costs::of_table(coefficients, &board.name, &board);
+        let costs = costs.with_context(|| format!("`{}` has no costs", board.name))?;
+        let cycles = costs
+            .cycles(&on_board.shapes)
+            .with_context(|| name.to_owned())?;
         text += &format!("{}\t{name}\t{cycles:.0}\t{executed}\n", board.name);
         Ok(())
     };
@@ -138,9 +141,15 @@ fn checked(folder: &Path, kernels: &Kernels) -> Result<String> {
 
 type Kernels = BTreeMap<(String, String), Features>;
 
-/// The coefficients of every kernel on every board.
+/// Features of which memory that answers at once would take cycles.
+const COMPUTED: [usize; 4] = [3, 8, 11, 15];
+/// Those of which only slower memory takes any.
+const WAITED: [usize; 2] = [13, 14];
+
+/// The coefficients of every kernel on every board: waits for data are fitted apart from the
+/// rest, since weights that are read again for every tile are about as many as the products.
 fn fit(networks: &[Executed]) -> Result<Kernels> {
-    let mut samples: BTreeMap<(String, String), Vec<Sample>> = BTreeMap::new();
+    let mut samples: BTreeMap<(String, String), [Vec<Sample>; 2]> = BTreeMap::new();
     for on_board in networks.iter().flat_map(|network| &network.boards) {
         let Some(prediction) = &on_board.prediction else {
             continue;
@@ -153,58 +162,42 @@ fn fit(networks: &[Executed]) -> Result<Kernels> {
         let memories = Memories::of(&board);
         let total = prediction.total.cycles as f64;
         let mut rest = total;
-        let mut add = |kernel: &str, features, cycles: f64| {
-            let of_kernel = samples
-                .entry((board.name.clone(), kernel.to_owned()))
-                .or_default();
-            of_kernel.push(Sample {
-                features,
-                cycles,
-                // What is a hundredth of a network may be off by more.
-                weight: 1.0 / cycles.max(total / 100.0),
-            });
+        let mut add = |kernel: &str, features: Features, [compute, data]: [f64; 2]| {
+            let key = (board.name.clone(), kernel.to_owned());
+            let of_kernel = samples.entry(key).or_default();
+            // What is a hundredth of a network may be off by more.
+            let weight = 1.0 / (compute + data).max(total / 100.0);
+            let without = |left_out: &[usize], cycles| {
+                let mut features = features;
+                left_out.iter().for_each(|&at| features[at] = 0.0);
+                Sample {
+                    features,
+                    cycles,
+                    weight,
+                }
+            };
+            of_kernel[0].push(without(&WAITED, compute));
+            of_kernel[1].push(without(&COMPUTED, data));
         };
         for (shape, step) in on_board.shapes.iter().zip(&prediction.steps) {
-            rest -= step.cycles as f64;
-            add(
-                &shape.kernel,
-                features(shape, &memories),
-                step.cycles as f64,
-            );
+            let (cycles, data) = (step.cycles as f64, step.data as f64);
+            rest -= cycles;
+            for kernel in [ANY, &shape.kernel] {
+                add(kernel, features(shape, &memories), [cycles - data, data]);
+            }
         }
-        add(REST, features_of_rest(on_board.shapes.len()), rest);
+        let features = features_of_rest(on_board.shapes.len());
+        add(REST, features, [rest, 0.0]);
     }
-    Ok(samples
-        .into_iter()
-        .map(|(key, samples)| (key, solve(&samples)))
-        .collect())
-}
-
-/// Cycles of steps by the coefficients; none if there are none for a kernel.
-fn cycles(kernels: &Kernels, board: &Board, shapes: &[Shape]) -> Option<f64> {
-    let memories = Memories::of(board);
-    let dot = |kernel: &str, features: Features| -> Option<f64> {
-        let of = |name: &str| {
-            kernels
-                .iter()
-                .find(|((of_board, it), _)| *of_board == board.name && it.starts_with(name))
-                .map(|(_, coefficients)| coefficients)
-        };
-        let base: Vec<&str> = kernel.splitn(3, '/').take(2).collect();
-        let coefficients = kernels
-            .get(&(board.name.clone(), kernel.to_owned()))
-            .or_else(|| of(&base.join("/")))?;
-        Some(
-            (0..FEATURES)
-                .map(|at| coefficients[at] * features[at])
-                .sum(),
-        )
-    };
-    let mut sum = dot(REST, features_of_rest(shapes.len()))?;
-    for shape in shapes {
-        sum += dot(&shape.kernel, features(shape, &memories))?;
-    }
-    Some(sum)
+    let solved = samples.into_iter().map(|(key, [compute, data])| {
+        let mut sum = solve(&compute);
+        let data = solve(&data);
+        sum.iter_mut()
+            .zip(data)
+            .for_each(|(sum, data)| *sum += data);
+        (key, sum)
+    });
+    Ok(solved.collect())
 }
 
 /// What `tadpool bench --predict` says of a network on `boards`, if it was not kept: from
@@ -241,13 +234,13 @@ fn chips() -> impl Iterator<Item = Board> {
     boards.filter(|board| matches!(board.runner, Runner::Probe(_)))
 }
 
-/// Files of the chips' boards that leave all weights in place, or have room to copy them all.
-fn variants(folder: &Path, copies: bool) -> Result<Vec<String>> {
-    let folder = folder.join(if copies { "copying" } else { "in-place" });
+/// Files of the chips' boards that leave all weights in place and have room for any network:
+/// what copied ones take follows from how fast both memories are.
+fn in_place(folder: &Path) -> Result<Vec<String>> {
+    let folder = folder.join("in-place");
     fs::create_dir_all(&folder)?;
-    let chosen = chips().filter(|board| board.layout.copy_weights || !copies);
     let write = |mut board: Board| -> Result<String> {
-        board.layout.copy_weights = copies;
+        board.layout.copy_weights = false;
         board.budget = tadpool_boards::Budget {
             inference_stack_bytes: board.budget.inference_stack_bytes,
             ..tadpool_boards::Budget::default()
@@ -259,7 +252,7 @@ fn variants(folder: &Path, copies: bool) -> Result<Vec<String>> {
         fs::write(&path, text)?;
         Ok(path.display().to_string())
     };
-    chosen.map(write).collect()
+    chips().map(write).collect()
 }
 
 fn name_of(folder: &Path) -> String {

@@ -35,8 +35,8 @@ impl Estimate {
         let twin = Twin::of(board).ok()?;
         let costs = Costs::of(board);
         let cycles = costs.as_ref().and_then(|costs| costs.cycles(shapes).ok());
-        let each = |costs: &Costs| shapes.iter().map(|it| costs.step(it)).collect();
-        let steps: Option<Result<_, _>> = costs.as_ref().map(each);
+        let known = costs.as_ref().filter(|_| cycles.is_some());
+        let steps = known.map(|costs| shapes.iter().map(|it| costs.step(it)).collect());
         let clock_hz = board.clock.as_ref().map(|clock| clock.core_hz);
         Some(Self {
             clock_hz,
@@ -44,7 +44,7 @@ impl Estimate {
             ms: cycles
                 .zip(clock_hz)
                 .map(|(cycles, hz)| 1e3 * cycles / f64::from(hz)),
-            steps: steps.and_then(Result::ok).unwrap_or_default(),
+            steps: steps.unwrap_or_default(),
             bound: twin.bound(board),
             deviation: costs.and_then(|costs| costs.deviation()),
         })

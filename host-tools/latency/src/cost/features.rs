@@ -1,11 +1,14 @@
 //! What the cycles of a step are sums of.
 
-use tadpool_boards::Board;
+use tadpool_boards::latency::Memory;
+use tadpool_boards::{Board, Region};
 
 use super::{Product, Shape, Weights};
 
 /// How many there are.
-pub const FEATURES: usize = 17;
+pub const FEATURES: usize = 16;
+/// Bytes that are read at a time where nothing else is known.
+const WORD_BYTES: u32 = 4;
 /// One figure for each.
 pub type Features = [f64; FEATURES];
 
@@ -24,45 +27,60 @@ pub const NAMES: [&str; FEATURES] = [
     "row",
     "pair of tokens",
     "product of attention",
-    "byte of weights in place",
-    "byte of copied weights",
+    "byte of weights that its memory is asked for",
     "byte of the map beyond the cache",
     "multiply-accumulate of an odd token",
 ];
 
 /// What of a board's memories the cycles of a step depend on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Memories {
     /// Bytes of the cache before the memory of the weights; 0 if there is none.
     weights_cache: u32,
     /// The same of the RAM.
     ram_cache: u32,
+    /// How long the RAM takes for a byte, in what the memory of the weights takes.
+    ram_share: f64,
 }
 
 impl Memories {
     /// Those of a board.
     pub fn of(board: &Board) -> Self {
         let latency = board.latency();
-        let cache = |role: &str| {
+        let port = |role: &str| {
             let place = board.memory.get(role)?;
-            let is_here = |(name, memory): &(&String, &tadpool_boards::latency::Memory)| {
+            let is_here = |(name, memory): &(&String, &Memory)| {
                 let region = board.addresses(name, memory);
-                region.is_some_and(|region| {
-                    let end = |region: &tadpool_boards::Region| {
-                        u64::from(region.origin) + u64::from(region.length)
-                    };
-                    u64::from(region.origin) < end(place) && u64::from(place.origin) < end(&region)
-                })
+                region.is_some_and(|region| overlap(&region, place))
             };
             let (_, memory) = latency.memories.iter().find(is_here)?;
-            let cache = latency.caches.get(memory.data.cache.as_ref()?)?;
-            Some(cache.bytes)
+            let cache = memory.data.cache.as_ref();
+            let cache = cache.and_then(|name| latency.caches.get(name));
+            Some((&memory.data, cache))
         };
+        let cache = |role| port(role)?.1.map(|cache| cache.bytes);
+        let cycles_per_byte = |role| {
+            let (port, cache) = port(role)?;
+            let bytes = cache.map_or(port.read_bytes, |cache| cache.line_bytes);
+            let cycles = port.miss_cycles + port.busy_cycles + port.load_cycles;
+            Some(cycles / f64::from(bytes.max(WORD_BYTES)))
+        };
+        let [weights, ram] = [&board.layout.weights, &board.layout.ram];
+        let of_weights = cycles_per_byte(weights).unwrap_or(0.0);
         Self {
-            weights_cache: cache(&board.layout.weights).unwrap_or(0),
-            ram_cache: cache(&board.layout.ram).unwrap_or(0),
+            weights_cache: cache(weights).unwrap_or(0),
+            ram_cache: cache(ram).unwrap_or(0),
+            ram_share: match of_weights {
+                0.0 => 0.0,
+                of_weights => cycles_per_byte(ram).unwrap_or(0.0) / of_weights,
+            },
         }
     }
+}
+
+fn overlap(one: &Region, other: &Region) -> bool {
+    let end = |region: &Region| u64::from(region.origin) + u64::from(region.length);
+    u64::from(one.origin) < end(other) && u64::from(other.origin) < end(one)
 }
 
 /// Those of a step.
@@ -84,7 +102,7 @@ pub(super) fn of(shape: &Shape, memories: &Memories) -> Features {
         features[6] += times * inputs;
         features[7] += outputs;
         let odd = f64::from(product.times % layout.tokens);
-        features[16] += odd * inputs * outputs;
+        features[15] += odd * inputs * outputs;
     }
     features[8] = values * f64::from(shape.places);
     features[9] = rows * channels;
@@ -93,9 +111,9 @@ pub(super) fn of(shape: &Shape, memories: &Memories) -> Features {
     if shape.heads > 0 {
         features[12] = tokens * tokens * channels;
     }
-    let (at, cache) = match shape.weights {
-        Weights::InPlace => (13, memories.weights_cache),
-        Weights::Copied => (14, memories.ram_cache),
+    let (share, cache) = match shape.weights {
+        Weights::InPlace => (1.0, memories.weights_cache),
+        Weights::Copied => (memories.ram_share, memories.ram_cache),
     };
     let bytes = f64::from(shape.weights_bytes);
     let times = shape
@@ -103,9 +121,9 @@ pub(super) fn of(shape: &Shape, memories: &Memories) -> Features {
         .iter()
         .map(|product| passes(product, shape, layout));
     let times = times.fold(1.0, f64::max);
-    features[at] = bytes * (1.0 + (times - 1.0) * beyond(bytes, cache));
+    features[13] = share * bytes * (1.0 + (times - 1.0) * beyond(bytes, cache));
     let map = values * f64::from(shape.value_bytes);
-    features[15] = match memories.ram_cache {
+    features[14] = match memories.ram_cache {
         0 => 0.0,
         cache => map * beyond(map, cache),
     };
@@ -170,7 +188,9 @@ mod tests {
         let of = |name: &str| Memories::of(&tadpool_boards::find(name).unwrap());
         let l4 = of("nucleo-l4r5zi");
         assert_eq!((l4.weights_cache, l4.ram_cache), (256, 0));
-        let h7 = of("nucleo-h7a3zi-q");
-        assert_eq!((h7.weights_cache, h7.ram_cache), (16384, 16384));
+        let f7 = of("stm32f746g-disco");
+        assert_eq!((f7.weights_cache, f7.ram_cache), (4096, 4096));
+        assert!((f7.ram_share - 4.5 / 10.4).abs() < 1e-9);
+        assert_eq!(l4.ram_share, 0.0);
     }
 }

@@ -1,7 +1,6 @@
 //! The committed figures.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
 
 use serde::Serialize;
 use tadpool_boards::Board;
@@ -13,32 +12,29 @@ pub const COEFFICIENTS: &str = include_str!("coefficients.tsv");
 /// Board, network, cycles by the coefficients and cycles of an execution, a line each.
 pub const CHECKED: &str = include_str!("checked.tsv");
 
-type Kernels = BTreeMap<&'static str, Features>;
-
-static TABLE: LazyLock<BTreeMap<&'static str, Kernels>> = LazyLock::new(|| {
-    let mut table: BTreeMap<_, Kernels> = BTreeMap::new();
-    for line in COEFFICIENTS.lines().filter(|line| !line.starts_with('#')) {
+/// The coefficients that a table has under a name, by kernel.
+pub(super) fn of(table: &str, name: &str) -> BTreeMap<String, Features> {
+    let lines = table.lines().filter(|line| !line.starts_with('#'));
+    let kernels = lines.filter_map(|line| {
         let mut fields = line.split('\t');
-        let (Some(board), Some(kernel)) = (fields.next(), fields.next()) else {
-            continue;
-        };
-        let mut features = [0.0; FEATURES];
-        for (feature, field) in features.iter_mut().zip(fields) {
-            *feature = field.parse().unwrap_or(0.0);
+        if fields.next() != Some(name) {
+            return None;
         }
-        table.entry(board).or_default().insert(kernel, features);
-    }
-    table
-});
-
-/// The coefficients of a built-in board.
-pub(super) fn of(board: &str) -> Kernels {
-    TABLE.get(board).cloned().unwrap_or_default()
+        let kernel = fields.next()?;
+        let mut features = [0.0; FEATURES];
+        for feature in &mut features {
+            *feature = fields.next()?.parse().ok()?;
+        }
+        Some((kernel.to_owned(), features))
+    });
+    kernels.collect()
 }
 
 /// A board of the table whose steps take as long as those of `board`.
 pub(super) fn like(board: &Board) -> Option<&'static str> {
-    let known = TABLE.keys().copied();
+    let lines = COEFFICIENTS.lines().filter(|line| !line.starts_with('#'));
+    let mut known: Vec<&str> = lines.filter_map(|line| line.split('\t').next()).collect();
+    known.dedup();
     let is_like = |name: &&str| {
         tadpool_boards::find(name).is_ok_and(|other| {
             let (one, two) = (&board.layout, &other.layout);
