@@ -10,6 +10,7 @@ use tadpool_compiler::network::{
 };
 use tadpool_compiler::quantize::precision::Precision;
 use tadpool_compiler::quantize::quant_model::Stream;
+use tadpool_kernels::pooling::Subtracted;
 
 /// Writes a network layer by layer.
 struct Network {
@@ -131,11 +132,22 @@ impl Network {
     }
 
     fn pool(&mut self, window: usize, scope: NormScope, centred: bool) {
+        self.pool_less(Subtracted::Pooled, window, scope, centred);
+    }
+
+    fn pool_less(
+        &mut self,
+        subtracted: Subtracted,
+        window: usize,
+        scope: NormScope,
+        centred: bool,
+    ) {
         self.mixer(|network| {
             let channels = network.channels();
             Op::Pooling(Pooling {
                 norm: network.norm(scope, centred),
                 window,
+                subtracted,
                 residual: network.make.residual(channels),
             })
         });
@@ -267,6 +279,23 @@ fn pools(seed: u64) -> MetaFormer {
     network.classified(true)
 }
 
+/// Pools alone, which keep the norm's mean and bias.
+fn pools_alone(seed: u64) -> MetaFormer {
+    let mut network = Network::new(seed, [5, 8]);
+    network.patches(7);
+    for window in [3, 5, 7] {
+        for (scope, centred) in [
+            (NormScope::Map, true),
+            (NormScope::Token, true),
+            (NormScope::Fixed, true),
+            (NormScope::Map, false),
+        ] {
+            network.pool_less(Subtracted::Nothing, window, scope, centred);
+        }
+    }
+    network.classified(true)
+}
+
 /// Mixers and MLPs behind norms of this kind.
 fn mixers(seed: u64, scope: NormScope, centred: bool) -> MetaFormer {
     let mut network = Network::new(seed, [6, 5]);
@@ -285,6 +314,7 @@ fn all() -> Vec<(&'static str, MetaFormer)> {
     vec![
         ("stems", stems(5)),
         ("pools", pools(6)),
+        ("pools alone", pools_alone(10)),
         ("no statistics", mixers(7, NormScope::Fixed, true)),
         ("no mean of a map", mixers(8, NormScope::Map, false)),
         ("no mean of a token", mixers(9, NormScope::Token, false)),

@@ -12,6 +12,7 @@ use tadpool_compiler::quantize::QuantError;
 use tadpool_compiler::quantize::precision::{LayerPrecision, Precision};
 use tadpool_compiler::quantize::quant_model::{Stream, WeightBits};
 use tadpool_kernels::layout::Layout;
+use tadpool_kernels::pooling::Subtracted;
 
 use Stream::Int16;
 use WeightBits::{Int4, Int8 as Byte};
@@ -65,6 +66,7 @@ fn network() -> MetaFormer {
             Mixer::Pooling => Op::Pooling(Pooling {
                 norm,
                 window: 3,
+                subtracted: Subtracted::Pooled,
                 residual,
             }),
             Mixer::Identity => Op::Identity(Identity { norm, residual }),

@@ -325,7 +325,7 @@ FORMS = [
     mixer("pool 5x5", lambda: Pool(5)),
     mixer("pool 7x7", lambda: Pool(7)),
     mixer("pool 3x3 that counts padding", lambda: Pool(counts=True)),
-    mixer("pool 3x3, nothing subtracted", lambda: Pool(subtracts=False), refused=True),
+    mixer("pool 3x3, nothing subtracted", lambda: Pool(subtracts=False)),
     mixer("depthwise 3x3", lambda: depthwise(3)),
     mixer("depthwise 7x7", lambda: depthwise(7)),
     mixer("separable convolution", sep_conv),
@@ -374,4 +374,12 @@ FORMS = [
             further=[lambda: nn.MaxPool2d(2), lambda: nn.Conv2d(DIM, DIM, 1)]
         ),
     ),
+    # The seed of a form is its place, so others stay as they were measured.
+    mixer("pool 7x7, nothing subtracted", lambda: Pool(7, subtracts=False)),
+    mixer(
+        "pool 5x5 that counts padding, nothing subtracted",
+        lambda: Pool(5, counts=True, subtracts=False),
+    ),
+    norm("LayerNorm, pool alone", LayerNorm2d, lambda: Pool(subtracts=False)),
+    norm("BatchNorm, pool alone", nn.BatchNorm2d, lambda: Pool(subtracts=False)),
 ]

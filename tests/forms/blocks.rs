@@ -38,17 +38,28 @@ fn pools_that_count_their_padding() {
     }
 }
 
-/// A mixer of a pool that does not count its padding, with wide windows.
+/// A mixer of a pool that does not count its padding, alone or less what is pooled.
 #[test]
-fn pools_of_wide_windows() {
-    for kernel in [5, 7] {
+fn pools_that_do_not_count_their_padding() {
+    let forms = [3, 5, 7].map(|kernel| [false, true].map(|alone| (kernel, alone)));
+    for (kernel, alone) in forms.into_iter().flatten() {
         let mixer = |w: &mut Written, x: &str, n: &str| {
             let attributes = vec![
                 ints("kernel_shape", &[kernel; 2]),
                 ints("pads", &[kernel / 2; 4]),
             ];
-            let pool = w.op("AveragePool", &[n], attributes);
-            let mixed = w.op("Sub", &[&pool, n], vec![]);
+            let mut mixed = w.op("AveragePool", &[n], attributes);
+            if !alone {
+                mixed = w.op("Sub", &[&mixed, n], vec![]);
+            }
+            if kernel != 5 {
+                let scale = w.random(&[CHANNELS, 1, 1], 0.7, 0.4);
+                mixed = w.either("Mul", &mixed, &scale);
+            }
+            if alone && kernel == 7 {
+                let bias = w.random(&[CHANNELS, 1, 1], 0.7, 0.4);
+                mixed = w.either("Add", &mixed, &bias);
+            }
             w.either("Add", x, &mixed)
         };
         check_stem("a norm of the map", |w| {

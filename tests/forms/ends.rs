@@ -12,7 +12,7 @@ fn tails_behind_the_scores() {
         w.scores(&mean, CHANNELS)
     };
     type Tail = fn(&mut Written, &str) -> String;
-    let tails: [(&str, Tail); 6] = [
+    let tails: [(&str, Tail); 7] = [
         ("softmax", |w, scores| {
             w.op("Softmax", &[scores], vec![int("axis", 1)])
         }),
@@ -31,6 +31,10 @@ fn tails_behind_the_scores() {
         ("softmax, then the best", |w, scores| {
             let shares = w.op("Softmax", &[scores], vec![int("axis", 1)]);
             w.op("ArgMax", &[&shares], vec![int("axis", 1)])
+        }),
+        ("softmax, then its largest", |w, scores| {
+            let shares = w.op("Softmax", &[scores], vec![int("axis", 1)]);
+            w.reduce("ReduceMax", &shares, &[1])
         }),
         ("softmax by hand", |w, scores| {
             let largest = match w.opset {

@@ -109,6 +109,21 @@ fn an_image_whose_channels_are_reordered() {
         let order = w.integers(&[3], &[2, 1, 0]);
         w.op("Gather", &["image", &order], vec![int("axis", 1)])
     });
+    check_image("a list of indices, as dynamo writes it", |w| {
+        let order = w.integers(&[3, 1], &[2, 0, 1]);
+        let turn = || vec![ints("perm", &[1, 0, 2, 3])];
+        let front = w.op("Transpose", &["image"], turn());
+        let listed = w.op("GatherND", &[&front, &order], vec![int("batch_dims", 0)]);
+        w.op("Transpose", &[&listed], turn())
+    });
+    check_image("a list of indices of innermost channels", |w| {
+        w.image([1, SIZE, SIZE, 3], DataType::Float);
+        let order = w.integers(&[3, 1], &[1, 2, 0]);
+        let front = w.op("Transpose", &["image"], vec![ints("perm", &[3, 0, 1, 2])]);
+        let listed = w.op("GatherND", &[&front, &order], vec![]);
+        let back = w.op("Transpose", &[&listed], vec![ints("perm", &[1, 2, 3, 0])]);
+        w.op("Transpose", &[&back], vec![ints("perm", &[0, 3, 1, 2])])
+    });
     check_image("slice, then a mean of each channel", |w| {
         let [start, end] = [-1, i64::MIN + 1].map(|place| w.integers(&[1], &[place]));
         let [axis, step] = [1, -1].map(|place| w.integers(&[1], &[place]));

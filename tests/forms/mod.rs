@@ -5,6 +5,7 @@ mod blocks;
 mod ends;
 mod images;
 mod norms;
+mod rounded;
 mod stems;
 
 use std::fmt::Display;
@@ -161,7 +162,7 @@ fn fixtures_of_other_forms() {
 #[test]
 fn refusals_are_one_line() {
     type Write = fn(&mut Written, &str) -> String;
-    let cases: [(Write, &str); 5] = [
+    let cases: [(Write, &str); 6] = [
         (
             |w, x| w.op("RandomNormalLike", &[x], vec![]),
             "inference mode",
@@ -191,6 +192,15 @@ fn refusals_are_one_line() {
                 )
             },
             "4 groups",
+        ),
+        (
+            |w, x| {
+                w.mlp(x, Written::norm, |w, u| {
+                    let curve = w.op("Tanh", &[u], vec![]);
+                    w.op("Sub", &[u, &curve], vec![])
+                })
+            },
+            "the hidden layer of a branch",
         ),
     ];
     for (write, expected) in cases {

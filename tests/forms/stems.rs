@@ -226,6 +226,13 @@ fn position_embeddings() {
             w.either("Add", &x, &positions)
         });
     }
+    check_stem("of rows, then of columns", |w| {
+        let x = w.stem("image");
+        let rows = w.random(&[1, channels, side, 1], 0.0, 1.0);
+        let x = w.either("Add", &x, &rows);
+        let columns = w.random(&[channels, 1, side], 0.0, 1.0);
+        w.either("Add", &x, &columns)
+    });
     check_stem("subtracted, behind a norm", |w| {
         let x = w.stem("image");
         let x = w.norm(&x);

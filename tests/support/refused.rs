@@ -82,7 +82,7 @@ pub(crate) fn near_misses() -> Vec<(&'static str, pb::GraphProto)> {
             ]),
         ),
         (
-            "pool without subtraction",
+            "pool to which its norm is added",
             body(vec![
                 norm("x", "n"),
                 node(
@@ -91,7 +91,8 @@ pub(crate) fn near_misses() -> Vec<(&'static str, pb::GraphProto)> {
                     "pool",
                     vec![ints("kernel_shape", &[3, 3]), ints("pads", &[1; 4])],
                 ),
-                node("Add", &["x", "pool"], "y", vec![]),
+                node("Add", &["pool", "n"], "both", vec![]),
+                node("Add", &["x", "both"], "y", vec![]),
                 norm("y", "m"),
                 node("Add", &["y", "m"], "z", vec![]),
             ]),

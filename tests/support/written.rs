@@ -110,6 +110,20 @@ impl Written {
         self.hold(tensor)
     }
 
+    /// A value rounded to unsigned bytes of which `zero_point` is zero, and back.
+    pub(crate) fn rounded(&mut self, x: &str, scale: f32, zero_point: u8) -> String {
+        let scale = self.number(scale);
+        let zero_point = pb::TensorProto {
+            name: self.fresh("code"),
+            data_type: DataType::Uint8 as i32,
+            int32_data: vec![zero_point.into()],
+            ..Default::default()
+        };
+        let zero_point = self.hold(zero_point);
+        let codes = self.op("QuantizeLinear", &[x, &scale, &zero_point], vec![]);
+        self.op("DequantizeLinear", &[&codes, &scale, &zero_point], vec![])
+    }
+
     /// Random values between `-scale` and `scale` around `middle`.
     pub(crate) fn random(&mut self, shape: &[usize], middle: f32, scale: f32) -> String {
         let values = self.noise.values(shape.iter().product());

@@ -48,6 +48,8 @@ pub enum Case {
     Pooling([usize; 3]),
     /// The same with a res scale.
     ScaledPooling([usize; 3]),
+    /// The same with nothing subtracted from the pool.
+    PoolAlone([usize; 3]),
     /// Rows, columns, channels, side of a window of more than 3x3; behind a norm that is folded.
     WidePooling([usize; 4]),
     /// The same on a stream of 16 bits.

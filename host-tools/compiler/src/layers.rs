@@ -58,8 +58,8 @@ pub enum Op {
     PositionEmbedding(PositionEmbedding),
     /// `norm(x)`, behind a patch embedding or at the end of a stage.
     Norm(Norm),
-    /// `res_scale * x + layer_scale * (pool(n) - n)` with `n = norm(x)`, padding
-    /// not counted.
+    /// `res_scale * x + layer_scale * (pool(n) - n)` with `n = norm(x)`, or `pool(n)` alone;
+    /// padding not counted.
     Pooling(Pooling),
     /// `res_scale * x + layer_scale * norm(x)`.
     Identity(Identity),
@@ -294,7 +294,7 @@ const fn residuals(name: &'static str, branch: &'static str, recognise: Recognis
 pub(crate) const RESIDUAL_LAYERS: [Residuals; 7] = [
     residuals(
         "pooling mixer",
-        "pool(n) - n, or pool(n) alone without a norm; 3x3, 5x5 or 7x7, padding not counted",
+        "pool(n) - n, or pool(n) alone; 3x3, 5x5 or 7x7, padding not counted",
         pooling::recognise::layer,
     ),
     residuals("identity mixer", "n", identity::recognise::layer),

@@ -17,7 +17,7 @@ use crate::steps::identity::Identity;
 use crate::steps::normed_mlp::NormedMlp;
 use crate::steps::patch_embedding::PatchEmbedding;
 use crate::steps::pointwise::Pointwise;
-use crate::steps::pooling::Pooling;
+use crate::steps::pooling::{Pooling, Subtracted};
 use crate::steps::position_embedding::PositionEmbedding;
 use crate::steps::random_mixing::RandomMixing;
 use crate::steps::scaled_pooling::ScaledPooling;
@@ -257,15 +257,21 @@ impl Case {
                 residual: 60_000,
                 offset: 40_000,
             }),
-            Self::ScaledPooling(shape) => Step::ScaledPooling(ScaledPooling {
-                map: input,
-                scratch,
-                shape,
-                norm,
-                factor: source.ints(shape[2], 1 << 20, memory)?,
-                residual: source.ints(shape[2], 60_000, memory)?,
-                offset: source.ints(shape[2], 1 << 19, memory)?,
-            }),
+            Self::ScaledPooling(shape) | Self::PoolAlone(shape) => {
+                Step::ScaledPooling(ScaledPooling {
+                    map: input,
+                    scratch,
+                    shape,
+                    norm,
+                    subtracted: match self {
+                        Self::PoolAlone(_) => Subtracted::Nothing,
+                        _ => Subtracted::Pooled,
+                    },
+                    factor: source.ints(shape[2], 1 << 20, memory)?,
+                    residual: source.ints(shape[2], 60_000, memory)?,
+                    offset: source.ints(shape[2], 1 << 19, memory)?,
+                })
+            }
             Self::Identity([_, channels]) | Self::NormedIdentity([_, channels]) => {
                 let (scope, norm) = match self {
                     Self::Identity(_) => (NormScope::Map, norm),

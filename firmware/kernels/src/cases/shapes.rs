@@ -100,6 +100,8 @@ pub const EDGES: &[Case] = &[
     Case::ScaledPooling([1, 1, 1]),
     Case::ScaledPooling([2, 3, 7]),
     Case::ScaledPooling([7, 5, 20]),
+    Case::PoolAlone([1, 4, 3]),
+    Case::PoolAlone([6, 5, 9]),
     Case::Identity([1, 1]),
     Case::Identity([9, 7]),
     Case::Identity([16, 32]),

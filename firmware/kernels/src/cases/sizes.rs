@@ -57,6 +57,7 @@ impl Case {
             }
             Self::Pooling([_, _, channels]) => layout.pools(channels),
             Self::ScaledPooling(_)
+            | Self::PoolAlone(_)
             | Self::DepthwiseEmbedding(_)
             | Self::DepthwiseEmbeddingInt16(_)
             | Self::AveragePool(_)
@@ -94,6 +95,7 @@ impl Case {
             | Self::Attention(_) => true,
             Self::Pooling(_)
             | Self::ScaledPooling(_)
+            | Self::PoolAlone(_)
             | Self::DepthwiseEmbedding(_)
             | Self::DepthwiseEmbeddingInt16(_)
             | Self::AveragePool(_)
@@ -136,6 +138,7 @@ impl Case {
             }
             Self::Pooling(_)
             | Self::ScaledPooling(_)
+            | Self::PoolAlone(_)
             | Self::AveragePool(_)
             | Self::MaxPool(_)
             | Self::Activation(_)
@@ -195,6 +198,7 @@ impl Case {
             | Self::MaxPool(shape @ [_, channels, ..]) => depthwise_side(shape).pow(2) * channels,
             Self::Pooling([rows, columns, channels])
             | Self::ScaledPooling([rows, columns, channels])
+            | Self::PoolAlone([rows, columns, channels])
             | Self::WidePooling([rows, columns, channels, _])
             | Self::WidePoolingInt16([rows, columns, channels, _])
             | Self::NormedWidePooling([rows, columns, channels, _]) => rows * columns * channels,
@@ -224,6 +228,7 @@ impl Case {
             | Self::PositionEmbedding(_)
             | Self::Pooling(_)
             | Self::ScaledPooling(_)
+            | Self::PoolAlone(_)
             | Self::WidePooling(_)
             | Self::NormedWidePooling(_)
             | Self::Identity(_)
@@ -271,7 +276,8 @@ impl Case {
             Self::Pooling([_, columns, channels]) => {
                 (elements, elements, Pooling::scratch_size(columns, channels))
             }
-            Self::ScaledPooling([_, columns, channels]) => (
+            Self::ScaledPooling([_, columns, channels])
+            | Self::PoolAlone([_, columns, channels]) => (
                 elements,
                 elements,
                 scaled_pooling::scratch_size(columns, channels),

@@ -1,14 +1,16 @@
 //! The pooling token mixer behind a norm of each token:
-//! `res_scale * x + layer_scale * (pool(n) - n)`, `n = norm(x)`, in place.
+//! `res_scale * x + layer_scale * (pool(n) - n)` or `res_scale * x + layer_scale * pool(n)`,
+//! `n = norm(x)`, in place.
 //!
-//! The norm's beta cancels in `pool(n) - n`, but neighbours have means and deviations
+//! The norm's beta cancels in `pool(n) - n`, and is a term of each channel where nothing is
+//! subtracted; but neighbours have means and deviations
 //! of their own, so the windows look at normalised values. They exist only for the
 //! rows that a row of windows looks at: a ring of three, whose lowest is made of a row
 //! of the stream that has not been written yet.
 //!
 //! ```text
 //! q' = (residual_c * q + factor_c * e + offset_c) / 2^32
-//! e  = 36 / n * (sum of the n neighbours) - 36 * centre
+//! e  = 36 / n * (sum of the n neighbours) - 36 * centre, or without the centre
 //! ```
 //!
 //! As in [`crate::pooling`], `e` is an exact integer; the sum is exact too, and rounded
@@ -24,7 +26,7 @@ use crate::arithmetic::normed::{Normaliser, Normed};
 use crate::arithmetic::stream::Stream;
 use crate::present::{Present, missing};
 use crate::steps::Step;
-use crate::steps::pooling::window_rows;
+use crate::steps::pooling::{Subtracted, window_rows};
 use crate::steps::progress::{Piece, Progress};
 use crate::steps::scaled_pooling::windows;
 #[cfg(feature = "visit")]
@@ -41,6 +43,8 @@ pub struct NormedPooling<'a> {
     pub shape: [usize; 3],
     /// The norm before the mixer.
     pub normed: Normed,
+    /// The values that are taken off the pool.
+    pub subtracted: Subtracted,
     /// Steps of the written stream for one of `e` per channel, Q28.
     pub factor: &'a [i32],
     /// Steps of the written stream for one that is read, per channel, Q24.
@@ -50,7 +54,7 @@ pub struct NormedPooling<'a> {
 }
 
 fields!(step normed_pooling::NormedPooling<'_>:
-    map, scratch, shape, normed, factor, residual, offset);
+    map, scratch, shape, normed, subtracted, factor, residual, offset);
 
 /// Rows of normalised values: above, centre and below.
 const ROWS: usize = 3;
@@ -176,6 +180,7 @@ pub fn advance<S: Stream>(
             let column = Column {
                 size: [width, channels],
                 window_rows,
+                subtracted: step.subtracted,
                 factor,
                 residual,
                 offset,
@@ -211,6 +216,7 @@ struct Column {
     /// Columns of the map, and values from one to the next.
     size: [usize; 2],
     window_rows: i32,
+    subtracted: Subtracted,
     factor: i32,
     residual: i32,
     offset: i32,
@@ -232,7 +238,11 @@ impl Column {
                 let Some(value) = row.get_mut(at) else {
                     return missing();
                 };
-                let e = i64::from(pooled - 36 * of(centre, at));
+                let e = match self.subtracted {
+                    Subtracted::Pooled => pooled - 36 * of(centre, at),
+                    Subtracted::Nothing => pooled,
+                };
+                let e = i64::from(e);
                 let total = residual * i64::from(S::widened(*value)) + ((factor * e) << 4);
                 S::store(value, total + offset, written);
             },

@@ -29,6 +29,17 @@ use crate::visit::{Call, Described, Function, Parameter, Values};
 /// `2^31`, and cores saturate to so many bits in one instruction.
 pub const FACTOR_MAX: i32 = 1 << 17;
 
+/// The values that a pooling mixer takes off its pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subtracted {
+    /// Those that are pooled: `pool(n) - n`.
+    Pooled,
+    /// None: `pool(n)`.
+    Nothing,
+}
+
+variants!(pooling::Subtracted: Pooled, Nothing);
+
 /// Constants of one pooling mixer; the window is 3x3, the stride 1.
 #[derive(Debug, Clone, Copy)]
 pub struct Pooling<'a> {

@@ -1,5 +1,6 @@
-//! The pooling token mixer with a res scale:
-//! `res_scale * x + layer_scale * (pool(n) - n)`, `n = norm(x)`, in place.
+//! The pooling token mixer with a res scale, or without the subtraction:
+//! `res_scale * x + layer_scale * (pool(n) - n)` or `res_scale * x + layer_scale * pool(n)`,
+//! `n = norm(x)`, in place.
 //!
 //! As [`crate::pooling`] but for constants of each channel:
 //!
@@ -7,18 +8,23 @@
 //! q' = (residual_c * q + factor_c / sigma * e + offset_c) / 2^16
 //! ```
 //!
+//! Where nothing is subtracted, `e + 36 * (q - mean)` stands for `e`: the pool of the map's
+//! deviations from its mean. The norm's beta is then part of `offset_c`, with the zero point
+//! of the map if statistics are fixed, for their mean is zero.
+//!
 //! A channel at a time along each row, in portable code, for streams of either width.
 
 use crate::arch::cast;
 use crate::arena::{self, Buffer, Fault, ensure, volume};
+use crate::arithmetic::fixed::narrow;
 use crate::arithmetic::layout::Kernel;
 #[cfg(feature = "visit")]
 use crate::arithmetic::layout::Layout;
-use crate::arithmetic::norm::{Norm, Stats};
+use crate::arithmetic::norm::{Norm, NormScale, Stats};
 use crate::arithmetic::stream::Stream;
 use crate::present::{Present, missing};
 use crate::steps::Step;
-use crate::steps::pooling::{factor, weight, window_rows};
+use crate::steps::pooling::{Subtracted, factor, weight, window_rows};
 use crate::steps::progress::{Piece, Progress};
 #[cfg(feature = "visit")]
 use crate::visit::{Call, Described, Function, Parameter, Values};
@@ -35,6 +41,8 @@ pub struct ScaledPooling<'a> {
     /// The norm before the mixer; [`Norm::FIXED`] if there is none, or one that is folded
     /// into the factors.
     pub norm: Norm,
+    /// The values that are taken off the pool.
+    pub subtracted: Subtracted,
     /// `layer_scale * gamma / (36 * output scale)` per channel, Q24.
     pub factor: &'a [i32],
     /// `res_scale * input scale / output scale` per channel, Q16.
@@ -44,7 +52,7 @@ pub struct ScaledPooling<'a> {
 }
 
 fields!(step scaled_pooling::ScaledPooling<'_>:
-    map, scratch, shape, norm, factor, residual, offset);
+    map, scratch, shape, norm, subtracted, factor, residual, offset);
 
 /// Scratch bytes that a run needs.
 pub const fn scratch_size(width: usize, channels: usize) -> usize {
@@ -138,10 +146,16 @@ pub fn advance<S: Stream>(
     step.check::<S>(step.map.size)?;
     let norm = S::norm(stats, &step.norm);
     let constants = step.factor.iter().zip(step.residual).zip(step.offset);
-    let constants = constants.map(|((&base, &residual), &offset)| Constants {
-        factor: factor(base, &norm),
-        residual,
-        offset,
+    let constants = constants.map(|((&base, &residual), &offset)| {
+        let constants = Constants {
+            factor: factor(base, &norm),
+            residual,
+            offset,
+        };
+        match step.subtracted {
+            Subtracted::Pooled => constants,
+            Subtracted::Nothing => constants.with_values(&norm),
+        }
     });
     let (map, scratch) = arena::map_and_scratch(arena, &step.map, &step.scratch)?;
     run_columns::<S>(step.shape, progress, most, map, scratch, constants)
@@ -153,6 +167,20 @@ pub(crate) struct Constants {
     pub(crate) factor: i32,
     pub(crate) residual: i32,
     pub(crate) offset: i32,
+}
+
+impl Constants {
+    /// The constants that add the deviation of each value from the mean, which the pool's
+    /// difference lacks.
+    fn with_values(self, norm: &NormScale) -> Self {
+        let slope = 36 * i64::from(self.factor);
+        let of_mean = (slope * i64::from(norm.mean)) >> 16;
+        Self {
+            residual: narrow(i64::from(self.residual) + slope, 0),
+            offset: narrow(i64::from(self.offset) - of_mean, 0),
+            ..self
+        }
+    }
 }
 
 /// Runs a piece of the mixer with constants of each channel.

@@ -1,5 +1,6 @@
 //! The pooling token mixer with a window of 5x5 or 7x7, padding not counted:
-//! `res_scale * x + layer_scale * (pool(n) - n)`, `n = norm(x)`, in place.
+//! `res_scale * x + layer_scale * (pool(n) - n)` or `res_scale * x + layer_scale * pool(n)`,
+//! `n = norm(x)`, in place.
 //!
 //! As [`crate::scaled_pooling`] behind a norm that is folded, and as
 //! [`crate::normed_pooling`] behind one that is written out, but with a ring of as many rows
@@ -11,7 +12,8 @@
 //! ```
 //!
 //! The neighbours are values of the stream in units of `q`, or normalised ones. `e` is an
-//! exact integer, in units of their 256th.
+//! exact integer, in units of their 256th. Where nothing is subtracted, the mean of a folded
+//! norm stands for the centre, and zero for it behind a norm that is written out.
 //!
 //! # Constants from real numbers
 //!
@@ -21,6 +23,8 @@
 //! written norm   factor   = layer_scale * gamma * n_scale / (MULTIPLE * written_scale) Q40
 //! all            residual = res_scale * x_scale / written_scale                        Q24
 //!                offset   = written_zero + half a step - residual * x_zero             Q16
+//! nothing subtracted: offset also has layer_scale * beta / written_scale, and without a norm
+//!                - layer_scale * gamma * x_scale / written_scale * x_zero
 //! ```
 
 use crate::arch::cast;
@@ -33,6 +37,7 @@ use crate::arithmetic::normed::Normed;
 use crate::arithmetic::stream::{Int8, Stream, Width};
 use crate::present::Present;
 use crate::steps::Step;
+use crate::steps::pooling::Subtracted;
 use crate::steps::progress::{Piece, Progress};
 #[cfg(feature = "visit")]
 use crate::visit::{Call, Described, Function, Parameter, Values};
@@ -62,6 +67,8 @@ pub struct WidePooling<'a> {
     pub norm: Option<Norm>,
     /// A norm that is written out.
     pub normed: Option<Normed>,
+    /// The values that are taken off the pool.
+    pub subtracted: Subtracted,
     /// Steps of the written stream for one of `e` per channel: behind a folded norm for a
     /// deviation of one, Q36; else Q40.
     pub factor: &'a [i32],
@@ -72,7 +79,7 @@ pub struct WidePooling<'a> {
 }
 
 fields!(step wide_pooling::WidePooling<'_>:
-    map, scratch, shape, window, norm, normed, factor, residual, offset);
+    map, scratch, shape, window, norm, normed, subtracted, factor, residual, offset);
 
 /// Scratch bytes that a run needs: a ring of rows of values of `value_bytes` each, one if the
 /// norm is written out.
@@ -189,7 +196,7 @@ pub fn advance<S: Stream>(
                     norm.token::<S>(token, values);
                 }
             };
-            advance_with::<S, Int8>(step, progress, most, arena, |base| base, fill)
+            advance_with::<S, Int8>(step, progress, most, arena, |base| base, 0, fill)
         }
         (None, Some(norm)) => {
             let norm = S::norm(stats, norm);
@@ -199,19 +206,20 @@ pub fn advance<S: Stream>(
                 }
             };
             let factor = |base| norm.multiplier(base);
-            advance_with::<S, S>(step, progress, most, arena, factor, fill)
+            advance_with::<S, S>(step, progress, most, arena, factor, norm.mean, fill)
         }
         (None, None) => Err(Fault::Geometry),
     }
 }
 
-/// The step with a ring of values `R`, of which `fill` makes a row.
+/// The step with a ring of values `R`, of which `fill` makes a row; `mean` is theirs, Q16.
 fn advance_with<S: Stream, R: Width>(
     step: &WidePooling<'_>,
     progress: &mut Progress,
     most: usize,
     arena: &mut [u8],
     factor: impl Fn(i32) -> i32,
+    mean: i32,
     fill: impl Fn(&[S::Value], &mut [R::Value]),
 ) -> Result<bool, Fault> {
     let [height, width, channels] = step.shape;
@@ -250,7 +258,12 @@ fn advance_with<S: Stream, R: Width>(
             rows,
             size: [width, channels],
             window,
-            centre: slot(y, window) * row_size,
+            centre: match step.subtracted {
+                Subtracted::Pooled => Centre::Row(slot(y, window) * row_size),
+                Subtracted::Nothing => {
+                    Centre::Constant((i64::from(MULTIPLE) * i64::from(mean)) >> 8)
+                }
+            },
         };
         let constants = step.factor.iter().zip(step.residual).zip(step.offset);
         for (channel, ((&base, &residual), &offset)) in constants.enumerate() {
@@ -281,8 +294,15 @@ struct Windows<'a, R: Width> {
     /// Columns of the map, and values from one to the next.
     size: [usize; 2],
     window: usize,
-    /// Where the windows' own row begins in the ring.
-    centre: usize,
+    centre: Centre,
+}
+
+/// `MULTIPLE` times the value that is subtracted from the mean of a window.
+enum Centre {
+    /// Of the window's own token, whose row begins here in the ring.
+    Row(usize),
+    /// The same for all windows, in units of `e`.
+    Constant(i64),
 }
 
 impl<R: Width> Windows<'_, R> {
@@ -308,9 +328,13 @@ impl<R: Width> Windows<'_, R> {
             let columns = width.min(x + reach + 1) - x.saturating_sub(reach);
             // Unsigned and not by zero, so that the processor's own division does it.
             let part = MULTIPLE as u32 / ((rows * columns) as u32).max(1);
-            let centre = self.value(self.centre + x * channels + channel);
-            let e = i64::from(part) * i64::from(sum) - i64::from(MULTIPLE) * i64::from(centre);
-            update(value, e);
+            let centre = match self.centre {
+                Centre::Row(row) => {
+                    i64::from(MULTIPLE) * i64::from(self.value(row + x * channels + channel))
+                }
+                Centre::Constant(centre) => centre,
+            };
+            update(value, i64::from(part) * i64::from(sum) - centre);
         }
     }
 

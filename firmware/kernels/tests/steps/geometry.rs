@@ -152,11 +152,13 @@ proptest! {
         let _ = pooling::run::<Dsp>(&mixer, &stats, arena);
         let _ = int16::pooling::run(&mixer, &stats, arena);
 
+        let subtracted = if normed { Subtracted::Pooled } else { Subtracted::Nothing };
         let scaled = ScaledPooling {
             map,
             scratch,
             shape: mixer.shape,
             norm,
+            subtracted,
             factor: ints(0),
             residual: ints(1),
             offset: ints(2),
@@ -253,6 +255,7 @@ proptest! {
             scratch,
             shape: mixer.shape,
             normed: normed_values,
+            subtracted,
             factor: ints(0),
             residual: ints(1),
             offset: ints(2),

@@ -10,12 +10,13 @@ use tadpool_kernels::linear::{NormedLinear, ResidualLinear};
 use tadpool_kernels::norm::Stats;
 use tadpool_kernels::normed::NormScope;
 use tadpool_kernels::patch_embedding::{self, PatchEmbedding};
-use tadpool_kernels::pooling::Pooling;
+use tadpool_kernels::pooling::{Pooling, Subtracted};
 use tadpool_kernels::scaled_pooling::{self, ScaledPooling};
 use tadpool_kernels::stream::{Int8, Int16, Stream};
 use tadpool_kernels::weights::unpacked_size;
 use tadpool_kernels::{Buffer, Fault};
 
+use crate::mixer_cases::SUBTRACTED;
 use crate::oracle::{self, Classifier, Convolution, Mixer, Mlp, wide};
 use crate::support::{self, Arena, FILLS, Fill, Packed, Source, fills, narrow, norm};
 
@@ -91,24 +92,29 @@ fn pooling(shape: [usize; 3], draw: Draw) {
         offset: mixer.offset[0],
     };
     let sums = int16::pooling::run(&step, &stats(&map), arena.bytes()).unwrap();
-    assert_eq!(written(sums, &arena.output()), wide::pooling(&mixer, &map));
+    let expected = wide::pooling(&mixer, Subtracted::Pooled, &map);
+    assert_eq!(written(sums, &arena.output()), expected);
 }
 
 fn scaled_pooling(shape: [usize; 3], draw: Draw) {
     let (mixer, map) = mixer(shape, shape[2], draw);
     let scratch = scaled_pooling::scratch_size(shape[1], shape[2]);
-    let mut arena = Arena::of_bytes(&bytes(&map), scratch);
-    let step = ScaledPooling {
-        map: arena.map,
-        scratch: arena.scratch,
-        shape,
-        norm: norm(map.len(), mixer.epsilon),
-        factor: &mixer.factor,
-        residual: &mixer.residual,
-        offset: &mixer.offset,
-    };
-    let sums = scaled_pooling::run::<Int16>(&step, &stats(&map), arena.bytes()).unwrap();
-    assert_eq!(written(sums, &arena.output()), wide::pooling(&mixer, &map));
+    for subtracted in SUBTRACTED {
+        let mut arena = Arena::of_bytes(&bytes(&map), scratch);
+        let step = ScaledPooling {
+            map: arena.map,
+            scratch: arena.scratch,
+            shape,
+            norm: norm(map.len(), mixer.epsilon),
+            subtracted,
+            factor: &mixer.factor,
+            residual: &mixer.residual,
+            offset: &mixer.offset,
+        };
+        let sums = scaled_pooling::run::<Int16>(&step, &stats(&map), arena.bytes()).unwrap();
+        let expected = wide::pooling(&mixer, subtracted, &map);
+        assert_eq!(written(sums, &arena.output()), expected, "{subtracted:?}");
+    }
 }
 
 fn identity(tokens: usize, channels: usize, draw: Draw) {

@@ -13,11 +13,18 @@ struct MixerCase {
     seed: u64,
 }
 
+/// What a pooling mixer may take off its pool.
+pub(crate) const SUBTRACTED: [Subtracted; 2] = [Subtracted::Pooled, Subtracted::Nothing];
+
+pub(crate) fn subtracted() -> impl Strategy<Value = Subtracted> {
+    proptest::sample::select(&SUBTRACTED[..])
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct PoolingCase(MixerCase);
 
 #[derive(Debug, Clone)]
-pub(crate) struct ScaledPoolingCase(MixerCase);
+pub(crate) struct ScaledPoolingCase(MixerCase, Subtracted);
 
 /// The mixer, and whether each token has a norm of its own.
 #[derive(Debug, Clone)]
@@ -117,7 +124,7 @@ impl Case for PoolingCase {
 
     fn naive(&self) -> Vec<u8> {
         let (mixer, map) = self.0.data(1, 22);
-        bytes(&oracle::pooling(&mixer, &map))
+        bytes(&oracle::pooling(&mixer, Subtracted::Pooled, &map))
     }
 
     fn edges() -> Vec<Self> {
@@ -139,6 +146,7 @@ impl Case for ScaledPoolingCase {
             scratch: arena.scratch,
             shape: mixer.shape,
             norm: norm(map.len(), mixer.epsilon),
+            subtracted: self.1,
             factor: &mixer.factor,
             residual: &mixer.residual,
             offset: &mixer.offset,
@@ -149,15 +157,20 @@ impl Case for ScaledPoolingCase {
 
     fn naive(&self) -> Vec<u8> {
         let (mixer, map) = self.0.data(self.0.shape[2], 22);
-        bytes(&oracle::pooling(&mixer, &map))
+        bytes(&oracle::pooling(&mixer, self.1, &map))
     }
 
     fn edges() -> Vec<Self> {
-        MixerCase::edges().into_iter().map(Self).collect()
+        let cases = MixerCase::edges().into_iter();
+        cases
+            .flat_map(|case| SUBTRACTED.map(|subtracted| Self(case.clone(), subtracted)))
+            .collect()
     }
 
     fn any() -> BoxedStrategy<Self> {
-        MixerCase::any().prop_map(Self).boxed()
+        (MixerCase::any(), subtracted())
+            .prop_map(|(case, subtracted)| Self(case, subtracted))
+            .boxed()
     }
 }
 

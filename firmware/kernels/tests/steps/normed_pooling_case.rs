@@ -9,6 +9,7 @@ use crate::oracle::branches;
 #[derive(Debug, Clone)]
 pub(crate) struct NormedPoolingCase {
     shape: [usize; 3],
+    subtracted: Subtracted,
     draw: Draw,
 }
 
@@ -45,6 +46,7 @@ impl Case for NormedPoolingCase {
             scratch: arena.scratch,
             shape: self.shape,
             normed: kernel_normed(&norm, map.len(), channels),
+            subtracted: self.subtracted,
             factor: &mixer.factor,
             residual: &mixer.residual,
             offset: &mixer.offset,
@@ -59,7 +61,8 @@ impl Case for NormedPoolingCase {
 
     fn naive(&self) -> Vec<u8> {
         let (mixer, norm, map) = self.data();
-        let output = branches::normed_pooling(&mixer, &norm, self.draw.width(), &map);
+        let output =
+            branches::normed_pooling(&mixer, &norm, self.subtracted, self.draw.width(), &map);
         self.draw.bytes(&output)
     }
 
@@ -74,15 +77,26 @@ impl Case for NormedPoolingCase {
             [4, 6, 12],
             [9, 8, 33],
         ];
-        let cases = shapes
-            .into_iter()
-            .flat_map(|shape| edge_draws().map(move |draw| Self { shape, draw }));
-        cases.collect()
+        let mut cases = Vec::new();
+        for shape in shapes {
+            for subtracted in SUBTRACTED {
+                cases.extend(edge_draws().map(|draw| Self {
+                    shape,
+                    subtracted,
+                    draw,
+                }));
+            }
+        }
+        cases
     }
 
     fn any() -> BoxedStrategy<Self> {
-        ([1usize..12, 1..12, 1..14], draws())
-            .prop_map(|(shape, draw)| Self { shape, draw })
+        ([1usize..12, 1..12, 1..14], subtracted(), draws())
+            .prop_map(|(shape, subtracted, draw)| Self {
+                shape,
+                subtracted,
+                draw,
+            })
             .boxed()
     }
 }
@@ -102,6 +116,7 @@ fn a_normed_pooling_that_does_not_fit_is_a_fault() {
             norm: norm(1, 1),
             multiplier: 4096,
         },
+        subtracted: Subtracted::Pooled,
         factor: &[1],
         residual: &[1],
         offset: &[1],

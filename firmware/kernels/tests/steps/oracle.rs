@@ -8,6 +8,8 @@ pub(crate) mod embeddings;
 pub(crate) mod heads;
 pub(crate) mod wide;
 
+use tadpool_kernels::pooling::Subtracted;
+
 /// Sum and sum of squares.
 pub(crate) fn sums(values: &[i8]) -> (i64, u64) {
     let sum = values.iter().map(|&q| i64::from(q)).sum();
@@ -303,23 +305,45 @@ pub(crate) struct Mixer {
     pub(crate) residual: Vec<i32>,
 }
 
-pub(crate) fn pooling(mixer: &Mixer, map: &[i8]) -> Vec<i8> {
-    let inverse = Moments::of(map, mixer.epsilon).inverse;
+pub(crate) fn pooling(mixer: &Mixer, subtracted: Subtracted, map: &[i8]) -> Vec<i8> {
+    let moments = Moments::of(map, mixer.epsilon);
     let map: Vec<i128> = map.iter().map(|&q| i128::from(q)).collect();
-    let differences = pooled(mixer.shape, [3, 36], &map);
+    let pools = pooled(mixer.shape, [3, 36], &map);
     map.iter()
-        .zip(differences)
+        .zip(pools)
         .enumerate()
-        .map(|(i, (q, difference))| {
-            let factor = mixer.factor[i % mixer.shape[2]];
-            let factor = requantize(inverse, factor).clamp(-(1 << 17), (1 << 17) - 1);
+        .map(|(i, (q, pool))| {
+            let branch = mixer.pooling_branch(i, &moments, subtracted, [*q, pool], 0);
             let [residual, offset] = mixer.stream(i);
-            as_i8((residual * q + offset + factor * difference).div_euclid(1 << 16))
+            as_i8((residual * q + offset + branch).div_euclid(1 << 16))
         })
         .collect()
 }
 
-/// `multiple` times the mean of each value's neighbours less the value.
+impl Mixer {
+    /// The branch of a pooling mixer for value number `i`, which is `value / 2^fraction`, and
+    /// 36 times the mean of its neighbours: in units of a `2^(16 + fraction)`th.
+    fn pooling_branch(
+        &self,
+        i: usize,
+        moments: &Moments,
+        subtracted: Subtracted,
+        [value, pool]: [i128; 2],
+        fraction: u32,
+    ) -> i128 {
+        let factor = requantize(moments.inverse, self.factor[i % self.shape[2]]);
+        let factor = factor.clamp(-(1 << 17), (1 << 17) - 1);
+        match subtracted {
+            Subtracted::Pooled => factor * (pool - 36 * value),
+            Subtracted::Nothing => {
+                let of_mean = (36 * factor * moments.mean).div_euclid(1 << 16);
+                factor * pool - (of_mean << fraction)
+            }
+        }
+    }
+}
+
+/// `multiple` times the mean of each value's neighbours.
 fn pooled(
     [height, width, channels]: [usize; 3],
     [window, multiple]: [usize; 2],
@@ -327,8 +351,8 @@ fn pooled(
 ) -> Vec<i128> {
     let reach = window / 2;
     let multiple = multiple as i128;
-    let mut differences = Vec::new();
-    for (i, q) in map.iter().enumerate() {
+    let mut pools = Vec::new();
+    for i in 0..map.len() {
         let (y, x, c) = (i / channels / width, i / channels % width, i % channels);
         let (mut sum, mut count) = (0, 0);
         for ny in y.saturating_sub(reach)..(y + reach + 1).min(height) {
@@ -338,9 +362,9 @@ fn pooled(
             }
         }
         assert_eq!(multiple % count, 0);
-        differences.push(multiple / count * sum - multiple * q);
+        pools.push(multiple / count * sum);
     }
-    differences
+    pools
 }
 
 impl Mixer {

@@ -12,6 +12,7 @@ pub(crate) struct WidePoolingCase {
     shape: [usize; 3],
     window: usize,
     norm: Kind,
+    subtracted: Subtracted,
     draw: Draw,
 }
 
@@ -71,6 +72,7 @@ impl Case for WidePoolingCase {
                 Kind::Written => Some(kernel_normed(&normed, map.len(), channels)),
                 Kind::Folded | Kind::Fixed => None,
             },
+            subtracted: self.subtracted,
             factor: &mixer.factor,
             residual: &mixer.residual,
             offset: &mixer.offset,
@@ -91,7 +93,9 @@ impl Case for WidePoolingCase {
         let (mixer, norm, map) = self.data();
         let norm = (self.norm == Kind::Written).then_some(&norm);
         let (is_fixed, width) = (self.norm == Kind::Fixed, self.draw.width());
-        let output = branches::wide_pooling(&mixer, self.window, norm, is_fixed, width, &map);
+        let window = self.window;
+        let output =
+            branches::wide_pooling(&mixer, window, norm, is_fixed, self.subtracted, width, &map);
         self.draw.bytes(&output)
     }
 
@@ -108,12 +112,15 @@ impl Case for WidePoolingCase {
         for shape in shapes {
             for window in [1, 3, 5, 7] {
                 for norm in KINDS {
-                    cases.extend(edge_draws().map(|draw| Self {
-                        shape,
-                        window,
-                        norm,
-                        draw,
-                    }));
+                    for subtracted in SUBTRACTED {
+                        cases.extend(edge_draws().map(|draw| Self {
+                            shape,
+                            window,
+                            norm,
+                            subtracted,
+                            draw,
+                        }));
+                    }
                 }
             }
         }
@@ -123,11 +130,18 @@ impl Case for WidePoolingCase {
     fn any() -> BoxedStrategy<Self> {
         let window = proptest::sample::select(&[1usize, 3, 5, 7][..]);
         let norm = proptest::sample::select(&KINDS[..]);
-        ([1usize..12, 1..12, 1..8], window, norm, draws())
-            .prop_map(|(shape, window, norm, draw)| Self {
+        (
+            [1usize..12, 1..12, 1..8],
+            window,
+            norm,
+            subtracted(),
+            draws(),
+        )
+            .prop_map(|(shape, window, norm, subtracted, draw)| Self {
                 shape,
                 window,
                 norm,
+                subtracted,
                 draw,
             })
             .boxed()
@@ -146,6 +160,7 @@ fn a_wide_pooling_that_does_not_fit_is_a_fault() {
         window: 5,
         norm: Some(norm(6, 1)),
         normed: None,
+        subtracted: Subtracted::Pooled,
         factor: &[1],
         residual: &[1],
         offset: &[1],

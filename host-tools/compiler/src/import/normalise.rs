@@ -9,6 +9,8 @@ mod activation;
 mod batch_norm;
 mod edit;
 mod elementwise;
+mod file_input;
+mod index_list;
 mod mean;
 mod norm;
 mod padding;
@@ -18,7 +20,7 @@ mod tail;
 
 use crate::import::graph::{Graph, Node, ValueId};
 use edit::Edit;
-pub use preprocessing::{FileInput, Layout};
+pub use file_input::{FileInput, Order};
 
 /// A graph in the forms that the recognition knows.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,7 +49,7 @@ const fn rule(forms: &'static str, apply: fn(&mut Edit, &Node) -> Option<()>) ->
 }
 
 /// In the order in which they are tried.
-pub(super) const RULES: [Rule; 17] = [
+pub(super) const RULES: [Rule; 18] = [
     rule(
         "`CastLike`: everything is computed in float32",
         elementwise::cast,
@@ -57,6 +59,10 @@ pub(super) const RULES: [Rule; 17] = [
         elementwise::sum,
     ),
     rule("`Neg`, as a product", elementwise::negation),
+    rule(
+        "a list of indices along an axis as `GatherND`, as `Gather`",
+        index_list::gather,
+    ),
     rule("`Pow` with a whole number of any type", elementwise::power),
     rule("a constant divided by a value", elementwise::quotient),
     rule(

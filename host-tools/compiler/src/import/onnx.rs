@@ -220,7 +220,7 @@ impl Reader {
 
     /// Reads a tensor, and counts what it takes.
     fn tensor(&mut self, proto: pb::TensorProto, name: &str) -> Result<Tensor, OnnxError> {
-        let bytes = tensor::Layout::of(&proto, name)?.memory_bytes();
+        let bytes = tensor::Stored::of(&proto, name)?.memory_bytes();
         self.held_bytes = self.held_bytes.saturating_add(bytes);
         if self.held_bytes > MAX_HELD_BYTES {
             let name = name.to_owned();

@@ -13,11 +13,11 @@
 
 mod activation;
 mod arithmetic;
+pub(crate) mod axes;
 pub(crate) mod convolution;
 mod depthwise;
 mod einsum;
 pub(crate) mod form;
-pub(crate) mod layout;
 pub(crate) mod linear;
 mod names;
 mod norm;

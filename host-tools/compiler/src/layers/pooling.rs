@@ -1,8 +1,8 @@
-//! The pooling mixer: `res_scale * x + layer_scale * (pool(n) - n)` with `n = norm(x)`,
-//! padding not counted.
+//! The pooling mixer: `res_scale * x + layer_scale * (pool(n) - n)` with `n = norm(x)`, or
+//! `pool(n)` alone; padding not counted. (A pool that counts it is a depthwise convolution.)
 //!
-//! Four kernels: behind a norm of the whole map with and without a res scale, behind a norm
-//! of each token, and with a window of 5x5 or 7x7 behind any norm.
+//! Four kernels: behind a norm of the whole map; the same with a res scale or with nothing
+//! subtracted; behind a norm of each token; and with a window of 5x5 or 7x7 behind any norm.
 
 mod float;
 mod quantize;
@@ -12,7 +12,7 @@ use tadpool_kernels::int16;
 use tadpool_kernels::norm::Norm as KernelNorm;
 use tadpool_kernels::normed::Normed;
 use tadpool_kernels::normed_pooling::{self, NormedPooling};
-use tadpool_kernels::pooling as kernel;
+use tadpool_kernels::pooling::{self as kernel, Subtracted};
 use tadpool_kernels::scaled_pooling::{self, ScaledPooling};
 use tadpool_kernels::wide_pooling::{self, WidePooling};
 
@@ -30,6 +30,8 @@ pub struct Pooling {
     pub norm: Norm,
     /// Window side; odd, stride 1, padded to keep the shape.
     pub window: usize,
+    /// The values that are taken off the pool.
+    pub subtracted: Subtracted,
     /// Factors of the branch and of the residual stream.
     pub residual: Residual,
 }
@@ -47,11 +49,13 @@ pub struct QuantPooling {
     pub offset: i32,
 }
 
-/// Constants of a pooling mixer with a res scale.
+/// Constants of a pooling mixer with a res scale, or with nothing subtracted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QuantScaledPooling {
     /// The norm before the mixer.
     pub norm: KernelNorm,
+    /// The values that are taken off the pool.
+    pub subtracted: Subtracted,
     /// Per channel, Q24.
     pub factor: Vec<i32>,
     /// Per channel, Q16.
@@ -65,6 +69,8 @@ pub struct QuantScaledPooling {
 pub struct QuantNormedPooling {
     /// The norm before the mixer.
     pub normed: Normed,
+    /// The values that are taken off the pool.
+    pub subtracted: Subtracted,
     /// Per channel, Q28.
     pub factor: Vec<i32>,
     /// Per channel, Q24.
@@ -82,6 +88,8 @@ pub struct QuantWidePooling {
     pub norm: Option<KernelNorm>,
     /// The norm before the mixer if it is written out.
     pub normed: Option<Normed>,
+    /// The values that are taken off the pool.
+    pub subtracted: Subtracted,
     /// Per channel, Q36 or Q40.
     pub factor: Vec<i32>,
     /// Per channel, Q24.
@@ -154,6 +162,7 @@ impl QuantKind for QuantScaledPooling {
             scratch: places.scratch,
             shape: dims(layer.input),
             norm: self.norm,
+            subtracted: self.subtracted,
             factor: &self.factor,
             residual: &self.residual,
             offset: &self.offset,
@@ -185,6 +194,7 @@ impl QuantKind for QuantWidePooling {
             window: self.window,
             norm: self.norm,
             normed: self.normed,
+            subtracted: self.subtracted,
             factor: &self.factor,
             residual: &self.residual,
             offset: &self.offset,
@@ -204,6 +214,7 @@ impl QuantKind for QuantNormedPooling {
             scratch: places.scratch,
             shape: dims(layer.input),
             normed: self.normed,
+            subtracted: self.subtracted,
             factor: &self.factor,
             residual: &self.residual,
             offset: &self.offset,

@@ -372,6 +372,9 @@ fn name(case: &Case) -> String {
         Case::ScaledPooling([rows, columns, channels]) => {
             format!("scaled pooling mixer {rows}x{columns}x{channels}")
         }
+        Case::PoolAlone([rows, columns, channels]) => {
+            format!("pooling mixer {rows}x{columns}x{channels}, nothing subtracted")
+        }
         Case::WidePooling(shape) => wide_pooling(shape),
         Case::WidePoolingInt16(shape) => format!("{} int16", wide_pooling(shape)),
         Case::NormedWidePooling(shape) => format!("{} of normed tokens", wide_pooling(shape)),
@@ -466,6 +469,7 @@ fn operations_of(case: &Case) -> u64 {
         | Case::Attention(_) => case.macs(),
         Case::Pooling(_)
         | Case::ScaledPooling(_)
+        | Case::PoolAlone(_)
         | Case::WidePooling(_)
         | Case::WidePoolingInt16(_)
         | Case::NormedWidePooling(_)

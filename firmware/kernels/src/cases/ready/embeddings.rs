@@ -9,6 +9,7 @@ use crate::arithmetic::normed::{NormScope, Normed};
 use crate::cases::sizes::side;
 use crate::steps::activation::Activation;
 use crate::steps::depthwise_embedding::{DepthwiseEmbedding, Reduction};
+use crate::steps::pooling::Subtracted;
 use crate::steps::position_embedding::PositionEmbedding;
 use crate::steps::wide_pooling::WidePooling;
 
@@ -112,6 +113,7 @@ pub(super) fn wide_pooling<'a>(
         } else {
             None
         },
+        subtracted: Subtracted::Pooled,
         factor: source.ints(channels, 1 << 23, memory)?,
         residual: source.ints(channels, 1 << 24, memory)?,
         offset: source.ints(channels, 1 << 20, memory)?,

@@ -1,6 +1,8 @@
 //! Branches whose norm is written out, on streams of both widths: values are taken
 //! as they are stored, with `fraction` fractional bits.
 
+use tadpool_kernels::pooling::Subtracted;
+
 use super::{Linear, Mixer, Moments, as_i8, as_i32, pooled, products, requantize, rounded};
 
 /// A norm that is written out.
@@ -59,6 +61,7 @@ pub(crate) fn wide_pooling(
     window: usize,
     norm: Option<&Normed>,
     is_fixed: bool,
+    subtracted: Subtracted,
     width: Width,
     map: &[i128],
 ) -> Vec<i128> {
@@ -70,13 +73,24 @@ pub(crate) fn wide_pooling(
         }
         None => map.iter().map(|q| q << (8 - width.fraction)).collect(),
     };
-    let inverse = match is_fixed {
-        true => 1 << 24,
-        false => width.moments(map, mixer.epsilon).inverse,
+    let (inverse, mean) = match is_fixed {
+        true => (1 << 24, 0),
+        false => {
+            let moments = width.moments(map, mixer.epsilon);
+            (moments.inverse, moments.mean)
+        }
     };
-    let differences = pooled(mixer.shape, [window, 420 * 420], &values);
-    let each = map.iter().zip(differences).enumerate();
-    each.map(|(i, (value, difference))| {
+    let mean = match norm {
+        Some(_) => 0,
+        None => (420 * 420 * mean).div_euclid(1 << 8),
+    };
+    let pools = pooled(mixer.shape, [window, 420 * 420], &values);
+    let each = map.iter().zip(pools.into_iter().zip(&values)).enumerate();
+    each.map(|(i, (value, (pool, centre)))| {
+        let difference = match subtracted {
+            Subtracted::Pooled => pool - 420 * 420 * centre,
+            Subtracted::Nothing => pool - mean,
+        };
         let base = i128::from(mixer.factor[i % channels]);
         let factor = match norm {
             Some(_) => base,
@@ -235,15 +249,20 @@ pub(crate) fn random_mixing(mixing: &RandomMixing, width: Width, map: &[i128]) -
 pub(crate) fn normed_pooling(
     mixer: &Mixer,
     norm: &Normed,
+    subtracted: Subtracted,
     width: Width,
     map: &[i128],
 ) -> Vec<i128> {
     let [_, _, channels] = mixer.shape;
     let normed = normed(norm, width, map, channels);
     let normed: Vec<i128> = normed.into_iter().map(i128::from).collect();
-    let differences = pooled(mixer.shape, [3, 36], &normed);
-    let each = map.iter().zip(differences).enumerate();
-    each.map(|(i, (value, difference))| {
+    let pools = pooled(mixer.shape, [3, 36], &normed);
+    let each = map.iter().zip(pools.into_iter().zip(normed)).enumerate();
+    each.map(|(i, (value, (pool, centre)))| {
+        let difference = match subtracted {
+            Subtracted::Pooled => pool - 36 * centre,
+            Subtracted::Nothing => pool,
+        };
         let [residual, offset] = mixer.stream(i);
         let factor = i128::from(mixer.factor[i % channels]);
         let widened = value << (8 - width.fraction);

@@ -2,8 +2,9 @@
 
 use super::{
     Classifier, Convolution, Mixer, Mlp, Moments, as_i8, as_i32, im2col, normed, pooled, products,
-    requantize, rounded as divided,
+    rounded as divided,
 };
+use tadpool_kernels::pooling::Subtracted;
 
 /// The nearest value to `total / 2^24`, half a step included.
 fn as_i16(total: i128) -> i16 {
@@ -114,18 +115,17 @@ pub(crate) fn patch_embedding(conv: &Convolution, input: &[i8]) -> Vec<i16> {
     output
 }
 
-pub(crate) fn pooling(mixer: &Mixer, map: &[i16]) -> Vec<i16> {
-    let inverse = moments(map, mixer.epsilon).inverse;
+pub(crate) fn pooling(mixer: &Mixer, subtracted: Subtracted, map: &[i16]) -> Vec<i16> {
+    let moments = moments(map, mixer.epsilon);
     let map: Vec<i128> = map.iter().map(|&value| i128::from(value)).collect();
-    let differences = pooled(mixer.shape, [3, 36], &map);
+    let pools = pooled(mixer.shape, [3, 36], &map);
     map.iter()
-        .zip(differences)
+        .zip(pools)
         .enumerate()
-        .map(|(i, (value, difference))| {
-            let factor = mixer.factor[i % mixer.shape[2]];
-            let factor = requantize(inverse, factor).clamp(-(1 << 17), (1 << 17) - 1);
+        .map(|(i, (value, pool))| {
             let [residual, offset] = mixer.stream(i);
-            let sum = residual * value + factor * difference;
+            let branch = mixer.pooling_branch(i, &moments, subtracted, [*value, pool], 8);
+            let sum = residual * value + branch;
             as_i16(sum * 256 + (offset << 16))
         })
         .collect()

@@ -100,6 +100,12 @@ pub(super) fn infer(graph: &Graph, node: &Node) -> Result<Option<Shape>, Contrad
             }
             None => None,
         },
+        "GatherND" => match other.and_then(|indices| indices.split_last()) {
+            Some((&depth, places)) if node.int("batch_dims", 0) == 0 => {
+                input.get(depth..).map(|rest| [places, rest].concat())
+            }
+            _ => None,
+        },
         "Slice" => match (ints(1, "starts"), ints(2, "ends")) {
             (Some(starts), Some(ends)) => {
                 let (axes, steps) = (ints(3, "axes"), ints(4, "steps"));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::RULES;
-use crate::import::constant_folding::{self, Pads};
+use crate::import::constant_folding::{self, Pads, QdqParameters};
 use crate::import::graph::{Attribute, Data, Graph, Node, NodeId, Tensor, Value, ValueId};
 
 /// Most elements of the constants that are made for a graph.
@@ -77,7 +77,17 @@ impl<'a> Edit<'a> {
             let Some(node) = self.producer(value) else {
                 return false;
             };
-            let pointwise = ["Identity", "Cast", "Add", "Sub", "Mul", "Div", "Transpose"];
+            let pointwise = [
+                "Identity",
+                "Cast",
+                "Add",
+                "Sub",
+                "Mul",
+                "Div",
+                "Transpose",
+                "QuantizeLinear",
+                "DequantizeLinear",
+            ];
             let mut inputs = node.inputs.iter().flatten();
             let map = inputs.find(|id| self.constant(**id).is_none());
             match map.filter(|_| pointwise.contains(&node.op.as_str())) {
@@ -93,15 +103,69 @@ impl<'a> Edit<'a> {
         self.producer(self.source(value))
     }
 
-    /// The value that nodes in between only hand on.
+    /// The value that nodes in between only hand on, or round. In a form that a rule
+    /// rewrites, the integer network keeps such values exact.
     pub(super) fn source(&self, mut value: ValueId) -> ValueId {
-        while let Some(node) = self.producer(value)
-            && node.op == "Identity"
-            && let Some(input) = node.input(0)
-        {
-            value = input;
+        while let Some(node) = self.producer(value) {
+            let from = match node.op.as_str() {
+                "Identity" => node.input(0),
+                "DequantizeLinear" => self.rounded(node),
+                _ => None,
+            };
+            match from {
+                Some(from) => value = from,
+                None => break,
+            }
         }
         value
+    }
+
+    /// The value that a pair of `QuantizeLinear` and `DequantizeLinear` rounds; none if the
+    /// pair may be a ReLU as well.
+    fn rounded(&self, dequantize: &Node) -> Option<ValueId> {
+        let quantize = self
+            .producer(dequantize.input(0)?)
+            .filter(|node| node.op == "QuantizeLinear")?;
+        let value = quantize.input(0)?;
+        let parameters = QdqParameters::of(self.graph, quantize).ok().flatten()?;
+        let (lowest, _) = parameters.limits;
+        let cuts = parameters.zero_points.contains(&lowest);
+        (!cuts || self.is_not_negative(value, MAX_DEPTH)).then_some(value)
+    }
+
+    /// Whether a value is certainly not below zero, as far as `depth` nodes tell.
+    fn is_not_negative(&self, value: ValueId, depth: usize) -> bool {
+        if let Some(constant) = self.constant(value) {
+            return constant.to_floats().iter().all(|&value| value >= 0.0);
+        }
+        let (Some(node), Some(depth)) = (self.producer(value), depth.checked_sub(1)) else {
+            return false;
+        };
+        let is_operand = |index: usize| {
+            node.input(index)
+                .is_some_and(|id| self.is_not_negative(id, depth))
+        };
+        match node.op.as_str() {
+            "Sigmoid" | "HardSigmoid" | "Relu" | "Softplus" | "Abs" | "Sqrt" => true,
+            "Clip" => node.inputs.len() == 1 && node.float("min", -1.0) >= 0.0,
+            "Mul" if node.input(0) == node.input(1) => true,
+            "Pow" => node.input(1).and_then(|id| self.scalar(id)) == Some(2.0),
+            "ReduceMean" | "Identity" | "Reciprocal" => is_operand(0),
+            "Add" | "Mul" | "Div" => {
+                // One of the two is a constant, so that there is one way to follow.
+                self.with_constant(node).is_some() && is_operand(0) && is_operand(1)
+            }
+            "DequantizeLinear" => node
+                .input(0)
+                .and_then(|id| self.producer(id))
+                .and_then(|quantize| {
+                    quantize
+                        .input(0)
+                        .filter(|_| quantize.op == "QuantizeLinear")
+                })
+                .is_some_and(|id| self.is_not_negative(id, depth)),
+            _ => false,
+        }
     }
 
     /// Whether both are one value.

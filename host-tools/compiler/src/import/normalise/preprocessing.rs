@@ -2,40 +2,11 @@
 //! convolution.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
+use super::file_input::{FileInput, Order};
+use crate::import::constant_folding::QdqParameters;
 use crate::import::graph::{Data, Element, Graph, Node, Tensor, Value, ValueId};
-use crate::network::Shape;
-
-/// How a file takes an image, and what it makes of it before its first convolution reads
-/// it: for each channel `scale * x + offset`, in the order of the file's channels.
-#[derive(Debug, Clone, PartialEq)]
-pub struct FileInput {
-    /// Order of the axes.
-    pub layout: Layout,
-    /// Type of the elements.
-    pub element: Element,
-    /// Images at a time.
-    pub batch: usize,
-    /// One factor per channel, above zero.
-    pub scale: Vec<f32>,
-    /// One term per channel.
-    pub offset: Vec<f32>,
-    /// Whether the file takes pixels from 0 to 255 and not from 0 to 1.
-    pub of_bytes: bool,
-    /// Whether its first convolution reads the channels in another order.
-    pub reorders: bool,
-}
-
-/// Order of an image's axes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Layout {
-    /// Batch, channels, height, width.
-    ChannelsFirst,
-    /// Batch, height, width, channels.
-    ChannelsLast,
-}
 
 /// Factors below are of pixels from 0 to 255: the usual ones are 1 / 255 over a deviation
 /// near 0.2, and 1 over one.
@@ -92,7 +63,14 @@ impl Chain {
             offset: vec![0.0; channels],
             casts: false,
         };
-        while chain.step(graph).is_some() {}
+        let mut end = chain.end;
+        while let Some(rounds) = chain.step(graph) {
+            if !rounds {
+                end = chain.end;
+            }
+        }
+        // A rounding of what the first convolution reads stays.
+        chain.end = end;
         (chain.does_something() && chain.axis == 1).then_some(chain)
     }
 
@@ -106,8 +84,9 @@ impl Chain {
         !self.order.iter().copied().eq(0..self.order.len())
     }
 
-    /// Follows the only reader of the end, if it is a step of pre-processing.
-    fn step(&mut self, graph: &Graph) -> Option<()> {
+    /// Follows the only reader of the end, if it is a step of pre-processing; whether it
+    /// only rounds.
+    fn step(&mut self, graph: &Graph) -> Option<bool> {
         let mut readers = graph
             .nodes
             .iter()
@@ -119,6 +98,14 @@ impl Chain {
         let shape = graph.shape(output)?;
         match node.op.as_str() {
             "Identity" => {}
+            // A rounding, unless it is a ReLU of values that may be negative.
+            "QuantizeLinear" => {
+                let parameters = QdqParameters::of(graph, node).ok().flatten()?;
+                let cuts = parameters.zero_points.contains(&parameters.limits.0);
+                let mut all = self.scale.iter().chain(&self.offset);
+                (!cuts || all.all(|&value| value >= 0.0)).then_some(())?;
+            }
+            "DequantizeLinear" if producer(graph, node)?.op == "QuantizeLinear" => {}
             "Cast" if is_float(node.int("to", 0)) => self.casts |= graph.element == Element::Byte,
             "Transpose" => {
                 let order = node.ints("perm")?;
@@ -155,7 +142,10 @@ impl Chain {
             _ => return None,
         }
         self.end = output;
-        Some(())
+        Some(matches!(
+            node.op.as_str(),
+            "QuantizeLinear" | "DequantizeLinear"
+        ))
     }
 
     fn reorder(&mut self, indices: &[i64]) -> Option<()> {
@@ -234,9 +224,9 @@ impl Chain {
             offset[of_file] = (sign * self.offset[channel]) as f32;
         }
         let input = FileInput {
-            layout: match self.first_axis {
-                1 => Layout::ChannelsFirst,
-                _ => Layout::ChannelsLast,
+            order: match self.first_axis {
+                1 => Order::ChannelsFirst,
+                _ => Order::ChannelsLast,
             },
             element: graph.element,
             batch: graph.batch,
@@ -305,6 +295,11 @@ impl Chain {
     }
 }
 
+fn producer<'a>(graph: &'a Graph, node: &Node) -> Option<&'a Node> {
+    let id = graph.value(node.input(0)?).producer?;
+    Some(graph.node(id))
+}
+
 /// Whether pixels from 0 to 255 are what the file takes.
 fn of_bytes(element: Element, scale: &[f32], offset: &[f32]) -> bool {
     let largest = scale.iter().copied().fold(0.0, f32::max);
@@ -354,119 +349,4 @@ fn reversed_axis(graph: &Graph, node: &Node) -> Option<usize> {
 /// Whether ONNX's number of an element type is one of real numbers.
 fn is_float(element: i64) -> bool {
     matches!(element, 1 | 10 | 11 | 16)
-}
-
-impl FileInput {
-    /// Images of so many channels, one at a time, as they are.
-    pub fn plain(channels: usize) -> Self {
-        Self {
-            layout: Layout::ChannelsFirst,
-            element: Element::Float,
-            batch: 1,
-            scale: vec![1.0; channels],
-            offset: vec![0.0; channels],
-            of_bytes: false,
-            reorders: false,
-        }
-    }
-
-    /// The sizes of a batch of images of shape `image` in the file's order.
-    pub fn shape(&self, image: Shape, batch: usize) -> [usize; 4] {
-        let Shape {
-            height,
-            width,
-            channels,
-        } = image;
-        match self.layout {
-            Layout::ChannelsFirst => [batch, channels, height, width],
-            Layout::ChannelsLast => [batch, height, width, channels],
-        }
-    }
-
-    /// Mean and standard deviation of pixels from 0 to 1 that say the same as the file.
-    pub fn statistics(&self) -> (Vec<f32>, Vec<f32>) {
-        let unit = if self.of_bytes { 255.0 } else { 1.0 };
-        let each = self
-            .scale
-            .iter()
-            .zip(&self.offset)
-            .map(|(&scale, &offset)| {
-                let std = 1.0 / (f64::from(scale) * unit);
-                let mean = -f64::from(offset) * std;
-                // A mean of nothing has no sign.
-                ((mean + 0.0) as f32, std as f32)
-            });
-        each.unzip()
-    }
-
-    /// Whether the file changes the values that it is given.
-    pub fn normalises(&self) -> bool {
-        self.scale.iter().any(|&scale| scale != 1.0)
-            || self.offset.iter().any(|&offset| offset != 0.0)
-    }
-
-    /// The file's input for which its first convolution reads `image`, which is
-    /// `height x width x channels`: elements in the file's order, for one image.
-    pub fn of_image(&self, image: &[f32]) -> Vec<f32> {
-        let channels = self.scale.len().max(1);
-        let back = |(index, &value): (usize, &f32)| {
-            let channel = index % channels;
-            let (scale, offset) = (self.scale[channel], self.offset[channel]);
-            let x = (f64::from(value) - f64::from(offset)) / f64::from(scale);
-            match self.element {
-                Element::Float => x as f32,
-                Element::Byte => x.round().clamp(0.0, 255.0) as f32,
-            }
-        };
-        let values: Vec<f32> = image.iter().enumerate().map(back).collect();
-        match self.layout {
-            Layout::ChannelsLast => values,
-            Layout::ChannelsFirst => (0..channels)
-                .flat_map(|channel| values.iter().skip(channel).step_by(channels).copied())
-                .collect(),
-        }
-    }
-
-    /// The note for people: none if the file takes an image as it is.
-    pub fn note(&self) -> Option<String> {
-        let is_plain = !self.normalises()
-            && !self.reorders
-            && self.layout == Layout::ChannelsFirst
-            && self.element == Element::Float;
-        (!is_plain).then(|| self.to_string())
-    }
-}
-
-impl fmt::Display for FileInput {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (mean, std) = self.statistics();
-        let list = |values: &[f32]| -> String {
-            let values: Vec<_> = values.iter().map(|value| format!("{value:.4}")).collect();
-            values.join(", ")
-        };
-        write!(
-            f,
-            "the file prepares its image itself, which went into the first convolution: "
-        )?;
-        match self.normalises() {
-            true => write!(
-                f,
-                "pixels from 0 to 1 minus [{}], divided by [{}]",
-                list(&mean),
-                list(&std)
-            )?,
-            false => write!(
-                f,
-                "pixels from 0 to {}",
-                if self.of_bytes { 255 } else { 1 }
-            )?,
-        }
-        if self.reorders {
-            write!(f, ", channels in another order")?;
-        }
-        match self.layout {
-            Layout::ChannelsFirst => Ok(()),
-            Layout::ChannelsLast => write!(f, ", channels innermost"),
-        }
-    }
 }

@@ -62,12 +62,13 @@ fn scores(graph: &Graph, output: ValueId, notes: &mut Vec<String>) -> ValueId {
     {
         let source = match node.op.as_str() {
             // Handed on, perhaps in another shape: only worth going past for what is below.
-            "Identity" | "Cast" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Dropout" => {
+            "Identity" | "Cast" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Dropout"
+            | "QuantizeLinear" | "DequantizeLinear" => {
                 at = input;
                 continue;
             }
             "Softmax" | "LogSoftmax" | "Sigmoid" | "HardSigmoid" | "ArgMax" | "TopK"
-            | "Hardmax" => Some(input),
+            | "Hardmax" | "ReduceMax" => Some(input),
             "Div" | "Mul" | "Log" => softmax(graph, node),
             _ => None,
         };
@@ -75,7 +76,7 @@ fn scores(graph: &Graph, output: ValueId, notes: &mut Vec<String>) -> ValueId {
             break;
         };
         let note = match node.op.as_str() {
-            "ArgMax" | "TopK" | "Hardmax" => "the firmware gives all scores",
+            "ArgMax" | "TopK" | "Hardmax" | "ReduceMax" => "the firmware gives all scores",
             _ => "it keeps the order of the scores",
         };
         let op = if node.op == "Div" || node.op == "Mul" {

@@ -11,7 +11,7 @@ use tadpool_input::{InputError, Kind, RegularFile};
 use tract_onnx::pb::tensor_proto::DataLocation;
 use tract_onnx::pb::{ModelProto, TensorProto};
 
-use super::tensor::Layout;
+use super::tensor::Stored;
 use super::{MAX_FILE_BYTES, MAX_HELD_BYTES, OnnxError, wire};
 
 /// A file beside a model. Its size says little, since it may hold more than the model's
@@ -146,8 +146,8 @@ fn read(tensor: &TensorProto, folder: &Folder<'_>, room: &mut Room) -> Result<Ve
         Some(Err(_)) => Err(fail(format!("whose {key} is no number"))),
     };
     // What the tensor takes is known before a byte is read, since a sparse file has any size.
-    let layout = Layout::of(tensor, &escaped(&tensor.name))?;
-    let held = layout.memory_bytes();
+    let stored = Stored::of(tensor, &escaped(&tensor.name))?;
+    let held = stored.memory_bytes();
     room.held_bytes = room.held_bytes.checked_sub(held).ok_or_else(|| {
         let name = escaped(&tensor.name).into_owned();
         OnnxError::TooMuchData { name, bytes: held }
@@ -178,7 +178,7 @@ fn read(tensor: &TensorProto, folder: &Folder<'_>, room: &mut Room) -> Result<Ve
             "`{location}` at {offset} to {offset} + {length}, but it has {size} bytes"
         )));
     }
-    let expected = layout.raw_bytes();
+    let expected = stored.raw_bytes();
     if length != expected {
         return Err(fail(format!(
             "`{location}`, in which it has {length} bytes; its sizes {:?} need {expected}",

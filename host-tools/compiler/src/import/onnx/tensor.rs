@@ -8,14 +8,14 @@ use super::{MAX_ELEMENTS, MAX_RANK, OnnxError};
 use crate::import::graph::{Data, Tensor, element_count};
 
 /// A tensor's sizes and element type, known before anything is allocated for it.
-pub(super) struct Layout {
+pub(super) struct Stored {
     shape: Vec<usize>,
     count: usize,
     element: DataType,
 }
 
-impl Layout {
-    /// The layout of a tensor; `name` is used in errors.
+impl Stored {
+    /// Those of a tensor; `name` is used in errors.
     ///
     /// # Errors
     /// Sizes that are impossible, and element types other than numbers and truth values.
@@ -86,26 +86,26 @@ pub(super) fn read(proto: TensorProto, name: &str) -> Result<Tensor, OnnxError> 
             remedy: "export each tensor in one piece",
         });
     }
-    let layout = Layout::of(&proto, name)?;
-    let found = layout.found(&proto);
-    let expected = match layout.is_half() {
-        true => layout.count.next_multiple_of(2),
-        false => layout.count,
+    let stored = Stored::of(&proto, name)?;
+    let found = stored.found(&proto);
+    let expected = match stored.is_half() {
+        true => stored.count.next_multiple_of(2),
+        false => stored.count,
     };
-    let is_whole = proto.raw_data.is_empty() || proto.raw_data.len() as u64 == layout.raw_bytes();
+    let is_whole = proto.raw_data.is_empty() || proto.raw_data.len() as u64 == stored.raw_bytes();
     if found != expected || !is_whole {
         return Err(OnnxError::TensorData {
             name: name.to_owned(),
             sizes: proto.dims,
-            expected: layout.count,
+            expected: stored.count,
             found,
         });
     }
-    let Layout {
+    let Stored {
         shape,
         count,
         element,
-    } = layout;
+    } = stored;
     let data = match (element, proto.raw_data.is_empty()) {
         (DataType::Int4 | DataType::Uint4, true) => {
             let bytes = proto.int32_data.iter().map(|&value| value as u8);

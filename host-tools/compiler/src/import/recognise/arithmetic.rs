@@ -8,8 +8,8 @@ use std::rc::Rc;
 
 use super::Problem;
 use super::activation;
+use super::axes;
 use super::form::{Form, Statistic, StatisticKind, Sum, Term, add_scaled, all, close, product};
-use super::layout;
 use super::norm;
 use super::strided::Strided;
 use super::walk::{Operand, Walk};
@@ -55,7 +55,7 @@ pub(crate) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
 fn subtracted(walk: &mut Walk<'_>, node: &Node, sum: &Sum, constant: &Tensor) -> bool {
     let (channels, tokens) = (sum.shape.channels, sum.shape.tokens());
     let shape = walk.shape(node, 1);
-    match layout::per_channel(constant, shape, channels, tokens, sum.order) {
+    match axes::per_channel(constant, shape, channels, tokens, sum.order) {
         Ok(terms) => walk.absorb(node, 1, sum, &vec![-1.0; channels], &terms),
         Err(_) => false,
     }
@@ -115,7 +115,7 @@ fn with_constant_as(
             {
                 return map;
             }
-            let values = layout::per_channel(constant, shape, channels, tokens, sum.order)?;
+            let values = axes::per_channel(constant, shape, channels, tokens, sum.order)?;
             let (ones, nothing) = (vec![1.0; channels], vec![0.0; channels]);
             let each = |change: fn(f32) -> f32| values.iter().map(|&v| change(v)).collect();
             let (factors, terms): (Vec<f32>, Vec<f32>) = match op {
@@ -260,7 +260,14 @@ fn pair(walk: &mut Walk<'_>, node: &Node, left: Form, right: Form) -> Result<For
                 });
             }
             if !a.same_layout(&b) {
-                return Err(refuse);
+                return Err(match op == "Mul" && is_gate(&a, &b) {
+                    true => Problem::new(
+                        "a map is multiplied with one value a channel that is computed from it \
+                         (squeeze and excitation), which is not supported",
+                        "train without squeeze and excitation",
+                    ),
+                    false => refuse,
+                });
             }
             let sum = match op {
                 "Add" => Some(a.plus(&b, 1.0)),
@@ -319,8 +326,20 @@ fn pair(walk: &mut Walk<'_>, node: &Node, left: Form, right: Form) -> Result<For
         {
             Ok(unknown_like(&map))
         }
+        (_, Form::Map(map), _) | (_, _, Form::Map(map)) if map.is_unknown() => {
+            Ok(walk.unknown(node))
+        }
         _ => Err(refuse),
     }
+}
+
+/// Whether one of two maps has a value for each channel of the other.
+fn is_gate(a: &Sum, b: &Sum) -> bool {
+    let (least, most) = match a.shape.tokens() <= b.shape.tokens() {
+        true => (a.shape, b.shape),
+        false => (b.shape, a.shape),
+    };
+    least.channels == most.channels && least.tokens() == 1
 }
 
 /// Whether both are steps of one norm.

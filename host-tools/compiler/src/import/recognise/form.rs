@@ -5,21 +5,13 @@ use std::ops::Deref;
 use std::rc::Rc;
 
 use super::strided::Strided;
+pub(crate) use crate::import::normalise::Order;
 use crate::layers::attention::recognise::{Attended, Weights};
 use crate::network::{Activation, Depthwise, Linear, Norm, NormScope, Shape};
 
 /// A feature map that layers read and write; counted from the image on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct StreamId(pub(crate) usize);
-
-/// Order of a map's elements in memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Order {
-    /// `channels x height x width`.
-    ChannelsFirst,
-    /// `height x width x channels`.
-    ChannelsLast,
-}
 
 /// The meaning of a value.
 #[derive(Debug, Clone)]

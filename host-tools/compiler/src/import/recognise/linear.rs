@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::Problem;
+use super::axes;
 use super::convolution::is_inside;
 use super::form::{Form, LinearTerm, Order, Shared, Sum, Term, add_scaled, all};
-use super::layout;
 use super::strided::Strided;
 use super::walk::{Operand, Walk};
 use crate::import::graph::{Node, Tensor};
@@ -73,7 +73,7 @@ pub(crate) fn from_right(
         return apply(&flat.0, flat.1);
     }
     let last = shape.len().checked_sub(1);
-    match last.and_then(|last| layout::alone(shape, &sum, last)) {
+    match last.and_then(|last| axes::alone(shape, &sum, last)) {
         Some(Order::ChannelsLast) => apply(&sum, linear),
         Some(Order::ChannelsFirst) if linear.bias.iter().all(|b| *b == 0.0) => {
             mixed(walk, &sum, linear.weight)
@@ -142,7 +142,7 @@ pub(crate) fn from_left(
         ));
     };
     walk.spend(values.len())?;
-    match layout::alone(shape, &sum, axis) {
+    match axes::alone(shape, &sum, axis) {
         Some(Order::ChannelsLast) => {
             let linear = Linear {
                 outputs,

@@ -1,8 +1,8 @@
 //! GroupNorm with one group, LayerNorm and RMSNorm, as one operator or written out.
 
 use super::Problem;
+use super::axes::{self, Reduced};
 use super::form::{Form, NormTerm, Order, Shared, Statistic, StatisticKind, Sum, Term};
-use super::layout::{self, Reduced};
 use super::walk::Walk;
 use crate::import::constant_folding::reduced_axes;
 use crate::import::graph::{Node, Tensor};
@@ -111,8 +111,8 @@ fn trailing(walk: &Walk<'_>, node: &Node, map: Shape, order: Order) -> Result<No
             .collect(),
         None => (first..shape.len()).collect(),
     };
-    let places = layout::axes(shape, map.channels, map.tokens(), order);
-    match layout::reduced(shape, places, &axes) {
+    let places = axes::find(shape, map.channels, map.tokens(), order);
+    match axes::reduced(shape, places, &axes) {
         Reduced::Everything => Ok(NormScope::Map),
         Reduced::Channels => Ok(NormScope::Token),
         Reduced::Tokens | Reduced::Other => Err(Problem::new(
@@ -135,7 +135,7 @@ fn spread(
         _ if node.input(index).is_none() => Ok(vec![default; channels]),
         Some(tensor) => {
             let shape = walk.shape(node, 0);
-            layout::per_channel(tensor, shape, channels, tokens, sum.order)
+            axes::per_channel(tensor, shape, channels, tokens, sum.order)
         }
         None => Err(computed()),
     }
@@ -154,9 +154,11 @@ pub(crate) fn reduce_mean(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Prob
         Form::Opaque => Ok(Form::Opaque),
         Form::Map(sum) => {
             let (channels, tokens) = (sum.shape.channels, sum.shape.tokens());
-            let places = layout::axes(shape, channels, tokens, sum.order);
-            match layout::reduced(shape, places, &axes) {
-                Reduced::Everything | Reduced::Channels if sum.is_unknown() => Ok(Form::Opaque),
+            let places = axes::find(shape, channels, tokens, sum.order);
+            match axes::reduced(shape, places, &axes) {
+                Reduced::Everything | Reduced::Channels | Reduced::Other if sum.is_unknown() => {
+                    Ok(Form::Opaque)
+                }
                 Reduced::Everything => Ok(mean(walk, node, &sum, NormScope::Map)),
                 Reduced::Channels => Ok(mean(walk, node, &sum, NormScope::Token)),
                 Reduced::Tokens => Ok(head::mean_of(walk, node, &sum)),
@@ -169,8 +171,8 @@ pub(crate) fn reduce_mean(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Prob
         }
         Form::Statistic(statistic) if statistic.kind == StatisticKind::Square => {
             let (channels, tokens) = (statistic.shape.channels, statistic.shape.tokens());
-            let places = layout::axes(shape, channels, tokens, statistic.order);
-            match (layout::reduced(shape, places, &axes), statistic.scope) {
+            let places = axes::find(shape, channels, tokens, statistic.order);
+            match (axes::reduced(shape, places, &axes), statistic.scope) {
                 (Reduced::Everything, NormScope::Map) | (Reduced::Channels, NormScope::Token) => {
                     Ok(Form::Statistic(Statistic {
                         kind: StatisticKind::Variance,

@@ -45,6 +45,10 @@ pub(crate) fn unsupported(op: &str) -> Problem {
             "the network is quantized already",
             "export it in float32, before quantization",
         ),
+        "Pad" => (
+            "it pads with something else than zeros, or not in front of a convolution or pool",
+            "pad with zeros, in the convolution itself (`padding=`)",
+        ),
         "If" | "Loop" | "Scan" => (
             "control flow is not supported",
             "export a network without branches and loops",

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use super::Problem;
+use super::axes;
 use super::form::{Form, Sum};
-use super::layout;
 use super::strided::Strided;
 use super::walk::Walk;
 use crate::import::constant_folding::permutation;
@@ -200,8 +200,8 @@ pub(crate) fn permuted(form: Form, shape: &[usize], order: &[usize]) -> Result<F
         form if wide.is_sorted() => Ok(form),
         Form::Map(sum) => {
             let (channels, tokens) = (sum.shape.channels, sum.shape.tokens());
-            let whole = layout::axes(shape, channels, tokens, sum.order)
-                .and_then(|axes| layout::permuted(shape, &axes, sum.order, order));
+            let whole = axes::find(shape, channels, tokens, sum.order)
+                .and_then(|axes| axes::permuted(shape, &axes, sum.order, order));
             if let Some(order) = whole {
                 let sum = Sum::clone(&sum);
                 return Ok(Form::Map(Rc::new(Sum { order, ..sum })));

@@ -3,8 +3,8 @@
 
 use std::rc::Rc;
 
+use super::axes;
 use super::form::{Form, Order, Sum, Term};
-use super::layout;
 use crate::network::Shape;
 
 /// Elements of a map at `offset` plus a stride per axis; element
@@ -30,7 +30,7 @@ impl Strided {
             return None;
         }
         let (channels, tokens) = (sum.shape.channels, sum.shape.tokens());
-        let places = layout::axes(shape, channels, tokens, sum.order)?;
+        let places = axes::find(shape, channels, tokens, sum.order)?;
         let mut axes: Vec<_> = shape.iter().map(|&size| (size, 0)).collect();
         for (range, unit) in [(places.channels, 1), (places.tokens, channels)] {
             let mut stride = unit;

@@ -1,18 +1,19 @@
 //! State of the recognition: meanings of values, layers found, problems met.
 
+mod embeddings;
+mod ending;
+mod layers;
+
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::form::{Form, NormTerm, Order, StreamId, Sum, Term, add_scaled, product};
+use super::form::{Form, Order, StreamId, Sum, Term};
 use super::names::Names;
-use super::{Branch, Problem, Unsupported, qdq};
-use crate::import::graph::{Graph, Node, NodeId, Tensor, ValueId};
-use crate::import::trained_scales::{TrainedScale, TrainedScales};
-use crate::layers::{Part, RESIDUAL_LAYERS, head};
-use crate::network::{
-    Activation, DepthwiseEmbedding, Layer, LayerName, MetaFormer, NormScope, Op, PatchEmbedding,
-    Reduction, Shape,
-};
+use super::{Problem, Unsupported};
+use crate::import::graph::{Graph, Node, Tensor, ValueId};
+use crate::import::trained_scales::TrainedScale;
+use crate::network::{Layer, Shape};
+pub(super) use layers::replaced;
 
 /// Most values that are stored for the meanings of all values of a graph: some
 /// times the weights of the largest MetaFormers.
@@ -39,6 +40,8 @@ pub(crate) struct Walk<'a> {
     claimed: Vec<bool>,
     names: Names,
     problems: Vec<Unsupported>,
+    /// Feature maps that stand for something reported.
+    reported: Vec<StreamId>,
     /// Values that are rounded, and to what.
     pub(crate) rounded: Vec<(Form, TrainedScale)>,
     /// How often each value is read by a node whose result depends on the image.
@@ -62,6 +65,7 @@ impl<'a> Walk<'a> {
             claimed: vec![false; graph.nodes.len()],
             names: Names::default(),
             problems: Vec::new(),
+            reported: Vec::new(),
             rounded: Vec::new(),
             uses: uses(graph),
             lost: vec![false; graph.values.len()],
@@ -179,7 +183,14 @@ impl<'a> Walk<'a> {
                 Some(node)
                     if matches!(
                         node.op.as_str(),
-                        "Add" | "Sub" | "Mul" | "Div" | "Identity" | "Cast"
+                        "Add"
+                            | "Sub"
+                            | "Mul"
+                            | "Div"
+                            | "Identity"
+                            | "Cast"
+                            | "QuantizeLinear"
+                            | "DequantizeLinear"
                     ) =>
                 {
                     let mut maps = node.inputs.iter().flatten();
@@ -190,103 +201,6 @@ impl<'a> Walk<'a> {
             };
         }
         false
-    }
-
-    /// Takes a factor and a term of each channel into the convolution that writes `sum`, if
-    /// nothing else reads what it writes.
-    pub(crate) fn absorb(
-        &mut self,
-        node: &Node,
-        index: usize,
-        sum: &Sum,
-        factors: &[f32],
-        terms: &[f32],
-    ) -> bool {
-        let Some(op) = self.embedding(node, index, sum) else {
-            return false;
-        };
-        let bias = match op {
-            Op::PatchEmbedding(PatchEmbedding { linear, .. }) => {
-                linear.scale_rows(factors);
-                &mut linear.bias
-            }
-            Op::DepthwiseEmbedding(DepthwiseEmbedding {
-                reduction: Reduction::Sum { weight, bias },
-                ..
-            }) => {
-                for weights in weight.chunks_exact_mut(factors.len().max(1)) {
-                    let scaled = product(weights, factors);
-                    weights.copy_from_slice(&scaled);
-                }
-                *bias = product(bias, factors);
-                bias
-            }
-            _ => return false,
-        };
-        add_scaled(bias, terms, 1.0);
-        if !is_finite(op) {
-            self.report(
-                node,
-                Problem::new(
-                    "a parameter of its layer is infinite or not a number",
-                    "train again, with a lower learning rate",
-                ),
-            );
-        }
-        true
-    }
-
-    /// Takes a ReLU or ReLU6 into the convolution or pool that writes `sum`, if nothing else
-    /// reads what it writes.
-    pub(crate) fn rectify(&mut self, node: &Node, sum: &Sum, activation: Activation) -> bool {
-        match self.embedding(node, 0, sum) {
-            Some(
-                Op::PatchEmbedding(PatchEmbedding { rectifier, .. })
-                | Op::DepthwiseEmbedding(DepthwiseEmbedding { rectifier, .. }),
-            ) => {
-                *rectifier = Some(activation);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// The embedding that writes `sum`, if it ends without a rectifier and only `node` reads
-    /// what it writes, at `index`.
-    fn embedding(&mut self, node: &Node, index: usize, sum: &Sum) -> Option<&mut Op> {
-        let alone = node.input(index).is_some_and(|id| self.uses[id.0] == 1);
-        let (true, Some(Term::Stream(id))) = (alone, sum.plain()) else {
-            return None;
-        };
-        let newest = id.0 + 1 == self.streams.len();
-        let layer = self.writer(*id).filter(|_| newest)?;
-        let op = &mut self.layers.get_mut(layer)?.op;
-        (op.part() == Part::Embedding && op.rectifier().is_none()).then_some(op)
-    }
-
-    /// The feature map behind an activation of its own: in a stem.
-    pub(crate) fn activate(
-        &mut self,
-        node: &Node,
-        source: StreamId,
-        activation: Activation,
-    ) -> Option<Form> {
-        let shape = *self.streams.get(source.0)?;
-        let behind = self.layers.get(self.writer(source)?)?;
-        if !matches!(
-            behind.op.part(),
-            Part::Embedding | Part::Norm | Part::Position
-        ) || !matches!(
-            behind.name,
-            LayerName::Embedding { .. }
-                | LayerName::EmbeddingNorm { .. }
-                | LayerName::Position { .. }
-        ) {
-            return None;
-        }
-        let producer = node.output().and_then(|id| self.graph.value(id).producer);
-        let id = self.push(producer, source, shape, Op::Activation(activation), None);
-        Some(Form::of(Term::Stream(id), shape, Order::ChannelsFirst))
     }
 
     /// Records what is wrong with a node.
@@ -311,238 +225,6 @@ impl<'a> Walk<'a> {
                 Form::Map(Rc::new(Sum::of(Term::Unknown, shape, Order::ChannelsFirst)))
             }
             _ => Form::Opaque,
-        }
-    }
-
-    /// The feature map that the first input of `node` is, found as a layer's
-    /// output if need be.
-    pub(crate) fn stream(&mut self, node: &Node, sum: &Sum) -> StreamId {
-        if let Some(Term::Stream(id)) = sum.plain() {
-            return *id;
-        }
-        let producer = node.input(0).and_then(|id| self.graph.value(id).producer);
-        if !sum.is_unknown() {
-            if let Some(id) = self.post_norm(producer, sum) {
-                return id;
-            }
-            if let (Some(norm), Some((Term::Stream(source), _))) = (sum.as_fixed(), sum.single()) {
-                // A factor and a term of each channel that no layer has a place for.
-                let op = Op::Norm(norm.norm.clone());
-                return self.push(producer, *source, sum.shape, op, Some(sum));
-            }
-            match self.residual(sum) {
-                Ok((op, source)) => {
-                    let shape = self.streams[source.0];
-                    return self.push(producer, source, shape, op, Some(sum));
-                }
-                Err(problem) => {
-                    let culprit = producer.map_or(node, |id| self.graph.node(id));
-                    self.report(culprit, problem);
-                }
-            }
-        }
-        let id = StreamId(self.streams.len());
-        self.streams.push(sum.shape);
-        self.settled.push((Rc::new(sum.clone()), id));
-        id
-    }
-
-    /// Adds a layer that reads `source`; the feature map it writes.
-    pub(crate) fn push(
-        &mut self,
-        last_node: Option<NodeId>,
-        source: StreamId,
-        output: Shape,
-        op: Op,
-        sum: Option<&Sum>,
-    ) -> StreamId {
-        let culprit = last_node.map(|id| self.graph.node(id));
-        if let Some(node) = culprit {
-            if source.0 + 1 != self.streams.len() {
-                self.report(node, Problem::new(
-                    "it reads a feature map of an earlier layer than the one before it",
-                    "connect the layers in a chain; skip connections across blocks have no place in this family",
-                ));
-            }
-            if !is_finite(&op) {
-                self.report(
-                    node,
-                    Problem::new(
-                        "a parameter of its layer is infinite or not a number",
-                        "train again, with a lower learning rate",
-                    ),
-                );
-            }
-            if self.layers.is_empty() && op.part() != Part::Embedding {
-                self.report(
-                    node,
-                    Problem::new(
-                        "a layer comes before the first patch embedding",
-                        "let the network begin with a convolution",
-                    ),
-                );
-            }
-        }
-        let name = self.names.next(&op);
-        if let Some(node) = culprit
-            && self.layers.iter().any(|layer| layer.name == name)
-        {
-            self.report(
-                node,
-                Problem::new(
-                    format!("it is a second {} at one place (`{name}`)", op.kind()),
-                    "fold the two into one before the export",
-                ),
-            );
-        }
-        let nodes = last_node.map_or(Vec::new(), |id| self.claim(id));
-        let mut input = self.streams[source.0];
-        if let Op::Head(head) = &op
-            && head.reads() == input.elements()
-        {
-            // All of the map as one token.
-            input = Shape {
-                height: 1,
-                width: 1,
-                channels: head.reads(),
-            };
-        }
-        self.layers.push(Layer {
-            name,
-            nodes,
-            input,
-            output,
-            op,
-        });
-        let id = StreamId(self.streams.len());
-        self.streams.push(output);
-        if let Some(sum) = sum {
-            self.settled.push((Rc::new(sum.clone()), id));
-        }
-        id
-    }
-
-    /// Whether a sum is a norm right behind a patch embedding.
-    pub(crate) fn is_post_norm(&self, sum: &Sum) -> bool {
-        let behind_embedding = self
-            .layers
-            .last()
-            .is_some_and(|layer| layer.op.part() == Part::Embedding);
-        let newest = |norm: &NormTerm| match norm.source {
-            Term::Stream(id) => id.0 + 1 == self.streams.len(),
-            _ => false,
-        };
-        behind_embedding && sum.as_norm().is_some_and(|norm| newest(&norm))
-    }
-
-    /// The feature map that a norm right behind a patch embedding is.
-    fn post_norm(&mut self, producer: Option<NodeId>, sum: &Sum) -> Option<StreamId> {
-        let own = sum.as_norm().filter(|_| self.is_post_norm(sum))?;
-        let NormTerm {
-            source: Term::Stream(source),
-            norm,
-        } = &*own
-        else {
-            return None;
-        };
-        let op = Op::Norm(norm.clone());
-        let id = self.push(producer, *source, sum.shape, op, Some(sum));
-        self.post_norms.push((Term::Norm(own.clone()), id));
-        Some(id)
-    }
-
-    /// The layer that writes a feature map.
-    pub(crate) fn writer(&self, id: StreamId) -> Option<usize> {
-        id.0.checked_sub(1)
-    }
-
-    /// The network, or everything that stood in the way.
-    pub(crate) fn finish(
-        mut self,
-    ) -> Result<(MetaFormer, Option<TrainedScales>), Vec<Unsupported>> {
-        let producer = self.graph.value(self.graph.output).producer;
-        let form = self.forms[self.graph.output.0].clone();
-        let scores = match &form {
-            Some(Form::Map(sum)) => head::recognise::of_scores(sum),
-            _ => None,
-        };
-        match (scores, form) {
-            (Some((op, source)), Some(Form::Map(sum))) => {
-                self.push(producer, source, sum.shape, op, None);
-            }
-            (None, Some(Form::Map(sum))) if self.is_feature_map(&sum) => {
-                if let Some(node) = producer.map(|id| self.graph.node(id)) {
-                    self.output_map(node, &sum);
-                }
-            }
-            _ if !self.problems.is_empty() => {}
-            (_, form) => {
-                let what = form.map_or("nothing".to_owned(), |form| form.describe());
-                let problem = Problem::new(
-                    format!(
-                        "the graph's output is {what}, neither the scores of a classifier nor a \
-                         feature map"
-                    ),
-                    "export the whole network, with its head or ending behind a block",
-                );
-                match producer {
-                    Some(id) => self.report(self.graph.node(id), problem),
-                    None => self.problems.push(Unsupported {
-                        node: self.graph.value(self.graph.output).name.clone(),
-                        op: "output".to_owned(),
-                        what: problem.what,
-                        remedy: problem.remedy,
-                    }),
-                }
-            }
-        }
-        let channels = self.streams[0].channels;
-        if !matches!(channels, 1 | 3 | 4) && self.problems.is_empty() {
-            self.problems.push(Unsupported {
-                node: self.graph.value(self.graph.input).name.clone(),
-                op: "input".to_owned(),
-                what: format!("the image has {channels} channels"),
-                remedy: "use one channel (gray), three (colour) or four".to_owned(),
-            });
-        }
-        match self.problems.is_empty() {
-            true => {
-                let scales = qdq::scales(&self);
-                let network = MetaFormer {
-                    input: self.streams[0],
-                    layers: self.layers,
-                };
-                Ok((network, scales))
-            }
-            false => Err(self.problems),
-        }
-    }
-
-    /// Whether a sum is a feature map or a residual layer.
-    fn is_feature_map(&self, sum: &Sum) -> bool {
-        let is_stream = |(term, _): &(Term, _)| matches!(term, Term::Stream(_));
-        !sum.is_unknown() && !self.layers.is_empty() && sum.terms.iter().any(is_stream)
-    }
-
-    /// Ends a network without a head with a feature map.
-    fn output_map(&mut self, node: &Node, sum: &Sum) {
-        if !matches!(sum.plain(), Some(Term::Stream(_))) {
-            match self.residual(sum) {
-                Ok((op, source)) => {
-                    let producer = node.output().and_then(|id| self.graph.value(id).producer);
-                    self.push(producer, source, self.streams[source.0], op, Some(sum));
-                }
-                Err(problem) => self.report(node, problem),
-            }
-        }
-        if sum.order == Order::ChannelsLast && !sum.has_one_axis() {
-            self.report(
-                node,
-                Problem::new(
-                    "the feature map that the network ends with has its channels innermost",
-                    "export it with channels first",
-                ),
-            );
         }
     }
 
@@ -586,95 +268,6 @@ impl<'a> Walk<'a> {
         }
         Rc::new(sum)
     }
-
-    /// The residual layer that computes a sum, and the feature map it reads.
-    fn residual(&self, sum: &Sum) -> Result<(Op, StreamId), Problem> {
-        let mut streams = sum.terms.iter().filter_map(|(term, factors)| match term {
-            Term::Stream(id) => Some((*id, factors)),
-            _ => None,
-        });
-        let nothing = vec![0.0; sum.shape.channels];
-        let (source, factors) = match (streams.next(), streams.next()) {
-            (Some(stream), None) => stream,
-            (Some(_), Some(_)) => {
-                return Err(Problem::new(
-                    "it adds two feature maps",
-                    "connect the layers in a chain; skip connections across blocks have no place in this family",
-                ));
-            }
-            (None, _) => match replaced(sum) {
-                Some(id) => (id, &nothing),
-                None => {
-                    return Err(Problem::new(
-                        format!(
-                            "{} is used as feature map without a residual add",
-                            sum.describe()
-                        ),
-                        "add every branch to its input, as in `x + mixer(norm(x))`",
-                    ));
-                }
-            },
-        };
-        let terms: Vec<_> = sum
-            .terms
-            .iter()
-            .filter(|(term, _)| !matches!(term, Term::Stream(_)))
-            .collect();
-        let branch = Branch {
-            source,
-            terms: &terms,
-            bias: &sum.bias,
-            res_scale: factors,
-        };
-        for layer in RESIDUAL_LAYERS {
-            if let Some(op) = (layer.recognise)(&branch) {
-                return Ok((op?, source));
-            }
-        }
-        Err(Problem::new(
-            format!(
-                "{} is neither a token mixer nor a channel MLP",
-                sum.describe()
-            ),
-            "use a token mixer of the papers, and linear, activation, linear as channel MLP",
-        ))
-    }
-
-    /// Names of the nodes that `last` depends on and that no layer has yet.
-    fn claim(&mut self, last: NodeId) -> Vec<String> {
-        let mut found = Vec::new();
-        let mut stack = vec![last];
-        while let Some(id) = stack.pop() {
-            if std::mem::replace(&mut self.claimed[id.0], true) {
-                continue;
-            }
-            let node = self.graph.node(id);
-            if node
-                .output()
-                .is_none_or(|output| self.graph.constant(output).is_none())
-            {
-                found.push(id);
-            }
-            let inputs = node.inputs.iter().flatten();
-            stack.extend(inputs.filter_map(|&input| self.graph.value(input).producer));
-        }
-        found.sort_unstable();
-        found
-            .into_iter()
-            .map(|id| self.graph.node(id).name.clone())
-            .collect()
-    }
-}
-
-/// The feature map that its own pool takes the place of: `x + (pool(x) - x)`.
-pub(super) fn replaced(sum: &Sum) -> Option<StreamId> {
-    match sum.single()? {
-        (Term::Pool(norm, _), _) if norm.norm.scope == NormScope::Fixed => match norm.source {
-            Term::Stream(id) => Some(id),
-            _ => None,
-        },
-        _ => None,
-    }
 }
 
 /// How often each value is read, by the graph's output too.
@@ -691,11 +284,4 @@ fn uses(graph: &Graph) -> Vec<usize> {
         }
     }
     uses
-}
-
-/// Whether every parameter of a layer is a finite number.
-fn is_finite(op: &Op) -> bool {
-    op.values()
-        .iter()
-        .all(|list| list.iter().all(|v| v.is_finite()))
 }

@@ -1,5 +1,7 @@
 //! Pooling token mixer; padding is not counted.
 
+use tadpool_kernels::pooling::Subtracted;
+
 use crate::network::float::norm::{centre, normalise};
 use crate::network::float::{Observe, View};
 use crate::network::{NormScope, Pooling, Shape};
@@ -28,7 +30,11 @@ pub(crate) fn run(op: &Pooling, shape: Shape, x: &mut [f32], view: Observe<'_>) 
             let values = x[start..][..shape.channels].iter_mut().zip(&n[start..]);
             let scales = residual.res_scale.iter().zip(&residual.layer_scale);
             for (((x, n), sum), (res_scale, layer_scale)) in values.zip(&sum).zip(scales) {
-                *x = res_scale * *x + layer_scale * (sum / count - n);
+                let branch = match op.subtracted {
+                    Subtracted::Pooled => sum / count - n,
+                    Subtracted::Nothing => sum / count,
+                };
+                *x = res_scale * *x + layer_scale * branch;
             }
         }
     }
@@ -41,25 +47,29 @@ mod tests {
 
     #[test]
     fn a_pool_does_not_count_padding() {
-        let op = Pooling {
-            norm: Norm {
-                scope: NormScope::Map,
-                centred: true,
-                gamma: vec![1.0],
-                beta: vec![5.0],
-                epsilon: 1e-6,
-            },
-            window: 3,
-            residual: Residual::plain(1),
-        };
-        // A constant map is its own pool: the mixer adds nothing, also at borders.
-        let mut x = vec![3.0; 12];
-        let shape = Shape {
-            height: 3,
-            width: 4,
-            channels: 1,
-        };
-        run(&op, shape, &mut x, &mut |_, _, _| {});
-        assert_eq!(x, vec![3.0; 12]);
+        // A constant map is its own pool: the mixer adds nothing, also at borders, or the
+        // norm's bias alone.
+        for (subtracted, written) in [(Subtracted::Pooled, 3.0), (Subtracted::Nothing, 8.0)] {
+            let op = Pooling {
+                norm: Norm {
+                    scope: NormScope::Map,
+                    centred: true,
+                    gamma: vec![1.0],
+                    beta: vec![5.0],
+                    epsilon: 1e-6,
+                },
+                window: 3,
+                subtracted,
+                residual: Residual::plain(1),
+            };
+            let mut x = vec![3.0; 12];
+            let shape = Shape {
+                height: 3,
+                width: 4,
+                channels: 1,
+            };
+            run(&op, shape, &mut x, &mut |_, _, _| {});
+            assert_eq!(x, vec![written; 12]);
+        }
     }
 }

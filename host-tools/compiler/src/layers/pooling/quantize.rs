@@ -1,7 +1,8 @@
 //! Pooling mixer: gamma and layer scale become one factor per channel, with the steps of
-//! the normalised values if each token has a norm of its own.
+//! the normalised values if each token has a norm of its own. Where nothing is subtracted
+//! from the pool, the norm's beta becomes a term of each channel.
 
-use tadpool_kernels::pooling::FACTOR_MAX;
+use tadpool_kernels::pooling::{FACTOR_MAX, Subtracted};
 use tadpool_kernels::wide_pooling::{LARGEST, MULTIPLE};
 
 use crate::network::{NormScope, Pooling};
@@ -47,8 +48,10 @@ fn of_map(context: &Context<'_>, op: &Pooling, output: Quant) -> Result<QuantOp,
 
     let branch_bound = 36.0 * 255.0 * f64::from(FACTOR_MAX);
     let limit = 2f64.powi(30) - branch_bound / 2.0;
+    let terms = terms(context, op, output)?;
     let constants = |channel: usize, res_scale: f32| {
         let (ratio, zero) = context.stream_ratio(res_scale, stream, output);
+        let zero = zero + terms[channel];
         let residual = ratio * 65_536.0;
         let residual = context.fits(channel, "the scale ratio", residual, limit / 128.0)?;
         let offset = zero * 65_536.0 + context.half_step();
@@ -56,7 +59,7 @@ fn of_map(context: &Context<'_>, op: &Pooling, output: Quant) -> Result<QuantOp,
         Ok((residual as i32, offset as i32))
     };
     let res_scale = &op.residual.res_scale;
-    if res_scale.iter().all(|&scale| scale == 1.0) {
+    if op.subtracted == Subtracted::Pooled && res_scale.iter().all(|&scale| scale == 1.0) {
         let (residual, offset) = constants(0, 1.0)?;
         return Ok(QuantOp::Pooling(QuantPooling {
             norm,
@@ -70,6 +73,7 @@ fn of_map(context: &Context<'_>, op: &Pooling, output: Quant) -> Result<QuantOp,
     let (residual, offset) = each.collect::<Result<_, _>>()?;
     Ok(QuantOp::ScaledPooling(QuantScaledPooling {
         norm,
+        subtracted: op.subtracted,
         factor,
         residual,
         offset,
@@ -84,9 +88,10 @@ fn of_tokens(
 ) -> Result<QuantNormedPooling, QuantError> {
     let (normed, input) = context.normed(&op.norm)?;
     let factor = factors(context, op, 2f64.powi(28) * input.scale / output.scale)?;
-    let (residual, offset) = context.beside(&op.residual, output)?;
+    let (residual, offset) = beside(context, op, output)?;
     Ok(QuantNormedPooling {
         normed,
+        subtracted: op.subtracted,
         factor,
         residual,
         offset,
@@ -111,15 +116,54 @@ fn wide(
         }
     };
     let part = 36.0 / f64::from(MULTIPLE);
-    let (residual, offset) = context.beside(&op.residual, output)?;
+    let (residual, offset) = beside(context, op, output)?;
     Ok(QuantWidePooling {
         window: op.window,
         norm,
         normed,
+        subtracted: op.subtracted,
         factor: factors(context, op, unit * part / output.scale)?,
         residual,
         offset,
     })
+}
+
+/// Factors of the stream, Q24, and offsets, Q16, of a mixer whose sums are not folded.
+fn beside(
+    context: &Context<'_>,
+    op: &Pooling,
+    output: Quant,
+) -> Result<(Vec<i32>, Vec<i32>), QuantError> {
+    let (residual, mut offset) = context.beside(&op.residual, output)?;
+    let terms = terms(context, op, output)?;
+    for (channel, (offset, term)) in offset.iter_mut().zip(terms).enumerate() {
+        let sum = f64::from(*offset) + term * 65_536.0;
+        *offset = context.fits_i32(channel, "the norm's bias", sum)?;
+    }
+    Ok((residual, offset))
+}
+
+/// Steps of the written map that the branch adds to each channel whatever the map: the
+/// norm's bias, and of fixed statistics, which take no mean off, the zero point too. They
+/// cancel where the pooled values are subtracted.
+fn terms(context: &Context<'_>, op: &Pooling, output: Quant) -> Result<Vec<f64>, QuantError> {
+    if op.subtracted == Subtracted::Pooled {
+        return Ok(vec![0.0; op.norm.beta.len()]);
+    }
+    let zero = match op.norm.scope {
+        NormScope::Fixed => {
+            let stream = context.stream()?;
+            stream.scale * f64::from(stream.zero_point)
+        }
+        NormScope::Map | NormScope::Token => 0.0,
+    };
+    let channels = op.norm.gamma.iter().zip(&op.norm.beta);
+    let terms = channels.zip(&op.residual.layer_scale);
+    let terms = terms.map(|((&gamma, &beta), &layer_scale)| {
+        let branch = f64::from(beta) - f64::from(gamma) * zero;
+        f64::from(layer_scale) * branch / output.scale
+    });
+    Ok(terms.collect())
 }
 
 /// The weight of 36 times a difference of values in each channel, if one of them is `unit`.

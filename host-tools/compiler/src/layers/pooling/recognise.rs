@@ -1,11 +1,13 @@
-//! The pooling token mixer: `x + layer_scale * (pool(n) - n)`, `n = norm(x)`.
+//! The pooling token mixer: `x + layer_scale * (pool(n) - n)` or `x + layer_scale * pool(n)`,
+//! `n = norm(x)`.
 
+use tadpool_kernels::pooling::Subtracted;
 use tadpool_kernels::wide_pooling::LARGEST;
 
 use crate::import::constant_folding::Window;
 use crate::import::graph::Node;
 use crate::import::recognise::convolution::is_inside;
-use crate::import::recognise::form::{Form, Order, Sum, Term, add_scaled, close, product};
+use crate::import::recognise::form::{Form, Order, Sum, Term, add_scaled, all, close, product};
 use crate::import::recognise::walk::Walk;
 use crate::import::recognise::{Branch, Problem, residual};
 use crate::layers::depthwise_embedding::recognise::{embed, kernel_shape};
@@ -109,7 +111,7 @@ fn outside(what: &str) -> Problem {
 /// The layer whose branch is `branch` plus `bias`, if it is a pooling mixer.
 ///
 /// The norm is subtracted with the pool's own factors, except that a norm's
-/// weights may have been folded into them.
+/// weights may have been folded into them; or nothing is subtracted.
 pub(crate) fn layer(branch: &Branch<'_>) -> Option<Result<Op, Problem>> {
     let &Branch {
         source,
@@ -127,7 +129,8 @@ pub(crate) fn layer(branch: &Branch<'_>) -> Option<Result<Op, Problem>> {
     let refuse = |what: &str| {
         Some(Err(Problem::new(
             what,
-            "use blocks of the form `x + layer_scale * (pool(norm(x)) - norm(x))`",
+            "use blocks of the form `x + layer_scale * (pool(norm(x)) - norm(x))` or \
+             `x + layer_scale * pool(norm(x))`",
         )))
     };
     if pooled.source != Term::Stream(source) {
@@ -135,10 +138,20 @@ pub(crate) fn layer(branch: &Branch<'_>) -> Option<Result<Op, Problem>> {
     }
     if pooled.norm.scope == NormScope::Fixed {
         let pooling = (&pooled.norm, kernel_shape, &layer_scale[..]);
-        let fixed = (branch.len() == 1).then(|| without_norm(pooling, bias, res_scale));
-        return match fixed.flatten() {
+        if branch.len() != 1 {
+            return refuse("another branch is added to the pooling token mixer");
+        }
+        let op = without_norm(pooling, bias, res_scale).or_else(|| alone(pooling, bias, res_scale));
+        return match op {
             Some(pooling) => Some(Ok(Op::Pooling(pooling))),
-            None => refuse("a constant or another branch is added to the pooling token mixer"),
+            None => refuse("a constant is added to the pooling token mixer"),
+        };
+    }
+    if branch.len() == 1 {
+        let pooling = (&pooled.norm, kernel_shape, &layer_scale[..]);
+        return match alone(pooling, bias, res_scale) {
+            Some(pooling) => Some(Ok(Op::Pooling(pooling))),
+            None => refuse("a constant is added to the pooling token mixer"),
         };
     }
     let channels = bias.len();
@@ -166,9 +179,7 @@ pub(crate) fn layer(branch: &Branch<'_>) -> Option<Result<Op, Problem>> {
             .collect()
     };
     if !close(&factor, &negated(&pooled.norm.gamma)) {
-        return refuse(
-            "the norm is not subtracted from its pool, so this is no pooling token mixer",
-        );
+        return refuse("the norm is neither subtracted from its pool nor left out");
     }
     if !close(&term, &negated(&pooled.norm.beta)) {
         return refuse("a constant is added to the pooling token mixer");
@@ -176,6 +187,7 @@ pub(crate) fn layer(branch: &Branch<'_>) -> Option<Result<Op, Problem>> {
     Some(Ok(Op::Pooling(Pooling {
         norm: pooled.norm.clone(),
         window: kernel_shape,
+        subtracted: Subtracted::Pooled,
         residual: residual(layer_scale.clone(), res_scale),
     })))
 }
@@ -215,6 +227,34 @@ fn without_norm(
             ..norm.clone()
         },
         window: kernel_shape,
+        subtracted: Subtracted::Pooled,
         residual: residual(layer_scale.to_vec(), &res_scale),
+    })
+}
+
+/// The mixer that subtracts nothing. A constant that is added goes into the norm's bias,
+/// which is its own pool.
+///
+/// None if there is a constant where the layer scale is zero.
+fn alone(
+    (norm, kernel_shape, layer_scale): (&Norm, usize, &[f32]),
+    constant: &[f32],
+    res_scale: &[f32],
+) -> Option<Pooling> {
+    let mut norm = norm.clone();
+    if !all(constant, 0.0) {
+        let channels = norm.beta.iter_mut().zip(constant).zip(layer_scale);
+        for ((beta, &constant), &layer_scale) in channels {
+            if constant != 0.0 {
+                *beta += constant / layer_scale;
+            }
+        }
+    }
+    let is_finite = norm.beta.iter().all(|beta| beta.is_finite());
+    is_finite.then(|| Pooling {
+        norm,
+        window: kernel_shape,
+        subtracted: Subtracted::Nothing,
+        residual: residual(layer_scale.to_vec(), res_scale),
     })
 }

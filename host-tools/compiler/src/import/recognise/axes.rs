@@ -19,7 +19,7 @@ pub(crate) struct Axes {
 ///
 /// Where a size of 1 leaves a choice, the usual place is preferred: the second
 /// axis, or the last if channels are innermost.
-pub(crate) fn axes(shape: &[usize], channels: usize, tokens: usize, order: Order) -> Option<Axes> {
+pub(crate) fn find(shape: &[usize], channels: usize, tokens: usize, order: Order) -> Option<Axes> {
     let (outer, inner, usual) = match order {
         Order::ChannelsFirst => (channels, tokens, 2),
         Order::ChannelsLast => (tokens, channels, shape.len().saturating_sub(1)),
@@ -47,7 +47,7 @@ pub(crate) fn axes(shape: &[usize], channels: usize, tokens: usize, order: Order
 /// Whether an axis holds all channels of a map (channels last) or all tokens
 /// (channels first), and nothing else does; channels if there is one token.
 pub(crate) fn alone(shape: &[usize], sum: &Sum, axis: usize) -> Option<Order> {
-    let places = axes(shape, sum.shape.channels, sum.shape.tokens(), sum.order)?;
+    let places = find(shape, sum.shape.channels, sum.shape.tokens(), sum.order)?;
     let holds = |range: Range<usize>, count: usize| {
         shape.get(axis) == Some(&count) && (range.contains(&axis) || count == 1)
     };
@@ -125,7 +125,7 @@ pub(crate) fn per_channel(
     if constant.shape.len() > shape.len() {
         return odd("has more axes than the feature map");
     }
-    let Some(axes) = axes(shape, channels, tokens, order) else {
+    let Some(axes) = find(shape, channels, tokens, order) else {
         return odd("meets an axis that mixes channels and tokens");
     };
     let skipped = shape.len() - constant.shape.len();
@@ -165,7 +165,7 @@ pub(crate) fn per_token(
     order: Order,
 ) -> Option<Vec<f32>> {
     let values = constant.as_floats()?;
-    let axes = axes(shape, map.channels, map.tokens(), order)?;
+    let axes = find(shape, map.channels, map.tokens(), order)?;
     let skipped = shape.len().checked_sub(constant.shape.len())?;
     let mut strides = vec![0; shape.len()];
     let mut stride = 1;
@@ -234,7 +234,7 @@ mod tests {
     use Order::{ChannelsFirst, ChannelsLast};
 
     fn find(shape: &[usize], order: Order) -> Option<Axes> {
-        axes(shape, 4, 6, order)
+        super::find(shape, 4, 6, order)
     }
 
     #[test]
@@ -274,11 +274,11 @@ mod tests {
         assert_eq!(reduced(&[1, 1, 24], None, &[2]), Reduced::Everything);
         // One token, or one channel: the place of the axis decides.
         let one = [1, 4, 1, 1];
-        let found = axes(&one, 4, 1, ChannelsFirst);
+        let found = super::find(&one, 4, 1, ChannelsFirst);
         assert_eq!(reduced(&one, found.clone(), &[2, 3]), Reduced::Tokens);
         assert_eq!(reduced(&one, found, &[1, 2, 3]), Reduced::Everything);
         let gray = [1, 1, 2, 3];
-        let found = axes(&gray, 1, 6, ChannelsFirst);
+        let found = super::find(&gray, 1, 6, ChannelsFirst);
         assert_eq!(reduced(&gray, found, &[2, 3]), Reduced::Tokens);
     }
 
