@@ -99,7 +99,7 @@ fn restarted(
     let mut session = Session::start(link, TIMEOUT).unwrap();
     let table = LogTable::of(&image.path, &std::fs::read(&image.path).unwrap()).unwrap();
     let lines = table.decode(&session.take_log());
-    let lines = lines.into_iter().map(|line| line.message.clone()).collect();
+    let lines = lines.into_iter().map(|line| line.message).collect();
     (session, lines)
 }
 
