@@ -195,6 +195,11 @@ impl fmt::Display for Unusable {
 impl core::error::Error for Unusable {}
 
 #[cfg(test)]
+#[allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test that panics fails"
+)]
 mod tests {
     use super::*;
 
