@@ -149,6 +149,12 @@ impl Layout {
         inputs > 0 && is_whole && is_near
     }
 
+    /// Whether the layout's kernel is faster than [`Layout::Rows`] for matrices of this
+    /// shape: what finishes a padded group costs more than rows of a tiny one.
+    pub const fn pays(self, outputs: usize, inputs: usize) -> bool {
+        !self.is_padded() || outputs.saturating_mul(inputs) >= 128
+    }
+
     /// Whether the layout's kernels are exact for this matrix, given row after
     /// row.
     ///

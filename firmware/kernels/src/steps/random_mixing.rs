@@ -275,11 +275,12 @@ fn add<S: Stream>(
     map: &mut [S::Value],
     written: &mut Stats,
 ) {
-    let skipped = part.first() * step.channels;
+    let channels = step.channels.max(1);
     let multipliers = step.multiplier.get(part.first()..).present();
-    let channels = (first..first + count).zip(sums.chunks_exact(part.outputs().max(1)));
-    for (channel, sums) in channels {
-        // Only the norm's bias may be none at all.
+    // Only the norm's bias may be none at all.
+    let constants = step.constant.get(part.first()..).unwrap_or(&[]);
+    let outputs = part.outputs().max(1);
+    for (channel, sums) in (first..first + count).zip(sums.chunks_exact(outputs)) {
         debug_assert!(
             [step.factor, step.residual, step.offset]
                 .iter()
@@ -288,19 +289,28 @@ fn add<S: Stream>(
         let of = |list: &[i32]| list.get(channel).copied().unwrap_or(0);
         let [factor, residual, beta] = [step.factor, step.residual, step.beta].map(of);
         let offset = i64::from(of(step.offset)) << 16;
-        let values = map.iter_mut().skip(skipped + channel);
-        let values = values
-            .step_by(step.channels.max(1))
-            .zip(multipliers)
-            .zip(sums);
-        for (row, ((value, &multiplier), &sum)) in (part.first()..).zip(values) {
-            let constant = step.constant.get(row).copied().unwrap_or(0);
-            let mixed = requantize(sum, multiplier);
-            let total = (i64::from(residual) * i64::from(S::widened(*value)))
-                .wrapping_add(i64::from(factor) * i64::from(mixed))
-                .wrapping_add(i64::from(beta) * i64::from(constant))
-                .wrapping_add(offset);
-            S::store(value, total, written);
+        let mut counted = S::Sums::default();
+        let rows = map.get_mut(part.first() * channels..).present();
+        let rows = rows.chunks_mut(channels).zip(multipliers.iter().zip(sums));
+        let mut add = |row: &mut [S::Value], (multiplier, sum), bias: i64| {
+            let Some(value) = row.get_mut(channel) else {
+                return missing();
+            };
+            let total = bias
+                .wrapping_add(i64::from(residual) * i64::from(S::widened(*value)))
+                .wrapping_add(i64::from(factor) * i64::from(requantize(sum, multiplier)));
+            S::store(value, total, &mut counted);
+        };
+        if constants.is_empty() {
+            for (row, (&multiplier, &sum)) in rows {
+                add(row, (multiplier, sum), offset);
+            }
+        } else {
+            for ((row, (&multiplier, &sum)), &constant) in rows.zip(constants) {
+                let bias = offset.wrapping_add(i64::from(beta) * i64::from(constant));
+                add(row, (multiplier, sum), bias);
+            }
         }
+        written.add_all(counted.into());
     }
 }
