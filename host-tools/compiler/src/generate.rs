@@ -15,6 +15,7 @@ mod model;
 mod network;
 mod package;
 mod readme;
+mod slow;
 mod tables;
 mod tokens;
 mod workspace;
@@ -22,6 +23,7 @@ mod workspace;
 pub use golden::Golden;
 pub use package::{Package, PackageError, check_folder};
 pub use readme::{About, readme};
+pub use slow::{SlowStep, slow_steps};
 pub use workspace::needs_workspace;
 
 use std::path::Path;

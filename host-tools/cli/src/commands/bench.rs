@@ -9,6 +9,7 @@ use serde::Serialize;
 use tadpool_boards::{Runner, Unit};
 use tadpool_compiler::budget::Budget;
 use tadpool_compiler::compile::{Compiled, Model};
+use tadpool_compiler::generate::slow_steps;
 use tadpool_compiler::given::images;
 use tadpool_compiler::output;
 use tadpool_compiler::place::program::Arena;
@@ -105,6 +106,9 @@ impl Bench {
         let picture = self.model.picture(&model, self.image.as_deref())?;
         let pixels = images::load(&picture, &model.description.input)?;
         let board = self.board.find(&model)?;
+        for step in slow_steps(&compiled.program(), board.kernels) {
+            print::note(&step.to_string());
+        }
         let needs_probe = matches!(board.runner, Runner::Probe(_));
         if self.predict || (needs_probe && !self.session.has_probe()) {
             if !self.predict {

@@ -11,6 +11,7 @@ use serde::Serialize;
 use tadpool_boards::{Board, KernelVariant};
 use tadpool_compiler::budget::{self, Attempt, Budget, Probe, Taken, Traded};
 use tadpool_compiler::compile::{Compiled, Model};
+use tadpool_compiler::generate::{SlowStep, slow_steps};
 use tadpool_compiler::given::images;
 use tadpool_image::elf::Sizes;
 use tadpool_image::{Image, Interface};
@@ -65,6 +66,8 @@ pub(crate) struct CompileReport {
     budget: Budgeted,
     /// The precision that was given up for the budget.
     traded: Traded,
+    /// Steps that the kernels have no loop of their own for.
+    slow_steps: Vec<SlowStep>,
     #[serde(flatten)]
     notes: Notes,
     /// Bytes that no plan can do without.
@@ -189,6 +192,7 @@ impl Compile {
             steps: steps(&compiled),
             budget: budgeted(&compiled, &board, &image.sizes),
             traded,
+            slow_steps: slow_steps(&compiled.program(), kernels),
             notes,
             arena_lower_bound: compiled.memory.lower_bound as u64,
             arena_is_optimal: compiled.memory.optimal,
@@ -321,6 +325,9 @@ impl fmt::Display for CompileReport {
         traded(f, &self.traded)?;
         for note in self.notes.lines() {
             writeln!(f, "note: {note}")?;
+        }
+        for step in &self.slow_steps {
+            writeln!(f, "note: {step}")?;
         }
         match &self.crate_folder {
             Some(folder) => writeln!(f, "generated crate: {}", folder.display()),

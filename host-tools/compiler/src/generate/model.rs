@@ -3,6 +3,7 @@
 use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{format_ident, quote};
 use tadpool_kernels::layout::Layout;
+use tadpool_kernels::visit::{AnyStep, Values};
 
 use super::arena::{image, outputs};
 use super::constants::{Names, constants, holds_matrices};
@@ -75,10 +76,12 @@ fn spaced(source: &str) -> String {
 
 /// The layout whose kernel runs a step: `layout` if it takes all of it, or else padded.
 pub(super) fn layout_of(step: &ProgramStep<'_>, layout: Layout) -> Layout {
-    let kernel = &*step.kernel;
-    let takes = |&layout: &Layout| {
-        kernel.takes(layout, step.input.into()) && holds_matrices(layout, kernel)
-    };
+    layout_of_kernel(&*step.kernel, step.input.into(), layout)
+}
+
+/// The same of a kernel that reads such values.
+pub(super) fn layout_of_kernel(kernel: &dyn AnyStep, input: Values, layout: Layout) -> Layout {
+    let takes = |&layout: &Layout| kernel.takes(layout, input) && holds_matrices(layout, kernel);
     let mut layouts = [layout, layout.padded()].into_iter();
     layouts.find(takes).unwrap_or(Layout::Rows)
 }
