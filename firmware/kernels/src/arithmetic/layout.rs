@@ -3,8 +3,8 @@
 //! The arithmetic is the same in every layout, modulo `2^32`, so every kernel
 //! writes the same bytes. [`Rows`] holds any matrix and runs on any core; the
 //! others are read by one family of cores and hold the matrices that
-//! [`Layout::fits`] and [`Layout::holds`] tell. A step with another one is packed
-//! as [`Rows`].
+//! [`Layout::fits`] and [`Layout::holds`] tell. A step whose matrices do not fit is
+//! packed as they do if they are padded ([`Layout::padded`]), or else as [`Rows`].
 //!
 //! The generated code names the layout of a step where it calls it:
 //! `channel_mlp::run::<Dsp>(&STEP, &stats, arena)`. Only the kernels that are
@@ -147,12 +147,6 @@ impl Layout {
             !matches!(self, Self::Helium | Self::HeliumPadded) || outputs <= u16::MAX as usize / 4;
         let is_whole = self.is_padded() || outputs.is_multiple_of(self.group());
         inputs > 0 && is_whole && is_near
-    }
-
-    /// Whether the layout's kernel is faster than [`Layout::Rows`] for matrices of this
-    /// shape: what finishes a padded group costs more than rows of a tiny one.
-    pub const fn pays(self, outputs: usize, inputs: usize) -> bool {
-        !self.is_padded() || outputs.saturating_mul(inputs) >= 128
     }
 
     /// Whether the layout's kernels are exact for this matrix, given row after

@@ -30,31 +30,30 @@ impl Case {
 
     /// Whether a layout takes the case's matrices.
     fn fits(&self, layout: Layout) -> bool {
-        let fits = |outputs, inputs| layout.fits(outputs, inputs) && layout.pays(outputs, inputs);
         match *self {
             Self::Pointwise([_, inputs, outputs]) => {
-                fits(outputs, inputs) && layout.reads_whole(inputs)
+                layout.fits(outputs, inputs) && layout.reads_whole(inputs)
             }
             Self::ChannelMlp([_, channels, hidden, _])
             | Self::ChannelMlpInt4([_, channels, hidden, _])
             | Self::NormedMlp([_, channels, hidden, _]) => {
-                fits(hidden, channels) && fits(channels, hidden)
+                layout.fits(hidden, channels) && layout.fits(channels, hidden)
             }
             Self::RandomMixing([tokens, _]) | Self::RandomMixingInt16([tokens, _]) => {
-                fits(random_mixing::matrix_rows(tokens), tokens)
+                layout.fits(random_mixing::matrix_rows(tokens), tokens)
             }
             Self::SepConv([_, _, channels, hidden, _])
             | Self::SepConvInt16([_, _, channels, hidden, _]) => {
-                fits(hidden, channels) && fits(channels, hidden)
+                layout.fits(hidden, channels) && layout.fits(channels, hidden)
             }
             Self::PatchEmbedding([_, channels, outputs, window, ..]) => {
-                fits(outputs, window * window * channels)
+                layout.fits(outputs, window * window * channels)
             }
             Self::Attention([tokens, channels, heads, head_size]) => {
                 let inner = heads * head_size;
                 Attention::fits(layout, tokens, head_size)
-                    && fits(inner, channels)
-                    && fits(channels, inner)
+                    && layout.fits(inner, channels)
+                    && layout.fits(channels, inner)
             }
             Self::Pooling([_, _, channels]) => layout.pools(channels),
             Self::ScaledPooling(_)

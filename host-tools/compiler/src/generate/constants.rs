@@ -167,7 +167,6 @@ pub(super) fn holds_matrices(layout: Layout, step: &dyn Fields) -> bool {
                 Field::Matrix(matrix) => {
                     let (rows, inputs) = (matrix.weights.bytes(), matrix.inputs());
                     self.all &= self.layout.fits(matrix.outputs, inputs)
-                        && self.layout.pays(matrix.outputs, inputs)
                         && self.layout.holds(bytemuck::cast_slice(rows), inputs);
                 }
                 Field::Part(fields) | Field::Layer(fields) => fields.visit(self),

@@ -106,7 +106,7 @@ fn slow(kernel: &dyn AnyStep, input: Values, layout: Layout) -> Option<(String, 
                 "windows of at most 7x7",
             ))
         }
-        _ if kernel.takes(layout, input) && is_plain() && !is_tiny(&sizes, layout) => Some((
+        _ if kernel.takes(layout, input) && is_plain() => Some((
             "its weights are too many or too large for the accumulators of the loop of \
              matrix products"
                 .into(),
@@ -116,18 +116,11 @@ fn slow(kernel: &dyn AnyStep, input: Values, layout: Layout) -> Option<(String, 
     }
 }
 
-/// Whether one of the step's matrices is so small that a loop of its own would not pay.
-fn is_tiny(sizes: &Sizes, layout: Layout) -> bool {
-    let pays = |&[outputs, inputs]: &[usize; 2]| layout.padded().pays(outputs, inputs);
-    !sizes.matrices.iter().all(pays)
-}
-
 /// Sizes among a step's fields.
 #[derive(Debug, Default)]
 struct Sizes {
     shape: Vec<usize>,
     window: Vec<usize>,
-    matrices: Vec<[usize; 2]>,
 }
 
 impl Sizes {
@@ -153,7 +146,6 @@ impl Visitor for Sizes {
             ("shape", Field::Sizes(sizes)) => self.shape = sizes.to_vec(),
             ("window", Field::Sizes(sizes)) => self.window = sizes.to_vec(),
             ("window", Field::Integer(side)) => self.window = vec![side as usize],
-            (_, Field::Matrix(matrix)) => self.matrices.push([matrix.outputs, matrix.inputs()]),
             (_, Field::Part(fields) | Field::Layer(fields)) => fields.visit(self),
             _ => {}
         }
