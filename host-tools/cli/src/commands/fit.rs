@@ -138,7 +138,7 @@ impl fmt::Display for FitReport {
             )?;
         }
         if self.boards.iter().any(|row| row.latency.is_some()) {
-            writeln!(f, "{}", LEGEND)?;
+            writeln!(f, "{LEGEND}")?;
         }
         for row in self.boards.iter().filter(|row| !row.fits) {
             writeln!(f, "\n{} would need:", row.board)?;

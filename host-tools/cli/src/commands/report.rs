@@ -129,9 +129,12 @@ mod tests {
 
     #[test]
     fn addresses_are_seen_from_the_page() {
-        let href = |page: &str, to: &str| super::href(Path::new(page), Path::new(to)).unwrap();
-        assert_eq!(href("latency.html", "check.html"), "check.html");
-        assert_eq!(href("a/latency.html", "b/a #1.html"), "../b/a%20%231.html");
+        let address = |page: &str, to: &str| href(Path::new(page), Path::new(to)).unwrap();
+        assert_eq!(address("latency.html", "check.html"), "check.html");
+        assert_eq!(
+            address("a/latency.html", "b/a #1.html"),
+            "../b/a%20%231.html"
+        );
     }
 
     #[test]

@@ -75,8 +75,8 @@ fn slow(kernel: &dyn AnyStep, input: Values, layout: Layout) -> Option<(String, 
             ))
         }
         "ScaledPooling" => Some((
-            "pooling with a res scale has no loop of its own".into(),
-            "pooling without a res scale",
+            "pooling with a res scale, or that subtracts nothing, has no loop of its own".into(),
+            "pooling that subtracts its input, without a res scale",
         )),
         "NormedPooling" => Some((
             "pooling behind a norm of each token has no loop of its own".into(),
@@ -156,7 +156,7 @@ impl Visitor for Sizes {
 mod tests {
     use tadpool_kernels::Buffer;
     use tadpool_kernels::norm::Norm;
-    use tadpool_kernels::pooling::Pooling;
+    use tadpool_kernels::pooling::{Pooling, Subtracted};
     use tadpool_kernels::scaled_pooling::ScaledPooling;
 
     use super::*;
@@ -198,6 +198,7 @@ mod tests {
             factor: &[],
             residual: &[],
             offset: &[],
+            subtracted: Subtracted::Pooled,
         };
         let (reason, _) = slow(&step, Values::Int8, Layout::Helium).unwrap();
         assert!(reason.contains("res scale"), "{reason}");
