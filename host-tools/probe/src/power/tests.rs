@@ -75,7 +75,7 @@ fn power_profiler_kit_2() {
     check(&read(&columns, &reading).unwrap(), 3.3);
     let unnamed = Reading {
         pin: None,
-        ..reading.clone()
+        ..reading
     };
     let said = read(&columns, &unnamed).unwrap_err();
     assert!(said.contains("by `--pin`; it has d0, d1"), "{said}");
