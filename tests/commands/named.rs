@@ -66,7 +66,7 @@ fn what_is_wrong_is_said_before_anything_is_computed() {
         ),
         ("logs", &chip, "there is no debug probe"),
         ("bench", &["--image", &missing], "missing.png"),
-        ("bench", &["--output", &nowhere], "there is no folder"),
+        ("bench", &["--record", &nowhere], "there is no folder"),
         ("bench", &["--html", &folder], "it is a folder"),
         ("check", &["--html", &nowhere], "there is no folder"),
         ("check", &["--data", &missing], "missing.png"),

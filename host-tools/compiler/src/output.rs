@@ -77,11 +77,11 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), OutputError> {
     })
 }
 
-/// Whether [`write`] can write a file at `path`, as far as that can be told before there is
+/// Whether [`write()`] can write a file at `path`, as far as that can be told before there is
 /// anything to write. It leaves nothing behind.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn check(path: &Path) -> Result<(), OutputError> {
     let folder = folder_of(path)?;
     temporary(path, folder, |_| Ok(()))
