@@ -54,7 +54,11 @@ class Stm32f407(Stm32f7):
         # RM0383, 15.3.2: the watchdog's registers are open behind one key only.
         if word in (IWDG + 4, IWDG + 8) and registers.get(IWDG) != IWDG_OPEN:
             raise Fault("the watchdog is set up while its registers are locked")
-        if word == IWDG and new == IWDG_START and not registers.get(APB1_FZ, 0) & 1 << 12:
+        if (
+            word == IWDG
+            and new == IWDG_START
+            and not registers.get(APB1_FZ, 0) & 1 << 12
+        ):
             raise Fault("the watchdog goes on while a debug probe halts the core")
         return super().write(registers, word, held, new)
 
