@@ -129,7 +129,10 @@ fn a_folder_is_its_description() {
     let model = compile::load(&models.join("poolformer-cifar10")).unwrap();
     assert_eq!(model.description.name, "poolformer-cifar10");
     let error = compile::load(&models).unwrap_err();
-    assert!(matches!(error, CompileError::NoDescription { .. }), "{error}");
+    assert!(
+        matches!(error, CompileError::NoDescription { .. }),
+        "{error}"
+    );
     assert!(error.to_string().contains("model.toml"), "{error}");
     #[cfg(unix)]
     for device in ["/dev/zero", "/dev/tty"] {

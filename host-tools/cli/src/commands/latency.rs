@@ -10,8 +10,8 @@ use super::report::grouped;
 
 /// What the figures are, below the table.
 pub(crate) const LEGEND: &str = "ms: predicted from the shapes of the steps, without an execution; \
-     error: how far off it may\nbe, where such boards were measured. `tadpool bench MODEL --board \
-     BOARD --predict` executes one.";
+     error: how far off it may\nbe; `>`: no such board was measured, so this is how far it is from \
+     an execution alone.\n`tadpool bench MODEL --board BOARD --predict` executes one.";
 
 /// The latency of a model on a board.
 #[derive(Debug, Serialize)]
@@ -75,7 +75,8 @@ impl Estimate {
             (_, Bound::Validated { worst_percent, .. }, Some(deviation)) => {
                 format!("±{:.1} %", worst_percent + deviation.worst_percent)
             }
-            _ => "not validated".to_owned(),
+            (_, _, Some(deviation)) => format!("> {:.1} %", deviation.worst_percent),
+            (_, _, None) => "not known".to_owned(),
         };
         [
             self.ms.map_or_else(String::new, |ms| format!("{ms:.1}")),
