@@ -8,6 +8,7 @@
 
 use crate::arch::cast;
 use crate::arena::{Fault, ensure, volume};
+use crate::arithmetic::fixed::requantize;
 use crate::arithmetic::layout::{Kernel, Layout};
 use crate::arithmetic::norm::Partial;
 use crate::arithmetic::weights::{self, Weights, part_outputs};
@@ -407,6 +408,20 @@ fn pair(bias: &[i32], multiplier: &[i32], constants: &mut [i32]) {
     let (pairs, _) = constants.as_chunks_mut::<2>();
     for (pair, (&bias, &multiplier)) in pairs.iter_mut().zip(bias.iter().zip(multiplier)) {
         *pair = [bias, multiplier];
+    }
+}
+
+/// The accumulator of one output for one token, before it is requantized.
+#[derive(Clone, Copy)]
+pub(crate) struct Sum {
+    pub(crate) acc: i32,
+    pub(crate) multiplier: i32,
+}
+
+impl Sum {
+    #[inline(always)]
+    pub(crate) fn requantized(self, zero: i32) -> i32 {
+        requantize(self.acc, self.multiplier).saturating_add(zero)
     }
 }
 

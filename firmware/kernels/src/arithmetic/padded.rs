@@ -8,7 +8,7 @@
 use core::marker::PhantomData;
 
 use crate::arch::cast;
-use crate::arithmetic::fixed::{requantize, saturate_i8, saturate_u8};
+use crate::arithmetic::fixed::{saturate_i8, saturate_u8};
 #[cfg(any(tadpool_core = "dsp", tadpool_core = "host"))]
 use crate::arithmetic::layout::Dsp;
 #[cfg(any(tadpool_core = "helium", tadpool_core = "host"))]
@@ -16,7 +16,7 @@ use crate::arithmetic::layout::Helium;
 use crate::arithmetic::layout::{Kernel, Layout};
 #[cfg(any(tadpool_core = "helium", tadpool_core = "host"))]
 use crate::arithmetic::matmul::TILE_HEADER;
-use crate::arithmetic::matmul::{Linear, Product, each_tile, look_up};
+use crate::arithmetic::matmul::{Linear, Product, Sum, each_tile, look_up};
 use crate::arithmetic::norm::Partial;
 use crate::present::{Present, missing};
 
@@ -79,26 +79,14 @@ impl<K: Kernel + Groups> Kernel for Padded<K> {
 /// Words of a group's constants, and of its sums for a tile, in every layout.
 const WORDS: usize = 8;
 
-/// The sum of one output for one token, and what becomes of it.
-#[derive(Clone, Copy)]
-struct Sum {
-    /// Number of the output in its layer.
-    output: usize,
-    token: usize,
-    acc: i32,
-    multiplier: i32,
-}
-
-impl Sum {
-    #[inline(always)]
-    fn requantized(self, zero: i32) -> i32 {
-        requantize(self.acc, self.multiplier).saturating_add(zero)
-    }
-}
-
-/// Hands each sum of the outputs behind the whole groups to `each`.
+/// Hands each sum of the outputs behind the whole groups to `each`, with the numbers of its
+/// token and of its output in its layer.
 #[inline(always)]
-fn each_other<K: Kernel + Groups>(linear: &Linear<'_>, tile: &[i32], mut each: impl FnMut(Sum)) {
+fn each_other<K: Kernel + Groups>(
+    linear: &Linear<'_>,
+    tile: &[i32],
+    mut each: impl FnMut(usize, usize, Sum),
+) {
     let first = linear.outputs() - linear.outputs() % K::GROUP;
     let pairs = linear.constants().as_chunks::<2>().0;
     let pairs = pairs.get(first..).present();
@@ -115,12 +103,7 @@ fn each_other<K: Kernel + Groups>(linear: &Linear<'_>, tile: &[i32], mut each: i
     K::sums(&group, tile, sums);
     for (token, sums) in sums.chunks_exact(K::GROUP).enumerate() {
         for (output, (&[_, multiplier], &acc)) in (first..).zip(pairs.iter().zip(sums)) {
-            each(Sum {
-                output,
-                token,
-                acc,
-                multiplier,
-            });
+            each(token, output, Sum { acc, multiplier });
         }
     }
 }
@@ -185,8 +168,8 @@ impl<K: Kernel + Groups> Product for Padded<K> {
                 }
             }
         }
-        each_other::<K>(linear, tile, |sum| {
-            match sums.get_mut(sum.token * outputs + sum.output) {
+        each_other::<K>(linear, tile, |token, output, sum| {
+            match sums.get_mut(token * outputs + output) {
                 Some(place) => *place = sum.acc,
                 None => missing(),
             }
@@ -198,9 +181,9 @@ impl<K: Kernel + Groups> Product for Padded<K> {
             Some(whole) => K::activate(&whole, table, tile, next),
             None => K::begin(tile, next),
         }
-        each_other::<K>(linear, tile, |sum| {
+        each_other::<K>(linear, tile, |token, output, sum| {
             let value = look_up(table, saturate_u8(sum.requantized(linear.zero())));
-            K::put(next, sum.token, linear.first() + sum.output, value as i8);
+            K::put(next, token, linear.first() + output, value as i8);
         });
     }
 
@@ -222,10 +205,10 @@ fn join<K: Kernel + Groups>(
     mut written: Partial,
 ) -> Partial {
     let width = linear.width();
-    each_other::<K>(linear, tile, |mut sum| {
-        let output = linear.first() + sum.output;
+    each_other::<K>(linear, tile, |token, output, mut sum| {
+        let output = linear.first() + output;
         // A tile that is not full has more tokens than are written.
-        if let Some(q) = tokens.get_mut(sum.token * width + output) {
+        if let Some(q) = tokens.get_mut(token * width + output) {
             let factor = residual.get(output).copied().unwrap_or(0);
             sum.acc = sum.acc.wrapping_add(factor.wrapping_mul(i32::from(*q)));
             *q = saturate_i8(sum.requantized(linear.zero()));

@@ -12,18 +12,18 @@ use crate::arithmetic::depthwise::{Depthwise, LARGEST, Ring, Starts, WHOLE, whol
 
 assembly!("depthwise.s");
 
-/// The arguments of the loop over one channel's windows; the assembly has the same
-/// order.
+/// The arguments of the loops over one channel's windows, of 3x3 too; the assembly has the
+/// same order.
 #[repr(C)]
-struct Windows {
-    columns: *const i8,
-    weights: *const [i8; WHOLE],
-    out: *mut i8,
-    stride: usize,
-    windows: usize,
-    bias: i32,
-    multiplier: i32,
-    zero: i32,
+pub(super) struct Windows {
+    pub(super) columns: *const i8,
+    pub(super) weights: *const i8,
+    pub(super) out: *mut i8,
+    pub(super) stride: usize,
+    pub(super) windows: usize,
+    pub(super) bias: i32,
+    pub(super) multiplier: i32,
+    pub(super) zero: i32,
 }
 
 offsets!(Windows: columns 0, weights 4, out 8, stride 12, windows 16, bias 20,
@@ -94,7 +94,7 @@ fn convolve<S: Starts>(step: &Depthwise<'_>, starts: &S, ring: &mut Ring<'_>, sc
             debug_assert!(count > 0 && first + count <= width);
             let windows = Windows {
                 columns: gathered.as_ptr().wrapping_add(ROWS * first),
-                weights,
+                weights: weights.as_ptr(),
                 out: out.wrapping_add(first * channels),
                 stride: channels,
                 windows: count,

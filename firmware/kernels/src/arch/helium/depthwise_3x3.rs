@@ -2,28 +2,12 @@
 
 #![allow(unsafe_code)]
 
+use super::depthwise::Windows;
 use crate::arch::cast;
 use crate::arithmetic::depthwise::{AT_ONCE, Depthwise, Ring, Starts, padded_rows};
 use crate::present::missing;
 
 assembly!("depthwise_3x3.s");
-
-/// The arguments of the loop over one channel's windows; the assembly has the same
-/// order.
-#[repr(C)]
-struct Windows {
-    columns: *const i8,
-    weights: *const [i8; WEIGHTS],
-    out: *mut i8,
-    stride: usize,
-    windows: usize,
-    bias: i32,
-    multiplier: i32,
-    zero: i32,
-}
-
-offsets!(Windows: columns 0, weights 4, out 8, stride 12, windows 16, bias 20,
-    multiplier 24, zero 28; 32);
 
 /// Rows and columns of the window.
 const SIDE: usize = 3;
@@ -81,7 +65,7 @@ pub(super) fn row<S: Starts>(
             debug_assert!(count > 0 && first + count <= width);
             let windows = Windows {
                 columns: gathered.as_ptr().wrapping_add(ROWS * first),
-                weights,
+                weights: weights.as_ptr(),
                 out: out.wrapping_add(first * channels),
                 stride: channels,
                 windows: count,

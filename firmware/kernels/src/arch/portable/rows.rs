@@ -1,9 +1,9 @@
 //! [`Rows`]: products in portable Rust, of matrices as they are.
 
 use crate::arch::{self, cast};
-use crate::arithmetic::fixed::{requantize, saturate_i8, saturate_u8};
+use crate::arithmetic::fixed::{saturate_i8, saturate_u8};
 use crate::arithmetic::layout::Rows;
-use crate::arithmetic::matmul::{Linear, Product, TILE_HEADER, each_tile, look_up};
+use crate::arithmetic::matmul::{Linear, Product, Sum, TILE_HEADER, each_tile, look_up};
 use crate::arithmetic::norm::Partial;
 use crate::present::{Present, missing};
 
@@ -129,20 +129,6 @@ pub(crate) fn halves(tile: &[i32], inputs: usize) -> [&[i16]; 2] {
 fn widen(values: &[i8], wide: &mut [i16]) {
     for (wide, &value) in wide.iter_mut().zip(values) {
         *wide = i16::from(value);
-    }
-}
-
-/// One output of one token before it is requantized.
-#[derive(Clone, Copy)]
-struct Sum {
-    acc: i32,
-    multiplier: i32,
-}
-
-impl Sum {
-    #[inline(always)]
-    fn requantized(self, zero: i32) -> i32 {
-        requantize(self.acc, self.multiplier).saturating_add(zero)
     }
 }
 
