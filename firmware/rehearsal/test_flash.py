@@ -3,7 +3,7 @@
 import unittest
 
 from cortex_m import Fault
-from flash import nrf, stm32
+from flash import Keys, nrf, stm32
 from flash_image import pages_of
 
 WORDS = 0x5A5A_5A5A
@@ -29,7 +29,7 @@ class Memory:
 
 def opened(model):
     controller = model(Memory())
-    for key in controller.KEYS:
+    for key in Keys.KEYS:
         controller.write(controller.KEY, key)
     return controller
 
@@ -40,7 +40,7 @@ class Stm32(unittest.TestCase):
         with self.assertRaisesRegex(Fault, "while it is locked"):
             controller.write(controller.CONTROL, stm32.PG)
         with self.assertRaisesRegex(Fault, "until it is reset"):
-            controller.write(controller.KEY, controller.KEYS[1])
+            controller.write(controller.KEY, Keys.KEYS[1])
 
     def test_sectors(self):
         controller = opened(stm32.Sectors)
@@ -75,7 +75,7 @@ class Stm32(unittest.TestCase):
 
     def test_banks(self):
         controller = stm32.Banks(Memory())
-        for key in controller.KEYS:
+        for key in Keys.KEYS:
             controller.write(controller.KEY, key)
         second = controller.CONTROL + controller.NEXT_BANK
         with self.assertRaisesRegex(Fault, "while it is locked"):

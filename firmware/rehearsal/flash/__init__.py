@@ -36,24 +36,68 @@ class Controller:
         raise NotImplementedError
 
 
-class Locked(Controller):
-    """One that takes a register only after two keys, in their order."""
+class InOrder(Controller):
+    """One that programs `AT_ONCE` bytes at once, whose words follow each other."""
+
+    AT_ONCE = 8
+
+    def __init__(self, memory):
+        super().__init__(memory)
+        # The word that is to follow.
+        self.next = None
+
+    def check_whole(self):
+        """Refuses what is to come while words of those at once are missing."""
+        if self.next is not None:
+            raise Fault(
+                f"{self.next:#010x} has yet to be programmed with those before it"
+            )
+
+    def check_store(self, address, size, value):
+        super().check_store(address, size, value)
+        if self.next is None:
+            if address % self.AT_ONCE:
+                raise Fault(f"{address:#010x} is not the first of {self.AT_ONCE} bytes")
+        elif address != self.next:
+            raise Fault(f"{address:#010x} is programmed, and {self.next:#010x} is not")
+        end = address + size
+        self.next = end if end % self.AT_ONCE else None
+
+
+class Keys:
+    """Two keys, in their order, that open a register of the part that is named."""
 
     KEYS = [0x4567_0123, 0xCDEF_89AB]
+
+    def __init__(self, part):
+        self.part = part
+        self.given = []
+
+    def take(self, key):
+        """Whether it is the last one."""
+        self.given.append(key)
+        if self.given != self.KEYS[: len(self.given)]:
+            raise Fault(f"key {key:#010x} locks the {self.part} until it is reset")
+        return self.given == self.KEYS
+
+    def forget(self):
+        self.given = []
+
+
+class Locked(Controller):
+    """One that takes a register only after two keys."""
+
     KEY = STATUS = CONTROL = 0
     LOCK = 1 << 31
 
     def __init__(self, memory):
         super().__init__(memory)
-        self.given = []
+        self.keys = Keys("flash")
 
     def write(self, offset, value):
         held = self.registers.get(self.CONTROL, 0)
         if offset == self.KEY:
-            self.given.append(value)
-            if self.given != self.KEYS[: len(self.given)]:
-                raise Fault(f"key {value:#010x} locks the flash until it is reset")
-            if self.given == self.KEYS:
+            if self.keys.take(value):
                 self.registers[self.CONTROL] = held & ~self.LOCK
             return
         if offset == self.CONTROL:
@@ -62,7 +106,7 @@ class Locked(Controller):
                     "the flash's control register is written while it is locked"
                 )
             if value & self.LOCK:
-                self.given = []
+                self.keys.forget()
             self.control(value)
             return
         if offset == self.STATUS:

@@ -4,7 +4,7 @@ RM0090 and RM0383 (STM32F4), RM0385 (STM32F746), RM0432 (STM32L4R5), RM0444 (STM
 
 from cortex_m import Fault
 
-from . import Controller, Locked
+from . import InOrder, Keys, Locked
 
 FLASH = 0x0800_0000
 K = 1024
@@ -51,7 +51,7 @@ class LargeSectors(Sectors):
     SIZES = [32 * K] * 4 + [128 * K] + [256 * K] * 3
 
 
-class Pages(Locked):
+class Pages(InOrder, Locked):
     """Pages of one size in two banks; words that follow each other are programmed at once."""
 
     BASE, SIZE = 0x4002_2000, 0x400
@@ -64,16 +64,8 @@ class Pages(Locked):
     # Two banks, as delivered.
     RESET = {0x14: 0xC000_0000, 0x20: 0xFFEF_F8AA}
 
-    def __init__(self, memory):
-        super().__init__(memory)
-        # The word that is to follow.
-        self.next = None
-
     def control(self, value):
-        if self.next is not None:
-            raise Fault(
-                f"{self.next:#010x} has yet to be programmed with those before it"
-            )
+        self.check_whole()
         if value & START:
             shift, bits = self.NUMBER
             if value & SER:
@@ -88,16 +80,6 @@ class Pages(Locked):
 
     def is_programming(self):
         return bool(self.registers[self.CONTROL] & PG)
-
-    def check_store(self, address, size, value):
-        super().check_store(address, size, value)
-        if self.next is None:
-            if address % self.AT_ONCE:
-                raise Fault(f"{address:#010x} is not the first of {self.AT_ONCE} bytes")
-        elif address != self.next:
-            raise Fault(f"{address:#010x} is programmed, and {self.next:#010x} is not")
-        end = address + size
-        self.next = end if end % self.AT_ONCE else None
 
 
 class SmallPages(Pages):
@@ -120,11 +102,10 @@ class SecurePages(Pages):
     OTHERS = {0x0BFA_07A0: 2048}
 
 
-class Banks(Controller):
+class Banks(InOrder):
     """Two banks with registers and keys of their own (RM0433, STM32H743); eight words at once."""
 
     BASE, SIZE = 0x5200_2000, 0x400
-    KEYS = Locked.KEYS
     KEY, CONTROL, NEXT_BANK, LOCK = 0x04, 0x0C, 0x100, 1
     RESET = {0x0C: 0x31, 0x10C: 0x31, 0x18: 0x01C6_AAD0, 0x1C: 0x01C6_AAD0}
     PG, SER, BER = 1 << 1, 1 << 2, 1 << 3
@@ -135,33 +116,25 @@ class Banks(Controller):
 
     def __init__(self, memory):
         super().__init__(memory)
-        self.given = {0: [], self.NEXT_BANK: []}
-        self.next = None
+        self.keys = {bank: Keys("bank") for bank in (0, self.NEXT_BANK)}
 
     def write(self, offset, value):
         bank = offset & self.NEXT_BANK
         held = self.registers.get(self.CONTROL + bank, 0)
         if offset == self.KEY + bank:
-            given = self.given[bank]
-            given.append(value)
-            if given != self.KEYS[: len(given)]:
-                raise Fault(f"key {value:#010x} locks the bank until it is reset")
-            if given == self.KEYS:
+            if self.keys[bank].take(value):
                 self.registers[self.CONTROL + bank] = held & ~self.LOCK
         elif offset == self.CONTROL + bank:
             if held & self.LOCK:
                 raise Fault("a bank's control register is written while it is locked")
             if value & self.LOCK:
-                self.given[bank] = []
+                self.keys[bank].forget()
             self.control(bank, value)
         else:
             super().write(offset, value)
 
     def control(self, bank, value):
-        if self.next is not None:
-            raise Fault(
-                f"{self.next:#010x} has yet to be programmed with those before it"
-            )
+        self.check_whole()
         if value & self.START:
             origin = FLASH + (self.BANK if bank else 0)
             shift, bits = self.NUMBER
@@ -173,7 +146,7 @@ class Banks(Controller):
         self.registers[self.CONTROL + bank] = value & ~self.START
 
     def is_programming(self):
-        banks = (self.registers[self.CONTROL + bank] for bank in self.given)
+        banks = (self.registers[self.CONTROL + bank] for bank in self.keys)
         return any(control & self.PG and not control & self.LOCK for control in banks)
 
     def check_store(self, address, size, value):
@@ -181,13 +154,6 @@ class Banks(Controller):
         bank = self.NEXT_BANK if address >= FLASH + self.BANK else 0
         if not self.registers[self.CONTROL + bank] & self.PG:
             raise Fault(f"{address:#010x} is programmed, and the other bank is open")
-        if self.next is None:
-            if address % self.AT_ONCE:
-                raise Fault(f"{address:#010x} is not the first of {self.AT_ONCE} bytes")
-        elif address != self.next:
-            raise Fault(f"{address:#010x} is programmed, and {self.next:#010x} is not")
-        end = address + size
-        self.next = end if end % self.AT_ONCE else None
 
 
 class SmallBanks(Banks):
