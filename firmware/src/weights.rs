@@ -15,6 +15,26 @@ use crate::run::CorruptedWeights;
 #[cfg(feature = "check-weights")]
 use crate::run::WeightCheck;
 
+/// Where the host puts a CRC into the image once it is linked; it knows the static by its name
+/// and its mark.
+#[repr(C)]
+struct Seal {
+    mark: [u8; 4],
+    /// One, once the host has written the CRC.
+    is_set: u32,
+    crc: u32,
+}
+
+impl Seal {
+    const fn new(mark: [u8; 4]) -> Self {
+        Self {
+            mark,
+            is_set: 0,
+            crc: 0,
+        }
+    }
+}
+
 /// The weights, as [`check`] found them.
 #[derive(Debug)]
 pub(crate) struct Weights {

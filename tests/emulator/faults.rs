@@ -2,16 +2,28 @@
 
 use std::time::Duration;
 
-use tadpool_boards::{Watchdog, WeightCheck};
+use tadpool_boards::{Board, Watchdog, WeightCheck};
 use tadpool_image::seal::seal;
-use tadpool_image::{Build, Interface};
-use tadpool_probe::RunnerError;
+use tadpool_image::{Build, Image, Interface};
 use tadpool_probe::logs::LogTable;
 use tadpool_probe::session::{Session, SessionError};
 use tadpool_probe::trace::{Cause, TraceError};
+use tadpool_probe::{RttLink, RunnerError};
 use tadpool_protocol::{FaultKind, SelfTest};
 
 use super::{emulated, image, on_host, picture, start, start_image, without_addresses};
+
+/// An image of `board`, whose file is not one of those that are built in, and a session with it.
+fn start_changed(board: &Board) -> (Image, Session<RttLink>) {
+    let build = Build {
+        board,
+        model: None,
+        interface: Interface::SelfTests,
+    };
+    let image = tadpool_image::build(&build).unwrap();
+    let session = start_image(board, &image.path, None, super::TIMEOUT).unwrap();
+    (image, session)
+}
 
 /// How a fault that is asked for is reported.
 fn fault(board: &str, test: SelfTest) -> (FaultKind, String) {
@@ -64,13 +76,7 @@ fn the_memory_below_the_stack_is_closed() {
     ram.origin += BELOW_BYTES;
     ram.length -= BELOW_BYTES;
     let bottom = ram.origin;
-    let build = Build {
-        board: &board,
-        model: None,
-        interface: Interface::SelfTests,
-    };
-    let image = tadpool_image::build(&build).unwrap();
-    let mut session = start_image(&board, &image.path, None, super::TIMEOUT).unwrap();
+    let (_, mut session) = start_changed(&board);
     let Err(SessionError::Fault(fault)) = session.self_test(SelfTest::StackOverflow) else {
         panic!("no fault");
     };
@@ -160,13 +166,7 @@ fn a_board_that_hangs_is_given_up() {
 fn the_watchdog_ends_a_step_that_hangs() {
     let mut board = tadpool_boards::find(tadpool_boards::DEFAULT_BOARD).unwrap();
     board.watchdog = Some(Watchdog { limit_ms: 500 });
-    let build = Build {
-        board: &board,
-        model: None,
-        interface: Interface::SelfTests,
-    };
-    let image = tadpool_image::build(&build).unwrap();
-    let mut session = start_image(&board, &image.path, None, super::TIMEOUT).unwrap();
+    let (image, mut session) = start_changed(&board);
     // It is fed between steps, and while the host or the clock is waited for.
     assert_eq!(
         session.infer(&picture(6)).unwrap().logits,
@@ -199,13 +199,7 @@ fn weights_that_change_are_noticed() {
     for (check, most) in [(WeightCheck::Inference, 1), (WeightCheck::Parts, 16)] {
         let mut board = tadpool_boards::find(tadpool_boards::DEFAULT_BOARD).unwrap();
         board.layout.check_weights = check;
-        let build = Build {
-            board: &board,
-            model: None,
-            interface: Interface::SelfTests,
-        };
-        let image = tadpool_image::build(&build).unwrap();
-        let mut session = start_image(&board, &image.path, None, super::TIMEOUT).unwrap();
+        let (_, mut session) = start_changed(&board);
         for _ in 0..most {
             session.infer(&picture(7)).unwrap();
         }

@@ -4,26 +4,13 @@
 
 use core::ptr;
 
-use super::Weights;
+use super::{Seal, Weights};
 use crate::run::CorruptedWeights;
-
-/// What is to be there; the host knows it by this name, and its mark.
-#[repr(C)]
-struct Expected {
-    mark: [u8; 4],
-    /// One, once the host has written the CRC.
-    is_set: u32,
-    crc: u32,
-}
 
 // SAFETY: no other symbol has this name.
 #[unsafe(no_mangle)]
 #[used]
-static TADPOOL_WEIGHTS: Expected = Expected {
-    mark: *b"CRC:",
-    is_set: 0,
-    crc: 0,
-};
+static TADPOOL_WEIGHTS: Seal = Seal::new(*b"CRC:");
 
 unsafe extern "C" {
     static _tadpool_weights_start: u8;
@@ -35,9 +22,9 @@ unsafe extern "C" {
 /// Compares the CRC of weights and tables with the one in the image. An image that cargo
 /// alone has built has none.
 pub(super) fn check() -> Result<Weights, CorruptedWeights> {
-    let kept: *const Expected = &raw const TADPOOL_WEIGHTS;
+    let kept: *const Seal = &raw const TADPOOL_WEIGHTS;
     // SAFETY: a static of this program. Volatile, since the host has written to it.
-    let Expected { is_set, crc, .. } = unsafe { kept.read_volatile() };
+    let Seal { is_set, crc, .. } = unsafe { kept.read_volatile() };
     if is_set == 0 {
         defmt::warn!("the image has no CRC of its weights");
     }

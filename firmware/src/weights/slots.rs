@@ -6,27 +6,14 @@ use core::ptr;
 
 use tadpool_kernels::slots::{HEADER_BYTES, Header, newest, select};
 
-use super::Weights;
+use super::{Seal, Weights};
 use crate::boards::{SLOT_BYTES, SLOTS};
 
-/// What tells this program from others; the host knows it by this name, and its mark.
-#[repr(C)]
-struct Program {
-    mark: [u8; 4],
-    /// One, once the host has written the CRC.
-    is_set: u32,
-    /// CRC of the image without slots, and without this.
-    crc: u32,
-}
-
+/// The CRC of the image without slots, and without this, which tells this program from others.
 // SAFETY: no other symbol has this name.
 #[unsafe(no_mangle)]
 #[used]
-static TADPOOL_PROGRAM: Program = Program {
-    mark: *b"PRG:",
-    is_set: 0,
-    crc: 0,
-};
+static TADPOOL_PROGRAM: Seal = Seal::new(*b"PRG:");
 
 // SAFETY: the linker script puts it before the weights; the host writes the header.
 #[unsafe(link_section = ".tadpool.slot_header")]
@@ -44,9 +31,9 @@ static OTHER_SLOT: [u8; HEADER_BYTES] = [0xff; HEADER_BYTES];
 /// # Errors
 /// What is wrong with each, if none can.
 pub(super) fn check() -> Result<Weights, [&'static str; 2]> {
-    let kept: *const Program = &raw const TADPOOL_PROGRAM;
+    let kept: *const Seal = &raw const TADPOOL_PROGRAM;
     // SAFETY: a static of this program. Volatile, since the host has written to it.
-    let Program { crc: program, .. } = unsafe { kept.read_volatile() };
+    let Seal { crc: program, .. } = unsafe { kept.read_volatile() };
     let found = SLOTS.map(|origin| Header::check(slot(origin), program));
     let places = (0_u32..).zip(&found);
     for (number, problem) in places.filter_map(|(number, it)| Some((number, it.as_ref().err()?))) {
