@@ -32,7 +32,7 @@ fn what_is_wrong_is_said_before_anything_is_computed() {
     let (nowhere, folder) = (path("no/report"), path("evaluation"));
     let chip = ["--board", "nrf52840-dk", "--probe", "0000:0000"];
     let on_chip = [&["--on", "board"][..], &chip].concat();
-    let cases: [(&str, &[&str], &str); 23] = [
+    let cases: [(&str, &[&str], &str); 25] = [
         ("simulate", &[&missing], "missing.png"),
         ("simulate", &[picture, &text], "model.toml"),
         ("run", &[&missing], "missing.png"),
@@ -66,6 +66,16 @@ fn what_is_wrong_is_said_before_anything_is_computed() {
         ),
         ("logs", &chip, "there is no debug probe"),
         ("bench", &["--image", &missing], "missing.png"),
+        (
+            "flash",
+            &["--board", "nrf52840-dk", "--weights-only"],
+            "no slots for weights, which `--weights-only` needs",
+        ),
+        (
+            "flash",
+            &["--board", "qemu-mps2-an386", "--roll-back"],
+            "no slots for weights, which `--roll-back` needs",
+        ),
         ("bench", &["--record", &nowhere], "there is no folder"),
         ("bench", &["--html", &folder], "it is a folder"),
         ("check", &["--html", &nowhere], "there is no folder"),

@@ -5,10 +5,12 @@ mod bench;
 mod board;
 mod boards;
 mod bringup;
+mod by_shapes;
 mod check;
 mod compare;
 mod compile;
 mod completions;
+mod crate_kernels;
 mod cycles;
 mod data;
 mod doctor;
@@ -23,9 +25,6 @@ mod guide;
 mod image;
 mod init;
 mod inspect;
-mod kernels;
-mod latency;
-mod linked;
 mod logs;
 mod model;
 mod named;
@@ -37,10 +36,11 @@ mod probes;
 mod progress;
 mod record;
 mod report;
-mod rows;
+mod report_records;
 mod run;
 mod simulate;
 mod unchanged;
+mod user_program;
 
 use clap::{Parser, Subcommand};
 use report::Report;
@@ -127,7 +127,7 @@ enum Command {
     /// The trace has the current, and the pin that the firmware holds high during an inference.
     Energy(energy::EnergyArgs),
     /// Print records, or their rows of a table in Markdown.
-    Report(rows::Rows),
+    Report(report_records::Rows),
     /// Walk through a board's first run: chip, RAM, flash, clock, one inference.
     ///
     /// Each stage says what it found; the first that is not good is the one to mend.

@@ -11,20 +11,20 @@ mod calls;
 mod constants;
 mod golden;
 mod imports;
+mod inventory;
 mod model;
 mod network;
 mod package;
 mod readme;
-mod record;
 mod slow;
 mod tables;
 mod tokens;
 mod workspace;
 
 pub use golden::Golden;
+pub use inventory::{INVENTORY, Inventory};
 pub use package::{Package, PackageError, check_folder};
 pub use readme::{About, readme};
-pub use record::{RECORD, Record};
 pub use slow::{SlowStep, slow_steps};
 pub use workspace::needs_workspace;
 
@@ -193,7 +193,7 @@ impl Generated {
         folder: &Path,
         description: &Description,
         kernels: &str,
-    ) -> Result<Record, PackageError> {
+    ) -> Result<Inventory, PackageError> {
         self.write_package(folder, &Package::of_firmware(description, kernels))
     }
 

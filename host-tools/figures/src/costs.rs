@@ -19,7 +19,7 @@ use tadpool_latency::cost::{ANY, Costs, Features, Memories, NAMES, REST, Shape};
 use tadpool_latency::cost::{features, features_of_rest};
 
 use self::solve::{Sample, solve};
-use crate::repository::{cargo, root, run};
+use crate::repository::{cargo, root, run, target};
 
 const FOLDER: &str = "host-tools/latency/src/cost";
 const FIGURES: &str = "models/results.toml";
@@ -205,7 +205,7 @@ fn fit(networks: &[Executed]) -> Result<Kernels> {
 fn executed(network: &Path, kept: &Path, boards: &[String], executes: bool) -> Result<Executed> {
     if !kept.is_file() {
         println!("{}", kept.display());
-        let mut command = Command::new(root().join("target/debug/tadpool"));
+        let mut command = Command::new(target().join("debug/tadpool"));
         command.arg("bench").arg(network);
         command
             .args(["--predict", "--json", "--boards"])

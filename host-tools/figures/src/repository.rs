@@ -11,6 +11,12 @@ pub(crate) fn root() -> PathBuf {
     figures.ancestors().nth(2).unwrap_or(figures).to_owned()
 }
 
+/// Where cargo builds the workspace.
+pub(crate) fn target() -> PathBuf {
+    let folder = std::env::var_os("CARGO_TARGET_DIR");
+    root().join(folder.unwrap_or_else(|| "target".into()))
+}
+
 /// Cargo, called in the workspace's folder.
 pub(crate) fn cargo<const COUNT: usize>(arguments: [&str; COUNT]) -> Command {
     let mut command = Command::new("cargo");

@@ -15,3 +15,8 @@ pub mod steps;
 pub mod twin;
 
 mod refusal;
+
+/// Milliseconds of so many cycles of a core with a clock of `core_hz`.
+pub fn ms(cycles: f64, core_hz: u32) -> f64 {
+    1e3 * cycles / f64::from(core_hz)
+}

@@ -204,7 +204,7 @@ pub fn predict(request: &Request<'_>) -> Result<Prediction, PredictError> {
             Ended::Exit(_) => "failure",
             Ended::Late => "late",
         },
-        ms: clock_hz.map(|hz| 1e3 * cycles / f64::from(hz)),
+        ms: clock_hz.map(|hz| crate::ms(cycles, hz)),
         profile,
     })
 }

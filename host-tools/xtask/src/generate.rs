@@ -12,7 +12,7 @@ pub(crate) const MODEL: &str = "models/poolformer-cifar10/model.toml";
 const CRATE: &str = "firmware/model";
 const KERNELS: &[u8] = b"tadpool-kernels = ";
 /// Checksums of the other files, as seen from where they are.
-const RECORD: &str = "tadpool-generated.txt";
+const INVENTORY: &str = "tadpool-generated.txt";
 
 /// Writes the crate anew.
 pub(crate) fn generate() -> Result<()> {
@@ -61,7 +61,7 @@ fn files(folder: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
             let path = entry?.path();
             if path.is_dir() {
                 folders.push(path);
-            } else if !path.ends_with(RECORD) {
+            } else if !path.ends_with(INVENTORY) {
                 let mut bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
                 if path.ends_with("Cargo.toml") {
                     let lines = bytes.split_inclusive(|&byte| byte == b'\n');

@@ -8,8 +8,8 @@ use clap::Args;
 use serde::Serialize;
 use tadpool_image::audit::{self, Audit as Findings};
 
-use super::linked;
 use super::report::{Report, grouped, table};
+use super::user_program;
 
 #[derive(Debug, Args)]
 pub(crate) struct Audit {
@@ -39,7 +39,7 @@ struct Json<'a> {
 
 impl Audit {
     pub(crate) fn run(self) -> anyhow::Result<AuditReport> {
-        let bytes = linked::read(&self.image)?;
+        let bytes = user_program::read(&self.image)?;
         let findings = match &self.from {
             Some(root) => audit::function(&self.image, &bytes, root)?,
             None => audit::image(&self.image, &bytes)?,

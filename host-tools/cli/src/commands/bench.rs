@@ -22,11 +22,10 @@ use tadpool_probe::trace::Trace;
 use boards::BoardsReport;
 
 use super::board::{BoardArgs, BoardImage, SessionArgs, find_boards};
-use super::energy::MEASURED;
 use super::model::CompileArgs;
 use super::named::Named;
 use super::predict::{Predicted, PredictionReport, predict};
-use super::record::{Conditions, RecordArgs, of_prediction, origin};
+use super::record::{Conditions, MEASURED, RecordArgs, of_prediction, origin};
 use super::report::{Report, grouped, href, table};
 use crate::print;
 

@@ -20,8 +20,8 @@ use tadpool_probe::session::{Inference, Session};
 use tadpool_probe::trace::{self, Trace, TraceError};
 use tadpool_probe::{Connection, Flashed, Options, RttLink, connect};
 
-use super::linked;
 use super::progress::Bars;
+use super::user_program;
 use crate::print;
 
 /// Longest time for one answer of a board, in seconds, if none is given.
@@ -127,7 +127,7 @@ impl BoardArgs {
     ) -> anyhow::Result<BoardImage> {
         let board = self.find(model)?;
         let generated = compiled.generate(board.kernels);
-        let bytes = linked::read_for(elf, &board)?;
+        let bytes = user_program::read_for(elf, &board)?;
         let image = Image {
             path: elf.to_owned(),
             sizes: elf::sizes(elf, &bytes)?,

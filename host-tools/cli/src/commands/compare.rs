@@ -15,7 +15,7 @@ use super::record::number;
 use super::report::{Report, table};
 
 /// Percent that a figure may become worse by, if nothing else is said.
-const TOLERANCE: &str = "1";
+const TOLERANCE_PERCENT: f64 = 1.0;
 
 #[derive(Debug, Args)]
 pub(crate) struct Compare {
@@ -24,8 +24,8 @@ pub(crate) struct Compare {
     /// The record to compare with it.
     after: PathBuf,
     /// Percent by which a figure may become worse; with a word in front, figures whose names
-    /// have it: `top-1=0.5`. May be repeated, and the last one that fits counts.
-    #[arg(long, value_name = "[WORD=]PERCENT", default_value = TOLERANCE, value_parser = tolerance)]
+    /// have it: `top-1=0.5`. May be repeated, and the last one that fits counts [default: 1].
+    #[arg(long, value_name = "[WORD=]PERCENT", value_parser = tolerance)]
     tolerance: Vec<(Option<String>, f64)>,
     /// Also show figures that did not change.
     #[arg(long)]
@@ -71,7 +71,7 @@ impl Compare {
         let before = Record::read(&self.before)?;
         let after = Record::read(&self.after)?;
         let mut tolerances = Tolerances {
-            percent: 1.0,
+            percent: TOLERANCE_PERCENT,
             by_name: Vec::new(),
         };
         for (word, percent) in self.tolerance {

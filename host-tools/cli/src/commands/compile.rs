@@ -16,8 +16,8 @@ use tadpool_image::shapes::shapes;
 use tadpool_image::{Image, Interface};
 
 use super::board::{BoardArgs, SessionArgs, build_image};
-use super::kernels::KernelsFor;
-use super::latency::Estimate;
+use super::by_shapes::Estimate;
+use super::crate_kernels::KernelsFor;
 use super::model::CompileArgs;
 use super::named::Named;
 use super::notes::Notes;

@@ -12,8 +12,8 @@ use tadpool_image::cache::Cache;
 use tadpool_latency::measure::{Spent, Split};
 use tadpool_latency::predict::{Prediction, Request, predict};
 
-use super::linked;
 use super::report::{Rows, grouped, percent, table};
+use super::user_program;
 use crate::print;
 
 #[derive(Debug, Args)]
@@ -64,7 +64,7 @@ fn core(name: &str) -> Result<Core, String> {
 
 impl CyclesArgs {
     pub(crate) fn run(self) -> anyhow::Result<CyclesReport> {
-        let bytes = linked::read(&self.program)?;
+        let bytes = user_program::read(&self.program)?;
         let board = self.board.as_deref().map(tadpool_probe::find_board);
         let board = board.transpose()?;
         let cache = Cache::find()?;

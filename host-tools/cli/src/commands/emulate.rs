@@ -12,8 +12,8 @@ use tadpool_boards::{DEFAULT_BOARD, Runner};
 use tadpool_probe::logs::{LogDecoder, LogTable};
 use tadpool_probe::qemu::{self, Ended};
 
-use super::linked;
 use super::report::Report;
+use super::user_program;
 use crate::print;
 
 /// Which program, and where.
@@ -53,7 +53,7 @@ impl Emulate {
                 board.name
             );
         }
-        let bytes = linked::read_for(&self.program, &board)?;
+        let bytes = user_program::read_for(&self.program, &board)?;
         // One without messages may print text.
         let table = LogTable::of(&self.program, &bytes).ok();
         let mut decoder = table.as_ref().map(LogTable::decoder);

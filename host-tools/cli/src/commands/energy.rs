@@ -8,12 +8,12 @@ use serde::Serialize;
 use tadpool_probe::power::{Energy, Reading, energy};
 use tadpool_probe::record::{Figure, Origin, Record};
 
+use super::record::MEASURED;
+
 /// Samples of an inference below which its ends blur the energy by more than a percent.
 const FEW_SAMPLES: f64 = 200.0;
 /// Percent by which the pin may differ from the counter.
 const MOST_DIFFERENCE: f64 = 5.0;
-/// The figure of `bench` that the pin's time is compared with.
-pub(crate) const MEASURED: &str = "latency";
 
 #[derive(Debug, Args)]
 pub(crate) struct EnergyArgs {

@@ -12,7 +12,7 @@ use tadpool_image::shapes::shapes;
 use tadpool_image::weigh::weigh_all;
 
 use super::board::find_boards;
-use super::latency::{Estimate, LEGEND};
+use super::by_shapes::{Estimate, LEGEND};
 use super::model::CompileArgs;
 use super::named::Named;
 use super::progress::Bars;

@@ -90,14 +90,20 @@ enum WeightsDone {
 impl Flash {
     pub(crate) fn run(self) -> anyhow::Result<FlashReport> {
         let interface = Through::interface(self.mlperf);
+        let needs_slots = match (self.weights_only, self.roll_back) {
+            (false, false) => None,
+            (true, _) => Some("--weights-only"),
+            (false, true) => Some("--roll-back"),
+        };
         let (model, compiled) = self.model.compile(&Named {
             board: Some(&self.board),
             interface,
+            needs_slots,
             probe: Some(&self.probe.options()),
             ..Named::default()
         })?;
         let built = self.board.build_with(interface, &model, &compiled)?;
-        if self.weights_only || self.roll_back {
+        if needs_slots.is_some() {
             return self.flash_weights(&model.description.name, &built);
         }
         let (connection, flashed) = built.flash(&self.probe)?;
@@ -116,24 +122,6 @@ impl Flash {
     /// Writes the weights alone, or returns to those before.
     fn flash_weights(self, model: &str, built: &BoardImage) -> anyhow::Result<FlashReport> {
         let (board, path) = (&built.board, &built.image.path);
-        let option = match self.roll_back {
-            true => "--roll-back",
-            false => "--weights-only",
-        };
-        if board.slots().is_none() {
-            bail!(
-                "board `{}` has no slots for weights, which `{option}` needs: set \
-                 `layout.weight_slots` in a file of it (see host-tools/boards/README.md)",
-                board.name
-            );
-        }
-        if built.is_emulated() {
-            bail!(
-                "board `{}` is emulated and keeps nothing from one command to the next, so \
-                 `{option}` finds no firmware there",
-                board.name
-            );
-        }
         let update = Update::of(path, &built.bytes()?, board)?;
         let mut connection = connect(board, &self.probe.options())?;
         let (done, slots, flashed) = match self.roll_back {

@@ -9,7 +9,8 @@ use serde::Serialize;
 use tadpool_boards::KernelVariant;
 use tadpool_compiler::compile::{Calibrated, Compiled, Model};
 use tadpool_compiler::generate::{
-    self, About, Choices, Generated, Golden, Package, Record, check_folder, needs_workspace, readme,
+    self, About, Choices, Generated, Golden, Inventory, Package, check_folder, needs_workspace,
+    readme,
 };
 use tadpool_compiler::given::images;
 use tadpool_compiler::given::model_toml::is_crate_name;
@@ -17,7 +18,7 @@ use tadpool_compiler::output;
 use tadpool_compiler::place::program::Arena;
 
 use super::compile::kernel_variants;
-use super::kernels::KernelsFor;
+use super::crate_kernels::KernelsFor;
 use super::model::CompileArgs;
 use super::named::Named;
 use super::report::{Report, grouped};
@@ -89,12 +90,12 @@ impl Generate {
         if let Some(kept) = before.as_ref().and_then(Place::read) {
             return Ok(Box::new(kept));
         }
-        let (report, record) = self.write_crate(&kernels, own_workspace)?;
+        let (report, inventory) = self.write_crate(&kernels, own_workspace)?;
         // A file may have changed meanwhile.
         if let Some(place) = before.filter(|before| place().as_ref() == Some(before)) {
             let folder = std::path::absolute(&self.output)?;
             let made = Made {
-                generated: Some((folder, record.text())),
+                generated: Some((folder, inventory.text())),
                 ..Made::default()
             };
             place.write(made, &report);
@@ -117,7 +118,7 @@ impl Generate {
         &self,
         kernels: &KernelsFor,
         own_workspace: bool,
-    ) -> anyhow::Result<(GenerateReport, Record)> {
+    ) -> anyhow::Result<(GenerateReport, Inventory)> {
         let (model, calibrated, compiled) = self.model.compile_calibrated(&Named::default())?;
         let described = &model.description.name;
         let name = match &self.crate_name {
@@ -144,14 +145,14 @@ impl Generate {
             kernel_files: kernels.files.clone(),
             is_forced: self.force,
         };
-        let record = generated.write_package(&self.output, &package)?;
+        let inventory = generated.write_package(&self.output, &package)?;
         let report = GenerateReport {
             crate_name: Some(name),
             kernels_folder: Some(kernels.folder.clone()),
             own_workspace,
             ..self.report(&model, &compiled, &generated)
         };
-        Ok((report, record))
+        Ok((report, inventory))
     }
 
     fn generated(&self, compiled: &Compiled) -> Generated {

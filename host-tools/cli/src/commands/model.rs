@@ -11,12 +11,20 @@ use tadpool_compiler::given::model_toml::{
     BiasCorrection, Bits, Equalisation, Feed, Quantization, RangeMethod, RoundingMethod,
     StreamChoice, UnknownChoice, WeightChoice,
 };
+use tadpool_compiler::import::onnx;
 use tadpool_compiler::import::reference::DEFAULT_TOLERANCE;
 use tadpool_compiler::place::schedule::ScheduleConfig;
 use tadpool_compiler::quantize::precision::Choice;
+use tadpool_input::Kind;
 
 use super::named::Named;
 use super::progress::Bars;
+
+/// Any file that a compilation reads; its own kind has its own limit.
+pub(crate) const MODEL_FILE: Kind = Kind {
+    name: "a file of the model",
+    max_bytes: onnx::MAX_FILE_BYTES,
+};
 
 /// A model to be imported.
 #[derive(Debug, Args)]

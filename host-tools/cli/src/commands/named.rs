@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
-use tadpool_boards::Board;
+use tadpool_boards::{Board, Runner};
 use tadpool_compiler::compile::Model;
 use tadpool_compiler::given::images;
 use tadpool_compiler::output;
@@ -15,7 +15,7 @@ use tadpool_probe::{Options, UNKNOWN_ARMV8M};
 
 use super::board::BoardArgs;
 use super::data::DataArgs;
-use super::linked;
+use super::user_program;
 use crate::print;
 
 /// All that a command line names beside its model; nothing by default.
@@ -27,6 +27,8 @@ pub(crate) struct Named<'a> {
     pub(crate) interface: Interface,
     /// The way to that board, if it is reached.
     pub(crate) probe: Option<&'a Options>,
+    /// The option that needs slots for weights on it.
+    pub(crate) needs_slots: Option<&'a str>,
     /// A firmware of the user's own for it, which answers by `tadpool-link`.
     pub(crate) firmware: Option<&'a Path>,
     /// Pictures of the network's input size.
@@ -64,8 +66,11 @@ impl Named<'_> {
                 chip = board.chip,
             ));
         }
+        if let Some(option) = self.needs_slots {
+            check_slots(board, option)?;
+        }
         if let Some(firmware) = self.firmware {
-            linked::check_firmware(firmware, board)?;
+            user_program::check_firmware(firmware, board)?;
         } else {
             tadpool_image::check(board, self.interface)?;
         }
@@ -97,4 +102,23 @@ impl Named<'_> {
             _ => Ok(()),
         }
     }
+}
+
+/// Fails unless the weights on `board` lie in slots of its flash, which `option` needs.
+fn check_slots(board: &Board, option: &str) -> anyhow::Result<()> {
+    if board.slots().is_none() {
+        bail!(
+            "board `{}` has no slots for weights, which `{option}` needs: set \
+             `layout.weight_slots` in a file of it (see host-tools/boards/README.md)",
+            board.name
+        );
+    }
+    if matches!(board.runner, Runner::Qemu(_)) {
+        bail!(
+            "board `{}` is emulated and keeps nothing from one command to the next, so \
+             `{option}` finds no firmware there",
+            board.name
+        );
+    }
+    Ok(())
 }

@@ -152,7 +152,7 @@ impl Predicted {
             layers.len()
         );
         let clock_hz = board.clock.as_ref().map(|clock| clock.core_hz);
-        let ms = |cycles: u64| clock_hz.map(|hz| 1e3 * cycles as f64 / f64::from(hz));
+        let ms = |cycles: u64| clock_hz.map(|hz| tadpool_latency::ms(cycles as f64, hz));
         let total = steps.iter().fold(rest, |all, step| all + *step);
         let steps = layers
             .iter()

@@ -9,19 +9,18 @@ use tadpool_boards::{Board, KernelVariant, Unit};
 use tadpool_compiler::compile::{Compiled, Model};
 use tadpool_compiler::import::onnx;
 use tadpool_image::hash;
-use tadpool_input::Kind;
 use tadpool_latency::bound::Bound;
 use tadpool_probe::record::{Figure, Origin, Provenance, Record};
 
 use super::board::BoardImage;
+use super::model::MODEL_FILE;
 use super::predict::Predicted;
 use super::report::table;
 
-/// A file of the network.
-const NETWORK: Kind = Kind {
-    name: "a file of the model",
-    max_bytes: onnx::MAX_FILE_BYTES,
-};
+/// The figure of a latency that a board's counter measured.
+pub(crate) const MEASURED: &str = "latency";
+/// The figure of one that was predicted.
+pub(crate) const PREDICTED: &str = "predicted latency";
 
 #[derive(Debug, Args)]
 pub(crate) struct RecordArgs {
@@ -63,7 +62,7 @@ impl Conditions {
     pub(crate) fn of(model: &Model, compiled: &Compiled) -> anyhow::Result<Self> {
         let mut contents = Vec::new();
         for file in onnx::files(&model.description.onnx) {
-            contents.push(tadpool_input::read(&file, NETWORK)?);
+            contents.push(tadpool_input::read(&file, MODEL_FILE)?);
         }
         let quantized = compiled.generate(KernelVariant::Portable);
         let parts = [
@@ -142,7 +141,7 @@ pub(crate) fn of_prediction(predicted: &Predicted) -> Vec<Figure> {
         ..Figure::lower(name, Origin::Predicted, value, unit)
     };
     let mut figures = Vec::new();
-    figures.extend(predicted.ms.map(|ms| figure("predicted latency", ms, "ms")));
+    figures.extend(predicted.ms.map(|ms| figure(PREDICTED, ms, "ms")));
     let total = predicted.total.cycles as f64;
     figures.push(figure("predicted cycles", total, "cycles"));
     for step in &predicted.steps {

@@ -16,7 +16,7 @@ use tadpool_probe::record::{Figure, Origin, Provenance, caveat};
 use super::board::{BoardArgs, SessionArgs};
 use super::model::CompileArgs;
 use super::named::Named;
-use super::record::{Conditions, RecordArgs, origin};
+use super::record::{Conditions, MEASURED, RecordArgs, origin};
 use super::report::{grouped, table};
 
 #[derive(Debug, Args)]
@@ -158,7 +158,7 @@ impl RunReport {
             let figure = |what, origin, value, unit| Figure::lower(name(what), origin, value, unit);
             figures.push(figure(unit, origin(self.unit), image.cost as f64, unit));
             if let Some(us) = image.latency_us {
-                figures.push(figure("latency", Origin::Measured, us / 1e3, "ms"));
+                figures.push(figure(MEASURED, Origin::Measured, us / 1e3, "ms"));
             }
             let difference = image.largest_difference;
             figures.push(figure(

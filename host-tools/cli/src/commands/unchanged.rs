@@ -12,17 +12,10 @@ use tadpool_compiler::generate;
 use tadpool_compiler::given::{images, model_toml};
 use tadpool_compiler::import::onnx;
 use tadpool_image::cache::{Cache, Key};
-use tadpool_input::Kind;
 
 use super::board::BoardArgs;
-use super::model::CompileArgs;
+use super::model::{CompileArgs, MODEL_FILE};
 use super::report::Report;
-
-/// Any file that a compilation reads; its own kind has its own limit.
-const INPUT: Kind = Kind {
-    name: "a file of the model",
-    max_bytes: onnx::MAX_FILE_BYTES,
-};
 
 /// Where a report is kept, or would be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +40,7 @@ struct Record {
 pub(crate) struct Made {
     /// The image that it built.
     pub(crate) image: Option<PathBuf>,
-    /// The folder of the crate that it generated, and the text of that crate's record.
+    /// The folder of the crate that it generated, and the text of that crate's inventory.
     pub(crate) generated: Option<(PathBuf, String)>,
 }
 
@@ -56,8 +49,8 @@ impl Made {
     fn is_there(&self) -> bool {
         let has_image = self.image.as_ref().is_none_or(|image| image.is_file());
         let is_kept = |(folder, text): &(PathBuf, String)| {
-            let record = generate::Record::read(folder).ok().flatten();
-            record.is_some_and(|record| record.text() == *text && record.is_kept(folder))
+            let inventory = generate::Inventory::read(folder).ok().flatten();
+            inventory.is_some_and(|it| it.text() == *text && it.is_kept(folder))
         };
         has_image && self.generated.as_ref().is_none_or(is_kept)
     }
@@ -150,6 +143,6 @@ fn add_board(key: &mut Key, board: &Board) -> Option<()> {
 }
 
 fn add_file(key: &mut Key, path: &Path) -> Option<()> {
-    key.add(&tadpool_input::read(path, INPUT).ok()?);
+    key.add(&tadpool_input::read(path, MODEL_FILE).ok()?);
     Some(())
 }

@@ -148,7 +148,10 @@ mod tests {
         }
         assert!(inventory.is_kept(folder.path()));
         std::fs::write(folder.path().join(INVENTORY), inventory.text()).unwrap();
-        assert_eq!(Inventory::read(folder.path()).unwrap(), Some(inventory.clone()));
+        assert_eq!(
+            Inventory::read(folder.path()).unwrap(),
+            Some(inventory.clone())
+        );
 
         std::fs::write(folder.path().join("b/c"), "3").unwrap();
         assert_eq!(

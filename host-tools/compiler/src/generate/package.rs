@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tadpool_boards::KernelVariant;
 
 use super::golden::{self, Golden};
-use super::record::{RECORD, Record};
+use super::inventory::{INVENTORY, Inventory};
 use super::{Description, Generated, HEADER};
 use crate::output::{self, OutputError};
 
@@ -55,9 +55,9 @@ pub enum PackageError {
         /// The file.
         path: PathBuf,
     },
-    /// The record of what was generated cannot be used.
+    /// The inventory of what was generated cannot be used.
     #[error("`{}`: {problem}; remove the folder that it is in, and generate anew", path.display())]
-    Record {
+    Inventory {
         /// The file.
         path: PathBuf,
         /// What is wrong.
@@ -193,7 +193,7 @@ impl Generated {
     /// Writes a crate into `folder`, which is new, empty, or has a crate that was generated
     /// before and not edited since. Other files in such a folder stay.
     ///
-    /// Returns the record of its files, which is in the folder too.
+    /// Returns the inventory of its files, which is in the folder too.
     ///
     /// # Errors
     /// A [`PackageError`]; before anything is written if the folder has something else.
@@ -201,15 +201,15 @@ impl Generated {
         &self,
         folder: &Path,
         package: &Package<'_>,
-    ) -> Result<Record, PackageError> {
+    ) -> Result<Inventory, PackageError> {
         let files = package.files(self);
         let paths = files.iter().map(|(path, _)| path.as_path());
         let before = check(folder, paths, package.is_forced)?.unwrap_or_default();
-        let record = Record::of(&files);
+        let inventory = Inventory::of(&files);
         output::create_folder(folder)?;
-        let path = folder.join(RECORD);
+        let path = folder.join(INVENTORY);
         // Should it be cut off, each file is the old one or the new one.
-        let meanwhile = before.and(&record).text();
+        let meanwhile = before.and(&inventory).text();
         write_other(&path, meanwhile.as_bytes())?;
         for (path, bytes) in &files {
             let path = folder.join(path);
@@ -218,8 +218,8 @@ impl Generated {
             }
             write_other(&path, bytes)?;
         }
-        write_other(&path, record.text().as_bytes())?;
-        Ok(record)
+        write_other(&path, inventory.text().as_bytes())?;
+        Ok(inventory)
     }
 }
 
@@ -244,12 +244,12 @@ pub fn check_folder(folder: &Path, is_forced: bool) -> Result<(), PackageError> 
     check(folder, files.iter().map(Path::new), is_forced).map(drop)
 }
 
-/// The same for these files; returns the record of those that are there.
+/// The same for these files; returns the inventory of those that are there.
 fn check<'p>(
     folder: &Path,
     files: impl Iterator<Item = &'p Path>,
     is_forced: bool,
-) -> Result<Option<Record>, PackageError> {
+) -> Result<Option<Inventory>, PackageError> {
     let read = |source| PackageError::Read {
         path: folder.to_owned(),
         source,
@@ -262,9 +262,9 @@ fn check<'p>(
     if entries.next().transpose().map_err(read)?.is_none() {
         return Ok(None);
     }
-    let record = Record::read(folder)?;
+    let inventory = Inventory::read(folder)?;
     let manifest = folder.join("Cargo.toml");
-    if record.is_none() && !is_marked(&manifest)? {
+    if inventory.is_none() && !is_marked(&manifest)? {
         return Err(PackageError::NotGenerated {
             path: match manifest.exists() {
                 true => manifest,
@@ -272,20 +272,24 @@ fn check<'p>(
             },
         });
     }
-    if let Some(path) = record.as_ref().and_then(|record| record.edited(folder))
+    if let Some(path) = inventory
+        .as_ref()
+        .and_then(|inventory| inventory.edited(folder))
         && !is_forced
     {
         return Err(PackageError::Edited { path });
     }
     for file in files {
         let path = folder.join(file);
-        let is_recorded = record.as_ref().is_some_and(|record| record.has(file));
+        let is_listed = inventory
+            .as_ref()
+            .is_some_and(|inventory| inventory.has(file));
         let is_text = path.extension().is_none_or(|extension| extension != "bin");
-        if !is_recorded && is_text && path.exists() && !is_marked(&path)? {
+        if !is_listed && is_text && path.exists() && !is_marked(&path)? {
             return Err(PackageError::NotGenerated { path });
         }
     }
-    Ok(record)
+    Ok(inventory)
 }
 
 /// Whether the first line of a file says that it was generated.

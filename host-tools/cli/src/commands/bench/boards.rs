@@ -11,7 +11,7 @@ use tadpool_latency::cost::Shape;
 use tadpool_latency::twin::Twin;
 
 use crate::commands::board::SessionArgs;
-use crate::commands::latency::{Estimate, LEGEND};
+use crate::commands::by_shapes::{Estimate, LEGEND};
 use crate::commands::predict::{Predicted, predict_alike};
 use crate::commands::report::{grouped, table};
 use crate::print;
