@@ -160,6 +160,12 @@ impl Record {
         }
         let record: Self =
             serde_json::from_value(value).map_err(|error| no_record(error.to_string()))?;
+        if let Some(figure) = record.figures.iter().find(|it| !it.value.is_finite()) {
+            return Err(no_record(format!(
+                "its figure `{}` is not finite",
+                figure.name
+            )));
+        }
         let mut names: Vec<&str> = record.figures.iter().map(|it| &it.name[..]).collect();
         names.sort_unstable();
         match names.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -265,6 +271,10 @@ mod tests {
         twice.figures.extend(record().figures);
         let said = refused(&serde_json::to_string(&twice).unwrap());
         assert!(said.contains("`latency` twice"), "{said}");
+        let infinite = serde_json::to_string(&record()).unwrap();
+        let infinite = infinite.replace("12.5", "1e999");
+        assert!(refused(&infinite).contains("is no record"), "{infinite}");
+
         let mut lacking = serde_json::to_value(record()).unwrap();
         lacking["figures"][0]["value"] = "fast".into();
         assert!(refused(&lacking.to_string()).contains("is no record"));
