@@ -89,7 +89,7 @@ fn weights_behind_a_link_are_refused() {
     );
 }
 
-/// What is no network is told by one sentence that names the file once.
+/// A file that is no network is refused by one sentence that names it once.
 #[test]
 fn what_is_no_network_is_named_once() {
     let folder = tempfile::tempdir().unwrap();

@@ -68,7 +68,7 @@ pub(crate) fn check() -> Weights {
     }
 }
 
-/// What is compared before each inference: the next part of the weights, over and over.
+/// The check before each inference: the next part of the weights, over and over.
 #[cfg(feature = "check-weights")]
 #[derive(Debug)]
 pub struct Parts {

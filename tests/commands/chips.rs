@@ -112,7 +112,7 @@ fn derived_sizes_are_those_of_images_that_are_built() {
     }
 }
 
-/// What the guide says of a board's first run is what the first run does.
+/// The stages that the guide names for a board's first run are those of the first run.
 #[test]
 fn the_guide_names_the_stages_of_a_first_run() {
     let project = Project::new();

@@ -1,4 +1,4 @@
-//! What a command line names beside its model is looked at before the network is compiled.
+//! The arguments of a command beside its model are looked at before the network is compiled.
 
 use super::{Project, tadpool};
 
@@ -10,7 +10,7 @@ fn broken() -> Project {
     project
 }
 
-/// What `tadpool COMMAND MODEL ...` says, which fails.
+/// The error of `tadpool COMMAND MODEL ...`.
 fn refusal(project: &Project, command: &str, rest: &[&str]) -> String {
     let model = project.path("model.toml");
     let output = tadpool(&[&[command, model.as_str()], rest].concat());

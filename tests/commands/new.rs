@@ -121,7 +121,7 @@ fn newest_weights(name: &str) -> PathBuf {
     written.max().expect("no weights were written").1
 }
 
-/// What the host says of a calibration picture of this name.
+/// The host's prediction for a calibration picture of this name.
 fn simulated(project: &Project, picture: &str) -> Value {
     let classes = std::fs::read_dir(project.path("calibration")).unwrap();
     let path = classes

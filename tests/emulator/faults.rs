@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tadpool_boards::{Board, Watchdog, WeightCheck};
 use tadpool_image::seal::seal;
-use tadpool_image::{Build, Image, Interface};
+use tadpool_image::{Build, FirmwareImage, Interface};
 use tadpool_probe::logs::LogTable;
 use tadpool_probe::session::{Session, SessionError};
 use tadpool_probe::trace::{Cause, TraceError};
@@ -14,7 +14,7 @@ use tadpool_protocol::{FaultKind, SelfTest};
 use super::{emulated, image, on_host, picture, start, start_image, without_addresses};
 
 /// An image of `board`, whose file is not one of those that are built in, and a session with it.
-fn start_changed(board: &Board) -> (Image, Session<RttLink>) {
+fn start_changed(board: &Board) -> (FirmwareImage, Session<RttLink>) {
     let build = Build {
         board,
         model: None,

@@ -17,10 +17,10 @@ use tadpool_probe::session::{Session, Transport as _};
 use super::{TIMEOUT, on_host, picture, start_image};
 
 const BOARDS: [&str; 2] = ["qemu-mps2-an386", "qemu-mps2-an385"];
-/// What one run may leave of memory: the allocator keeps some of what it was given back.
+/// The memory that one run may leave allocated: the allocator keeps some of what was freed.
 const MEMORY_BYTES: u64 = 64 << 20;
 
-/// What a run did.
+/// The outcome of a run.
 #[derive(Debug, Default)]
 struct Done {
     /// Answers to each image.
@@ -177,7 +177,7 @@ fn cut(mut session: Session<RttLink>, random: &mut Random, picture: &[u8]) {
     session.transport_mut().send(bytes).ok();
 }
 
-/// What this process holds.
+/// The resources of this process.
 #[derive(Debug)]
 struct Held {
     emulators: BTreeSet<String>,

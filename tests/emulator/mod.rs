@@ -17,7 +17,7 @@ use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use tadpool_boards::{Board, Runner};
-use tadpool_image::{Build, Image, Interface};
+use tadpool_image::{Build, FirmwareImage, Interface};
 use tadpool_kernels::Observer;
 use tadpool_kernels::checksum::fnv1a;
 use tadpool_probe::session::Session;
@@ -36,8 +36,8 @@ fn emulated() -> impl Iterator<Item = &'static str> {
 }
 
 /// Images are built one after the other, once each.
-fn image(board: &str) -> (Board, &'static Image) {
-    static IMAGES: [OnceLock<Image>; 8] = [const { OnceLock::new() }; 8];
+fn image(board: &str) -> (Board, &'static FirmwareImage) {
+    static IMAGES: [OnceLock<FirmwareImage>; 8] = [const { OnceLock::new() }; 8];
     let index = emulated().position(|name| name == board).unwrap();
     let board = tadpool_boards::find(board).unwrap();
     let image = IMAGES[index].get_or_init(|| {

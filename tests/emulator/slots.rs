@@ -8,7 +8,7 @@ use tadpool_compiler::place::program::Arena;
 use tadpool_compiler::place::schedule::ScheduleConfig;
 use tadpool_compiler::quantize::precision::Precision;
 use tadpool_image::slots::Update;
-use tadpool_image::{Image, build};
+use tadpool_image::{FirmwareImage, build};
 use tadpool_kernels::slots::Unusable;
 use tadpool_probe::logs::LogTable;
 use tadpool_probe::session::{Session, SessionError};
@@ -41,7 +41,7 @@ fn board() -> Board {
 struct Version {
     quantized: Quantized,
     crate_of_it: Written,
-    image: Image,
+    image: FirmwareImage,
     update: Update,
 }
 
@@ -93,7 +93,7 @@ fn trained_on(network: &MetaFormer) -> Quantized {
 /// A session with the firmware after a reset, and what it logged at its start.
 fn restarted(
     connection: Connection,
-    image: &Image,
+    image: &FirmwareImage,
 ) -> (Session<tadpool_probe::RttLink>, Vec<String>) {
     let link = connection.run(&image.path, TIMEOUT).unwrap();
     let mut session = Session::start(link, TIMEOUT).unwrap();

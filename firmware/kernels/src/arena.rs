@@ -32,7 +32,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// What it means, for firmware that formats no text.
+    /// The meaning in words, for firmware that formats no text.
     pub const fn text(self) -> &'static str {
         match self {
             Self::Buffer => "a buffer lies outside the arena or overlaps another",

@@ -37,7 +37,7 @@ pub const FORMAT: u32 = 1;
 const MARK: u32 = u32::from_le_bytes(*b"TPWS");
 const WORDS: usize = HEADER_BYTES / 4;
 
-/// What a slot says of itself.
+/// The header of a slot, which describes its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
     /// Number of the update; the valid slot with the larger one is used.
@@ -174,7 +174,7 @@ pub fn newest(slots: &[Result<Header, Unusable>; 2]) -> Option<usize> {
 }
 
 impl Unusable {
-    /// What is wrong with it, in a few words.
+    /// The problem in a few words.
     pub const fn text(self) -> &'static str {
         match self {
             Self::Empty => "empty",

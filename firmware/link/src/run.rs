@@ -36,7 +36,7 @@ pub struct Board<L, P, C, S, G, T = (), W = ()> {
     pub log: G,
     /// Faults on demand, in images that are built for it.
     pub self_tests: T,
-    /// What is checked of the weights before each inference.
+    /// The check of the weights before each inference.
     pub weights: W,
 }
 
@@ -94,7 +94,7 @@ impl SelfTests for () {
     fn after_step(self, _step: usize) {}
 }
 
-/// What is checked of the weights before each inference.
+/// A check of the weights before each inference.
 pub trait WeightCheck {
     /// Compares the weights, or a part of them, with what was written.
     ///

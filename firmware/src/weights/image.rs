@@ -43,7 +43,7 @@ pub(super) fn check() -> Result<Weights, CorruptedWeights> {
     weights.compared()
 }
 
-/// What the linker has put between two of its symbols for weights.
+/// The memory between two symbols that the linker puts around weights.
 fn between(start: *const u8, end: *const u8) -> &'static [u8] {
     let (start, end) = (start.expose_provenance(), end.expose_provenance());
     let first = ptr::with_exposed_provenance::<u8>(start);

@@ -29,7 +29,7 @@ static OTHER_SLOT: [u8; HEADER_BYTES] = [0xff; HEADER_BYTES];
 /// Chooses the slot with the latest weights that can be used.
 ///
 /// # Errors
-/// What is wrong with each, if none can.
+/// The problem of each slot, if none can.
 pub(super) fn check() -> Result<Weights, [&'static str; 2]> {
     let kept: *const Seal = &raw const TADPOOL_PROGRAM;
     // SAFETY: a static of this program. Volatile, since the host has written to it.

@@ -115,7 +115,7 @@ pub fn find(board: &str) -> Result<Board, BoardError> {
     }
 }
 
-/// What people wrote of a board's first start, beside its file (`my.md` beside `my.toml`): its
+/// Notes on a board's first start, from the file beside its own (`my.md` beside `my.toml`): its
 /// jumpers and debug probe, and what to read if it does not start. Empty if there is none.
 ///
 /// # Errors

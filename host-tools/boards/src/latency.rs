@@ -42,7 +42,7 @@ pub struct Latency {
 pub struct Cache {
     /// All that it holds.
     pub bytes: u32,
-    /// What is brought in at once.
+    /// Bytes that are brought in at once.
     pub line_bytes: u32,
     /// Lines of a set; 0 if one set has all lines.
     #[serde(default)]

@@ -54,7 +54,7 @@ pub struct Board {
     /// Memories that the linker may use, by name.
     pub memory: BTreeMap<String, Region>,
     /// The memory of each part of an image.
-    pub layout: Layout,
+    pub layout: MemoryLayout,
     /// Less than the memories' lengths, where the image shall need less.
     #[serde(default)]
     pub budget: Budget,
@@ -116,7 +116,7 @@ pub struct Region {
 /// The memory of each part of an image, by name.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct Layout {
+pub struct MemoryLayout {
     /// Vector table, code and constants.
     pub code: String,
     /// The model's statics.

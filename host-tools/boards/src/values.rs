@@ -12,7 +12,7 @@ const MAX_NAME: usize = 32;
 const MAX_SPEED_KHZ: u32 = 100_000;
 /// More than QEMU takes is refused by it.
 const MAX_ICOUNT_SHIFT: u32 = 10;
-/// What the watchdog of an RP2040 can count, which counts least.
+/// The range of an RP2040's watchdog, the smallest of all chips.
 const WATCHDOG_MS: RangeInclusive<u32> = 100..=8000;
 /// The smallest sector that flash is erased by.
 const SLOT_MULTIPLE_BYTES: u32 = 1 << 10;
@@ -231,7 +231,7 @@ mod tests {
 
     use super::super::{find, parse, text};
 
-    /// What is said of a built-in board's file with other text in it.
+    /// The error for a built-in board's file with some of its text replaced.
     fn said(board: &str, old: &str, new: &str) -> String {
         let text = text(&find(board).unwrap()).unwrap();
         let changed = text.replacen(old, new, 1);

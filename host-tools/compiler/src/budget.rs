@@ -12,7 +12,7 @@ use crate::quantize::quant_model::Stream;
 
 pub use sensitivity::{Probe, Sensitivity, choose, int4_saving_bytes, narrowed, sensitivities};
 
-/// What an image may take of a board.
+/// The limits of an image on a board.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Budget {
     /// Bytes of flash.

@@ -183,7 +183,7 @@ fn networks(folder: &Path) -> Vec<PathBuf> {
     networks
 }
 
-/// What to do about a folder without a description.
+/// The remedy for a folder without a description.
 fn remedy(networks: &[PathBuf]) -> String {
     match networks {
         [] => "name a description, the folder of one, or an ONNX file".to_owned(),

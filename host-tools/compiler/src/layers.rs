@@ -276,7 +276,7 @@ pub(crate) type Recogniser =
 pub(crate) struct Residuals {
     /// Its name.
     pub(crate) name: &'static str,
-    /// What it adds to the map `x`, where `n` is its norm.
+    /// The branch that is added to the map `x`, where `n` is its norm.
     pub(crate) branch: &'static str,
     /// Finds it.
     pub(crate) recognise: Recogniser,

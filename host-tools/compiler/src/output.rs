@@ -45,7 +45,7 @@ pub enum OutputError {
     NotAFile {
         /// The path that was named.
         path: PathBuf,
-        /// What is there.
+        /// The kind of file that is there.
         found: &'static str,
     },
     /// Something else than a folder has this name, or that of one above.
@@ -59,7 +59,7 @@ pub enum OutputError {
         path: PathBuf,
         /// Itself, or what is above it.
         above: PathBuf,
-        /// What is there.
+        /// The kind of file that is there.
         found: &'static str,
     },
 }

@@ -12,7 +12,7 @@ use crate::validation::Validated;
 pub struct Cycles {
     /// Instructions, with what one waits for another's result.
     pub issue: u64,
-    /// What loads and stores take beyond a cycle, memory answering at once.
+    /// Cycles of loads and stores beyond the first, if memory answered at once.
     pub accesses: u64,
     /// To go on elsewhere: filling the pipeline, and wrong predictions.
     pub branches: u64,
@@ -36,7 +36,7 @@ pub struct Line {
     pub address: u32,
     /// How often it was executed.
     pub executions: u64,
-    /// What that took.
+    /// The cycles that it took.
     pub cycles: Cycles,
 }
 
@@ -64,7 +64,7 @@ pub struct Latency {
     model: Model,
     memories: Memories,
     blocks: Vec<Option<Block>>,
-    /// What was executed last, which costs by where it went.
+    /// The instruction executed last, whose cost depends on where execution goes on.
     pending: Option<usize>,
     accesses: Vec<Access>,
     total: Cycles,
@@ -76,7 +76,7 @@ pub struct Latency {
 #[derive(Debug)]
 struct Block {
     address: u32,
-    /// What follows it in memory.
+    /// The address behind it.
     end: u32,
     operations: Vec<Operation>,
     counts: Vec<(u64, Cycles)>,
@@ -102,12 +102,12 @@ impl Latency {
         })
     }
 
-    /// What was executed before the last block took: all of what led to it.
+    /// Cycles until the last block began, which are settled.
     pub const fn settled(&self) -> Cycles {
         self.total
     }
 
-    /// What was executed until now took, where it was left taken to be where it ended.
+    /// Cycles until now, as if the execution ended here.
     pub fn total(&mut self) -> Cycles {
         self.leave(None);
         self.total
@@ -119,7 +119,7 @@ impl Latency {
         self.instructions
     }
 
-    /// What each instruction took, by block; an address is met twice if it is in two blocks.
+    /// The cycles of each instruction, by block; an address is met twice if it is in two blocks.
     pub fn by_address(&mut self) -> Vec<Line> {
         self.leave(None);
         let blocks = self.blocks.iter().flatten();

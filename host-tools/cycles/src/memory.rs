@@ -35,7 +35,7 @@ pub struct Cache {
     pub name: String,
     /// All that it holds; a multiple of `line_bytes * ways`.
     pub bytes: u32,
-    /// What is brought in at once; a power of two from 4 to 1024.
+    /// Bytes that are brought in at once; a power of two from 4 to 1024.
     pub line_bytes: u32,
     /// Lines of a set. 0: one set has all lines.
     #[serde(default)]
@@ -49,7 +49,7 @@ pub struct Cache {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Region {
-    /// What people call it, such as `flash`.
+    /// The common name, such as `flash`.
     pub name: String,
     /// The first address.
     pub start: u32,
@@ -95,7 +95,7 @@ pub struct Port {
     pub switch_cycles: f64,
 }
 
-/// What is wrong with a [`MemoryMap`].
+/// A [`MemoryMap`] that contradicts itself.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum MemoryError {
     /// A cache that none of the map has.

@@ -165,7 +165,7 @@ impl Operation {
         Ok(operations)
     }
 
-    /// What follows it in memory.
+    /// The address behind it.
     pub(crate) fn end(&self) -> u32 {
         self.address.wrapping_add(self.instruction.bytes())
     }

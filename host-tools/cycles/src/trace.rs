@@ -61,7 +61,7 @@ pub struct Access {
     pub is_store: bool,
 }
 
-/// What takes an execution.
+/// A receiver of an execution's events.
 pub trait Sink {
     /// A block of instructions was met for the first time, under a number that none had
     /// before.
@@ -73,10 +73,10 @@ pub trait Sink {
     /// It was executed, with these accesses, in the order in which they were made.
     fn execute(&mut self, block: u32, accesses: &[Access]);
 
-    /// What is to be measured begins; nothing is executed before it, if the stream says it.
+    /// The measured part begins. Nothing is executed before it, if the stream marks it.
     fn begin(&mut self) {}
 
-    /// What is to be measured ends.
+    /// The measured part ends.
     fn end(&mut self) {}
 }
 
@@ -280,7 +280,7 @@ impl Blocks {
 struct Input<R> {
     input: R,
     buffer: Vec<u8>,
-    /// What is not read yet of the buffer.
+    /// The start of the unread rest of the buffer.
     next: usize,
     end: usize,
     /// Bytes before the buffer's first.

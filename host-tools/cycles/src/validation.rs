@@ -14,7 +14,7 @@ pub struct Validated {
     pub worst_percent: f64,
 }
 
-/// What a core waits for.
+/// The kind of memory that a core waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Memory {
     /// Nothing.
@@ -31,7 +31,7 @@ const MOST_MEASURED: f64 = 16.0;
 #[cfg(test)]
 const ZERO_WAIT_PERCENT: f64 = 5.0;
 
-/// What `validation/table.tsv` says.
+/// The errors in `validation/table.tsv`.
 const VALIDATED: [(Core, Memory, Validated); 8] = [
     entry(Core::CortexM0Plus, Memory::ZeroWait, 4, 0.8, 1.5),
     entry(Core::CortexM0Plus, Memory::Flash, 8, 2.0, 5.1),

@@ -200,7 +200,7 @@ fn fit(networks: &[Executed]) -> Result<Kernels> {
     Ok(solved.collect())
 }
 
-/// What `tadpool bench --predict` says of a network on `boards`, if it was not kept: from
+/// The report of `tadpool bench --predict` on a network on `boards`, kept in a file: from
 /// executions, or the shapes alone.
 fn executed(network: &Path, kept: &Path, boards: &[String], executes: bool) -> Result<Executed> {
     if !kept.is_file() {

@@ -2,10 +2,10 @@
 
 mod board;
 mod elf;
-mod image;
 mod labels;
 mod model_toml;
 mod onnx;
+mod picture;
 mod planner;
 mod program;
 mod protocol;
@@ -54,9 +54,9 @@ pub fn doors() -> [Door; 12] {
             check: board::check,
         },
         Door {
-            name: "image",
-            seeds: image::seeds,
-            check: image::check,
+            name: "picture",
+            seeds: picture::seeds,
+            check: picture::check,
         },
         Door {
             name: "planner-csv",

@@ -39,7 +39,7 @@ const EXCEPTION_BYTES: u32 = 8 * 4 + 4;
 /// save all, status and predicates.
 const LONG_EXCEPTION_BYTES: u32 = EXCEPTION_BYTES + 32 * 4 + 2 * 4;
 
-/// What the code of an image can do.
+/// The findings for the code of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Audit {
     /// Names of the functions that can be reached, sorted.

@@ -86,12 +86,12 @@ impl Interface {
 
 /// An image.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Image {
+pub struct FirmwareImage {
     /// The ELF file.
     pub path: PathBuf,
     /// The bytes that it takes of the board's memory.
     pub sizes: Sizes,
-    /// What its machine code can do: nothing that it must not. None of an image that has
+    /// The findings of the audit, which passed. None of an image that has
     /// faults on demand.
     pub audit: Option<Audit>,
 }
@@ -211,7 +211,7 @@ pub enum FirmwareError {
 /// # Errors
 /// A [`FirmwareError`]; [`FirmwareError::DoesNotFit`] if the board is too small,
 /// [`FirmwareError::Audit`] if the code can do what it must not.
-pub fn build(build: &Build<'_>) -> Result<Image, FirmwareError> {
+pub fn build(build: &Build<'_>) -> Result<FirmwareImage, FirmwareError> {
     let (path, bytes) = build_limited(build, Limits::Board)?;
     let sizes = elf::sizes(&path, &bytes)?;
     let audit = match build.interface {
@@ -221,7 +221,7 @@ pub fn build(build: &Build<'_>) -> Result<Image, FirmwareError> {
     if let Some(audit) = &audit {
         audit.check_on(build.board, &path)?;
     }
-    Ok(Image { path, sizes, audit })
+    Ok(FirmwareImage { path, sizes, audit })
 }
 
 /// The toolchain that builds images for a board, whatever the model; `interface` is what they

@@ -1,4 +1,4 @@
-//! What the firmware compares at its start, in the image itself: the CRC of its weights or,
+//! The values that the firmware checks at its start, in the image itself: the CRC of its weights or,
 //! where they lie in slots, the first slot's header and the CRC of the program.
 
 use std::path::Path;

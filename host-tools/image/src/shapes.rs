@@ -35,14 +35,14 @@ pub fn shapes(program: &Program<'_>, generated: &Generated, board: &Board) -> Ve
     program.steps.iter().map(shape).collect()
 }
 
-/// What the fields of a step say.
+/// The values of a step's fields.
 #[derive(Debug, Default)]
 struct Seen {
     /// Integers and sizes, by name.
     sizes: Vec<(&'static str, Vec<u32>)>,
     /// Outputs and inputs of the matrices.
     matrices: Vec<[u32; 2]>,
-    /// What tells variants of a kernel apart.
+    /// The names that tell variants of a kernel apart.
     variants: Vec<String>,
     /// How deep the field lies.
     depth: usize,

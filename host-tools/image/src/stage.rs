@@ -124,7 +124,8 @@ impl Stage {
 /// The profile of the firmware's manifest, with all that it leaves open, as a configuration
 /// that goes before the user's.
 ///
-/// What is only weighed has no information for debuggers, which takes more time than the code.
+/// The settings of cargo. An image that is only weighed gets no debug information, which takes
+/// longer than the code.
 fn settings(files: &Files, limits: Limits) -> Result<String, FirmwareError> {
     let path = Path::new(sources::FIRMWARE).join("Cargo.toml");
     let wrong = |problem: String| FirmwareError::File {

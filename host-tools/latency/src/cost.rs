@@ -1,4 +1,4 @@
-//! What a network takes a board, from the shapes of its steps alone: in microseconds, for
+//! Predicts the latency of a network from the shapes of its steps alone: in microseconds, for
 //! searches and for tables of many boards.
 //!
 //! Each kernel on each board has a few coefficients: cycles for a token, for a product, for
@@ -49,7 +49,7 @@ pub const ANY: &str = "any";
 /// The most that steps of unknown kernels may take of an inference of which cycles are told.
 const MOST_UNKNOWN: f64 = 0.03;
 
-/// What of a step its cycles depend on.
+/// The properties of a step that its cycles depend on.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Shape {
     /// The function that runs it, by its path in `tadpool_kernels`, behind that the layout of
@@ -197,7 +197,8 @@ fn dot(coefficients: &Features, features: &Features) -> f64 {
         .sum()
 }
 
-/// What the coefficients of a step are multiplied by, on a board with these memories.
+/// The features of a step on a board with these memories, by which its coefficients are
+/// multiplied.
 pub fn features(shape: &Shape, memories: &Memories) -> Features {
     features::of(shape, memories)
 }

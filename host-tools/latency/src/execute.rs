@@ -38,12 +38,12 @@ pub enum ExecuteError {
     /// QEMU ended before its plugin began.
     #[error("`{QEMU}` ended at once: {0}")]
     Ended(String),
-    /// What it tells cannot be read.
+    /// The trace cannot be read.
     #[error(transparent)]
     Trace(#[from] TraceError),
 }
 
-/// What of an execution is wanted.
+/// The part of an execution to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Window {
     /// The function at whose first instruction it begins.
@@ -57,7 +57,7 @@ pub struct Window {
 /// How an execution came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
-    /// What was wanted is over.
+    /// The part to measure is over.
     Over,
     /// The program ended.
     Exit(ExitStatus),
@@ -256,7 +256,7 @@ fn failure(messages: &str) -> ExecuteError {
 struct Emulator {
     child: Child,
     messages: Arc<Mutex<VecDeque<String>>>,
-    /// What passes on what the program prints.
+    /// The thread that passes on the program's output.
     printing: Option<JoinHandle<()>>,
 }
 

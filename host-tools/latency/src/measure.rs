@@ -19,7 +19,7 @@ pub struct Split {
     pub cycles: u64,
     /// Instructions, with what one waits for another's result.
     pub issue: u64,
-    /// What loads and stores take beyond a cycle, memory answering at once.
+    /// Cycles of loads and stores beyond the first, if memory answered at once.
     pub accesses: u64,
     /// To go on elsewhere.
     pub branches: u64,
@@ -49,7 +49,7 @@ pub struct Spent {
     pub name: String,
     /// Instructions that were executed.
     pub instructions: u64,
-    /// What they took.
+    /// The cycles that they took.
     #[serde(flatten)]
     pub split: Split,
 }
@@ -69,7 +69,7 @@ pub struct Profile {
     pub calls: Calls,
     /// Instructions that were executed.
     pub instructions: u64,
-    /// What they took, in all calls.
+    /// The cycles that they took, in all calls.
     #[serde(flatten)]
     pub split: Split,
     /// Functions, the one with the most cycles of its own first.
@@ -147,7 +147,7 @@ fn sorted(all: Added) -> Vec<Spent> {
 }
 
 impl Split {
-    /// What memory that answers at once would leave of them.
+    /// The part that would be left if memory answered at once.
     pub const fn compute(&self) -> u64 {
         self.issue + self.accesses + self.branches
     }

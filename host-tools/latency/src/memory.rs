@@ -49,7 +49,7 @@ pub fn map_moved(board: &Board, moves: &[Moved]) -> MemoryMap {
     }
 }
 
-/// What of the memories of `latency` is moved.
+/// The memory regions of `latency`, some of them moved.
 fn regions(board: &Board, latency: &Latency, moved: Moved) -> Vec<memory::Region> {
     let end = |region: &Region| u64::from(region.origin) + u64::from(region.length);
     let part = |(name, memory): (&String, &tadpool_boards::latency::Memory)| {
@@ -144,7 +144,7 @@ mod tests {
         }
     }
 
-    /// What was compared with measurements is what boards are predicted by.
+    /// Boards are predicted with the memories that were compared with measurements.
     #[test]
     fn validated_boards_have_the_validated_memories() {
         for (name, file) in [

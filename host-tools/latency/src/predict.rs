@@ -20,7 +20,7 @@ use super::program::{Program, ProgramError};
 /// Where the memories' latency is from if no board is named.
 const NO_BOARD: &str = "memories that answer at once";
 
-/// What is asked for.
+/// A program, and the part of it to predict.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
     /// The program's file.
@@ -45,7 +45,7 @@ pub struct Request<'a> {
     pub cache: &'a Path,
 }
 
-/// What a program is predicted to take.
+/// The predicted cycles of a program.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Prediction {
     /// The core.
@@ -113,7 +113,7 @@ pub enum PredictError {
         /// The core that was named.
         core: &'static str,
     },
-    /// What was to be measured did not begin.
+    /// The function to measure was not called.
     #[error("`{from}` is not called within {seconds} s of emulation ({how})")]
     NotCalled {
         /// The function.

@@ -1,4 +1,4 @@
-//! What is read of an ELF file: segments, functions, lines of source.
+//! Reads an ELF file: segments, functions, lines of source.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ pub enum ProgramError {
     NotElf {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The reason, in words.
         problem: String,
     },
     /// It has instructions that a core lacks.
@@ -34,13 +34,13 @@ pub enum ProgramError {
     Architecture {
         /// The file.
         path: PathBuf,
-        /// What it was compiled for.
+        /// The architecture that it was compiled for.
         program: Architecture,
         /// The core that was named, itself or by a board.
         core: String,
-        /// What that executes.
+        /// The architecture of the core.
         has: Architecture,
-        /// What was named, a core or a board.
+        /// The kind of name that was given, a core or a board.
         wanted: &'static str,
     },
     /// It was linked for memory that an emulated board does not have.
@@ -53,7 +53,7 @@ pub enum ProgramError {
         path: PathBuf,
         /// Name of the board.
         board: String,
-        /// What of the program lies elsewhere.
+        /// The segments of the program that lie elsewhere.
         segments: String,
         /// The memory that the board has.
         memory: String,
@@ -249,7 +249,7 @@ impl<'a> Program<'a> {
         self.file.symbols().any(|symbol| symbol.name() == Ok(name))
     }
 
-    /// What is loaded.
+    /// The segments that are loaded.
     pub fn segments(&self) -> &[Segment] {
         &self.segments
     }

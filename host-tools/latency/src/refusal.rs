@@ -1,4 +1,4 @@
-//! What a file is that is no linked program for a Cortex-M, in words.
+//! Names the kind of a file that is no linked program for a Cortex-M.
 
 use object::elf;
 

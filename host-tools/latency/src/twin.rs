@@ -39,7 +39,7 @@ pub enum TwinError {
 pub struct Twin {
     /// The core whose pipeline is modelled.
     pub core: Core,
-    /// What is emulated: the board itself, if it is.
+    /// The board that is emulated: the board itself, if it is.
     pub emulated: Board,
     /// Where the other board's memories lie there.
     pub moves: Vec<Moved>,

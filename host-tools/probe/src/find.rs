@@ -9,7 +9,8 @@ use probe_rs::Target;
 use probe_rs::config::MemoryRegion;
 use tadpool_boards::startup::{Chips, GENERIC, STARTUPS, Startup};
 use tadpool_boards::{
-    Board, BoardError, Budget, Counter, KernelVariant, Layout, Probe, Region, Runner, WeightCheck,
+    Board, BoardError, Budget, Counter, KernelVariant, MemoryLayout, Probe, Region, Runner,
+    WeightCheck,
 };
 use toml::{Table, Value};
 
@@ -162,7 +163,7 @@ pub fn board_of_chip(chip: &str) -> Result<Board, FindError> {
         busy_pin: None,
         busy_register: None,
         uart: None,
-        layout: Layout {
+        layout: MemoryLayout {
             code: code.clone(),
             weights: code.clone(),
             ram: ram.clone(),

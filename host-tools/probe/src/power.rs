@@ -42,7 +42,7 @@ pub struct Reading {
     pub volts: Option<f64>,
 }
 
-/// What inferences took.
+/// The energy and current of the inferences in a power trace.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Energy {
     /// Inferences of which the trace has the beginning and the end.
@@ -95,7 +95,7 @@ pub enum PowerError {
     Header {
         /// The file.
         path: PathBuf,
-        /// What is missing, and what to do.
+        /// The column that is missing, and the remedy.
         problem: String,
     },
     /// A line is not what the header says.
@@ -105,7 +105,7 @@ pub enum PowerError {
         path: PathBuf,
         /// Its number, from 1 on.
         line: u64,
-        /// What is wrong.
+        /// The reason, in words.
         problem: String,
     },
     /// No inference is in it as a whole.
@@ -117,7 +117,7 @@ pub enum PowerError {
         path: PathBuf,
         /// How many samples it has.
         samples: u64,
-        /// What was seen of the pin or of the current.
+        /// The values of the pin or the current that rule it out.
         why: String,
     },
 }
@@ -187,7 +187,7 @@ pub fn energy(path: &Path, reading: &Reading) -> Result<Energy, PowerError> {
     })
 }
 
-/// What came so far.
+/// Sums over the samples so far.
 #[derive(Debug, Default)]
 struct Added {
     samples: u64,

@@ -21,7 +21,7 @@ pub use provenance::{Provenance, Spread, caveat};
 
 /// The JSON Schema of a record.
 pub const SCHEMA: &str = include_str!("record/schema.json");
-/// What a record says that it is.
+/// The name of the format, in every record.
 const FORMAT: &str = "tadpool-record";
 /// The version of the schema that is written, and the only one that is read.
 const VERSION: u32 = 1;
@@ -31,7 +31,7 @@ const FILE: FileKind = FileKind {
     max_bytes: 1 << 26,
 };
 
-/// What a command found out.
+/// The result of a command, with all that it depends on.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Record {
     /// `tadpool-record`.
@@ -40,11 +40,11 @@ pub struct Record {
     pub version: u32,
     /// The command, such as `bench`.
     pub command: String,
-    /// What the figures depend on, by name: versions, hashes, board, clock, caches.
+    /// The conditions of the figures, by name: versions, hashes, board, clock, caches.
     pub conditions: BTreeMap<String, String>,
     /// The figures.
     pub figures: Vec<Figure>,
-    /// What the command says with `--json`.
+    /// The output of the command with `--json`.
     pub result: serde_json::Value,
 }
 
@@ -101,7 +101,7 @@ pub enum RecordError {
     NoRecord {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The reason, in words.
         problem: String,
     },
     /// It is of another version.

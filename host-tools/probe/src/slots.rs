@@ -86,7 +86,7 @@ impl Slots {
 }
 
 impl Connection {
-    /// What is in the slots of `board`, for the firmware that `update` is for.
+    /// The state of both slots of `board`, as the firmware that `update` is for would find them.
     ///
     /// # Errors
     /// A [`SlotError`].

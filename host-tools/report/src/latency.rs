@@ -5,7 +5,7 @@ use askama::Template;
 use super::HtmlError;
 use super::memory::MemoryMap;
 
-/// What the page shows. Figures are cycles of the core.
+/// The content of the page. Figures are cycles of the core.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LatencyPage {
     /// The model's name.
@@ -18,7 +18,7 @@ pub struct LatencyPage {
     pub bound: String,
     /// All of an inference.
     pub total: u64,
-    /// What of it memories that answer at once would leave.
+    /// The part of it that would be left if all memories answered at once.
     pub compute: u64,
     /// Waits for data.
     pub data: u64,
@@ -26,11 +26,11 @@ pub struct LatencyPage {
     pub code: u64,
     /// The steps.
     pub steps: Vec<LatencyStep>,
-    /// What lies in the arena meanwhile.
+    /// The buffers in the arena, by step.
     pub memory: MemoryMap,
     /// Where the page of the check is, seen from this one, if it is to be linked.
     pub link: Option<String>,
-    /// What is known of its origin, as pairs of name and value.
+    /// The origin of the figures, as pairs of name and value.
     pub provenance: Vec<(&'static str, String)>,
 }
 

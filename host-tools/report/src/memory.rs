@@ -5,7 +5,7 @@ use tadpool_compiler::compile::Compiled;
 /// Labels that have room below the map.
 const MOST_LABELS: usize = 20;
 
-/// What the map shows.
+/// The content of the map.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemoryMap {
     /// Bytes of the arena.
@@ -16,7 +16,7 @@ pub struct MemoryMap {
     pub steps: usize,
     /// The steps during which most of it is taken, from 1 on.
     pub peak: Vec<usize>,
-    /// What lies in it.
+    /// The buffers that lie in it.
     pub buffers: Vec<MemoryBuffer>,
 }
 

@@ -189,7 +189,7 @@ fn first_difference(saved: &str, found: &str) -> String {
     "only in how its lines end".to_owned()
 }
 
-/// What `command` prints; an error with what it said if it fails.
+/// The standard output of `command`; an error with its standard error if it fails.
 fn output(command: &mut Command) -> Result<Vec<u8>> {
     let text = shown(command);
     println!("$ {text}");

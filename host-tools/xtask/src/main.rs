@@ -13,6 +13,7 @@ mod generate;
 #[cfg(test)]
 mod graph;
 mod load;
+mod msrv;
 mod packages;
 mod python;
 mod quick;
@@ -100,6 +101,9 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Checks each public package with the least version of Rust that it declares. Fetches
+    /// toolchains, so it is no part of ci, whose lints know the standard library's versions.
+    Msrv,
     /// Writes `RESULTS.md` from committed figures.
     #[command(disable_help_flag = true)]
     Results(Forwarded),
@@ -141,6 +145,7 @@ fn main() -> ExitCode {
         Command::Examples => examples::camera().and_then(|()| examples::pieces()),
         Command::Generate { check: false } => generate::generate(),
         Command::Generate { check: true } => generate::check(),
+        Command::Msrv => msrv::check(),
         Command::Results(options) => options.figures("results"),
     };
     report(done)

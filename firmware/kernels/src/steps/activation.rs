@@ -33,7 +33,7 @@ use crate::visit::{Call, Described, Function, Parameter, Values};
 pub struct Activation<'a> {
     /// The map, read and written.
     pub map: Buffer,
-    /// What is written for each whole `q`, from -128 to 128, Q16.
+    /// The output for each whole `q`, from -128 to 128, Q16.
     pub table: &'a [i32; 257],
 }
 

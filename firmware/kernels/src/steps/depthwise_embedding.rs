@@ -63,7 +63,7 @@ pub struct DepthwiseEmbedding<'a> {
     pub stride: [usize; 2],
     /// Rows of padding at the top and columns at the left.
     pub padding: [usize; 2],
-    /// What becomes of the values of a window.
+    /// The operation on the values of a window.
     pub reduction: Reduction,
     /// `window x channels`, channel fastest; empty unless the reduction is a sum.
     pub weights: &'a [i8],
@@ -76,7 +76,7 @@ pub struct DepthwiseEmbedding<'a> {
     pub offset: &'a [i32],
 }
 
-/// What becomes of the values of a window.
+/// The operation on the values of a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reduction {
     /// Their sum, each with a weight: a convolution.

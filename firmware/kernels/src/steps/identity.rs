@@ -183,7 +183,7 @@ fn affine(factor: i32, offset: i32, residual: i32, norm: &NormScale) -> (i32, i3
     (slope as i32, saturate_i32(offset.clamp(-bound, bound)))
 }
 
-/// What [`affine`] gives where [`Largest`] fits: nothing is clamped, and each product is
+/// The result of [`affine`] where [`Largest`] fits: nothing is clamped, and each product is
 /// rounded by the one instruction of [`requantize`].
 #[inline(always)]
 fn small_affine(factor: i32, offset: i32, residual: i32, norm: &NormScale) -> (i32, i32) {

@@ -13,7 +13,7 @@ struct MixerCase {
     seed: u64,
 }
 
-/// What a pooling mixer may take off its pool.
+/// The ways in which a pooling mixer subtracts from its pool.
 pub(crate) const SUBTRACTED: [Subtracted; 2] = [Subtracted::Pooled, Subtracted::Nothing];
 
 pub(crate) fn subtracted() -> impl Strategy<Value = Subtracted> {

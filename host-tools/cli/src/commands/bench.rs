@@ -90,7 +90,7 @@ pub(crate) struct BenchReport {
     cost_per_mac: f64,
     stack_used_bytes: u32,
     steps: Vec<StepRow>,
-    /// What it is predicted to take, if there is a model of its core.
+    /// The predicted latency, if there is a model of its core.
     prediction: Option<Predicted>,
 }
 
@@ -271,7 +271,7 @@ impl Bench {
 }
 
 impl BenchReport {
-    /// What a record has of it: measured before predicted.
+    /// Its figures for a record: measured before predicted.
     fn figures(&self) -> Vec<Figure> {
         let (origin, unit) = (origin(self.unit), self.unit.name());
         let cost = |name: String, value: u64| Figure::lower(name, origin, value as f64, unit);

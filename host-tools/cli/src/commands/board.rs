@@ -12,7 +12,7 @@ use tadpool_compiler::compile::{Compiled, Model};
 use tadpool_compiler::generate::Generated;
 use tadpool_compiler::place::program::Program;
 use tadpool_image::elf;
-use tadpool_image::{Build, Image, Interface};
+use tadpool_image::{Build, FirmwareImage, Interface};
 use tadpool_kernels::checksum::fnv1a;
 use tadpool_probe::Run;
 use tadpool_probe::logs::LogTable;
@@ -75,7 +75,7 @@ pub(crate) struct SessionArgs {
 #[derive(Debug)]
 pub(crate) struct BoardImage {
     pub(crate) board: Board,
-    pub(crate) image: Image,
+    pub(crate) image: FirmwareImage,
     model_hash: u32,
     step_names: Vec<String>,
     /// Whether it is a firmware of the user's own.
@@ -128,7 +128,7 @@ impl BoardArgs {
         let board = self.find(model)?;
         let generated = compiled.generate(board.kernels);
         let bytes = user_program::read_for(elf, &board)?;
-        let image = Image {
+        let image = FirmwareImage {
             path: elf.to_owned(),
             sizes: elf::sizes(elf, &bytes)?,
             audit: None,
@@ -152,7 +152,7 @@ impl BoardImage {
         Ok(Self::of(board, image, &generated, compiled))
     }
 
-    fn of(board: Board, image: Image, generated: &Generated, compiled: &Compiled) -> Self {
+    fn of(board: Board, image: FirmwareImage, generated: &Generated, compiled: &Compiled) -> Self {
         let program = compiled.program();
         let names = program.steps.iter().map(|step| step.name.to_string());
         Self {
@@ -184,7 +184,7 @@ pub(crate) fn build_image(
     board: &Board,
     generated: &Generated,
     compiled: &Compiled,
-) -> anyhow::Result<Image> {
+) -> anyhow::Result<FirmwareImage> {
     Ok(tadpool_image::build(&Build {
         board,
         model: Some(tadpool_image::Model {

@@ -45,12 +45,12 @@ struct BoardRow {
     flash_bytes: u64,
     ram_bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    image: Option<ImageRow>,
+    image: Option<FirmwareRow>,
 }
 
 /// The bytes that an image takes of its board's memory.
 #[derive(Debug, Serialize)]
-struct ImageRow {
+struct FirmwareRow {
     file: PathBuf,
     flash_bytes: u64,
     /// Variables and stack.
@@ -100,7 +100,7 @@ impl Boards {
 }
 
 /// Builds the board's image and audits it.
-fn image(board: &Board, interface: Interface) -> anyhow::Result<ImageRow> {
+fn image(board: &Board, interface: Interface) -> anyhow::Result<FirmwareRow> {
     let build = Build {
         board,
         model: None,
@@ -110,7 +110,7 @@ fn image(board: &Board, interface: Interface) -> anyhow::Result<ImageRow> {
     let image = tadpool_image::build(&build).with_context(named)?;
     let (sizes, audit) = (image.sizes, image.audit);
     let stack = audit.as_ref().and_then(|audit| audit.stacks.first());
-    Ok(ImageRow {
+    Ok(FirmwareRow {
         file: image.path,
         flash_bytes: sizes.flash_bytes(),
         ram_bytes: sizes.ram_bytes(),
@@ -121,7 +121,7 @@ fn image(board: &Board, interface: Interface) -> anyhow::Result<ImageRow> {
     })
 }
 
-fn row(board: &Board, image: Option<ImageRow>) -> BoardRow {
+fn row(board: &Board, image: Option<FirmwareRow>) -> BoardRow {
     BoardRow {
         name: board.name.clone(),
         chip: board.chip.clone(),

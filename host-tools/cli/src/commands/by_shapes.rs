@@ -9,7 +9,7 @@ use tadpool_latency::twin::Twin;
 
 use super::report::grouped;
 
-/// What the figures are, below the table.
+/// The explanation of the figures, below the table.
 pub(crate) const LEGEND: &str = "ms: predicted from the shapes of the steps, without an execution; \
      error: how far off it may\nbe; `>`: no such board was measured, so this is how far it is from \
      an execution alone.\n`tadpool bench MODEL --board BOARD --predict` executes one.";

@@ -116,7 +116,7 @@ impl CheckArgs {
     }
 }
 
-/// What a record has of a check.
+/// The figures of a check for a record.
 fn figures(check: &Check) -> Vec<Figure> {
     let share = |name: &str, share: &Share| {
         Figure::higher(name, Origin::Computed, 100.0 * share.share, "%")

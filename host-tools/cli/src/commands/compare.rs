@@ -35,7 +35,7 @@ pub(crate) struct Compare {
     junit: Option<PathBuf>,
 }
 
-/// What differs, which decides on the exit status.
+/// The differences, which decide on the exit status.
 #[derive(Debug)]
 pub(crate) struct CompareReport(Compared);
 

@@ -13,7 +13,7 @@ use tadpool_compiler::generate::{Generated, Package, SlowStep, check_folder, slo
 use tadpool_compiler::given::images;
 use tadpool_image::elf::Sizes;
 use tadpool_image::shapes::shapes;
-use tadpool_image::{Image, Interface};
+use tadpool_image::{FirmwareImage, Interface};
 
 use super::board::{BoardArgs, SessionArgs, build_image};
 use super::by_shapes::Estimate;
@@ -78,7 +78,7 @@ pub(crate) struct CompileReport {
     /// Bytes that no plan can do without.
     arena_lower_bound: u64,
     arena_is_optimal: bool,
-    /// What an inference is predicted to take by the shapes of its steps; none if nothing is
+    /// The predicted latency of an inference, by the shapes of its steps; none if nothing is
     /// known of the board or these are not its kernels.
     latency: Option<Estimate>,
     /// The same by an execution, if there is a budget of it.
@@ -151,7 +151,7 @@ impl Compile {
         Place::of(self, &self.model, Some(&self.board))
     }
 
-    fn compile(&self) -> anyhow::Result<(CompileReport, Image)> {
+    fn compile(&self) -> anyhow::Result<(CompileReport, FirmwareImage)> {
         if let Some(folder) = &self.output {
             check_folder(folder, self.force)?;
         }
@@ -254,7 +254,7 @@ impl Compile {
         Ok(())
     }
 
-    /// What an inference takes, if the budget says how long it may.
+    /// Predicts the latency of an inference, if the budget limits it.
     fn predict(
         &self,
         model: &Model,

@@ -30,7 +30,7 @@ pub(crate) struct Emulate {
     timeout: Option<u64>,
 }
 
-/// What a program said, and how it ended.
+/// The output of a program, and how it ended.
 #[derive(Debug)]
 pub(crate) struct Emulated(Outcome);
 

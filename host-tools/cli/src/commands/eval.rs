@@ -159,7 +159,7 @@ impl Eval {
 }
 
 impl EvalReport {
-    /// What a record has of it.
+    /// Its figures for a record.
     fn figures(&self) -> Vec<Figure> {
         let share =
             |name: String, share: f64| Figure::higher(name, Origin::Computed, 100.0 * share, "%");

@@ -45,7 +45,7 @@ pub(crate) enum Through {
 }
 
 impl Through {
-    /// What an image answers that answers tadpool's requests, or MLPerf's through this.
+    /// The interface of an image: tadpool's requests, or MLPerf's commands through this.
     pub(crate) fn interface(through: Option<Self>) -> Interface {
         match through {
             None => Interface::Requests,
@@ -76,7 +76,7 @@ struct WeightsReport {
     /// Number of the update.
     update: u32,
     model_hash: String,
-    /// What is in the other slot.
+    /// The state of the other slot.
     other: String,
 }
 

@@ -9,11 +9,11 @@ use tadpool_input::text::escaped_lines;
 use super::bringup::STAGES;
 use super::report::{grouped, table};
 
-/// What to do with one board.
+/// Instructions for the first start of a board.
 #[derive(Debug, Serialize)]
 pub(crate) struct Guide {
     name: String,
-    /// What its file says, by what it is.
+    /// The facts in its file, by name.
     facts: Vec<(&'static str, String)>,
     /// The clock that `tadpool bringup` measures, if the file says one.
     clock: Option<String>,

@@ -1,4 +1,4 @@
-//! What a command line names beside its model. It is looked at before the model is compiled,
+//! The arguments of a command beside its model. They are looked at before the model is compiled,
 //! which takes seconds: a picture that is none, a board that nobody knows or a folder that
 //! cannot be written is said at once.
 
@@ -23,7 +23,7 @@ use crate::print;
 pub(crate) struct Named<'a> {
     /// The board that an image is built for.
     pub(crate) board: Option<&'a BoardArgs>,
-    /// What the image answers.
+    /// The interface through which the image answers.
     pub(crate) interface: Interface,
     /// The way to that board, if it is reached.
     pub(crate) probe: Option<&'a Options>,

@@ -32,7 +32,7 @@ const OBSERVER: &str = "<tadpool_link::measure::Recorder<C,T> as tadpool_kernels
 /// Time for the rest of the trace once the inference has ended.
 const REST_TIME: Duration = Duration::from_secs(60);
 
-/// What an inference is predicted to take.
+/// The predicted latency of an inference.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Predicted {
     /// The model's name.
@@ -132,7 +132,7 @@ pub(crate) fn predict_alike(
 }
 
 impl Predicted {
-    /// What `steps` took.
+    /// The prediction from the measured cycles of `steps`.
     fn of(
         board: &Board,
         twin: &Twin,
@@ -202,7 +202,7 @@ impl Predicted {
         Ok(())
     }
 
-    /// What a page of it shows, and of the memory of the model that was compiled.
+    /// The page of this prediction, with the memory of the model that was compiled.
     pub(crate) fn page(&self, compiled: &Compiled, link: Option<String>) -> LatencyPage {
         let steps = self.steps.iter().map(|step| LatencyStep {
             name: step.name.clone(),

@@ -30,7 +30,7 @@ pub(crate) struct RecordArgs {
     record: Option<PathBuf>,
 }
 
-/// What figures depend on, by name.
+/// The conditions of the figures, by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Conditions(BTreeMap<String, String>);
 

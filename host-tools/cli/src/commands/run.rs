@@ -142,7 +142,7 @@ impl Run {
 }
 
 impl RunReport {
-    /// What a record has of it.
+    /// Its figures for a record.
     fn figures(&self) -> Vec<Figure> {
         let unit = self.unit.name();
         let bytes =

@@ -35,7 +35,7 @@ struct Record {
     text: String,
 }
 
-/// What a compilation left behind, and its report depends on.
+/// The files of a compilation that its report depends on.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Made {
     /// The image that it built.

@@ -95,7 +95,7 @@ fn path(
     quote!(#(#path)::* #parameters)
 }
 
-/// What the step's kernel calls that function.
+/// The step's kernel and the name of its function.
 pub(super) fn function(program: &Program<'_>, step: &ProgramStep<'_>) -> Function {
     step.kernel.function(&Call {
         input: step.input.into(),

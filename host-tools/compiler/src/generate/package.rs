@@ -60,7 +60,7 @@ pub enum PackageError {
     Inventory {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The reason, in words.
         problem: String,
     },
     /// A file or folder cannot be read.

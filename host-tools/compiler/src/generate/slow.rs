@@ -17,7 +17,7 @@ pub struct SlowStep {
     pub name: String,
     /// Why it is slow.
     pub reason: String,
-    /// What would make it fast.
+    /// The change that would make it fast.
     pub remedy: &'static str,
 }
 

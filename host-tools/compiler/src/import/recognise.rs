@@ -153,7 +153,7 @@ impl From<Contradiction> for Problem {
     }
 }
 
-/// What becomes of some operators.
+/// The operators of the graph, and which of them a layer has taken.
 pub(super) struct Operators {
     pub(super) names: &'static [&'static str],
     /// Where the network may have them.

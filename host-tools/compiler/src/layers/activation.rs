@@ -16,7 +16,7 @@ use crate::quantize::quant_model::{Quant, QuantLayer};
 /// Constants of an activation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QuantActivation {
-    /// What is written for each whole value that is read, Q16.
+    /// The output for each whole input value, Q16.
     pub table: Box<[i32; 257]>,
 }
 

@@ -26,14 +26,14 @@ pub struct DepthwiseEmbedding {
     /// Rows of padding at the top and columns at the left; what lies beyond the other sides
     /// is known by the shape that is written.
     pub padding: [usize; 2],
-    /// What becomes of the values of a window.
+    /// The operation on the values of a window.
     pub reduction: Reduction,
     /// Behind it, if there is one: ReLU or ReLU6, which the range of an int8 map cuts off
     /// for nothing.
     pub rectifier: Option<Activation>,
 }
 
-/// What becomes of the values of a window.
+/// The operation on the values of a window.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reduction {
     /// A sum with weights: a depthwise convolution, padded with zeros.
@@ -57,7 +57,7 @@ pub enum Reduction {
 pub struct QuantDepthwiseEmbedding {
     /// Where the windows lie.
     pub windows: Windows,
-    /// What becomes of the values of a window.
+    /// The operation on the values of a window.
     pub reduction: kernel::Reduction,
     /// `window x channels`, channel fastest; empty unless it is a sum.
     pub weights: Vec<i8>,

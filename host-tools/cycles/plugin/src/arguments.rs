@@ -1,4 +1,4 @@
-//! What the plugin is told to do.
+//! The arguments of the plugin.
 
 use std::fs::File;
 use std::io::{self, Write};

@@ -30,7 +30,7 @@ const COPIES: c_int = 3;
 /// Most bytes of an instruction.
 const MOST_BYTES: usize = 4;
 
-/// What QEMU checks before it calls [`install`].
+/// The version of the interface, which QEMU checks before it calls [`install`].
 // SAFETY: a plugin has one definition of this name, of this type.
 #[unsafe(export_name = "qemu_plugin_version")]
 static EXPORTED: c_int = VERSION;

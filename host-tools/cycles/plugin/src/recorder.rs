@@ -33,7 +33,7 @@ pub(crate) struct Recorder {
     out: Option<Box<dyn Write + Send>>,
 }
 
-/// What is to come after a block.
+/// The event that follows a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Next {
     /// Whether its accesses are wanted.

@@ -4,7 +4,7 @@
 /// Return addresses that are kept; the outermost go first.
 const MOST_RETURNS: usize = 1 << 12;
 
-/// What is told of a block of instructions.
+/// The place of a block of instructions in the measured window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) address: u32,
@@ -17,7 +17,7 @@ pub(crate) struct Place {
 /// Whether a block that is about to be executed is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Wanted {
-    /// What is wanted ended before it.
+    /// Whether the measured window ended before it.
     pub(crate) has_ended: bool,
     /// It is the first that is wanted.
     pub(crate) begins: bool,

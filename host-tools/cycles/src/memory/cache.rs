@@ -1,4 +1,4 @@
-//! What a cache holds while something is executed.
+//! The lines that a cache holds during an execution.
 
 use super::Cache;
 

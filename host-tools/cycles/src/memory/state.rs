@@ -214,7 +214,7 @@ impl Reached {
         switch + if is_held { 0 } else { self.store }
     }
 
-    /// What an access takes if it is to another bank than the one before.
+    /// Extra cycles of an access to another bank than the one before.
     fn switch(&mut self, address: u32) -> u64 {
         if self.switch == 0 {
             return 0;
@@ -226,7 +226,7 @@ impl Reached {
         }
     }
 
-    /// What a line waits that is not the one before.
+    /// Cycles to wait for a line that is not the one before.
     fn read(&mut self, caches: &mut [Lines], line: u32, now: u64) -> u64 {
         let is_next = line == self.line.wrapping_add(1);
         let passed = now.saturating_sub(self.at);

@@ -11,7 +11,7 @@ use crate::decode::{Class, Flow};
 use crate::latency::Cycles;
 use crate::memory::Memories;
 
-/// What the lengths of the pipelines make of a jump.
+/// The cost of a jump, which depends on the length of the pipeline.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Refill {
     /// Cycles to fill the pipeline behind a branch.

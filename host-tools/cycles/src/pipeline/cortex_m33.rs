@@ -35,7 +35,7 @@ pub(crate) struct Pipeline {
     fetch: Fetch,
     /// Whether the next instruction was jumped to.
     is_entered: bool,
-    /// What the instruction before loaded, and the product that it made.
+    /// The registers that the instruction before loaded, and the product that it made.
     loaded: Registers,
     product: Registers,
 }

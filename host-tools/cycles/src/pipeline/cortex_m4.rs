@@ -63,7 +63,7 @@ pub(crate) struct Pipeline {
     before: Before,
 }
 
-/// What is to be known of the instruction before.
+/// The state that the instruction before leaves.
 #[derive(Debug, Clone, Copy)]
 struct Before {
     kind: Kind,

@@ -1,4 +1,4 @@
-//! What the tests of all cores need.
+//! Helpers for the tests of all cores.
 
 use super::Core;
 use crate::decode::{Code, Instruction, decode_block};

@@ -173,7 +173,7 @@ impl Core {
         Ok(text?.lines().map(str::to_owned).collect())
     }
 
-    /// What the image executes for each of its rows.
+    /// The instructions that the image executes for each of its rows.
     fn executed(&self, timing: Timing) -> Result<Vec<Executed>> {
         let image = self.build("tadpool-kernel-bench", &[])?;
         let parts = estimate::executed(&image, self.machine, timing, LIMIT)?;

@@ -5,7 +5,7 @@ use tadpool_latency::cost::{FEATURES, Features};
 /// Rounds of the descent; it ends before if nothing changes.
 const ROUNDS: usize = 20_000;
 
-/// What a coefficient's square counts beside the errors, so that few samples of many features
+/// The weight of a coefficient's square beside the errors, so that few samples of many features
 /// have one solution that is not extreme.
 const RIDGE: f64 = 1e-4;
 
@@ -14,7 +14,7 @@ const RIDGE: f64 = 1e-4;
 pub(super) struct Sample {
     pub(super) features: Features,
     pub(super) cycles: f64,
-    /// What its error counts.
+    /// The weight of its error.
     pub(super) weight: f64,
 }
 

@@ -6,7 +6,7 @@ use tadpool_latency::cost::{Checked, checked};
 
 use super::text::table;
 
-/// What was aimed at, in percent.
+/// The aim, in percent.
 const AIM: f64 = 3.0;
 
 /// The table and its sums.

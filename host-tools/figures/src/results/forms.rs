@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-/// What `models/export/forms.tsv` says.
+/// The rows of `models/export/forms.tsv`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Forms {
     /// Each exporter with its operator set, in the order of the file.
@@ -71,7 +71,7 @@ impl Forms {
     }
 }
 
-/// What is said of a node, without the node and the number of those like it.
+/// The reason of a refusal, without the node's name and the number of nodes like it.
 fn said(why: &str) -> String {
     let said = why.split_once("): ").map_or(why, |(_, said)| said);
     let alone = said.strip_suffix(" more like it)");

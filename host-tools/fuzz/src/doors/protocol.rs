@@ -51,7 +51,7 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
     seeds
 }
 
-/// Whatever comes before, a frame that follows is read.
+/// A frame is read, no matter which bytes come before it.
 pub(super) fn check(bytes: &[u8]) {
     let mut of_requests = FrameReader::new();
     let mut of_responses = FrameReader::new();

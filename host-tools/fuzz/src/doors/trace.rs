@@ -1,4 +1,4 @@
-//! What an emulator's plugin says was executed.
+//! The trace that an emulator's plugin writes of an execution.
 
 use tadpool_cycles::latency::Latency;
 use tadpool_cycles::memory::MemoryMap;
@@ -35,7 +35,7 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
     vec![begin, whole]
 }
 
-/// Whatever is read, its cycles are counted, and those of the instructions are those of all.
+/// The cycles of a trace are the sum of its instructions' cycles, whatever is in it.
 pub(super) fn check(bytes: &[u8]) {
     for core in [Core::CortexM4, Core::CortexM7] {
         let mut latency =

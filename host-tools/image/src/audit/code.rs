@@ -29,7 +29,7 @@ pub(super) struct Code<'a> {
     /// Constants between instructions: those that are loaded by their place, and where tables
     /// begin.
     constants: BTreeSet<u32>,
-    /// What assembly says of its own jumps.
+    /// The targets that assembly declares for its own jumps.
     jumps: BTreeMap<u32, BTreeSet<u32>>,
     /// The table of the processor's entries, the initial stack pointer first; empty if the
     /// image has none.

@@ -7,7 +7,7 @@ use object::{
 
 use super::*;
 
-/// What the audit must find.
+/// The verdict that the audit must reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Found {
     /// Code that cannot be followed.

@@ -1,4 +1,4 @@
-//! What is known of the registers and the stack at a place in a function.
+//! The abstract values of registers and stack at a place in a function.
 
 use std::collections::BTreeMap;
 
@@ -12,11 +12,11 @@ pub(super) const PC: usize = 15;
 /// The registers that a function gives back as they were: r4 to r11.
 pub(super) const KEPT: u16 = 0x0ff0;
 
-/// What is known of a word.
+/// The abstract value of a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Value {
     Unknown,
-    /// What a register held when the function was entered; the link register held where it
+    /// The value that a register held when the function was entered: in the link register, where it
     /// is to return to.
     Entry(u8),
     /// This number.
@@ -43,7 +43,7 @@ pub(super) struct Table {
     pub(super) origin: u32,
 }
 
-/// What is known at a place.
+/// The abstract state at a place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct State {
     pub(super) registers: [Value; 16],
@@ -230,7 +230,7 @@ impl State {
         }
     }
 
-    /// What an instruction without memory computes, if it computes one register.
+    /// The result of an instruction that uses no memory, if it writes one register.
     fn computed(&self, instruction: &Instruction, address: u32) -> Value {
         let pc = address.wrapping_add(4);
         let of = |number: u8| match usize::from(number & 15) {

@@ -7,7 +7,7 @@ use tadpool_compiler::output;
 use super::{Audit, AuditError};
 use crate::cache::Key;
 
-/// What decides the verdict, beside the version of this crate and of the decoder.
+/// The sources that decide the verdict, beside the version of this crate and of the decoder.
 const RULES: [&str; 4] = [
     include_str!("../audit.rs"),
     include_str!("code.rs"),

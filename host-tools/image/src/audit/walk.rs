@@ -19,7 +19,7 @@ const MAX_DEPTH: usize = 200;
 /// some thousand.
 const MAX_VISITS: usize = 1_000_000;
 
-/// What is known of a function, with all that it calls.
+/// The findings for a function, with all that it calls.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Summary {
     /// Most bytes of stack.
@@ -38,7 +38,7 @@ pub(super) struct OtherStack {
     pub(super) needed_bytes: u32,
 }
 
-/// What was followed so far.
+/// The state of the walk over the code.
 pub(super) struct Walk<'a> {
     code: &'a Code<'a>,
     /// No summary for those that are being followed.

@@ -1,4 +1,4 @@
-//! What the cycles of a step are sums of.
+//! The features whose weighted sum is the cycles of a step.
 
 use tadpool_boards::latency::Memory;
 use tadpool_boards::{Board, Region};
@@ -32,7 +32,7 @@ pub const NAMES: [&str; FEATURES] = [
     "multiply-accumulate of an odd token",
 ];
 
-/// What of a board's memories the cycles of a step depend on.
+/// The properties of a board's memories that the cycles of a step depend on.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Memories {
     /// Bytes of the cache before the memory of the weights; 0 if there is none.
@@ -85,7 +85,7 @@ fn overlap(one: &Region, other: &Region) -> bool {
 
 /// Those of a step.
 pub(super) fn of(shape: &Shape, memories: &Memories) -> Features {
-    let layout = Layout::of(&shape.kernel);
+    let tile = Tile::of(&shape.kernel);
     let [tokens, rows, channels] = [shape.tokens, shape.rows, shape.channels].map(f64::from);
     let values = tokens * channels;
     let mut features = [0.0; FEATURES];
@@ -94,14 +94,14 @@ pub(super) fn of(shape: &Shape, memories: &Memories) -> Features {
     features[2] = values;
     features[7] = channels;
     for (number, product) in shape.products.iter().enumerate() {
-        let times = f64::from(product.times.next_multiple_of(layout.tokens));
-        let inputs = f64::from(product.inputs.next_multiple_of(layout.inputs));
+        let times = f64::from(product.times.next_multiple_of(tile.tokens));
+        let inputs = f64::from(product.inputs.next_multiple_of(tile.inputs));
         let outputs = f64::from(product.outputs);
         features[3] += times * inputs * outputs;
         features[if number == 0 { 4 } else { 5 }] += times * outputs;
         features[6] += times * inputs;
         features[7] += outputs;
-        let odd = f64::from(product.times % layout.tokens);
+        let odd = f64::from(product.times % tile.tokens);
         features[15] += odd * inputs * outputs;
     }
     features[8] = values * f64::from(shape.places);
@@ -119,7 +119,7 @@ pub(super) fn of(shape: &Shape, memories: &Memories) -> Features {
     let times = shape
         .products
         .iter()
-        .map(|product| passes(product, shape, layout));
+        .map(|product| passes(product, shape, tile));
     let times = times.fold(1.0, f64::max);
     features[13] = share * bytes * (1.0 + (times - 1.0) * beyond(bytes, cache));
     let map = values * f64::from(shape.value_bytes);
@@ -138,14 +138,14 @@ pub(super) fn of_rest(steps: usize) -> Features {
     features
 }
 
-/// What a layout takes at a time.
+/// Tokens and inputs that a layout of the weights takes at a time.
 #[derive(Debug, Clone, Copy)]
-struct Layout {
+struct Tile {
     tokens: u32,
     inputs: u32,
 }
 
-impl Layout {
+impl Tile {
     fn of(kernel: &str) -> Self {
         let (tokens, inputs) = match kernel.split('/').nth(1) {
             Some("dsp") => (2, 4),
@@ -157,8 +157,8 @@ impl Layout {
 }
 
 /// How often a matrix is read as a whole.
-fn passes(product: &Product, shape: &Shape, layout: Layout) -> f64 {
-    f64::from(product.times.div_ceil(shape.tile_tokens.max(layout.tokens)))
+fn passes(product: &Product, shape: &Shape, tile: Tile) -> f64 {
+    f64::from(product.times.div_ceil(shape.tile_tokens.max(tile.tokens)))
 }
 
 /// The part of `bytes` that are read again and again of which a cache has nothing left, the

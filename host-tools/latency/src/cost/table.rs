@@ -38,7 +38,7 @@ pub(super) fn like(board: &Board) -> Option<&'static str> {
     let is_like = |name: &&str| {
         tadpool_boards::find(name).is_ok_and(|other| {
             let (one, two) = (&board.layout, &other.layout);
-            let apart = |layout: &tadpool_boards::Layout| layout.weights != layout.code;
+            let apart = |layout: &tadpool_boards::MemoryLayout| layout.weights != layout.code;
             (&board.core, board.kernels, &board.target)
                 == (&other.core, other.kernels, &other.target)
                 && board.latency() == other.latency()

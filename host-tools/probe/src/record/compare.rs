@@ -13,7 +13,7 @@ pub struct Tolerances {
     pub by_name: Vec<(String, f64)>,
 }
 
-/// What became of a figure.
+/// The outcome of comparing one figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
@@ -50,7 +50,7 @@ pub struct Difference {
     pub percent: Option<f64>,
     /// How much worse it may become, in percent.
     pub tolerance_percent: f64,
-    /// What became of it.
+    /// The outcome of comparing both values.
     pub verdict: Verdict,
 }
 
@@ -65,7 +65,7 @@ pub struct Condition {
     pub after: Option<String>,
 }
 
-/// What differs between two records.
+/// The differences between two records.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Comparison {
     /// Conditions that differ.

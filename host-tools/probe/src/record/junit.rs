@@ -29,7 +29,7 @@ pub fn junit(name: &str, comparison: &Comparison) -> String {
     xml
 }
 
-/// What became of a figure.
+/// The verdict on a figure, as a sentence.
 fn sentence(it: &Difference) -> String {
     let value = |value: Option<f64>| value.map_or_else(|| "none".to_owned(), |it| it.to_string());
     let percent = it

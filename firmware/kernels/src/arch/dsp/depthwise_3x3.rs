@@ -16,7 +16,7 @@ struct Windows {
     zero: i32,
     /// Two halfwords of it.
     padding: i32,
-    /// What the bias of the last window is more than `bias`.
+    /// Added to `bias` in the last window.
     last: i32,
     /// A column before the channel in the oldest row.
     place: *mut i8,

@@ -16,7 +16,7 @@ use crate::commands::predict::{Predicted, predict_alike};
 use crate::commands::report::{grouped, table};
 use crate::print;
 
-/// What an inference takes several boards.
+/// The predicted latency of an inference on several boards.
 #[derive(Debug, Serialize)]
 pub(crate) struct BoardsReport {
     model: String,

@@ -104,7 +104,8 @@ pub(crate) fn rectified(sum: &Rc<Sum>) -> Form {
     }
 }
 
-/// What a step of an activation makes: behind a convolution of a stem, a feature map.
+/// The form behind an activation that is a step of its own: behind a convolution of a stem, a
+/// feature map.
 pub(crate) fn settled(walk: &mut Walk<'_>, node: &Node, form: Form) -> Result<Form, Problem> {
     let Form::Map(sum) = &form else {
         return Ok(form);

@@ -126,7 +126,7 @@ fn flash(prefetch: bool) -> MemoryMap {
     toml::from_str(&text).unwrap()
 }
 
-/// What turns of a loop of short additions wait for code.
+/// The cycles for which turns of a loop of short additions wait for code.
 fn waits(memory: &MemoryMap, turns: u32, instructions: usize) -> u64 {
     let mut code = vec![0x3101; instructions - 1];
     code.push(0xe7fe);

@@ -1,4 +1,4 @@
-//! What an embedding takes in of the operators behind it: factors, biases, activations.
+//! The operators behind an embedding that become part of it: factors, biases, activations.
 
 use super::Walk;
 use super::layers::is_finite;
