@@ -1,15 +1,13 @@
 //! Feeds every door with damaged input, a process for each.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::run::{cargo, root, run};
-
-const PACKAGE: &str = "tadpool-fuzz";
+use crate::run::{built, root, target};
 
 /// The result of one door.
 struct Fed {
@@ -20,16 +18,9 @@ struct Fed {
 
 /// Feeds all doors for so long together, spread evenly, and prints executions and failures.
 pub(crate) fn fuzz(minutes: f64, seed: u64) -> Result<()> {
-    run(&mut cargo(["build", "--locked", "--package", PACKAGE]))?;
-    let target = match std::env::var_os("CARGO_TARGET_DIR") {
-        Some(folder) => root().join(folder),
-        None => root().join("target"),
-    };
-    let program = target
-        .join("debug")
-        .join(PACKAGE)
-        .with_extension(std::env::consts::EXE_EXTENSION);
-    let list = Command::new(&program).arg("list").output()?;
+    let mut list = built("tadpool-fuzz", ["list"])?;
+    let program = PathBuf::from(list.get_program());
+    let list = list.output()?;
     let names = String::from_utf8(list.stdout)?;
     let names: Vec<&str> = names.lines().collect();
     let at_once = std::thread::available_parallelism().map_or(1, usize::from);
@@ -41,7 +32,7 @@ pub(crate) fn fuzz(minutes: f64, seed: u64) -> Result<()> {
         let started: Vec<_> = names
             .iter()
             .map(|name| {
-                let folder = target.join("fuzz").join(name);
+                let folder = target().join("fuzz").join(name);
                 std::thread::spawn({
                     let (program, name) = (program.clone(), (*name).to_owned());
                     move || feed(&program, name, &folder, time, seed)
@@ -70,7 +61,7 @@ pub(crate) fn fuzz(minutes: f64, seed: u64) -> Result<()> {
     ensure!(
         failures == 0,
         "inputs that failed lie in {}",
-        target.join("fuzz").display()
+        target().join("fuzz").display()
     );
     Ok(())
 }

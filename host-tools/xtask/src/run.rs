@@ -40,23 +40,29 @@ pub(crate) fn figures<I: AsRef<OsStr>>(arguments: impl IntoIterator<Item = I>) -
 }
 
 /// The program of a package of that name, built first.
-fn built<I: AsRef<OsStr>>(
+pub(crate) fn built<I: AsRef<OsStr>>(
     package: &str,
     arguments: impl IntoIterator<Item = I>,
 ) -> Result<Command> {
+    // Of the workspace, though one program would do: what it depends on is then compiled with
+    // the features that all others want of it, once.
     let what: &[_] = match ALL_TARGETS.load(Ordering::Relaxed) {
-        true => &["--workspace", "--all-targets"],
-        false => &["--package", package],
+        true => &["--all-targets"],
+        false => &["--bin", package],
     };
-    run(cargo(["build", "--locked"]).args(what))?;
-    let folder = match std::env::var_os("CARGO_TARGET_DIR") {
-        Some(folder) => root().join(folder),
-        None => root().join("target"),
-    };
-    let program = folder.join("debug").join(package);
+    run(cargo(["build", "--locked", "--workspace"]).args(what))?;
+    let program = target().join("debug").join(package);
     let mut command = Command::new(program.with_extension(std::env::consts::EXE_EXTENSION));
     command.args(arguments).current_dir(root());
     Ok(command)
+}
+
+/// The folder that cargo builds in.
+pub(crate) fn target() -> PathBuf {
+    match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(folder) => root().join(folder),
+        None => root().join("target"),
+    }
 }
 
 /// Shows and runs `command`; an error if it cannot be run or fails.
