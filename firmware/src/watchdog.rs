@@ -11,8 +11,12 @@
 #[cfg(feature = "qemu-mps2")]
 #[path = "watchdog/cmsdk.rs"]
 mod chip;
-#[cfg(feature = "nrf52840-dk")]
-#[path = "watchdog/nrf52840.rs"]
+#[cfg(any(
+    feature = "nrf52840-dk",
+    feature = "nrf5340-dk",
+    feature = "nrf54l15-dk"
+))]
+#[path = "watchdog/nrf.rs"]
 mod chip;
 #[cfg(any(feature = "rpi-pico", feature = "rpi-pico2"))]
 #[path = "watchdog/rp2.rs"]

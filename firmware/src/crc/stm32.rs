@@ -10,8 +10,7 @@
 #![allow(unsafe_code)]
 
 use embassy_stm32::pac::{CRC, RCC};
-
-use super::in_software;
+use tadpool_kernels::checksum;
 
 pub(crate) const NAME: Option<&str> = Some("the CRC calculation unit");
 
@@ -19,14 +18,14 @@ pub(crate) const NAME: Option<&str> = Some("the CRC calculation unit");
 pub(super) fn crc32_on(crc: u32, bytes: &[u8]) -> Option<u32> {
     // SAFETY: all bits make words.
     let (head, words, tail) = unsafe { bytes.align_to::<u32>() };
-    let mut crc = in_software(crc, head);
+    let mut crc = checksum::crc32_on(crc, head);
     if !words.is_empty() {
         set_clock(true);
         let found = start(crc).then(|| divide(crc, words));
         set_clock(false);
         crc = found?;
     }
-    Some(in_software(crc, tail))
+    Some(checksum::crc32_on(crc, tail))
 }
 
 /// Sets the unit up to go on from what has the checksum `crc`; false if it does not answer.
