@@ -20,8 +20,6 @@ mod new;
 mod own_firmware;
 #[path = "commands/records.rs"]
 mod records;
-#[path = "commands/slots.rs"]
-mod slots;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

@@ -81,6 +81,8 @@ def rehearse(board, image, pixels, logits):
     if any(line.startswith(("warn", "error")) for line in log):
         raise Fault(f"the log says {log}")
     yield from check_memory(chip, machine, link)
+    if not is_generic:
+        yield from check_crc(machine)
     yield from check_weights(board, image)
     yield f"answers as {said['board']} with {said['model']}"
     # As a debug probe does that ends its session; an inference has to count cycles again.
@@ -118,6 +120,17 @@ def check_memory(chip, machine, link):
         ):
             raise Fault(f"a ring of RTT at {place:#010x} lies behind the data cache")
     yield "RTT's rings: tightly coupled"
+
+
+def check_crc(machine):
+    """The line to print of a chip with a unit for CRCs, which has computed that of all weights but
+    for what is no whole word."""
+    for unit in machine.chip.units:
+        if hasattr(unit, "divided"):
+            size = len(weights(machine))
+            if not size - 16 < unit.divided <= size:
+                raise Fault(f"the unit has divided {unit.divided} bytes, not {size}")
+            yield f"the weights' CRC: by {unit.NAME}"
 
 
 def check_weights(board, image):

@@ -1,4 +1,5 @@
-"""Units that compute CRCs: ST's, of both versions, and the sniffer of Raspberry Pi's DMA."""
+"""Units that compute CRCs: ST's, of both versions, and the sniffer of Raspberry Pi's DMA.
+`divided` counts the bytes that each was given."""
 
 from functools import cache
 
@@ -52,7 +53,7 @@ class Stm32Crc(Unit):
 
     def __init__(self, base, clock):
         super().__init__(base)
-        self.clock = clock
+        self.clock, self.divided = clock, 0
         self.reset()
 
     def reset(self):
@@ -63,8 +64,8 @@ class Stm32Crc(Unit):
         self._check_clock(registers)
         if word == self.base + self.DR:
             if self.data:
-                words = len(self.data) // 4
-                self.notes.append(f"the CRC unit has divided {words} words")
+                self.notes.append("the CRC unit has divided words")
+                self.divided += len(self.data)
             self.divide()
             return self.result()
         return self.held(word - self.base)
@@ -159,12 +160,14 @@ class Rp2Dma(Unit):
 
     def __init__(self, resets, is_rp2350):
         super().__init__(0x5000_0000)
-        self.resets, self.is_rp2350 = resets, is_rp2350
+        self.resets, self.is_rp2350, self.divided = resets, is_rp2350, 0
         self.channels = 16 if is_rp2350 else 12
         # Lowest bits of the fields of the control register that the two chips have elsewhere.
         fields = (6, 13, 17, 25, 26) if is_rp2350 else (5, 11, 15, 23, 24)
         self.incr_write, self.chain, self.pace, self.sniffs, self.busy = fields
         self.sniff_control = 0x454 if is_rp2350 else 0x434
+        # Where the image's bytes are, and how many.
+        self.UNTRACED = (self.READ, self.WRITE, self.COUNT)
         names = {self.READ: "READ_ADDR", self.WRITE: "WRITE_ADDR"}
         names |= {self.COUNT: "TRANS_COUNT", self.CONTROL: "CTRL_TRIG"}
         self.REGISTERS = {
@@ -245,7 +248,8 @@ class Rp2Dma(Unit):
         if calculation:
             data = data.translate(REVERSED)
         self.remainder = divide(self.remainder, data)
-        self.notes.append(f"the sniffer has divided {len(data)} bytes")
+        self.notes.append("the sniffer has divided bytes")
+        self.divided += len(data)
 
     def _result(self):
         sniffer, result = self.values.get(self.sniff_control, 0), self.remainder
