@@ -25,6 +25,7 @@ MPU_TYPE, MPU_CTRL, MPU_RNR, MPU_RBAR, MPU_RASR = (
     0xE000_ED90 + 4 * at for at in range(5)
 )
 SHCSR = 0xE000_ED24
+DCCMVAC = 0xE000_EF68
 
 NAMES = {
     VTOR: "SCB.VTOR",

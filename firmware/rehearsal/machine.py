@@ -39,6 +39,10 @@ class Image:
         return cls(segments, symbols)
 
 
+class Hang(Exception):
+    """The program goes nowhere, as its watchdog was told that it does."""
+
+
 @dataclass
 class Machine:
     """`chip` with `image` in its memory."""
@@ -64,14 +68,23 @@ class Machine:
             self.uc.mmio_map(base, size, self._read, base, self._write, base)
         for address, data in self.image.segments:
             self.uc.mem_write(address, data)
+        for unit in self.chip.units:
+            unit.memory = self.uc
         self.uc.hook_add(unicorn.UC_HOOK_MEM_UNMAPPED, self._unmapped)
         self.uc.hook_add(unicorn.UC_HOOK_INTR, self._exception)
         self.reset()
 
-    def reset(self):
-        """Power-up, or a reset that the image asked for; memory keeps what it holds."""
+    def reset(self, cause=None, by_software=False):
+        """Power-up, or a reset that the image asked for; memory keeps what it holds. `cause`:
+        register and bits that tell what it was."""
         self.registers = dict(cortex_m.RESET) | dict(self.chip.RESET)
-        self.is_reset = False
+        if cause:
+            register, bits = cause
+            self.registers[register] = self.registers.get(register, 0) | bits
+        for unit in self.chip.units:
+            if not (by_software and unit.OUTLIVES_SOFTWARE):
+                unit.reset()
+        self.is_reset = self.is_hung = False
         stack, start = self.words(self.chip.vector_table(self.image), 2)
         self.uc.reg_write(arm.UC_ARM_REG_SP, stack)
         self.pc = start
@@ -86,12 +99,14 @@ class Machine:
                 error = cause
             if self.fault:
                 raise self.fault
+            if self.is_hung:
+                raise Hang
             self.pc = self.uc.reg_read(arm.UC_ARM_REG_PC)
             if self.port and self.port.is_idle:
                 return
             if self.is_reset:
                 self.trace.append("-- resets itself --")
-                self.reset()
+                self.reset(by_software=True)
                 continue
             for place in (self.pc, self.pc - 2):
                 if bytes(self.uc.mem_read(place, 2)) == YIELD:
@@ -117,6 +132,15 @@ class Machine:
             if self.port.is_idle:
                 self.uc.emu_stop()
             return (value >> shift) & ((1 << 8 * size) - 1)
+        unit = self.chip.unit(word)
+        if unit:
+            try:
+                value = unit.read(self.registers, word)
+                self._note(unit.take_notes())
+            except Fault as fault:
+                self._stop(fault)
+                value = 0
+            return (value >> shift) & ((1 << 8 * size) - 1)
         held = self.registers.get(self.chip.home(word), 0)
         value = cortex_m.read(self, word, held) if word >= cortex_m.BASE else None
         if value is None:
@@ -129,9 +153,17 @@ class Machine:
         if self.port:
             self.port.write(word, value)
         try:
-            if self.chip.is_traced(word):
+            unit = self.chip.unit(word)
+            if self.chip.is_traced(word, unit):
                 name = self.chip.name(word)
                 self.trace.append(f"{name:<24} = {value:0{2 * size}x}")
+            if unit:
+                unit.write(self.registers, word, size, value)
+                self._note(unit.take_notes())
+                if unit.has_ended:
+                    unit.has_ended, self.is_hung = False, True
+                    self.uc.emu_stop()
+                return
             home = self.chip.home(word)
             held = self.registers.get(home, 0)
             mask = ((1 << 8 * size) - 1) << shift
@@ -139,17 +171,24 @@ class Machine:
             if word >= cortex_m.BASE:
                 cortex_m.write(self, word, new)
                 return
-            self.registers[home] = self.chip.written(self.registers, word, held, new)
-            for note in self.chip.write(
-                self.registers, word, held, self.registers[home]
-            ):
-                self.trace.append(f"-- {note} --")
+            new = self.chip.written(self.registers, word, held, new)
+            for unit in self.chip.units:
+                new = unit.filtered(word, held, new)
+            self.registers[home] = new
+            self._note(
+                self.chip.write(self.registers, word, held, self.registers[home])
+            )
             self.chip.check(self.registers)
         except Fault as fault:
-            self.fault = Fault(
-                f"{fault} (pc {self.uc.reg_read(arm.UC_ARM_REG_PC):#010x})"
-            )
-            self.uc.emu_stop()
+            self._stop(fault)
+
+    def _note(self, notes):
+        self.trace += (f"-- {note} --" for note in notes)
+
+    def _stop(self, fault):
+        pc = self.uc.reg_read(arm.UC_ARM_REG_PC)
+        self.fault = Fault(f"{fault} (pc {pc:#010x})")
+        self.uc.emu_stop()
 
     def _unmapped(self, uc, _kind, address, _size, _value, _data):
         pc = uc.reg_read(arm.UC_ARM_REG_PC)

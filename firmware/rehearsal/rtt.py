@@ -3,11 +3,14 @@
 The layouts are those of `firmware/src/link.rs` and `firmware/protocol`, written a second time
 on purpose: what both sides share would hide an error of both."""
 
+import defmt
+
 # Offsets within the control block: two rings to the host, then one from it.
 HEADER, RING = 24, 24
 RESPONSES, LOG, REQUESTS = (HEADER + ring * RING for ring in range(3))
 HELLO, PIXELS, INFER = 0, 1, 2
 PIXELS_AT_ONCE = 512
+FAULTS = ["panic", "kernel", "HardFault", "stack", "exception", "weights", "watchdog"]
 RESPONSE_NAMES = ["Hello", "Step", "Logits", "Done", "Ticks", "Refused", "Fault", "Bye"]
 
 
@@ -101,11 +104,17 @@ class Link:
             data = data[self._put(data) :]
             before = self._place()
             self.machine.run_until_idle()
-            self.received += self._take()
+            self.received += self._take(RESPONSES)
             *frames, self.received = self.received.split(b"\0")
             messages += [unframe(one) for one in frames if one]
             if not data and self._place() == before and not frames:
                 return messages
+
+    def log(self):
+        """The lines of the log since the last time."""
+        return list(
+            defmt.lines(self._take(LOG), defmt.texts(self.machine.image.symbols))
+        )
 
     def places(self):
         """First address and bytes of everything that both sides read and write."""
@@ -130,13 +139,13 @@ class Link:
         self.machine.set_word(self.block + REQUESTS + 12, write)
         return min(room, len(data))
 
-    def _take(self):
-        place, size, write, read = self._ring(RESPONSES)
+    def _take(self, ring):
+        place, size, write, read = self._ring(ring)
         out = bytearray()
         while read != write:
             out += self.machine.uc.mem_read(place + read, 1)
             read = (read + 1) % size
-        self.machine.set_word(self.block + RESPONSES + 16, read)
+        self.machine.set_word(self.block + ring + 16, read)
         return bytes(out)
 
 
@@ -166,15 +175,30 @@ def hello(link):
     return said
 
 
-def infer(link, pixels):
-    """The logits of an image, Q16.16."""
+def fault(link):
+    """Kind and text of the fault that the firmware reports; none if it reports none."""
+    for message in link.exchange(b""):
+        reader = Reader(message)
+        if reader.unsigned() == RESPONSE_NAMES.index("Fault"):
+            kind = FAULTS[reader.unsigned()]
+            reader.option(reader.unsigned)  # the step
+            return kind, reader.text()
+    return None
+
+
+def request(pixels):
+    """What asks for an inference of an image."""
     message = b""
     for at in range(0, len(pixels), PIXELS_AT_ONCE):
         piece = pixels[at : at + PIXELS_AT_ONCE]
         message += frame(varint(PIXELS) + varint(at) + varint(len(piece)) + piece)
-    message += frame(varint(INFER) + varint(fnv1a(pixels)))
+    return message + frame(varint(INFER) + varint(fnv1a(pixels)))
+
+
+def infer(link, pixels):
+    """The logits of an image, Q16.16."""
     logits = []
-    for answer in link.exchange(message):
+    for answer in link.exchange(request(pixels)):
         reader = Reader(answer)
         name = RESPONSE_NAMES[reader.unsigned()]
         if name == "Logits":

@@ -17,6 +17,8 @@ mod run_tests;
 #[cfg(target_os = "none")]
 pub mod boards;
 #[cfg(target_os = "none")]
+mod crc;
+#[cfg(target_os = "none")]
 mod fault;
 #[cfg(target_os = "none")]
 mod last_fault;

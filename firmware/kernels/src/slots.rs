@@ -14,7 +14,7 @@
 
 use core::fmt;
 
-use crate::checksum::{crc32, crc32_on};
+use crate::checksum::crc32_on;
 
 pub use crate::arch::placed::{Placed, select};
 
@@ -137,6 +137,18 @@ impl Header {
     /// # Errors
     /// An [`Unusable`] if it cannot.
     pub fn check(slot: &[u8], program: u32) -> Result<Self, Unusable> {
+        Self::check_by(slot, program, crc32_on)
+    }
+
+    /// [`Header::check`] with another [`crc32_on`], as by a unit of the chip.
+    ///
+    /// # Errors
+    /// An [`Unusable`] if the slot cannot be used.
+    pub fn check_by(
+        slot: &[u8],
+        program: u32,
+        crc32_on: impl Fn(u32, &[u8]) -> u32,
+    ) -> Result<Self, Unusable> {
         let header = Self::read(slot)?;
         if header.program != program {
             return Err(Unusable::OtherProgram {
@@ -145,7 +157,7 @@ impl Header {
         }
         let length = usize::try_from(header.length).unwrap_or(usize::MAX);
         let behind = slot.get(HEADER_BYTES..).and_then(|all| all.get(..length));
-        let found = behind.map_or(0, crc32);
+        let found = behind.map_or(0, |bytes| crc32_on(0, bytes));
         match found == header.crc && behind.is_some() {
             true => Ok(header),
             false => Err(Unusable::Corrupted {
@@ -202,6 +214,7 @@ impl core::error::Error for Unusable {}
 )]
 mod tests {
     use super::*;
+    use crate::checksum::crc32;
 
     const PROGRAM: u32 = 0x1234_5678;
 

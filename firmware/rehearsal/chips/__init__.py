@@ -17,6 +17,8 @@ class Chip:
     INFERS = True
     # Whether the core has a limit of the stack's pointer (Armv8-M).
     HAS_STACK_LIMIT = False
+    # Whether nothing but another reset changes what tells the cause of one.
+    KEEPS_CAUSE = False
     # Memories that lie behind no data cache: origin and size.
     TIGHTLY_COUPLED = []
     # The serial port that a board's debug probe hands on: base, kind, and generation if that
@@ -25,6 +27,18 @@ class Chip:
 
     def __init__(self, board):
         self.board = board
+        self.units = self.make_units()
+
+    def make_units(self):
+        """What the chip shares with others, at the addresses that it has here."""
+        return []
+
+    def unit(self, word):
+        """The unit that has the register at `word`."""
+        for unit in self.units:
+            if unit.base <= word < unit.base + unit.SIZE:
+                return unit
+        return None
 
     def vector_table(self, _image):
         layout = self.board["layout"]
@@ -34,6 +48,9 @@ class Chip:
     def name(self, word):
         if word in cortex_m.NAMES:
             return cortex_m.NAMES[word]
+        unit = self.unit(word)
+        if unit:
+            return unit.name(word)
         for base, block, names in self.BLOCKS:
             if word - base in names:
                 return f"{block}.{names[word - base]}"
@@ -41,9 +58,12 @@ class Chip:
                 return f"{block}.{word - base:#x}"
         return f"{word:#010x}"
 
-    def is_traced(self, word):
-        """Whether a write is shown: no interrupt's priority, no line of the data cache."""
-        return not 0xE000_E100 <= word < 0xE000_E500 and word != cortex_m.DCISW
+    def is_traced(self, word, unit=None):
+        """Whether a write is shown: no interrupt's priority, no line of the data cache, no data."""
+        if unit:
+            return unit.is_traced(word)
+        of_core = cortex_m.DCISW, cortex_m.DCCMVAC
+        return not 0xE000_E100 <= word < 0xE000_E500 and word not in of_core
 
     def home(self, word):
         """The register that is meant by an address that only sets or clears bits of it."""

@@ -1,10 +1,11 @@
 """Nordic's nRF52840 (product specification 1.11)."""
 
 from cortex_m import Fault
+from units.watchdog import NordicWdt
 
 from . import MHZ, Chip
 
-CLOCK, WDT, NVMC = 0x4000_0000, 0x4001_0000, 0x4001_E000
+CLOCK, NVMC = 0x4000_0000, 0x4001_E000
 HFCLKSTART, HFCLKSTARTED = CLOCK, CLOCK + 0x100
 LFCLKSTART, LFCLKSTARTED = CLOCK + 0x008, CLOCK + 0x104
 READY, READYNEXT, CONFIG, ICACHECNF = (NVMC + at for at in (0x400, 0x408, 0x504, 0x540))
@@ -36,18 +37,15 @@ class Nrf52(Chip):
             {0x000: "RESETREAS", 0x118: "LFCLKSRC", 0x158: "APPROTECT.DISABLE"},
         ),
         (NVMC + 0x400, "NVMC", {0x104: "CONFIG", 0x140: "ICACHECNF"}),
-        (WDT, "WDT", {0x000: "TASKS_START"}),
-        (
-            WDT + 0x400,
-            "WDT",
-            {0x104: "CRV", 0x108: "RREN", 0x10C: "CONFIG", 0x200: "RR[0]"},
-        ),
         (0x5000_0800, "P1", {0x00C: "OUTCLR", 0x220: "PIN_CNF[8]"}),
     ]
 
-    def is_traced(self, word):
+    def make_units(self):
+        return [NordicWdt(0x4001_0000, (CLOCK + 0x400, 1 << 1))]
+
+    def is_traced(self, word, unit=None):
         # The grounding of unused protection units at start is one register after another.
-        return super().is_traced(word) and not 0x4000_C500 <= word < 0x4000_C600
+        return super().is_traced(word, unit) and not 0x4000_C500 <= word < 0x4000_C600
 
     def read(self, registers, word, held):
         # An event happens when its task was started and the event was cleared.
@@ -56,14 +54,6 @@ class Nrf52(Chip):
         if word == LFCLKSTARTED:
             return registers.get(LFCLKSTART, 0)
         return held
-
-    def write(self, registers, word, held, new):
-        # 6.36.2: what it is set up by is locked once it runs, and counts only behind that.
-        if word in (WDT + 0x504, WDT + 0x508, WDT + 0x50C) and registers.get(WDT):
-            raise Fault("the watchdog is set up while it runs")
-        if word == WDT and registers.get(WDT + 0x50C, 1) & 1 << 3:
-            raise Fault("the watchdog goes on while a debug probe halts the core")
-        return super().write(registers, word, held, new)
 
     def check(self, registers):
         if registers.get(CONFIG, 0) and registers.get(ICACHECNF, 0) & 1:

@@ -1,6 +1,7 @@
 """The application core of Nordic's nRF5340 (product specification 1.3)."""
 
 from cortex_m import Fault
+from units.watchdog import NordicWdt
 
 from . import MHZ, Chip
 
@@ -36,7 +37,11 @@ class Nrf53(Chip):
                 0x104: "EVENTS_LFCLKSTARTED",
             },
         ),
-        (CLOCK + 0x400, "CLOCK", {0x118: "LFCLKSRC", 0x158: "HFCLKCTRL"}),
+        (
+            CLOCK + 0x400,
+            "CLOCK",
+            {0x000: "RESETREAS", 0x118: "LFCLKSRC", 0x158: "HFCLKCTRL"},
+        ),
         (
             CTRLAP + 0x400,
             "CTRLAP",
@@ -45,6 +50,9 @@ class Nrf53(Chip):
         (NVMC + 0x400, "NVMC", {0x104: "CONFIG"}),
         (0x5084_2800, "P1", {0x00C: "OUTCLR", 0x224: "PIN_CNF[9]"}),
     ]
+
+    def make_units(self):
+        return [NordicWdt(0x5001_8000, (CLOCK + 0x400, 1 << 1))]
 
     def read(self, registers, word, held):
         # An event happens when its task was started and the event was cleared.

@@ -1,6 +1,7 @@
 """Nordic's nRF54L15 (datasheet 1.0)."""
 
 from cortex_m import Fault
+from units.watchdog import NordicWdt
 
 from . import MHZ, Chip
 
@@ -47,7 +48,7 @@ class Nrf54l(Chip):
                 0x108: "EVENTS_LFCLKSTARTED",
             },
         ),
-        (CLOCK + 0x400, "CLOCK", {0x040: "LFCLK.SRC"}),
+        (CLOCK + 0x400, "CLOCK", {0x200: "RESETREAS", 0x040: "LFCLK.SRC"}),
         (OSCILLATORS + 0x400, "REGULATORS", {0x200: "VREGMAIN.DCDCEN"}),
         (OSCILLATORS + 0x800, "OSCILLATORS", {0x000: "PLL.FREQ"}),
         (
@@ -63,6 +64,9 @@ class Nrf54l(Chip):
         (CACHE + 0x400, "ICACHE", {0x004: "ENABLE"}),
         (0x500D_8200, "P1", {0x008: "OUTCLR", 0x0AC: "PIN_CNF[11]"}),
     ]
+
+    def make_units(self):
+        return [NordicWdt(0x5010_9000, (CLOCK + 0x600, 1 << 2))]
 
     def read(self, registers, word, held):
         # An event happens when its task was started and the event was cleared.

@@ -2,6 +2,8 @@
 on the ring oscillator, the serial flash mapped, its cache on."""
 
 from cortex_m import Fault
+from units.crc import Rp2Dma
+from units.watchdog import Rp2Watchdog
 
 from . import MHZ, Chip, bits
 
@@ -12,9 +14,13 @@ ALIASES = 0x3000
 
 
 class Rp2(Chip):
+    KEEPS_CAUSE = True
     # Bases of the blocks, and the reset bit of the PLL, of each chip.
     RESETS = CLOCKS = XOSC = PLL = IO = PADS = XIP = 0
     PLL_RESET = HIGHEST_MHZ = 0
+    # Of the watchdog: its own registers, those of what it resets, all parts of that and the
+    # oscillators, what divides its clock if that is not its own, and what it counts at once.
+    WATCHDOG = PSM = PSM_PARTS = PSM_OSCILLATORS = TICKS = COUNTS = 0
 
     def __init__(self, board):
         super().__init__(board)
@@ -26,6 +32,7 @@ class Rp2(Chip):
             (self.PLL, "PLL_SYS", names),
             (self.IO, "IO_BANK0", {0xB4: "GPIO22_CTRL"}),
             (self.PADS, "PADS_BANK0", {0x5C: "GPIO22"}),
+            (self.PSM, "PSM", {8: "WDSEL"}),
             (0xD000_0000, "SIO", {0x24: "GPIO_OE_SET", 0x38: "GPIO_OE_SET"}),
         ]
         # The boot ROM has powered the PLL down and held nearly everything in reset.
@@ -35,6 +42,12 @@ class Rp2(Chip):
             self.PLL + 4: 0x2D,
             self.XIP: 3,
         }
+
+    def make_units(self):
+        return [
+            Rp2Dma(self.RESETS, isinstance(self, Rp2350)),
+            Rp2Watchdog(self.WATCHDOG, self),
+        ]
 
     def home(self, word):
         return word & ~ALIASES if 0x4000_0000 <= word < 0x4020_0000 else word
@@ -100,11 +113,14 @@ class Rp2(Chip):
         divider = max(registers.get(self.PLL, 1) & 0x3F, 1)
         return CRYSTAL // divider * registers.get(self.PLL + 8, 0)
 
+    def reference_hz(self, registers):
+        return CRYSTAL if registers.get(self.CLOCKS + 0x30, 0) & 3 == 2 else RING
+
     def _core(self, registers):
         if self._is_on_pll(registers):
             prim = registers.get(self.PLL + 12, 0)
             return self._vco(registers) // max(bits(prim, 16, 3) * bits(prim, 12, 3), 1)
-        return CRYSTAL if registers.get(self.CLOCKS + 0x30, 0) & 3 == 2 else RING
+        return self.reference_hz(registers)
 
     def state(self, registers):
         return {
@@ -124,18 +140,28 @@ class Rp2040(Rp2):
     WINDOWS = [
         (0x4000_0000, 0x1000_0000),
         (0x1400_0000, 0x1000),
+        (0x5000_0000, 0x1000),
         (0xD000_0000, 0x1_0000),
     ]
     RESETS, CLOCKS, XOSC, PLL = 0x4000_C000, 0x4000_8000, 0x4002_4000, 0x4002_8000
     IO, PADS, XIP = 0x4001_4000, 0x4001_C000, 0x1400_0000
     PLL_RESET, HIGHEST_MHZ = 1 << 12, 133
+    WATCHDOG, PSM, PSM_PARTS, PSM_OSCILLATORS = 0x4005_8000, 0x4001_0000, 0x1_FFFF, 0b11
+    # Erratum RP2040-E1.
+    COUNTS = 2
 
 
 class Rp2350(Rp2):
     HAS_STACK_LIMIT = True
     CPU, CPUID = "UC_CPU_ARM_CORTEX_M33", 0x411F_D210
     MEMORIES = [(0x1000_0000, 4 << 20, b"\xff"), (0x2000_0000, 0x8_2000, b"\xa5")]
-    WINDOWS = [(0x4000_0000, 0x1000_0000), (0xD000_0000, 0x1_0000)]
+    WINDOWS = [
+        (0x4000_0000, 0x1000_0000),
+        (0x5000_0000, 0x1000),
+        (0xD000_0000, 0x1_0000),
+    ]
     RESETS, CLOCKS, XOSC, PLL = 0x4002_0000, 0x4001_0000, 0x4004_8000, 0x4005_0000
     IO, PADS, XIP = 0x4002_8000, 0x4003_8000, 0x400C_8000
     PLL_RESET, HIGHEST_MHZ = 1 << 14, 150
+    WATCHDOG, PSM, TICKS = 0x400D_8000, 0x4001_8000, 0x4010_8000
+    PSM_PARTS, PSM_OSCILLATORS, COUNTS = 0x1FF_FFFF, 0b1100, 1

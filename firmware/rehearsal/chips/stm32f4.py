@@ -2,13 +2,23 @@
 
 from cortex_m import Fault
 from serial_port import SerialPort
+from units.crc import Stm32Crc
 
 from . import MHZ, bits
-from .stm32f7 import ACR, CFGR, CR, GPIO, PLLCFGR, PWR_CR1, Stm32f7, bus_divider
+from .stm32f7 import (
+    ACR,
+    CFGR,
+    CR,
+    GPIO,
+    PLLCFGR,
+    PWR_CR1,
+    RCC,
+    Stm32f7,
+    bus_divider,
+    iwdg,
+)
 
 PLL_ON = 1 << 24
-IWDG, APB1_FZ = 0x4000_3000, 0xE004_2008
-IWDG_OPEN, IWDG_START = 0x5555, 0xCCCC
 VOLTAGE = 3 << 14
 
 
@@ -29,7 +39,6 @@ class Stm32f407(Stm32f7):
         (0x4000_4400, "USART2", {0x08: "BRR", 0x0C: "CR1", 0x10: "CR2", 0x14: "CR3"}),
         (0x4002_0000, "GPIOA", GPIO | {0x18: "BSRR"}),
         (0x4002_0C00, "GPIOD", GPIO | {0x18: "BSRR"}),
-        (IWDG, "IWDG", {0x00: "KR", 0x04: "PR", 0x08: "RLR"}),
         (0xE004_2000, "DBGMCU", {0x04: "CR", 0x08: "APB1_FZ"}),
     ]
     HSE_HZ = 8 * MHZ
@@ -41,6 +50,9 @@ class Stm32f407(Stm32f7):
     SCALES = {1: 168, 2: 144}
     BUSES = (42, 84)
 
+    def make_units(self):
+        return [Stm32Crc(0x4002_3000, (RCC + 0x30, 1 << 12)), iwdg()]
+
     def read(self, registers, word, held):
         match word:
             case 0x4000_7004:
@@ -51,15 +63,6 @@ class Stm32f407(Stm32f7):
         # RM0383, 5.4.1: the voltage can be chosen while the PLL is off only.
         if word == PWR_CR1 and (held ^ new) & VOLTAGE and registers[CR] & PLL_ON:
             raise Fault("the voltage is changed while the PLL is on")
-        # RM0383, 15.3.2: the watchdog's registers are open behind one key only.
-        if word in (IWDG + 4, IWDG + 8) and registers.get(IWDG) != IWDG_OPEN:
-            raise Fault("the watchdog is set up while its registers are locked")
-        if (
-            word == IWDG
-            and new == IWDG_START
-            and not registers.get(APB1_FZ, 0) & 1 << 12
-        ):
-            raise Fault("the watchdog goes on while a debug probe halts the core")
         return super().write(registers, word, held, new)
 
     def check(self, registers):

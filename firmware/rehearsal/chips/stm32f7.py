@@ -2,6 +2,8 @@
 
 from cortex_m import Fault
 from serial_port import SerialPort
+from units.crc import ReversingCrc
+from units.watchdog import Iwdg
 
 from . import MHZ, Chip, bits, follow, prescaler
 
@@ -11,6 +13,9 @@ CR, PLLCFGR, CFGR, APB1ENR, BDCR, CSR = (
 )
 PWR_CR1, PWR_CSR1 = PWR, PWR + 4
 ACR = FLASH
+DBGMCU = 0xE004_2000
+# Data sheet DS10916, the internal oscillator of 32 kHz; that of an STM32F4 is the same.
+LSI_RANGE = 17_000, 47_000
 POWER = 1 << 28
 OVERDRIVE = 3 << 16
 GPIO = {
@@ -21,6 +26,12 @@ GPIO = {
     0x20: "AFRL",
     0x24: "AFRH",
 }
+
+
+def iwdg():
+    """The watchdog, as an STM32F4 has it too."""
+    flag = CSR, 1 << 29, 1 << 24
+    return Iwdg(0x4000_3000, (DBGMCU + 8, 1 << 12), flag, LSI_RANGE)
 
 
 class Stm32f7(Chip):
@@ -61,13 +72,16 @@ class Stm32f7(Chip):
         (0x4002_1000, "GPIOE", GPIO),
         (0x4002_2000, "GPIOI", GPIO | {0x18: "BSRR"}),
         (0xA000_1000, "QUADSPI", {0x00: "CR", 0x04: "DCR", 0x0C: "FCR", 0x14: "CCR"}),
-        (0xE004_2000, "DBGMCU", {0x04: "CR"}),
+        (DBGMCU, "DBGMCU", {0x04: "CR", 0x08: "APB1_FZ"}),
     ]
 
     TIGHTLY_COUPLED = [(0x2000_0000, 0x1_0000)]
     UART = 0x4001_1000, SerialPort
     # The board's crystal, or what its debug probe clocks it with.
     HSE_HZ = 25 * MHZ
+
+    def make_units(self):
+        return [ReversingCrc(0x4002_3000, (RCC + 0x30, 1 << 12)), iwdg()]
 
     def read(self, registers, word, held):
         match word:

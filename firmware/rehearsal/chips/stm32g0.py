@@ -2,6 +2,8 @@
 
 from cortex_m import Fault
 from serial_port import SerialPort
+from units.crc import ReversingCrc
+from units.watchdog import Iwdg
 
 from . import MHZ, Chip, bits, follow, prescaler
 
@@ -10,6 +12,9 @@ CR, CFGR, PLLCFGR, APBENR1, BDCR, CSR = (
     RCC + at for at in (0x00, 0x08, 0x0C, 0x3C, 0x5C, 0x60)
 )
 PWR_CR1, ACR = PWR, FLASH
+DBG, DBG_CLOCK = 0x4001_5800, 1 << 27
+# Data sheet DS13560, the internal oscillator of 32 kHz.
+LSI_RANGE = 29_500, 34_000
 POWER = 1 << 28
 PLL_ON = 1 << 24
 # RM0444, table 14, in MHz: most for each number of wait states, by the voltage range.
@@ -49,9 +54,15 @@ class Stm32g0(Chip):
         (FLASH, "FLASH", {0x00: "ACR"}),
         (0x4000_4400, "USART2", {0x00: "CR1", 0x04: "CR2", 0x08: "CR3", 0x0C: "BRR"}),
         (0x4001_0000, "SYSCFG", {0x00: "CFGR1"}),
-        (0x4001_5800, "DBG", {0x04: "CR"}),
+        (DBG, "DBG", {0x04: "CR", 0x08: "APB_FZ1"}),
         (0x5000_0000, "GPIOA", GPIO | {0x20: "AFRL", 0x24: "AFRH"}),
     ]
+
+    def make_units(self):
+        return [
+            ReversingCrc(0x4002_3000, (RCC + 0x38, 1 << 12)),
+            Iwdg(0x4000_3000, (DBG + 8, 1 << 12), (CSR, 1 << 29, 1 << 23), LSI_RANGE),
+        ]
 
     def read(self, registers, word, held):
         match word:
@@ -66,6 +77,8 @@ class Stm32g0(Chip):
     def write(self, registers, word, held, new):
         if PWR <= word < PWR + 0x400 and not registers.get(APBENR1, 0) & POWER:
             raise Fault("the power controller is written without its clock")
+        if word == DBG + 8 and not registers.get(APBENR1, 0) & DBG_CLOCK:
+            raise Fault("what halts with the core is chosen without the block's clock")
         if word == PLLCFGR and (held ^ new) & 0x7F73 and registers[CR] & PLL_ON:
             raise Fault("the PLL is changed while it is on")
         return []

@@ -2,6 +2,8 @@
 
 from cortex_m import Fault
 from serial_port import SerialPort
+from units.crc import ReversingCrc
+from units.watchdog import Iwdg
 
 from . import MHZ, Chip, bits, follow, prescaler
 from .stm32f7 import bus_divider
@@ -12,6 +14,9 @@ CR, CFGR, D1CFGR, D2CFGR, PLLCKSELR, PLL1DIVR = (
 )
 PWR_CSR1, PWR_D3CR, PWRCR = PWR + 0x04, PWR + 0x18, SYSCFG + 0x2C
 ACR = FLASH
+DBGMCU = 0x5C00_1000
+# Data sheets DS12110 and DS13195, the internal oscillator of 32 kHz.
+LSI_RANGE = 29_760, 33_600
 VOLTAGE_READY = 1 << 13
 PLL1 = 1 << 24
 OVERDRIVE = 1
@@ -19,6 +24,12 @@ OVERDRIVE = 1
 PWR_CR3 = PWR + 0x0C
 SUPPLIES, CONVERTER = 6, 4
 GPIO = {0x00: "MODER", 0x04: "OTYPER", 0x08: "OSPEEDR", 0x0C: "PUPDR", 0x18: "BSRR"}
+
+
+def iwdg(causes):
+    """The watchdog; `causes` is the register of the causes of a reset."""
+    flag = causes, 1 << 26, 1 << 16
+    return Iwdg(0x5800_4800, (DBGMCU + 0x54, 1 << 18), flag, LSI_RANGE)
 
 
 class Stm32h7(Chip):
@@ -50,6 +61,7 @@ class Stm32h7(Chip):
                 0x70: "BDCR",
                 0x74: "CSR",
                 0x9C: "APB4RSTR",
+                0xD0: "RSR",
                 0xD4: "AHB3ENR",
                 0xD8: "AHB1ENR",
                 0xE0: "AHB4ENR",
@@ -63,7 +75,7 @@ class Stm32h7(Chip):
         (0x5802_0C00, "GPIOD", GPIO | {0x24: "AFRH"}),
         (0x5802_1400, "GPIOF", GPIO),
         (0x5802_1800, "GPIOG", GPIO),
-        (0x5C00_1000, "DBGMCU", {0x04: "CR"}),
+        (DBGMCU, "DBGMCU", {0x04: "CR", 0x54: "APB4FZ1"}),
     ]
 
     TIGHTLY_COUPLED = [(0x2000_0000, 0x2_0000)]
@@ -79,6 +91,9 @@ class Stm32h7(Chip):
         [55, 110, 165, 225],
         [45, 90, 135, 180, 225],
     ]
+
+    def make_units(self):
+        return [ReversingCrc(0x5802_4C00, (RCC + 0xE0, 1 << 19)), iwdg(RCC + 0xD0)]
 
     def read(self, registers, word, held):
         match word:
@@ -200,6 +215,7 @@ class Stm32h7a3(Stm32h7):
                 0x70: "BDCR",
                 0x74: "CSR",
                 0x9C: "APB4RSTR",
+                0x130: "RSR",
                 0x134: "AHB3ENR",
                 0x138: "AHB1ENR",
                 0x13C: "AHB2ENR",
@@ -219,6 +235,9 @@ class Stm32h7a3(Stm32h7):
         [34, 68, 102, 136, 160],
         [22, 44, 66, 88],
     ]
+
+    def make_units(self):
+        return [ReversingCrc(0x4002_3000, (RCC + 0x138, 1 << 9)), iwdg(RCC + 0x130)]
 
     def scale(self, registers):
         return 3 - bits(registers[PWR_D3CR], 14, 2)

@@ -2,6 +2,8 @@
 
 from cortex_m import Fault
 from serial_port import LowPowerPort
+from units.crc import ReversingCrc
+from units.watchdog import Iwdg
 
 from . import MHZ, Chip, bits, follow, prescaler
 
@@ -13,6 +15,9 @@ PWR_CR1, PWR_CR5 = PWR, PWR + 0x80
 ACR, OPTR = FLASH, FLASH + 0x20
 POWER = 1 << 28
 NO_BOOST = 1 << 8
+DBGMCU = 0xE004_2000
+# Data sheet DS12023, the internal oscillator of 32 kHz.
+LSI_RANGE = 29_500, 34_000
 PWR_RESET = {PWR_CR1: 0x200, PWR_CR5: NO_BOOST}
 
 
@@ -51,8 +56,16 @@ class Stm32l4(Chip):
         (0x4000_8000, "LPUART1", {0x00: "CR1", 0x04: "CR2", 0x08: "CR3", 0x0C: "BRR"}),
         (0x4800_1400, "GPIOF", {0x00: "MODER", 0x08: "OSPEEDR", 0x18: "BSRR"}),
         (0x4800_1800, "GPIOG", {0x00: "MODER", 0x08: "OSPEEDR", 0x24: "AFRH"}),
-        (0xE004_2000, "DBGMCU", {0x04: "CR"}),
+        (DBGMCU, "DBGMCU", {0x04: "CR", 0x08: "APB1FZR1"}),
     ]
+
+    def make_units(self):
+        return [
+            ReversingCrc(0x4002_3000, (RCC + 0x48, 1 << 12)),
+            Iwdg(
+                0x4000_3000, (DBGMCU + 8, 1 << 12), (CSR, 1 << 29, 1 << 23), LSI_RANGE
+            ),
+        ]
 
     def read(self, registers, word, held):
         match word:

@@ -2,6 +2,8 @@
 and buses on the PLL, which is set up as the firmware wants it."""
 
 from cortex_m import Fault
+from units.crc import ReversingCrc
+from units.watchdog import Iwdg
 
 from . import MHZ, Chip, bits
 
@@ -9,6 +11,9 @@ RCC, PWR = 0x4602_8000, 0x4602_4800
 CR, SR, CFGR1, PLL1CFGR1, PLL1CFGR3, IC1CFGR, IC2CFGR = (
     RCC + at for at in (0x00, 0x04, 0x20, 0x80, 0x88, 0xC4, 0xC8)
 )
+DBGMCU = 0x4400_1000
+# The internal oscillator of 32 kHz, with more tolerance than other chips' have.
+LSI_RANGE = 29_000, 35_000
 # Registers whose bits set, or clear, those of another.
 SET, CLEAR = 0x800, 0x1000
 HSI, PLL1 = 1 << 3, 1 << 8
@@ -36,6 +41,7 @@ class Stm32n6(Chip):
             {
                 0x20: "CFGR1",
                 0x24: "CFGR2",
+                0x34: "RSR",
                 0x48: "HSICFGR",
                 0x54: "HSECFGR",
                 0x80: "PLL1CFGR1",
@@ -58,8 +64,15 @@ class Stm32n6(Chip):
             "GPIOG",
             {0x00: "MODER", 0x04: "OTYPER", 0x08: "OSPEEDR", 0x18: "BSRR"},
         ),
-        (0x4400_1000, "DBGMCU", {0x04: "CR"}),
+        (DBGMCU, "DBGMCU", {0x04: "CR", 0x1C: "APB4FZ1"}),
     ]
+
+    def make_units(self):
+        flag = RCC + 0x34, 1 << 26, 1 << 16
+        return [
+            ReversingCrc(0x4602_4C00, (RCC + 0x25C, 1 << 19)),
+            Iwdg(0x4600_4800, (DBGMCU + 0x1C, 1 << 18), flag, LSI_RANGE, 1024),
+        ]
 
     def home(self, word):
         if RCC + SET <= word < RCC + CLEAR:

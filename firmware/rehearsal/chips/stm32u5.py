@@ -2,6 +2,8 @@
 
 from cortex_m import Fault
 from serial_port import SerialPort
+from units.crc import ReversingCrc
+from units.watchdog import Iwdg
 
 from . import MHZ, Chip, bits, follow, prescaler
 
@@ -11,6 +13,9 @@ CR, CFGR1, CFGR2, PLL1CFGR, PLL1DIVR, AHB3ENR, BDCR = (
 )
 VOSR, SVMSR = PWR + 0x0C, PWR + 0x3C
 ACR = FLASH
+DBGMCU = 0xE004_4000
+# Data sheet DS13737, the internal oscillator of 32 kHz.
+LSI_RANGE = 30_400, 33_600
 POWER, BOOST, PLL1 = 1 << 2, 1 << 18, 1 << 24
 # RM0456, table 54, in MHz: most for each number of wait states, by the voltage range.
 FLASH_LIMITS = {
@@ -55,6 +60,7 @@ class Stm32u5(Chip):
                 0xE4: "CCIPR2",
                 0xE8: "CCIPR3",
                 0xF0: "BDCR",
+                0xF4: "CSR",
             },
         ),
         (
@@ -73,8 +79,15 @@ class Stm32u5(Chip):
         (0x4001_3800, "USART1", {0x00: "CR1", 0x04: "CR2", 0x08: "CR3", 0x0C: "BRR"}),
         (0x4202_0000, "GPIOA", GPIO | {0x24: "AFRH"}),
         (0x4202_1400, "GPIOF", GPIO),
-        (0xE004_4000, "DBGMCU", {0x04: "CR"}),
+        (DBGMCU, "DBGMCU", {0x04: "CR", 0x08: "APB1LFZR"}),
     ]
+
+    def make_units(self):
+        flag = RCC + 0xF4, 1 << 29, 1 << 23
+        return [
+            ReversingCrc(0x4002_3000, (RCC + 0x88, 1 << 12)),
+            Iwdg(0x4000_3000, (DBGMCU + 8, 1 << 12), flag, LSI_RANGE, 1024),
+        ]
 
     def read(self, registers, word, held):
         match word:

@@ -56,7 +56,8 @@ pub(super) fn feed() {
     WATCHDOG.load().write(|load| load.set_load(counts));
 }
 
-/// Whether the last reset was its. Another reset clears that.
+/// Whether the last reset was its. Power-up and the reset pin clear that; on the RP2040 a reset by
+/// a debug probe does not, which then is told as one of the watchdog's.
 pub(super) fn has_reset() -> bool {
     WATCHDOG.reason().read().timer()
 }

@@ -2,7 +2,9 @@
 //! board's file says is taken as the least time, whatever that oscillator's tolerance.
 
 use embassy_stm32::pac::iwdg::vals::{Key, Pr};
-use embassy_stm32::pac::{DBGMCU, RCC};
+#[cfg(feature = "stm32n6570-dk")]
+use embassy_stm32::pac::rcc::vals::{RsrIwdgrstf, RsrRmvf};
+use embassy_stm32::pac::{DBGMCU, RCC, rcc};
 
 #[cfg(not(any(
     feature = "nucleo-h743zi",
@@ -21,7 +23,7 @@ pub(super) const EXCEPTION: Option<i16> = None;
 
 /// The fastest that the oscillator is, 47 kHz of an STM32F4, over the prescaler: ticks in a
 /// thousand seconds.
-const TICKS_PER_1000_S: u32 = 47_000_000 / 256;
+const TICKS_PER_1000_S: u32 = 47_000_000_u32.div_ceil(256);
 /// The largest value of the counter, of 12 bits.
 const MOST_TICKS: u32 = 0xfff;
 
@@ -38,7 +40,7 @@ pub(super) fn start(limit_ms: u32) {
         .write(|prescaler| prescaler.set_pr(Pr::DIVIDE_BY256));
     IWDG.rlr()
         .write(|reload| reload.set_rl(ticks.min(MOST_TICKS) as u16));
-    // The values take some periods of its oscillator to arrive.
+    // The values take some periods of its oscillator to arrive. Should they not, it ends this.
     while IWDG.sr().read().0 & UPDATING != 0 {}
     feed();
 }
@@ -72,39 +74,64 @@ fn freeze() {
         feature = "nucleo-h7a3zi-q"
     ))]
     DBGMCU.apb4fzr1().modify(|freeze| freeze.set_iwdg1(true));
+    #[cfg(feature = "stm32n6570-dk")]
+    DBGMCU
+        .apb4fz1()
+        .modify(|freeze| freeze.set_dbg_iwdg_stop(true));
 }
 
 /// Whether the last reset was its; asked once.
 pub(super) fn has_reset() -> bool {
     #[cfg(any(
-        feature = "nucleo-f411re",
-        feature = "stm32f407g-disc1",
-        feature = "stm32f746g-disco"
-    ))]
-    let was_its = RCC.csr().read().wdgrstf();
-    #[cfg(any(
-        feature = "nucleo-g0b1re",
-        feature = "nucleo-l4r5zi",
-        feature = "nucleo-u575zi-q"
-    ))]
-    let was_its = RCC.csr().read().iwdgrstf();
-    #[cfg(any(
         feature = "nucleo-h743zi",
         feature = "nucleo-h743zi2",
-        feature = "nucleo-h7a3zi-q"
+        feature = "nucleo-h7a3zi-q",
+        feature = "stm32n6570-dk"
     ))]
-    let was_its = RCC.rsr().read().iwdg1rstf();
+    let causes = RCC.rsr();
     #[cfg(not(any(
         feature = "nucleo-h743zi",
         feature = "nucleo-h743zi2",
-        feature = "nucleo-h7a3zi-q"
+        feature = "nucleo-h7a3zi-q",
+        feature = "stm32n6570-dk"
     )))]
-    RCC.csr().modify(|causes| causes.set_rmvf(true));
-    #[cfg(any(
-        feature = "nucleo-h743zi",
-        feature = "nucleo-h743zi2",
-        feature = "nucleo-h7a3zi-q"
-    ))]
-    RCC.rsr().modify(|causes| causes.set_rmvf(true));
+    let causes = RCC.csr();
+    let was_its = is_its(causes.read());
+    #[cfg(not(feature = "stm32n6570-dk"))]
+    causes.modify(|causes| causes.set_rmvf(true));
+    #[cfg(feature = "stm32n6570-dk")]
+    causes.modify(|causes| causes.set_rmvf(RsrRmvf::CLEAR));
     was_its
+}
+
+#[cfg(any(
+    feature = "nucleo-f411re",
+    feature = "stm32f407g-disc1",
+    feature = "stm32f746g-disco"
+))]
+fn is_its(causes: rcc::regs::Csr) -> bool {
+    causes.wdgrstf()
+}
+
+#[cfg(any(
+    feature = "nucleo-g0b1re",
+    feature = "nucleo-l4r5zi",
+    feature = "nucleo-u575zi-q"
+))]
+fn is_its(causes: rcc::regs::Csr) -> bool {
+    causes.iwdgrstf()
+}
+
+#[cfg(any(
+    feature = "nucleo-h743zi",
+    feature = "nucleo-h743zi2",
+    feature = "nucleo-h7a3zi-q"
+))]
+fn is_its(causes: rcc::regs::Rsr) -> bool {
+    causes.iwdg1rstf()
+}
+
+#[cfg(feature = "stm32n6570-dk")]
+fn is_its(causes: rcc::regs::Rsr) -> bool {
+    causes.iwdgrstf() == RsrIwdgrstf::OCCURRED
 }

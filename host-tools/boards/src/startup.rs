@@ -100,10 +100,7 @@ pub const STARTUPS: &[Startup] = &[
         "STM32F746",
         "Cortex-M7",
     ),
-    Startup {
-        has_watchdog: false,
-        ..Startup::of("stm32n6570-dk", "stm32n6570_dk", "STM32N657", "Cortex-M55")
-    },
+    Startup::of("stm32n6570-dk", "stm32n6570_dk", "STM32N657", "Cortex-M55"),
     Startup {
         name: GENERIC,
         file: "cortex_m",

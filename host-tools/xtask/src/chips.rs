@@ -1,11 +1,13 @@
 //! Rehearses the start of every board's image on a model of its chip, and compares what it
 //! writes to registers with the saved trace; how it is flashed, by probe-rs' algorithm on a model
-//! of the flash controller; and MLPerf's commands through the serial ports.
+//! of the flash controller; MLPerf's commands through the serial ports; and the watchdogs, which no
+//! board has on by itself.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
@@ -20,6 +22,8 @@ use crate::setup::boards;
 const FOLDER: &str = "firmware/rehearsal";
 /// The name of the board in [`generic`].
 const GENERIC: &str = "generic-f411";
+/// What boards are given to have their watchdogs rehearsed.
+const WATCHDOG: &str = "\n[watchdog]\nlimit_ms = 2000\n";
 /// The network in `firmware/model`, and a picture for it.
 const MODEL: &str = "models/poolformer-cifar10/model.toml";
 const PICTURE: &str = "models/cifar10/evaluation/cat/0001.jpg";
@@ -56,15 +60,7 @@ pub(crate) fn rehearse(only: &[String], save: bool) -> Result<()> {
     }
     ensure!(!names.is_empty(), "none of {only:?} is a board with a chip");
     let built = build(&names, &[])?;
-    // The serial ports of boards that share start-up code are one.
-    let mut seen = BTreeSet::new();
-    let ports: Vec<String> = chips
-        .iter()
-        .filter(|board| board.uart.is_some())
-        .filter(|board| seen.insert(Startup::find(board.startup()).map(|it| it.file)))
-        .map(|board| board.name.clone())
-        .collect();
-
+    let ports = one_of_each(chips.iter().filter(|board| board.uart.is_some()));
     let work = tempfile::tempdir()?;
     let [pixels, logits] = ["pixels.rgb", "logits.json"].map(|name| work.path().join(name));
     let mut image = tadpool(["image", MODEL, PICTURE, "-o"])?;
@@ -82,12 +78,10 @@ pub(crate) fn rehearse(only: &[String], save: bool) -> Result<()> {
         .current_dir(&folder))?;
     let targets = targets()?;
     let mut changed = Vec::new();
-    let rehearsal = |board: &BuiltBoard, options: &[&str]| {
+    let rehearsal = |board: &BuiltBoard, file: PathBuf, options: &[&str]| {
         let mut rehearsal = Command::new(&python);
         rehearsal.arg(folder.join("rehearse.py")).args(options);
-        rehearsal
-            .arg(board_file(&board.name))
-            .arg(&board.image.file);
+        rehearsal.arg(file).arg(&board.image.file);
         rehearsal.arg(&pixels).arg(&logits);
         rehearsal
     };
@@ -102,7 +96,7 @@ pub(crate) fn rehearse(only: &[String], save: bool) -> Result<()> {
         println!("{}: {}", board.name, String::from_utf8(said)?.trim());
     }
     for board in built {
-        let mut rehearsal = rehearsal(&board, &[]);
+        let mut rehearsal = rehearsal(&board, board_file(&board.name), &[]);
         let name = board.name;
         let trace = String::from_utf8(output(&mut rehearsal).context(name.clone())?)?;
         let path = folder.join("traces").join(format!("{name}.txt"));
@@ -126,10 +120,37 @@ pub(crate) fn rehearse(only: &[String], save: bool) -> Result<()> {
         changed.join(", ")
     );
     for board in build(&ports, &["--mlperf", "uart"])? {
-        let said = output(&mut rehearsal(&board, &["--mlperf"])).context(board.name.clone())?;
+        let mut rehearsal = rehearsal(&board, board_file(&board.name), &["--mlperf"]);
+        let said = output(&mut rehearsal).context(board.name.clone())?;
         println!("{}: {}", board.name, String::from_utf8(said)?.trim());
     }
+    let start = Instant::now();
+    let watched_file = |name: &str| work.path().join(name).with_extension("toml");
+    let mut watched = Vec::new();
+    for name in one_of_each(chips.iter()) {
+        let file = watched_file(&name);
+        let text = fs::read_to_string(board_file(&name))? + WATCHDOG;
+        fs::write(&file, text).with_context(|| file.display().to_string())?;
+        watched.push(file.display().to_string());
+    }
+    for board in build(&watched, &[])? {
+        let mut rehearsal = rehearsal(&board, watched_file(&board.name), &["--watchdog"]);
+        let said = output(&mut rehearsal).context(board.name.clone())?;
+        println!("{}: {}", board.name, String::from_utf8(said)?.trim());
+    }
+    println!("watchdogs: {:.1} s", start.elapsed().as_secs_f64());
     Ok(())
+}
+
+/// The names of one board of each start-up code and core: those that share both differ in
+/// constants only.
+fn one_of_each<'a>(boards: impl Iterator<Item = &'a &'a Board>) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    let file = |board: &Board| Startup::find(board.startup()).map(|it| it.file);
+    boards
+        .filter(|board| seen.insert((file(board), board.core.as_str())))
+        .map(|board| board.name.clone())
+        .collect()
 }
 
 /// Builds the images of boards, by name or file.

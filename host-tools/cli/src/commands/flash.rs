@@ -207,3 +207,115 @@ impl fmt::Display for FlashReport {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use clap::Parser;
+    use tadpool_probe::qemu::Emulator;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        flash: Flash,
+    }
+
+    /// A board with slots in its RAM, of which the virtual probe makes flash.
+    const BOARD: &str = "
+[memory.slots]
+origin = 0x2100_0000
+length = 0x0004_0000
+
+[layout]
+weight_slots = true
+";
+
+    /// A small network, and the board.
+    fn project() -> TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let repository = repository.canonicalize().unwrap();
+        let onnx = repository.join("tests/fixtures/onnx/pool_stem7_conv_head.onnx");
+        fs::copy(onnx, folder.path().join("model.onnx")).unwrap();
+        let bird = repository.join("models/cifar10/calibration/bird");
+        fs::create_dir_all(folder.path().join("calibration/bird")).unwrap();
+        for picture in fs::read_dir(bird).unwrap().take(6) {
+            let picture = picture.unwrap();
+            let target = folder.path().join("calibration/bird");
+            fs::copy(picture.path(), target.join(picture.file_name())).unwrap();
+        }
+        let labels = "[\"airplane\", \"automobile\", \"bird\", \"cat\", \"deer\"]";
+        write(
+            "model.toml",
+            &format!(
+                "name = \"small\"\nonnx = \"model.onnx\"\n\n[input]\nheight = 32\nwidth = 32\n\
+                 channels = \"rgb\"\nmean = [0.5, 0.5, 0.5]\nstd = [0.25, 0.25, 0.25]\n\n[data]\n\
+                 labels = {labels}\ncalibration = \"calibration\"\nevaluation = \"calibration\"\n"
+            ),
+        );
+        let path = repository.join("host-tools/boards/boards/qemu-mps2-an386.toml");
+        let board = fs::read_to_string(path).unwrap();
+        let board = board
+            .replace("\n[layout]\n", BOARD)
+            .replace("weights = \"ssram1\"", "weights = \"slots\"");
+        write("board.toml", &board);
+        folder
+    }
+
+    #[test]
+    fn weights_are_written_alone_and_taken_back() {
+        let project = project();
+        let path = |name: &str| project.path().join(name).display().to_string();
+        let (model, board) = (path("model.toml"), path("board.toml"));
+        let emulator = Emulator::start(&tadpool_probe::find_board(&board).unwrap()).unwrap();
+        let probe = emulator.selector();
+        let flash = |rest: &[&str]| {
+            let line = ["flash", &model, "--board", &board, "--probe", &probe];
+            Line::try_parse_from(line.iter().chain(rest))
+                .unwrap()
+                .flash
+                .run()
+        };
+        let refused = |rest: &[&str], expected: &str| {
+            let error = flash(rest).err().unwrap().to_string();
+            assert!(error.contains(expected), "{rest:?}: {error}");
+        };
+        refused(&["--weights-only"], "the board has another firmware");
+        let all = flash(&[]).unwrap();
+        assert!(all.weights.is_none());
+        refused(&["--roll-back"], "there are no weights to return to");
+
+        let said = flash(&["--weights-only"]).unwrap();
+        let weights = said.weights.as_ref().unwrap();
+        assert_eq!((weights.slot, weights.update), (1, 2));
+        assert!(weights.other.starts_with("update 1, model "), "{said}");
+        assert!(0 < said.bytes && said.bytes < all.bytes, "{said}");
+        assert!(
+            said.to_string()
+                .contains("are in slot 1 of qemu-mps2-an386"),
+            "{said}"
+        );
+
+        let said = flash(&["--roll-back"]).unwrap();
+        let weights = said.weights.as_ref().unwrap();
+        assert_eq!((weights.slot, weights.update), (0, 1));
+        assert_eq!(weights.other, "empty");
+        assert!(
+            said.to_string()
+                .contains("runs the weights in slot 0 again"),
+            "{said}"
+        );
+        refused(
+            &["--roll-back"],
+            "there are no weights to return to: slot 0 is update 1, slot 1 is empty",
+        );
+        let said = flash(&["--weights-only"]).unwrap();
+        assert_eq!(said.weights.unwrap().update, 2);
+    }
+}

@@ -67,7 +67,8 @@ impl Named<'_> {
             ));
         }
         if let Some(option) = self.needs_slots {
-            check_slots(board, option)?;
+            let is_running = self.probe.is_some_and(|options| options.probe.is_some());
+            check_slots(board, option, is_running)?;
         }
         if let Some(firmware) = self.firmware {
             user_program::check_firmware(firmware, board)?;
@@ -104,8 +105,9 @@ impl Named<'_> {
     }
 }
 
-/// Fails unless the weights on `board` lie in slots of its flash, which `option` needs.
-fn check_slots(board: &Board, option: &str) -> anyhow::Result<()> {
+/// Fails unless the weights on `board` lie in slots of its flash, which `option` needs. An
+/// emulated board has nothing there, unless it runs already.
+fn check_slots(board: &Board, option: &str, is_running: bool) -> anyhow::Result<()> {
     if board.slots().is_none() {
         bail!(
             "board `{}` has no slots for weights, which `{option}` needs: set \
@@ -113,7 +115,7 @@ fn check_slots(board: &Board, option: &str) -> anyhow::Result<()> {
             board.name
         );
     }
-    if matches!(board.runner, Runner::Qemu(_)) {
+    if matches!(board.runner, Runner::Qemu(_)) && !is_running {
         bail!(
             "board `{}` is emulated and keeps nothing from one command to the next, so \
              `{option}` finds no firmware there",
