@@ -1,5 +1,11 @@
 //! Every kind of processor's loops against plain ones.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test fails by a panic"
+)]
+
 use super::*;
 use crate::arithmetic::fixed::{saturate_i8, saturate_u8};
 use crate::arithmetic::layout::Rows;

@@ -354,11 +354,10 @@ fn across(sums: [[__m512i; 2]; OUTPUTS]) -> __m512i {
             _mm512_shuffle_i64x2::<0b11_10_11_10>(a, b),
         )
     };
-    let of_token = |token: usize| {
-        let [a, b, c, d, e, f, g, h] = sums.map(|both| both[token]);
-        halved(four(a, b, c, d), four(e, f, g, h))
-    };
-    let (first, second) = (of_token(0), of_token(1));
+    let of_token =
+        |[a, b, c, d, e, f, g, h]: [__m512i; OUTPUTS]| halved(four(a, b, c, d), four(e, f, g, h));
+    let first = of_token(sums.map(|[first, _]| first));
+    let second = of_token(sums.map(|[_, second]| second));
     _mm512_add_epi32(
         _mm512_shuffle_i64x2::<0b10_00_10_00>(first, second),
         _mm512_shuffle_i64x2::<0b11_01_11_01>(first, second),
