@@ -1,9 +1,10 @@
 //! Lower bounds on the height of a region.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use crate::items::Item;
-use crate::problem::{Problem, Region};
+use crate::problem::{MAX_BUFFERS, Problem, Region};
 use crate::rules::Rules;
 use crate::validate::allows;
 
@@ -75,18 +76,24 @@ pub(crate) fn height_bound(rules: &Rules, items: &[&Item]) -> u64 {
 
 /// The peak live bytes, less what relations may save.
 fn peak(rules: &Rules, items: &[&Item]) -> u64 {
-    // Two events a buffer; at one moment, ends come before starts.
-    let mut events: Vec<(u32, bool, usize, usize)> = Vec::new();
-    for (index, item) in items.iter().enumerate() {
-        for (place, member) in item.members.iter().enumerate() {
-            events.push((member.live.start, true, index, place));
-            events.push((member.live.end, false, index, place));
-        }
+    let members: Vec<(usize, usize)> = (0..)
+        .zip(items)
+        .flat_map(|(index, item)| (0..item.members.len()).map(move |place| (index, place)))
+        .collect();
+    // Two events a buffer; at one moment, ends come before starts. The moment, which it is and
+    // the member's number are one number, which is fast to sort.
+    let mut events: Vec<u64> = Vec::with_capacity(2 * members.len());
+    for (number, &(index, place)) in (0..).zip(&members) {
+        let Range { start, end } = items[index].members[place].live;
+        events.push(u64::from(start) << 32 | 1 << 31 | number);
+        events.push(u64::from(end) << 32 | number);
     }
     events.sort_unstable();
     let mut live = Live::default();
     let mut bound = 0;
-    for (_, starts, index, place) in events {
+    for event in events {
+        let (index, place) = members[event as usize & (MAX_BUFFERS - 1)];
+        let starts = event >> 31 & 1 == 1;
         let member = &items[index].members[place];
         if starts {
             live.bytes += member.size;

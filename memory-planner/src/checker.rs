@@ -125,41 +125,44 @@ fn check_bytes(problem: &Problem, plan: &Plan) -> Result<(), Violation> {
         lenient[a.index()] = true;
         lenient[b.index()] = true;
     }
-    // At one moment, what ends makes room before anything starts.
-    let mut events: Vec<(u32, bool, BufferId)> = Vec::with_capacity(2 * problem.buffers.len());
-    for (id, buffer) in (0..).map(BufferId).zip(&problem.buffers) {
-        if buffer.size > 0 && buffer.live.start < buffer.live.end {
-            events.push((buffer.live.start, true, id));
-            events.push((buffer.live.end, false, id));
-        }
-    }
-    events.sort_unstable();
+    let live = (0..).zip(&problem.buffers);
+    let live = live.filter(|(_, buffer)| buffer.size > 0 && buffer.live.start < buffer.live.end);
+    let starts = in_order(live.clone().map(|(id, buffer)| (buffer.live.start, id)));
+    let ends = in_order(live.map(|(id, buffer)| (buffer.live.end, id)));
     let size = |id: BufferId| problem.buffers[id.index()].size;
+    // Region, start and end of each buffer, close together in memory.
+    let placed = plan.placements.iter().zip(&problem.buffers);
+    let places: Vec<(u32, u64, u64)> = placed
+        .map(|(at, buffer)| (at.region.0, at.offset, at.offset + buffer.size))
+        .collect();
     let lenient_ids = (0..)
         .map(BufferId)
         .zip(&lenient)
         .filter(|(_, lenient)| **lenient);
     let largest = lenient_ids.map(|(id, _)| size(id)).max().unwrap_or(0);
-    // The live buffers that may share bytes with nobody, by region and offset, and the others.
-    let mut strict: BTreeMap<(u32, u64), BufferId> = BTreeMap::new();
+    // The live buffers that may share bytes with nobody, of each region by their offsets, with
+    // their ends, and the others.
+    let mut strict: Vec<BTreeMap<u64, (u64, BufferId)>> =
+        problem.regions.iter().map(|_| BTreeMap::new()).collect();
     let mut others: BTreeSet<(u32, u64, BufferId)> = BTreeSet::new();
-    for (_, starts, id) in events {
-        let placement = plan.placements[id.index()];
-        let (region, start) = (placement.region.0, placement.offset);
-        if !starts {
-            if lenient[id.index()] {
-                others.remove(&(region, start, id));
+    let mut ends = ends.into_iter().peekable();
+    for (moment, id) in starts {
+        // At one moment, what ends makes room before anything starts.
+        while let Some((_, over)) = ends.next_if(|(end, _)| *end <= moment) {
+            let (region, start, _) = places[over.index()];
+            if lenient[over.index()] {
+                others.remove(&(region, start, over));
             } else {
-                strict.remove(&(region, start));
+                strict[region as usize].remove(&start);
             }
-            continue;
         }
-        let end = start + size(id);
+        let (region, start, end) = places[id.index()];
         // Strict buffers are disjoint: below the first that ends in time, all do.
-        let below = strict.range((region, 0)..(region, end)).rev();
+        let below = strict[region as usize].range(..end).rev();
         let strict_ones = below
             .map(|(_, other)| *other)
-            .take_while(|other| share_bytes(problem, plan, id, *other));
+            .take_while(|(its_end, _)| *its_end > start)
+            .map(|(_, other)| other);
         // None of the others that reaches this far begins lower.
         let first = start.saturating_sub(largest);
         let other_ones = others
@@ -174,10 +177,19 @@ fn check_bytes(problem: &Problem, plan: &Plan) -> Result<(), Violation> {
         if lenient[id.index()] {
             others.insert((region, start, id));
         } else {
-            strict.insert((region, start), id);
+            strict[region as usize].insert(start, (end, id));
         }
     }
     Ok(())
+}
+
+/// Moments and buffers in the order of the moments; as numbers, which are fast to sort.
+fn in_order(pairs: impl Iterator<Item = (u32, u32)>) -> Vec<(u32, BufferId)> {
+    let number = |(moment, id)| u64::from(moment) << 32 | u64::from(id);
+    let mut numbers: Vec<u64> = pairs.map(number).collect();
+    numbers.sort_unstable();
+    let pair = |number: u64| ((number >> 32) as u32, BufferId(number as u32));
+    numbers.into_iter().map(pair).collect()
 }
 
 /// Whether two buffers have a byte in common, if they are live at once.

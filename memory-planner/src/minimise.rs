@@ -172,9 +172,11 @@ pub(crate) fn minimise(
     let mut offsets = None;
     // As long as there is no plan, half of the steps are for the lower bound, in the order in
     // which they would be if there was no more room: so what fits there takes at most twice as
-    // long where there is more.
+    // long where there is more. If the buffers are like a puzzle, the lowest plan is probably
+    // there too.
     let is_wide = goal == Goal::Lowest || least < most;
-    let kinds = [goal == Goal::Fits, is_wide];
+    let is_tight = goal == Goal::Fits || search.ways().contains(&Way::Joined);
+    let kinds = [is_tight, is_wide];
     let kinds = [true, false].into_iter().zip(kinds).filter(|kind| kind.1);
     let ways =
         kinds.flat_map(|(is_tight, _)| search.ways().iter().map(move |&way| (way, is_tight)));
@@ -183,7 +185,8 @@ pub(crate) fn minimise(
         .collect();
     while least <= most {
         let is_known = range.fits || offsets.is_some();
-        let used = |turn: &&mut Turn| turn.steps.saturating_mul(turn.slice.way.weight(is_known));
+        let weight = |slice: Slice| slice.way.weight(is_known && !slice.is_tight);
+        let used = |turn: &&mut Turn| turn.steps.saturating_mul(weight(turn.slice));
         let Some(turn) = turns.iter_mut().min_by_key(used) else {
             break;
         };

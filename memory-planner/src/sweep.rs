@@ -4,7 +4,7 @@
 //! while any member is live. Nothing that relations allow is used, and what has a fixed
 //! offset keeps its bytes for all time. A plan takes as long as to sort the items.
 
-use alloc::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
@@ -19,48 +19,38 @@ pub(crate) fn sweep(task: &Task<'_>, items: &[Item]) -> Option<Attempt> {
     let mut memories: Vec<Memory> = problem.regions.iter().map(|_| Memory::default()).collect();
     let mut region_of = alloc::vec![usize::MAX; problem.buffers.len()];
     let mut place_of = alloc::vec![(0, 0); items.len()];
-    let mut order: Vec<usize> = (0..items.len()).collect();
-    // Fixed items first, the lowest one first.
-    order.sort_unstable_by_key(|&i| {
-        let item = &items[i];
-        let start = item.fixed_offset.is_none().then_some(item.live.start);
-        (start, item.fixed_offset, Reverse(item.span), i)
-    });
-    let mut ends: BinaryHeap<Reverse<(u32, usize)>> = BinaryHeap::new();
+    let order = order(items);
+    let ends = ends(items);
+    // The items that can lie in the only region. What is far away in memory is asked once.
+    let is_lone = |item: &Item| {
+        problem.regions.len() == 1
+            && choices(problem, item).eq([0])
+            && task.rules.apart(item).next().is_none()
+    };
+    let lone: Vec<bool> = items.iter().map(is_lone).collect();
+    let mut ended = 0;
     for index in order {
         let item = &items[index];
-        while let Some(&Reverse((end, ended))) = ends.peek()
+        while let Some(&(end, before)) = ends.get(ended)
             && item.fixed_offset.is_none()
             && end <= item.live.start
         {
-            ends.pop();
-            let (region, at): (usize, u64) = place_of[ended];
-            memories[region].give_back(at, items[ended].span);
+            let (region, at): (usize, u64) = place_of[before as usize];
+            memories[region].give_back(at, items[before as usize].span);
+            ended += 1;
         }
-        let is_allowed = |&region: &usize| {
-            let mut apart = task.rules.apart(item);
-            apart.all(|other| region_of[other] != region)
+        let place = match lone[index] {
+            true => Some((0, memories[0].place(item))),
+            false => first_fit(task, item, &region_of, &memories),
         };
-        let allowed: Vec<usize> = choices(problem, item).filter(is_allowed).collect();
-        let room = |region: usize| problem.regions[region].usable();
-        let mut places = allowed.iter().map(|&r| (r, memories[r].place(item)));
-        let fitting =
-            places.find(|&(region, at)| at.is_some_and(|at| at + item.span <= room(region)));
-        let (region, at) = match fitting {
-            Some((region, at)) => (region, at?),
-            // It overflows the last region that it may be placed in.
-            None => {
-                let region = *allowed.last()?;
-                (region, memories[region].place(item)?)
-            }
-        };
+        let (region, at) = place?;
+        let at = at?;
         memories[region].take(at, item.span);
         place_of[index] = (region, at);
-        for member in &item.members {
-            region_of[member.buffer] = region;
-        }
-        if item.fixed_offset.is_none() {
-            ends.push(Reverse((item.live.end, index)));
+        if !lone[index] {
+            for member in &item.members {
+                region_of[member.buffer] = region;
+            }
         }
     }
     let placed = place_of.into_iter().enumerate();
@@ -68,6 +58,55 @@ pub(crate) fn sweep(task: &Task<'_>, items: &[Item]) -> Option<Attempt> {
         .map(|(item, (region, at))| (item, region, at))
         .collect();
     Some(Attempt::new(problem, items, &placed, false))
+}
+
+/// The first region that has room for an item, else the last one that it may be placed in,
+/// with the offset there, if there is one; none if no region is allowed.
+fn first_fit(
+    task: &Task<'_>,
+    item: &Item,
+    region_of: &[usize],
+    memories: &[Memory],
+) -> Option<(usize, Option<u64>)> {
+    let is_allowed = |&region: &usize| {
+        let mut apart = task.rules.apart(item);
+        apart.all(|other| region_of[other] != region)
+    };
+    let mut place = None;
+    for region in choices(task.problem, item).filter(is_allowed) {
+        let at = memories[region].place(item);
+        place = Some((region, at));
+        if at.is_some_and(|at| at + item.span <= task.problem.regions[region].usable()) {
+            break;
+        }
+    }
+    place
+}
+
+/// Fixed items first, the lowest one first; then by starts, the larger one first.
+fn order(items: &[Item]) -> Vec<usize> {
+    let is_fixed = |&index: &usize| items[index].fixed_offset.is_some();
+    let mut fixed: Vec<usize> = (0..items.len()).filter(is_fixed).collect();
+    fixed.sort_by_key(|&index| (items[index].fixed_offset, Reverse(items[index].span)));
+    let numbered = (0..).zip(items);
+    let free = numbered.filter(|(_, item)| item.fixed_offset.is_none());
+    // The keys beside each other: an item is far from the next one in memory.
+    let mut free: Vec<(u32, Reverse<u64>, u32)> = free
+        .map(|(index, item)| (item.live.start, Reverse(item.span), index))
+        .collect();
+    free.sort_unstable();
+    fixed.extend(free.into_iter().map(|(.., index)| index as usize));
+    fixed
+}
+
+/// When the items without a fixed offset end, in order. One that has ended by the time that
+/// another starts has started before.
+fn ends(items: &[Item]) -> Vec<(u32, u32)> {
+    let numbered = (0..).zip(items);
+    let free = numbered.filter(|(_, item)| item.fixed_offset.is_none());
+    let mut ends: Vec<(u32, u32)> = free.map(|(index, item)| (item.live.end, index)).collect();
+    ends.sort_unstable();
+    ends
 }
 
 /// The free bytes of a region.

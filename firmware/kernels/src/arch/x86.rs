@@ -9,6 +9,7 @@
 pub(crate) mod pooling;
 pub(crate) mod products;
 mod table;
+mod wide;
 
 /// Whether the processor has AVX2.
 fn has_avx2() -> bool {
@@ -23,4 +24,19 @@ fn has_vnni() -> bool {
 /// Whether it looks up 64 bytes at once.
 fn has_vbmi() -> bool {
     std::is_x86_feature_detected!("avx512bw") && std::is_x86_feature_detected!("avx512vbmi")
+}
+
+/// A vector anywhere in memory. The standard library's loads compare pointers first where
+/// debug assertions are on, which takes longer than the products.
+#[repr(C, packed)]
+struct Unaligned<T>(T);
+
+/// The first values, and zeros if there are fewer.
+#[inline(always)]
+fn padded<T: Copy + Default, const N: usize>(values: &[T]) -> [T; N] {
+    let mut array = [T::default(); N];
+    for (place, &value) in array.iter_mut().zip(values) {
+        *place = value;
+    }
+    array
 }

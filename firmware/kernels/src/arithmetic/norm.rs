@@ -91,7 +91,7 @@ impl From<Partial> for Stats {
 }
 
 /// Sums in single registers, for at most `2^16` values.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Partial {
     sum: i32,
     sum_of_squares: u32,

@@ -5,6 +5,11 @@ use crate::arithmetic::matmul::Linear;
 use crate::arithmetic::norm::Partial;
 
 #[inline(always)]
+pub(crate) fn expand(_: &[i8], _: usize, _: usize, _: &mut [i32]) -> bool {
+    false
+}
+
+#[inline(always)]
 pub(crate) fn write(_: &Linear<'_>, _: &[i32], _: &mut [i8]) -> Option<Partial> {
     None
 }

@@ -11,6 +11,9 @@ impl Product for Rows {
     const TOKENS: usize = 2;
 
     fn expand(tokens: &[i8], stride: usize, inputs: usize, _first: usize, tile: &mut [i32]) {
+        if arch::products::expand(tokens, stride, inputs, tile) {
+            return;
+        }
         let [first, second] = halves_mut(tile, inputs);
         let mut rows = tokens.chunks(stride.max(1));
         // Of no tokens nothing is read.

@@ -4,7 +4,7 @@
 use core::arch::x86_64::*;
 
 use super::table::look_up_all;
-use super::{has_avx2, has_vnni};
+use super::{Unaligned, has_avx2, has_vnni, padded, wide};
 use crate::arch::cast;
 use crate::arch::portable::rows::{halves, halves_mut};
 use crate::arithmetic::matmul::Linear;
@@ -14,8 +14,20 @@ use crate::present::Present;
 /// Inputs of a vector.
 const INPUTS: usize = 16;
 
+/// Brings tokens into a tile; false if they are to lie there as portable code has them.
+pub(crate) fn expand(tokens: &[i8], stride: usize, inputs: usize, tile: &mut [i32]) -> bool {
+    let is_wide = wide::is_here();
+    if is_wide {
+        wide::expand(tokens, stride, inputs, tile);
+    }
+    is_wide
+}
+
 /// Writes the requantized sums; none if the processor lacks what this takes.
 pub(crate) fn write(linear: &Linear<'_>, tile: &[i32], tokens: &mut [i8]) -> Option<Partial> {
+    if wide::is_here() {
+        return Some(wide::write(linear, None, tile, tokens));
+    }
     let mut values = Values::new(linear, None, tokens);
     each_block(linear, tile, &mut values).then(|| values.written())
 }
@@ -27,12 +39,19 @@ pub(crate) fn update(
     tile: &[i32],
     tokens: &mut [i8],
 ) -> Option<Partial> {
+    if wide::is_here() {
+        return Some(wide::write(linear, Some(residual), tile, tokens));
+    }
     let mut values = Values::new(linear, Some(linear.of(residual)), tokens);
     each_block(linear, tile, &mut values).then(|| values.written())
 }
 
 /// Writes the sums as they are; false if the processor lacks what this takes.
 pub(crate) fn sums(linear: &Linear<'_>, tile: &[i32], sums: &mut [i32]) -> bool {
+    if wide::is_here() {
+        wide::sums(linear, tile, sums);
+        return true;
+    }
     let (first, second) = sums.split_at_mut(linear.outputs().min(sums.len()));
     each_block(linear, tile, &mut Sums([first, second]))
 }
@@ -45,6 +64,10 @@ pub(crate) fn activate(
     tile: &[i32],
     next: &mut [i32],
 ) -> bool {
+    if wide::is_here() {
+        wide::activate(linear, table, tile, next);
+        return true;
+    }
     let [first, second] = halves_mut(next, linear.width());
     let mut indices = Indices {
         tokens: [linear.of_mut(first), linear.of_mut(second)],
@@ -295,7 +318,7 @@ unsafe fn with_avx2(
     linear: &Linear<'_>,
     weights: &[i8],
     tokens: [&[i16]; 2],
-    sink: &mut impl Sink,
+    sink: &mut (impl Sink + ?Sized),
 ) {
     // SAFETY: the caller's.
     unsafe { blocks::<Avx2>(linear, weights, tokens, sink) }
@@ -306,7 +329,7 @@ unsafe fn with_vnni(
     linear: &Linear<'_>,
     weights: &[i8],
     tokens: [&[i16]; 2],
-    sink: &mut impl Sink,
+    sink: &mut (impl Sink + ?Sized),
 ) {
     // SAFETY: the caller's.
     unsafe { blocks::<Vnni>(linear, weights, tokens, sink) }
@@ -320,7 +343,7 @@ unsafe fn blocks<M: Multiply>(
     linear: &Linear<'_>,
     weights: &[i8],
     tokens: [&[i16]; 2],
-    sink: &mut impl Sink,
+    sink: &mut (impl Sink + ?Sized),
 ) {
     let (inputs, outputs) = (linear.inputs(), linear.outputs());
     let whole = inputs / INPUTS * INPUTS;
@@ -411,11 +434,6 @@ unsafe fn sums_of_rows<M: Multiply>(
     }
 }
 
-/// A vector anywhere in memory. The standard library's loads compare pointers first where
-/// debug assertions are on, which takes longer than the products.
-#[repr(C, packed)]
-struct Unaligned<T>(T);
-
 /// 16 values of a token.
 ///
 /// # Safety
@@ -465,12 +483,6 @@ unsafe fn load_four(four: &[i32; 4]) -> __m256i {
     unsafe { _mm256_broadcastsi128_si256(core::mem::transmute::<[i32; 4], __m128i>(*four)) }
 }
 
-/// The first values, and zeros if there are fewer.
-#[inline(always)]
-fn padded<T: Copy + Default, const N: usize>(values: &[T]) -> [T; N] {
-    let mut array = [T::default(); N];
-    for (place, &value) in array.iter_mut().zip(values) {
-        *place = value;
-    }
-    array
-}
+#[cfg(test)]
+#[path = "products_tests.rs"]
+mod tests;

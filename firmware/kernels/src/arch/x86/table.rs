@@ -19,31 +19,58 @@ pub(super) fn look_up_all(table: &[i8; 256], values: &mut [i16]) {
     }
 }
 
+/// Replaces indices by the table's values.
+pub(super) fn look_up_bytes(table: &[i8; 256], values: &mut [i8]) {
+    let mut rest = values;
+    if has_vbmi() {
+        let (many, few) = rest.as_chunks_mut::<64>();
+        // SAFETY: the processor has what the function needs.
+        unsafe { bytes_with_vbmi(table, many) };
+        rest = few;
+    }
+    for value in rest {
+        *value = look_up(table, *value as u8) as i8;
+    }
+}
+
+/// # Safety
+/// The processor has what the function is made for.
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+unsafe fn bytes_with_vbmi(table: &[i8; 256], values: &mut [[i8; 64]]) {
+    // SAFETY: both types have the same size.
+    let quarters = unsafe { core::mem::transmute::<[i8; 256], [__m512i; 4]>(*table) };
+    for values in values {
+        // SAFETY: both types have 512 bits.
+        unsafe {
+            let indices = core::mem::transmute::<[i8; 64], __m512i>(*values);
+            let found = found(quarters, indices);
+            *values = core::mem::transmute::<__m512i, [i8; 64]>(found);
+        }
+    }
+}
+
+/// The values of a table, in quarters, at 64 indices.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+fn found([a, b, c, d]: [__m512i; 4], indices: __m512i) -> __m512i {
+    let low = _mm512_permutex2var_epi8(a, indices, b);
+    let high = _mm512_permutex2var_epi8(c, indices, d);
+    _mm512_mask_blend_epi8(_mm512_movepi8_mask(indices), low, high)
+}
+
 /// # Safety
 /// The processor has what the function is made for.
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
 unsafe fn with_vbmi(table: &[i8; 256], values: &mut [[i16; 64]]) {
-    let quarters = table.as_chunks::<64>().0;
-    let &[a, b, c, d] = quarters else {
-        return;
-    };
-    // SAFETY: what is loaded and stored are arrays of that size.
+    // SAFETY: both types have the same size; what is loaded and stored are arrays of that size.
     unsafe {
-        let load = |bytes: *const i8| _mm512_loadu_epi8(bytes);
-        let [a, b, c, d] = [
-            load(a.as_ptr()),
-            load(b.as_ptr()),
-            load(c.as_ptr()),
-            load(d.as_ptr()),
-        ];
+        let quarters = core::mem::transmute::<[i8; 256], [__m512i; 4]>(*table);
         for values in values {
             let at: *mut i16 = values.as_mut_ptr();
             let first = _mm512_cvtepi16_epi8(_mm512_loadu_epi16(at));
             let second = _mm512_cvtepi16_epi8(_mm512_loadu_epi16(at.add(32)));
             let indices = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(first), second);
-            let low = _mm512_permutex2var_epi8(a, indices, b);
-            let high = _mm512_permutex2var_epi8(c, indices, d);
-            let found = _mm512_mask_blend_epi8(_mm512_movepi8_mask(indices), low, high);
+            let found = found(quarters, indices);
             let first = _mm512_cvtepi8_epi16(_mm512_castsi512_si256(found));
             let second = _mm512_cvtepi8_epi16(_mm512_extracti64x4_epi64::<1>(found));
             _mm512_storeu_epi16(at, first);
