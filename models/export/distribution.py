@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
+import timm
 import torch
 from onnxruntime.quantization import shape_inference
 from PIL import Image
@@ -43,6 +44,7 @@ MIXERS = {
     "attention": papers.Attention,
 }
 NORMS = {"LayerNorm": papers.Norm, "GroupNorm": papers.MapNorm}
+S12 = "pooling, timm's PoolFormer-S12"
 ACTIVATIONS = {"StarReLU": papers.StarReLU, "GELU": nn.GELU}
 HEADS = {"linear": nn.Linear, "MLP": papers.MlpHead}
 
@@ -54,7 +56,11 @@ class Form:
 
 
 def draw(mixer, seed):
-    """A network, and what was drawn for it."""
+    """A network, and what was drawn for it; the S12 as timm begins to train it."""
+    if mixer == S12:
+        torch.manual_seed(seed)
+        network = timm.create_model("poolformer_s12", num_classes=10)
+        return network.eval(), ["64x128x320x512", "GroupNorm", "GELU", "linear"]
     choice = random.Random(f"{mixer} {seed}")
     # Heads of four values divide them all.
     dims = [choice.randrange(8, 49, 8), choice.randrange(16, 97, 8)]
@@ -117,6 +123,7 @@ def main():
     )
     parser.add_argument("--tadpool", required=True, help="the command `tadpool`")
     parser.add_argument("--seeds", type=int, default=6, help="networks of each mixer")
+    parser.add_argument("--only", choices=[*MIXERS, S12], help="only this mixer")
     parser.add_argument("--first", type=int, default=1000, help="the first seed")
     parser.add_argument(
         "--output", type=Path, default=Path(__file__).with_name("distribution.tsv")
@@ -135,7 +142,7 @@ def main():
         pictures(work)
         folder = work / "network"
         folder.mkdir()
-        for mixer in MIXERS:
+        for mixer in [arguments.only] if arguments.only else [*MIXERS, S12]:
             for seed in range(arguments.first, arguments.first + arguments.seeds):
                 network, drawn = draw(mixer, seed)
                 export(network, "TorchScript", 17, folder / "model.onnx")

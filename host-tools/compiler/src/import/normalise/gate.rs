@@ -25,7 +25,7 @@ pub(super) fn gated(edit: &mut Edit<'_>, node: &Node) -> Option<()> {
             Some(())
         }
         // x * clip(x + 3, 0, 6) / 6, divided at the end.
-        "Div" if is(edit.uniform(node.input(1)?)?, 6.0) => sixth(edit, node, node.input(0)?),
+        "Div" if is_six(edit, node) => sixth(edit, node, node.input(0)?),
         // x / (1 + exp(-x)).
         "Div" => {
             let x = node.input(0)?;
@@ -37,6 +37,12 @@ pub(super) fn gated(edit: &mut Edit<'_>, node: &Node) -> Option<()> {
         }
         _ => None,
     }
+}
+
+/// Whether a node divides by six.
+fn is_six(edit: &Edit<'_>, node: &Node) -> bool {
+    let divisor = node.input(1).and_then(|id| edit.uniform(id));
+    divisor.is_some_and(|divisor| is(divisor, 6.0))
 }
 
 fn sixth(edit: &mut Edit<'_>, node: &Node, product: ValueId) -> Option<()> {
