@@ -123,7 +123,7 @@ def main():
     )
     parser.add_argument("--tadpool", required=True, help="the command `tadpool`")
     parser.add_argument("--seeds", type=int, default=6, help="networks of each mixer")
-    parser.add_argument("--only", choices=[*MIXERS, S12], help="only this mixer")
+    parser.add_argument("--only", choices=[*MIXERS, S12], help="only this network")
     parser.add_argument("--first", type=int, default=1000, help="the first seed")
     parser.add_argument(
         "--output", type=Path, default=Path(__file__).with_name("distribution.tsv")
@@ -142,7 +142,7 @@ def main():
         pictures(work)
         folder = work / "network"
         folder.mkdir()
-        for mixer in [arguments.only] if arguments.only else [*MIXERS, S12]:
+        for mixer in [arguments.only] if arguments.only else MIXERS:
             for seed in range(arguments.first, arguments.first + arguments.seeds):
                 network, drawn = draw(mixer, seed)
                 export(network, "TorchScript", 17, folder / "model.onnx")
