@@ -149,6 +149,7 @@ impl Network {
                 window,
                 subtracted,
                 residual: network.make.residual(channels),
+                bias: Vec::new(),
             })
         });
     }

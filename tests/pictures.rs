@@ -4,8 +4,12 @@
 
 use std::path::{Path, PathBuf};
 
+use tadpool_compiler::calibrate::{Finding, LabelledPixels, findings};
+use tadpool_compiler::compile::{ENOUGH_DB, Lowest, Quality};
 use tadpool_compiler::given::images::{self, ImageError};
-use tadpool_compiler::given::model_toml::{Channels, Feed, InputDescription};
+use tadpool_compiler::given::model_toml::{self, Channels, Feed, InputDescription};
+use tadpool_compiler::import::import_file;
+use tadpool_compiler::network::LayerName;
 use tadpool_kernels::checksum::fnv1a;
 
 use crate::support;
@@ -159,4 +163,72 @@ fn a_cut_picture_is_named() {
     let input = input(Channels::Rgb, HEIGHT, WIDTH);
     let pixels = images::decode(&longer, &path, &input).unwrap();
     assert_eq!(pixels, images::decode(&bytes, &path, &input).unwrap());
+}
+
+/// Pictures of one colour are called blank, whatever the colour; others are not.
+#[test]
+fn blank_calibration_pictures_are_called_blank() {
+    let folder = support::fixtures().join("../../../models/poolformer-cifar10");
+    let description = model_toml::read(&folder.join("model.toml")).unwrap();
+    let network = import_file(&description.onnx).unwrap().model;
+    let described = description.fit(&network).unwrap();
+    let files = images::list(&described.calibration.clone().unwrap(), &[]).unwrap();
+    let unlabelled = |pixels| LabelledPixels {
+        pixels,
+        label: None,
+    };
+    let mut sample: Vec<_> = files
+        .iter()
+        .take(3)
+        .map(|file| unlabelled(images::load(&file.path, &described.input).unwrap()))
+        .collect();
+    let blank = |findings: &[Finding]| {
+        findings.iter().find_map(|finding| match finding {
+            Finding::Flat { .. } => Some(finding.to_string()),
+            _ => None,
+        })
+    };
+    assert_eq!(
+        blank(&findings(&network, &described.input, &sample, 100)),
+        None
+    );
+    sample.push(unlabelled([200, 30, 90].repeat(32 * 32)));
+    sample.push(unlabelled(vec![0; 32 * 32 * 3]));
+    let said = blank(&findings(&network, &described.input, &sample, 100)).unwrap();
+    assert!(
+        said.starts_with("2 of 5 calibration images are blank"),
+        "{said}"
+    );
+}
+
+/// Two classes may have one name: labels are for display.
+#[test]
+fn labels_may_repeat() {
+    let path = support::fixtures().join("../../../models/poolformer-cifar10/model.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let description = model_toml::parse(&text.replace("\"truck\"", "\"automobile\""), &path);
+    let description = description.unwrap();
+    let network = import_file(&description.onnx).unwrap().model;
+    let labels = description.fit(&network).unwrap().labels;
+    assert_eq!(labels[1], labels[9]);
+}
+
+/// What is said of an output that misses the bar.
+#[test]
+fn a_noisy_output_is_said_to_be() {
+    let quality = |output_db| Quality {
+        images: 32,
+        output_db: Some(output_db),
+        lowest: Some(Lowest {
+            step: LayerName::Head,
+            sqnr_db: 12.0,
+        }),
+        remedies: vec!["more images".to_owned(), "other ranges".to_owned()],
+    };
+    assert!(quality(ENOUGH_DB).is_enough());
+    assert_eq!(
+        quality(13.4).to_string(),
+        "the output is at 13.4 dB on 32 calibration images, below 25 dB (lowest step: `head`, \
+         12.0 dB); try more images, or other ranges"
+    );
 }

@@ -68,6 +68,7 @@ fn network() -> MetaFormer {
                 window: 3,
                 subtracted: Subtracted::Pooled,
                 residual,
+                bias: Vec::new(),
             }),
             Mixer::Identity => Op::Identity(Identity { norm, residual }),
         };

@@ -226,6 +226,40 @@ def wide_pool(model):
         block.token_mixer.pool = pool
 
 
+class PoolAlone(nn.Module):
+    """The mean of the neighbours, with nothing subtracted."""
+
+    def __init__(self, window, counts):
+        super().__init__()
+        padding = window // 2
+        self.pool = nn.AvgPool2d(window, 1, padding, count_include_pad=counts)
+
+    def forward(self, x):
+        return self.pool(x)
+
+
+def pool_alone(*pools):
+    """A window and whether padding counts, for each block."""
+
+    def change(model):
+        blocks = [block for stage in model.stages for block in stage]
+        for block, (window, counts) in zip(blocks, pools):
+            block.token_mixer = PoolAlone(window, counts)
+
+    return change
+
+
+def unfolded(model):
+    """BatchNorm behind every linear layer of the channel MLPs."""
+    for block in [block for stage in model.stages for block in stage]:
+        for name in ("fc1", "fc2"):
+            linear = getattr(block.mlp, name)
+            norm = nn.BatchNorm2d(linear.out_channels)
+            nn.init.uniform_(norm.running_mean, -0.5, 0.5)
+            nn.init.uniform_(norm.running_var, 0.5, 2.0)
+            setattr(block.mlp, name, nn.Sequential(linear, norm))
+
+
 def stem_of(*layers):
     """A stem of several layers in the place of the patch embedding."""
 
@@ -506,6 +540,30 @@ OTHERS = [
         config=TINY,
         modules=(two_groups,),
         reason="GroupNorm with 2 groups, only 1 is supported",
+    ),
+    Fixture(
+        "pool_alone_script17",
+        "token mixers of a pool with nothing subtracted, 3x3 and 7x7",
+        config=TINY,
+        modules=(pool_alone((3, False), (7, False)),),
+        kind="form",
+    ),
+    Fixture(
+        "pool_alone_dynamo21",
+        "token mixers of a pool with nothing subtracted, 5x5 and one that counts padding",
+        exporter="dynamo",
+        opset=21,
+        config=TINY,
+        modules=(pool_alone((5, False), (3, True)),),
+        kind="form",
+    ),
+    Fixture(
+        "unfolded_script17",
+        "BatchNorm behind linear layers that the exporter did not fold, GELU written out",
+        config=TINY,
+        modules=(unfolded,),
+        options={"training": torch.onnx.TrainingMode.PRESERVE},
+        kind="form",
     ),
 ]
 

@@ -143,6 +143,28 @@ def depthwise(window, **arguments):
     return nn.Conv2d(DIM, DIM, window, 1, window // 2, groups=DIM, **arguments)
 
 
+def counted():
+    return Pool(counts=True)
+
+
+def behind_norm(mixer):
+    return nn.Sequential(mixer, nn.BatchNorm2d(DIM))
+
+
+class DepthwiseSum(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.wide = behind_norm(depthwise(3, bias=False))
+        self.narrow = behind_norm(depthwise(1, bias=False))
+
+    def forward(self, x):
+        return self.wide(x) + self.narrow(x)
+
+
+def normed_gelu():
+    return nn.Sequential(nn.BatchNorm2d(24), nn.GELU())
+
+
 class Block(nn.Module):
     def __init__(self, norm, mixer, activation):
         super().__init__()
@@ -202,6 +224,15 @@ def convolutions(activation):
         activation(),
         nn.Conv2d(8, DIM, 3, 2, 1),
         nn.BatchNorm2d(DIM),
+    )
+
+
+def normed_stem():
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, 2, 1),
+        LayerNorm2d(8),
+        nn.GELU(),
+        nn.Conv2d(8, DIM, 3, 2, 1),
     )
 
 
@@ -345,7 +376,7 @@ FORMS = [
     activation("LeakyReLU", nn.LeakyReLU),
     activation("Mish", nn.Mish),
     activation("sigmoid", nn.Sigmoid),
-    activation("SELU", nn.SELU, refused=True),
+    activation("SELU", nn.SELU),
     activation(
         "dropout left on",
         lambda: nn.Sequential(nn.GELU(), nn.Dropout(0.5)),
@@ -382,4 +413,13 @@ FORMS = [
     ),
     norm("LayerNorm, pool alone", LayerNorm2d, lambda: Pool(subtracts=False)),
     norm("BatchNorm, pool alone", nn.BatchNorm2d, lambda: Pool(subtracts=False)),
+    norm("none, pool that counts padding", lambda dim: nn.Identity(), counted),
+    mixer("pool 3x3, BatchNorm behind it", lambda: behind_norm(Pool())),
+    mixer("depthwise 3x3 and 1x1, BatchNorm behind each", DepthwiseSum),
+    stem("Conv, LayerNorm, GELU, Conv", normed_stem),
+    activation("softplus", nn.Softplus),
+    activation("ELU", nn.ELU),
+    Form(
+        "activation", "GELU behind BatchNorm", lambda: network(activation=normed_gelu)
+    ),
 ]

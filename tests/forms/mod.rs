@@ -3,6 +3,7 @@
 
 mod blocks;
 mod ends;
+mod exported;
 mod images;
 mod norms;
 mod rounded;

@@ -4,7 +4,7 @@
 
 use super::norms::root_mean_square;
 use super::{batch_norm, check_block, check_image, check_stem};
-use crate::support::proto::{float, ints};
+use crate::support::proto::{float, int, ints};
 use crate::support::written::{CHANNELS, Written, relu};
 use tadpool_compiler::network::{Activation, Op};
 
@@ -26,7 +26,13 @@ fn gate(w: &mut Written, u: &str) -> String {
 #[test]
 fn gated_activations() {
     type Write = fn(&mut Written, &str) -> String;
-    let cases: [(&str, Activation, Write); 3] = [
+    let cases: [(&str, Activation, Write); 4] = [
+        ("Mish", Activation::Mish, |w, u| {
+            let softplus = w.op("Softplus", &[u], vec![]);
+            let softplus = unsigned(w, &softplus);
+            let gate = w.op("Tanh", &[&softplus], vec![]);
+            unsigned(w, &gate)
+        }),
         ("SiLU", Activation::Swish { alpha: 1.0 }, gate),
         ("quick GELU", Activation::Swish { alpha: 1.702 }, |w, u| {
             let factor = w.number(1.702);
@@ -128,4 +134,38 @@ fn images_that_the_file_normalises() {
         assert_eq!(imported.input.scale, [4.0, 4.5, 5.0]);
         assert_eq!(imported.input.offset, [-2.0, -2.25, -2.5]);
     }
+}
+
+/// Negative factors and another order of the channels, in front of a rounding.
+#[test]
+fn images_that_the_file_turns() {
+    let found = check_image("a negative factor", |w| {
+        let image = w.rounded("image", 1.0 / 255.0, 0);
+        let factors = w.tensor(&[1, 3, 1, 1], &[-4.0, 4.5, -5.0]);
+        let scaled = w.either("Mul", &image, &factors);
+        signed(w, &scaled)
+    });
+    for imported in found {
+        assert_eq!(imported.input.scale, [4.0, 4.5, 5.0]);
+    }
+    let found = check_image("the other order", |w| {
+        let image = w.rounded("image", 1.0 / 255.0, 0);
+        let order = w.integers(&[3], &[2, 1, 0]);
+        let turned = w.op("Gather", &[&image, &order], vec![int("axis", 1)]);
+        w.rounded(&turned, 1.0 / 255.0, 0)
+    });
+    assert!(found.iter().all(|imported| imported.input.reorders));
+}
+
+/// A stem with a max pool, and one with Mish, between roundings.
+#[test]
+fn stems_with_a_pool() {
+    check_stem("max pool", |w| {
+        let x = w.conv("image", [CHANNELS, 3, 3, 3], 1, 1);
+        let x = relu(w, &x);
+        let x = unsigned(w, &x);
+        let window = vec![ints("kernel_shape", &[2, 2]), ints("strides", &[2, 2])];
+        let x = w.op("MaxPool", &[&x], window);
+        unsigned(w, &x)
+    });
 }

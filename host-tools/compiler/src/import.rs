@@ -65,6 +65,8 @@ pub struct WithQdq {
     pub model: MetaFormer,
     /// None if the file rounds nothing.
     pub qdq: Option<Qdq>,
+    /// Whether the file rounds anything that depends on the image.
+    pub rounds: bool,
     /// How the file takes an image.
     pub input: FileInput,
     /// Name of the value that the network ends with, unless it is the file's only output.
@@ -130,18 +132,19 @@ pub fn import_file_of_size(path: &Path, size: Option<[usize; 2]>) -> Result<Impo
     let WithQdq {
         model,
         qdq,
+        rounds,
         input,
         output,
         mut notes,
     } = import_of_size(&bytes, &file, size)?;
-    if qdq.is_some() {
+    if rounds {
         notes.push(
             "the file rounds its values to integers; what is called float is the network without \
              that rounding"
                 .to_owned(),
         );
     }
-    let (bytes, is_single) = for_reference(bytes, qdq.is_some(), output.as_deref())
+    let (bytes, is_single) = for_reference(bytes, rounds, output.as_deref())
         .map_err(|source| ImportError::Onnx { file, source })?;
     if !is_single {
         notes.push("the file computes in another precision, here all is float32".to_owned());
@@ -159,10 +162,10 @@ pub fn import_file_of_size(path: &Path, size: Option<[usize; 2]>) -> Result<Impo
 /// before.
 fn for_reference(
     mut bytes: Vec<u8>,
-    has_qdq: bool,
+    rounds: bool,
     output: Option<&str>,
 ) -> Result<(Vec<u8>, bool), OnnxError> {
-    if has_qdq {
+    if rounds {
         bytes = onnx::without_qdq(&bytes)?;
     }
     if let Some(output) = output {
@@ -219,6 +222,9 @@ fn import_of_size(
     let is_whole = output == graph.output && graph.others.is_empty();
     let name = (!is_whole).then(|| graph.value(output).name.clone());
     graph.output = output;
+    // Even if only the image is rounded, which went with its pre-processing.
+    let mut nodes = graph.nodes.iter();
+    let rounds = scales.is_some() || nodes.any(|node| node.op == "DequantizeLinear");
     let qdq = scales.map(|scales| Qdq {
         scales,
         interpreter: Interpreter::new(graph, model.input, input.clone()),
@@ -226,6 +232,7 @@ fn import_of_size(
     Ok(WithQdq {
         model,
         qdq,
+        rounds,
         input,
         output: name,
         notes,

@@ -35,7 +35,7 @@ struct Sources {
     imported: Vec<Vec<String>>,
     forms: forms::Forms,
     /// Rows of the table of networks with fresh parameters.
-    spread: Vec<Vec<String>>,
+    spread: forms::Spread,
 }
 
 /// Writes `RESULTS.md`.
@@ -71,7 +71,7 @@ fn rendered() -> Result<String> {
         generated: Generated::parse(&read("firmware/model/src/model.rs")?)?,
         imported: committed::imported(&read("tests/fixtures/family/manifest.toml")?)?,
         forms: forms::Forms::parse(&read("models/export/forms.tsv")?)?,
-        spread: forms::spread(&read("models/export/distribution.tsv")?)?,
+        spread: forms::Spread::parse(&read("models/export/distribution.tsv")?)?,
     };
     fill(TEMPLATE, &sources.values()?)
 }

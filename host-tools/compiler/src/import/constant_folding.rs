@@ -13,7 +13,7 @@ mod shape;
 mod window;
 
 pub use contradiction::Contradiction;
-pub(crate) use moves::transpose;
+pub(crate) use moves::{sliced_places, transpose};
 pub(crate) use pads::Pads;
 pub(crate) use qdq::QdqParameters;
 pub(crate) use shape::{permutation, reduced_axes};

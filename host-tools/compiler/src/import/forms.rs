@@ -83,7 +83,7 @@ const AROUND: [(&str, &str); 7] = [
     ),
     (
         "activation",
-        "behind a convolution of a stem; ReLU and ReLU6 cost nothing there",
+        "behind a convolution of a stem or its norm; behind it ReLU and ReLU6 cost nothing",
     ),
     (
         "position embedding",

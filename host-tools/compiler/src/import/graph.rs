@@ -221,6 +221,14 @@ impl Tensor {
         }
     }
 
+    /// Real numbers, as many as `shape` says.
+    pub fn floats(shape: Vec<usize>, values: Vec<f32>) -> Self {
+        Self {
+            shape,
+            data: Data::Float(values),
+        }
+    }
+
     /// Number of elements.
     pub fn len(&self) -> usize {
         match &self.data {

@@ -140,7 +140,8 @@ impl Run<'_> {
                 arithmetic::binary(&node.op, &self.input(node, 0)?, &self.input(node, 1)?)
             }
             "Sqrt" | "Reciprocal" | "Erf" | "Relu" | "Gelu" | "com.microsoft.Gelu" | "Neg"
-            | "Sigmoid" | "Tanh" | "HardSigmoid" | "HardSwish" | "LeakyRelu" => {
+            | "Sigmoid" | "Tanh" | "HardSigmoid" | "HardSwish" | "LeakyRelu" | "Softplus"
+            | "Mish" | "Swish" | "Elu" | "Selu" | "Celu" | "Exp" | "Log" | "Abs" => {
                 arithmetic::unary(node, &self.input(node, 0)?)
             }
             "ReduceMean" => {
@@ -164,6 +165,7 @@ impl Run<'_> {
                 window::conv(node, &self.input(node, 0)?, &self.input(node, 1)?, &bias)
             }
             "AveragePool" => window::average(node, &self.input(node, 0)?),
+            "MaxPool" => window::largest(node, &self.input(node, 0)?),
             "GlobalAveragePool" => window::global_average(&self.input(node, 0)?),
             _ if qdq::is_rounding(node) => qdq::evaluate(self, node),
             _ => Err(Unevaluated::Operator),

@@ -10,10 +10,12 @@ mod batch_norm;
 mod edit;
 mod elementwise;
 mod file_input;
+mod gate;
 mod index_list;
 mod mean;
 mod norm;
 mod padding;
+mod planes;
 mod pool;
 mod preprocessing;
 mod tail;
@@ -49,7 +51,7 @@ const fn rule(forms: &'static str, apply: fn(&mut Edit, &Node) -> Option<()>) ->
 }
 
 /// In the order in which they are tried.
-pub(super) const RULES: [Rule; 18] = [
+pub(super) const RULES: [Rule; 20] = [
     rule(
         "`CastLike`: everything is computed in float32",
         elementwise::cast,
@@ -74,11 +76,19 @@ pub(super) const RULES: [Rule; 18] = [
         activation::bounds,
     ),
     rule(
-        "SiLU, Hardswish and Mish as a product with a gate",
-        activation::gated,
+        "ReLU and LeakyReLU as `Where` by the sign, LeakyReLU as `Max`",
+        activation::chosen,
     ),
     rule(
-        "`QuickGelu`, `FastGelu`, `BiasGelu`, `PRelu` of one slope",
+        "SiLU, Hardswish and Mish as a product with a gate",
+        gate::gated,
+    ),
+    rule(
+        "sigmoid and softplus written out with `Exp`",
+        gate::logistic,
+    ),
+    rule(
+        "`QuickGelu`, `FastGelu`, `BiasGelu`, `PRelu` of one slope, `Selu`, `Celu`",
         activation::fused,
     ),
     rule(

@@ -95,8 +95,11 @@ pub fn recognise(graph: &Graph) -> Result<(MetaFormer, Option<TrainedScales>), V
                     }
                 }
                 Err(problem) => {
-                    walk.report(node, problem);
+                    if !walk.is_behind(node) {
+                        walk.report(node, problem);
+                    }
                     walk.lose(node);
+                    walk.follow(node, &Form::Opaque);
                 }
             }
             continue;
@@ -104,11 +107,14 @@ pub fn recognise(graph: &Graph) -> Result<(MetaFormer, Option<TrainedScales>), V
         let form = match meaning(&mut walk, node) {
             Ok(form) => form,
             Err(problem) => {
-                walk.report(node, problem);
+                if !walk.is_behind(node) {
+                    walk.report(node, problem);
+                }
                 walk.lose(node);
                 walk.unknown(node)
             }
         };
+        walk.follow(node, &form);
         if let Err(problem) = walk.spend(form.elements()) {
             walk.report(node, problem);
             break;

@@ -1,7 +1,8 @@
-//! The pooling mixer: `res_scale * x + layer_scale * (pool(n) - n)` with `n = norm(x)`, or
-//! `pool(n)` alone; padding not counted. (A pool that counts it is a depthwise convolution.)
+//! The pooling mixer: `res_scale * x + layer_scale * (pool(n) - n) + bias` with
+//! `n = norm(x)`, or `pool(n)` alone; padding not counted. (A pool that counts it is a
+//! depthwise convolution.)
 //!
-//! Four kernels: behind a norm of the whole map; the same with a res scale or with nothing
+//! Four kernels: behind a norm of the whole map; the same with a res scale, a bias or nothing
 //! subtracted; behind a norm of each token; and with a window of 5x5 or 7x7 behind any norm.
 
 mod float;
@@ -34,6 +35,8 @@ pub struct Pooling {
     pub subtracted: Subtracted,
     /// Factors of the branch and of the residual stream.
     pub residual: Residual,
+    /// A term of each channel, as BatchNorm behind the pool leaves one; empty if there is none.
+    pub bias: Vec<f32>,
 }
 
 /// Constants of a pooling mixer.
@@ -108,7 +111,9 @@ impl LayerKind for Pooling {
     }
 
     fn parameters(&self) -> Vec<&[f32]> {
-        [self.norm.lists(), self.residual.lists()].concat()
+        let mut lists = [self.norm.lists(), self.residual.lists()].concat();
+        lists.push(&self.bias);
+        lists
     }
 
     fn inner_views(&self) -> &'static [View] {

@@ -113,6 +113,7 @@ pub(super) struct Fixtures {
 pub(super) struct Forms {
     pub(super) command: String,
     pub(super) spread_command: String,
+    pub(super) spread_measured: String,
     pub(super) measured: String,
 }
 

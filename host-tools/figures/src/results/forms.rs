@@ -79,35 +79,70 @@ fn said(why: &str) -> String {
     alone.map_or(said, |(said, _)| said).to_owned()
 }
 
-/// Lowest, median and highest signal to noise of the logits for each token mixer, with int8
-/// streams and with what is chosen, from `models/export/distribution.tsv`.
-pub(super) fn spread(text: &str) -> Result<Vec<Vec<String>>> {
-    let mut mixers: BTreeMap<String, [Vec<f64>; 2]> = BTreeMap::new();
-    for line in lines(text) {
-        let fields: Vec<&str> = line.split('\t').collect();
-        let [mixer, .., int8, _auto_step, auto] = fields[..] else {
-            bail!("`{line}` has too few fields");
-        };
-        let all = mixers.entry(mixer.to_owned()).or_default();
-        for (list, value) in all.iter_mut().zip([int8, auto]) {
-            list.push(
-                value
-                    .parse()
-                    .with_context(|| format!("`{value}` in `{line}`"))?,
-            );
+/// Networks with fresh parameters, from `models/export/distribution.tsv`: the lowest, the
+/// median and the highest signal to noise of the logits for each token mixer.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Spread {
+    /// With int8 streams, then with what is chosen, in dB.
+    pub(super) ours: Vec<Vec<String>>,
+    /// What is chosen less ONNX Runtime's static quantization, by minima and maxima, then by
+    /// percentiles, in dB.
+    pub(super) ahead: Vec<Vec<String>>,
+}
+
+impl Spread {
+    pub(super) fn parse(text: &str) -> Result<Self> {
+        let mut mixers: BTreeMap<String, [Vec<f64>; 4]> = BTreeMap::new();
+        let mut all: [Vec<f64>; 4] = Default::default();
+        for line in lines(text) {
+            let fields: Vec<&str> = line.split('\t').collect();
+            let [mixer, _, _, _, _, _, _, int8, _, auto, minimax, percentile] = fields[..] else {
+                bail!("`{line}` has {} fields, not twelve", fields.len());
+            };
+            let number = |value: &str| {
+                let number = value.parse::<f64>();
+                number.with_context(|| format!("`{value}` in `{line}`"))
+            };
+            let (int8, auto) = (number(int8)?, number(auto)?);
+            let values = [
+                int8,
+                auto,
+                auto - number(minimax)?,
+                auto - number(percentile)?,
+            ];
+            let lists = mixers.entry(mixer.to_owned()).or_default();
+            for ((list, all), value) in lists.iter_mut().zip(&mut all).zip(values) {
+                list.push(value);
+                all.push(value);
+            }
         }
+        ensure!(!mixers.is_empty(), "there are no networks");
+        let mut spread = Self::default();
+        let lists = mixers.into_iter().chain([("all".to_owned(), all)]);
+        for (mixer, mut lists) in lists {
+            let head = [mixer, lists[0].len().to_string()];
+            for list in &mut lists {
+                list.sort_by(f64::total_cmp);
+            }
+            let row = |lists: &[Vec<f64>], show: fn(f64) -> String| {
+                let quantiles = lists.iter().flat_map(|list| quantiles(list)).map(show);
+                head.iter().cloned().chain(quantiles).collect()
+            };
+            spread
+                .ours
+                .push(row(&lists[..2], |value| format!("{value:.1}")));
+            spread
+                .ahead
+                .push(row(&lists[2..], |value| format!("{value:+.1}")));
+        }
+        Ok(spread)
     }
-    let row = |(mixer, lists): (&String, &mut [Vec<f64>; 2])| {
-        let mut row = vec![mixer.clone(), lists[0].len().to_string()];
-        for list in lists {
-            list.sort_by(f64::total_cmp);
-            let at = |part: usize| list.get((list.len() - 1) * part / 2).copied();
-            let each = [0, 1, 2].map(|part| at(part).unwrap_or(f64::NAN));
-            row.extend(each.map(|decibels| format!("{decibels:.1}")));
-        }
-        row
-    };
-    Ok(mixers.iter_mut().map(row).collect())
+}
+
+/// The lowest, the median and the highest of sorted values.
+fn quantiles(sorted: &[f64]) -> [f64; 3] {
+    let at = |part: usize| sorted.get(sorted.len().saturating_sub(1) * part / 2);
+    [0, 1, 2].map(|part| at(part).copied().unwrap_or(f64::NAN))
 }
 
 /// Without comments and the header.
@@ -137,12 +172,15 @@ mod tests {
     #[test]
     fn quantiles_are_of_each_mixer() {
         let text = "header\n\
-                    a\t1\td\tn\tx\th\t1\t30.0\t1\t31.0\n\
-                    a\t2\td\tn\tx\th\t1\t20.0\t1\t29.0\n\
-                    a\t3\td\tn\tx\th\t1\t25.0\t1\t30.0\n";
-        let rows = spread(text).unwrap();
-        let expected = ["a", "3", "20.0", "25.0", "30.0", "29.0", "30.0", "31.0"];
-        assert_eq!(rows, [expected]);
-        assert!(spread("header\na\tb\n").is_err());
+                    a\t1\td\tn\tx\th\t1\t30.0\t1\t31.0\t30.0\t32.0\n\
+                    a\t2\td\tn\tx\th\t1\t20.0\t1\t29.0\t25.0\t24.0\n\
+                    a\t3\td\tn\tx\th\t1\t25.0\t1\t30.0\t28.0\t29.0\n";
+        let spread = Spread::parse(text).unwrap();
+        let expected = ["3", "20.0", "25.0", "30.0", "29.0", "30.0", "31.0"];
+        assert_eq!(spread.ours[0][1..], expected);
+        let expected = ["3", "+1.0", "+2.0", "+4.0", "-1.0", "+1.0", "+5.0"];
+        assert_eq!(spread.ahead[0][1..], expected);
+        assert_eq!([&spread.ours[0][0], &spread.ours[1][0]], ["a", "all"]);
+        assert!(Spread::parse("header\na\tb\n").is_err());
     }
 }

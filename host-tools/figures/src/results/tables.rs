@@ -154,10 +154,27 @@ impl Sources {
                         "median",
                         "highest",
                     ],
-                    self.spread.iter().cloned(),
+                    self.spread.ours.iter().cloned(),
+                ),
+            ),
+            (
+                "ahead",
+                table(
+                    &[
+                        "mixer",
+                        "networks",
+                        "MinMax: lowest",
+                        "median",
+                        "highest",
+                        "Percentile: lowest",
+                        "median",
+                        "highest",
+                    ],
+                    self.spread.ahead.iter().cloned(),
                 ),
             ),
             ("spread_command", figures.spread_command.clone()),
+            ("spread_measured", figures.spread_measured.clone()),
         ])
     }
 

@@ -147,7 +147,7 @@ pub(super) fn slice(
 ///
 /// # Errors
 /// A step of nothing.
-pub(super) fn sliced_places(
+pub(crate) fn sliced_places(
     size: usize,
     start: i64,
     end: i64,

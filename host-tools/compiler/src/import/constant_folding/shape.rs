@@ -26,10 +26,28 @@ pub(super) fn infer(graph: &Graph, node: &Node) -> Result<Option<Shape>, Contrad
         }
     };
     Ok(match node.op.as_str() {
-        "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Min" | "Max" => match other {
+        "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Min" | "Max" | "Greater" | "GreaterOrEqual"
+        | "Less" | "LessOrEqual" => match other {
             Some(other) => Some(broadcast(input, other)?),
             None => None,
         },
+        "Where" => match (other, node.input(2).and_then(|id| graph.shape(id))) {
+            (Some(yes), Some(no)) => Some(broadcast(&broadcast(input, yes)?, no)?),
+            _ => None,
+        },
+        "Concat" => {
+            let at = axis(node.int("axis", 0), input.len())?;
+            let mut shape = input.to_vec();
+            shape[at] = 0;
+            for id in &node.inputs {
+                let part = id.and_then(|id| graph.shape(id));
+                let Some(size) = part.and_then(|part| part.get(at)) else {
+                    return Ok(None);
+                };
+                shape[at] = shape[at].checked_add(*size).ok_or(Contradiction::Concat)?;
+            }
+            Some(shape)
+        }
         "Conv" => other
             .map(|weight| window::conv(node, input, weight))
             .transpose()?,
@@ -501,6 +519,12 @@ fn matmul(a: &[usize], b: &[usize]) -> Result<Shape, Contradiction> {
         a: a.to_vec(),
         b: b.to_vec(),
     };
+    // A vector from the left is a matrix of one row, whose axis is not kept.
+    if let &[inner] = a {
+        let mut shape = matmul(&[1, inner], b)?;
+        shape.remove(shape.len() - 2);
+        return Ok(shape);
+    }
     let ([a_batch @ .., rows, inner], [b_batch @ .., other, columns]) = (a, b) else {
         return Err(mismatch());
     };

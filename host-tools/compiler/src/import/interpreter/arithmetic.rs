@@ -72,13 +72,21 @@ fn advance(at: &mut [usize], shape: &[usize]) {
 }
 
 pub(super) fn unary(node: &Node, input: &Array) -> Result<Array, Unevaluated> {
-    if node.text("approximate").is_some_and(|kind| kind != "none") {
-        return Err(Unevaluated::Gelu);
-    }
-    let (alpha, beta) = (
-        f64::from(node.float("alpha", if node.op == "LeakyRelu" { 0.01 } else { 0.2 })),
-        f64::from(node.float("beta", 0.5)),
-    );
+    let by_tanh = match node.text("approximate") {
+        None | Some("none") => false,
+        Some("tanh") => true,
+        Some(_) => return Err(Unevaluated::Gelu),
+    };
+    let usual = match node.op.as_str() {
+        "LeakyRelu" => 0.01,
+        "Swish" | "Elu" | "Celu" => 1.0,
+        "Selu" => 1.673_263_2,
+        _ => 0.2,
+    };
+    let alpha = f64::from(node.float("alpha", usual));
+    let beta = f64::from(node.float("beta", 0.5));
+    let gamma = f64::from(node.float("gamma", 1.050_701));
+    let softplus = |x: f64| x.max(0.0) + libm::log1p(libm::exp(-x.abs()));
     let apply = |x: f64| match node.op.as_str() {
         "Sqrt" => x.sqrt(),
         "Reciprocal" => x.recip(),
@@ -90,6 +98,19 @@ pub(super) fn unary(node: &Node, input: &Array) -> Result<Array, Unevaluated> {
         "HardSigmoid" => (alpha * x + beta).clamp(0.0, 1.0),
         "HardSwish" => x * (x + 3.0).clamp(0.0, 6.0) / 6.0,
         "LeakyRelu" => x.max(0.0) + alpha * x.min(0.0),
+        "Softplus" => softplus(x),
+        "Mish" => x * libm::tanh(softplus(x)),
+        "Swish" => x / (1.0 + libm::exp(-alpha * x)),
+        "Elu" => x.max(0.0) + alpha * libm::expm1(x.min(0.0)),
+        "Selu" => gamma * (x.max(0.0) + alpha * libm::expm1(x.min(0.0))),
+        "Celu" => x.max(0.0) + alpha * libm::expm1(x.min(0.0) / alpha),
+        "Exp" => libm::exp(x),
+        "Log" => libm::log(x),
+        "Abs" => x.abs(),
+        _ if by_tanh => {
+            let argument = std::f64::consts::FRAC_2_PI.sqrt() * (x + 0.044_715 * x.powi(3));
+            0.5 * x * (1.0 + libm::tanh(argument))
+        }
         _ => 0.5 * x * (1.0 + libm::erf(x / 2f64.sqrt())),
     };
     Ok(Array {

@@ -8,7 +8,7 @@ use crate::import::constant_folding::Contradiction;
 pub enum Unevaluated {
     #[error("the operator is not evaluated as written")]
     Operator,
-    #[error("only the exact GELU is evaluated as written")]
+    #[error("only GELU in its exact form and the one by tanh are evaluated as written")]
     Gelu,
     #[error("its shape is not known")]
     Shape,

@@ -69,6 +69,26 @@ pub(super) fn average(node: &Node, input: &Array) -> Result<Array, Unevaluated> 
     })
 }
 
+pub(super) fn largest(node: &Node, input: &Array) -> Result<Array, Unevaluated> {
+    let kernel_shape = node.ints("kernel_shape").unwrap_or(&[]);
+    let (&[rows, columns], &[_, channels, height, width]) = (kernel_shape, &input.shape[..]) else {
+        return Err(Unevaluated::Pooling);
+    };
+    let places = Places::new(node, [rows as usize, columns as usize], [height, width])?;
+    let mut values = Vec::with_capacity(channels * places.count());
+    for channel in 0..channels {
+        places.each(|window| {
+            let covered = window.into_iter();
+            let each = covered.map(|(_, _, y, x)| input.values[(channel * height + y) * width + x]);
+            values.push(each.fold(f64::NEG_INFINITY, f64::max));
+        });
+    }
+    Ok(Array {
+        shape: vec![1, channels, places.output[0], places.output[1]],
+        values: Arc::new(values),
+    })
+}
+
 pub(super) fn global_average(input: &Array) -> Result<Array, Unevaluated> {
     let &[_, channels, height, width] = &input.shape[..] else {
         return Err(Unevaluated::Pooling);

@@ -20,22 +20,26 @@ pub(super) fn bounds(edit: &mut Edit<'_>, node: &Node) -> Option<()> {
             };
             let lowest = bound(1, "min", f32::NEG_INFINITY)?;
             let highest = bound(2, "max", f32::INFINITY)?;
+            let (source, low, high) = inner_bounds(edit, x);
+            if (low, high) != (f32::NEG_INFINITY, f32::INFINITY)
+                && lowest <= highest.min(high)
+                && low <= high.min(highest)
+            {
+                let (lowest, highest) = (lowest.max(low), highest.min(high));
+                return clip(edit, node, source, lowest, highest, false);
+            }
             let is_plain = node.inputs.len() == 1;
             clip(edit, node, x, lowest, highest, is_plain)
         }
         "Max" | "Min" if node.inputs.len() == 2 => {
+            if let Some((x, slope)) = steeper(edit, node) {
+                let slope = [("alpha".to_owned(), Attribute::Float(slope))];
+                edit.replace_with(node, "LeakyRelu", &[x], slope.into());
+                return Some(());
+            }
             let (constant, x) = edit.with_constant(node)?;
-            let bound = edit.scalar(constant)?;
-            let inner = edit.maker(x).cloned();
-            let (source, low, high) = match &inner {
-                Some(inner) if inner.op == "Relu" => (inner.input(0)?, 0.0, f32::INFINITY),
-                Some(inner) if inner.op == "Clip" && inner.inputs.len() == 1 => (
-                    inner.input(0)?,
-                    inner.float("min", f32::NEG_INFINITY),
-                    inner.float("max", f32::INFINITY),
-                ),
-                _ => (x, f32::NEG_INFINITY, f32::INFINITY),
-            };
+            let bound = edit.uniform(constant)?;
+            let (source, low, high) = inner_bounds(edit, x);
             match (node.op.as_str(), low <= bound && bound <= high) {
                 ("Max", true) => clip(edit, node, source, bound, high, false),
                 ("Min", true) => clip(edit, node, source, low, bound, false),
@@ -44,6 +48,84 @@ pub(super) fn bounds(edit: &mut Edit<'_>, node: &Node) -> Option<()> {
         }
         _ => None,
     }
+}
+
+/// The value and the slope of the larger of a value and its product with a slope below one.
+fn steeper(edit: &Edit<'_>, node: &Node) -> Option<(ValueId, f32)> {
+    let (a, b) = (node.input(0)?, node.input(1)?);
+    let slope = |x: ValueId, scaled: ValueId| {
+        let scaled = edit.maker(scaled).filter(|maker| maker.op == "Mul")?;
+        let (slope, source) = edit.with_constant(scaled)?;
+        let slope = edit.uniform(slope)?;
+        (node.op == "Max" && edit.same(source, x) && (0.0..1.0).contains(&slope))
+            .then_some((x, slope))
+    };
+    slope(a, b).or_else(|| slope(b, a))
+}
+
+/// What a value cuts off, and between which bounds; itself without any if it cuts nothing.
+fn inner_bounds(edit: &Edit<'_>, x: ValueId) -> (ValueId, f32, f32) {
+    let inner = edit
+        .maker(x)
+        .and_then(|inner| Some((inner, inner.input(0)?)));
+    match inner {
+        Some((inner, source)) if inner.op == "Relu" => (source, 0.0, f32::INFINITY),
+        Some((inner, source)) if inner.op == "Clip" && inner.inputs.len() == 1 => (
+            source,
+            inner.float("min", f32::NEG_INFINITY),
+            inner.float("max", f32::INFINITY),
+        ),
+        _ => (x, f32::NEG_INFINITY, f32::INFINITY),
+    }
+}
+
+/// From here on a softplus is its argument, in single precision: it is 2^-24 of it off.
+const STEEP: f32 = 12.0;
+
+/// `Where` that chooses between a value and its product, or zero, by the value's sign, as
+/// `Relu` or `LeakyRelu`; and between a value and its softplus, which is the same where the
+/// value is large.
+pub(super) fn chosen(edit: &mut Edit<'_>, node: &Node) -> Option<()> {
+    if node.op != "Where" {
+        return None;
+    }
+    let (condition, yes, no) = (node.input(0)?, node.input(1)?, node.input(2)?);
+    let compare = edit.maker(condition)?;
+    let (a, b) = (compare.input(0)?, compare.input(1)?);
+    let is_above = match compare.op.as_str() {
+        "Greater" | "GreaterOrEqual" => true,
+        "Less" | "LessOrEqual" => false,
+        _ => return None,
+    };
+    let (x, bound, is_above) = match (edit.uniform(a), edit.uniform(b)) {
+        (None, Some(bound)) => (a, bound, is_above),
+        (Some(bound), None) => (b, bound, !is_above),
+        _ => return None,
+    };
+    let (above, below) = if is_above { (yes, no) } else { (no, yes) };
+    if bound >= STEEP {
+        // Softplus of x, perhaps divided by what x was multiplied with.
+        let maker = edit.maker(below)?;
+        let softplus = match maker.op.as_str() {
+            "Div" | "Mul" => edit.maker(edit.with_constant(maker)?.1)?,
+            _ => maker,
+        };
+        let argument = softplus.input(0).filter(|_| softplus.op == "Softplus")?;
+        edit.same(argument, x).then_some(())?;
+        edit.replace(node, "Identity", &[below]);
+        return Some(());
+    }
+    (bound == 0.0 && edit.same(above, x)).then_some(())?;
+    if edit.uniform(below) == Some(0.0) {
+        edit.replace(node, "Relu", &[x]);
+        return Some(());
+    }
+    let scaled = edit.maker(below).filter(|maker| maker.op == "Mul")?;
+    let (slope, source) = edit.with_constant(scaled)?;
+    let slope = edit.uniform(slope).filter(|_| edit.same(source, x))?;
+    let slope = [("alpha".to_owned(), Attribute::Float(slope))];
+    edit.replace_with(node, "LeakyRelu", &[x], slope.into());
+    Some(())
 }
 
 fn clip(
@@ -71,102 +153,6 @@ fn clip(
     Some(())
 }
 
-/// `x * sigmoid(a x)` as `Swish`, and its cousins with a hard sigmoid or with
-/// `tanh(softplus(x))`.
-pub(super) fn gated(edit: &mut Edit<'_>, node: &Node) -> Option<()> {
-    match node.op.as_str() {
-        "Mul" => {
-            let (a, b) = (node.input(0)?, node.input(1)?);
-            let (x, curve) = gate(edit, a, b).or_else(|| gate(edit, b, a))?;
-            match curve {
-                Gate::Swish(alpha) => {
-                    let alpha = [("alpha".to_owned(), Attribute::Float(alpha))];
-                    edit.replace_with(node, "Swish", &[x], alpha.into());
-                }
-                Gate::Hard => edit.replace(node, "HardSwish", &[x]),
-                Gate::Mish => edit.replace(node, "Mish", &[x]),
-            }
-            Some(())
-        }
-        // x * clip(x + 3, 0, 6) / 6, divided at the end.
-        "Div" if is(edit.scalar(node.input(1)?)?, 6.0) => sixth(edit, node, node.input(0)?),
-        _ => None,
-    }
-}
-
-fn sixth(edit: &mut Edit<'_>, node: &Node, product: ValueId) -> Option<()> {
-    let product = edit.maker(product).filter(|maker| maker.op == "Mul")?;
-    let (a, b) = (product.input(0)?, product.input(1)?);
-    let shifted =
-        |x: ValueId, gate: ValueId| shifted(edit, gate).filter(|&shifted| edit.same(x, shifted));
-    let x = shifted(a, b).or_else(|| shifted(b, a))?;
-    edit.replace(node, "HardSwish", &[x]);
-    Some(())
-}
-
-/// A factor that an activation's argument is multiplied with.
-enum Gate {
-    /// `sigmoid(alpha x)`.
-    Swish(f32),
-    /// `clip(x + 3, 0, 6) / 6`.
-    Hard,
-    /// `tanh(softplus(x))`.
-    Mish,
-}
-
-/// The argument and the gate, if `gate` is one of `x`.
-fn gate(edit: &Edit<'_>, x: ValueId, gate: ValueId) -> Option<(ValueId, Gate)> {
-    let maker = edit.maker(gate)?;
-    let argument = maker.input(0)?;
-    let (source, kind) = match maker.op.as_str() {
-        "Sigmoid" => match edit.maker(argument) {
-            _ if edit.same(argument, x) => (argument, Gate::Swish(1.0)),
-            Some(scaled) if scaled.op == "Mul" => {
-                let (factor, source) = edit.with_constant(scaled)?;
-                (source, Gate::Swish(edit.scalar(factor)?))
-            }
-            _ => return None,
-        },
-        "HardSigmoid" => {
-            let (slope, offset) = (maker.float("alpha", 0.2), maker.float("beta", 0.5));
-            (is(slope, 1.0 / 6.0) && is(offset, 0.5)).then_some((argument, Gate::Hard))?
-        }
-        "Div" if is(edit.scalar(maker.input(1)?)?, 6.0) => (shifted(edit, argument)?, Gate::Hard),
-        "Mul" => {
-            let (factor, clipped) = edit.with_constant(maker)?;
-            is(edit.scalar(factor)?, 1.0 / 6.0).then_some(())?;
-            (shifted(edit, clipped)?, Gate::Hard)
-        }
-        "Tanh" => {
-            let softplus = edit
-                .maker(argument)
-                .filter(|maker| maker.op == "Softplus")?;
-            (softplus.input(0)?, Gate::Mish)
-        }
-        _ => return None,
-    };
-    edit.same(source, x).then_some((x, kind))
-}
-
-/// The value `x` of which `value` is `clip(x + 3, 0, 6)`.
-fn shifted(edit: &Edit<'_>, value: ValueId) -> Option<ValueId> {
-    let clip = edit.maker(value).filter(|maker| maker.op == "Clip")?;
-    let bounds = (clip.float("min", f32::NAN), clip.float("max", f32::NAN));
-    if clip.inputs.len() != 1 || !is(bounds.1, 6.0) || bounds.0 != 0.0 {
-        return None;
-    }
-    let sum = edit
-        .maker(clip.input(0)?)
-        .filter(|maker| maker.op == "Add")?;
-    let (three, x) = edit.with_constant(sum)?;
-    is(edit.scalar(three)?, 3.0).then_some(x)
-}
-
-/// Whether a constant is another, perhaps rounded to half precision.
-fn is(value: f32, expected: f32) -> bool {
-    (value - expected).abs() <= 1e-3 * expected.abs()
-}
-
 /// Operators of ONNX Runtime, and those with a bias or a slope of their own.
 pub(super) fn fused(edit: &mut Edit<'_>, node: &Node) -> Option<()> {
     let x = node.input(0)?;
@@ -188,6 +174,23 @@ pub(super) fn fused(edit: &mut Edit<'_>, node: &Node) -> Option<()> {
             };
             let kind = [("approximate".to_owned(), Attribute::Text(kind.to_owned()))];
             edit.replace_with(node, "Gelu", &[x], kind.into());
+        }
+        // scale * elu(x)
+        "Selu" => {
+            let scale = edit.number(node.float("gamma", 1.050_701))?;
+            let alpha = node.float("alpha", 1.673_263_2);
+            let alpha = [("alpha".to_owned(), Attribute::Float(alpha))];
+            let elu = edit.make_with(node, "Elu", &[x], alpha.into());
+            edit.replace(node, "Mul", &[elu, scale]);
+        }
+        // alpha * elu(x / alpha)
+        "Celu" => {
+            let alpha = node.float("alpha", 1.0);
+            let (over, times) = (edit.number(1.0 / alpha)?, edit.number(alpha)?);
+            let argument = edit.make(node, "Mul", &[x, over]);
+            let one = [("alpha".to_owned(), Attribute::Float(1.0))];
+            let elu = edit.make_with(node, "Elu", &[argument], one.into());
+            edit.replace(node, "Mul", &[elu, times]);
         }
         "PRelu" => {
             let slopes = edit.constant(node.input(1)?)?.as_floats()?.to_vec();

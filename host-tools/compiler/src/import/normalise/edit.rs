@@ -150,7 +150,7 @@ impl<'a> Edit<'a> {
             "Clip" => node.inputs.len() == 1 && node.float("min", -1.0) >= 0.0,
             "Mul" if node.input(0) == node.input(1) => true,
             "Pow" => node.input(1).and_then(|id| self.scalar(id)) == Some(2.0),
-            "ReduceMean" | "Identity" | "Reciprocal" => is_operand(0),
+            "ReduceMean" | "Identity" | "Reciprocal" | "Tanh" => is_operand(0),
             "Add" | "Mul" | "Div" => {
                 // One of the two is a constant, so that there is one way to follow.
                 self.with_constant(node).is_some() && is_operand(0) && is_operand(1)
@@ -181,6 +181,13 @@ impl<'a> Edit<'a> {
     /// The only element of a constant, as a real number.
     pub(super) fn scalar(&self, value: ValueId) -> Option<f32> {
         self.constant(value)?.as_number()
+    }
+
+    /// The number that every element of a constant is.
+    pub(super) fn uniform(&self, value: ValueId) -> Option<f32> {
+        let values = self.constant(value)?.to_floats();
+        let (first, rest) = values.split_first()?;
+        rest.iter().all(|value| value == first).then_some(*first)
     }
 
     /// The values that a `Pad` adds, if they are known.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::edit::Edit;
 use crate::import::graph::{Attribute, Node};
 
-/// A `GatherND` whose axis a `Transpose` brings to the front and another one back, as
-/// `Gather` along that axis.
+/// A `GatherND` whose axis a `Transpose` brings to the front and another one back, or
+/// elsewhere, as `Gather` along that axis.
 pub(super) fn gather(edit: &mut Edit<'_>, node: &Node) -> Option<()> {
     if node.op != "Transpose" {
         return None;
@@ -27,11 +27,17 @@ pub(super) fn gather(edit: &mut Edit<'_>, node: &Node) -> Option<()> {
         let axis = usize::try_from(axis).ok()?;
         order.get(axis).copied()
     });
-    let is_kept = axes.eq((0..order.len() as i64).map(Some));
-    let axis = *order.first().filter(|_| is_kept)?;
+    let axes = axes.collect::<Option<Vec<_>>>()?;
+    let axis = *order.first()?;
     let indices = indices.as_ints()?.to_vec();
     let indices = edit.integers(indices)?;
     let axis = BTreeMap::from([("axis".to_owned(), Attribute::Int(axis))]);
-    edit.replace_with(node, "Gather", &[x, indices], axis);
+    if axes.iter().copied().eq(0..axes.len() as i64) {
+        edit.replace_with(node, "Gather", &[x, indices], axis);
+        return Some(());
+    }
+    let picked = edit.make_with(node, "Gather", &[x, indices], axis);
+    let axes = BTreeMap::from([("perm".to_owned(), Attribute::Ints(axes))]);
+    edit.replace_with(node, "Transpose", &[picked], axes);
     Some(())
 }

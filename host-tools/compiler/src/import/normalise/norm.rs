@@ -228,6 +228,14 @@ pub(super) fn root_mean_square(edit: &mut Edit<'_>, node: &Node) -> Option<()> {
         }
         _ => return None,
     };
+    // g x, where the square is that of x.
+    let (x, gamma) = match edit.maker(x).filter(|maker| maker.op == "Mul") {
+        Some(product) if gamma.is_none() => match edit.with_constant(product) {
+            Some((gamma, inner)) if of_square(edit, raised, inner) => (inner, Some(gamma)),
+            _ => (x, gamma),
+        },
+        _ => (x, gamma),
+    };
     let (mean, epsilon) = match edit.maker(raised)? {
         maker if maker.op == "Add" => {
             let (epsilon, mean) = edit.with_constant(maker)?;
@@ -253,6 +261,20 @@ pub(super) fn root_mean_square(edit: &mut Edit<'_>, node: &Node) -> Option<()> {
         }
     }
     Some(())
+}
+
+/// Whether a value is the mean of the square of `x`, perhaps plus epsilon.
+fn of_square(edit: &Edit<'_>, value: ValueId, x: ValueId) -> bool {
+    let find = || {
+        let maker = edit.maker(value)?;
+        let mean = match maker.op.as_str() {
+            "Add" => edit.maker(edit.with_constant(maker)?.1)?,
+            _ => maker,
+        };
+        let squared = square(edit, mean.input(0)?).filter(|_| mean.op == "ReduceMean")?;
+        Some(edit.same(squared, x))
+    };
+    find() == Some(true)
 }
 
 /// The value that `value` is the square root of.

@@ -69,26 +69,50 @@ fn scores(graph: &Graph, output: ValueId, notes: &mut Vec<String>) -> ValueId {
             }
             "Softmax" | "LogSoftmax" | "Sigmoid" | "HardSigmoid" | "ArgMax" | "TopK"
             | "Hardmax" | "ReduceMax" => Some(input),
+            "LpNormalization" => Some(input),
+            "Div" if unit_length(graph, node).is_some() => Some(input),
             "Div" | "Mul" | "Log" => softmax(graph, node),
             _ => None,
         };
         let Some(source) = source.filter(|&id| graph.shape(id).is_some_and(is_vector)) else {
             break;
         };
+        let is_unit = node.op == "LpNormalization" || unit_length(graph, node).is_some();
         let note = match node.op.as_str() {
+            _ if is_unit => "it changes the length of the vector only",
             "ArgMax" | "TopK" | "Hardmax" | "ReduceMax" => "the firmware gives all scores",
             _ => "it keeps the order of the scores",
         };
-        let op = if node.op == "Div" || node.op == "Mul" {
-            "softmax"
-        } else {
-            &node.op
+        let op = match node.op.as_str() {
+            "Div" if is_unit => "division by the length",
+            "Div" | "Mul" => "softmax",
+            op => op,
         };
         notes.push(format!("`{op}` behind the head is left out: {note}"));
         (end, at) = (source, source);
     }
     end
 }
+
+/// The vector that is divided by its length, perhaps kept from being zero.
+fn unit_length(graph: &Graph, node: &Node) -> Option<ValueId> {
+    let x = node.input(0).filter(|_| node.op == "Div")?;
+    let mut at = node.input(1)?;
+    for _ in 0..MAX_STEPS {
+        let length = maker(graph, at)?;
+        let mut inputs = length.inputs.iter().flatten();
+        at = *inputs.find(|id| graph.constant(**id).is_none())?;
+        match length.op.as_str() {
+            "ReduceL2" => return (at == x).then_some(x),
+            "Identity" | "Expand" | "Clip" | "Max" | "Add" | "Unsqueeze" => {}
+            _ => return None,
+        }
+    }
+    None
+}
+
+/// Most operators between a vector's length and the division by it.
+const MAX_STEPS: usize = 6;
 
 /// The input of a softmax that is written out: `exp(x - max) / sum(exp(x - max))`.
 fn softmax(graph: &Graph, node: &Node) -> Option<ValueId> {

@@ -72,7 +72,7 @@ pub(crate) fn lower(walk: &mut Walk<'_>, node: &Node) -> Result<Form, Problem> {
             if cuts_off && walk.rectify(node, &sum, activation) {
                 return Ok(Form::Map(sum));
             }
-            if !is_inside(&sum) && !walk.is_read_twice(node) {
+            if (!is_inside(&sum) || walk.is_post_norm(&sum)) && !walk.is_read_twice(node) {
                 let source = walk.stream(node, &sum);
                 let form = walk.activate(node, source, activation);
                 return form.ok_or_else(|| outside(&sum.describe()));
@@ -113,8 +113,16 @@ pub(crate) fn settled(walk: &mut Walk<'_>, node: &Node, form: Form) -> Result<Fo
     let Some(Term::Activated(argument, activation)) = sum.plain() else {
         return Ok(form);
     };
-    let Term::Stream(source) = **argument else {
-        return Ok(form);
+    let source = match &**argument {
+        Term::Stream(source) => *source,
+        term @ Term::Norm(_) => {
+            let norm = Sum::of(term.clone(), sum.shape, sum.order);
+            if !walk.is_post_norm(&norm) {
+                return Err(outside(&norm.describe()));
+            }
+            walk.stream(node, &norm)
+        }
+        _ => return Ok(form),
     };
     let map = walk.activate(node, source, *activation);
     map.ok_or_else(|| outside("the feature map"))
@@ -290,9 +298,10 @@ fn argument(sum: &Sum) -> Option<Term> {
     sum.absorbed().filter(is_argument)
 }
 
-/// Whether an activation that is written out may read it: in a stem a feature map too.
+/// Whether an activation that is written out may read it: in a stem a feature map or its
+/// norm too.
 fn is_curved(term: &Term) -> bool {
-    is_argument(term) || matches!(term, Term::Stream(_))
+    is_argument(term) || matches!(term, Term::Stream(_) | Term::Norm(_))
 }
 
 fn is_argument(term: &Term) -> bool {

@@ -128,7 +128,8 @@ fn with_constant_as(
             if !factors.is_empty() && walk.absorb(node, index, &sum, &factors, &terms) {
                 return Ok(Form::Map(sum));
             }
-            Ok(Form::Map(Rc::new(affine(node, &sum, &values, op)?)))
+            let result = affine(node, &sum, &values, op)?;
+            Ok(Form::Map(Rc::new(owned(walk, node, result))))
         }
         Form::Statistic(statistic) => {
             let value = constant.as_scalar();
@@ -157,6 +158,19 @@ fn with_constant_as(
             ("Add", Some(0.0)) => Ok(Form::Weights(weights)),
             _ => Err(mismatch(node, "the weights of an attention", "a constant")),
         },
+    }
+}
+
+/// The sum with its factors and terms in the linear layer or convolution that it is of, if
+/// several nodes read it: an activation that is written out does, a branch's end does not.
+fn owned(walk: &Walk<'_>, node: &Node, sum: Sum) -> Sum {
+    let is_layer = matches!(
+        sum.single(),
+        Some((Term::Linear(_) | Term::Depthwise(_), _))
+    );
+    match sum.absorbed().filter(|_| is_layer && walk.is_shared(node)) {
+        Some(term) => Sum::of(term, sum.shape, sum.order),
+        None => sum,
     }
 }
 
@@ -270,8 +284,13 @@ fn pair(walk: &mut Walk<'_>, node: &Node, left: Form, right: Form) -> Result<For
                 });
             }
             let sum = match op {
-                "Add" => Some(a.plus(&b, 1.0)),
-                "Sub" => Some(a.plus(&b, -1.0)),
+                "Add" | "Sub" => {
+                    let sum = a.plus(&b, if op == "Add" { 1.0 } else { -1.0 });
+                    if let Some(map) = walk.in_place_of(node, [&a, &b], &sum) {
+                        return map;
+                    }
+                    Some(sum)
+                }
                 "Mul" => {
                     walk.spend(8 * a.shape.channels)?;
                     activation::product(&a, &b)
@@ -309,14 +328,14 @@ fn pair(walk: &mut Walk<'_>, node: &Node, left: Form, right: Form) -> Result<For
         }
         ("Div", Form::Statistic(a), Form::Statistic(b)) if is_of_one(&a, &b) => {
             match (a.kind, b.kind) {
-                (Centred, Deviation(epsilon)) => Ok(norm::complete(a, epsilon)),
+                (Centred, Deviation(epsilon)) => Ok(complete(a, &b, epsilon)),
                 _ => Err(refuse),
             }
         }
         ("Mul", Form::Statistic(a), Form::Statistic(b)) if is_of_one(&a, &b) => {
             match (a.kind, b.kind) {
-                (Centred, Inverse(epsilon)) => Ok(norm::complete(a, epsilon)),
-                (Inverse(epsilon), Centred) => Ok(norm::complete(b, epsilon)),
+                (Centred, Inverse(epsilon)) => Ok(complete(a, &b, epsilon)),
+                (Inverse(epsilon), Centred) => Ok(complete(b, &a, epsilon)),
                 _ => Err(refuse),
             }
         }
@@ -340,6 +359,12 @@ fn is_gate(a: &Sum, b: &Sum) -> bool {
         false => (b.shape, a.shape),
     };
     least.channels == most.channels && least.tokens() == 1
+}
+
+/// The norm of centred values over a deviation.
+fn complete(centred: Statistic, deviation: &Statistic, epsilon: f32) -> Form {
+    let factor = deviation.factor;
+    norm::complete(Statistic { factor, ..centred }, epsilon)
 }
 
 /// Whether both are steps of one norm.

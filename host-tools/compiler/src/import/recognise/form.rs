@@ -98,6 +98,8 @@ pub(crate) struct Statistic {
     pub(crate) source: Term,
     pub(crate) shape: Shape,
     pub(crate) order: Order,
+    /// What the variance was multiplied with: `n / (n - 1)` if it is the unbiased one.
+    pub(crate) factor: f32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -110,11 +112,11 @@ pub(crate) enum StatisticKind {
     Square,
     /// `mean((x - mean(x))^2)`.
     Variance,
-    /// The variance plus epsilon.
+    /// The variance, with its factor, plus epsilon.
     Raised(f32),
-    /// `sqrt(variance + epsilon)`.
+    /// `sqrt(factor * variance + epsilon)`.
     Deviation(f32),
-    /// `1 / sqrt(variance + epsilon)`.
+    /// `1 / sqrt(factor * variance + epsilon)`.
     Inverse(f32),
 }
 

@@ -10,7 +10,7 @@ use super::strided::Strided;
 use super::walk::{Operand, Walk};
 use crate::import::graph::{Node, Tensor};
 use crate::layers::attention::recognise as attention;
-use crate::network::{Linear, Shape};
+use crate::network::{Linear, NormScope, Shape};
 
 /// Most terms one inside the other; the family needs 8.
 const MAX_DEPTH: usize = 12;
@@ -99,6 +99,9 @@ fn flattened(
     }
     walk.spend(linear.weight.len()).ok()?;
     let term = match sum.absorbed() {
+        Some(Term::Norm(norm)) if norm.norm.scope == NormScope::Token => {
+            Term::Stream(walk.normed(node, sum)?)
+        }
         Some(term @ Term::Norm(_)) => term,
         // A feature map, perhaps one that a layer is still to be found for.
         _ if !is_inside(sum) => Term::Stream(walk.stream(node, sum)),

@@ -210,6 +210,13 @@ pub(crate) fn root(walk: &Walk<'_>, node: &Node) -> Result<Form, Problem> {
             kind: StatisticKind::Deviation(epsilon),
             ..statistic
         })),
+        Form::Statistic(Statistic {
+            kind: StatisticKind::Variance,
+            ..
+        }) => Err(Problem::new(
+            "the norm takes the root of a variance that epsilon was not added to",
+            "write it as `(x - mean) / sqrt(variance + epsilon)`, as `nn.LayerNorm` does",
+        )),
         form => Err(outside(&form)),
     }
 }
@@ -234,31 +241,46 @@ pub(crate) fn reciprocal(form: Form) -> Result<Form, Problem> {
 /// A step of a norm that takes a constant, if there is one of this kind.
 pub(crate) fn with_constant(statistic: Statistic, op: &str, value: Option<f32>) -> Option<Form> {
     use StatisticKind::*;
-    let kind = match (statistic.kind, op, value?) {
+    let (value, mut factor) = (value?, statistic.factor);
+    let kind = match (statistic.kind, op, value) {
+        (Variance, "Mul" | "Div", value) if value > 0.0 && value.is_finite() => {
+            factor *= if op == "Mul" { value } else { 1.0 / value };
+            Variance
+        }
         (Variance, "Add", epsilon) if epsilon >= 0.0 => Raised(epsilon),
         (Centred, "Pow", 2.0) => Square,
         (Raised(epsilon), "Pow", 0.5) => Deviation(epsilon),
         (Raised(epsilon), "Pow", -0.5) => Inverse(epsilon),
         _ => return None,
     };
-    Some(Form::Statistic(Statistic { kind, ..statistic }))
+    Some(Form::Statistic(Statistic {
+        kind,
+        factor,
+        ..statistic
+    }))
 }
 
-/// The norm that a last step completes; its weights may still follow.
+/// The norm that a last step completes, with the variance's factor in `statistic`; its
+/// weights may still follow.
+///
+/// ```text
+/// (x - mean) / sqrt(f variance + e) = (1 / sqrt(f)) (x - mean) / sqrt(variance + e / f)
+/// ```
 pub(crate) fn complete(statistic: Statistic, epsilon: f32) -> Form {
     let Statistic {
         scope,
         source,
         shape,
         order,
+        factor,
         ..
     } = statistic;
     let norm = Norm {
         scope,
         centred: true,
-        gamma: vec![1.0; shape.channels],
+        gamma: vec![1.0 / factor.sqrt(); shape.channels],
         beta: vec![0.0; shape.channels],
-        epsilon,
+        epsilon: epsilon / factor,
     };
     Form::of(
         Term::Norm(Shared::new(NormTerm { source, norm })),
@@ -275,6 +297,7 @@ fn mean(walk: &mut Walk<'_>, node: &Node, sum: &Sum, scope: NormScope) -> Form {
         source: source(walk, node, sum),
         shape: sum.shape,
         order: sum.order,
+        factor: 1.0,
     })
 }
 

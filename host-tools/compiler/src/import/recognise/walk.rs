@@ -48,6 +48,8 @@ pub(crate) struct Walk<'a> {
     uses: Vec<usize>,
     /// Values behind a report whose sizes are not known.
     lost: Vec<bool>,
+    /// Values behind a report of which nothing is known.
+    behind: Vec<bool>,
     /// Values that may still be stored.
     budget: usize,
 }
@@ -69,6 +71,7 @@ impl<'a> Walk<'a> {
             rounded: Vec::new(),
             uses: uses(graph),
             lost: vec![false; graph.values.len()],
+            behind: vec![false; graph.values.len()],
             budget: MAX_ELEMENTS,
         };
         let shape = match graph.shape(graph.input) {
@@ -163,6 +166,29 @@ impl<'a> Walk<'a> {
         node.inputs.iter().flatten().any(|input| self.lost[input.0])
     }
 
+    /// Whether a node reads what another one that was reported made of the image.
+    pub(crate) fn is_behind(&self, node: &Node) -> bool {
+        let mut inputs = node.inputs.iter().flatten();
+        inputs.any(|input| self.behind[input.0])
+    }
+
+    /// Takes down whether what a node makes is behind a report, and nothing is known of it.
+    pub(crate) fn follow(&mut self, node: &Node, form: &Form) {
+        let is_unknown = match form {
+            Form::Opaque => true,
+            Form::Map(sum) => sum.is_unknown(),
+            _ => false,
+        };
+        let named = self
+            .problems
+            .last()
+            .is_some_and(|last| last.node == node.name);
+        let is_behind = is_unknown && (named || self.is_behind(node));
+        for output in node.outputs.iter().flatten() {
+            self.behind[output.0] = is_behind;
+        }
+    }
+
     /// Loses what a node makes, unless its sizes are known.
     pub(crate) fn lose(&mut self, node: &Node) {
         for output in node.outputs.iter().flatten() {
@@ -201,6 +227,11 @@ impl<'a> Walk<'a> {
             };
         }
         false
+    }
+
+    /// Whether several nodes read what a node makes.
+    pub(crate) fn is_shared(&self, node: &Node) -> bool {
+        node.output().is_some_and(|output| self.uses[output.0] > 1)
     }
 
     /// Records what is wrong with a node.

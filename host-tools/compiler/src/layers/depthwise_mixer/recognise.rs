@@ -6,8 +6,9 @@ use crate::layers::depthwise_mixer::DepthwiseMixer;
 use crate::network::{Depthwise, Norm, Op};
 
 /// The layer that adds `branch`, if it is a depthwise mixer: a convolution of each channel
-/// of the map or of its norm, and perhaps what it reads with a factor per channel, which
-/// the centre of the window takes up.
+/// of the map or of its norm, or the sum of several, as a network that is to be joined after
+/// training has them; and perhaps what it reads with a factor per channel, which the centre
+/// of the window takes up.
 pub(crate) fn layer(branch: &Branch<'_>) -> Option<Result<Op, Problem>> {
     let mut convolutions = branch
         .terms
@@ -16,9 +17,8 @@ pub(crate) fn layer(branch: &Branch<'_>) -> Option<Result<Op, Problem>> {
             Term::Depthwise(conv) => Some((conv, factors)),
             _ => None,
         });
-    let (Some((conv, layer_scale)), None) = (convolutions.next(), convolutions.next()) else {
-        return None;
-    };
+    let (conv, layer_scale) = convolutions.next()?;
+    let others: Vec<_> = convolutions.collect();
     let DepthwiseTerm { input, depthwise } = &**conv;
     let (source, norm) = match input {
         Term::Norm(norm) => (&norm.source, Some(norm.norm.clone())),
@@ -26,11 +26,11 @@ pub(crate) fn layer(branch: &Branch<'_>) -> Option<Result<Op, Problem>> {
         // The convolution of a separable convolution.
         _ => return None,
     };
+    let refuse = |what: &str| Some(Err(Problem::new(what, REMEDY)));
     if *source != Term::Stream(branch.source) {
-        return Some(Err(Problem::new(
+        return refuse(
             "the depthwise convolution is added to another feature map than the one it reads",
-            REMEDY,
-        )));
+        );
     }
     let mut depthwise = depthwise.clone();
     let mut layer_scale = layer_scale.clone();
@@ -39,8 +39,13 @@ pub(crate) fn layer(branch: &Branch<'_>) -> Option<Result<Op, Problem>> {
         .iter()
         .filter(|(term, _)| !matches!(term, Term::Depthwise(_)))
         .collect();
-    if !beside.is_empty() || !all(branch.bias, 0.0) {
+    if !beside.is_empty() || !others.is_empty() || !all(branch.bias, 0.0) {
         take_in(&mut depthwise, &mut layer_scale, branch.bias);
+    }
+    for (other, factors) in others {
+        if other.input != *input || !add(&mut depthwise, &other.depthwise, factors) {
+            return refuse("it adds depthwise convolutions of different maps or large windows");
+        }
     }
     for (term, factors) in beside {
         match (term, &norm) {
@@ -50,10 +55,7 @@ pub(crate) fn layer(branch: &Branch<'_>) -> Option<Result<Op, Problem>> {
                 add_centre(&mut depthwise, factors, &other.norm, norm);
             }
             _ => {
-                return Some(Err(Problem::new(
-                    "the depthwise convolution is combined with another branch",
-                    REMEDY,
-                )));
+                return refuse("the depthwise convolution is combined with another branch");
             }
         }
     }
@@ -63,6 +65,9 @@ pub(crate) fn layer(branch: &Branch<'_>) -> Option<Result<Op, Problem>> {
         residual: residual(layer_scale, branch.res_scale),
     })))
 }
+
+/// Most rows or columns of the window of a sum of convolutions.
+const LARGEST_JOINED: usize = 31;
 
 const REMEDY: &str = "use blocks of the form `x + layer_scale * depthwise(norm(x))`";
 
@@ -75,6 +80,46 @@ fn take_in(depthwise: &mut Depthwise, layer_scale: &mut [f32], bias: &[f32]) {
     depthwise.bias = product(&depthwise.bias, layer_scale);
     add_scaled(&mut depthwise.bias, bias, 1.0);
     layer_scale.fill(1.0);
+}
+
+/// Adds `factors` times another convolution of the same map, whose window may have another
+/// size; not if the window over both is larger than any that is supported.
+fn add(depthwise: &mut Depthwise, other: &Depthwise, factors: &[f32]) -> bool {
+    let channels = factors.len();
+    let window = [0, 1].map(|axis| depthwise.window[axis].max(other.window[axis]));
+    if window.iter().any(|&size| size > LARGEST_JOINED) {
+        return false;
+    }
+    widen(depthwise, window, channels);
+    let mut other = other.clone();
+    widen(&mut other, window, channels);
+    let taps = depthwise.weight.chunks_exact_mut(channels.max(1));
+    for (taps, others) in taps.zip(other.weight.chunks_exact(channels.max(1))) {
+        add_scaled(taps, &product(others, factors), 1.0);
+    }
+    add_scaled(&mut depthwise.bias, &product(&other.bias, factors), 1.0);
+    true
+}
+
+/// Gives a convolution a window that is no smaller, with zeros around its own.
+fn widen(depthwise: &mut Depthwise, window: [usize; 2], channels: usize) {
+    let before = depthwise.window;
+    if before == window {
+        return;
+    }
+    let margin = [0, 1].map(|axis| (window[axis] - before[axis]) / 2);
+    let mut weight = vec![0.0; window[0] * window[1] * channels];
+    for row in 0..before[0] {
+        let from = row * before[1] * channels;
+        let to = ((row + margin[0]) * window[1] + margin[1]) * channels;
+        let length = before[1] * channels;
+        weight[to..][..length].copy_from_slice(&depthwise.weight[from..][..length]);
+    }
+    *depthwise = Depthwise {
+        window,
+        weight,
+        bias: std::mem::take(&mut depthwise.bias),
+    };
 }
 
 /// Whether two norms of the same map differ at most by a factor of each channel.

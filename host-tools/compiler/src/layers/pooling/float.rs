@@ -36,6 +36,8 @@ pub(crate) fn run(op: &Pooling, shape: Shape, x: &mut [f32], view: Observe<'_>) 
                 };
                 *x = res_scale * *x + layer_scale * branch;
             }
+            let values = x[start..][..shape.channels].iter_mut();
+            values.zip(&op.bias).for_each(|(x, bias)| *x += bias);
         }
     }
 }
@@ -47,9 +49,9 @@ mod tests {
 
     #[test]
     fn a_pool_does_not_count_padding() {
-        // A constant map is its own pool: the mixer adds nothing, also at borders, or the
-        // norm's bias alone.
-        for (subtracted, written) in [(Subtracted::Pooled, 3.0), (Subtracted::Nothing, 8.0)] {
+        // A constant map is its own pool: the mixer adds nothing but its bias, also at
+        // borders, or the norm's bias as well.
+        for (subtracted, written) in [(Subtracted::Pooled, 3.5), (Subtracted::Nothing, 8.5)] {
             let op = Pooling {
                 norm: Norm {
                     scope: NormScope::Map,
@@ -61,6 +63,7 @@ mod tests {
                 window: 3,
                 subtracted,
                 residual: Residual::plain(1),
+                bias: vec![0.5],
             };
             let mut x = vec![3.0; 12];
             let shape = Shape {

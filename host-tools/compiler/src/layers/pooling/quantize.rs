@@ -59,7 +59,8 @@ fn of_map(context: &Context<'_>, op: &Pooling, output: Quant) -> Result<QuantOp,
         Ok((residual as i32, offset as i32))
     };
     let res_scale = &op.residual.res_scale;
-    if op.subtracted == Subtracted::Pooled && res_scale.iter().all(|&scale| scale == 1.0) {
+    let is_plain = op.subtracted == Subtracted::Pooled && op.bias.is_empty();
+    if is_plain && res_scale.iter().all(|&scale| scale == 1.0) {
         let (residual, offset) = constants(0, 1.0)?;
         return Ok(QuantOp::Pooling(QuantPooling {
             norm,
@@ -143,12 +144,19 @@ fn beside(
     Ok((residual, offset))
 }
 
-/// Steps of the written map that the branch adds to each channel whatever the map: the
-/// norm's bias, and of fixed statistics, which take no mean off, the zero point too. They
-/// cancel where the pooled values are subtracted.
+/// Steps of the written map that the branch adds to each channel whatever the map: its own
+/// bias; the norm's, and of fixed statistics, which take no mean off, the zero point too.
+/// Those of the norm cancel where the pooled values are subtracted.
 fn terms(context: &Context<'_>, op: &Pooling, output: Quant) -> Result<Vec<f64>, QuantError> {
+    let mut terms: Vec<f64> = match op.bias.is_empty() {
+        true => vec![0.0; op.norm.beta.len()],
+        false => {
+            let each = op.bias.iter();
+            each.map(|&bias| f64::from(bias) / output.scale).collect()
+        }
+    };
     if op.subtracted == Subtracted::Pooled {
-        return Ok(vec![0.0; op.norm.beta.len()]);
+        return Ok(terms);
     }
     let zero = match op.norm.scope {
         NormScope::Fixed => {
@@ -158,12 +166,12 @@ fn terms(context: &Context<'_>, op: &Pooling, output: Quant) -> Result<Vec<f64>,
         NormScope::Map | NormScope::Token => 0.0,
     };
     let channels = op.norm.gamma.iter().zip(&op.norm.beta);
-    let terms = channels.zip(&op.residual.layer_scale);
-    let terms = terms.map(|((&gamma, &beta), &layer_scale)| {
+    let channels = channels.zip(&op.residual.layer_scale);
+    for (term, ((&gamma, &beta), &layer_scale)) in terms.iter_mut().zip(channels) {
         let branch = f64::from(beta) - f64::from(gamma) * zero;
-        f64::from(layer_scale) * branch / output.scale
-    });
-    Ok(terms.collect())
+        *term += f64::from(layer_scale) * branch / output.scale;
+    }
+    Ok(terms)
 }
 
 /// The weight of 36 times a difference of values in each channel, if one of them is `unit`.

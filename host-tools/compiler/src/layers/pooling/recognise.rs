@@ -7,7 +7,7 @@ use tadpool_kernels::wide_pooling::LARGEST;
 use crate::import::constant_folding::Window;
 use crate::import::graph::Node;
 use crate::import::recognise::convolution::is_inside;
-use crate::import::recognise::form::{Form, Order, Sum, Term, add_scaled, all, close, product};
+use crate::import::recognise::form::{Form, Order, Sum, Term, add_scaled, close, product};
 use crate::import::recognise::walk::Walk;
 use crate::import::recognise::{Branch, Problem, residual};
 use crate::layers::depthwise_embedding::recognise::{embed, kernel_shape};
@@ -136,23 +136,17 @@ pub(crate) fn layer(branch: &Branch<'_>) -> Option<Result<Op, Problem>> {
     if pooled.source != Term::Stream(source) {
         return refuse("the pooled norm is added to another feature map than the one it reads");
     }
-    if pooled.norm.scope == NormScope::Fixed {
-        let pooling = (&pooled.norm, kernel_shape, &layer_scale[..]);
-        if branch.len() != 1 {
-            return refuse("another branch is added to the pooling token mixer");
-        }
-        let op = without_norm(pooling, bias, res_scale).or_else(|| alone(pooling, bias, res_scale));
-        return match op {
-            Some(pooling) => Some(Ok(Op::Pooling(pooling))),
-            None => refuse("a constant is added to the pooling token mixer"),
-        };
-    }
+    let pooling = (&pooled.norm, kernel_shape, &layer_scale[..]);
     if branch.len() == 1 {
-        let pooling = (&pooled.norm, kernel_shape, &layer_scale[..]);
-        return match alone(pooling, bias, res_scale) {
-            Some(pooling) => Some(Ok(Op::Pooling(pooling))),
-            None => refuse("a constant is added to the pooling token mixer"),
-        };
+        let is_fixed = pooled.norm.scope == NormScope::Fixed;
+        let without = is_fixed.then(|| without_norm(pooling, bias, res_scale));
+        let op = without
+            .flatten()
+            .unwrap_or_else(|| alone(pooling, bias, res_scale));
+        return Some(Ok(Op::Pooling(op)));
+    }
+    if pooled.norm.scope == NormScope::Fixed {
+        return refuse("another branch is added to the pooling token mixer");
     }
     let channels = bias.len();
     let mut factor = vec![0.0; channels];
@@ -181,14 +175,12 @@ pub(crate) fn layer(branch: &Branch<'_>) -> Option<Result<Op, Problem>> {
     if !close(&factor, &negated(&pooled.norm.gamma)) {
         return refuse("the norm is neither subtracted from its pool nor left out");
     }
-    if !close(&term, &negated(&pooled.norm.beta)) {
-        return refuse("a constant is added to the pooling token mixer");
-    }
     Some(Ok(Op::Pooling(Pooling {
         norm: pooled.norm.clone(),
         window: kernel_shape,
         subtracted: Subtracted::Pooled,
         residual: residual(layer_scale.clone(), res_scale),
+        bias: rest(&term, &negated(&pooled.norm.beta)),
     })))
 }
 
@@ -199,7 +191,7 @@ pub(crate) fn layer(branch: &Branch<'_>) -> Option<Result<Op, Problem>> {
 /// r x + s pool(g x + b) + c = (r + s g) x + s g (pool(x) - x) + (c + s b)
 /// ```
 ///
-/// None if the constant at the end is not zero.
+/// None if the constant at the end is not zero: a pool alone has a place for it.
 fn without_norm(
     (norm, kernel_shape, layer_scale): (&Norm, usize, &[f32]),
     constant: &[f32],
@@ -229,32 +221,30 @@ fn without_norm(
         window: kernel_shape,
         subtracted: Subtracted::Pooled,
         residual: residual(layer_scale.to_vec(), &res_scale),
+        bias: Vec::new(),
     })
 }
 
-/// The mixer that subtracts nothing. A constant that is added goes into the norm's bias,
-/// which is its own pool.
-///
-/// None if there is a constant where the layer scale is zero.
+/// The mixer that subtracts nothing.
 fn alone(
     (norm, kernel_shape, layer_scale): (&Norm, usize, &[f32]),
     constant: &[f32],
     res_scale: &[f32],
-) -> Option<Pooling> {
-    let mut norm = norm.clone();
-    if !all(constant, 0.0) {
-        let channels = norm.beta.iter_mut().zip(constant).zip(layer_scale);
-        for ((beta, &constant), &layer_scale) in channels {
-            if constant != 0.0 {
-                *beta += constant / layer_scale;
-            }
-        }
-    }
-    let is_finite = norm.beta.iter().all(|beta| beta.is_finite());
-    is_finite.then(|| Pooling {
-        norm,
+) -> Pooling {
+    Pooling {
+        norm: norm.clone(),
         window: kernel_shape,
         subtracted: Subtracted::Nothing,
         residual: residual(layer_scale.to_vec(), res_scale),
-    })
+        bias: rest(constant, &vec![0.0; constant.len()]),
+    }
+}
+
+/// What `values` have beyond `expected`; empty if that is only rounding.
+fn rest(values: &[f32], expected: &[f32]) -> Vec<f32> {
+    if close(values, expected) {
+        return Vec::new();
+    }
+    let pairs = values.iter().zip(expected);
+    pairs.map(|(value, expected)| value - expected).collect()
 }

@@ -6,7 +6,7 @@ use crate::import::recognise::form::{Form, Order, Sum, Term};
 use crate::import::recognise::{Problem, Unsupported, qdq};
 use crate::import::trained_scales::TrainedScales;
 use crate::layers::head;
-use crate::network::MetaFormer;
+use crate::network::{MetaFormer, Op};
 
 impl Walk<'_> {
     /// The network, or everything that stood in the way.
@@ -73,16 +73,30 @@ impl Walk<'_> {
 
     /// Whether a sum is a feature map or a residual layer.
     fn is_feature_map(&self, sum: &Sum) -> bool {
-        let is_stream = |(term, _): &(Term, _)| matches!(term, Term::Stream(_));
+        let is_stream = |(term, _): &(Term, _)| match term {
+            Term::Norm(norm) => matches!(norm.source, Term::Stream(_)),
+            term => matches!(term, Term::Stream(_)),
+        };
         !sum.is_unknown() && !self.layers.is_empty() && sum.terms.iter().any(is_stream)
     }
 
     /// Ends a network without a head with a feature map.
     fn output_map(&mut self, node: &Node, sum: &Sum) {
-        if !matches!(sum.plain(), Some(Term::Stream(_))) {
+        let producer = node.output().and_then(|id| self.graph.value(id).producer);
+        if let Some(norm) = sum.as_norm()
+            && let Term::Stream(source) = norm.source
+        {
+            // The norm that ends a stage.
+            self.push(
+                producer,
+                source,
+                sum.shape,
+                Op::Norm(norm.norm.clone()),
+                Some(sum),
+            );
+        } else if !matches!(sum.plain(), Some(Term::Stream(_))) {
             match self.residual(sum) {
                 Ok((op, source)) => {
-                    let producer = node.output().and_then(|id| self.graph.value(id).producer);
                     self.push(producer, source, self.streams[source.0], op, Some(sum));
                 }
                 Err(_) if self.is_behind_report(sum) => {}

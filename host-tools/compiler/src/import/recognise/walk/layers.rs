@@ -4,8 +4,9 @@ use std::rc::Rc;
 
 use super::Walk;
 use crate::import::graph::{Node, NodeId};
-use crate::import::recognise::form::{NormTerm, StreamId, Sum, Term};
+use crate::import::recognise::form::{Form, NormTerm, StreamId, Sum, Term};
 use crate::import::recognise::{Branch, Problem};
+use crate::layers::depthwise_mixer::recognise as depthwise_mixer;
 use crate::layers::{Part, RESIDUAL_LAYERS};
 use crate::network::{Layer, NormScope, Op, Shape};
 
@@ -145,6 +146,17 @@ impl Walk<'_> {
         behind_embedding && sum.as_norm().is_some_and(|norm| newest(&norm))
     }
 
+    /// The feature map that a norm of another one is, as a layer of its own.
+    pub(crate) fn normed(&mut self, node: &Node, sum: &Sum) -> Option<StreamId> {
+        let norm = sum.as_norm()?;
+        let Term::Stream(source) = norm.source else {
+            return None;
+        };
+        let producer = node.input(0).and_then(|id| self.graph.value(id).producer);
+        let op = Op::Norm(norm.norm.clone());
+        Some(self.push(producer, source, sum.shape, op, Some(sum)))
+    }
+
     /// The feature map that a norm right behind a patch embedding is.
     fn post_norm(&mut self, producer: Option<NodeId>, sum: &Sum) -> Option<StreamId> {
         let own = sum.as_norm().filter(|_| self.is_post_norm(sum))?;
@@ -217,6 +229,44 @@ impl Walk<'_> {
             ),
             "use a token mixer of the papers, and linear, activation, linear as channel MLP",
         ))
+    }
+
+    /// The feature map that takes the place of another one, where the sum or the difference
+    /// of two parts has nothing left of it: `x + (depthwise(x) - x)`.
+    pub(crate) fn in_place_of(
+        &mut self,
+        node: &Node,
+        parts: [&Sum; 2],
+        sum: &Sum,
+    ) -> Option<Result<Form, Problem>> {
+        let (Term::Depthwise(conv), _) = sum.terms.first()? else {
+            return None;
+        };
+        let source @ Term::Stream(id) = &conv.input else {
+            return None;
+        };
+        let reads_it = |(term, _): &(Term, _)| match term {
+            Term::Depthwise(conv) => conv.input == *source,
+            _ => false,
+        };
+        if !sum.terms.iter().all(reads_it) {
+            return None;
+        }
+        let mut terms = parts.iter().flat_map(|part| &part.terms);
+        if !terms.any(|(term, _)| term == source) {
+            return None;
+        }
+        let branch = Branch {
+            source: *id,
+            terms: &sum.terms.iter().collect::<Vec<_>>(),
+            bias: &sum.bias,
+            res_scale: &vec![0.0; sum.shape.channels],
+        };
+        let op = depthwise_mixer::layer(&branch)?;
+        let producer = node.output().and_then(|id| self.graph.value(id).producer);
+        // The branch alone is the same sum, so this one is no name of the map.
+        let map = op.map(|op| self.push(producer, *id, sum.shape, op, None));
+        Some(map.map(|map| Form::of(Term::Stream(map), sum.shape, sum.order)))
     }
 
     /// Names of the nodes that `last` depends on and that no layer has yet.
