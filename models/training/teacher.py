@@ -1,4 +1,4 @@
-"""Train a convolutional teacher for the option --teacher of train.py.
+"""Train a convolutional teacher, and write its answers for the training images.
 
 Example:
   python teacher.py --data /tmp/cifar10 --output runs/teacher --minutes 25
@@ -6,11 +6,13 @@ Example:
 The teacher is a network of 3x3 convolutions with batch norm in the shape of airbench94
 (Keller Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024). It runs in
 bfloat16. The learning rate falls to zero while --minutes of training pass, so that the
-number of epochs depends on the machine. Every other batch has smaller images, as
-those that train.py cuts out with --crop.
+number of epochs depends on the machine. Every other batch has smaller images, which
+are cheaper.
 
 After every epoch a checkpoint last.pt is written to --output; the same command started
-again goes on from there. The test images are used once, after the last epoch.
+again goes on from there. After the last one answers.pt is written, for the option
+--teacher of train.py: the logits of every training image, each the mean of those of
+the image and of its mirror image. The test images are used once, at the end.
 """
 
 import argparse
@@ -21,7 +23,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from data import Augmenter, accuracy, load_folder, save, split
+from data import Augmenter, accuracy, load_folder, normalise, save, split
 from muon import Muon
 
 
@@ -48,12 +50,14 @@ class Teacher(nn.Sequential):
             return super().forward(x).float()
 
 
-def load_teacher(path):
-    """The network of a checkpoint, ready for inference."""
-    checkpoint = torch.load(path, weights_only=True)
-    model = Teacher(len(checkpoint["classes"])).to(memory_format=torch.channels_last)
-    model.load_state_dict(checkpoint["model"])
-    return model.eval().requires_grad_(False)
+@torch.no_grad()
+def answers(model, images):
+    """Mean logits of each image and its mirror image."""
+    rows = []
+    for batch in images.split(500):
+        pixels = normalise(batch)
+        rows.append((model(pixels) + model(pixels.flip(3))) / 2)
+    return torch.cat(rows)
 
 
 def parse():
@@ -147,8 +151,10 @@ def main():
                 "optimizers": [o.state_dict() for o in optimizers],
             },
         )
+    model.eval()
+    save(arguments.output / "answers.pt", answers(model, images))
     test_images, test_labels, _ = load_folder(arguments.data / "test")
-    print(f"test {accuracy(model.eval(), test_images, test_labels):.4f}", flush=True)
+    print(f"test {accuracy(model, test_images, test_labels):.4f}", flush=True)
 
 
 if __name__ == "__main__":

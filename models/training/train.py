@@ -10,8 +10,8 @@ on from there, with the same result as without the interruption. log.csv has
 one line per epoch. The checkpoint holds the averaged weights too, which are
 what export.py and evaluate.py use.
 
-With --teacher the network learns from the answers of a teacher, which teacher.py
-trained, to the very images that it sees itself. --start takes the weights of an
+With --teacher the network learns from the answers of a teacher too, which teacher.py
+wrote. --start takes the weights of an
 exported network to begin with. With --minutes the schedule passes in that time,
 whatever number of epochs the machine manages; --epochs, --warmup, --cooldown and
 --whole then only give the proportions of its parts.
@@ -27,14 +27,13 @@ import time
 from pathlib import Path
 
 import torch
-from torch.nn.functional import cross_entropy, kl_div, log_softmax, one_hot, softmax
+from torch.nn.functional import cross_entropy, kl_div, log_softmax, softmax
 
 import fast
 from data import Augmenter, accuracy, load_folder, save, split
 from metaformer import CONFIGS, Config, MetaFormer, count_macs, count_parameters
 from muon import Muon
 from quantized import load_onnx
-from teacher import load_teacher
 
 FIELDS = ["epoch", "seconds", "rate", "loss", "train", "held_out", "test"]
 
@@ -50,10 +49,9 @@ def parse():
     add("--epochs", type=int, default=60, help="length of the schedule")
     add("--minutes", type=float, help="pass through the schedule in this time instead")
     add("--start", type=Path, help="ONNX file with the weights to begin with")
-    add("--teacher", type=Path, help="checkpoint written by teacher.py")
+    add("--teacher", type=Path, help="answers written by teacher.py")
     add("--share", type=float, default=0.9, help="of the teacher in the loss")
     add("--temperature", type=float, default=2.0, help="of the teacher's answers")
-    add("--mixup", type=float, default=0.0, help="share of steps with mixed images")
     add("--batch", type=int, default=250, help="images in a step")
     add("--optimizer", choices=["muon", "adamw"], default="muon")
     add("--rate", type=float, default=8e-3, help="highest learning rate")
@@ -123,14 +121,14 @@ def write_log(path, rows):
         writer.writerows(rows)
 
 
-def distillation(logits, answers, targets, share, temperature, smoothing):
+def distillation(logits, answers, labels, share, temperature, smoothing):
     """Loss of logits against the logits of a teacher and the labels."""
     apart = kl_div(
         log_softmax(logits / temperature, 1),
         softmax(answers / temperature, 1),
         reduction="batchmean",
     )
-    wrong = cross_entropy(logits, targets, label_smoothing=smoothing)
+    wrong = cross_entropy(logits, labels, label_smoothing=smoothing)
     return share * temperature**2 * apart + (1 - share) * wrong
 
 
@@ -164,8 +162,14 @@ class Clock:
         return min(1.0, self.elapsed() / (self.minutes * 60)) * total
 
 
-def train_epoch(model, average, teacher, optimizers, batches, epoch, clock, arguments):
-    """One pass over the data; returns mean loss and share of correct answers."""
+def train_epoch(
+    model, average, optimizers, batches, all_labels, answers, epoch, clock, arguments
+):
+    """One pass over the data; returns mean loss and share of correct answers.
+
+    The batches have the numbers of their images, which `all_labels` and `answers`,
+    those of the teacher if there is one, are looked up by.
+    """
     steps = len(batches)
     total, warmup, cooldown, whole = (
         epochs * steps
@@ -180,27 +184,20 @@ def train_epoch(model, average, teacher, optimizers, batches, epoch, clock, argu
     loss_sum = correct = seen = 0
     small = arguments.crop and clock.place(first, total) < total - whole
     size = (arguments.crop,) * 2 if small else None
-    mixing = torch.Generator().manual_seed(arguments.seed * 1000 + epoch)
-    for step, (images, labels) in enumerate(batches.epoch(epoch, size), first):
+    for step, (images, index) in enumerate(batches.epoch(epoch, size), first):
         place = clock.place(step, total)
         if place >= total:
             break
         rate = arguments.rate * rate_at(place, total, warmup, cooldown)
-        targets = one_hot(labels, model.config.classes).float()
-        if torch.rand((), generator=mixing) < arguments.mixup:
-            weight = torch.rand((), generator=mixing)
-            images = images.lerp(images.roll(1, 0), weight)
-            targets = targets.lerp(targets.roll(1, 0), weight)
+        labels = all_labels[index]
         logits = model(images)
-        if teacher is None:
-            loss = cross_entropy(logits, targets, label_smoothing=arguments.smoothing)
+        if answers is None:
+            loss = cross_entropy(logits, labels, label_smoothing=arguments.smoothing)
         else:
-            with torch.no_grad():
-                answers = teacher(images)
             loss = distillation(
                 logits,
-                answers,
-                targets,
+                answers[index],
+                labels,
                 arguments.share,
                 arguments.temperature,
                 arguments.smoothing,
@@ -241,7 +238,7 @@ def main():
     kept, held_out = split(labels, arguments.hold_out, arguments.seed)
     batches = Augmenter(
         images[kept],
-        labels[kept],
+        kept,
         arguments.batch,
         hole=arguments.hole,
         seed=arguments.seed * 1000,
@@ -265,7 +262,7 @@ def main():
     for network in (model, average):
         fast.install(network)
     optimizers = make_optimizers(model, arguments)
-    teacher = arguments.teacher and load_teacher(arguments.teacher)
+    answers = arguments.teacher and torch.load(arguments.teacher, weights_only=True)
 
     last = arguments.output / "last.pt"
     first, rows, elapsed = 0, [], 0.0
@@ -290,7 +287,15 @@ def main():
         start = clock.elapsed()
         model.train()
         loss, train = train_epoch(
-            model, average, teacher, optimizers, batches, number, clock, arguments
+            model,
+            average,
+            optimizers,
+            batches,
+            labels,
+            answers,
+            number,
+            clock,
+            arguments,
         )
         number += 1
         ended = clock.place(number, arguments.epochs) >= arguments.epochs
