@@ -11,8 +11,9 @@ are cheaper.
 
 After every epoch a checkpoint last.pt is written to --output; the same command started
 again goes on from there. After the last one answers.pt is written, for the option
---teacher of train.py: the logits of every training image, each the mean of those of
-the image and of its mirror image. The test images are used once, at the end.
+--teacher of train.py: the logits of every training image; with --beside the mean of
+the teacher's and those of an exported network. The test images are used once, at the
+end.
 """
 
 import argparse
@@ -23,8 +24,11 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+import fast
 from data import Augmenter, accuracy, load_folder, normalise, save, split
+from metaformer import CONFIGS, MetaFormer
 from muon import Muon
+from quantized import load_onnx
 
 
 class Teacher(nn.Sequential):
@@ -51,12 +55,12 @@ class Teacher(nn.Sequential):
 
 
 @torch.no_grad()
-def answers(model, images):
-    """Mean logits of each image and its mirror image."""
+def answers(models, images):
+    """Mean logits of all models."""
     rows = []
-    for batch in images.split(500):
+    for batch in images.split(250):
         pixels = normalise(batch)
-        rows.append((model(pixels) + model(pixels.flip(3))) / 2)
+        rows.append(torch.stack([model(pixels) for model in models]).mean(0))
     return torch.cat(rows)
 
 
@@ -73,6 +77,7 @@ def parse():
     add("--decay", type=float, default=0.05, help="weight decay of the convolutions")
     add("--crop", type=int, default=24, help="side of the images of every other step")
     add("--hold-out", type=int, default=0, help="training images for validation")
+    add("--beside", type=Path, help="ONNX file of a poolformer that answers too")
     add("--seed", type=int, default=0)
     add("--threads", type=int, default=2, help="processor cores to use")
     return parser.parse_args()
@@ -152,7 +157,12 @@ def main():
             },
         )
     model.eval()
-    save(arguments.output / "answers.pt", answers(model, images))
+    models = [model]
+    if arguments.beside:
+        beside = load_onnx(arguments.beside, MetaFormer(CONFIGS["poolformer"]))
+        fast.install(beside)
+        models.append(beside.to(memory_format=torch.channels_last).eval())
+    save(arguments.output / "answers.pt", answers(models, images))
     test_images, test_labels, _ = load_folder(arguments.data / "test")
     print(f"test {accuracy(model, test_images, test_labels):.4f}", flush=True)
 
