@@ -63,6 +63,22 @@ def split(labels, held_out, seed):
     return torch.nonzero(~chosen).flatten(), torch.nonzero(chosen).flatten()
 
 
+@torch.no_grad()
+def accuracy(model, images, labels, batch=250):
+    correct = 0
+    for start in range(0, len(labels), batch):
+        logits = model(normalise(images[start : start + batch]))
+        correct += int((logits.argmax(1) == labels[start : start + batch]).sum())
+    return correct / len(labels)
+
+
+def save(path, content):
+    """Write beside and rename, so that an interruption never spoils the file."""
+    temporary = path.with_suffix(".tmp")
+    torch.save(content, temporary)
+    temporary.replace(path)
+
+
 class Augmenter:
     """Batches of one epoch: shifted, mirrored, and with a hole cut out."""
 

@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 import torch
+from torch import nn
 from torch.nn.functional import group_norm
 
 from metaformer import Block
@@ -73,9 +74,12 @@ class FastMlp(torch.autograd.Function):
 def forward(block, x):
     """The forward pass of a block, with the layer scales moved into the weights."""
     norm, scale = block.norm1, block.layer_scale_1
-    x = x + block.token_mixer(
-        group_norm(x, 1, norm.weight * scale, norm.bias * scale, norm.eps)
-    )
+    if isinstance(norm, nn.GroupNorm):
+        x = x + block.token_mixer(
+            group_norm(x, 1, norm.weight * scale, norm.bias * scale, norm.eps)
+        )
+    else:
+        x = x + scale[:, None, None] * block.token_mixer(norm(x))
     mlp, scale = block.mlp, block.layer_scale_2
     rows = block.norm2(x).permute(0, 2, 3, 1)
     y = FastMlp.apply(
@@ -93,5 +97,5 @@ def install(model):
     if library() is None:
         return
     for module in model.modules():
-        if isinstance(module, Block) and module.norm1.num_channels % 16 == 0:
+        if isinstance(module, Block) and module.layer_scale_1.numel() % 16 == 0:
             module.forward = forward.__get__(module)

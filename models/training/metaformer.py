@@ -6,8 +6,9 @@ What You Need for Vision", 2022):
     x = x + layer_scale_1 * token_mixer(norm1(x))
     x = x + layer_scale_2 * mlp(norm2(x))
 
-with GroupNorm of one group, exact GELU, a patch embedding of one convolution
-without norm in front of every stage, and norm, global mean, linear at the end.
+with exact GELU, a patch embedding of one convolution without norm in front of every
+stage, and norm, global mean, linear at the end. The norms are GroupNorm of one group,
+or BatchNorm, which takes no time on a microcontroller.
 """
 
 from dataclasses import asdict, dataclass
@@ -21,6 +22,7 @@ class Config:
     """Everything that determines the shape of a network."""
 
     mixer: str  # "pool" or "identity"
+    norm: str = "group"  # of a whole map; or "batch"
     dims: tuple = (32, 64, 128)
     depths: tuple = (2, 2, 2)
     mlp_ratio: int = 4
@@ -43,6 +45,14 @@ class Config:
 CONFIGS = {
     "poolformer": Config(mixer="pool"),
     "identityformer": Config(mixer="identity"),
+    "nano": Config(
+        mixer="pool",
+        norm="batch",
+        dims=(16, 48, 96),
+        depths=(1, 2, 3),
+        mlp_ratio=2,
+        stem=(3, 2, 1),
+    ),
 }
 
 
@@ -55,6 +65,10 @@ class Pooling(nn.Module):
 
     def forward(self, x):
         return self.pool(x) - x
+
+
+MIXERS = {"pool": Pooling, "identity": nn.Identity}
+NORMS = {"group": lambda dim: nn.GroupNorm(1, dim), "batch": nn.BatchNorm2d}
 
 
 class Mlp(nn.Module):
@@ -73,9 +87,9 @@ class Mlp(nn.Module):
 class Block(nn.Module):
     def __init__(self, dim, config):
         super().__init__()
-        self.norm1 = nn.GroupNorm(1, dim)
-        self.token_mixer = Pooling() if config.mixer == "pool" else nn.Identity()
-        self.norm2 = nn.GroupNorm(1, dim)
+        self.norm1 = NORMS[config.norm](dim)
+        self.token_mixer = MIXERS[config.mixer]()
+        self.norm2 = NORMS[config.norm](dim)
         self.mlp = Mlp(dim, dim * config.mlp_ratio)
         self.layer_scale_1 = nn.Parameter(torch.full((dim,), config.layer_scale))
         self.layer_scale_2 = nn.Parameter(torch.full((dim,), config.layer_scale))
@@ -90,8 +104,6 @@ class Block(nn.Module):
 class MetaFormer(nn.Module):
     def __init__(self, config):
         super().__init__()
-        if config.mixer not in ("pool", "identity"):
-            raise ValueError(f"unknown token mixer {config.mixer!r}")
         self.config = config
         self.embeddings = nn.ModuleList()
         self.stages = nn.ModuleList()
@@ -105,7 +117,7 @@ class MetaFormer(nn.Module):
                 nn.Sequential(*(Block(dim, config) for _ in range(depth)))
             )
             channels = dim
-        self.norm = nn.GroupNorm(1, channels)
+        self.norm = NORMS[config.norm](channels)
         self.head = nn.Linear(channels, config.classes)
         self.apply(self._initialise)
 

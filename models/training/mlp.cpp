@@ -17,11 +17,17 @@
 
 namespace {
 
+#ifdef __AVX512F__
+typedef float Vector __attribute__((vector_size(64), aligned(4)));
+#else
 typedef float Vector __attribute__((vector_size(32), aligned(4)));
+#endif
 
 constexpr int TILE = 96;
-constexpr int ROWS = 6;      // of one block of the matrix product
-constexpr int COLUMNS = 16;  // of one block: two vectors
+constexpr int COLUMNS = 16;  // of one block of the matrix product
+constexpr int LANES = sizeof(Vector) / sizeof(float);
+constexpr int VECTORS = COLUMNS / LANES;
+constexpr int ROWS = 12 / VECTORS;  // of one block: its sums take 12 registers
 
 Vector load(const float *p) { return *reinterpret_cast<const Vector *>(p); }
 void store(float *p, Vector v) { *reinterpret_cast<Vector *>(p) = v; }
@@ -31,46 +37,42 @@ void store(float *p, Vector v) { *reinterpret_cast<Vector *>(p) = v; }
 template <int M>
 void block(int depth, const float *a, int64_t a_row, int64_t a_step, const float *b,
            int64_t b_step, float *c, int64_t c_row, bool add) {
-    Vector low[M], high[M];
-    for (int i = 0; i < M; i++) {
-        low[i] = add ? load(c + i * c_row) : Vector{};
-        high[i] = add ? load(c + i * c_row + 8) : Vector{};
-    }
+    Vector sums[M][VECTORS];
+    for (int i = 0; i < M; i++)
+        for (int v = 0; v < VECTORS; v++)
+            sums[i][v] = add ? load(c + i * c_row + v * LANES) : Vector{};
     for (int k = 0; k < depth; k++) {
-        const Vector b_low = load(b + k * b_step), b_high = load(b + k * b_step + 8);
-#pragma GCC unroll 6
+        Vector right[VECTORS];
+        for (int v = 0; v < VECTORS; v++) right[v] = load(b + k * b_step + v * LANES);
+#pragma GCC unroll 12
         for (int i = 0; i < M; i++) {
             const float value = a[i * a_row + k * a_step];
-            low[i] += value * b_low;
-            high[i] += value * b_high;
+            for (int v = 0; v < VECTORS; v++) sums[i][v] += value * right[v];
         }
     }
-    for (int i = 0; i < M; i++) {
-        store(c + i * c_row, low[i]);
-        store(c + i * c_row + 8, high[i]);
-    }
+    for (int i = 0; i < M; i++)
+        for (int v = 0; v < VECTORS; v++) store(c + i * c_row + v * LANES, sums[i][v]);
+}
+
+// Blocks of M rows as long as there are M, then of half as many.
+template <int M>
+void blocks(int rows, int depth, const float *a, int64_t a_row, int64_t a_step,
+            const float *b, int64_t b_step, float *c, int64_t c_row, bool add) {
+    int i = 0;
+    for (; i + M <= rows; i += M)
+        block<M>(depth, a + i * a_row, a_row, a_step, b, b_step, c + i * c_row, c_row, add);
+    if constexpr (M > 1)
+        blocks<M / 2>(rows - i, depth, a + i * a_row, a_row, a_step, b, b_step,
+                      c + i * c_row, c_row, add);
 }
 
 // c [rows, columns] (+)= a b. Column panel j of b begins at b + j * b_panel.
 void multiply(int rows, int columns, int depth, const float *a, int64_t a_row,
               int64_t a_step, const float *b, int64_t b_panel, int64_t b_step,
               float *c, bool add) {
-    for (int j = 0; j < columns / COLUMNS; j++) {
-        const float *panel = b + j * b_panel;
-        int i = 0;
-        for (; i + ROWS <= rows; i += ROWS)
-            block<ROWS>(depth, a + i * a_row, a_row, a_step, panel, b_step,
-                        c + i * columns + j * COLUMNS, columns, add);
-        const float *rest = a + i * a_row;
-        float *target = c + i * columns + j * COLUMNS;
-        switch (rows - i) {
-        case 1: block<1>(depth, rest, a_row, a_step, panel, b_step, target, columns, add); break;
-        case 2: block<2>(depth, rest, a_row, a_step, panel, b_step, target, columns, add); break;
-        case 3: block<3>(depth, rest, a_row, a_step, panel, b_step, target, columns, add); break;
-        case 4: block<4>(depth, rest, a_row, a_step, panel, b_step, target, columns, add); break;
-        case 5: block<5>(depth, rest, a_row, a_step, panel, b_step, target, columns, add); break;
-        }
-    }
+    for (int j = 0; j < columns / COLUMNS; j++)
+        blocks<ROWS>(rows, depth, a, a_row, a_step, b + j * b_panel, b_step,
+                     c + j * COLUMNS, columns, add);
 }
 
 // b [depth, columns], or its transpose, as panels of 16 columns.

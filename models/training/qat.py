@@ -23,14 +23,13 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import torch
-from torch.nn.functional import cross_entropy, kl_div, log_softmax, softmax
 
 import fast
-from data import MEAN, STD, Augmenter, load_folder, normalise
+from data import MEAN, STD, Augmenter, load_folder, normalise, save
 from export import difference, export_torchscript
 from metaformer import CONFIGS, MetaFormer
 from quantized import Exportable, Quantized, load_onnx, store_integers
-from train import rate_at, save, write_log
+from train import distillation, rate_at, write_log
 
 
 def parse():
@@ -75,17 +74,20 @@ def train_epoch(model, teacher, optimizer, batches, epoch, arguments):
     """One pass over the data; returns mean loss and share of correct answers."""
     steps = len(batches)
     total, warmup = arguments.epochs * steps, max(arguments.warmup * steps, 1)
-    heat, share = arguments.temperature, arguments.teacher
     loss_sum = correct = seen = 0
     for step, (images, labels) in enumerate(batches.epoch(epoch), epoch * steps):
         for group in optimizer.param_groups:
             group["lr"] = arguments.rate * rate_at(step, total, warmup, total)
         with torch.no_grad():
-            answers = softmax(teacher(images) / heat, 1)
-        logits = model(centred(images))
-        apart = kl_div(log_softmax(logits / heat, 1), answers, reduction="batchmean")
-        wrong = cross_entropy(logits, labels, label_smoothing=arguments.smoothing)
-        loss = share * heat * heat * apart + (1 - share) * wrong
+            answers = teacher(images)
+        loss = distillation(
+            logits := model(centred(images)),
+            answers,
+            labels,
+            arguments.teacher,
+            arguments.temperature,
+            arguments.smoothing,
+        )
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

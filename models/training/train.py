@@ -10,6 +10,12 @@ on from there, with the same result as without the interruption. log.csv has
 one line per epoch. The checkpoint holds the averaged weights too, which are
 what export.py and evaluate.py use.
 
+With --teacher the network learns from the answers of a teacher too, which teacher.py
+wrote. --start takes the weights of an
+exported network to begin with. With --minutes the schedule passes in that time,
+whatever number of epochs the machine manages; --epochs, --warmup, --cooldown and
+--whole then only give the proportions of its parts.
+
 To choose settings, hold out a part of the training images (--hold-out 5000)
 and compare on it; the test images are for the last run only.
 """
@@ -21,12 +27,13 @@ import time
 from pathlib import Path
 
 import torch
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, kl_div, log_softmax, softmax
 
 import fast
-from data import Augmenter, load_folder, normalise, split
+from data import Augmenter, accuracy, load_folder, save, split
 from metaformer import CONFIGS, Config, MetaFormer, count_macs, count_parameters
 from muon import Muon
+from quantized import load_onnx
 
 FIELDS = ["epoch", "seconds", "rate", "loss", "train", "held_out", "test"]
 
@@ -40,6 +47,11 @@ def parse():
     add("--data", type=Path, required=True, help="folder with train/ and test/")
     add("--output", type=Path, required=True, help="folder for checkpoint and log")
     add("--epochs", type=int, default=60, help="length of the schedule")
+    add("--minutes", type=float, help="pass through the schedule in this time instead")
+    add("--start", type=Path, help="ONNX file with the weights to begin with")
+    add("--teacher", type=Path, help="answers written by teacher.py")
+    add("--share", type=float, default=0.9, help="of the teacher in the loss")
+    add("--temperature", type=float, default=2.0, help="of the teacher's answers")
     add("--batch", type=int, default=250, help="images in a step")
     add("--optimizer", choices=["muon", "adamw"], default="muon")
     add("--rate", type=float, default=8e-3, help="highest learning rate")
@@ -102,27 +114,22 @@ def rate_at(step, total, warmup, cooldown):
     return min(1.0, (step + 1) / warmup, (total - step) / cooldown)
 
 
-@torch.no_grad()
-def accuracy(model, images, labels, batch=250):
-    correct = 0
-    for start in range(0, len(labels), batch):
-        logits = model(normalise(images[start : start + batch]))
-        correct += int((logits.argmax(1) == labels[start : start + batch]).sum())
-    return correct / len(labels)
-
-
-def save(path, content):
-    """Write beside and rename, so that an interruption never spoils the file."""
-    temporary = path.with_suffix(".tmp")
-    torch.save(content, temporary)
-    temporary.replace(path)
-
-
 def write_log(path, rows):
     with open(path, "w", newline="") as file:
         writer = csv.DictWriter(file, FIELDS, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+
+
+def distillation(logits, answers, labels, share, temperature, smoothing):
+    """Loss of logits against the logits of a teacher and the labels."""
+    apart = kl_div(
+        log_softmax(logits / temperature, 1),
+        softmax(answers / temperature, 1),
+        reduction="batchmean",
+    )
+    wrong = cross_entropy(logits, labels, label_smoothing=smoothing)
+    return share * temperature**2 * apart + (1 - share) * wrong
 
 
 def check_schedule(checkpoint, arguments):
@@ -138,20 +145,63 @@ def check_schedule(checkpoint, arguments):
         )
 
 
-def train_epoch(model, average, optimizers, batches, epoch, arguments):
-    """One pass over the data; returns mean loss and share of correct answers."""
+class Clock:
+    """The time that training took, and how far in the schedule it is by it."""
+
+    def __init__(self, minutes, elapsed):
+        self.minutes = minutes
+        self.began = time.monotonic() - elapsed
+
+    def elapsed(self):
+        return time.monotonic() - self.began
+
+    def place(self, step, total):
+        """The step that the schedule is at: `step` itself if it has no time."""
+        if not self.minutes:
+            return step
+        return min(1.0, self.elapsed() / (self.minutes * 60)) * total
+
+
+def train_epoch(
+    model, average, optimizers, batches, all_labels, answers, epoch, clock, arguments
+):
+    """One pass over the data; returns mean loss and share of correct answers.
+
+    The batches have the numbers of their images, which `all_labels` and `answers`,
+    those of the teacher if there is one, are looked up by.
+    """
     steps = len(batches)
-    schedule = [
+    total, warmup, cooldown, whole = (
         epochs * steps
-        for epochs in (arguments.epochs, arguments.warmup, arguments.cooldown)
-    ]
+        for epochs in (
+            arguments.epochs,
+            arguments.warmup,
+            arguments.cooldown,
+            arguments.whole,
+        )
+    )
+    first = epoch * steps
     loss_sum = correct = seen = 0
-    small = arguments.crop and epoch < arguments.epochs - arguments.whole
+    small = arguments.crop and clock.place(first, total) < total - whole
     size = (arguments.crop,) * 2 if small else None
-    for step, (images, labels) in enumerate(batches.epoch(epoch, size), epoch * steps):
-        rate = arguments.rate * rate_at(step, *schedule)
+    for step, (images, index) in enumerate(batches.epoch(epoch, size), first):
+        place = clock.place(step, total)
+        if place >= total:
+            break
+        rate = arguments.rate * rate_at(place, total, warmup, cooldown)
+        labels = all_labels[index]
         logits = model(images)
-        loss = cross_entropy(logits, labels, label_smoothing=arguments.smoothing)
+        if answers is None:
+            loss = cross_entropy(logits, labels, label_smoothing=arguments.smoothing)
+        else:
+            loss = distillation(
+                logits,
+                answers[index],
+                labels,
+                arguments.share,
+                arguments.temperature,
+                arguments.smoothing,
+            )
         loss.backward()
         for optimizer in optimizers:
             for group in optimizer.param_groups:
@@ -161,9 +211,12 @@ def train_epoch(model, average, optimizers, batches, epoch, arguments):
         # A short memory first, so that the start is forgotten.
         decay = min(arguments.average, (1 + step) / (10 + step))
         with torch.no_grad():
-            torch._foreach_lerp_(
-                list(average.parameters()), list(model.parameters()), 1 - decay
-            )
+            for mean, now in zip(
+                average.state_dict().values(), model.state_dict().values()
+            ):
+                # A batch norm counts its batches in an integer.
+                if mean.is_floating_point():
+                    mean.lerp_(now, 1 - decay)
         loss_sum += loss.item() * len(labels)
         correct += int((logits.argmax(1) == labels).sum())
         seen += len(labels)
@@ -185,7 +238,7 @@ def main():
     kept, held_out = split(labels, arguments.hold_out, arguments.seed)
     batches = Augmenter(
         images[kept],
-        labels[kept],
+        kept,
         arguments.batch,
         hole=arguments.hole,
         seed=arguments.seed * 1000,
@@ -195,6 +248,8 @@ def main():
     values |= {"classes": len(classes), "layer_scale": arguments.layer_scale}
     config = Config.from_dict(values)
     model = MetaFormer(config)
+    if arguments.start:
+        load_onnx(arguments.start, model)
     print(
         f"{arguments.network}: {count_parameters(model)} parameters, "
         f"{count_macs(model, *images.shape[2:])} multiply-accumulates, "
@@ -207,9 +262,10 @@ def main():
     for network in (model, average):
         fast.install(network)
     optimizers = make_optimizers(model, arguments)
+    answers = arguments.teacher and torch.load(arguments.teacher, weights_only=True)
 
     last = arguments.output / "last.pt"
-    first, rows = 0, []
+    first, rows, elapsed = 0, [], 0.0
     if last.exists():
         checkpoint = torch.load(last, weights_only=True)
         check_schedule(checkpoint, arguments)
@@ -218,20 +274,34 @@ def main():
         for optimizer, state in zip(optimizers, checkpoint["optimizers"]):
             optimizer.load_state_dict(state)
         first, rows = checkpoint["epoch"], checkpoint["log"]
+        elapsed = checkpoint["elapsed"]
         print(f"go on after epoch {first}", flush=True)
     settings = {
         k: str(v) if isinstance(v, Path) else v for k, v in vars(arguments).items()
     }
     (arguments.output / "settings.json").write_text(json.dumps(settings, indent=1))
 
-    for epoch in range(first, min(arguments.epochs, arguments.stop or 10**9)):
-        start = time.monotonic()
+    clock = Clock(arguments.minutes, elapsed)
+    number, ended = first, clock.place(first, arguments.epochs) >= arguments.epochs
+    while not ended and number != arguments.stop:
+        start = clock.elapsed()
         model.train()
-        loss, train = train_epoch(model, average, optimizers, batches, epoch, arguments)
-        number = epoch + 1
+        loss, train = train_epoch(
+            model,
+            average,
+            optimizers,
+            batches,
+            labels,
+            answers,
+            number,
+            clock,
+            arguments,
+        )
+        number += 1
+        ended = clock.place(number, arguments.epochs) >= arguments.epochs
         row = {
             "epoch": number,
-            "seconds": round(time.monotonic() - start, 1),
+            "seconds": round(clock.elapsed() - start, 1),
             "rate": f"{optimizers[0].param_groups[0]['lr']:.6f}",
             "loss": f"{loss:.4f}",
             "train": f"{train:.4f}",
@@ -241,7 +311,7 @@ def main():
             score = accuracy(average, images[held_out], labels[held_out])
             row["held_out"] = f"{score:.4f}"
         every = arguments.test_every
-        if number == arguments.epochs or (every and number % every == 0):
+        if ended or (every and number % every == 0):
             row["test"] = f"{accuracy(average, test_images, test_labels):.4f}"
         rows.append(row)
         save(
@@ -254,6 +324,7 @@ def main():
                     "cooldown": arguments.cooldown,
                 },
                 "epoch": number,
+                "elapsed": clock.elapsed(),
                 "model": model.state_dict(),
                 "average": average.state_dict(),
                 "optimizers": [o.state_dict() for o in optimizers],
