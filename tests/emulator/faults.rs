@@ -193,7 +193,7 @@ fn the_watchdog_ends_a_step_that_hangs() {
 }
 
 /// Weights that change while the firmware runs are noticed before the next inference, or
-/// within sixteen where each checks a part.
+/// within sixteen where each checks a sixteenth, from the first on.
 #[test]
 fn weights_that_change_are_noticed() {
     for (check, most) in [(WeightCheck::Inference, 1), (WeightCheck::Parts, 16)] {
