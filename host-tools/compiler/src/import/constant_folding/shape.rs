@@ -593,6 +593,8 @@ mod tests {
         assert!(unsqueeze(&[5], &[0, 0]).is_err());
         assert!(squeeze(&[2], Some(&[0])).is_err());
         assert!(flatten(&[2], i64::MIN).is_err());
-        assert!(matmul(&[3], &[3, 5]).is_err());
+        assert_eq!(matmul(&[3], &[2, 3, 5]), Ok(vec![2, 5]));
+        assert!(matmul(&[4], &[3, 5]).is_err());
+        assert!(matmul(&[3], &[3]).is_err());
     }
 }
