@@ -96,7 +96,11 @@ fn batch_norm_before_an_activation_that_is_written_out() {
     };
     for imported in check_block("GELU", Written::norm, |w, u| {
         let u = scaled(w, u);
-        let (root, one, half) = (w.number(1.414_213_5), w.number(1.0), w.number(0.5));
+        let (root, one, half) = (
+            w.number(std::f32::consts::SQRT_2),
+            w.number(1.0),
+            w.number(0.5),
+        );
         let scaled = w.op("Div", &[&u, &root], vec![]);
         let erf = w.op("Erf", &[&scaled], vec![]);
         let raised = w.either("Add", &erf, &one);
@@ -326,7 +330,11 @@ fn stems_with_a_norm_before_an_activation() {
     check_stem("GELU by erf", |w| {
         let x = w.stem("image");
         let x = w.norm(&x);
-        let (root, one, half) = (w.number(1.414_213_5), w.number(1.0), w.number(0.5));
+        let (root, one, half) = (
+            w.number(std::f32::consts::SQRT_2),
+            w.number(1.0),
+            w.number(0.5),
+        );
         let scaled = w.op("Div", &[&x, &root], vec![]);
         let erf = w.op("Erf", &[&scaled], vec![]);
         let raised = w.either("Add", &erf, &one);
