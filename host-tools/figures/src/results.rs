@@ -5,6 +5,7 @@
 
 mod committed;
 mod costs;
+mod damaged_input;
 mod figures;
 mod forms;
 mod kernels;

@@ -14,6 +14,8 @@ pub(super) struct Figures {
     pub(super) forms: Forms,
     pub(super) flat_grey: FlatGrey,
     pub(super) host: Host,
+    pub(super) fuzz: Fuzz,
+    pub(super) miri: Miri,
     pub(super) boards: Boards,
     pub(super) image: Image,
     pub(super) int4: Int4,
@@ -265,4 +267,30 @@ pub(super) struct FullSizeNetwork {
     pub(super) name: String,
     pub(super) parameters: String,
     pub(super) arena_bytes: u64,
+}
+
+/// Damaged input, of which none may fail.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Fuzz {
+    pub(super) command: String,
+    pub(super) measured: String,
+    pub(super) doors: Vec<Door>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Door {
+    pub(super) door: String,
+    pub(super) executions: u64,
+}
+
+/// Tests that Miri interpreted.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Miri {
+    pub(super) command: String,
+    pub(super) measured: String,
+    pub(super) kernel_tests: u64,
+    pub(super) protocol_tests: u64,
 }

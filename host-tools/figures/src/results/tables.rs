@@ -19,6 +19,7 @@ impl Sources {
         values.extend(self.of_the_image()?);
         values.extend(self.of_full_size()?);
         values.extend(self.of_kernels()?);
+        values.extend(self.of_damaged_input());
         values.extend(costs::values());
         Ok(values)
     }
