@@ -50,6 +50,22 @@ fn a_sparse_file_of_weights_is_refused_by_its_size() {
     }
 }
 
+/// Less than two kilobytes join the image with itself until it has millions of channels, and then
+/// name them again and again: each channel of each value was kept, in twelve gigabytes.
+#[test]
+fn an_image_of_millions_of_channels_is_not_followed() {
+    let start = Instant::now();
+    match import_file(&seed("image_joined_with_itself.onnx")) {
+        Err(ImportError::Unsupported { .. }) => {}
+        other => panic!("{other:?}"),
+    }
+    assert!(
+        start.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        start.elapsed()
+    );
+}
+
 #[test]
 fn names_do_not_reach_the_terminal_as_they_are() {
     for name in ["escape_names.onnx", "outside.onnx"] {

@@ -5,6 +5,10 @@ use std::collections::BTreeMap;
 use crate::import::constant_folding::{QdqParameters, Window, sliced_places};
 use crate::import::graph::{Element, Graph, Node, Tensor, ValueId};
 
+/// Most channels of all values together: a file names many values in few bytes, and may join what
+/// it has again and again.
+const MAX_CHANNELS: usize = 1 << 16;
+
 /// Channels of the image, each with a factor and a term.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Planes {
@@ -25,8 +29,12 @@ pub(super) struct Plane {
     pub(super) offset: f64,
 }
 
-/// Every value that is made of channels of the image, in execution order.
+/// Every value that is made of channels of the image, no more than the image has, in execution
+/// order: the first ones where they are many.
 pub(super) fn all(graph: &Graph, axis: usize, channels: usize) -> Vec<(ValueId, Planes)> {
+    let Some(mut budget) = MAX_CHANNELS.checked_sub(channels) else {
+        return Vec::new();
+    };
     let plane = |of_file| Plane {
         of_file,
         scale: 1.0,
@@ -46,6 +54,14 @@ pub(super) fn all(graph: &Graph, axis: usize, channels: usize) -> Vec<(ValueId, 
             continue;
         }
         for (output, planes) in made(graph, node, &known).unwrap_or_default() {
+            let count = planes.channels.len();
+            if count > channels {
+                continue;
+            }
+            let Some(left) = budget.checked_sub(count) else {
+                return order;
+            };
+            budget = left;
             known.insert(output, planes.clone());
             order.push((output, planes));
         }
@@ -66,7 +82,9 @@ fn made(
             let parts = parts.collect::<Option<Vec<_>>>()?;
             let output = node.output()?;
             let axis = axis_of(node, "axis", graph.shape(output)?.len())?;
+            let all = parts.iter().map(|part| part.channels.len()).sum::<usize>();
             let (first, rest) = parts.split_first()?;
+            (all <= known.get(&graph.input)?.channels.len()).then_some(())?;
             let mut joined = Planes::clone(first);
             for part in rest {
                 joined.channels.extend(&part.channels);
