@@ -6,6 +6,7 @@
 
 #![allow(unsafe_code)]
 
+mod block;
 pub(crate) mod pooling;
 pub(crate) mod products;
 mod table;
@@ -34,6 +35,9 @@ struct Unaligned<T>(T);
 /// The first values, and zeros if there are fewer.
 #[inline(always)]
 fn padded<T: Copy + Default, const N: usize>(values: &[T]) -> [T; N] {
+    if let Some(first) = values.first_chunk() {
+        return *first;
+    }
     let mut array = [T::default(); N];
     for (place, &value) in array.iter_mut().zip(values) {
         *place = value;

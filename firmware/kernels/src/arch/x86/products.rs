@@ -3,6 +3,7 @@
 
 use core::arch::x86_64::*;
 
+use super::block::Block;
 use super::table::look_up_all;
 use super::{Unaligned, has_avx2, has_vnni, padded, wide};
 use crate::arch::cast;
@@ -82,18 +83,7 @@ pub(crate) fn activate(
     is_done
 }
 
-/// The sums of up to four outputs for two tokens: in the lower half of a vector those of
-/// the first token, in the upper half those of the second.
-#[derive(Clone, Copy)]
-struct Block {
-    /// The first output, and how many of the four there are.
-    output: usize,
-    count: usize,
-    sums: __m256i,
-    multipliers: __m256i,
-}
-
-impl Block {
+impl Block<__m256i> {
     /// The requantized sums with a zero point.
     #[inline(always)]
     unsafe fn requantized(&self, zero: i32) -> __m256i {
@@ -117,7 +107,7 @@ impl Block {
 trait Sink {
     /// # Safety
     /// The processor has AVX2.
-    unsafe fn take(&mut self, block: Block);
+    unsafe fn take(&mut self, block: Block<__m256i>);
 }
 
 /// Sums as they are.
@@ -125,11 +115,11 @@ struct Sums<'a>([&'a mut [i32]; 2]);
 
 impl Sink for Sums<'_> {
     #[inline(always)]
-    unsafe fn take(&mut self, block: Block) {
+    unsafe fn take(&mut self, block: Block<__m256i>) {
         // SAFETY: the processor has AVX2, and both types have 256 bits.
         let lanes = unsafe { core::mem::transmute::<__m256i, [[i32; 4]; 2]>(block.sums) };
         for (token, sums) in self.0.iter_mut().zip(lanes) {
-            put(token, &block, sums);
+            block.put(token, sums);
         }
     }
 }
@@ -142,7 +132,7 @@ struct Indices<'a> {
 
 impl Sink for Indices<'_> {
     #[inline(always)]
-    unsafe fn take(&mut self, block: Block) {
+    unsafe fn take(&mut self, block: Block<__m256i>) {
         // SAFETY: the processor has AVX2, and both types have 256 bits.
         let lanes = unsafe {
             let values = block.requantized(self.zero);
@@ -152,7 +142,7 @@ impl Sink for Indices<'_> {
             core::mem::transmute::<__m256i, [[[i16; 4]; 2]; 2]>(packed)
         };
         for (token, [indices, _]) in self.tokens.iter_mut().zip(lanes) {
-            put(token, &block, indices);
+            block.put(token, indices);
         }
     }
 }
@@ -200,30 +190,20 @@ impl<'a> Values<'a> {
     fn four(&self, token: usize, output: usize) -> u32 {
         let token = self.tokens.get(token).and_then(|token| token.get(output..));
         let token = token.unwrap_or_default();
-        if let Some(&four) = token.first_chunk::<4>() {
-            return u32::from_le_bytes(four.map(|q| q as u8));
-        }
-        let mut four = [0; 4];
-        for (place, &q) in four.iter_mut().zip(token) {
-            *place = q as u8;
-        }
-        u32::from_le_bytes(four)
+        u32::from_le_bytes(padded(token).map(|q: i8| q as u8))
     }
 }
 
 impl Sink for Values<'_> {
     #[inline(always)]
-    unsafe fn take(&mut self, mut block: Block) {
+    unsafe fn take(&mut self, mut block: Block<__m256i>) {
         // SAFETY: the processor has AVX2, and types that are transmuted have 256 bits.
         let lanes = unsafe {
             if let Some(residual) = self.residual {
                 let both = u64::from(self.four(1, block.output)) << 32
                     | u64::from(self.four(0, block.output));
                 let old = _mm256_cvtepi8_epi32(_mm_cvtsi64_si128(both as i64));
-                let factors = match residual.get(block.output..).present().first_chunk::<4>() {
-                    Some(four) => load_four(four),
-                    None => load_four(&padded(residual.get(block.output..).present())),
-                };
+                let factors = load_four(&padded(residual.get(block.output..).present()));
                 block.sums = _mm256_add_epi32(block.sums, _mm256_mullo_epi32(factors, old));
             }
             let values = block.requantized(self.zero);
@@ -244,23 +224,7 @@ impl Sink for Values<'_> {
             core::mem::transmute::<__m256i, [[[i8; 4]; 4]; 2]>(packed)
         };
         for (token, [values, ..]) in self.tokens.iter_mut().zip(lanes) {
-            put(token, &block, values);
-        }
-    }
-}
-
-/// Writes the values of a block to a token, if there is one.
-#[inline(always)]
-fn put<T: Copy>(token: &mut [T], block: &Block, values: [T; 4]) {
-    let Some(places) = token.get_mut(block.output..) else {
-        return;
-    };
-    match places.first_chunk_mut::<4>() {
-        Some(places) if block.count == 4 => *places = values,
-        _ => {
-            for (place, value) in places.iter_mut().zip(values).take(block.count) {
-                *place = value;
-            }
+            block.put(token, values);
         }
     }
 }
@@ -354,11 +318,7 @@ unsafe fn blocks<M: Multiply>(
     let mut output = 0;
     while output < outputs {
         let count = (outputs - output).min(4);
-        let constants = linear.constants().get(2 * output..).present();
-        let constants = match constants.first_chunk::<8>() {
-            Some(constants) => *constants,
-            None => padded(constants),
-        };
+        let constants: [i32; 8] = padded(linear.constants().get(2 * output..).present());
         // SAFETY: there are at least `output + count` rows. A row has `inputs` weights and a
         // token as many values, so 16 can be read at each place below `whole`.
         unsafe {

@@ -7,6 +7,7 @@
 
 use core::arch::x86_64::*;
 
+use super::block::Block;
 use super::table::look_up_bytes;
 use super::{Unaligned, padded};
 use crate::arch::cast;
@@ -89,18 +90,7 @@ pub(super) fn both_mut(tile: &mut [i32], inputs: usize) -> [&mut [i8]; 2] {
     [first, rest.get_mut(..inputs).present()]
 }
 
-/// The sums of up to eight outputs for two tokens: in the lower half of a vector those of the
-/// first token, in the upper half those of the second.
-#[derive(Clone, Copy)]
-struct Block {
-    /// The first output, and how many of the eight there are.
-    output: usize,
-    count: usize,
-    sums: __m512i,
-    multipliers: __m512i,
-}
-
-impl Block {
+impl Block<__m512i> {
     /// The requantized sums with a zero point.
     ///
     /// # Safety
@@ -128,7 +118,7 @@ impl Block {
 trait Sink {
     /// # Safety
     /// The processor has what [`is_here`] asks for.
-    unsafe fn take(&mut self, block: Block);
+    unsafe fn take(&mut self, block: Block<__m512i>);
 }
 
 /// Sums as they are.
@@ -136,11 +126,11 @@ struct Sums<'a>([&'a mut [i32]; 2]);
 
 impl Sink for Sums<'_> {
     #[inline(always)]
-    unsafe fn take(&mut self, block: Block) {
+    unsafe fn take(&mut self, block: Block<__m512i>) {
         // SAFETY: both types have 512 bits.
         let lanes = unsafe { core::mem::transmute::<__m512i, [[i32; OUTPUTS]; 2]>(block.sums) };
         for (token, sums) in self.0.iter_mut().zip(lanes) {
-            put(token, &block, sums);
+            block.put(token, sums);
         }
     }
 }
@@ -153,7 +143,7 @@ struct Indices<'a> {
 
 impl Sink for Indices<'_> {
     #[inline(always)]
-    unsafe fn take(&mut self, block: Block) {
+    unsafe fn take(&mut self, block: Block<__m512i>) {
         // SAFETY: the processor has AVX-512, and both types have 128 bits.
         let lanes = unsafe {
             let values = block.requantized(self.zero);
@@ -161,7 +151,7 @@ impl Sink for Indices<'_> {
             core::mem::transmute::<__m128i, [[i8; OUTPUTS]; 2]>(_mm512_cvtusepi32_epi8(values))
         };
         for (token, indices) in self.tokens.iter_mut().zip(lanes) {
-            put(token, &block, indices);
+            block.put(token, indices);
         }
     }
 }
@@ -183,26 +173,18 @@ impl Values<'_> {
     fn eight(&self, token: usize, output: usize) -> i64 {
         let token = self.tokens.get(token).and_then(|token| token.get(output..));
         let token = token.unwrap_or_default();
-        let eight = match token.first_chunk::<OUTPUTS>() {
-            Some(&eight) => eight,
-            None => padded(token),
-        };
-        i64::from_le_bytes(eight.map(|q| q as u8))
+        i64::from_le_bytes(padded(token).map(|q: i8| q as u8))
     }
 }
 
 impl Sink for Values<'_> {
     #[inline(always)]
-    unsafe fn take(&mut self, mut block: Block) {
+    unsafe fn take(&mut self, mut block: Block<__m512i>) {
         // SAFETY: the processor has AVX-512, and types that are transmuted have one size.
         let lanes = unsafe {
             if let Some(residual) = self.residual {
                 let old = _mm_set_epi64x(self.eight(1, block.output), self.eight(0, block.output));
-                let factors = residual.get(block.output..).present();
-                let factors = match factors.first_chunk::<OUTPUTS>() {
-                    Some(eight) => *eight,
-                    None => padded(factors),
-                };
+                let factors = padded(residual.get(block.output..).present());
                 let factors = core::mem::transmute::<[i32; OUTPUTS], __m256i>(factors);
                 let factors = _mm512_broadcast_i64x4(factors);
                 let old = _mm512_cvtepi8_epi32(old);
@@ -226,23 +208,7 @@ impl Sink for Values<'_> {
             core::mem::transmute::<__m128i, [[i8; OUTPUTS]; 2]>(packed)
         };
         for (token, values) in self.tokens.iter_mut().zip(lanes) {
-            put(token, &block, values);
-        }
-    }
-}
-
-/// Writes the values of a block to a token, if there is one.
-#[inline(always)]
-fn put<T: Copy>(token: &mut [T], block: &Block, values: [T; OUTPUTS]) {
-    let Some(places) = token.get_mut(block.output..) else {
-        return;
-    };
-    match places.first_chunk_mut::<OUTPUTS>() {
-        Some(places) if block.count == OUTPUTS => *places = values,
-        _ => {
-            for (place, value) in places.iter_mut().zip(values).take(block.count) {
-                *place = value;
-            }
+            block.put(token, values);
         }
     }
 }
@@ -312,11 +278,7 @@ unsafe fn blocks(
             }
             at += INPUTS;
         }
-        let constants = linear.constants().get(2 * output..).present();
-        let constants = match constants.first_chunk::<16>() {
-            Some(constants) => *constants,
-            None => padded(constants),
-        };
+        let constants: [i32; 16] = padded(linear.constants().get(2 * output..).present());
         // SAFETY: both types have 512 bits; the processor has what the sink needs.
         unsafe {
             let constants = core::mem::transmute::<[i32; 16], __m512i>(constants);
