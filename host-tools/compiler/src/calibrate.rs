@@ -1,8 +1,6 @@
 //! Calibration: what the values of a network are like over a set of images.
 
 mod findings;
-mod histogram;
-mod moments;
 mod shift;
 
 pub mod equalise;
@@ -11,6 +9,7 @@ pub mod ranges;
 use std::collections::BTreeMap;
 
 use rayon::prelude::*;
+use tadpool_float::{keep_larger, largest, largest_magnitude};
 
 use crate::calibrate::ranges::{LayerRanges, Range, Ranges, Trained, inner_views};
 use crate::given::model_toml::RangeMethod;
@@ -20,11 +19,12 @@ use crate::quantize::precision::Precision;
 use crate::quantize::quant_model::Stream;
 
 pub use findings::{Finding, LabelledPixels, MAX_IMAGES, findings};
-pub use histogram::Histogram;
-pub use moments::Moments;
+pub use tadpool_float::{Histogram, Moments};
 
 /// Images that are in memory together.
 const BATCH: usize = 8;
+/// Most inputs of a matrix whose moments are taken; 128 MiB of products.
+const MAX_INPUTS: usize = 4096;
 /// Most tokens of one image whose products are taken, spread over its map.
 const MAX_TOKENS: usize = 256;
 
@@ -135,7 +135,7 @@ impl Calibration {
     /// The empty statistics, before any image.
     fn empty(network: &MetaFormer) -> Self {
         let moments = |inputs: usize| {
-            (1..=moments::MAX_INPUTS)
+            (1..=MAX_INPUTS)
                 .contains(&inputs)
                 .then(|| Moments::new(inputs))
         };
@@ -180,7 +180,8 @@ impl Calibration {
                 let pre_activation = match (layer.op.activation(), method) {
                     (Some(activation), RangeMethod::Mse) => {
                         let all = seen.pre_activation.min_max();
-                        seen.pre_activation.least_activated_error(activation, all)
+                        seen.pre_activation
+                            .least_activated_error(&|x| activation.apply(x), all)
                     }
                     (_, method) => choose(&seen.pre_activation, method),
                 };
@@ -215,9 +216,8 @@ impl Calibration {
 impl LayerCalibration {
     fn add(&mut self, seen: &SeenLayer) {
         self.output.merge(&seen.output);
-        larger(&mut self.channels, seen.channels.iter().copied());
-        let hidden = seen.hidden_channels.iter().copied();
-        larger(&mut self.hidden_channels, hidden);
+        keep_larger(&mut self.channels, &seen.channels);
+        keep_larger(&mut self.hidden_channels, &seen.hidden_channels);
         self.hidden = self.hidden.union(seen.hidden);
         for (&view, histogram) in &seen.inner {
             self.inner.entry(view).or_default().merge(histogram);
@@ -230,14 +230,6 @@ impl LayerCalibration {
                 moments.add(tokens);
             }
         }
-    }
-}
-
-/// Keeps the larger value of each channel; none is less than zero.
-fn larger(largest: &mut Vec<f32>, values: impl ExactSizeIterator<Item = f32>) {
-    largest.resize(values.len(), 0.0);
-    for (largest, value) in largest.iter_mut().zip(values) {
-        *largest = largest.max(value);
     }
 }
 
@@ -271,7 +263,7 @@ impl Seen {
             let stride = view.layer.output.tokens().div_ceil(MAX_TOKENS);
             let mut keep = |slot: usize| {
                 let tokens = view.values.chunks_exact(view.channels).step_by(stride);
-                layer.inputs[slot].extend(tokens.flatten());
+                tokens.for_each(|token| layer.inputs[slot].extend_from_slice(token));
             };
             let matrices = view.layer.op.layer().matrices();
             for (slot, _) in (0..)
@@ -284,15 +276,11 @@ impl Seen {
                 View::Hidden => layer.hidden = Range::of(view.values),
                 View::Preactivation => {
                     layer.pre_activation = Some(Histogram::of(view.values));
-                    for token in view.values.chunks_exact(view.channels) {
-                        larger(&mut layer.hidden_channels, token.iter().copied());
-                    }
+                    layer.hidden_channels = largest(view.values, view.channels);
                 }
                 View::Output => {
                     layer.output = Histogram::of(view.values);
-                    for token in view.values.chunks_exact(view.channels) {
-                        larger(&mut layer.channels, token.iter().map(|value| value.abs()));
-                    }
+                    layer.channels = largest_magnitude(view.values, view.channels);
                 }
                 _ => {}
             }

@@ -439,12 +439,6 @@ impl<'a> Matrix<'a> {
     }
 }
 
-impl Norm {
-    fn lists(&self) -> [&[f32]; 2] {
-        [&self.gamma, &self.beta]
-    }
-}
-
 impl Linear {
     fn lists(&self) -> [&[f32]; 2] {
         [&self.weight, &self.bias]

@@ -13,6 +13,7 @@ pub mod float;
 use std::fmt;
 
 pub use layer_name::{LayerName, StageName};
+pub use tadpool_float::{Norm, NormScope};
 
 pub use crate::layers::attention::Attention;
 pub use crate::layers::channel_mlp::ChannelMlp;
@@ -86,33 +87,6 @@ pub struct Residual {
     /// One factor per channel of the residual stream; ones if the network has
     /// none.
     pub res_scale: Vec<f32>,
-}
-
-/// `gamma * (x - mean) / sqrt(variance + epsilon) + beta`, or without a mean (RMSNorm)
-/// `gamma * x / sqrt(mean of x^2 + epsilon) + beta`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Norm {
-    /// Which values share a mean and a variance.
-    pub scope: NormScope,
-    /// Whether the mean is taken off; of fixed statistics it is, by `beta`.
-    pub centred: bool,
-    /// Factor per channel.
-    pub gamma: Vec<f32>,
-    /// Term per channel; zeros if the network has none.
-    pub beta: Vec<f32>,
-    /// Added to the variance.
-    pub epsilon: f32,
-}
-
-/// Which values a norm takes a mean and a variance of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NormScope {
-    /// The whole map: GroupNorm with one group.
-    Map,
-    /// The channels of each token: LayerNorm.
-    Token,
-    /// None: `gamma * x + beta`, as BatchNorm is after training, or no norm at all.
-    Fixed,
 }
 
 /// `y = weight * x + bias`.

@@ -25,11 +25,12 @@ const FIELDS: [&str; 6] = [
 /// Files that each package has beside its sources.
 const FILES: [&str; 3] = ["LICENSE-APACHE", "LICENSE-MIT", "README.md"];
 /// Packages without large dependencies.
-const SMALL: [&str; 10] = [
+const SMALL: [&str; 11] = [
     "memory-planner",
     "tadpool-boards",
     "tadpool-build",
     "tadpool-cycles",
+    "tadpool-float",
     "tadpool-input",
     "tadpool-kernels",
     "tadpool-latency",

@@ -3,12 +3,13 @@
 pub(crate) mod quantize;
 pub(crate) mod recognise;
 
+use tadpool_float::normalise;
 use tadpool_kernels::identity as kernel;
 use tadpool_kernels::norm::Norm as KernelNorm;
 use tadpool_kernels::normed;
 
 use crate::layers::{BoxedStep, LayerKind, Part, Places, QuantKind, QuantOp};
-use crate::network::float::{Observe, add_branch, norm::normalise};
+use crate::network::float::{Observe, add_branch};
 use crate::network::{Layer, Norm, Residual};
 use crate::quantize::QuantError;
 use crate::quantize::context::Context;

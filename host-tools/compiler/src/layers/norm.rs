@@ -3,9 +3,11 @@
 //! Its integer form is an [identity mixer](crate::layers::identity) without the residual
 //! stream.
 
+use tadpool_float::normalise;
+
 use crate::layers::identity;
 use crate::layers::{LayerKind, Part, QuantOp};
-use crate::network::float::{Observe, norm::normalise};
+use crate::network::float::Observe;
 use crate::network::{Layer, Norm};
 use crate::quantize::QuantError;
 use crate::quantize::context::Context;

@@ -5,12 +5,9 @@
 //! are accumulated in `f64`. Each [kind of layer](crate::layers) runs itself; here is
 //! what they share.
 
-pub(crate) mod depthwise;
-mod gelu;
-pub(crate) mod matrix;
-pub(crate) mod norm;
+use tadpool_float::{Map, Matrix, depthwise, gelu};
 
-use crate::network::{Activation, Layer, MetaFormer, Residual};
+use crate::network::{Activation, Depthwise, Layer, Linear, MetaFormer, Residual, Shape};
 
 /// A map that a layer computed.
 #[derive(Debug, Clone, Copy)]
@@ -102,25 +99,41 @@ pub fn resume(
 
 /// `x = res_scale * x + layer_scale * branch`, token by token.
 pub(crate) fn add_branch(x: &mut [f32], branch: &[f32], residual: &Residual) {
-    let channels = residual.layer_scale.len().max(1);
-    for (x, branch) in x
-        .chunks_exact_mut(channels)
-        .zip(branch.chunks_exact(channels))
-    {
-        let scales = residual.res_scale.iter().zip(&residual.layer_scale);
-        for ((x, branch), (res_scale, layer_scale)) in x.iter_mut().zip(branch).zip(scales) {
-            *x = res_scale * *x + layer_scale * branch;
-        }
-    }
+    tadpool_float::add_branch(x, branch, &residual.res_scale, &residual.layer_scale);
 }
 
 /// The activation of every value.
 pub(crate) fn activate(activation: Activation, values: &mut [f32]) {
     match activation {
-        Activation::Gelu => gelu::gelu_all(values),
+        Activation::Gelu => gelu(values),
         Activation::Relu => values.iter_mut().for_each(|value| *value = value.max(0.0)),
         _ => values
             .iter_mut()
             .for_each(|value| *value = activation.apply(f64::from(*value)) as f32),
+    }
+}
+
+impl Linear {
+    /// The weights as products take them.
+    pub(crate) fn matrix(&self) -> Matrix {
+        Matrix::new(self.inputs, &self.weight, &self.bias)
+    }
+}
+
+impl Depthwise {
+    /// The convolution of a map.
+    pub(crate) fn run(&self, shape: Shape, x: &[f32]) -> Vec<f32> {
+        depthwise(x, shape.map(), self.window, &self.weight, &self.bias)
+    }
+}
+
+impl Shape {
+    /// The sizes as float arithmetic takes them.
+    pub(crate) fn map(self) -> Map {
+        Map {
+            height: self.height,
+            width: self.width,
+            channels: self.channels,
+        }
     }
 }

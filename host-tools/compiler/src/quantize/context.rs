@@ -1,9 +1,10 @@
 //! The inputs of the quantization of one layer, and the checks that all layers share.
 
+use tadpool_float::{Column, Covariance};
 use tadpool_kernels::norm::Norm;
 use tadpool_kernels::normed::{self, Normed};
 
-use super::gptq::{Column, Covariance, Guide, means};
+use super::gptq::{Guide, means};
 use super::{Pixels, QuantError, Rounding, fixed};
 use crate::calibrate::ranges::{LayerRanges, Range};
 use crate::calibrate::{Calibration, Moments};

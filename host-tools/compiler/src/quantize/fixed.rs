@@ -1,6 +1,6 @@
 //! Pieces that several layer kinds share.
 
-use super::gptq::{Guide, RoundedMatrix, correction};
+use super::gptq::{Guide, RoundedMatrix, correction, round};
 use super::lattice;
 use crate::calibrate::ranges::Range;
 use crate::quantize::quant_model::{Quant, QuantMatrix, WeightBits};
@@ -78,7 +78,7 @@ impl Rows {
             return self.nearest(scales);
         }
         let mut rounded = match &guide.covariance {
-            Some(covariance) => covariance.round(&self.weights, self.bits, &scales, allowed),
+            Some(covariance) => round(covariance, &self.weights, self.bits, &scales, allowed),
             None => self.nearest(scales),
         };
         if let Some(mean) = &guide.mean {

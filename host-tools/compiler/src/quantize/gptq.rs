@@ -1,25 +1,10 @@
-//! Rounding that looks at the outputs: a weight is not rounded alone, but so
-//! that the whole row changes what it computes as little as possible.
-//!
-//! A row with the rounding error `e` is off by `e . (x - mean)` once its bias is
-//! corrected by `e . mean`, so the mean square is `e' H e` with the covariance
-//! `H` of the inputs `x`. Its least value over whole numbers is searched as in
-//! GPTQ: with the Cholesky factor `H = R' R`, one input after the other is
-//! rounded and what that costs is made up for by those that follow (Frantar et
-//! al., 2022; Chen et al., 2025, show that this is Babai's nearest plane). Then
-//! single weights are moved by whole steps as long as that helps.
+//! GPTQ: rounds the rows of a matrix so that they change what it computes as little as
+//! possible, by the [covariance](tadpool_float::Covariance) of what it reads.
 
-use fearless_simd::{Level, Simd, SimdBase, dispatch, f64x8};
-use rayon::prelude::*;
+use tadpool_float::{Column, Covariance, Moments};
 
-use crate::calibrate::Moments;
 use crate::quantize::quant_model::{QuantMatrix, WeightBits};
 
-/// Part of the mean variance that is added to each, so that inputs which
-/// calibration saw too little of do not carry large corrections.
-const DAMPING: f64 = 0.01;
-/// Passes over a row in which weights are moved one at a time.
-const PASSES: usize = 8;
 /// Parts of the largest weight that the steps of an int4 row may reach up to.
 const REACHES: [f64; 10] = [1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55];
 
@@ -31,21 +16,6 @@ pub(crate) struct RoundedMatrix {
     /// The correction of each row's bias: the mean error that rounding adds to its
     /// output on average, if that is corrected.
     pub(crate) correction: Vec<f64>,
-}
-
-/// Where the column of a matrix comes from: the input that calibration saw, and
-/// what the trained weight of it was multiplied with.
-pub(crate) type Column = (usize, f64);
-
-/// The covariance of a matrix's inputs and its factor.
-pub(crate) struct Covariance {
-    /// Inputs in the order of the factor: the one that varies most is the last,
-    /// and rounded first.
-    order: Vec<usize>,
-    /// `R`, row-major.
-    factor: Vec<f64>,
-    /// `R' R`, symmetric.
-    covariance: Vec<f64>,
 }
 
 /// The calibration data that rounding uses besides the weights.
@@ -69,8 +39,10 @@ pub(crate) fn correction(
     rows.zip(matrix.rows())
         .zip(scales)
         .map(|((row, integers), &scale)| {
-            let errors = errors(row, integers, scale).zip(mean);
-            errors.map(|(error, mean)| error * mean).sum()
+            let weights = row.iter().zip(integers).zip(mean);
+            weights
+                .map(|((weight, &integer), mean)| (weight - scale * f64::from(integer)) * mean)
+                .sum()
         })
         .collect()
 }
@@ -85,230 +57,30 @@ pub(crate) fn means(moments: &Moments, columns: &[Column]) -> Vec<f64> {
     columns.iter().map(mean).collect()
 }
 
-impl Covariance {
-    /// For a matrix with these columns; `None` if calibration saw no variance.
-    pub(crate) fn of(moments: &Moments, columns: &[Column]) -> Option<Self> {
-        let count = columns.len();
-        let covariance = |a: usize, b: usize| {
-            let ((a, by_a), (b, by_b)) = (columns[a], columns[b]);
-            // A column that is multiplied with zero is one of zeros.
-            match by_a * by_b {
-                0.0 => 0.0,
-                by => moments.covariance(a, b) / by,
-            }
-        };
-        let variance: Vec<f64> = (0..count)
-            .map(|column| covariance(column, column))
-            .collect();
-        let mut order: Vec<usize> = (0..count).collect();
-        order.sort_by(|&a, &b| variance[a].total_cmp(&variance[b]).then(a.cmp(&b)));
-        let damping = DAMPING * variance.iter().sum::<f64>() / count.max(1) as f64;
-        if !(damping.is_finite() && damping > 0.0) {
-            return None;
-        }
-        let mut ordered = vec![0.0; count * count];
-        ordered
-            .par_chunks_exact_mut(count)
-            .enumerate()
-            .for_each(|(row, values)| {
-                for (column, value) in values.iter_mut().enumerate() {
-                    *value = covariance(order[row], order[column]);
-                }
-                values[row] += damping;
-            });
-        let factor = dispatch!(Level::new(), simd => cholesky(simd, &ordered, count))?;
-        Some(Self {
-            factor,
-            covariance: ordered,
-            order,
-        })
+/// Rounds all rows of a matrix, given row-major. `widest` holds the scale of each row that cuts
+/// off no weight, `allowed` is the next scale that a row can have to one that is wished for.
+pub(crate) fn round(
+    covariance: &Covariance,
+    weights: &[f64],
+    bits: WeightBits,
+    widest: &[f64],
+    allowed: impl Fn(f64) -> f64 + Sync,
+) -> RoundedMatrix {
+    let reaches: &[f64] = match bits {
+        WeightBits::Int8 => &REACHES[..1],
+        WeightBits::Int4 => &REACHES,
+    };
+    let rows = covariance.round(weights, bits.grid(), widest, reaches, &allowed);
+    RoundedMatrix {
+        scales: rows.iter().map(|(_, scale)| *scale).collect(),
+        correction: vec![0.0; rows.len()],
+        matrix: QuantMatrix {
+            outputs: rows.len(),
+            inputs: weights.len() / rows.len().max(1),
+            bits,
+            weights: rows.into_iter().flat_map(|(row, _)| row).collect(),
+        },
     }
-
-    /// Rounds all rows of a matrix, given row-major. `widest` holds the scale of
-    /// each row that cuts off no weight, `allowed` is the next scale that a row
-    /// can have to one that is wished for.
-    pub(crate) fn round(
-        &self,
-        weights: &[f64],
-        bits: WeightBits,
-        widest: &[f64],
-        allowed: impl Fn(f64) -> f64 + Sync,
-    ) -> RoundedMatrix {
-        let inputs = self.order.len();
-        let rows: Vec<(Vec<i8>, f64)> = weights
-            .par_chunks_exact(inputs)
-            .zip(widest)
-            .map(|(row, &widest)| {
-                let ordered: Vec<f64> = self.order.iter().map(|&input| row[input]).collect();
-                let (scale, rounded) = dispatch!(Level::new(), simd => {
-                    self.round_row(simd, &ordered, bits, widest, &allowed)
-                });
-                let mut integers = vec![0; inputs];
-                for (&input, &integer) in self.order.iter().zip(&rounded) {
-                    integers[input] = integer;
-                }
-                (integers, scale)
-            })
-            .collect();
-        RoundedMatrix {
-            scales: rows.iter().map(|(_, scale)| *scale).collect(),
-            correction: vec![0.0; rows.len()],
-            matrix: QuantMatrix {
-                outputs: rows.len(),
-                inputs,
-                bits,
-                weights: rows.into_iter().flat_map(|(row, _)| row).collect(),
-            },
-        }
-    }
-
-    /// Scale and integers of one row, in the order of the factor.
-    #[inline(always)]
-    fn round_row<S: Simd>(
-        &self,
-        simd: S,
-        row: &[f64],
-        bits: WeightBits,
-        widest: f64,
-        allowed: impl Fn(f64) -> f64,
-    ) -> (f64, Vec<i8>) {
-        let reaches: &[f64] = match bits {
-            WeightBits::Int8 => &REACHES[..1],
-            WeightBits::Int4 => &REACHES,
-        };
-        let nearest = row.iter().map(|weight| bits.nearest(weight / widest));
-        let nearest: Vec<i8> = nearest.collect();
-        let mut best = (self.error(simd, row, &nearest, widest), widest, nearest);
-        for reach in reaches {
-            let scale = if *reach == 1.0 {
-                widest
-            } else {
-                allowed(widest * reach)
-            };
-            let rounded = self.nearest_plane(simd, row, bits, scale);
-            let error = self.error(simd, row, &rounded, scale);
-            if error < best.0 {
-                best = (error, scale, rounded);
-            }
-        }
-        let (_, scale, mut rounded) = best;
-        self.improve(simd, row, bits, scale, &mut rounded);
-        (scale, rounded)
-    }
-
-    /// Rounds the last input, then the one before it for what that left over, and
-    /// so on.
-    #[inline(always)]
-    fn nearest_plane<S: Simd>(
-        &self,
-        simd: S,
-        row: &[f64],
-        bits: WeightBits,
-        scale: f64,
-    ) -> Vec<i8> {
-        let count = row.len();
-        let mut rounded = vec![0; count];
-        let mut errors = vec![0.0; count];
-        for at in (0..count).rev() {
-            let factor = &self.factor[at * count..][..count];
-            let left = dot(simd, &factor[at + 1..], &errors[at + 1..]) / factor[at];
-            rounded[at] = bits.nearest((row[at] + left) / scale);
-            errors[at] = row[at] - scale * f64::from(rounded[at]);
-        }
-        rounded
-    }
-
-    /// Moves one weight at a time to where the others leave the least error.
-    #[inline(always)]
-    fn improve<S: Simd>(
-        &self,
-        simd: S,
-        row: &[f64],
-        bits: WeightBits,
-        scale: f64,
-        rounded: &mut [i8],
-    ) {
-        let count = row.len();
-        let line = |at: usize| &self.covariance[at * count..][..count];
-        let errors: Vec<f64> = errors(row, rounded, scale).collect();
-        let mut slope: Vec<f64> = (0..count).map(|at| dot(simd, line(at), &errors)).collect();
-        for _ in 0..PASSES {
-            let mut moved = false;
-            for at in 0..count {
-                let variance = line(at)[at];
-                let here = scale * f64::from(rounded[at]);
-                let to = bits.nearest((here + slope[at] / variance) / scale);
-                // What the move adds to the error of this weight.
-                let change = here - scale * f64::from(to);
-                let gain = -change * (2.0 * slope[at] + change * variance);
-                if to != rounded[at] && gain > 1e-12 * variance * scale * scale {
-                    rounded[at] = to;
-                    moved = true;
-                    for (slope, value) in slope.iter_mut().zip(line(at)) {
-                        *slope += change * value;
-                    }
-                }
-            }
-            if !moved {
-                break;
-            }
-        }
-    }
-
-    /// `e' H e`.
-    #[inline(always)]
-    fn error<S: Simd>(&self, simd: S, row: &[f64], rounded: &[i8], scale: f64) -> f64 {
-        let errors: Vec<f64> = errors(row, rounded, scale).collect();
-        let lines = self.factor.chunks_exact(row.len()).enumerate();
-        lines
-            .map(|(at, line)| dot(simd, &line[at..], &errors[at..]).powi(2))
-            .sum()
-    }
-}
-
-fn errors(row: &[f64], rounded: &[i8], scale: f64) -> impl Iterator<Item = f64> {
-    row.iter()
-        .zip(rounded)
-        .map(move |(weight, &integer)| weight - scale * f64::from(integer))
-}
-
-/// The upper triangle `R` with `R' R = matrix`; `None` if there is none.
-#[inline(always)]
-fn cholesky<S: Simd>(simd: S, matrix: &[f64], count: usize) -> Option<Vec<f64>> {
-    let mut lower = vec![0.0; count * count];
-    for row in 0..count {
-        let (above, line) = lower.split_at_mut(row * count);
-        for column in 0..row {
-            let other = &above[column * count..][..count];
-            let rest = matrix[row * count + column] - dot(simd, &line[..column], &other[..column]);
-            line[column] = rest / other[column];
-        }
-        let rest = matrix[row * count + row] - dot(simd, &line[..row], &line[..row]);
-        if !(rest > 0.0 && rest.is_finite()) {
-            return None;
-        }
-        line[row] = rest.sqrt();
-    }
-    let mut upper = vec![0.0; count * count];
-    for row in 0..count {
-        for column in 0..=row {
-            upper[column * count + row] = lower[row * count + column];
-        }
-    }
-    Some(upper)
-}
-
-/// A sum of products in a fixed order of eight lanes, the same on every machine.
-#[inline(always)]
-fn dot<S: Simd>(simd: S, a: &[f64], b: &[f64]) -> f64 {
-    let (a_lanes, a_rest) = a.as_chunks::<8>();
-    let (b_lanes, b_rest) = b.as_chunks::<8>();
-    let mut lanes = f64x8::splat(simd, 0.0);
-    for (a, b) in a_lanes.iter().zip(b_lanes) {
-        lanes += f64x8::from_slice(simd, a) * f64x8::from_slice(simd, b);
-    }
-    let rest: f64 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
-    lanes.as_slice().iter().sum::<f64>() + rest
 }
 
 #[cfg(test)]
@@ -317,77 +89,39 @@ mod tests {
 
     use super::*;
 
-    fn error(covariance: &Covariance, row: &[f64], rounded: &[i8], scale: f64) -> f64 {
-        dispatch!(Level::new(), simd => covariance.error(simd, row, rounded, scale))
-    }
-
-    /// Correlated inputs and rows of weights from a seed.
-    fn example(seed: u64, inputs: usize, outputs: usize) -> (Moments, Vec<f64>, Vec<f32>) {
-        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        let mut value = || {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 40) as f32 / (1 << 23) as f32 - 1.0
-        };
-        let mix: Vec<f32> = (0..inputs * inputs).map(|_| value()).collect();
-        let mut tokens = Vec::new();
-        for _ in 0..3 * inputs {
-            let source: Vec<f32> = (0..inputs).map(|_| value()).collect();
-            let rows = mix.chunks_exact(inputs);
-            tokens.extend(
-                rows.map(|row| row.iter().zip(&source).map(|(a, b)| a * b).sum::<f32>() + 0.5),
-            );
-        }
-        let mut moments = Moments::new(inputs);
-        moments.add(&tokens);
-        let weights = (0..inputs * outputs).map(|_| f64::from(value())).collect();
-        (moments, weights, tokens)
-    }
-
-    fn widest(weights: &[f64], inputs: usize, bits: WeightBits) -> Vec<f64> {
-        let largest = |row: &[f64]| row.iter().fold(0.0f64, |max, w| max.max(w.abs()));
-        weights
-            .chunks_exact(inputs)
-            .map(|row| largest(row) / f64::from(bits.largest()))
-            .collect()
+    /// A number in -1..1.
+    fn value(state: &mut u64) -> f32 {
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        (*state >> 40) as f32 / (1 << 23) as f32 - 1.0
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(40))]
 
         #[test]
-        fn never_worse_than_the_nearest_step(seed in any::<u64>(), inputs in 1usize..40, int4 in any::<bool>()) {
-            let bits = if int4 { WeightBits::Int4 } else { WeightBits::Int8 };
-            let (moments, weights, _) = example(seed, inputs, 3);
-            let columns: Vec<Column> = (0..inputs).map(|input| (input, 1.0)).collect();
-            let covariance = Covariance::of(&moments, &columns).unwrap();
-            let widest = widest(&weights, inputs, bits);
-            let rounded = covariance.round(&weights, bits, &widest, |scale| scale);
-            let ordered = |row: &[f64]| covariance.order.iter().map(|&i| row[i]).collect::<Vec<_>>();
-            for (output, row) in weights.chunks_exact(inputs).enumerate() {
-                let nearest: Vec<i8> = row.iter().map(|w| bits.nearest(w / widest[output])).collect();
-                let integers = &rounded.matrix.weights[output * inputs..][..inputs];
-                let error = |integers: &[i8], scale: f64| {
-                    let integers: Vec<i8> = covariance.order.iter().map(|&i| integers[i]).collect();
-                    error(&covariance, &ordered(row), &integers, scale)
-                };
-                let (plain, looked) = (error(&nearest, widest[output]), error(integers, rounded.scales[output]));
-                prop_assert!(looked <= plain * (1.0 + 1e-9), "{} > {}", looked, plain);
-                for &integer in integers {
-                    prop_assert!(integer.unsigned_abs() <= bits.largest().unsigned_abs());
-                    prop_assert_eq!(integer % bits.step(), 0);
-                }
-            }
-        }
-
-        #[test]
         fn the_correction_keeps_the_mean(seed in any::<u64>(), inputs in 1usize..24) {
-            let (moments, weights, tokens) = example(seed, inputs, 2);
+            let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+            // What the inputs share makes them depend on each other.
+            let tokens: Vec<f32> = (0..3 * inputs)
+                .flat_map(|_| {
+                    let shared = value(&mut state) + 0.5;
+                    (0..inputs).map(|_| shared + value(&mut state)).collect::<Vec<_>>()
+                })
+                .collect();
+            let mut moments = Moments::new(inputs);
+            moments.add(&tokens);
+            let weights: Vec<f64> = (0..2 * inputs).map(|_| f64::from(value(&mut state))).collect();
             let columns: Vec<Column> = (0..inputs).map(|input| (input, 1.0)).collect();
             let covariance = Covariance::of(&moments, &columns).unwrap();
-            let widest = widest(&weights, inputs, WeightBits::Int4);
-            let rounded = covariance.round(&weights, WeightBits::Int4, &widest, |scale| scale);
+            let bits = WeightBits::Int4;
+            let widest = |row: &[f64]| {
+                let largest = row.iter().fold(0.0f64, |max, w| max.max(w.abs()));
+                largest / f64::from(bits.largest())
+            };
+            let widest: Vec<f64> = weights.chunks_exact(inputs).map(widest).collect();
+            let rounded = round(&covariance, &weights, bits, &widest, |scale| scale);
             let mean = means(&moments, &columns);
             let correction = correction(&weights, &rounded.matrix, &rounded.scales, &mean);
             for (output, row) in weights.chunks_exact(inputs).enumerate() {
@@ -399,48 +133,5 @@ mod tests {
                 prop_assert!((off - correction[output]).abs() < 1e-5);
             }
         }
-    }
-
-    #[test]
-    fn looking_at_the_outputs_pays() {
-        let (mut nearest, mut looked) = (0.0, 0.0);
-        for seed in 0..4 {
-            let (moments, weights, _) = example(seed, 32, 8);
-            let columns: Vec<Column> = (0..32).map(|input| (input, 1.0)).collect();
-            let covariance = Covariance::of(&moments, &columns).unwrap();
-            let widest = widest(&weights, 32, WeightBits::Int4);
-            for (row, &scale) in weights.chunks_exact(32).zip(&widest) {
-                let row: Vec<f64> = covariance.order.iter().map(|&i| row[i]).collect();
-                let plain: Vec<i8> = row
-                    .iter()
-                    .map(|w| WeightBits::Int4.nearest(w / scale))
-                    .collect();
-                nearest += error(&covariance, &row, &plain, scale);
-                let (scale, integers) = dispatch!(Level::new(), simd => {
-                    covariance.round_row(simd, &row, WeightBits::Int4, scale, |scale| scale)
-                });
-                looked += error(&covariance, &row, &integers, scale);
-            }
-        }
-        assert!(looked < 0.6 * nearest, "{looked} against {nearest}");
-    }
-
-    #[test]
-    fn the_number_of_threads_does_not_count() {
-        let (moments, weights, _) = example(7, 40, 24);
-        let columns: Vec<Column> = (0..40).map(|input| (input, 1.0 + input as f64)).collect();
-        let run = |threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build()
-                .unwrap();
-            pool.install(|| {
-                let covariance = Covariance::of(&moments, &columns).unwrap();
-                let widest = widest(&weights, 40, WeightBits::Int4);
-                let rounded = covariance.round(&weights, WeightBits::Int4, &widest, |scale| scale);
-                (rounded.matrix, rounded.scales)
-            })
-        };
-        assert_eq!(run(1), run(3));
     }
 }

@@ -1,8 +1,10 @@
 //! Linear layers of a branch: the one that reads a norm which is written out, and the
 //! one that joins the residual stream.
 
+use tadpool_float::Column;
+
 use super::fixed::{Rows, product_bound};
-use super::gptq::{Column, Guide, RoundedMatrix};
+use super::gptq::{Guide, RoundedMatrix};
 use super::{Context, QuantError};
 use crate::network::{Linear, Norm, Residual};
 use crate::quantize::quant_model::{

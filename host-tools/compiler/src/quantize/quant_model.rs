@@ -5,6 +5,8 @@
 
 mod linear;
 
+use tadpool_float::Grid;
+
 pub use linear::{
     QuantDepthwise, QuantPlainLinear, QuantResidual, QuantResidualLinear, QuantWideLinear,
 };
@@ -155,10 +157,17 @@ impl WeightBits {
         }
     }
 
+    /// The integers that a weight may become.
+    pub const fn grid(self) -> Grid {
+        Grid {
+            step: self.step(),
+            largest: self.largest(),
+        }
+    }
+
     /// The nearest weight to `steps` of the weights' scale.
     pub fn nearest(self, steps: f64) -> i8 {
-        let (step, largest) = (f64::from(self.step()), f64::from(self.largest()));
-        ((steps / step).round() * step).clamp(-largest, largest) as i8
+        self.grid().nearest(steps)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Channel MLP: the norm goes into `fc1`.
 
+use tadpool_float::Column;
 use tadpool_kernels::norm::Norm;
 
 use crate::network::{ChannelMlp, NormScope};
@@ -7,7 +8,7 @@ use crate::quantize::QuantError;
 use crate::quantize::activation::{around, table};
 use crate::quantize::context::{Context, largest_deviation};
 use crate::quantize::fixed::{Rows, parts, product_bound};
-use crate::quantize::gptq::{Column, RoundedMatrix};
+use crate::quantize::gptq::RoundedMatrix;
 use crate::quantize::linear::{self, Names};
 use crate::quantize::quant_model::{Quant, QuantChannelMlp, QuantMatrix, QuantNormedMlp, QuantOp};
 

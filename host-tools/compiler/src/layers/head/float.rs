@@ -1,9 +1,8 @@
 //! Head: mean over tokens, perhaps an MLP, and a linear layer.
 
 use crate::network::Head;
-use crate::network::float::matrix::Matrix;
-use crate::network::float::norm::normalise;
 use crate::network::float::{Observe, View, activate};
+use tadpool_float::normalise;
 
 /// The class scores.
 pub(crate) fn run(op: &Head, x: &[f32], view: Observe<'_>) -> Vec<f32> {
@@ -13,7 +12,7 @@ pub(crate) fn run(op: &Head, x: &[f32], view: Observe<'_>) -> Vec<f32> {
         mean = normalise(norm, &mean);
     }
     if let Some(hidden) = &op.hidden {
-        mean = Matrix::new(&hidden.fc1).product(&mean);
+        mean = hidden.fc1.matrix().product(&mean);
         view(View::Preactivation, hidden.fc1.outputs, &mean);
         activate(hidden.activation, &mut mean);
         view(View::Hidden, hidden.fc1.outputs, &mean);
@@ -21,7 +20,7 @@ pub(crate) fn run(op: &Head, x: &[f32], view: Observe<'_>) -> Vec<f32> {
             mean = normalise(norm, &mean);
         }
     }
-    Matrix::new(&op.linear).product(&mean)
+    op.linear.matrix().product(&mean)
 }
 
 /// Mean over tokens of each channel.

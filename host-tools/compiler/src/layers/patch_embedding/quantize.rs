@@ -1,11 +1,13 @@
 //! Patch embedding: input normalisation or the map's scale goes into the
 //! weights and the bias.
 
+use tadpool_float::Column;
+
 use crate::network::PatchEmbedding;
 use crate::quantize::QuantError;
 use crate::quantize::context::Context;
 use crate::quantize::fixed::{Rows, parts, product_bound};
-use crate::quantize::gptq::{Column, RoundedMatrix};
+use crate::quantize::gptq::RoundedMatrix;
 use crate::quantize::quant_model::{Quant, QuantPatchEmbedding};
 
 pub(crate) fn quantize(

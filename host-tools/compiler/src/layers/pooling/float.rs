@@ -2,44 +2,22 @@
 
 use tadpool_kernels::pooling::Subtracted;
 
-use crate::network::float::norm::{centre, normalise};
-use crate::network::float::{Observe, View};
+use crate::network::float::{Observe, View, add_branch};
 use crate::network::{NormScope, Pooling, Shape};
+use tadpool_float::{add_bias, centre, normalise, pooled};
 
 /// Updates `x`.
 pub(crate) fn run(op: &Pooling, shape: Shape, x: &mut [f32], view: Observe<'_>) {
     if op.norm.scope == NormScope::Token {
         view(View::Input, shape.channels, &centre(&op.norm, x));
     }
-    let (n, residual) = (normalise(&op.norm, x), &op.residual);
-    let reach = op.window / 2;
-    let mut sum = vec![0.0f32; shape.channels];
-    for row in 0..shape.height {
-        let rows = row.saturating_sub(reach)..(row + reach + 1).min(shape.height);
-        for column in 0..shape.width {
-            let columns = column.saturating_sub(reach)..(column + reach + 1).min(shape.width);
-            sum.fill(0.0);
-            for y in rows.clone() {
-                for x in columns.clone() {
-                    let token = &n[(y * shape.width + x) * shape.channels..][..shape.channels];
-                    sum.iter_mut().zip(token).for_each(|(sum, n)| *sum += n);
-                }
-            }
-            let count = (rows.len() * columns.len()) as f32;
-            let start = (row * shape.width + column) * shape.channels;
-            let values = x[start..][..shape.channels].iter_mut().zip(&n[start..]);
-            let scales = residual.res_scale.iter().zip(&residual.layer_scale);
-            for (((x, n), sum), (res_scale, layer_scale)) in values.zip(&sum).zip(scales) {
-                let branch = match op.subtracted {
-                    Subtracted::Pooled => sum / count - n,
-                    Subtracted::Nothing => sum / count,
-                };
-                *x = res_scale * *x + layer_scale * branch;
-            }
-            let values = x[start..][..shape.channels].iter_mut();
-            values.zip(&op.bias).for_each(|(x, bias)| *x += bias);
-        }
+    let n = normalise(&op.norm, x);
+    let mut branch = pooled(&n, shape.map(), op.window);
+    if op.subtracted == Subtracted::Pooled {
+        branch.iter_mut().zip(&n).for_each(|(pool, n)| *pool -= n);
     }
+    add_branch(x, &branch, &op.residual);
+    add_bias(x, &op.bias);
 }
 
 #[cfg(test)]

@@ -6,9 +6,6 @@
 
 use fearless_simd::{Level, Simd, SimdBase, dispatch, f32x16};
 
-/// Most inputs of a matrix whose moments are taken; 128 MiB of products.
-pub(super) const MAX_INPUTS: usize = 4096;
-
 /// Tokens that are summed in single precision, before the sums are added in double.
 const TOKENS: usize = 64;
 /// Rows of products that are added together.

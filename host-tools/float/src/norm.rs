@@ -1,9 +1,41 @@
 //! Norms over the whole map, over the channels of each token, or with fixed statistics.
 
-use crate::network::{Norm, NormScope};
+/// `gamma * (x - mean) / sqrt(variance + epsilon) + beta`, or without a mean (RMSNorm)
+/// `gamma * x / sqrt(mean of x^2 + epsilon) + beta`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Norm {
+    /// Which values share a mean and a variance.
+    pub scope: NormScope,
+    /// Whether the mean is taken off; of fixed statistics it is, by `beta`.
+    pub centred: bool,
+    /// Factor per channel.
+    pub gamma: Vec<f32>,
+    /// Term per channel; zeros if the network has none.
+    pub beta: Vec<f32>,
+    /// Added to the variance.
+    pub epsilon: f32,
+}
+
+/// Which values a norm takes a mean and a variance of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NormScope {
+    /// The whole map: GroupNorm with one group.
+    Map,
+    /// The channels of each token: LayerNorm.
+    Token,
+    /// None: `gamma * x + beta`, as BatchNorm is after training, or no norm at all.
+    Fixed,
+}
+
+impl Norm {
+    /// Its trained values: factors and terms.
+    pub fn lists(&self) -> [&[f32]; 2] {
+        [&self.gamma, &self.beta]
+    }
+}
 
 /// The norm of a map.
-pub(crate) fn normalise(norm: &Norm, x: &[f32]) -> Vec<f32> {
+pub fn normalise(norm: &Norm, x: &[f32]) -> Vec<f32> {
     if norm.scope == NormScope::Fixed {
         let parameters = norm.gamma.iter().zip(&norm.beta).cycle();
         let each = x.iter().zip(parameters);
@@ -32,7 +64,7 @@ pub(crate) fn normalise(norm: &Norm, x: &[f32]) -> Vec<f32> {
 }
 
 /// `(x - mean) / sqrt(variance + epsilon)`: the norm without weight and bias.
-pub(crate) fn centre(norm: &Norm, x: &[f32]) -> Vec<f32> {
+pub fn centre(norm: &Norm, x: &[f32]) -> Vec<f32> {
     if norm.scope == NormScope::Fixed {
         return x.to_vec();
     }

@@ -1,7 +1,6 @@
 //! Histograms of real values: counts in buckets that widen with the value.
 
-use crate::calibrate::ranges::Range;
-use crate::network::Activation;
+use crate::range::Range;
 
 /// Low bits of an `f32` that a bucket does not tell apart: five bits of the
 /// mantissa are left, so a bucket is a thirty-second of its values wide.
@@ -91,21 +90,20 @@ impl Histogram {
 
     /// The range of an activation's input whose 255 steps give the least squared
     /// error of its output, which is rounded to 255 steps as well.
-    pub fn least_activated_error(&self, activation: Activation, range: Range) -> Range {
+    pub fn least_activated_error(&self, activation: &dyn Fn(f64) -> f64, range: Range) -> Range {
         let bars: Vec<(Bar, f64)> = self
             .bars()
             .into_iter()
-            .map(|bar| (bar, activation.apply(bar.middle)))
+            .map(|bar| (bar, activation(bar.middle)))
             .collect();
         let total: f64 = bars.iter().map(|(bar, _)| bar.count as f64).sum();
-        let slope =
-            |value: f64| (activation.apply(value + 1e-3) - activation.apply(value - 1e-3)) / 2e-3;
+        let slope = |value: f64| (activation(value + 1e-3) - activation(value - 1e-3)) / 2e-3;
         let slopes: f64 = bars
             .iter()
             .map(|(bar, _)| bar.count as f64 * slope(bar.middle).powi(2))
             .sum();
         let cut = |limit: f64, outside: &dyn Fn(f64) -> bool| -> f64 {
-            let at_limit = activation.apply(limit);
+            let at_limit = activation(limit);
             let bars = bars.iter().filter(|(bar, _)| outside(bar.middle));
             bars.map(|(bar, value)| bar.count as f64 * (value - at_limit).powi(2))
                 .sum()
@@ -115,8 +113,8 @@ impl Histogram {
         let highs = candidates(max, &|limit| cut(limit, &|value| value > limit));
         least(&lows, &highs, |low, high| {
             let input = ((high - low) / STEPS).powi(2) * slopes;
-            let lowest = activation.apply(low).min(activation.apply(-0.75));
-            let output = ((activation.apply(high) - lowest.min(0.0)) / STEPS).powi(2) * total;
+            let lowest = activation(low).min(activation(-0.75));
+            let output = ((activation(high) - lowest.min(0.0)) / STEPS).powi(2) * total;
             (input + output) / 12.0
         })
     }

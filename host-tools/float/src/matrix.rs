@@ -2,15 +2,14 @@
 
 use fearless_simd::{Level, Simd, SimdBase, dispatch, f32x16};
 
-use crate::network::Linear;
-
 /// Outputs computed together.
 const LANES: usize = 16;
 /// Tokens computed together.
 const TOKENS: usize = 4;
 
 /// Weights in panels of [`LANES`] outputs, outputs fastest; padded with zeros.
-pub(crate) struct Matrix {
+#[derive(Debug, Clone)]
+pub struct Matrix {
     inputs: usize,
     outputs: usize,
     panels: Vec<f32>,
@@ -18,18 +17,19 @@ pub(crate) struct Matrix {
 }
 
 impl Matrix {
-    pub(crate) fn new(linear: &Linear) -> Self {
-        let (inputs, outputs) = (linear.inputs, linear.outputs);
+    /// For row-major weights of as many rows as there are terms of bias, each of `inputs`.
+    pub fn new(inputs: usize, weight: &[f32], bias: &[f32]) -> Self {
+        let outputs = bias.len();
         let padded = outputs.next_multiple_of(LANES);
         let mut panels = vec![0.0; padded * inputs];
-        for (output, row) in linear.weight.chunks_exact(inputs.max(1)).enumerate() {
+        for (output, row) in weight.chunks_exact(inputs.max(1)).enumerate() {
             let panel = &mut panels[output / LANES * LANES * inputs..][..LANES * inputs];
             let places = panel.iter_mut().skip(output % LANES).step_by(LANES);
             for (place, weight) in places.zip(row) {
                 *place = *weight;
             }
         }
-        let mut bias = linear.bias.clone();
+        let mut bias = bias.to_vec();
         bias.resize(padded, 0.0);
         Self {
             inputs,
@@ -40,7 +40,7 @@ impl Matrix {
     }
 
     /// `weight * x + bias` for each token; `x` is `tokens x inputs`.
-    pub(crate) fn product(&self, x: &[f32]) -> Vec<f32> {
+    pub fn product(&self, x: &[f32]) -> Vec<f32> {
         let mut y = vec![0.0; x.len() / self.inputs.max(1) * self.outputs];
         self.apply(x, &mut y);
         y
@@ -52,7 +52,7 @@ impl Matrix {
     /// Each output is summed in the order of its inputs, and products are rounded before
     /// they are added: the bits are the same whatever the machine. A BLAS promises neither,
     /// and what is generated depends on the last bit of a range.
-    pub(crate) fn apply(&self, x: &[f32], y: &mut [f32]) {
+    pub fn apply(&self, x: &[f32], y: &mut [f32]) {
         let level = Level::new();
         dispatch!(level, simd => self.apply_with(simd, x, y));
     }
@@ -124,19 +124,15 @@ mod tests {
             (5, 9, 71),
         ] {
             let value = |i: usize| ((i * 37 % 23) as f32 - 11.0) / 8.0;
-            let linear = Linear {
-                outputs,
-                inputs,
-                weight: (0..inputs * outputs).map(value).collect(),
-                bias: (0..outputs).map(value).collect(),
-            };
+            let weight: Vec<f32> = (0..inputs * outputs).map(value).collect();
+            let bias: Vec<f32> = (0..outputs).map(value).collect();
             let x: Vec<f32> = (0..tokens * inputs).map(|i| value(i + 5)).collect();
             let mut y = vec![f32::NAN; tokens * outputs];
-            Matrix::new(&linear).apply(&x, &mut y);
+            Matrix::new(inputs, &weight, &bias).apply(&x, &mut y);
             for token in 0..tokens {
                 for output in 0..outputs {
-                    let expected = (0..inputs).fold(linear.bias[output], |acc, i| {
-                        acc + linear.weight[output * inputs + i] * x[token * inputs + i]
+                    let expected = (0..inputs).fold(bias[output], |acc, i| {
+                        acc + weight[output * inputs + i] * x[token * inputs + i]
                     });
                     assert_eq!(y[token * outputs + output], expected);
                 }
