@@ -7,11 +7,12 @@ const LANES: usize = 16;
 /// Tokens computed together.
 const TOKENS: usize = 4;
 
-/// Weights in panels of [`LANES`] outputs, outputs fastest; padded with zeros.
+/// A weight matrix, in the order in which products read it.
 #[derive(Debug, Clone)]
 pub struct Matrix {
     inputs: usize,
     outputs: usize,
+    /// [`LANES`] outputs together, outputs fastest; padded with zeros.
     panels: Vec<f32>,
     bias: Vec<f32>,
 }
