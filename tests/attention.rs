@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::support::Noise;
 use crate::support::emulated::assert_same_bytes;
 use crate::support::integer::{
     MEAN, Quantized, STD, images, normalised, quantized_network, step_sqnr,
 };
 use crate::support::placed::Layers;
+use crate::support::{CORES, Noise};
 use tadpool_compiler::calibrate;
 use tadpool_compiler::given::model_toml::Bits;
 use tadpool_compiler::network::{
@@ -215,7 +215,7 @@ fn what_has_no_integers_is_refused() {
 fn boards_compute_the_bytes_of_the_host() {
     let quantized = quantized(mixed);
     let images = images(&quantized.network, 3);
-    for board in ["qemu-mps2-an385", "qemu-mps2-an386", "qemu-mps3-an547"] {
+    for board in CORES {
         assert_same_bytes(&quantized.program(), board, &images);
     }
 }

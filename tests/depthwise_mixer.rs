@@ -1,7 +1,7 @@
 //! Depthwise mixers, from ONNX files and made networks to emulated boards.
 
 use crate::support::placed::{Layers, Maker, assert_same_on, placed, step_sqnr};
-use crate::support::{Noise, fixtures};
+use crate::support::{CORES, Noise, fixtures};
 use tadpool_compiler::import::import_file;
 use tadpool_compiler::import::reference::{Reference, compare};
 use tadpool_compiler::layers::depthwise_mixer::DepthwiseMixer;
@@ -108,7 +108,7 @@ fn boards_compute_the_bytes_of_the_host() {
     let network = network(3);
     for stream in [Stream::Int8, Stream::Int16] {
         let placed = placed(&network, &all(&network, stream));
-        for board in ["qemu-mps2-an385", "qemu-mps2-an386", "qemu-mps3-an547"] {
+        for board in CORES {
             assert_same_on(board, &placed);
         }
     }

@@ -1,9 +1,9 @@
 //! Random mixing and separable convolutions, from the quantizer to emulated boards.
 
-use crate::support::Noise;
 use crate::support::placed::{
     Layers, Maker, assert_same_on, place, placed, quantize_carefully, step_sqnr,
 };
+use crate::support::{CORES, Noise};
 use tadpool_compiler::network::{
     Activation, ChannelMlp, Depthwise, LayerName, MetaFormer, Norm, NormScope, Op, PatchEmbedding,
     RandomMixing, Residual, SepConv, Shape,
@@ -218,7 +218,7 @@ fn boards_compute_the_bytes_of_the_host() {
             }
         }
         let placed = placed(&network, &precision);
-        for board in ["qemu-mps2-an385", "qemu-mps2-an386", "qemu-mps3-an547"] {
+        for board in CORES {
             assert_same_on(board, &placed);
         }
     }

@@ -198,7 +198,7 @@ fn boards_take_rows_and_leave_maps() {
     let Quantized { network, model, .. } = quantized(fixture, &ROWS);
     let asked = asking(&model, &[0, model.layers.len() - 2]);
     let rows = place(network, asked, &ROWS);
-    for board in ["qemu-mps2-an385", "qemu-mps2-an386", "qemu-mps3-an547"] {
+    for board in support::CORES {
         assert_same_on(board, &rows);
     }
 }

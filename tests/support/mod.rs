@@ -16,6 +16,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+/// Emulated boards of cores that have kernels of their own.
+pub(crate) const CORES: [&str; 3] = ["qemu-mps2-an385", "qemu-mps2-an386", "qemu-mps3-an547"];
+
 /// `fixtures/onnx/manifest.toml`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Manifest {
