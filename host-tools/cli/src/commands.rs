@@ -5,7 +5,6 @@ mod bench;
 mod board;
 mod boards;
 mod bringup;
-mod by_shapes;
 mod check;
 mod compare;
 mod compile;
@@ -29,9 +28,7 @@ mod logs;
 mod model;
 mod named;
 mod new;
-mod notes;
 mod plan;
-mod predict;
 mod probes;
 mod progress;
 mod record;
@@ -44,6 +41,7 @@ mod user_program;
 
 use clap::{Parser, Subcommand};
 use report::Report;
+pub(crate) use unchanged::set_program;
 
 /// Puts PoolFormer and IdentityFormer networks on Arm Cortex-M.
 ///

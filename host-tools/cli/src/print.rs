@@ -2,7 +2,6 @@
 //! on a terminal, and readers that may leave before the end.
 
 use std::io::{self, ErrorKind, Write};
-use std::process::ExitCode;
 
 use serde::Serialize;
 use tadpool_input::text::{escaped_json, escaped_lines};
@@ -13,8 +12,9 @@ struct Failure<'a> {
     error: &'a str,
 }
 
-/// Prints a command's result, a table for people or JSON in one line, and ends with `status`.
-pub(crate) fn result(text: &str, json: bool, status: ExitCode) -> ExitCode {
+/// Prints a command's result, a table for people or JSON in one line; whether that
+/// worked and it `is_success`.
+pub(crate) fn result(text: &str, json: bool, is_success: bool) -> bool {
     let shown = match json {
         true => escaped_json(text),
         false => escaped_lines(text),
@@ -24,12 +24,12 @@ pub(crate) fn result(text: &str, json: bool, status: ExitCode) -> ExitCode {
         .write_all(shown.as_bytes())
         .and_then(|()| output.flush());
     match written {
-        Ok(()) => status,
+        Ok(()) => is_success,
         // Whoever read had enough, such as `head`.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => status,
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => is_success,
         Err(error) => {
             note(&format!("error: cannot write the result: {error}"));
-            ExitCode::FAILURE
+            false
         }
     }
 }
@@ -42,14 +42,14 @@ pub(crate) fn line(line: &str) {
 }
 
 /// Prints why a command failed: as JSON where its result would stand as JSON, else to
-/// standard error.
-pub(crate) fn failure(message: &str, json: bool) -> ExitCode {
+/// standard error. Never a success.
+pub(crate) fn failure(message: &str, json: bool) -> bool {
     let failure = Failure { error: message };
     match serde_json::to_string(&failure) {
-        Ok(line) if json => result(&format!("{line}\n"), true, ExitCode::FAILURE),
+        Ok(line) if json => result(&format!("{line}\n"), true, false),
         _ => {
             note(&format!("error: {message}"));
-            ExitCode::FAILURE
+            false
         }
     }
 }

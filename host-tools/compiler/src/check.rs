@@ -20,7 +20,7 @@ use crate::evaluate::step_error::{Stored, Sums, Written};
 use crate::given::images::{self, ImageError, ImageFile};
 use crate::network::float::{self, View};
 use crate::place::program::{Arena, Program};
-use crate::progress::Progress;
+use crate::progress::{Progress, Stopped};
 pub use interval::{Difference, Share};
 
 use total::{HybridSums, Total};
@@ -48,6 +48,9 @@ pub enum CheckError {
     /// The integer network does not run.
     #[error("the integer network does not run: {0}")]
     Fault(#[from] Fault),
+    /// Nobody wants the result any more.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
 }
 
 /// The effect of quantization on a network.
@@ -170,6 +173,7 @@ pub fn check(
         let parts = window
             .par_iter()
             .map(|image| {
+                progress.go_on()?;
                 let sums = both.hybrids(image)?;
                 progress.advance();
                 Ok(sums)
@@ -226,7 +230,8 @@ impl Both<'_> {
         let mut total = Total::new(self.stored.len());
         let mut arena = Arena::default();
         for image in images {
-            let pixels = images::load(&image.path, &self.model.description.input)?;
+            progress.go_on()?;
+            let pixels = image.load(&self.model.description.input)?;
             let mut written = Written::default();
             self.program.infer(&pixels, &mut arena, &mut written)?;
             let normalised = images::normalise(&pixels, &self.model.description.input);
@@ -253,7 +258,7 @@ impl Both<'_> {
     fn hybrids(&self, image: &ImageFile) -> Result<Vec<HybridSums>, CheckError> {
         let network = &self.model.network;
         let input = &self.model.description.input;
-        let pixels = images::load(&image.path, input)?;
+        let pixels = image.load(input)?;
         let mut maps = Vec::with_capacity(network.layers.len());
         let logits = float::run(network, &images::normalise(&pixels, input), |view| {
             if view.kind == View::Output {

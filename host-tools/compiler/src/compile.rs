@@ -16,7 +16,7 @@ use tadpool_kernels::Fault;
 use crate::calibrate::ranges::Ranges;
 use crate::generate::{self, Choices, Description, Generated};
 use crate::given::images::ImageError;
-use crate::given::model_toml::{self, DescriptionError, ModelDescription};
+use crate::given::model_toml::{DescriptionError, ModelDescription};
 use crate::import::interpreter::ConfirmError;
 use crate::import::reference::{self, Comparison, Reference, ReferenceError};
 use crate::import::{self, ImportError, Qdq};
@@ -24,18 +24,18 @@ use crate::network::MetaFormer;
 use crate::place::memory::{MemoryError, MemoryPlan};
 use crate::place::program::{self, Program};
 use crate::place::schedule::{Schedule, ScheduleConfig};
-use crate::progress::Progress;
+use crate::progress::{Progress, Stopped};
 use crate::quantize::QuantError;
 use crate::quantize::precision::{Choice, Precision, PrecisionError};
 use crate::quantize::quant_model::QuantModel;
 
-pub use calibrated::{Calibrated, calibrate};
-pub use files::files_read;
+pub use calibrated::{Calibrated, calibrate, calibrate_on};
+pub use files::{ModelFiles, files_read};
 pub use sample::{ENOUGH_DB, Lowest, Quality};
 pub use trained::Trained;
 
 /// A model as its files say, imported.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Model {
     /// How its images and classes are read.
     pub description: ModelDescription,
@@ -45,6 +45,8 @@ pub struct Model {
     pub qdq: Option<Qdq>,
     /// The original file, run by tract.
     pub reference: Reference,
+    /// What was read.
+    pub files: ModelFiles,
     /// Notes on the import, a sentence each.
     pub notes: Vec<String>,
 }
@@ -152,6 +154,9 @@ pub enum CompileError {
     /// The integer network does not run.
     #[error("the integer network does not run: {0}")]
     Fault(#[from] Fault),
+    /// Nobody wants the result any more.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
 }
 
 impl Default for CompileConfig {
@@ -202,26 +207,23 @@ fn remedy(networks: &[PathBuf]) -> String {
 /// # Errors
 /// The description, the ONNX file or their combination cannot be used.
 pub fn load(path: &Path) -> Result<Model, CompileError> {
-    let file = file_of(path);
-    if path.is_dir() && !file.exists() {
-        return Err(CompileError::NoDescription {
-            folder: path.to_owned(),
-            networks: networks(path),
-        });
-    }
-    let path = &*file;
-    let described = match path.extension() {
-        Some(extension) if extension == "toml" => Some(model_toml::read(path)?),
-        _ => None,
-    };
+    import(ModelFiles::read(path)?)
+}
+
+/// Imports a model whose files were read.
+///
+/// # Errors
+/// The description, the ONNX file or their combination cannot be used.
+pub fn import(files: ModelFiles) -> Result<Model, CompileError> {
+    let described = files.described()?;
     let onnx = described
         .as_ref()
-        .map_or(path, |description| &description.onnx)
+        .map_or(&files.path, |description| &description.onnx)
         .to_owned();
     let size = described
         .as_ref()
         .map(|description| [description.input.height, description.input.width]);
-    let imported = import::import_file_of_size(&onnx, size)?;
+    let imported = import::import_read(files.onnx.clone(), &shown(&onnx), size)?;
     let description = described
         .unwrap_or_else(|| ModelDescription::of_onnx(&onnx, &imported.model))
         .fit(&imported.model)?
@@ -234,6 +236,7 @@ pub fn load(path: &Path) -> Result<Model, CompileError> {
         network: imported.model,
         qdq: imported.qdq,
         reference,
+        files,
         notes: imported.notes,
     })
 }

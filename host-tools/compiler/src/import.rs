@@ -50,7 +50,7 @@ pub struct Imported {
 }
 
 /// A file's own scales, which it was trained for.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Qdq {
     /// The scales of the layers.
     pub scales: TrainedScales,
@@ -120,15 +120,35 @@ pub fn import_file(path: &Path) -> Result<Imported, ImportError> {
 /// # Errors
 /// See [`ImportError`].
 pub fn import_file_of_size(path: &Path, size: Option<[usize; 2]>) -> Result<Imported, ImportError> {
-    let file = shown(path);
-    let bytes = onnx::read_file(path).map_err(|source| match source {
+    import_read(read_file(path)?, &shown(path), size)
+}
+
+/// The bytes of the file at `path`, with weights that it keeps in other files of its folder.
+///
+/// # Errors
+/// See [`ImportError`].
+pub fn read_file(path: &Path) -> Result<Vec<u8>, ImportError> {
+    onnx::read_file(path).map_err(|source| match source {
         // It names the file itself.
         OnnxError::Input(source) => ImportError::Input(source),
         source => ImportError::Onnx {
-            file: file.clone(),
+            file: shown(path),
             source,
         },
-    })?;
+    })
+}
+
+/// Imports a file that was read by [`read_file`], and is called `file` in errors; see
+/// [`import_file_of_size`].
+///
+/// # Errors
+/// See [`ImportError`].
+pub fn import_read(
+    bytes: Vec<u8>,
+    file: &str,
+    size: Option<[usize; 2]>,
+) -> Result<Imported, ImportError> {
+    let file = file.to_owned();
     let WithQdq {
         model,
         qdq,

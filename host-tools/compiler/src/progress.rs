@@ -8,7 +8,20 @@ pub trait Progress: Sync {
     fn advance(&self);
     /// The part is done.
     fn end(&self);
+
+    /// Whether the work goes on; asked before each piece.
+    ///
+    /// # Errors
+    /// [`Stopped`] if nobody wants its result any more.
+    fn go_on(&self) -> Result<(), Stopped> {
+        Ok(())
+    }
 }
+
+/// Work whose result nobody wants any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it was stopped")]
+pub struct Stopped;
 
 /// Listens to nothing.
 impl Progress for () {

@@ -143,13 +143,20 @@ impl Record {
     /// # Errors
     /// A [`RecordError`] that names the file.
     pub fn read(path: &Path) -> Result<Self, RecordError> {
+        Self::parse(&tadpool_input::read(path, FILE)?, path)
+    }
+
+    /// Reads the JSON of a record; `path` is where it was read from, or a name for it.
+    ///
+    /// # Errors
+    /// A [`RecordError`] that names `path`.
+    pub fn parse(json: &[u8], path: &Path) -> Result<Self, RecordError> {
         let no_record = |problem: String| RecordError::NoRecord {
             path: path.to_owned(),
             problem,
         };
-        let bytes = tadpool_input::read(path, FILE)?;
         let value: serde_json::Value =
-            serde_json::from_slice(&bytes).map_err(|error| no_record(error.to_string()))?;
+            serde_json::from_slice(json).map_err(|error| no_record(error.to_string()))?;
         if value["format"] != FORMAT {
             return Err(no_record(format!("its `format` is not `{FORMAT}`")));
         }

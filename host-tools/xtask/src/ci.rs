@@ -16,7 +16,7 @@ use tadpool_boards::startup::Startup;
 use crate::python::RUFF;
 use crate::run::{build_with_tests, cargo, figures, root, run, shown, succeeds, tadpool};
 use crate::setup::{boards, setup};
-use crate::{chips, dependencies, examples, generate, packages};
+use crate::{chips, dependencies, examples, generate, packages, wheel};
 
 /// Boards that have no room for the model in `firmware/model`.
 const SMALL_BOARDS: &str = "qemu-lm3s6965evb,qemu-microbit";
@@ -125,6 +125,7 @@ fn all(tally: &mut Tally) -> Result<()> {
         "packages, and the program installed from them",
         packages::check,
     )?;
+    step(tally, "the package for Python", wheel::check)?;
     step(tally, "kernels on every core, and their counts", || {
         figures(["bench", "--check"])
     })?;
@@ -281,9 +282,9 @@ pub(crate) fn host() -> Result<String> {
     Ok(host.context("`rustc -vV` names no host")?.to_owned())
 }
 
-/// Checks models' Python.
+/// Checks all Python.
 fn ruff() -> Result<()> {
-    const FOLDERS: [&str; 2] = ["models", "firmware/rehearsal"];
+    const FOLDERS: [&str; 3] = ["models", "firmware/rehearsal", "host-tools/python"];
     run(RUFF.command()?.arg("check").args(FOLDERS))?;
     run(RUFF.command()?.args(["format", "--check"]).args(FOLDERS))
 }

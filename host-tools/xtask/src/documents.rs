@@ -166,7 +166,9 @@ fn called<'a>(code: &'a str, program: &str) -> Vec<&'a str> {
     let mut names = Vec::new();
     for (start, _) in code.match_indices(program) {
         let before = code[..start].chars().next_back();
-        if before.is_some_and(|c| !c.is_whitespace() && c != '(') {
+        // `import tadpool as tp` is Python.
+        let is_imported = code[..start].ends_with("import ");
+        if is_imported || before.is_some_and(|c| !c.is_whitespace() && c != '(') {
             continue;
         }
         let rest = &code[start + program.len()..];

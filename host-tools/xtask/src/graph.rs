@@ -15,7 +15,7 @@ const HEADING: &str = "## Crates";
 const MANIFESTS: [&str; 2] = ["Cargo.toml", "firmware/Cargo.toml"];
 
 /// Crates, and what they must not compile, however far down.
-const WALLS: [(&str, &[&str]); 5] = [
+const WALLS: [(&str, &[&str]); 6] = [
     // What a user's build script compiles.
     (
         "tadpool-compiler",
@@ -25,6 +25,8 @@ const WALLS: [(&str, &[&str]); 5] = [
         "tadpool-image",
         &["probe-rs", "clap", "plotters", "indicatif"],
     ),
+    // What needs a Python is in the package for it.
+    ("tadpool", &["pyo3"]),
     ("tadpool-boards", &["clap", "tract-core", "probe-rs"]),
     ("tadpool-toolchain", &["clap", "serde", "toml"]),
     // Compiled before anything else can happen.
@@ -69,6 +71,7 @@ fn dependencies_are_walls() {
     let graph = resolved();
     // The graph has what it is to have, so that what it has not means something.
     assert!(below(&graph, "tadpool-probe").contains("probe-rs"));
+    assert!(below(&graph, "tadpool-python").contains("pyo3"));
     for there in ["clap", "plotters", "indicatif", "tract-core"] {
         assert!(below(&graph, "tadpool").contains(there), "{there}");
     }

@@ -19,6 +19,7 @@ mod python;
 mod quick;
 mod run;
 mod setup;
+mod wheel;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -104,6 +105,8 @@ enum Command {
     /// Checks each public package with the least version of Rust that it declares. Fetches
     /// toolchains, so it is no part of ci, whose lints know the standard library's versions.
     Msrv,
+    /// Builds the wheel for Python, installs it in a new environment, and runs its tests there.
+    Wheel,
     /// Writes `RESULTS.md` from committed figures.
     #[command(disable_help_flag = true)]
     Results(Forwarded),
@@ -146,6 +149,7 @@ fn main() -> ExitCode {
         Command::Generate { check: false } => generate::generate(),
         Command::Generate { check: true } => generate::check(),
         Command::Msrv => msrv::check(),
+        Command::Wheel => wheel::build(),
         Command::Results(options) => options.figures("results"),
     };
     report(done)

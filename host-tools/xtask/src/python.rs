@@ -16,7 +16,7 @@ pub(crate) struct Program {
     version: &'static str,
 }
 
-/// Checks models' Python.
+/// Checks all Python.
 pub(crate) const RUFF: Program = Program {
     name: "ruff",
     package: "ruff",

@@ -3,28 +3,31 @@
 mod boards;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
 use serde::Serialize;
-use tadpool_boards::{Runner, Unit};
+use tadpool_boards::{Board, Runner, Unit};
 use tadpool_compiler::budget::Budget;
 use tadpool_compiler::compile::{Compiled, Model};
 use tadpool_compiler::generate::slow_steps;
 use tadpool_compiler::given::images;
 use tadpool_compiler::output;
 use tadpool_compiler::place::program::Arena;
+use tadpool_operations::OperationError;
+use tadpool_operations::board_image::BoardImage;
+use tadpool_operations::predict::{Predicted, PredictionReport, predict};
 use tadpool_probe::record::{Figure, Provenance, Spread, caveat};
 use tadpool_probe::session::Inference;
 use tadpool_probe::trace::Trace;
 
 use boards::BoardsReport;
 
-use super::board::{BoardArgs, BoardImage, SessionArgs, find_boards};
+use super::board::{BoardArgs, SessionArgs, find_boards};
 use super::model::CompileArgs;
 use super::named::Named;
-use super::predict::{Predicted, PredictionReport, predict};
+use super::progress::Bars;
 use super::record::{Conditions, MEASURED, RecordArgs, of_prediction, origin};
 use super::report::{Report, grouped, href, table};
 use crate::print;
@@ -150,12 +153,12 @@ impl Bench {
             }
             let report = PredictionReport {
                 model: compiled.description.name.clone(),
-                prediction: predict(&board, &compiled, &self.session, (&picture, &pixels))?,
+                prediction: self.predict(&board, &compiled, (&picture, &pixels))?,
                 picture,
             };
             let predicted = Some(&report.prediction);
             let conditions = || {
-                let conditions = Conditions::of(&model, &compiled)?.on(&board);
+                let conditions = Conditions::of(&model, &compiled).on(&board);
                 Ok(conditions.predicted(predicted).images(&report.picture))
             };
             let figures = of_prediction(&report.prediction);
@@ -165,7 +168,7 @@ impl Bench {
         }
         let (report, built) = self.measure(&model, &compiled, (picture, &pixels))?;
         let conditions = || {
-            let conditions = Conditions::of(&model, &compiled)?.on(&built.board);
+            let conditions = Conditions::of(&model, &compiled).on(&built.board);
             let conditions = conditions.image(&built)?.session(&report.provenance);
             let predicted = report.prediction.as_ref();
             Ok(conditions.predicted(predicted).images(&report.picture))
@@ -192,7 +195,22 @@ impl Bench {
             let page = predicted.page(compiled, link.transpose()?);
             output::write(path, tadpool_report::latency(&page)?.as_bytes())?;
         }
-        predicted.check(&budget)
+        Ok(predicted.check(&budget)?)
+    }
+
+    fn predict(
+        &self,
+        board: &Board,
+        compiled: &Compiled,
+        shown: (&Path, &[u8]),
+    ) -> Result<Predicted, OperationError> {
+        predict(
+            board,
+            compiled,
+            self.session.timeout(),
+            shown,
+            &Bars::default(),
+        )
     }
 
     fn measure(
@@ -202,7 +220,7 @@ impl Bench {
         (picture, pixels): (PathBuf, &[u8]),
     ) -> anyhow::Result<(BenchReport, BoardImage)> {
         let built = self.board.build(model, compiled)?;
-        let mut session = built.start(&self.session)?;
+        let mut session = built.start(&self.session.reach(), &Bars::default())?;
         let program = compiled.program();
         let simulated = Trace::simulate(&program, pixels, &mut Arena::default())?;
         let mut inferences: Vec<Inference> = Vec::new();
@@ -213,7 +231,7 @@ impl Bench {
                 inferences.push(inference);
             }
         }
-        built.show_log(&self.session, &mut session)?;
+        self.session.show_log(&built, &mut session)?;
         let provenance = Provenance::of(&built.board, session.hello(), built.hash()?);
         session.shut_down()?;
 
@@ -258,7 +276,7 @@ impl Bench {
             steps: steps.collect(),
             prediction: None,
         };
-        let prediction = predict(board, compiled, &self.session, (&report.picture, pixels));
+        let prediction = self.predict(board, compiled, (&report.picture, pixels));
         let report = BenchReport {
             // What was measured is worth showing by itself.
             prediction: prediction

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -12,12 +11,13 @@ use tadpool_boards::Board;
 use tadpool_compiler::evaluate::label;
 use tadpool_compiler::given::images;
 use tadpool_compiler::place::program::Arena;
+use tadpool_operations::board_image::BoardImage;
 use tadpool_probe::record::Provenance;
 use tadpool_probe::session::Session;
 use tadpool_probe::trace::Trace;
 use tadpool_probe::{START_TIME, connect};
 
-use super::board::{BoardArgs, BoardImage, SessionArgs};
+use super::board::{BoardArgs, SessionArgs};
 use super::model::CompileArgs;
 use super::named::Named;
 use super::progress::Bars;
@@ -268,11 +268,8 @@ impl Report for Stages {
         serde_json::to_string(&self.0)
     }
 
-    fn status(&self) -> ExitCode {
-        match self.0.works {
-            true => ExitCode::SUCCESS,
-            false => ExitCode::FAILURE,
-        }
+    fn is_success(&self) -> bool {
+        self.0.works
     }
 }
 

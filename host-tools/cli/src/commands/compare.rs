@@ -2,20 +2,15 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::Args;
-use serde::Serialize;
 use tadpool_compiler::output;
+use tadpool_operations::compare::{Compared, TOLERANCE_PERCENT};
 use tadpool_probe::record::Record;
-use tadpool_probe::record::compare::{Comparison, Tolerances, Verdict, compare};
+use tadpool_probe::record::compare::Tolerances;
 use tadpool_probe::record::junit::junit;
 
-use super::record::number;
-use super::report::{Report, table};
-
-/// Percent that a figure may become worse by, if nothing else is said.
-const TOLERANCE_PERCENT: f64 = 1.0;
+use super::report::Report;
 
 #[derive(Debug, Args)]
 pub(crate) struct Compare {
@@ -38,18 +33,6 @@ pub(crate) struct Compare {
 /// The differences, which decide on the exit status.
 #[derive(Debug)]
 pub(crate) struct CompareReport(Compared);
-
-#[derive(Debug, Serialize)]
-struct Compared {
-    before: PathBuf,
-    after: PathBuf,
-    #[serde(skip)]
-    shows_all: bool,
-    /// Figures that are worse, gone or not comparable.
-    regressions: usize,
-    #[serde(flatten)]
-    comparison: Comparison,
-}
 
 fn tolerance(text: &str) -> Result<(Option<String>, f64), String> {
     let (word, percent) = match text.rsplit_once('=') {
@@ -80,18 +63,17 @@ impl Compare {
                 None => tolerances.percent = percent,
             }
         }
-        let comparison = compare(&before, &after, &tolerances);
+        let compared = Compared::of(
+            (self.before, &before),
+            (self.after, &after),
+            &tolerances,
+            self.all,
+        );
         if let Some(path) = &self.junit {
             let name = format!("tadpool {}", after.command);
-            output::write(path, junit(&name, &comparison).as_bytes())?;
+            output::write(path, junit(&name, &compared.comparison).as_bytes())?;
         }
-        Ok(CompareReport(Compared {
-            before: self.before,
-            after: self.after,
-            shows_all: self.all,
-            regressions: comparison.regressions().count(),
-            comparison,
-        }))
+        Ok(CompareReport(compared))
     }
 }
 
@@ -100,59 +82,14 @@ impl Report for CompareReport {
         serde_json::to_string(&self.0)
     }
 
-    fn status(&self) -> ExitCode {
-        match self.0.regressions {
-            0 => ExitCode::SUCCESS,
-            _ => ExitCode::FAILURE,
-        }
+    fn is_success(&self) -> bool {
+        self.0.regressions == 0
     }
 }
 
 impl fmt::Display for CompareReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let it = &self.0;
-        let value = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), number);
-        let (before, after) = (it.before.display(), it.after.display());
-        writeln!(f, "{before} → {after}")?;
-        for condition in &it.comparison.conditions {
-            let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".to_owned());
-            let (one, two) = (text(&condition.before), text(&condition.after));
-            writeln!(f, "other {}: {one} → {two}", condition.name)?;
-        }
-        let header = [
-            "figure", "", "unit", "before", "after", "change", "allowed", "",
-        ];
-        let mut rows = table(header, 3);
-        let mut shown = 0;
-        for one in &it.comparison.differences {
-            if one.verdict == Verdict::Same && !it.shows_all {
-                continue;
-            }
-            shown += 1;
-            rows.add_row([
-                one.name.clone(),
-                one.origin.to_string(),
-                one.unit.clone(),
-                value(one.before),
-                value(one.after),
-                one.percent
-                    .map_or_else(String::new, |percent| format!("{percent:+.2} %")),
-                format!("{} %", one.tolerance_percent),
-                one.verdict.word().to_owned(),
-            ]);
-        }
-        if shown > 0 {
-            writeln!(f, "{rows}")?;
-        }
-        let all = it.comparison.differences.len();
-        match it.regressions {
-            0 => writeln!(
-                f,
-                "{all} figures, {} unchanged, none worse than allowed",
-                all - shown
-            ),
-            count => writeln!(f, "{all} figures, {count} of them worse than allowed"),
-        }
+        self.0.fmt(f)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::Command;
 
 use clap::Args;
 use serde::Serialize;
@@ -226,11 +226,8 @@ impl Report for Diagnosis {
         serde_json::to_string(&self.0)
     }
 
-    fn status(&self) -> ExitCode {
-        match self.0.ready {
-            true => ExitCode::SUCCESS,
-            false => ExitCode::FAILURE,
-        }
+    fn is_success(&self) -> bool {
+        self.0.ready
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::bail;
@@ -106,11 +105,8 @@ impl Report for Emulated {
         serde_json::to_string(&self.0)
     }
 
-    fn status(&self) -> ExitCode {
-        match self.0.success {
-            true => ExitCode::SUCCESS,
-            false => ExitCode::FAILURE,
-        }
+    fn is_success(&self) -> bool {
+        self.0.success
     }
 }
 

@@ -144,7 +144,7 @@ impl Eval {
             show_confusion: self.confusion,
         };
         let conditions = || {
-            let mut conditions = Conditions::of(&model, &compiled)?.images(folder);
+            let mut conditions = Conditions::of(&model, &compiled).images(folder);
             conditions.add("number_of_images", images.len().to_string());
             let is_on_board = |on: &Target| matches!(on, Target::Emulator | Target::Board);
             Ok(match self.on.iter().any(is_on_board) {
@@ -230,13 +230,13 @@ impl Eval {
         let predictions: anyhow::Result<Vec<Vec<usize>>> = images
             .par_chunks(share)
             .map(|images| {
-                let mut session = built.start(&self.session)?;
+                let mut session = built.start(&self.session.reach(), &bars)?;
                 let mut arena = Arena::default();
                 let mut predictions = Vec::with_capacity(images.len());
                 for image in images {
                     let pixels = images::load(&image.path, &model.description.input)?;
                     let inference = session.infer(&pixels)?;
-                    built.show_log(&self.session, &mut session)?;
+                    self.session.show_log(&built, &mut session)?;
                     let simulated = Trace::simulate(&program, &pixels, &mut arena)?;
                     built.check(
                         &mut session,

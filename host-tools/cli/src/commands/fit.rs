@@ -10,9 +10,9 @@ use tadpool_compiler::progress::Progress as _;
 use tadpool_image::fit::{self, Need, Savings};
 use tadpool_image::shapes::shapes;
 use tadpool_image::weigh::weigh_all;
+use tadpool_operations::estimate::{Estimate, LEGEND};
 
 use super::board::find_boards;
-use super::by_shapes::{Estimate, LEGEND};
 use super::model::CompileArgs;
 use super::named::Named;
 use super::progress::Bars;

@@ -7,9 +7,10 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use tadpool_image::Interface;
 use tadpool_image::slots::Update;
+use tadpool_operations::board_image::BoardImage;
 use tadpool_probe::{START_TIME, connect};
 
-use super::board::{BoardArgs, BoardImage, ProbeArgs};
+use super::board::{self, BoardArgs, ProbeArgs};
 use super::model::CompileArgs;
 use super::named::Named;
 use super::progress::Bars;
@@ -106,7 +107,7 @@ impl Flash {
         if needs_slots.is_some() {
             return self.flash_weights(&model.description.name, &built);
         }
-        let (connection, flashed) = built.flash(&self.probe)?;
+        let (connection, flashed) = board::flash(&built, &self.probe)?;
         // The board runs the image when it is next looked for.
         connection.run(&built.image.path, START_TIME)?;
         Ok(FlashReport {

@@ -10,7 +10,7 @@ use tadpool_probe::connect;
 use tadpool_probe::logs::LogLine;
 use tadpool_probe::session::Transport as _;
 
-use super::board::{BoardArgs, ProbeArgs};
+use super::board::{self, BoardArgs, ProbeArgs};
 use super::model::CompileArgs;
 use super::named::Named;
 use crate::print;
@@ -50,7 +50,7 @@ impl Logs {
         let table = built.log_table()?;
         // An emulator has nothing that runs.
         let mut link = if built.is_emulated() {
-            let (connection, _) = built.flash(&self.probe)?;
+            let (connection, _) = board::flash(&built, &self.probe)?;
             connection.run(&built.image.path, START_TIME)?
         } else {
             let connection = connect(&built.board, &self.probe.options())?;

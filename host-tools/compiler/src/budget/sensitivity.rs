@@ -52,7 +52,7 @@ impl Probe {
         let files: Vec<_> = calibrated.spread(MAX_IMAGES).collect();
         let pixels = files
             .par_iter()
-            .map(|file| images::load(&file.path, input))
+            .map(|file| file.load(input))
             .collect::<Result<Vec<_>, _>>()?;
         let logits = pixels
             .par_iter()
@@ -115,6 +115,7 @@ pub fn sensitivities(
     progress.begin("measuring sensitivities", candidates.len());
     let before = probe.error(model, calibrated, base, config)?;
     for candidate in &mut candidates {
+        progress.go_on()?;
         let precision = narrowed(base, [&*candidate]);
         let error = probe.error(model, calibrated, &precision, config)?;
         candidate.error = (error - before).max(0.0);

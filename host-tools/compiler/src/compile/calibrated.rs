@@ -47,10 +47,29 @@ pub fn calibrate(
     config: &CompileConfig,
     progress: &impl Progress,
 ) -> Result<Calibrated, CompileError> {
+    let images = calibration_images(&model.description, config)?;
+    calibrate_on(model, images, config.tolerance, progress)
+}
+
+/// The same over images that were found or are in memory; see [`CompileConfig::tolerance`].
+///
+/// # Errors
+/// One cannot be read, there are none, or tract computes something else.
+pub fn calibrate_on(
+    model: &Model,
+    images: Vec<ImageFile>,
+    tolerance: f32,
+    progress: &impl Progress,
+) -> Result<Calibrated, CompileError> {
     let description = &model.description;
-    let images = calibration_images(description, config)?;
-    let load = |image: &ImageFile| -> Result<Vec<f32>, ImageError> {
-        let pixels = images::load(&image.path, &description.input)?;
+    if images.is_empty() {
+        return Err(CompileError::NoCalibration {
+            model: description.onnx.clone(),
+        });
+    }
+    let load = |image: &ImageFile| -> Result<Vec<f32>, CompileError> {
+        progress.go_on()?;
+        let pixels = image.load(&description.input)?;
         progress.advance();
         Ok(images::normalise(&pixels, &description.input))
     };
@@ -59,9 +78,7 @@ pub fn calibrate(
     // confirms.
     progress.begin("comparing with tract and calibrating", images.len());
     let compare = |number: usize, image: &[f32], scores: &[f32]| {
-        let compared = model
-            .reference
-            .compare(number, image, scores, config.tolerance);
+        let compared = model.reference.compare(number, image, scores, tolerance);
         compared.map_err(|source| CompileError::Reference {
             onnx: description.onnx.clone(),
             source,
@@ -70,7 +87,7 @@ pub fn calibrate(
     let mut network = model.network.clone();
     let load_number = |number: usize| load(&images[number]);
     let (mut calibration, compared) =
-        calibrate::observe(&network, images.len(), |i| Ok(load_number(i)?), compare)?;
+        calibrate::observe(&network, images.len(), load_number, compare)?;
     let comparison: Comparison = compared.into_iter().collect();
     progress.end();
     let equalisation = description.quantization.equalisation;
@@ -89,7 +106,7 @@ pub fn calibrate(
         network,
         images,
         calibration,
-        tolerance: config.tolerance,
+        tolerance,
     })
 }
 
@@ -108,7 +125,7 @@ impl Calibrated {
         let input = &model.description.input;
         let sample = self.spread(calibrate::MAX_IMAGES).map(|file| {
             Ok(LabelledPixels {
-                pixels: images::load(&file.path, input)?,
+                pixels: file.load(input)?,
                 label: file.label,
             })
         });

@@ -32,7 +32,7 @@ impl Sample {
         let input = &model.description.input;
         let count = (MACS / model.network.macs().max(1)).clamp(FEWEST_IMAGES, MOST_IMAGES);
         let images = calibrated.spread(count as usize).map(|file| {
-            let pixels = images::load(&file.path, input)?;
+            let pixels = file.load(input)?;
             let normalised = images::normalise(&pixels, input);
             Ok((pixels, normalised))
         });

@@ -74,7 +74,7 @@ pub(super) fn confirm(
         .step_by(every)
         .take(CONFIRMED_IMAGES)
         .map(|image| {
-            let pixels = images::load(&image.path, input)?;
+            let pixels = image.load(input)?;
             Ok((images::normalise(&pixels, input), pixels))
         })
         .collect::<Result<Vec<_>, ImageError>>()?;

@@ -41,6 +41,7 @@ pub fn choose(
     }
     let sample = Sample::new(model, calibrated)?;
     let measure = |precision: &Precision| {
+        progress.go_on()?;
         let noise = Noise::measure(&sample, model, calibrated, precision);
         progress.advance();
         noise

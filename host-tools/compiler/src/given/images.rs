@@ -1,4 +1,5 @@
-//! Images from files: lists of paths, and one image at a time in memory.
+//! Images from files: lists of paths, and one image at a time in memory; or images that are
+//! in memory already.
 //!
 //! Raw pixels are what the firmware is handed: red, green, blue, or luma alone
 //! for a network of one channel. The order that the network wants is applied by
@@ -10,6 +11,7 @@ mod jpeg;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tadpool_input::text::{escaped, shown};
 use tadpool_input::{InputError, Kind};
@@ -27,13 +29,15 @@ const SYSTEM_FILES: [&str; 4] = ["thumbs.db", "ehthumbs.db", "desktop.ini", "ico
 /// Folders of the same kind.
 const SYSTEM_FOLDERS: [&str; 3] = ["__macosx", "@eadir", "$recycle.bin"];
 
-/// An image that was found but not read yet.
+/// An image that was found but not read yet, or one in memory.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ImageFile {
-    /// The file.
+    /// The file; a name for people if it is in memory.
     pub path: PathBuf,
     /// Its class by the folder that it lies in, if that is a class.
     pub label: Option<usize>,
+    /// Its pixels as [`load`] would have them, if it is in memory.
+    pixels: Option<Arc<[u8]>>,
 }
 
 /// Why images cannot be used.
@@ -100,6 +104,16 @@ pub enum ImageError {
         /// The kind of the function.
         found: &'static str,
     },
+    /// An image in memory of another size than the network's input.
+    #[error("{name} has {bytes} bytes, the network takes {} ({expected})", expected.elements())]
+    Bytes {
+        /// Its name.
+        name: String,
+        /// Bytes found.
+        bytes: usize,
+        /// The network's input.
+        expected: Shape,
+    },
     /// Another size than the network's input.
     #[error(
         "`{}` has {width}x{height} pixels{}, the network takes {}x{} (width x height)",
@@ -121,6 +135,42 @@ pub enum ImageError {
     },
 }
 
+impl ImageFile {
+    /// A file that is read when its pixels are wanted.
+    pub fn new(path: PathBuf, label: Option<usize>) -> Self {
+        Self {
+            path,
+            label,
+            pixels: None,
+        }
+    }
+
+    /// Raw pixels in memory, `height x width x channels` as [`load`] has them, called `name`.
+    pub fn in_memory(name: &str, pixels: impl Into<Arc<[u8]>>, label: Option<usize>) -> Self {
+        Self {
+            path: PathBuf::from(name),
+            label,
+            pixels: Some(pixels.into()),
+        }
+    }
+
+    /// Its raw pixels, see [`load`].
+    ///
+    /// # Errors
+    /// The file cannot be used, or what is in memory is not of the input's size.
+    pub fn load(&self, input: &InputDescription) -> Result<Vec<u8>, ImageError> {
+        match &self.pixels {
+            None => load(&self.path, input),
+            Some(pixels) if pixels.len() == input.shape().elements() => Ok(pixels.to_vec()),
+            Some(pixels) => Err(ImageError::Bytes {
+                name: self.path.display().to_string(),
+                bytes: pixels.len(),
+                expected: input.shape(),
+            }),
+        }
+    }
+}
+
 /// The images of `folder`: files in class folders, and files without a class
 /// beside them; or the one file that `folder` is.
 ///
@@ -136,16 +186,13 @@ pub fn list(folder: &Path, labels: &[String]) -> Result<Vec<ImageFile>, ImageErr
     // What is no folder is opened as a file, which says so if it is none.
     if fs::metadata(folder).is_ok_and(|found| !found.is_dir()) {
         check_name(folder)?;
-        return Ok(vec![ImageFile {
-            path: folder.to_owned(),
-            label: None,
-        }]);
+        return Ok(vec![ImageFile::new(folder.to_owned(), None)]);
     }
     let mut images = Vec::new();
     for path in entries(folder)? {
         if !path.is_dir() {
             check_name(&path)?;
-            images.push(ImageFile { path, label: None });
+            images.push(ImageFile::new(path, None));
             continue;
         }
         let is_named = |label: &String| path.file_name().is_some_and(|name| name == label.as_str());
@@ -160,7 +207,7 @@ pub fn list(folder: &Path, labels: &[String]) -> Result<Vec<ImageFile>, ImageErr
         let label = label.filter(|_| another.is_none());
         for path in entries(&path)? {
             check_name(&path)?;
-            images.push(ImageFile { path, label });
+            images.push(ImageFile::new(path, label));
         }
     }
     match images.is_empty() {

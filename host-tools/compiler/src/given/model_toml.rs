@@ -102,7 +102,15 @@ pub enum Channels {
 /// # Errors
 /// See [`DescriptionError`].
 pub fn read(path: &Path) -> Result<ModelDescription, DescriptionError> {
-    parse(&tadpool_input::read_text(path, DESCRIPTION)?, path)
+    parse(&text(path)?, path)
+}
+
+/// The text of the description at `path`.
+///
+/// # Errors
+/// See [`DescriptionError`].
+pub fn text(path: &Path) -> Result<String, DescriptionError> {
+    Ok(tadpool_input::read_text(path, DESCRIPTION)?)
 }
 
 /// Reads a description's text; `path` is where it was read from.

@@ -23,7 +23,7 @@ use crate::network::Shape;
 pub use confirm::{ConfirmError, Confirmation, confirm};
 
 /// A graph whose shapes and constants are known.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Interpreter {
     graph: Graph,
     input: Shape,

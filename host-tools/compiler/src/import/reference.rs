@@ -94,6 +94,7 @@ pub enum ReferenceError {
 }
 
 /// The original network, ready to run.
+#[derive(Clone)]
 pub struct Reference {
     plan: Arc<TypedSimplePlan>,
     input: Shape,

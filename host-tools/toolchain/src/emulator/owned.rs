@@ -5,6 +5,16 @@
 
 use std::io;
 use std::process::{Child, Command};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether signals are another's to handle.
+static LEAVES_SIGNALS: AtomicBool = AtomicBool::new(false);
+
+/// Leaves signals to the program that this is a library of, such as an interpreter for which
+/// Ctrl-C does not mean its end. Said before the first emulator is started.
+pub fn leave_signals() {
+    LEAVES_SIGNALS.store(true, Ordering::Relaxed);
+}
 
 /// Starts `command`, which is to have [`mark`] among its arguments.
 ///
@@ -43,6 +53,7 @@ mod unix {
     use std::io;
     use std::os::unix::process::CommandExt as _;
     use std::process::{Child, Command};
+    use std::sync::atomic::Ordering;
     use std::sync::{Mutex, MutexGuard, Once, OnceLock, PoisonError, mpsc};
     use std::thread;
 
@@ -51,7 +62,7 @@ mod unix {
     use signal_hook::iterator::Signals;
     use signal_hook::low_level::emulate_default_handler;
 
-    use super::MARK;
+    use super::{LEAVES_SIGNALS, MARK};
 
     /// The emulators that run.
     static OWNED: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
@@ -67,7 +78,9 @@ mod unix {
         static ONCE: Once = Once::new();
         ONCE.call_once(|| {
             end_leftovers();
-            end_with_signals();
+            if !LEAVES_SIGNALS.load(Ordering::Relaxed) {
+                end_with_signals();
+            }
         });
         // A Ctrl-C in the terminal is this process' to handle.
         command.process_group(0);

@@ -9,10 +9,11 @@ use tadpool_compiler::compile::Compiled;
 use tadpool_image::shapes::shapes;
 use tadpool_latency::cost::Shape;
 use tadpool_latency::twin::Twin;
+use tadpool_operations::estimate::{Estimate, LEGEND};
+use tadpool_operations::predict::{Predicted, predict_alike};
 
 use crate::commands::board::SessionArgs;
-use crate::commands::by_shapes::{Estimate, LEGEND};
-use crate::commands::predict::{Predicted, predict_alike};
+use crate::commands::progress::Bars;
 use crate::commands::report::{grouped, table};
 use crate::print;
 
@@ -64,7 +65,7 @@ impl BoardsReport {
                 .iter()
                 .map(|it| (&it.board, it.twin.clone()))
                 .collect();
-            match predict_alike(&alike, compiled, args, shown) {
+            match predict_alike(&alike, compiled, args.timeout(), shown, &Bars::default()) {
                 Ok(predicted) => predictions.extend(predicted),
                 Err(error) => {
                     let board = &group[0].board.name;

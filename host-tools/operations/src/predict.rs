@@ -5,12 +5,13 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context as _;
 use serde::Serialize;
 use tadpool_boards::{Board, Runner};
 use tadpool_compiler::budget::Budget;
 use tadpool_compiler::compile::Compiled;
 use tadpool_compiler::place::program::Arena;
+use tadpool_compiler::progress::Progress;
+use tadpool_image::Interface;
 use tadpool_image::cache::Cache;
 use tadpool_latency::bound::Bound;
 use tadpool_latency::execute::{Listener, Window};
@@ -22,8 +23,9 @@ use tadpool_latency::twin::Twin;
 use tadpool_probe::trace::Trace;
 use tadpool_report::{LatencyPage, LatencyStep, MemoryMap};
 
-use super::board::{BoardImage, SessionArgs};
-use super::report::{grouped, table};
+use crate::OperationError;
+use crate::board_image::BoardImage;
+use crate::table::{grouped, table};
 
 /// The firmware's function that is an inference, and nothing else.
 const INFERENCE: &str = "tadpool_link::run::inference";
@@ -34,66 +36,86 @@ const REST_TIME: Duration = Duration::from_secs(60);
 
 /// The predicted latency of an inference.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct Predicted {
+pub struct Predicted {
     /// The model's name.
-    pub(crate) model: String,
+    pub model: String,
     /// The board that is meant.
-    pub(crate) board: String,
-    pub(crate) chip: String,
+    pub board: String,
+    /// Its chip.
+    pub chip: String,
     /// The core whose pipeline was modelled.
-    pub(crate) core: &'static str,
-    pub(crate) clock_hz: Option<u32>,
+    pub core: &'static str,
+    /// Its clock, if its file says one.
+    pub clock_hz: Option<u32>,
     /// Where the latency of its memories is from.
-    pub(crate) memories: String,
+    pub memories: String,
     /// The machine that executed it.
-    pub(crate) machine: String,
-    pub(crate) ms: Option<f64>,
+    pub machine: String,
+    /// Milliseconds of the whole, if there is a clock.
+    pub ms: Option<f64>,
     /// How far off it may be, by what predictions were compared with.
-    pub(crate) bound: Bound,
-    pub(crate) total: Split,
-    pub(crate) steps: Vec<PredictedStep>,
+    pub bound: Bound,
+    /// Cycles of the whole.
+    pub total: Split,
+    /// Its steps, in order.
+    pub steps: Vec<PredictedStep>,
 }
 
 /// A step of it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct PredictedStep {
-    pub(crate) name: String,
-    pub(crate) ms: Option<f64>,
-    pub(crate) macs: u64,
+pub struct PredictedStep {
+    /// The layer's place in the network.
+    pub name: String,
+    /// Milliseconds, if there is a clock.
+    pub ms: Option<f64>,
+    /// Multiply-accumulates.
+    pub macs: u64,
+    /// Its cycles.
     #[serde(flatten)]
-    pub(crate) split: Split,
+    pub split: Split,
 }
 
 /// A prediction by itself, where nothing is measured.
 #[derive(Debug, Serialize)]
-pub(crate) struct PredictionReport {
-    pub(crate) model: String,
-    pub(crate) picture: PathBuf,
-    pub(crate) prediction: Predicted,
+pub struct PredictionReport {
+    /// The model's name.
+    pub model: String,
+    /// The picture that was classified.
+    pub picture: PathBuf,
+    /// The prediction.
+    pub prediction: Predicted,
 }
 
 /// Executes an inference of `pixels`, the picture at `picture`, and predicts what it takes
-/// `board`.
-pub(crate) fn predict(
+/// `board`; each answer of the emulator may take `timeout`.
+///
+/// # Errors
+/// There is no model of its core, or no emulated board runs the image.
+pub fn predict(
     board: &Board,
     compiled: &Compiled,
-    args: &SessionArgs,
+    timeout: Duration,
     shown: (&Path, &[u8]),
-) -> anyhow::Result<Predicted> {
+    progress: &dyn Progress,
+) -> Result<Predicted, OperationError> {
     let twin = Twin::of(board)?;
-    let mut predicted = predict_alike(&[(board, twin)], compiled, args, shown)?;
-    predicted.pop().context("nothing was predicted")
+    let mut predicted = predict_alike(&[(board, twin)], compiled, timeout, shown, progress)?;
+    predicted.pop().ok_or(OperationError::NoBoard)
 }
 
 /// The same for boards whose twins are alike: one execution, timed by the memories of each.
-pub(crate) fn predict_alike(
+///
+/// # Errors
+/// See [`predict`].
+pub fn predict_alike(
     boards: &[(&Board, Twin)],
     compiled: &Compiled,
-    args: &SessionArgs,
+    timeout: Duration,
     (picture, pixels): (&Path, &[u8]),
-) -> anyhow::Result<Vec<Predicted>> {
-    let (_, twin) = boards.first().context("no board is named")?;
-    let built = BoardImage::build(twin.emulated.clone(), compiled)?;
+    progress: &dyn Progress,
+) -> Result<Vec<Predicted>, OperationError> {
+    let (_, twin) = boards.first().ok_or(OperationError::NoBoard)?;
+    let built = BoardImage::build(Interface::Requests, twin.emulated.clone(), compiled)?;
     let bytes = built.bytes()?;
     let image = Program::read(&built.image.path, &bytes)?;
     let window = Window {
@@ -111,15 +133,15 @@ pub(crate) fn predict_alike(
     let arguments = listener.arguments().to_vec();
     let tracing = listener.start(steps);
 
-    let mut session = built.start_traced(args, arguments)?;
+    let mut session = built.start_traced(timeout, arguments, progress)?;
     let program = compiled.program();
     let simulated = Trace::simulate(&program, pixels, &mut Arena::default())?;
-    let inference = session.infer(pixels).context("predicting")?;
+    let inference = session.infer(pixels).map_err(OperationError::Predicting)?;
     built.check(&mut session, &program, (&simulated, &inference), picture)?;
     let read = tracing.wait(REST_TIME);
     session.shut_down()?;
 
-    let (Alike(steps), result) = read.context("the emulator did not tell what it executed")?;
+    let (Alike(steps), result) = read.ok_or(OperationError::NotTold)?;
     result?;
     let machine = match &built.board.runner {
         Runner::Qemu(qemu) => &qemu.machine[..],
@@ -139,18 +161,16 @@ impl Predicted {
         compiled: &Compiled,
         machine: &str,
         mut steps: Steps,
-    ) -> anyhow::Result<Self> {
+    ) -> Result<Self, OperationError> {
         let bound = steps.bound();
-        let (steps, rest) = steps
-            .cycles()
-            .context("the inference was not told to its end")?;
+        let (steps, rest) = steps.cycles().ok_or(OperationError::NotToTheEnd)?;
         let layers = &compiled.quantized.layers;
-        anyhow::ensure!(
-            steps.len() == layers.len(),
-            "the emulator told of {} steps, and the model has {}",
-            steps.len(),
-            layers.len()
-        );
+        if steps.len() != layers.len() {
+            return Err(OperationError::Steps {
+                told: steps.len(),
+                expected: layers.len(),
+            });
+        }
         let clock_hz = board.clock.as_ref().map(|clock| clock.core_hz);
         let ms = |cycles: u64| clock_hz.map(|hz| tadpool_latency::ms(cycles as f64, hz));
         let total = steps.iter().fold(rest, |all, step| all + *step);
@@ -180,30 +200,31 @@ impl Predicted {
 }
 
 impl Predicted {
-    /// Fails if it takes longer than a budget, or if that cannot be known.
-    pub(crate) fn check(&self, budget: &Budget) -> anyhow::Result<()> {
+    /// Compares it with a budget.
+    ///
+    /// # Errors
+    /// It takes longer, or the board has no clock.
+    pub fn check(&self, budget: &Budget) -> Result<(), OperationError> {
         let Some(most_us) = budget.latency_us else {
             return Ok(());
         };
         let most = most_us as f64 / 1e3;
-        let ms = self.ms.with_context(|| {
-            format!(
-                "board `{}` has no clock that a budget of ms could be kept with",
-                self.board
-            )
-        })?;
-        anyhow::ensure!(
-            ms <= most,
-            "an inference is predicted to take {ms:.1} ms on board `{}`, {:.1} more than the budget \
-             of {most:.1}; `tadpool bench --predict` says which steps take most",
-            self.board,
-            ms - most
-        );
-        Ok(())
+        let board = || self.board.clone();
+        let ms = self
+            .ms
+            .ok_or_else(|| OperationError::NoClock { board: board() })?;
+        match ms <= most {
+            true => Ok(()),
+            false => Err(OperationError::TooSlow {
+                board: board(),
+                ms,
+                most,
+            }),
+        }
     }
 
     /// The page of this prediction, with the memory of the model that was compiled.
-    pub(crate) fn page(&self, compiled: &Compiled, link: Option<String>) -> LatencyPage {
+    pub fn page(&self, compiled: &Compiled, link: Option<String>) -> LatencyPage {
         let steps = self.steps.iter().map(|step| LatencyStep {
             name: step.name.clone(),
             macs: step.macs,
@@ -234,7 +255,7 @@ impl Predicted {
     }
 
     /// Its latency, in a line.
-    pub(crate) fn line(&self) -> String {
+    pub fn line(&self) -> String {
         let cycles = grouped(self.total.cycles);
         match (self.ms, self.clock_hz) {
             (Some(ms), Some(hz)) => {

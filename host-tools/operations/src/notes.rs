@@ -3,12 +3,14 @@
 
 use serde::Serialize;
 use tadpool_compiler::calibrate::Finding;
-use tadpool_compiler::compile::{Calibrated, Compiled, ENOUGH_DB, Model, Quality, Trained};
+use tadpool_compiler::compile::{
+    Calibrated, CompileError, Compiled, ENOUGH_DB, Model, Quality, Trained,
+};
 use tadpool_compiler::quantize::precision::Widened;
 
 /// Part of the reports of `compile` and `check`.
-#[derive(Debug, Serialize)]
-pub(crate) struct Notes {
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Notes {
     /// Nodes that were left out or moved on import.
     import: Vec<String>,
     /// Stages whose stream has sixteen bits since eight were measured to be too few.
@@ -22,11 +24,15 @@ pub(crate) struct Notes {
 }
 
 impl Notes {
-    pub(crate) fn new(
+    /// Those of `compiled`, whose calibration images are read again.
+    ///
+    /// # Errors
+    /// An image cannot be read.
+    pub fn new(
         model: &Model,
         calibrated: &Calibrated,
         compiled: &Compiled,
-    ) -> anyhow::Result<Self> {
+    ) -> Result<Self, CompileError> {
         Ok(Self {
             import: model.notes.clone(),
             widened: compiled.choice.widened.clone(),
@@ -37,7 +43,7 @@ impl Notes {
     }
 
     /// A sentence each.
-    pub(crate) fn lines(&self) -> Vec<String> {
+    pub fn lines(&self) -> Vec<String> {
         let widened = self.widened.iter().map(|widened| {
             format!(
                 "{} has an int16 stream: with less, `{}` was at {:.1} dB (bar: {ENOUGH_DB:.0} dB)",

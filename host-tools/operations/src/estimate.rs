@@ -7,23 +7,24 @@ use tadpool_latency::cost::{Costs, Deviation, Shape};
 use tadpool_latency::ms;
 use tadpool_latency::twin::Twin;
 
-use super::report::grouped;
+use crate::table::grouped;
 
 /// The explanation of the figures, below the table.
-pub(crate) const LEGEND: &str = "ms: predicted from the shapes of the steps, without an execution; \
+pub const LEGEND: &str = "ms: predicted from the shapes of the steps, without an execution; \
      error: how far off it may\nbe; `>`: no such board was measured, so this is how far it is from \
      an execution alone.\n`tadpool bench MODEL --board BOARD --predict` executes one.";
 
 /// The latency of a model on a board.
-#[derive(Debug, Serialize)]
-pub(crate) struct Estimate {
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Estimate {
     clock_hz: Option<u32>,
     /// Cycles by the shapes; none if nothing is known of such a board or of a kernel.
-    pub(crate) cycles: Option<f64>,
-    pub(crate) ms: Option<f64>,
+    pub cycles: Option<f64>,
+    /// The same in milliseconds, if the board has a clock.
+    pub ms: Option<f64>,
     /// Cycles of each step; none if the whole has none.
     #[serde(skip)]
-    pub(crate) steps: Vec<f64>,
+    pub steps: Vec<f64>,
     /// How far executions are from what was measured.
     bound: Bound,
     /// How far cycles by the shapes are from those of executions.
@@ -32,7 +33,7 @@ pub(crate) struct Estimate {
 
 impl Estimate {
     /// That of steps with these shapes; none if there is no model of the board's core.
-    pub(crate) fn of(board: &Board, shapes: &[Shape]) -> Option<Self> {
+    pub fn of(board: &Board, shapes: &[Shape]) -> Option<Self> {
         let twin = Twin::of(board).ok()?;
         let costs = Costs::of(board);
         let cycles = costs.as_ref().and_then(|costs| costs.cycles(shapes).ok());
@@ -50,12 +51,12 @@ impl Estimate {
     }
 
     /// Milliseconds of so many cycles.
-    pub(crate) fn ms_of(&self, cycles: f64) -> Option<f64> {
+    pub fn ms_of(&self, cycles: f64) -> Option<f64> {
         self.clock_hz.map(|hz| ms(cycles, hz))
     }
 
     /// Its latency, in a line.
-    pub(crate) fn line(&self) -> Option<String> {
+    pub fn line(&self) -> Option<String> {
         let cycles = grouped(self.cycles? as u64);
         let [ms, error] = self.cells();
         Some(match self.clock_hz {
@@ -68,7 +69,7 @@ impl Estimate {
     }
 
     /// Milliseconds, and how far off they may be.
-    pub(crate) fn cells(&self) -> [String; 2] {
+    pub fn cells(&self) -> [String; 2] {
         let error = match (self.ms, self.bound, self.deviation) {
             (None, _, _) => String::new(),
             (_, Bound::Validated { worst_percent, .. }, Some(deviation)) => {
