@@ -25,7 +25,7 @@ const FIELDS: [&str; 6] = [
 /// Files that each package has beside its sources.
 const FILES: [&str; 3] = ["LICENSE-APACHE", "LICENSE-MIT", "README.md"];
 /// Packages without large dependencies.
-const SMALL: [&str; 10] = [
+const SMALL: [&str; 11] = [
     "memory-planner",
     "tadpool-boards",
     "tadpool-build",
@@ -33,6 +33,7 @@ const SMALL: [&str; 10] = [
     "tadpool-input",
     "tadpool-kernels",
     "tadpool-latency",
+    "tadpool-learn",
     "tadpool-link",
     "tadpool-protocol",
     "tadpool-toolchain",
