@@ -10,6 +10,8 @@ mod emulators;
 mod generate;
 #[path = "commands/latency.rs"]
 mod latency;
+#[path = "commands/learning.rs"]
+mod learning;
 #[path = "commands/linked.rs"]
 mod linked;
 #[path = "commands/named.rs"]

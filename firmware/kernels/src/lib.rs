@@ -106,7 +106,7 @@ pub mod visit;
 pub use arena::{Buffer, Fault};
 pub use network::{
     Arena, Class, Golden, Inference, Logit, Memory, Network, Prediction, Probability, RowByRow,
-    Status, WholeImage,
+    Status, TrainedHead, WholeImage,
 };
 
 #[doc(hidden)]
@@ -145,7 +145,7 @@ pub const fn larger(first: usize, second: usize) -> usize {
 /// compiler says what to do if it is another one than this crate's.
 ///
 /// ```
-/// tadpool_kernels::interface!(2);
+/// tadpool_kernels::interface!(3);
 /// ```
 ///
 /// ```compile_fail
@@ -153,12 +153,12 @@ pub const fn larger(first: usize, second: usize) -> usize {
 /// ```
 #[macro_export]
 macro_rules! interface {
-    (2) => {};
+    (3) => {};
     ($other:tt) => {
         compile_error!(concat!(
             "this model was generated for version ",
             stringify!($other),
-            " of the interface to `tadpool-kernels`, and this `tadpool-kernels` has version 2: ",
+            " of the interface to `tadpool-kernels`, and this `tadpool-kernels` has version 3: ",
             "generate the model again with the `tadpool` of this version, or depend on the ",
             "version of `tadpool-kernels` that the model's Cargo.toml names"
         ));

@@ -13,12 +13,14 @@ mod inference;
 mod logit;
 mod prediction;
 mod received;
+mod trained_head;
 
 pub use arena::{Arena, Memory};
 pub use inference::{Inference, Status};
 pub use logit::{Logit, Probability};
 pub use prediction::{Class, Golden, Prediction};
 pub use received::{Received, Whole};
+pub use trained_head::TrainedHead;
 
 use crate::arena::{Buffer, Fault};
 use crate::arithmetic::norm::Stats;
@@ -118,6 +120,10 @@ pub trait Network: Sized + 'static {
     /// The map that step number `step` writes.
     #[doc(hidden)]
     fn written(step: usize) -> Buffer;
+
+    /// The linear layer at its end, from which a new one can be learned; none of a network
+    /// without classes.
+    fn trained_head() -> Option<TrainedHead<'static>>;
 }
 
 /// A network whose image lies in the arena as a whole.

@@ -28,6 +28,7 @@
 
 use crate::arena::{Buffer, Fault};
 use crate::layout::{Layout, Rows};
+use crate::network::TrainedHead;
 use crate::norm::Stats;
 use crate::steps::Step;
 use crate::stream::{Int8, Int16};
@@ -234,6 +235,11 @@ pub trait Described: Fields {
     /// fixed statistics.
     fn is_fixed(&self) -> bool {
         false
+    }
+
+    /// The linear layer that ends it, if it writes logits.
+    fn trained_head(&self) -> Option<TrainedHead<'_>> {
+        None
     }
 
     /// In how many tokens or rows its `advance` counts; none if it is one piece. The path

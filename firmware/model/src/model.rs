@@ -10,7 +10,7 @@ use tadpool_kernels::pooling::{self, Pooling};
 use tadpool_kernels::progress::Progress;
 use tadpool_kernels::weights::Weights;
 use tadpool_kernels::Buffer;
-tadpool_kernels::interface!(2);
+tadpool_kernels::interface!(3);
 
 mod tables {
     include!("tables.rs");
@@ -33,6 +33,9 @@ pub const INPUT_BYTES: usize = INPUT_HEIGHT * INPUT_WIDTH * INPUT_CHANNELS;
 
 /// Number of logits.
 pub const CLASSES: usize = 10;
+
+/// Values that the head reads; see [`tadpool_kernels::Arena::features`].
+pub const FEATURES: usize = 128;
 
 /// The class of each logit.
 pub const LABELS: [&str; CLASSES] = [
@@ -90,6 +93,7 @@ const LOGITS: Buffer = Buffer { offset: 2048, size: 40 };
 #[allow(unused_imports, reason = "for whoever uses this")]
 pub use tadpool_kernels::{
     Class, Fault, Logit, Memory, Network, Observer, Prediction, Probability, Status,
+    TrainedHead,
 };
 
 /// The network as a type, for code that takes any [`Network`].
@@ -407,6 +411,9 @@ impl Network for Model {
             15 => HEAD.output,
             _ => Buffer { offset: 0, size: 0 },
         }
+    }
+    fn trained_head() -> Option<TrainedHead<'static>> {
+        Some(TrainedHead::of_head(&HEAD))
     }
 }
 
@@ -793,4 +800,4 @@ const fn weights(step: &'static [u8], offset: usize, size: usize) -> &'static [u
 }
 
 /// Tells images of different models apart.
-pub const MODEL_HASH: u32 = 0xc4083744;
+pub const MODEL_HASH: u32 = 0xffe6937e;

@@ -24,6 +24,7 @@ mod guide;
 mod image;
 mod init;
 mod inspect;
+mod learn;
 mod logs;
 mod model;
 mod named;
@@ -99,6 +100,11 @@ enum Command {
     Simulate(simulate::Simulate),
     /// Measure top-1 accuracy over a folder of labelled images.
     Eval(eval::Eval),
+    /// Play a stream of images to a head that learns on the board, and measure how well.
+    ///
+    /// The last layer is learned anew from images in class folders, by the integers of
+    /// `tadpool-learn`: the same bytes as on a board.
+    Learn(learn::Learn),
     /// Write a model's image into a board's flash, check it and start it.
     Flash(flash::Flash),
     /// Show what quantization does to each step, and to the predictions.
@@ -182,6 +188,7 @@ impl Cli {
             Command::Fit(command) => Box::new(command.run()?),
             Command::Simulate(command) => Box::new(command.run()?),
             Command::Eval(command) => Box::new(command.run()?),
+            Command::Learn(command) => Box::new(command.run()?),
             Command::Flash(command) => Box::new(command.run()?),
             Command::Check(command) => Box::new(command.run()?),
             Command::Run(command) => Box::new(command.run()?),

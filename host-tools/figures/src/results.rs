@@ -9,6 +9,7 @@ mod damaged_input;
 mod figures;
 mod forms;
 mod kernels;
+mod learning;
 mod tables;
 mod text;
 

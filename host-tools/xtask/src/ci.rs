@@ -119,6 +119,7 @@ fn all(tally: &mut Tally) -> Result<()> {
     })?;
     step(tally, "the camera example", examples::camera)?;
     step(tally, "inferences in pieces", examples::pieces)?;
+    step(tally, "a head that learns", examples::learn)?;
     step(tally, "generated crate", generate::check)?;
     step(
         tally,
@@ -139,6 +140,7 @@ fn all(tally: &mut Tally) -> Result<()> {
         "--lib",
         "--package=tadpool-firmware",
         "--package=camera",
+        "--package=learn",
         "--manifest-path",
         FIRMWARE,
     ]);

@@ -8,15 +8,17 @@ use anyhow::{Context, Result, bail, ensure};
 
 use tadpool_toolchain::emulator::qemu;
 
-use crate::run::{root, run};
+use crate::run::{root, run, tadpool};
 
 const TARGET: &str = "thumbv7em-none-eabihf";
 const CAMERA: &str = "firmware/examples/camera/Cargo.toml";
+const LEARN: &str = "firmware/examples/learn/Cargo.toml";
 const PIECES: &str = "firmware/examples/pieces/Cargo.toml";
 /// Both say themselves whether they keep their bounds.
 const IN_PIECES: [&str; 2] = ["two-tasks", "low-priority"];
-/// The result that the camera's tests expect on the host.
+/// The results that their tests expect on the host.
 const FRAMES: &str = "firmware/examples/camera/expected.txt";
+const LEARNED: &str = "firmware/examples/learn/expected.txt";
 const EMULATED: &str = "qemu-mps2-an386";
 const PROGRAMS: [&str; 2] = ["camera", "async-camera"];
 /// Boards, and the programs that each can run: the HAL of one blocks.
@@ -55,6 +57,24 @@ pub(crate) fn pieces() -> Result<()> {
     Ok(())
 }
 
+/// Builds the head that learns, which must have no panic path, and runs it on the emulated
+/// board: it must say what it says on the host, and a step must not cost more than it may.
+pub(crate) fn learn() -> Result<()> {
+    run(build_command(LEARN)?.args(["--bin", "learn"]))?;
+    run(tadpool(["audit"])?.arg(program_path("learn")))?;
+    let (said, holds) = emulate("learn")?;
+    let is_cost = |line: &&str| line.contains("instructions") || line.starts_with("of ");
+    let (costs, learned): (Vec<&str>, Vec<&str>) = said.lines().partition(is_cost);
+    let learned: String = learned.iter().map(|line| format!("{line}\n")).collect();
+    compare(&learned, LEARNED, "learn")?;
+    println!("{}", costs.join("\n"));
+    ensure!(
+        holds && costs.len() == 4,
+        "a step of `learn` costs too much"
+    );
+    Ok(())
+}
+
 /// Cargo building an example.
 fn build_command(manifest: &str) -> Result<Command> {
     let Some(toolchain) = tadpool_toolchain::for_target(TARGET) else {
@@ -68,15 +88,19 @@ fn build_command(manifest: &str) -> Result<Command> {
     Ok(command)
 }
 
+fn program_path(program: &str) -> PathBuf {
+    let folder: PathBuf = ["firmware/target", TARGET, "release"].iter().collect();
+    root().join(folder).join(program)
+}
+
 /// Runs a program until it ends, and returns what it said and whether it went well.
 fn emulate(program: &str) -> Result<(String, bool)> {
-    let folder: PathBuf = ["firmware/target", TARGET, "release"].iter().collect();
     let mut qemu = qemu();
     qemu.args(["-machine", "mps2-an386", "-icount", "shift=6"])
         .args(["-display", "none", "-monitor", "none", "-serial", "none"])
         .args(["-semihosting-config", "enable=on,target=native"])
         .args(["-nic", "none", "-kernel"])
-        .arg(root().join(folder).join(program))
+        .arg(program_path(program))
         .stdin(Stdio::null());
     let output = qemu.output().context("cannot run qemu-system-arm")?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -145,7 +145,9 @@ fn main() -> ExitCode {
             seed,
         } => load::load(images, interruptions, seed),
         Command::Costs(options) => options.figures("costs"),
-        Command::Examples => examples::camera().and_then(|()| examples::pieces()),
+        Command::Examples => examples::camera()
+            .and_then(|()| examples::pieces())
+            .and_then(|()| examples::learn()),
         Command::Generate { check: false } => generate::generate(),
         Command::Generate { check: true } => generate::check(),
         Command::Msrv => msrv::check(),

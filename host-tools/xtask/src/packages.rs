@@ -34,6 +34,7 @@ const SMALL: [&str; 11] = [
     "tadpool-input",
     "tadpool-kernels",
     "tadpool-latency",
+    "tadpool-learn",
     "tadpool-link",
     "tadpool-protocol",
     "tadpool-toolchain",

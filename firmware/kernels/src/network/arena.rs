@@ -172,6 +172,16 @@ impl<N: Network> Arena<N> {
         output.map.of(self.bytes.as_ref())
     }
 
+    /// Writes what the head of the last inference has read, of which
+    /// [`Network::trained_head`] says how many values there are and what they mean.
+    ///
+    /// # Errors
+    /// [`Fault::Geometry`] if `features` has another length, or the network no head.
+    pub fn features(&self, features: &mut [i16]) -> Result<(), Fault> {
+        let head = N::trained_head().ok_or(Fault::Geometry)?;
+        head.read(self.bytes.as_ref(), features)
+    }
+
     /// The prediction of the logits.
     pub(super) fn prediction(&self) -> Result<Prediction<'_>, Fault> {
         Prediction::of::<N>(self.bytes.as_ref())

@@ -16,6 +16,8 @@ use crate::arithmetic::layout::{Kernel, Layout};
 use crate::arithmetic::norm::{Norm, NormScale, Stats};
 use crate::arithmetic::stream::{Int8, Int16, Stream};
 use crate::arithmetic::weights::Weights;
+#[cfg(feature = "visit")]
+use crate::network::TrainedHead;
 use crate::present::missing;
 use crate::steps::Step;
 use crate::steps::progress::Progress;
@@ -121,6 +123,10 @@ impl Described for Head<'_> {
 
     fn output_field(&self) -> &'static str {
         "output"
+    }
+
+    fn trained_head(&self) -> Option<TrainedHead<'_>> {
+        Some(TrainedHead::of_head(self))
     }
 }
 

@@ -19,6 +19,8 @@ use crate::arithmetic::layout::{Kernel, Layout};
 use crate::arithmetic::norm::{Norm, NormScale, Stats};
 use crate::arithmetic::stream::Stream;
 use crate::arithmetic::weights::Weights;
+#[cfg(feature = "visit")]
+use crate::network::TrainedHead;
 use crate::present::missing;
 use crate::steps::Step;
 use crate::steps::head::{product, product_int4};
@@ -178,6 +180,10 @@ impl Described for WideHead<'_> {
 
     fn output_field(&self) -> &'static str {
         "output"
+    }
+
+    fn trained_head(&self) -> Option<TrainedHead<'_>> {
+        Some(TrainedHead::of_wide_head(self))
     }
 }
 

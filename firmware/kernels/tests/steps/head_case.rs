@@ -63,7 +63,9 @@ impl Case for HeadCase {
             false => head::run,
         };
         run(&step, &Stats::of(&map), arena.bytes())?;
-        Ok(output.of(arena.bytes())?.to_vec())
+        let logits = output.of(arena.bytes())?.to_vec();
+        trained_head::check(TrainedHead::of_head(&step), arena.bytes(), &logits);
+        Ok(logits)
     }
 
     fn naive(&self) -> Vec<u8> {

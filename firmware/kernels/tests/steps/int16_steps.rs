@@ -14,11 +14,12 @@ use tadpool_kernels::pooling::{Pooling, Subtracted};
 use tadpool_kernels::scaled_pooling::{self, ScaledPooling};
 use tadpool_kernels::stream::{Int8, Int16, Stream};
 use tadpool_kernels::weights::unpacked_size;
-use tadpool_kernels::{Buffer, Fault};
+use tadpool_kernels::{Buffer, Fault, TrainedHead};
 
 use crate::mixer_cases::SUBTRACTED;
 use crate::oracle::{self, Classifier, Convolution, Mixer, Mlp, wide};
 use crate::support::{self, Arena, FILLS, Fill, Packed, Source, fills, narrow, norm};
+use crate::trained_head;
 
 fn values(source: &mut Source, count: usize) -> Vec<i16> {
     source.values(count, i16::MIN.into(), i16::MAX.into())
@@ -379,6 +380,7 @@ fn head(tokens: usize, channels: usize, int4: bool, normed: bool, draw: Draw) {
     let logits = wide::head(&classifier, &map);
     let logits: Vec<u8> = logits.into_iter().flat_map(i32::to_le_bytes).collect();
     assert_eq!(output.of(arena.bytes()).unwrap(), logits);
+    trained_head::check(TrainedHead::of_head(&step), arena.bytes(), &logits);
 }
 
 /// Extremes of the values, of the constants and of the shapes.

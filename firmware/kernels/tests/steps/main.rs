@@ -15,6 +15,7 @@ mod normed_pooling_case;
 mod oracle;
 mod patch_embedding_case;
 mod support;
+mod trained_head;
 mod wide_head_case;
 mod wide_pooling_case;
 
@@ -50,7 +51,7 @@ use tadpool_kernels::scaled_pooling::{self, ScaledPooling};
 use tadpool_kernels::stream::{Int8, Int16, Stream};
 use tadpool_kernels::weights::{Weights, unpacked_size};
 use tadpool_kernels::wide_head;
-use tadpool_kernels::{Buffer, Fault};
+use tadpool_kernels::{Buffer, Fault, TrainedHead};
 use wide_pooling_case::WidePoolingCase;
 
 /// One step with all its data, made from a small description.

@@ -1,14 +1,15 @@
 //! The head whose vector is kept in wide integers, on streams of either width.
 
 use proptest::prelude::*;
-use tadpool_kernels::Buffer;
 use tadpool_kernels::layout::Layout;
 use tadpool_kernels::norm::Stats;
 use tadpool_kernels::stream::{Int8, Int16};
 use tadpool_kernels::wide_head::{self, HeadHidden, MeanNorm, NormPlace, WideLinear};
+use tadpool_kernels::{Buffer, TrainedHead};
 
 use crate::oracle::heads::{Linear, Place, VectorNorm, WideHead, wide_head as naive};
 use crate::support::{Arena, FILLS, Fill, Packed, Source, fills, narrow, norm};
+use crate::trained_head;
 
 /// Tokens, channels, hidden values or none, classes.
 type Shape = [usize; 4];
@@ -130,6 +131,9 @@ fn check(
     let logits = naive(&case, &map).into_iter().flat_map(i32::to_le_bytes);
     let found = output.of(arena.bytes()).unwrap();
     assert_eq!(found, logits.collect::<Vec<u8>>(), "{case:?}");
+    let logits = found.to_vec();
+    let head = TrainedHead::of_wide_head(&step);
+    trained_head::check(head, arena.bytes(), &logits);
 }
 
 const PLACES: [Option<Place>; 4] = [

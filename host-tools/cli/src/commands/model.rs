@@ -150,9 +150,19 @@ impl CompileArgs {
     /// The compiled model, after what is `named` beside it was looked at.
     pub(crate) fn compile(&self, named: &Named<'_>) -> anyhow::Result<(Model, Compiled)> {
         let model = self.load()?;
-        named.check(&model)?;
-        let compiled = compile::compile(&model, &self.config(&model), &Bars::default())?;
+        let compiled = self.compile_loaded(&model, named)?;
         Ok((model, compiled))
+    }
+
+    /// The same of a model that was loaded.
+    pub(crate) fn compile_loaded(
+        &self,
+        model: &Model,
+        named: &Named<'_>,
+    ) -> anyhow::Result<Compiled> {
+        named.check(model)?;
+        let config = self.config(model);
+        Ok(compile::compile(model, &config, &Bars::default())?)
     }
 
     /// The model and what its calibration images show, before a precision is
@@ -191,7 +201,8 @@ impl CompileArgs {
         }
     }
 
-    fn load(&self) -> anyhow::Result<Model> {
+    /// The model, with what the flags say in the place of its description.
+    pub(crate) fn load(&self) -> anyhow::Result<Model> {
         let mut model = self.model.load()?;
         self.quantization.apply(&mut model.description.quantization);
         let input = &mut model.description.input;

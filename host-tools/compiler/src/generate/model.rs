@@ -46,7 +46,7 @@ pub(super) fn generate(
     let file = quote! {
         #uses
 
-        tadpool_kernels::interface!(2);
+        tadpool_kernels::interface!(3);
 
         mod tables {
             include!("tables.rs");
@@ -104,6 +104,7 @@ fn face(program: &Program<'_>, description: &Description) -> TokenStream {
     let name = &description.name;
     let labels = &description.labels;
     let classes = plain(program.logits.map_or(0, |logits| logits.size / 4));
+    let features = plain(program.trained_head().map_or(0, |head| head.features()));
     let [height, width, channels] = [
         plain(program.input.height),
         plain(program.input.width),
@@ -141,6 +142,8 @@ fn face(program: &Program<'_>, description: &Description) -> TokenStream {
         pub const INPUT_BYTES: usize = INPUT_HEIGHT * INPUT_WIDTH * INPUT_CHANNELS;
         /// Number of logits.
         pub const CLASSES: usize = #classes;
+        /// Values that the head reads; see [`tadpool_kernels::Arena::features`].
+        pub const FEATURES: usize = #features;
         /// The class of each logit.
         pub const LABELS: [&str; CLASSES] = [#(#labels),*];
         /// RAM of one inference, image and logits included.

@@ -25,6 +25,7 @@ pub(super) fn network(program: &Program<'_>, choices: &Choices) -> TokenStream {
     let bytes = bytes(program, layout);
     let run = run(program, layout);
     let pieces = pieces(program, layout);
+    let trained_head = trained_head(program);
     let logits = match program.logits {
         Some(_) => quote!(Some(LOGITS)),
         None => quote!(None),
@@ -37,6 +38,7 @@ pub(super) fn network(program: &Program<'_>, choices: &Choices) -> TokenStream {
         #[allow(unused_imports, reason = "for whoever uses this")]
         pub use tadpool_kernels::{
             Class, Fault, Logit, Memory, Network, Observer, Prediction, Probability, Status,
+            TrainedHead,
         };
 
         /// The network as a type, for code that takes any [`Network`].
@@ -92,6 +94,25 @@ pub(super) fn network(program: &Program<'_>, choices: &Choices) -> TokenStream {
             #bytes
             #run
             #pieces
+            #trained_head
+        }
+    }
+}
+
+/// The linear layer at the end.
+fn trained_head(program: &Program<'_>) -> TokenStream {
+    let last = program.steps.last();
+    let head = match last.filter(|step| step.kernel.trained_head().is_some()) {
+        Some(step) => {
+            let constants = ident(step);
+            let of = format_ident!("of_{}", step.kernel.module());
+            quote!(Some(TrainedHead::#of(&#constants)))
+        }
+        None => quote!(None),
+    };
+    quote! {
+        fn trained_head() -> Option<TrainedHead<'static>> {
+            #head
         }
     }
 }

@@ -11,7 +11,7 @@ use tadpool_kernels::norm::Stats;
 use tadpool_kernels::patch_embedding::PatchEmbedding;
 use tadpool_kernels::pushed_rows::{self, Pushed};
 use tadpool_kernels::visit::AnyStep;
-use tadpool_kernels::{Buffer, Fault, Observer};
+use tadpool_kernels::{Buffer, Fault, Observer, TrainedHead};
 
 use run::embed;
 
@@ -204,6 +204,23 @@ impl Program<'_> {
                 .map(|&logit| f64::from(logit) / 65_536.0)
                 .collect()),
         }
+    }
+
+    /// The linear layer at the end, from which a new one can be learned.
+    pub fn trained_head(&self) -> Option<TrainedHead<'_>> {
+        self.steps.last()?.kernel.trained_head()
+    }
+
+    /// What the head of the inference that left `arena` has read: as many values as
+    /// [`Self::trained_head`] says.
+    ///
+    /// # Errors
+    /// A [`Fault`] if the network has no head, or `arena` is that of a smaller program.
+    pub fn features(&self, arena: &mut Arena) -> Result<Vec<i16>, Fault> {
+        let head = self.trained_head().ok_or(Fault::Geometry)?;
+        let mut features = vec![0; head.features()];
+        head.read(arena.bytes(self.arena_size), &mut features)?;
+        Ok(features)
     }
 
     /// The bytes of an output that an inference left in `arena`.

@@ -24,6 +24,7 @@ pub(super) struct Figures {
     pub(super) predicted: Predicted,
     pub(super) tflite_micro: TfliteMicro,
     pub(super) full_size: FullSize,
+    pub(super) learning: Learning,
 }
 
 #[derive(Debug, Deserialize)]
@@ -293,4 +294,33 @@ pub(super) struct Miri {
     pub(super) measured: String,
     pub(super) kernel_tests: u64,
     pub(super) protocol_tests: u64,
+}
+
+/// Heads that were learned anew.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Learning {
+    pub(super) command: String,
+    pub(super) classes_command: String,
+    pub(super) step_command: String,
+    pub(super) measured: String,
+    pub(super) trained_top1: f64,
+    /// Seed and top-1.
+    pub(super) seeds: Vec<(u32, f64)>,
+    pub(super) left_out: Vec<LeftOut>,
+    pub(super) ram_bytes: u64,
+    pub(super) learner_bytes: u64,
+    pub(super) features_instructions: u64,
+    pub(super) step_instructions: u64,
+}
+
+/// A class that was learned after the others.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LeftOut {
+    pub(super) class: String,
+    pub(super) top1: f64,
+    pub(super) trained_top1: f64,
+    pub(super) others_before: f64,
+    pub(super) others_after: f64,
 }

@@ -20,6 +20,7 @@ impl Sources {
         values.extend(self.of_full_size()?);
         values.extend(self.of_kernels()?);
         values.extend(self.of_damaged_input());
+        values.extend(self.of_learning()?);
         values.extend(costs::values());
         Ok(values)
     }
