@@ -39,7 +39,7 @@ pub(crate) fn raised(error: &OperationError) -> PyErr {
 }
 
 /// The exception for a model that cannot be compiled.
-pub(crate) fn compiling(error: &CompileError) -> PyErr {
+fn compiling(error: &CompileError) -> PyErr {
     use CompileError as E;
     let text = error.to_string();
     match error {

@@ -11,7 +11,6 @@ use tadpool_compiler::compile::{self, ModelFiles, widen};
 use tadpool_compiler::given::model_toml::{Bits, Channels, Feed, Quantization};
 use tadpool_compiler::place::schedule::ScheduleConfig;
 
-use crate::errors::compiling;
 use crate::pictures::{Picture, files};
 use crate::quantized::{Parts, Quantized};
 use crate::work::work;
@@ -28,8 +27,8 @@ impl Model {
     /// Reads a model description, the folder of one, or an ONNX file.
     #[staticmethod]
     fn read(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
-        let loaded = py.detach(|| compile::load(&path));
-        Ok(Self(Arc::new(loaded.map_err(|error| compiling(&error))?)))
+        let loaded = work(py, None, move |_| Ok(compile::load(&path)?))?;
+        Ok(Self(Arc::new(loaded)))
     }
 
     /// Imports what `files` returned, or a description and an ONNX file of that form.
@@ -40,14 +39,13 @@ impl Model {
         description: Option<String>,
         onnx: PyBackedBytes,
     ) -> PyResult<Self> {
-        let imported = py.detach(|| {
-            compile::import(ModelFiles {
-                path,
-                description,
-                onnx: onnx.to_vec(),
-            })
-        });
-        Ok(Self(Arc::new(imported.map_err(|error| compiling(&error))?)))
+        let files = ModelFiles {
+            path,
+            description,
+            onnx: onnx.to_vec(),
+        };
+        let imported = work(py, None, move |_| Ok(compile::import(files)?))?;
+        Ok(Self(Arc::new(imported)))
     }
 
     /// Path, description and ONNX file.
@@ -119,7 +117,7 @@ impl Model {
     }
 
     /// Quantizes the model by what `pictures` show.
-    #[allow(clippy::too_many_arguments)]
+    #[expect(clippy::too_many_arguments, reason = "Python has them by name")]
     fn quantize(
         &self,
         py: Python<'_>,

@@ -29,6 +29,9 @@ use crate::work::work;
 #[pyclass(frozen, module = "tadpool._tadpool")]
 pub(crate) struct Quantized(pub(crate) Arc<Parts>);
 
+/// A picture that was read: its name, pixels and class.
+type Read<'py> = (String, Bound<'py, PyBytes>, Option<usize>);
+
 /// What it is made of.
 pub(crate) struct Parts {
     pub(crate) model: Model,
@@ -85,10 +88,7 @@ impl Quantized {
     }
 
     /// The calibration images, read: name, pixels and class.
-    fn calibration<'py>(
-        &self,
-        py: Python<'py>,
-    ) -> PyResult<Vec<(String, Bound<'py, PyBytes>, Option<usize>)>> {
+    fn calibration<'py>(&self, py: Python<'py>) -> PyResult<Vec<Read<'py>>> {
         let input = &self.0.model.description.input;
         let images = self.0.calibrated.images.iter();
         images

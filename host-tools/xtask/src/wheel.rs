@@ -66,7 +66,10 @@ fn assemble() -> Result<PathBuf> {
 }
 
 fn tests(python: &Path) -> Command {
-    let mut command = command(python, &["pytest", "--quiet", "-p", "no:cacheprovider"]);
+    let mut command = command(
+        python,
+        &["pytest", "--quiet", "-rs", "-p", "no:cacheprovider"],
+    );
     command.env("PYTHONDONTWRITEBYTECODE", "1");
     command
 }
