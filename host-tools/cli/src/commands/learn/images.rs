@@ -142,10 +142,8 @@ mod tests {
 
     #[test]
     fn as_many_of_each_class_are_chosen() {
-        let files = (0..20).map(|at| ImageFile {
-            path: format!("{at}.png").into(),
-            label: Some(usize::from(at > 4)),
-        });
+        let file = |at| ImageFile::new(format!("{at}.png").into(), Some(usize::from(at > 4)));
+        let files = (0..20).map(file);
         let chosen = choose(files.collect(), 2, 7, 3);
         let labels: Vec<_> = chosen.iter().filter_map(|file| file.label).collect();
         assert_eq!(labels, [0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1]);
