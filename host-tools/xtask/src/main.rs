@@ -106,7 +106,11 @@ enum Command {
     /// toolchains, so it is no part of ci, whose lints know the standard library's versions.
     Msrv,
     /// Builds the wheel for Python, installs it in a new environment, and runs its tests there.
-    Wheel,
+    Wheel {
+        /// Checks its types and runs its tests on the workspace's own build instead, as ci does.
+        #[arg(long)]
+        check: bool,
+    },
     /// Writes `RESULTS.md` from committed figures.
     #[command(disable_help_flag = true)]
     Results(Forwarded),
@@ -151,7 +155,8 @@ fn main() -> ExitCode {
         Command::Generate { check: false } => generate::generate(),
         Command::Generate { check: true } => generate::check(),
         Command::Msrv => msrv::check(),
-        Command::Wheel => wheel::build(),
+        Command::Wheel { check: false } => wheel::build(),
+        Command::Wheel { check: true } => wheel::check(),
         Command::Results(options) => options.figures("results"),
     };
     report(done)

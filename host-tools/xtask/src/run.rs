@@ -44,17 +44,23 @@ pub(crate) fn built<I: AsRef<OsStr>>(
     package: &str,
     arguments: impl IntoIterator<Item = I>,
 ) -> Result<Command> {
-    // Of the workspace, though one program would do: what it depends on is then compiled with
-    // the features that all others want of it, once.
-    let what: &[_] = match ALL_TARGETS.load(Ordering::Relaxed) {
-        true => &["--all-targets"],
-        false => &["--bin", package],
-    };
-    run(cargo(["build", "--locked", "--workspace"]).args(what))?;
+    build(&["--bin", package])?;
     let program = target().join("debug").join(package);
     let mut command = Command::new(program.with_extension(std::env::consts::EXE_EXTENSION));
     command.args(arguments).current_dir(root());
     Ok(command)
+}
+
+/// Builds `what` of the workspace, or all of it together with the tests.
+///
+/// Of the workspace, though one package would do: what it depends on is then compiled with the
+/// features that all others want of it, once.
+pub(crate) fn build(what: &[&str]) -> Result<()> {
+    let what = match ALL_TARGETS.load(Ordering::Relaxed) {
+        true => &["--all-targets"],
+        false => what,
+    };
+    run(cargo(["build", "--locked", "--workspace"]).args(what))
 }
 
 /// The folder that cargo builds in.

@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 
 use crate::python::environment;
-use crate::run::{root, run, tadpool, target};
+use crate::run::{self, root, run, target};
 
 /// The package's folder.
 const FOLDER: &str = "host-tools/python";
@@ -18,8 +18,7 @@ const REQUIREMENTS: &str = "host-tools/python/requirements.txt";
 
 /// Checks the types of the package, and runs its tests.
 pub(crate) fn check() -> Result<()> {
-    // The extension is built with all else.
-    tadpool([""; 0])?;
+    run::build(&["--lib"])?;
     let package = assemble().context("cannot assemble the package")?;
     let python = environment("package", &root().join(REQUIREMENTS))?;
     let mut mypy = command(&python, &["mypy", "--cache-dir"]);
