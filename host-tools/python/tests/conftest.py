@@ -16,6 +16,18 @@ ROOT = Path(__file__).resolve().parents[3]
 ONNX = ROOT / "tests/fixtures/family/poolformer_papers_dynamo20_tanh.onnx"
 CIFAR = ROOT / "models/poolformer-cifar10"
 LABELS = ["ant", "bee", "cat", "dog", "eel"]
+# Torch is large: what needs it runs when it is asked for, and fails where it is not installed.
+NEED_TORCH = {"test_torch.py", "test_notebook_cells.py"}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--torch", action="store_true", help="also run what needs torch")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leaves out what needs torch, unless it is asked for."""
+    left_out = collection_path.name in NEED_TORCH and not config.getoption("--torch")
+    return True if left_out else None
 
 
 def pixels(count: int, seed: int = 0, shape: tuple[int, ...] = (24, 20, 3)) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""Torch's modules, where torch is installed."""
+"""Torch's modules; run with `--torch`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import tadpool as tp
 from conftest import LABELS, pixels
-
-torch = pytest.importorskip("torch", reason="torch is large, and an extra")
-pytest.importorskip("onnxscript", reason="torch's exporter needs it")
 
 
 def pool_former() -> Any:

@@ -25,7 +25,7 @@ const FIELDS: [&str; 6] = [
 /// Files that each package has beside its sources.
 const FILES: [&str; 3] = ["LICENSE-APACHE", "LICENSE-MIT", "README.md"];
 /// Packages without large dependencies.
-const SMALL: [&str; 11] = [
+const SMALL: [&str; 12] = [
     "memory-planner",
     "tadpool-boards",
     "tadpool-build",

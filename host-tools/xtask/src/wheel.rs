@@ -16,7 +16,8 @@ const FOLDER: &str = "host-tools/python";
 /// What its tests need.
 const REQUIREMENTS: &str = "host-tools/python/requirements.txt";
 
-/// Checks the types of the package, and runs its tests.
+/// Checks the types of the package, and runs its tests but for those that need torch, which is
+/// large.
 pub(crate) fn check() -> Result<()> {
     run::build(&["--lib"])?;
     let package = assemble().context("cannot assemble the package")?;
@@ -26,7 +27,8 @@ pub(crate) fn check() -> Result<()> {
     run(tests(&python).env("PYTHONPATH", package))
 }
 
-/// Builds the wheel as `pip install .` does, and runs the tests on what it installs.
+/// Builds the wheel as `pip install .[torch]` does, and runs the tests on what it installs,
+/// those that need torch included.
 pub(crate) fn build() -> Result<()> {
     let folder = tempfile::tempdir().context("cannot make a folder")?;
     run(Command::new("python3")
@@ -34,9 +36,9 @@ pub(crate) fn build() -> Result<()> {
         .arg(folder.path()))?;
     let python = folder.path().join("bin/python");
     let mut install = command(&python, &["pip", "install", "--quiet", "--requirement"]);
-    run(install.arg(root().join(REQUIREMENTS)).arg("."))?;
+    run(install.arg(root().join(REQUIREMENTS)).arg(".[torch]"))?;
     run(Command::new(folder.path().join("bin/tadpool")).arg("--version"))?;
-    run(&mut tests(&python))
+    run(tests(&python).arg("--torch"))
 }
 
 /// Puts the package and the extension that was built into a folder, and returns it.
