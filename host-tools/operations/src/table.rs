@@ -7,7 +7,7 @@ use comfy_table::{
 };
 use tadpool_input::text::escaped;
 
-/// Rows under a header, in at most [`MAX_COLUMNS`] columns: text folds, numbers do not.
+/// Rows under a header, in at most a hundred columns: text folds, numbers do not.
 #[derive(Debug, Clone)]
 pub struct Rows {
     table: Table,
