@@ -7,7 +7,7 @@ use super::{CompileError, file_of, networks};
 use crate::given::model_toml::{self, ModelDescription};
 use crate::import::{self, onnx};
 
-/// The files of a model, read: all that [`import`](super::import) needs.
+/// The files of a model, read: all that [`compile::import`](super::import()) needs.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ModelFiles {
     /// The description, or the ONNX file if there is none; a name in its folder if they were
