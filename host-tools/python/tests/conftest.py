@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +42,12 @@ def write_picture(path: Path, image: NDArray[np.uint8]) -> None:
     height, width, _ = image.shape
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"P6 %d %d 255\n" % (width, height) + image.tobytes())
+
+
+@pytest.fixture(autouse=True)
+def interrupts() -> None:
+    """Python takes no SIGINT where what started it ignores them, as shells do in the background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
+use rayon::prelude::*;
 use serde::Deserialize;
 use serde_json::Value;
 use tadpool_boards::startup::Startup;
@@ -34,13 +35,13 @@ struct Built {
     boards: Vec<BuiltBoard>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 struct BuiltBoard {
     name: String,
     image: BuiltImage,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 struct BuiltImage {
     file: PathBuf,
 }
@@ -85,20 +86,26 @@ pub(crate) fn rehearse(only: &[String], save: bool) -> Result<()> {
         rehearsal.arg(&pixels).arg(&logits);
         rehearsal
     };
-    for board in built.iter().filter(|board| board.name != GENERIC) {
+    let flashed: Vec<BuiltBoard> = built
+        .iter()
+        .filter(|it| it.name != GENERIC)
+        .cloned()
+        .collect();
+    for (board, said) in each(&flashed, |board| {
         let mut flashing = Command::new(&python);
         flashing.arg(folder.join("flash_image.py"));
         flashing
             .arg(board_file(&board.name))
             .arg(&board.image.file)
             .arg(&targets);
-        let said = output(&mut flashing).context(board.name.clone())?;
-        println!("{}: {}", board.name, String::from_utf8(said)?.trim());
+        flashing
+    })? {
+        println!("{}: {}", board.name, said.trim());
     }
-    for board in built {
-        let mut rehearsal = rehearsal(&board, board_file(&board.name), &[]);
-        let name = board.name;
-        let trace = String::from_utf8(output(&mut rehearsal).context(name.clone())?)?;
+    for (board, trace) in each(&built, |board| {
+        rehearsal(board, board_file(&board.name), &[])
+    })? {
+        let name = board.name.clone();
         let path = folder.join("traces").join(format!("{name}.txt"));
         if save {
             fs::write(&path, &trace).with_context(|| path.display().to_string())?;
@@ -119,10 +126,11 @@ pub(crate) fn rehearse(only: &[String], save: bool) -> Result<()> {
          {FOLDER}/traces before you commit it",
         changed.join(", ")
     );
-    for board in build(&ports, &["--mlperf", "uart"])? {
-        let mut rehearsal = rehearsal(&board, board_file(&board.name), &["--mlperf"]);
-        let said = output(&mut rehearsal).context(board.name.clone())?;
-        println!("{}: {}", board.name, String::from_utf8(said)?.trim());
+    let with_ports = build(&ports, &["--mlperf", "uart"])?;
+    for (board, said) in each(&with_ports, |board| {
+        rehearsal(board, board_file(&board.name), &["--mlperf"])
+    })? {
+        println!("{}: {}", board.name, said.trim());
     }
     let start = Instant::now();
     let watched_file = |name: &str| work.path().join(name).with_extension("toml");
@@ -133,10 +141,11 @@ pub(crate) fn rehearse(only: &[String], save: bool) -> Result<()> {
         fs::write(&file, text).with_context(|| file.display().to_string())?;
         watched.push(file.display().to_string());
     }
-    for board in build(&watched, &[])? {
-        let mut rehearsal = rehearsal(&board, watched_file(&board.name), &["--watchdog"]);
-        let said = output(&mut rehearsal).context(board.name.clone())?;
-        println!("{}: {}", board.name, String::from_utf8(said)?.trim());
+    let watched = build(&watched, &[])?;
+    for (board, said) in each(&watched, |board| {
+        rehearsal(board, watched_file(&board.name), &["--watchdog"])
+    })? {
+        println!("{}: {}", board.name, said.trim());
     }
     println!("watchdogs: {:.1} s", start.elapsed().as_secs_f64());
     Ok(())
@@ -161,6 +170,18 @@ fn build(boards: &[String], options: &[&str]) -> Result<Vec<BuiltBoard>> {
     let mut build = tadpool(["boards", "--build", "--json"])?;
     let built = output(build.args(boards).args(options))?;
     Ok(serde_json::from_slice::<Built>(&built)?.boards)
+}
+
+/// Runs a command for each board, several at a time, and returns what each said.
+fn each(
+    boards: &[BuiltBoard],
+    command: impl Fn(&BuiltBoard) -> Command + Sync,
+) -> Result<Vec<(&BuiltBoard, String)>> {
+    let said = boards.par_iter().map(|board| {
+        let said = output(&mut command(board)).context(board.name.clone())?;
+        Ok((board, String::from_utf8(said)?))
+    });
+    said.collect()
 }
 
 /// The folder of probe-rs' descriptions of chips, among cargo's sources.
