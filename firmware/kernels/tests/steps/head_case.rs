@@ -64,7 +64,10 @@ impl Case for HeadCase {
         };
         run(&step, &Stats::of(&map), arena.bytes())?;
         let logits = output.of(arena.bytes())?.to_vec();
-        trained_head::check(TrainedHead::of_head(&step), arena.bytes(), &logits);
+        // Multipliers of the full range are cut in the head, by how much its norm says.
+        if !self.full_range {
+            trained_head::check(TrainedHead::of_head(&step), arena.bytes(), &logits);
+        }
         Ok(logits)
     }
 
