@@ -10,10 +10,8 @@ mod maps;
 
 pub mod float;
 
-use std::fmt;
-
 pub use layer_name::{LayerName, StageName};
-pub use tadpool_float::{Norm, NormScope};
+pub use tadpool_float::{Norm, NormScope, Shape};
 
 pub use crate::layers::attention::Attention;
 pub use crate::layers::channel_mlp::ChannelMlp;
@@ -38,18 +36,6 @@ pub struct MetaFormer {
     /// Layers in execution order; the last one is the head, unless the network
     /// is a feature extractor, whose output is the last layer's map.
     pub layers: Vec<Layer>,
-}
-
-/// Height, width and channels of a feature map; element `(y, x, c)` lies at
-/// `(y * width + x) * channels + c`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shape {
-    /// Rows.
-    pub height: usize,
-    /// Columns.
-    pub width: usize,
-    /// Values per token.
-    pub channels: usize,
 }
 
 /// One update of the feature map.
@@ -159,24 +145,6 @@ pub enum Activation {
     Tanh,
     /// `log(1 + exp(x))`.
     Softplus,
-}
-
-impl Shape {
-    /// Positions of the map.
-    pub fn tokens(&self) -> usize {
-        self.height * self.width
-    }
-
-    /// Values of the map.
-    pub fn elements(&self) -> usize {
-        self.tokens() * self.channels
-    }
-}
-
-impl fmt::Display for Shape {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}x{}x{}", self.height, self.width, self.channels)
-    }
 }
 
 impl Layer {

@@ -27,6 +27,7 @@ mod matrix;
 mod moments;
 mod norm;
 mod range;
+mod shape;
 mod window;
 
 pub use attention::attend;
@@ -38,4 +39,5 @@ pub use matrix::Matrix;
 pub use moments::Moments;
 pub use norm::{Norm, NormScope, centre, normalise};
 pub use range::Range;
-pub use window::{Map, Window, depthwise, gather, mix_tokens, pooled};
+pub use shape::Shape;
+pub use window::{Window, depthwise, gather, mix_tokens, pooled};

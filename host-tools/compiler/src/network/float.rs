@@ -5,7 +5,7 @@
 //! are accumulated in `f64`. Each [kind of layer](crate::layers) runs itself; here is
 //! what they share.
 
-use tadpool_float::{Map, Matrix, depthwise, gelu};
+use tadpool_float::{Matrix, depthwise, gelu};
 
 use crate::network::{Activation, Depthwise, Layer, Linear, MetaFormer, Residual, Shape};
 
@@ -123,17 +123,6 @@ impl Linear {
 impl Depthwise {
     /// The convolution of a map.
     pub(crate) fn run(&self, shape: Shape, x: &[f32]) -> Vec<f32> {
-        depthwise(x, shape.map(), self.window, &self.weight, &self.bias)
-    }
-}
-
-impl Shape {
-    /// The sizes as float arithmetic takes them.
-    pub(crate) fn map(self) -> Map {
-        Map {
-            height: self.height,
-            width: self.width,
-            channels: self.channels,
-        }
+        depthwise(x, shape, self.window, &self.weight, &self.bias)
     }
 }

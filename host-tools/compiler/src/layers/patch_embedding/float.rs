@@ -23,7 +23,7 @@ pub(crate) fn run(op: &PatchEmbedding, layer: &Layer, x: &[f32], view: Observe<'
         .enumerate()
     {
         for (column, patch) in patches.chunks_exact_mut(window).enumerate() {
-            gather(x, layer.input.map(), windows, [row, column], patch);
+            gather(x, layer.input, windows, [row, column], patch);
         }
         view(View::Input, window, &patches);
         matrix.apply(&patches, y);

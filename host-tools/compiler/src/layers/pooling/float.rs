@@ -12,7 +12,7 @@ pub(crate) fn run(op: &Pooling, shape: Shape, x: &mut [f32], view: Observe<'_>) 
         view(View::Input, shape.channels, &centre(&op.norm, x));
     }
     let n = normalise(&op.norm, x);
-    let mut branch = pooled(&n, shape.map(), op.window);
+    let mut branch = pooled(&n, shape, op.window);
     if op.subtracted == Subtracted::Pooled {
         branch.iter_mut().zip(&n).for_each(|(pool, n)| *pool -= n);
     }
