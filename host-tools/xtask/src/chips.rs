@@ -35,13 +35,13 @@ struct Built {
     boards: Vec<BuiltBoard>,
 }
 
-#[derive(Clone, Deserialize)]
+#[derive(Deserialize)]
 struct BuiltBoard {
     name: String,
     image: BuiltImage,
 }
 
-#[derive(Clone, Deserialize)]
+#[derive(Deserialize)]
 struct BuiltImage {
     file: PathBuf,
 }
@@ -86,12 +86,8 @@ pub(crate) fn rehearse(only: &[String], save: bool) -> Result<()> {
         rehearsal.arg(&pixels).arg(&logits);
         rehearsal
     };
-    let flashed: Vec<BuiltBoard> = built
-        .iter()
-        .filter(|it| it.name != GENERIC)
-        .cloned()
-        .collect();
-    for (board, said) in each(&flashed, |board| {
+    let flashed = built.par_iter().filter(|board| board.name != GENERIC);
+    for (board, said) in each(flashed, |board| {
         let mut flashing = Command::new(&python);
         flashing.arg(folder.join("flash_image.py"));
         flashing
@@ -102,7 +98,7 @@ pub(crate) fn rehearse(only: &[String], save: bool) -> Result<()> {
     })? {
         println!("{}: {}", board.name, said.trim());
     }
-    for (board, trace) in each(&built, |board| {
+    for (board, trace) in each(built.par_iter(), |board| {
         rehearsal(board, board_file(&board.name), &[])
     })? {
         let name = board.name.clone();
@@ -127,7 +123,7 @@ pub(crate) fn rehearse(only: &[String], save: bool) -> Result<()> {
         changed.join(", ")
     );
     let with_ports = build(&ports, &["--mlperf", "uart"])?;
-    for (board, said) in each(&with_ports, |board| {
+    for (board, said) in each(with_ports.par_iter(), |board| {
         rehearsal(board, board_file(&board.name), &["--mlperf"])
     })? {
         println!("{}: {}", board.name, said.trim());
@@ -142,7 +138,7 @@ pub(crate) fn rehearse(only: &[String], save: bool) -> Result<()> {
         watched.push(file.display().to_string());
     }
     let watched = build(&watched, &[])?;
-    for (board, said) in each(&watched, |board| {
+    for (board, said) in each(watched.par_iter(), |board| {
         rehearsal(board, watched_file(&board.name), &["--watchdog"])
     })? {
         println!("{}: {}", board.name, said.trim());
@@ -173,11 +169,11 @@ fn build(boards: &[String], options: &[&str]) -> Result<Vec<BuiltBoard>> {
 }
 
 /// Runs a command for each board, several at a time, and returns what each said.
-fn each(
-    boards: &[BuiltBoard],
+fn each<'a>(
+    boards: impl ParallelIterator<Item = &'a BuiltBoard>,
     command: impl Fn(&BuiltBoard) -> Command + Sync,
-) -> Result<Vec<(&BuiltBoard, String)>> {
-    let said = boards.par_iter().map(|board| {
+) -> Result<Vec<(&'a BuiltBoard, String)>> {
+    let said = boards.map(|board| {
         let said = output(&mut command(board)).context(board.name.clone())?;
         Ok((board, String::from_utf8(said)?))
     });
