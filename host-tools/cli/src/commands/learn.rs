@@ -14,11 +14,11 @@ use tadpool_compiler::given::model_toml::ModelDescription;
 use tadpool_input::text::shown;
 use tadpool_learn::Options;
 
-use images::{Example, examples, top1};
+use images::{Example, examples, trained_top1};
 use player::{Player, Ram};
 
 use super::model::CompileArgs;
-use super::named::Named;
+use super::named::{Named, check_classes};
 use super::report::{grouped, percent, table};
 
 #[derive(Debug, Args)]
@@ -171,7 +171,7 @@ impl Learn {
         let mut report = LearnReport {
             model: description.name.clone(),
             evaluated: evaluated.len(),
-            trained_top1: top1(&evaluated, |example| example.predicted),
+            trained_top1: trained_top1(&evaluated),
             ram: player.ram(),
             start: self.start,
             order: self.order,
@@ -240,12 +240,7 @@ fn labelled(
     left_out: &[usize],
 ) -> anyhow::Result<Vec<ImageFile>> {
     let images = files::list(folder, &description.labels)?;
-    if let Some(image) = images.iter().find(|image| image.label.is_none()) {
-        bail!(
-            "`{}` lies in no folder of one class, so its class is not known",
-            shown(&image.path)
-        );
-    }
+    check_classes(&images)?;
     for &class in left_out {
         if !images.iter().any(|image| image.label == Some(class)) {
             let label = &description.labels[class];

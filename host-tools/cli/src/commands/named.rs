@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use tadpool_boards::{Board, Runner};
 use tadpool_compiler::compile::Model;
-use tadpool_compiler::given::images;
+use tadpool_compiler::given::images::{self, ImageFile};
 use tadpool_compiler::output;
 use tadpool_image::Interface;
 use tadpool_input::text::shown;
@@ -94,15 +94,22 @@ impl Named<'_> {
             return Ok(());
         };
         let (_, images) = data.list(description)?;
-        let mut unknown = images.iter().filter(|image| image.label.is_none());
-        match unknown.next() {
-            Some(image) if self.has_classes => bail!(
-                "`{}` lies in no folder of one class, so its class is not known",
-                shown(&image.path)
-            ),
-            _ => Ok(()),
+        match self.has_classes {
+            true => check_classes(&images),
+            false => Ok(()),
         }
     }
+}
+
+/// Fails unless the class of each image is known.
+pub(crate) fn check_classes(images: &[ImageFile]) -> anyhow::Result<()> {
+    if let Some(image) = images.iter().find(|image| image.label.is_none()) {
+        bail!(
+            "`{}` lies in no folder of one class, so its class is not known",
+            shown(&image.path)
+        );
+    }
+    Ok(())
 }
 
 /// Fails unless the weights on `board` lie in slots of its flash, which `option` needs. An

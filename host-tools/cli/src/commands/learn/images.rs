@@ -1,8 +1,8 @@
 //! Images as a head sees them, and the order in which they come.
 
 use rayon::prelude::*;
-use tadpool_compiler::evaluate::argmax;
-use tadpool_compiler::given::images::{self, ImageFile};
+use tadpool_compiler::evaluate::{agreement, argmax};
+use tadpool_compiler::given::images::ImageFile;
 use tadpool_compiler::given::model_toml::InputDescription;
 use tadpool_compiler::place::program::{Arena, Program};
 use tadpool_compiler::progress::Progress as _;
@@ -31,7 +31,7 @@ pub(super) fn examples(
     let bars = Bars::default();
     bars.begin(what, files.len());
     let of_file = |arena: &mut Arena, file: &ImageFile| {
-        let pixels = images::load(&file.path, input)?;
+        let pixels = file.load(input)?;
         let logits = program.infer(&pixels, arena, &mut ())?;
         bars.advance();
         Ok(Example {
@@ -45,17 +45,11 @@ pub(super) fn examples(
     examples
 }
 
-/// Share of the examples whose class `predict` finds; zero without any.
-pub(super) fn top1<'a>(
-    examples: impl IntoIterator<Item = &'a Example>,
-    mut predict: impl FnMut(&Example) -> usize,
-) -> f64 {
-    let (mut right, mut all) = (0u32, 0u32);
-    for example in examples {
-        right += u32::from(predict(example) == example.class);
-        all += 1;
-    }
-    f64::from(right) / f64::from(all.max(1))
+/// Share of the examples that the trained head takes for what they are; zero without any.
+pub(super) fn trained_top1<'a>(examples: impl IntoIterator<Item = &'a Example>) -> f64 {
+    let classes = |example: &Example| (example.class, example.predicted);
+    let (known, predicted): (Vec<_>, Vec<_>) = examples.into_iter().map(classes).unzip();
+    agreement(&known, &predicted)
 }
 
 /// At most so many images of each class, drawn by `seed`, class after class.
@@ -151,8 +145,11 @@ mod tests {
 
     #[test]
     fn the_share_of_what_is_right_is_counted() {
-        let examples = examples(&[0, 1, 1, 2]);
-        assert_eq!(top1(&examples, |_| 1), 0.5);
-        assert_eq!(top1(&[], |_| 1), 0.0);
+        let mut examples = examples(&[0, 1, 1, 2]);
+        examples
+            .iter_mut()
+            .for_each(|example| example.predicted = 1);
+        assert_eq!(trained_top1(&examples), 0.5);
+        assert_eq!(trained_top1(&[]), 0.0);
     }
 }

@@ -3,10 +3,11 @@
 use std::fmt;
 
 use serde::Serialize;
+use tadpool_compiler::evaluate::agreement;
 use tadpool_kernels::{Logit, TrainedHead};
 use tadpool_learn::{ClassState, Learner, Memory, Options, entry_bytes};
 
-use super::images::{Example, top1};
+use super::images::{Example, trained_top1};
 use super::{LeftOut, Point, Start};
 use crate::commands::report::grouped;
 
@@ -109,7 +110,7 @@ impl Player<'_> {
                 top1: played.top1(&own)?,
                 others_before,
                 others_after: played.top1(&other)?,
-                trained_top1: top1(own.iter().copied(), |example| example.predicted),
+                trained_top1: trained_top1(own.iter().copied()),
                 checksum: played.learner.checksum(),
             })
         })
@@ -171,10 +172,8 @@ impl Played<'_> {
             let class = top.and_then(|top| self.classes.get(top.index));
             predicted.push(class.copied().unwrap_or(usize::MAX));
         }
-        let mut predicted = predicted.into_iter();
-        Ok(top1(examples.iter().copied(), |_| {
-            predicted.next().unwrap_or(usize::MAX)
-        }))
+        let known: Vec<usize> = examples.iter().map(|example| example.class).collect();
+        Ok(agreement(&known, &predicted))
     }
 }
 
