@@ -212,8 +212,11 @@ impl FromStr for Budget {
     }
 }
 
-/// Bytes, in K or M if that follows; or what is wrong with them.
-fn bytes(text: &str) -> Result<u64, &'static str> {
+/// Bytes, in K or M if that follows.
+///
+/// # Errors
+/// What is wrong with `text`.
+pub fn bytes(text: &str) -> Result<u64, &'static str> {
     let (digits, unit) = match text.as_bytes().last() {
         Some(b'K' | b'k') => (&text[..text.len() - 1], 1 << 10),
         Some(b'M' | b'm') => (&text[..text.len() - 1], 1 << 20),

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use tadpool_compiler::budget;
 use tadpool_operations::OperationError;
 use tadpool_operations::board_image::{BoardImage, Reach};
 use tadpool_operations::compile::Made;
@@ -15,6 +17,12 @@ use crate::errors::raised;
 use crate::pictures::{Picture, files};
 use crate::quantized;
 use crate::work::work;
+
+/// The bytes that a limit such as `32K` names.
+#[pyfunction]
+pub(crate) fn budget_bytes(text: &str) -> PyResult<u64> {
+    budget::bytes(text).map_err(|problem| PyValueError::new_err(format!("{text:?} {problem}")))
+}
 
 /// The image of a model for a board.
 #[pyclass(frozen, module = "tadpool._tadpool")]

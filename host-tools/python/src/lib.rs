@@ -17,7 +17,7 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _tadpool {
     #[pymodule_export]
-    use super::image::Image;
+    use super::image::{Image, budget_bytes};
     #[pymodule_export]
     use super::model::{Model, boards};
     #[pymodule_export]

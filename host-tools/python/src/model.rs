@@ -178,18 +178,7 @@ fn choose(
         "equalisation" => quantization.equalisation = parsed(value)?,
         "weights" => quantization.weights = parsed(value)?,
         "stream" => quantization.stream = parsed(value)?,
-        "feed" => {
-            *feed = match value {
-                "image" => Feed::Image,
-                "rows" => Feed::Rows,
-                _ => {
-                    return Err(format!(
-                        "`{}` is none of `image` `rows`",
-                        value.escape_debug()
-                    ));
-                }
-            }
-        }
+        "feed" => *feed = parsed(value)?,
         _ => return Err("there is no such choice".to_owned()),
     }
     Ok(())

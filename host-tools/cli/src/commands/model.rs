@@ -221,11 +221,8 @@ impl CompileArgs {
 }
 
 fn feed(text: &str) -> Result<Feed, String> {
-    match text {
-        "image" => Ok(Feed::Image),
-        "rows" => Ok(Feed::Rows),
-        _ => Err("an image comes as `image` or as `rows`".to_owned()),
-    }
+    let known = text.parse();
+    known.map_err(|_| "an image comes as `image` or as `rows`".to_owned())
 }
 
 fn tile_tokens(text: &str) -> Result<usize, String> {

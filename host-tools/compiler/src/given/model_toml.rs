@@ -4,6 +4,7 @@ mod error;
 mod quantization;
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use serde::Deserialize;
 use tadpool_input::Kind;
@@ -81,6 +82,18 @@ pub enum Feed {
     /// Row by row, as a camera without a frame buffer gives it; the arena holds as
     /// many rows as the first window is high.
     Rows,
+}
+
+impl FromStr for Feed {
+    type Err = UnknownChoice;
+
+    fn from_str(text: &str) -> Result<Self, UnknownChoice> {
+        match text {
+            "image" => Ok(Self::Image),
+            "rows" => Ok(Self::Rows),
+            _ => quantization::unknown(text, "`image` `rows`"),
+        }
+    }
 }
 
 /// Order in which a network takes a pixel's channels.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +16,6 @@ from tadpool._reports import CompileReport, report
 if TYPE_CHECKING:
     from tadpool._quantized import Quantized
 
-_BYTES = re.compile(r"([0-9]+)([KkMm]?)")
-_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20}
 _MOST_MS = 3_600_000
 
 
@@ -138,10 +135,7 @@ def _bytes(name: str, limit: int | str | None) -> int | None:
     if limit is None:
         return None
     if isinstance(limit, str):
-        match = _BYTES.fullmatch(limit)
-        if match is None:
-            raise ValueError(f'{name} is bytes, such as 32768 or "32K", not {limit!r}')
-        limit = int(match[1]) * _UNITS[match[2].lower()]
+        limit = _tadpool.budget_bytes(limit)
     elif isinstance(limit, bool) or not isinstance(limit, int):
         raise TypeError(f"{name} is an int or a str, not {type(limit).__name__}")
     if not 0 < limit < 1 << 40:

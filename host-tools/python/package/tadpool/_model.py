@@ -15,6 +15,9 @@ from tadpool._pictures import Images
 from tadpool._progress import Progress, listener
 from tadpool._quantized import Quantized, Recipe
 
+_CHANNELS = {"gray": 1, "rgba": 4}
+"""Channels of the orders that have not three."""
+
 
 class Model(Unchanging):
     """A network that was imported, and how its images and classes are read.
@@ -225,26 +228,13 @@ def _onnx(source: Any, example: Any) -> tuple[str, bytes | None]:
 def _description(path: str, onnx: bytes, described: Mapping[str, Any]) -> str:
     """The text of a model description with these fields."""
     if "size" in described and "channels" in described and "name" in described:
-        shape = (*described["size"], {"gray": 1, "rgba": 4}.get(described["channels"], 3))
-        name, order = described["name"], described["channels"]
+        shape = (*described["size"], _CHANNELS.get(described["channels"], 3))
+        found = {}
     else:
         bare = _bare(path, onnx, described.get("size"))
-        shape, order, name = bare.input_shape, bare.input[0], bare.name
-    count = shape[2]
-    lines = [
-        f"name = {_toml(described.get('name', name))}",
-        f"onnx = {_toml(PurePath(path).name)}",
-    ]
-    if "board" in described:
-        lines.append(f"board = {_toml(described['board'])}")
-    lines += [
-        "[input]",
-        f"height = {int(shape[0])}",
-        f"width = {int(shape[1])}",
-        f"channels = {_toml(described.get('channels', order))}",
-        f"mean = {_floats('mean', described.get('mean', [0.0] * count))}",
-        f"std = {_floats('std', described.get('std', [1.0] * count))}",
-    ]
+        shape = bare.input_shape
+        found = {"name": bare.name, "channels": bare.input[0]}
+    lines = _lines(path, shape, {**found, **described})
     if "labels" in described:
         labels = described["labels"]
         if isinstance(labels, str):
@@ -259,24 +249,33 @@ def _bare(path: str, onnx: bytes, size: tuple[int, int] | None) -> _tadpool.Mode
         return _tadpool.Model.of_files(path, None, onnx)
     problem: TadpoolError | None = None
     for order, count in (("rgb", 3), ("gray", 1), ("rgba", 4)):
-        text = "\n".join(
-            [
-                'name = "model"',
-                f"onnx = {_toml(PurePath(path).name)}",
-                "[input]",
-                f"height = {int(size[0])}",
-                f"width = {int(size[1])}",
-                f"channels = {_toml(order)}",
-                f"mean = {[0.0] * count}",
-                f"std = {[1.0] * count}",
-            ]
-        )
+        lines = _lines(path, (*size, count), {"name": "model", "channels": order})
         try:
-            return _tadpool.Model.of_files(path, text, onnx)
+            return _tadpool.Model.of_files(path, "\n".join(lines), onnx)
         except TadpoolError as error:
             problem = problem or error
     assert problem is not None
     raise problem
+
+
+def _lines(path: str, shape: tuple[int, int, int], fields: Mapping[str, Any]) -> list[str]:
+    """The lines of a description up to its input; the normalisation does nothing if none is
+    given."""
+    height, width, count = shape
+    lines = [
+        f"name = {_toml(fields['name'])}",
+        f"onnx = {_toml(PurePath(path).name)}",
+    ]
+    if "board" in fields:
+        lines.append(f"board = {_toml(fields['board'])}")
+    return lines + [
+        "[input]",
+        f"height = {int(height)}",
+        f"width = {int(width)}",
+        f"channels = {_toml(fields['channels'])}",
+        f"mean = {_floats('mean', fields.get('mean', [0.0] * count))}",
+        f"std = {_floats('std', fields.get('std', [1.0] * count))}",
+    ]
 
 
 def _toml(text: Any) -> str:

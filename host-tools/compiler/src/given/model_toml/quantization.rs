@@ -124,7 +124,7 @@ pub struct UnknownChoice {
     known: &'static str,
 }
 
-fn unknown<T>(given: &str, known: &'static str) -> Result<T, UnknownChoice> {
+pub(super) fn unknown<T>(given: &str, known: &'static str) -> Result<T, UnknownChoice> {
     Err(UnknownChoice {
         given: given
             .chars()
